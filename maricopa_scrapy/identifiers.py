@@ -1,0 +1,50 @@
+"""Identifiers of the county's records: parse, normalise, format.
+
+The Assessor Parcel Number (APN) is book (3 digits), map (2), item (3) and at most one letter. The letter counts:
+11205131 and 11205131A are two parcels. Source: the assessor's API documentation and 108,515 observed rows.
+"""
+
+import re
+
+APN_PATTERN = r"\d{8}[A-Z]?"
+
+# Dashes of every kind that word processors make, blanks, dots, slashes and underscores stand between the parts.
+_SEPARATORS = re.compile(r"[\s.\-_/\u00ad\u2010-\u2015\u2212\ufeff\u200b]+")
+_APN = re.compile(r"(\d{3})(\d{2})(\d{3})([A-Z]?)", re.ASCII)
+
+
+class IdentifierError(ValueError):
+    """Text that is not an identifier of the kind asked for."""
+
+
+def parse_apn(text: str) -> str:
+    """Return the APN in its stored form: upper case, no separators.
+
+    Raises IdentifierError when the text is not an APN.
+
+    >>> parse_apn("123-45-678"), parse_apn("12345678"), parse_apn(" 117 01 001a ")
+    ('12345678', '12345678', '11701001A')
+    >>> parse_apn("101-04-006-D")
+    '10104006D'
+    >>> parse_apn("12-34")
+    Traceback (most recent call last):
+        ...
+    maricopa_scrapy.identifiers.IdentifierError: '12-34' is not an APN
+    """
+    apn = _SEPARATORS.sub("", text).upper()
+    if not _APN.fullmatch(apn):
+        raise IdentifierError(f"{text.strip()!r} is not an APN")
+    return apn
+
+
+def format_apn(apn: str) -> str:
+    """Return the APN as the county prints it.
+
+    >>> format_apn("11701001A")
+    '117-01-001A'
+    """
+    match = _APN.fullmatch(apn)
+    if match is None:
+        raise IdentifierError(f"{apn!r} is not an APN")
+    book, map_, item, letter = match.groups()
+    return f"{book}-{map_}-{item}{letter}"
