@@ -42,6 +42,7 @@ class Reason(StrEnum):
     BLOCKED = "blocked"
     DATABASE_UNAVAILABLE = "database_unavailable"
     PIPELINE_ERROR = "pipeline_error"
+    REFUSED_START = "refused_start"
 
 
 class Record(BaseModel):
@@ -300,6 +301,8 @@ class Answer:
     outcome: Outcome
     records: list[Record] = field(default_factory=list)
     capture: Capture | None = None
+    # Tables of which this answer has all rows of a parcel: those that it lacks are marked removed.
+    complete: list[tuple[type[Record], str]] = field(default_factory=list)
     follow_ons: list[FollowOn] = field(default_factory=list)
     issues: list[Issue] = field(default_factory=list)
     cause: Cause | None = None

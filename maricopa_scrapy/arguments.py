@@ -1,0 +1,177 @@
+"""Spider arguments: the only place where strings become values.
+
+Every error is an ArgumentError whose message is one line: which argument, where, what is wrong, the remedy.
+"""
+
+import csv
+import difflib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from maricopa_scrapy.identifiers import IdentifierError, parse_apn
+
+# What people and spreadsheets call the column, letters only.
+_HEADINGS = frozenset(
+    "apn apns parcel parcels parcelid parcelno parcelnumber parcelnum apnnumber assessorparcelnumber".split()
+)
+_TRUE, _FALSE = frozenset(("1", "yes", "true", "on")), frozenset(("0", "no", "false", "off"))
+
+
+class ArgumentError(ValueError):
+    """A spider argument that cannot be used."""
+
+    def __init__(self, name: str, message: str) -> None:
+        super().__init__(f"spider argument `{name}`: {message}")
+
+
+class ApnList:
+    """The APNs of a file or of the argument itself, read as they are asked for.
+
+    A file has one APN a line, in any notation; `#` begins a comment; of a CSV the first column counts.
+    After reading, `given` is how many APNs there were (duplicates included), `skipped` the lines that were none.
+    """
+
+    def __init__(self, name: str, value: str, skip_invalid: bool = False) -> None:
+        self.name = name
+        self.skip_invalid = skip_invalid
+        self.given = 0
+        self.skipped: list[str] = []
+        self._literal = self._read_literal(value)
+        self._path = Path(value).expanduser()
+        if self._literal is None:
+            self._check_file(value)
+        elif not self._literal:
+            raise ArgumentError(name, "the list is empty; give a file, or APNs such as 165-28-054,123-45-678")
+
+    def __iter__(self) -> Iterator[str]:
+        self.given = 0
+        self.skipped = []
+        apns = iter(self._literal) if self._literal is not None else self._read_file()
+        for apn in apns:
+            self.given += 1
+            yield apn
+        if not self.given:
+            raise ArgumentError(self.name, f"{self._path}: no APN in it; one a line, such as 165-28-054")
+
+    @staticmethod
+    def _read_literal(value: str) -> list[str] | None:
+        parts = [part for part in value.replace(";", ",").replace("\n", ",").split(",") if part.strip()]
+        try:
+            return [parse_apn(part) for part in parts]
+        except IdentifierError:
+            return None
+
+    def _check_file(self, value: str) -> None:
+        if self._path.is_dir():
+            raise ArgumentError(self.name, f"{value} is a folder; give a file with one APN a line")
+        if not self._path.exists():
+            raise ArgumentError(
+                self.name, f"{value!r} is neither an APN (such as 165-28-054) nor a file (looked in {Path.cwd()})"
+            )
+
+    def _read_file(self) -> Iterator[str]:
+        try:
+            with self._path.open(encoding=_encoding(self._path), newline=None) as file:
+                for number, line in enumerate(file, start=1):
+                    apn = self._read_line(number, line)
+                    if apn:
+                        yield apn
+        except (OSError, UnicodeError) as error:
+            what = error.strerror if isinstance(error, OSError) else "not a text file in UTF-8 or UTF-16"
+            raise ArgumentError(self.name, f"{self._path}: {what}") from error
+
+    def _read_line(self, number: int, line: str) -> str | None:
+        cell = _first_cell(line)
+        if not cell or (not self.given and not self.skipped and _is_heading(cell)):
+            return None
+        try:
+            return parse_apn(cell)
+        except IdentifierError:
+            where = f"{self._path}, line {number}: {_shown(line)}"
+            if self.skip_invalid:
+                self.skipped.append(where)
+                return None
+            raise ArgumentError(
+                self.name, f"{where} is not an APN; correct the line, or leave such lines out with --skip-invalid"
+            ) from None
+
+
+def _first_cell(line: str) -> str:
+    text = line.split("#", 1)[0].strip().strip("\ufeff")
+    for delimiter in ",;\t|":
+        if delimiter in text:
+            text = next(csv.reader([text], delimiter=delimiter), [""])[0]
+            break
+    return text.strip().strip("'\"").strip()
+
+
+def _is_heading(cell: str) -> bool:
+    return "".join(c for c in cell.lower() if c.isalpha()) in _HEADINGS and not any(c.isdigit() for c in cell)
+
+
+def _shown(line: str) -> str:
+    text = line.strip()
+    return repr(text if len(text) <= 60 else text[:57] + "...")
+
+
+def _encoding(path: Path) -> str:
+    if not path.is_file():
+        return "utf-8-sig"  # a pipe can be read only once
+    with path.open("rb") as file:
+        head = file.read(2)
+    return "utf-16" if head in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+
+
+def flag(name: str, value: str) -> bool:
+    """Read yes or no."""
+    text = value.strip().lower()
+    if text in _TRUE or text in _FALSE:
+        return text in _TRUE
+    raise ArgumentError(name, f"{value!r} is neither yes nor no")
+
+
+def number(name: str, value: str) -> int:
+    """Read a whole number above zero, such as a job's."""
+    if value.isascii() and value.isdigit() and 0 < int(value) < 2**63:
+        return int(value)
+    raise ArgumentError(name, f"{value!r} is not a whole number above zero")
+
+
+def choice(name: str, value: str, choices: Iterable[str]) -> str:
+    """Read one of a few words."""
+    known = list(choices)
+    if value in known:
+        return value
+    raise ArgumentError(name, f"{value!r} is not one of {', '.join(known)}{_suggest(value, known)}")
+
+
+def query(name: str, value: str) -> str:
+    """Read words to search for, blanks folded."""
+    text = " ".join(value.split())
+    if not any(c.isalnum() for c in text):
+        raise ArgumentError(name, f"{value!r} has nothing to search for")
+    return text
+
+
+def check_names(given: Iterable[str], known: Iterable[str]) -> None:
+    """Refuse an argument that the spider does not have."""
+    names = list(known)
+    for name in given:
+        if name not in names:
+            raise ArgumentError(name, f"unknown; the spider has {', '.join(names)}{_suggest(name, names)}")
+
+
+def one_of(arguments: dict[str, str], names: Iterable[str]) -> str:
+    """Return the one argument given of those that exclude each other."""
+    options = list(names)
+    given = [name for name in options if name in arguments]
+    if len(given) == 1:
+        return given[0]
+    if not given:
+        raise ArgumentError(options[0], f"missing; give one of {', '.join(f'-a {name}=...' for name in options)}")
+    raise ArgumentError(given[1], f"cannot be given together with `{given[0]}`")
+
+
+def _suggest(word: str, known: list[str]) -> str:
+    close = difflib.get_close_matches(word, known, n=1)
+    return f"; did you mean {close[0]}?" if close else ""

@@ -1,0 +1,109 @@
+"""The `maricopa` command: one function a verb; the work is done elsewhere."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from maricopa_scrapy.identifiers import IdentifierError, parse_apn
+from maricopa_scrapy.settings_files import ConfigError
+from maricopa_scrapy.store import ledger, verify
+from maricopa_scrapy.store.connect import DatabaseUnavailable, Session, session
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Public property records of Maricopa County, Arizona, in one Postgres database.",
+)
+_out = Console(highlight=False)
+_errors = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def _fail(message: str) -> typer.Exit:
+    _errors.print(f"error: {message}", markup=False)
+    return typer.Exit(2)
+
+
+@contextmanager
+def _database() -> Iterator[Session]:
+    try:
+        with session() as opened:
+            yield opened
+    except (DatabaseUnavailable, ConfigError) as error:
+        raise _fail(str(error)) from None
+
+
+@app.command()
+def status() -> None:
+    """What was asked for, and what became of it: the newest jobs, and what is stored.
+
+    Example: maricopa status
+    """
+    from maricopa_scrapy import dossier
+
+    with _database() as opened:
+        for part in dossier.status(opened):
+            _out.print(part)
+
+
+@app.command("property")
+def property_(apn: Annotated[str, typer.Argument(help="an APN in any notation, such as 165-28-054")]) -> None:
+    """What is stored of one parcel, as a person would read it.
+
+    Example: maricopa property 165-28-054
+    """
+    from maricopa_scrapy import dossier
+
+    try:
+        key = parse_apn(apn)
+    except IdentifierError as error:
+        raise _fail(f"{error}; the form is 165-28-054 or 16528054") from None
+    with _database() as opened:
+        parts = dossier.parcel(opened, key)
+    if not parts:
+        raise _fail(f"parcel {apn} is not stored; `scrapy crawl assessor -a apns={apn}` fetches it")
+    for part in parts:
+        _out.print(part)
+
+
+@app.command("verify")
+def verify_(job: Annotated[int | None, typer.Argument(help="a job's number; all jobs without")] = None) -> None:
+    """Check that the database agrees with itself; exit code 1 when it does not.
+
+    Example: maricopa verify 12
+    """
+    with _database() as opened:
+        if job is not None:
+            try:
+                ledger.check_job(opened, job)
+            except ledger.LedgerError as error:
+                raise _fail(str(error)) from None
+        found = verify.problems(opened, job)
+    for problem in found:
+        _out.print(problem, markup=False)
+    if found:
+        raise typer.Exit(1)
+    _out.print("all agrees: every accepted target is there, every finished one has its rows, every row its capture")
+
+
+@app.command()
+def demo(parcels: Annotated[int, typer.Option(min=1, max=100_000, help="how many to collect")] = 200) -> None:
+    """Start the sandbox county, collect parcels from it, and show the result.
+
+    Example: maricopa demo --parcels 50
+    """
+    from maricopa_scrapy.demo import run
+
+    try:
+        code = run(parcels, _out)
+    except (DatabaseUnavailable, ConfigError) as error:
+        raise _fail(str(error)) from None
+    raise typer.Exit(code)
+
+
+def main() -> None:
+    """Run the command."""
+    app()

@@ -1,0 +1,92 @@
+"""`scrapy crawl`, ending with the ledger's verdict: Scrapy itself exits 0 on nearly every failure."""
+
+import argparse
+import logging
+import sys
+
+from scrapy.commands.crawl import Command as CrawlCommand
+from scrapy.exceptions import UsageError
+
+from maricopa_scrapy.arguments import ArgumentError
+from maricopa_scrapy.extensions.run import open_work
+from maricopa_scrapy.spiders.base import LedgerSpider, StartError
+from maricopa_scrapy.store import ledger
+from maricopa_scrapy.store.connect import DatabaseUnavailable, Session, database_url, migrate
+from maricopa_scrapy.store.ledger import LedgerError
+
+EXIT_CODES = {
+    ledger.COMPLETED: 0,
+    ledger.FAILED: 1,
+    ledger.COMPLETED_WITH_FAILURES: 3,
+    ledger.INCOMPLETE: 4,
+    ledger.BLOCKED: 5,
+    ledger.CANCELLED: 6,
+}
+_USAGE = 2
+
+
+class Command(CrawlCommand):
+    """Writes the job before the crawl, so that a mistake is one line; exits with the verdict after it."""
+
+    def short_desc(self) -> str:
+        return "Run a spider, and exit with the ledger's verdict"
+
+    def long_desc(self) -> str:
+        codes = ", ".join(f"{code} {verdict}" for verdict, code in EXIT_CODES.items())
+        return f"Run a spider by name. Exit codes: {codes}; {_USAGE} a mistake in the command."
+
+    def add_options(self, parser: argparse.ArgumentParser) -> None:
+        super().add_options(parser)
+        parser.add_argument(
+            "--skip-invalid", action="store_true", help="leave out the lines of a list that are not what it should hold"
+        )
+
+    def run(self, args: list[str], opts: argparse.Namespace) -> None:
+        if len(args) != 1:
+            raise UsageError("give one spider; `scrapy list` shows them")
+        assert self.crawler_process
+        name = args[0]
+        if name not in self.crawler_process.spider_loader.list():
+            self._refuse(name, f"no such spider; there are {', '.join(self.crawler_process.spider_loader.list())}")
+            return
+        crawler = self._create_crawler(name)
+        if not issubclass(crawler.spidercls, LedgerSpider):
+            super().run(args, opts)
+            return
+        if opts.skip_invalid:
+            opts.spargs["skip_invalid"] = "yes"
+        try:
+            job_id = self._open_job(crawler.spidercls, opts.spargs)
+        except (ArgumentError, DatabaseUnavailable, LedgerError, StartError) as error:
+            self._refuse(name, str(error))
+            return
+        self.crawler_process.crawl(crawler, job=str(job_id))
+        self.crawler_process.start()
+        self.exitcode = self._verdict(job_id)
+
+    def _open_job(self, spider: type[LedgerSpider], given: dict[str, str]) -> int:
+        spider.connection(self.settings)
+        work = spider.read_arguments(given)
+        url = database_url()
+        migrate(url)
+        session = Session(url)
+        try:
+            if work.job_id is not None:
+                ledger.check_job(session, work.job_id)
+            return open_work(session, work, bool(self.settings and self.settings["MARICOPA_SANDBOX"]))
+        finally:
+            session.close()
+
+    def _verdict(self, job_id: int) -> int:
+        try:
+            session = Session(database_url())
+            verdict = ledger.own_verdict(session, job_id)
+            session.close()
+        except DatabaseUnavailable as error:
+            logging.getLogger(__name__).error("no verdict: %s", error)
+            return EXIT_CODES[ledger.FAILED]
+        return EXIT_CODES.get(verdict or "", EXIT_CODES[ledger.FAILED])
+
+    def _refuse(self, name: str, message: str) -> None:
+        print(f"scrapy crawl {name}: error: {message}", file=sys.stderr)
+        self.exitcode = _USAGE

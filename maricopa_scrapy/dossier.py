@@ -1,0 +1,158 @@
+"""What is stored, as a person would read it in a terminal."""
+
+import datetime as dt
+from collections.abc import Iterator
+from typing import Any
+
+from psycopg2.extensions import cursor as Cursor
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from maricopa_scrapy.identifiers import format_apn
+from maricopa_scrapy.store import ledger
+from maricopa_scrapy.store.connect import Session
+
+
+def status(session: Session) -> Iterator[RenderableType]:
+    """Yield the newest jobs and the size of each table."""
+    jobs = list(ledger.jobs(session))
+    if not jobs:
+        yield "No job yet. `make demo` shows one; `scrapy crawl assessor -a apns=apns.txt` starts one."
+        return
+    table = Table(title="Jobs", title_justify="left", box=None, pad_edge=False, header_style="bold")
+    for name in ("job", "what", "state"):
+        table.add_column(name, overflow="fold")
+    for name in ("targets", "done", "gone", "dead", "open"):
+        table.add_column(name, justify="right")
+    table.add_column("begun")
+    for job in jobs:
+        state = job["verdict"] or job["state"]
+        reason = job["reason"]
+        table.add_row(
+            str(job["id"]), Text(f"{job['type']} {_asked(job['parameters'])}"),
+            state if reason in (None, "finished") else f"{state} ({reason})",
+            *(f"{job[name]:,}" for name in ("enumerated", "done", "gone", "dead", "open")),
+            f"{job['created_at']:%Y-%m-%d %H:%M}",
+        )  # fmt: skip
+    yield table
+    yield ""
+    stored = Table(title="Stored", title_justify="left", box=None, pad_edge=False, header_style="bold")
+    stored.add_column("table")
+    stored.add_column("rows", justify="right")
+    for name, rows in session.transact(_sizes):
+        stored.add_row(name, f"{rows:,}")
+    yield stored
+
+
+def _asked(parameters: dict[str, Any]) -> str:
+    text = " ".join(f"{name}={value}" for name, value in parameters.items())
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _sizes(cursor: Cursor) -> list[tuple[str, int]]:
+    from maricopa_scrapy.store.verify import RECORDS
+
+    sizes = []
+    for record in RECORDS:
+        cursor.execute(f"SELECT count(*) FROM {record.table}")
+        (rows,) = cursor.fetchone() or (0,)
+        sizes.append((record.table, rows))
+    return sizes
+
+
+def parcel(session: Session, apn: str) -> list[RenderableType]:
+    """Return the parcel's dossier; empty when it is not stored."""
+
+    def work(cursor: Cursor) -> tuple[dict[str, Any], list[dict[str, Any]], list[dict[str, Any]]] | None:
+        cursor.execute("SELECT * FROM public.property WHERE apn = %s", (apn,))
+        found = _rows(cursor)
+        if not found:
+            return None
+        cursor.execute("SELECT * FROM public.valuation WHERE apn = %s ORDER BY tax_year DESC", (apn,))
+        values = _rows(cursor)
+        cursor.execute(
+            "SELECT * FROM assessor.improvement WHERE apn = %s AND removed_at IS NULL ORDER BY improvement_number", (apn,)
+        )
+        return found[0], values, _rows(cursor)
+
+    stored = session.transact(work)
+    if stored is None:
+        return []
+    row, values, improvements = stored
+    parts: list[RenderableType] = [Text(f"Parcel {format_apn(apn)}", style="bold"), _facts(row)]
+    if values:
+        parts += ["", _valuations(values)]
+    if improvements:
+        parts += ["", _improvements(improvements)]
+    seen = row["last_seen_at"]
+    parts += ["", Text(f"Source: assessor, last seen {_when(seen)}, last changed {_when(row['changed_at'])}", style="dim")]
+    return parts
+
+
+def _rows(cursor: Cursor) -> list[dict[str, Any]]:
+    names = [column.name for column in cursor.description or ()]
+    return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+
+def _facts(row: dict[str, Any]) -> Table:
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column(style="dim")
+    table.add_column(overflow="fold")
+    owner = "withheld by the county" if row["is_redacted"] else row["ownership"]
+    deed = " ".join(str(row[name]) for name in ("deed_number", "deed_type", "deed_date") if row[name])
+    sale = f"{_money(row['sale_price'])}, {row['sale_date']:%B %Y}" if row["sale_price"] and row["sale_date"] else None
+    pool = f"{row['pool_sqft']:,} sq ft" if row["pool_sqft"] else ("none" if row["has_pool"] is False else None)
+    facts = [
+        ("Address", row["property_address"]), ("Owner", owner), ("In care of", row["in_care_of"]),
+        ("Mailing address", row["mailing_address"]), ("Last deed", deed), ("Last sale", sale),
+        ("Type", row["property_type"]), ("Use", _coded(row["property_use_code"], row["property_use"])),
+        ("Subdivision", row["subdivision_name"]), ("Lot", row["lot"]), ("Lot size", _area(row["lot_size_sqft"])),
+        ("Living area", _area(row["livable_sqft"])), ("Built", row["construction_year"]), ("Pool", pool),
+        ("Jurisdiction", row["jurisdiction"]), ("Section township range", row["section_township_range"]),
+        ("MCR", row["mcr"]), ("Tax area", row["tax_area_code"]),
+    ]  # fmt: skip
+    for name, value in facts:
+        if value:
+            table.add_row(name, Text(str(value)))
+    return table
+
+
+def _valuations(values: list[dict[str, Any]]) -> Table:
+    table = Table(title="Valuations", title_justify="left", box=None, pad_edge=False, header_style="bold")
+    for name in ("tax year", "full cash value", "limited value", "assessed", "ratio"):
+        table.add_column(name, justify="right")
+    table.add_column("class")
+    for value in values:
+        ratio = value["assessment_ratio"]
+        table.add_row(
+            str(value["tax_year"]), _money(value["full_cash_value"]), _money(value["limited_property_value"]),
+            _money(value["assessed_lpv"]), f"{ratio:.1%}" if ratio is not None else "",
+            Text(_coded(value["legal_class_code"], value["legal_class"]) or ""),
+        )  # fmt: skip
+    return table
+
+
+def _improvements(improvements: list[dict[str, Any]]) -> Table:
+    table = Table(title="Improvements", title_justify="left", box=None, pad_edge=False, header_style="bold")
+    for name in ("number", "what", "area"):
+        table.add_column(name, justify="right" if name == "area" else "left")
+    for row in improvements:
+        table.add_row(row["improvement_number"], Text(row["description"] or ""), _area(row["square_feet"]) or "")
+    return table
+
+
+def _money(dollars: int | None) -> str:
+    return "" if dollars is None else f"${dollars:,}"
+
+
+def _area(square_feet: int | None) -> str | None:
+    return f"{square_feet:,} sq ft" if square_feet else None
+
+
+def _coded(code: str | None, text: str | None) -> str | None:
+    return " ".join(part for part in (code, text) if part) or None
+
+
+def _when(moment: dt.datetime | None) -> str:
+    return f"{moment:%Y-%m-%d %H:%M} UTC" if moment else "never"

@@ -1,0 +1,1 @@
+"""What stands between the engine and a host: the rate, and what an answer means before anyone parses it."""

@@ -1,0 +1,167 @@
+"""The run record: a run is written when the spider opens, beats while it lives, and is judged by the ledger at its end."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+from scrapy import Spider, signals
+from scrapy.exceptions import CloseSpider
+
+from maricopa_scrapy.arguments import ArgumentError
+from maricopa_scrapy.items import Reason
+from maricopa_scrapy.settings_files import Config
+from maricopa_scrapy.spiders.base import LedgerSpider, Work
+from maricopa_scrapy.store import ledger
+from maricopa_scrapy.store.connect import DatabaseUnavailable, Session, database_url, migrate
+from maricopa_scrapy.store.ledger import Counts, Lease, LedgerError, Run
+from maricopa_scrapy.store.writer import Writer, WriterOptions
+
+if TYPE_CHECKING:
+    from scrapy.crawler import Crawler
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+def open_work(session: Session, work: Work, is_sandbox: bool) -> int:
+    """Write the job of a spider's work, unless it goes on with one; returns the job's id."""
+    if work.job_id is not None:
+        return work.job_id
+    job_id, accepted = ledger.open_job(
+        session, work.type, work.targets, work.parameters, priority=work.priority, is_sandbox=is_sandbox
+    )
+    if work.apns is not None:
+        given, skipped = work.apns.given, work.apns.skipped
+        logger.info(
+            "job %d: %d parcels (%d given, %d duplicates, %d lines skipped)",
+            job_id, accepted, given, given - accepted, len(skipped),
+        )  # fmt: skip
+        for line in skipped:
+            logger.warning("skipped: %s is not an APN", line)
+    return job_id
+
+
+class RunLedger:
+    """The ledger as the reactor sees it: every call is made in one thread, in order."""
+
+    def __init__(self, url: str, options: WriterOptions) -> None:
+        self._url = url
+        self._options = options
+        self._session = Session(url, options.patience)
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ledger")
+        self._writer: Writer | None = None
+        self._closed = False
+        self.run: Run
+
+    async def _do(self, work: Callable[..., T], *args: Any) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, lambda: work(self._session, *args))
+
+    async def open(self, spider: LedgerSpider) -> None:
+        def opened(session: Session) -> Run:
+            migrate(self._url)
+            job_id = open_work(session, spider.assigned, spider.is_sandbox)
+            return ledger.open_run(session, job_id, spider.name, spider.source, spider.is_sandbox)
+
+        self.run = await self._do(opened)
+
+    async def lease(self, limit: int) -> Lease:
+        if self._closed:
+            return Lease([])
+        return await self._do(ledger.lease, self.run, limit)
+
+    async def heartbeat(self) -> None:
+        await self._do(ledger.heartbeat, self.run)
+
+    async def counts(self) -> Counts:
+        return await self._do(ledger.counts, self.run.job_id, self.run.source)
+
+    async def close(self, reason: str, stats: dict[str, Any]) -> tuple[str, Counts]:
+        self._closed = True
+        try:
+            return await self._do(ledger.close_run, self.run, reason, stats)
+        finally:
+            await self._do(Session.close)
+            self._thread.shutdown(wait=False)
+
+    def writer(self, on_room: Callable[[], None], on_failure: Callable[[Exception], None]) -> Writer:
+        self._writer = Writer(self._url, self.run, self._options, on_room, on_failure)
+        return self._writer
+
+    def flush(self) -> None:
+        if self._writer is not None:
+            self._writer.flush()
+
+
+class RunRecord:
+    """Opens the run with the spider and closes it with the ledger's verdict."""
+
+    def __init__(self, crawler: "Crawler") -> None:
+        self._crawler = crawler
+        self._beating: asyncio.Task[None] | None = None
+        self._ledger: RunLedger | None = None
+        crawler.signals.connect(self.spider_opened, signal=signals.spider_opened)
+        crawler.signals.connect(self.spider_closed, signal=signals.spider_closed)
+        crawler.signals.connect(self.broken, signal=signals.item_error)
+        crawler.signals.connect(self.broken, signal=signals.spider_error)
+
+    @classmethod
+    def from_crawler(cls, crawler: "Crawler") -> Self:
+        return cls(crawler)
+
+    async def spider_opened(self, spider: Spider) -> None:
+        if not isinstance(spider, LedgerSpider):
+            return
+        config: Config = self._crawler.settings["MARICOPA_CONFIG"]
+        options = WriterOptions(
+            config.writer.batch_size, config.writer.flush_interval, config.writer.database_patience, spider.manifest.attempts
+        )
+        try:
+            opened = RunLedger(await asyncio.to_thread(database_url), options)
+            await opened.open(spider)
+        except (ArgumentError, DatabaseUnavailable, LedgerError) as error:
+            logger.error("%s", error)
+            unavailable = isinstance(error, DatabaseUnavailable)
+            raise CloseSpider(Reason.DATABASE_UNAVAILABLE if unavailable else Reason.REFUSED_START) from error
+        self._ledger = spider.ledger = opened
+        self._beating = asyncio.ensure_future(self._beat(spider))
+        logger.info("job %d, run %d: %s from %s", opened.run.job_id, opened.run.id, spider.name, spider.base_url)
+
+    async def _beat(self, spider: LedgerSpider) -> None:
+        assert self._ledger is not None
+        try:
+            while True:
+                await asyncio.sleep(ledger.HEARTBEAT_S)
+                await self._ledger.heartbeat()
+        except DatabaseUnavailable as error:
+            logger.error("%s", error)
+            spider.stop(Reason.DATABASE_UNAVAILABLE)
+
+    def broken(self, spider: Spider) -> None:
+        """A pipeline or a callback raised: what it held is not acknowledged, and the run ends rather than wait for it."""
+        if isinstance(spider, LedgerSpider):
+            spider.stop(Reason.PIPELINE_ERROR)
+
+    async def spider_closed(self, spider: Spider, reason: str) -> None:
+        if self._ledger is None:
+            return
+        if self._beating is not None:
+            self._beating.cancel()
+        stats = self._crawler.stats.get_stats() if self._crawler.stats else {}
+        plain = {key: value for key, value in stats.items() if isinstance(value, int | float | str)}
+        try:
+            verdict, counts = await self._ledger.close(reason, plain)
+        except DatabaseUnavailable as error:
+            logger.error("the run could not be closed: %s; its leases go back by themselves", error)
+            return
+        run = self._ledger.run
+        logger.info(
+            "job %d %s (%s): %d done, %d gone, %d dead, %d open",
+            run.job_id, verdict, reason, counts.done, counts.gone, counts.dead, counts.open,
+        )  # fmt: skip
+        if counts.open:
+            logger.warning(
+                "%d targets are left; `scrapy crawl %s -a job=%d` goes on with them", counts.open, spider.name, run.job_id
+            )

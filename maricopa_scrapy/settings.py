@@ -1,0 +1,112 @@
+"""Every Scrapy setting that we change: its value, Scrapy's default, and the reason.
+
+A setting of ours begins with MARICOPA_. What depends on a source comes from config/sources/<source>.yaml.
+"""
+
+import os
+import sys
+
+from maricopa_scrapy import __version__, settings_files
+
+try:
+    _config, _manifests = settings_files.load()
+except settings_files.ConfigError as _error:
+    sys.exit(f"error: {_error}")
+
+BOT_NAME = "maricopa_scrapy"
+SPIDER_MODULES = ["maricopa_scrapy.spiders"]
+NEWSPIDER_MODULE = "maricopa_scrapy.spiders"
+# Default "": ours overrides `crawl`, to exit with the ledger's verdict (stock Scrapy exits 0 on nearly every failure).
+COMMANDS_MODULE = "maricopa_scrapy.commands"
+
+# Ours, for every component.
+MARICOPA_CONFIG = _config
+MARICOPA_MANIFESTS = _manifests
+# The address of a sandbox county; every source is then asked there, below /<source>.
+MARICOPA_SANDBOX = os.environ.get("MARICOPA_SANDBOX", "")
+# Requests per second, start and ceiling, for the sandbox only; refused for any other host.
+MARICOPA_RATE_LIMIT = None
+
+# --- who we are ---
+
+# Default Scrapy's own name: a county must be able to see who asks, and how to reach them.
+USER_AGENT = f"maricopa_scrapy/{__version__}" + (f" (+{_config.contact})" if _config.contact else "")
+# Default False.
+ROBOTSTXT_OBEY = all(manifest.obey_robots for manifest in _manifests.values())
+# Defaults True: a cookie would tie requests together, and no source needs one.
+COOKIES_ENABLED = False
+
+# --- how fast ---
+
+# Default 16 in all, 8 a domain: the slots below are narrower; this only feeds them.
+CONCURRENT_REQUESTS = 20
+# Default 0 and 8: for hosts without a manifest, and never zero, at which the cap of a domain does not hold.
+DOWNLOAD_DELAY = 1.0
+CONCURRENT_REQUESTS_PER_DOMAIN = 1
+# Default {}: one slot a source, named by the source (see spiders/base.py).
+DOWNLOAD_SLOTS = {
+    name: {"delay": 1 / manifest.rate.start, "concurrency": manifest.concurrency, "jitter": 0.1}
+    for name, manifest in _manifests.items()
+}
+# Default False. Ours (download/rate.py) owns the delay of a source's slot; stock AutoThrottle erodes it.
+AUTOTHROTTLE_ENABLED = True
+AUTOTHROTTLE_START_DELAY = DOWNLOAD_DELAY
+
+# --- what is given up, and when ---
+
+# Default True: a failed target goes back to the ledger with its cause, which outlives a kill -9.
+RETRY_ENABLED = False
+# Default False: the spider must see every status to tell 401, 404, 429 and 500 apart.
+HTTPERROR_ALLOW_ALL = True
+# Default True: an API that redirects has changed, and a token must not follow it.
+REDIRECT_ENABLED = False
+METAREFRESH_ENABLED = False
+# Default 180 s, 1 GiB, 32 MiB.
+DOWNLOAD_TIMEOUT = max(manifest.timeout for manifest in _manifests.values())
+DOWNLOAD_MAXSIZE = max(manifest.max_body for manifest in _manifests.values())
+DOWNLOAD_WARNSIZE = DOWNLOAD_MAXSIZE
+# Default False.
+DOWNLOAD_VERIFY_CERTIFICATES = True
+# Default a filter of all URLs seen, which grows with the job: the ledger holds each target once.
+DUPEFILTER_CLASS = "scrapy.dupefilters.BaseDupeFilter"
+
+# --- components ---
+
+ITEM_PIPELINES = {"maricopa_scrapy.pipelines.store.StorePipeline": 500}
+EXTENSIONS = {
+    "scrapy.extensions.throttle.AutoThrottle": None,
+    "maricopa_scrapy.download.rate.Pace": 0,
+    "maricopa_scrapy.extensions.run.RunRecord": 10,
+    "maricopa_scrapy.extensions.progress.Progress": 20,
+    # Each off: it does nothing here but cost time on every request.
+    "scrapy.extensions.spiderstate.SpiderState": None,
+}
+DOWNLOADER_MIDDLEWARES = {
+    # Each off: it does nothing here but cost time on every request.
+    "scrapy.downloadermiddlewares.offsite.OffsiteMiddleware": None,
+    "scrapy.downloadermiddlewares.httpauth.HttpAuthMiddleware": None,
+}
+SPIDER_MIDDLEWARES = {
+    # Each off: we follow no links.
+    "scrapy.spidermiddlewares.referer.RefererMiddleware": None,
+    "scrapy.spidermiddlewares.depth.DepthMiddleware": None,
+    "scrapy.spidermiddlewares.urllength.UrlLengthMiddleware": None,
+    "scrapy.spidermiddlewares.metacopy.MetaCopyDetectionMiddleware": None,
+}
+# Default 100, tasks for EVERY response: an answer is one item.
+CONCURRENT_ITEMS = 1
+# Default True, at the price of reading a callback's source.
+WARN_ON_GENERATOR_RETURN_VALUE = False
+
+# --- what is open, and what is said ---
+
+# Defaults True: two doors into the process.
+TELNETCONSOLE_ENABLED = False
+REMOTE_CONTROL_ENABLED = False
+# Default 60: its rates are wrong past 24 hours; extensions/progress.py has its own.
+LOGSTATS_INTERVAL = 0
+# Default DEBUG, a line for every answer.
+LOG_LEVEL = "INFO"
+LOG_VERSIONS: list[str] = []
+# Default all fields: of an answer, what `-o` can show. The rows themselves are in Postgres.
+FEED_EXPORT_FIELDS = ["target", "outcome", "cause", "message", "records"]

@@ -1,0 +1,147 @@
+"""config/*.yaml as typed settings. Order: the folder $MARICOPA_CONFIG, ./config, the copy that came with the package."""
+
+import difflib
+import os
+from importlib import resources
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=1)]
+
+# The most that a user may ask of a county host, requests per second.
+CEILING_MOST = 5.0
+
+
+class ConfigError(ValueError):
+    """A file of settings that cannot be used; the message is one line: file, key, what is wrong."""
+
+
+class _Settings(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class BatchProcessing(_Settings):
+    """`api_rate_limit`: requests per second that no API source exceeds."""
+
+    api_rate_limit: Annotated[float, Field(gt=0, le=CEILING_MOST, allow_inf_nan=False)] = 2.0
+
+
+class WriterSettings(_Settings):
+    """Answers a transaction, seconds until a smaller one is stored, seconds to wait for a lost database."""
+
+    batch_size: Count = 500
+    flush_interval: Positive = 1.0
+    database_patience: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 60.0
+
+
+class Config(_Settings):
+    """config.yaml."""
+
+    contact: str = ""
+    batch_processing: BatchProcessing = BatchProcessing()
+    writer: WriterSettings = WriterSettings()
+
+
+class Rate(_Settings):
+    """Requests per second: where a source starts and what it never goes below. `kind` names its ceiling in config.yaml."""
+
+    kind: Literal["api"]
+    start: Positive
+    floor: Positive
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "Rate":
+        if self.floor > self.start:
+            raise ValueError(f"floor {self.floor} is above start {self.start}")
+        return self
+
+
+class Manifest(_Settings):
+    """config/sources/<source>.yaml: one source's addresses, pace and limits; seconds and bytes."""
+
+    source: str
+    title: str
+    base_url: Annotated[str, Field(pattern=r"^https?://[^/]+")]
+    token_env: str | None = None
+    token_header: str | None = None
+    token_help: str | None = None
+    paths: dict[str, str]
+    search_page_size: Count = 25
+    rate: Rate
+    concurrency: Count
+    timeout: Positive
+    attempts: Count
+    max_body: Count
+    obey_robots: bool = True
+    keep_sketches: bool = False
+    links: dict[str, str] = {}
+
+
+_S = TypeVar("_S", bound=_Settings)
+
+
+def load() -> tuple[Config, dict[str, Manifest]]:
+    """Read config.yaml and every manifest. Raises ConfigError."""
+    folder = _folder()
+    config = _read(folder / "config.yaml", Config)
+    manifests = {}
+    for file in sorted((folder / "sources").iterdir(), key=lambda entry: entry.name):
+        if file.name.endswith(".yaml"):
+            manifest = _read(file, Manifest)
+            _check_floor(file, manifest, config)
+            manifests[manifest.source] = manifest
+    return config, manifests
+
+
+def _folder() -> Traversable:
+    named = os.environ.get("MARICOPA_CONFIG")
+    if named:
+        if not (Path(named) / "sources").is_dir():
+            raise ConfigError(f"MARICOPA_CONFIG names {named}, which has no folder sources/")
+        return Path(named)
+    here = Path("config")
+    if (here / "config.yaml").is_file() and (here / "sources").is_dir():
+        return here
+    return resources.files("maricopa_scrapy.config")
+
+
+def _read(file: Traversable, kind: type[_S]) -> _S:
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{file}: {error}") from error
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{file}: not YAML: {' '.join(str(error).split())}") from error
+    try:
+        return kind.model_validate(content if content is not None else {})
+    except ValidationError as error:
+        raise ConfigError(f"{file}: {_explain(error, kind)}") from error
+
+
+def _explain(error: ValidationError, kind: type[_Settings]) -> str:
+    first = error.errors()[0]
+    key = ".".join(str(part) for part in first["loc"]) or "(whole file)"
+    if first["type"] == "extra_forbidden":
+        known = list(_known_keys(kind, first["loc"][:-1]))
+        close = difflib.get_close_matches(str(first["loc"][-1]), known, n=1)
+        return f"{key}: unknown key" + (f"; did you mean {close[0]}?" if close else f"; known: {', '.join(known)}")
+    return f"{key}: {first['msg']} (got {first['input']!r})"
+
+
+def _known_keys(kind: type[BaseModel], path: tuple[Any, ...]) -> list[str]:
+    for part in path:
+        inner = kind.model_fields[str(part)].annotation
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            kind = inner
+    return list(kind.model_fields)
+
+
+def _check_floor(file: Traversable, manifest: Manifest, config: Config) -> None:
+    ceiling = config.batch_processing.api_rate_limit
+    if manifest.rate.floor > ceiling:
+        raise ConfigError(f"{file}: rate.floor: {manifest.rate.floor} is above api_rate_limit {ceiling} of config.yaml")

@@ -1,0 +1,116 @@
+"""The assessor's API: one request a parcel; a search where the APN is not known, or where the county seems not to know it."""
+
+from typing import ClassVar
+from urllib.parse import quote
+
+from scrapy import Request
+from scrapy.http import Response
+
+from maricopa_scrapy import arguments
+from maricopa_scrapy.arguments import ApnList
+from maricopa_scrapy.download.refusals import Refusal
+from maricopa_scrapy.items import Cause, FollowOn, Improvement, Issue, Outcome, Rental, Target
+from maricopa_scrapy.pages import assessor as pages
+from maricopa_scrapy.spiders.base import Handler, LedgerSpider, Reading, Work
+
+_SEARCHES = ("owner", "address")
+
+
+class AssessorSpider(LedgerSpider):
+    """Targets: `parcel` by APN, and `search` by "owner=..." or "address=...", a page each."""
+
+    name = "assessor"
+    source = "assessor"
+    known_arguments: ClassVar[tuple[str, ...]] = ("apns", *_SEARCHES, "match")
+
+    @classmethod
+    def work(cls, given: dict[str, str]) -> Work:
+        """Read `apns`, `owner` or `address`; `match=any` takes every row of a search, not only those that fit."""
+        name = arguments.one_of(given, ("apns", *_SEARCHES))
+        if name == "apns":
+            apns = ApnList(name, given[name], arguments.flag("skip_invalid", given.get("skip_invalid", "no")))
+            targets = (FollowOn(cls.source, "parcel", apn) for apn in apns)
+            return Work("property_search", {"apns": given[name]}, targets, apns=apns)
+        words = arguments.query(name, given[name])
+        match = arguments.choice("match", given.get("match", name), (name, "any"))
+        first = search_page(name, words, match, 1)
+        return Work("property_search", {name: words, "match": match}, [first])
+
+    def request(self, target: Target) -> Request:
+        """Ask for a parcel, or for a page of a search."""
+        if target.kind == "parcel":
+            return self.fetch(target, self.manifest.paths["parcel"].format(apn=target.key), self.parse_parcel)
+        assert target.detail is not None
+        return self._search(target, target.detail["words"], target.detail["page"], self.parse_search)
+
+    def _search(self, target: Target, words: str, page: int, handler: Handler) -> Request:
+        path = self.manifest.paths["search"].format(query=quote(words, safe=""), page=page)
+        return self.fetch(target, path, handler)
+
+    def kept_body(self, body: bytes) -> bytes:
+        """Leave out telephone numbers, and the sketch unless the manifest keeps it."""
+        return pages.redact(body, sketches=not self.manifest.keep_sketches)
+
+    def parse_parcel(self, response: Response, target: Target) -> Reading:
+        """Read a whole parcel."""
+        page = pages.parse_parcel(response.body, target.key, self.manifest.links)
+        issues = [
+            Issue("new_field", path, f"the assessor's answer has a new field: {path}") for path in page.new_fields
+        ] + [
+            Issue("moved_link", f"{key} {_place(url)}", f"{key} leads to {_place(url)}, not to {self.manifest.links[key]}")
+            for key, url in page.moved_links
+        ]
+        complete = [(Improvement, target.key), (Rental, target.key)]
+        return Reading(records=page.records, complete=complete, issues=issues)
+
+    def not_found(self, target: Target, handler: Handler) -> Request | None:
+        """An empty answer alone proves nothing: ask the search whether there is such a parcel."""
+        if handler != self.parse_parcel:
+            return None
+        return self._search(target, target.key, 1, self.parse_existence)
+
+    def parse_existence(self, response: Response, target: Target) -> Reading:
+        """Read the search that follows an empty answer: gone only when the county lists no such APN."""
+        page = pages.parse_search(response.body)
+        if any(row.apn == target.key for row in page.rows):
+            raise Refusal(Cause.REFUSED, "an empty answer for a parcel that the search lists")
+        if page.count >= self.manifest.search_page_size:
+            raise Refusal(Cause.REFUSED, "an empty answer, and a search too full to show that there is no such parcel")
+        return Reading(Outcome.GONE)
+
+    def parse_search(self, response: Response, target: Target) -> Reading:
+        """Read one page of a search: its parcels, and the next page when this one is full, become targets."""
+        assert target.detail is not None
+        name, words, match = target.detail["name"], target.detail["words"], target.detail["match"]
+        number, before = target.detail["page"], target.detail["seen"]
+        page = pages.parse_search(response.body)
+        fits = {"owner": pages.matches_owner, "address": pages.matches_address}.get(match)
+        hits = [row.apn for row in page.rows if fits is None or fits(row, words)]
+        self.logger.info(
+            "search %s=%r: page %d has %d rows, %d fit (of %s in all)", name, words, number, page.count, len(hits), page.total
+        )
+        issues = []
+        follow_ons = [FollowOn(self.source, "parcel", apn) for apn in hits]
+        last = [row.apn for row in page.rows]
+        if page.rows and last == target.detail.get("last"):
+            issues.append(Issue("repeated_page", words, f"search {words!r}: page {number} repeats the page before it"))
+            follow_ons = []
+        elif page.count >= self.manifest.search_page_size:
+            follow_ons.append(search_page(name, words, match, number + 1, before + page.count, last))
+        elif page.total is not None and page.total != before + page.count:
+            issues.append(
+                Issue("search_total", words, f"search {words!r}: {before + page.count} rows came, {page.total} were announced")
+            )
+        return Reading(Outcome.DONE if follow_ons else Outcome.GONE, follow_ons=follow_ons, issues=issues)
+
+
+def search_page(
+    name: str, words: str, match: str, number: int, seen: int = 0, last: list[str] | None = None
+) -> FollowOn:
+    """Return page `number` of a search as a target; `seen` rows came before it, `last` is the page before it."""
+    detail = {"name": name, "words": words, "match": match, "page": number, "seen": seen, "last": last}
+    return FollowOn("assessor", "search", f"{name}={words} page={number}", detail)
+
+
+def _place(url: str) -> str:
+    return url.split("?", 1)[0]

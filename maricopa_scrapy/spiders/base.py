@@ -1,0 +1,250 @@
+"""What every spider shares: it leases targets from the ledger, asks for them, and turns what comes into answers."""
+
+import asyncio
+import datetime as dt
+import hashlib
+import os
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
+from urllib.parse import urlsplit
+
+from scrapy import Request, Spider, signals
+from scrapy.exceptions import IgnoreRequest
+from scrapy.http import Response
+from scrapy.utils.defer import _schedule_coro
+from twisted.python.failure import Failure
+
+from maricopa_scrapy import arguments
+from maricopa_scrapy.arguments import ApnList
+from maricopa_scrapy.download.rate import retry_after
+from maricopa_scrapy.download.refusals import Refusal, Unauthorized, cause_of, check_json_answer
+from maricopa_scrapy.items import Answer, Capture, Cause, FollowOn, Issue, Json, Outcome, Reason, Target
+from maricopa_scrapy.pages.errors import PageError
+from maricopa_scrapy.settings_files import Manifest
+
+if TYPE_CHECKING:
+    from scrapy.crawler import Crawler
+
+    from maricopa_scrapy.store.ledger import Lease
+
+PRIORITIES = ("critical", "high", "normal", "low")
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+# Seconds between two looks at the ledger while the last targets are under way.
+_POLL_S = 0.25
+_POLL_MOST_S = 3.0
+# A failure of these kinds is ordinary weather: the ledger's cause says enough, no person needs to look.
+_WEATHER = frozenset((Cause.THROTTLED, Cause.TIMEOUT, Cause.CONNECTION, Cause.SERVER_ERROR))
+
+
+class StartError(RuntimeError):
+    """A run that cannot begin; the message is one line with the remedy."""
+
+
+@dataclass(slots=True)
+class Work:
+    """What a spider was asked to do: go on with `job_id`, or a new job of `targets`."""
+
+    type: str
+    parameters: dict[str, Any]
+    targets: Iterable[FollowOn] = ()
+    job_id: int | None = None
+    priority: str = "normal"
+    apns: ApnList | None = None
+
+
+class Ledger(Protocol):
+    """What a spider may ask of the ledger (extensions/run.py)."""
+
+    async def lease(self, limit: int) -> "Lease": ...
+
+    def flush(self) -> None: ...
+
+
+@dataclass(slots=True)
+class Reading:
+    """What a page handler read from one response."""
+
+    outcome: Outcome = Outcome.DONE
+    records: list[Any] = field(default_factory=list)
+    complete: list[Any] = field(default_factory=list)
+    follow_ons: list[FollowOn] = field(default_factory=list)
+    issues: list[Issue] = field(default_factory=list)
+
+
+Handler = Callable[[Response, Target], Reading]
+
+
+class LedgerSpider(Spider):
+    """Base class. A leaf has `name`, `source`, `known_arguments`, `work()` and `request()`."""
+
+    source: ClassVar[str]
+    known_arguments: ClassVar[tuple[str, ...]] = ()
+    common_arguments: ClassVar[tuple[str, ...]] = ("job", "priority", "skip_invalid")
+
+    manifest: Manifest
+    base_url: str
+    headers: dict[str, str]
+    is_sandbox: bool
+    assigned: Work
+    ledger: Ledger
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.stopping: str | None = None
+
+    @classmethod
+    def from_crawler(cls, crawler: "Crawler", *args: Any, **kwargs: Any) -> Self:
+        """Build the spider. Raises ArgumentError or StartError."""
+        spider = super().from_crawler(crawler, *args, **kwargs)
+        spider.assigned = cls.read_arguments(kwargs)
+        spider.manifest, spider.base_url, spider.headers = cls.connection(crawler.settings)
+        spider.is_sandbox = bool(crawler.settings["MARICOPA_SANDBOX"])
+        return spider
+
+    @classmethod
+    def read_arguments(cls, given: dict[str, str]) -> Work:
+        """Turn the arguments of `-a` into work. Raises ArgumentError."""
+        arguments.check_names(given, cls.known_arguments + cls.common_arguments)
+        if "job" in given:
+            arguments.one_of(given, ("job", *cls.known_arguments))
+            return Work(cls.name, {}, job_id=arguments.number("job", given["job"]))
+        work = cls.work(given)
+        work.priority = arguments.choice("priority", given.get("priority", "normal"), PRIORITIES)
+        return work
+
+    @classmethod
+    def work(cls, given: dict[str, str]) -> Work:
+        """Return the work that the spider's own arguments describe. Raises ArgumentError."""
+        raise NotImplementedError
+
+    @classmethod
+    def connection(cls, settings: Any) -> tuple[Manifest, str, dict[str, str]]:
+        """Return the source's manifest, its address and the headers it wants. Raises StartError."""
+        manifest: Manifest = settings["MARICOPA_MANIFESTS"][cls.source]
+        sandbox = settings["MARICOPA_SANDBOX"]
+        base_url = f"{sandbox.rstrip('/')}/{cls.source}" if sandbox else manifest.base_url.rstrip("/")
+        on_loopback = urlsplit(base_url).hostname in _LOOPBACK
+        if sandbox and not on_loopback:
+            raise StartError(f"MARICOPA_SANDBOX={sandbox} is not an address on this machine; `maricopa sandbox` prints one")
+        if settings["MARICOPA_RATE_LIMIT"] and not on_loopback:
+            raise StartError("MARICOPA_RATE_LIMIT is for the sandbox only; for a county host see api_rate_limit in config.yaml")
+        return manifest, base_url, _token_header(manifest, sandbox)
+
+    def request(self, target: Target) -> Request:
+        """Return the request that answers the target."""
+        raise NotImplementedError
+
+    async def start(self) -> AsyncIterator[Request]:
+        """Lease targets as the engine has room for them, until none of the job's is open."""
+        upcoming = self._lease_soon()
+        while True:
+            leased = await upcoming
+            if leased.targets:
+                upcoming = self._lease_soon()
+                for target in leased.targets:
+                    yield self.request(target)
+                    while self.crawler.engine is not None and self.crawler.engine.needs_backout():
+                        await self.crawler.signals.wait_for(signals.scheduler_empty)
+                continue
+            if leased.wait is None or self.stopping:
+                return
+            self.ledger.flush()
+            await asyncio.sleep(min(max(leased.wait, _POLL_S), _POLL_MOST_S))
+            upcoming = self._lease_soon()
+
+    def _lease_soon(self) -> "asyncio.Future[Lease]":
+        engine = self.crawler.engine
+        slot = engine.downloader.slots.get(self.source) if engine else None
+        rate = 1 / slot.delay if slot else self.manifest.rate.start
+        # About five seconds of work: little for others to wait for when this process dies.
+        limit = max(2 * self.manifest.concurrency, min(250, int(5 * rate)))
+        return asyncio.ensure_future(self.ledger.lease(limit))
+
+    def fetch(self, target: Target, path: str, handler: Handler) -> Request:
+        """Return the request for a path of the source; `handler` reads what passes for an answer."""
+        return Request(
+            self.base_url + path,
+            headers=self.headers,
+            callback=self._received,
+            errback=self._failed,
+            cb_kwargs={"target": target, "handler": handler},
+            meta={"download_slot": self.source, "download_timeout": self.manifest.timeout},
+            dont_filter=True,
+        )
+
+    def kept_body(self, body: bytes) -> bytes:
+        """Return the part of a body that is kept as the capture."""
+        return body
+
+    def not_found(self, target: Target, handler: Handler) -> Request | None:
+        """Return the request that can prove that there is nothing, or None where an empty answer is a failure."""
+        return None
+
+    def _received(self, response: Response, target: Target, handler: Handler) -> Iterator[Answer | Request]:
+        capture = self._capture(response)
+        try:
+            check_json_answer(response)
+            reading = handler(response, target)
+        except Unauthorized:
+            self.stop(Reason.UNAUTHORIZED)
+        except (Refusal, PageError) as error:
+            proof = self.not_found(target, handler) if error.cause is Cause.NOT_FOUND else None
+            if error.cause is Cause.CHALLENGE:
+                self.stop(Reason.BLOCKED)
+            yield proof or self._failure(target, error.cause, str(error), capture, response)
+        else:
+            yield Answer(
+                target, reading.outcome, reading.records, capture, reading.complete, reading.follow_ons, reading.issues
+            )
+
+    def _failed(self, failure: Failure, target: Target, handler: Handler) -> Iterator[Answer]:
+        error = failure.value
+        if self.stopping and isinstance(error, IgnoreRequest):
+            return
+        yield self._failure(target, cause_of(error), str(error) or type(error).__name__)
+
+    def _failure(
+        self, target: Target, cause: Cause, message: str, capture: Capture | None = None, response: Response | None = None
+    ) -> Answer:
+        issues = []
+        if cause not in _WEATHER:
+            example: Json = {"url": capture.url, "status": capture.status} if capture else {}
+            issues.append(Issue(cause, f"{target.kind}: {message}"[:200], message, example))
+        self.logger.warning("%s %s: %s (%s)", target.kind, target.key, cause, message)
+        return Answer(target, Outcome.FAILED, capture=capture, issues=issues, cause=cause, message=message,
+                      retry_after=retry_after(response) if response and cause is Cause.THROTTLED else None)  # fmt: skip
+
+    def _capture(self, response: Response) -> Capture:
+        body = self.kept_body(response.body)
+        content_type = (response.headers.get(b"Content-Type") or b"").decode("latin-1")
+        return Capture(
+            hashlib.sha256(body).digest(), self.source, response.url, response.status, content_type, dt.datetime.now(dt.UTC), body
+        )
+
+    def stop(self, reason: str) -> None:
+        """End the run at once: what is under way is awaited, what waits in the slot is not sent."""
+        engine = self.crawler.engine
+        if self.stopping or engine is None:
+            return
+        self.stopping = reason
+        for slot in engine.downloader.slots.values():
+            while slot.queue:
+                _, waiting = slot.queue.popleft()
+                waiting.errback(Failure(IgnoreRequest("the run ends")))
+        _schedule_coro(engine.close_spider_async(reason=reason))
+
+
+def _token_header(manifest: Manifest, sandbox: str) -> dict[str, str]:
+    if not manifest.token_env or not manifest.token_header:
+        return {}
+    if sandbox:
+        return {manifest.token_header: "sandbox"}
+    token = os.environ.get(manifest.token_env, "").strip()
+    if not token:
+        raise StartError(
+            f"{manifest.token_env} is not set: {manifest.token_help}, then `export {manifest.token_env}=...`; "
+            "the sandbox county needs none (`maricopa sandbox`)"
+        )
+    return {manifest.token_header: token}
+

@@ -1,0 +1,164 @@
+"""How Postgres is reached: the embedded server or MARICOPA_DATABASE_URL, its migrations, and what to do when it is lost."""
+
+import logging
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib import resources
+from typing import Any, TypeVar
+
+import psycopg2
+from psycopg2.extensions import connection as Connection
+from psycopg2.extensions import cursor as Cursor
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+_CONNECT_TIMEOUT_S = 5
+_RETRY_PAUSE_S = 0.5
+# Any number that no other program's advisory lock is likely to use.
+_MIGRATION_LOCK = 7_402_231_911
+
+
+class DatabaseUnavailable(RuntimeError):
+    """Postgres cannot be reached; the message is one line with the remedy."""
+
+
+def database_url() -> str:
+    """Return the libpq URL of MARICOPA_DATABASE_URL, else of the embedded server, which is started.
+
+    Raises DatabaseUnavailable when the embedded server does not start.
+    """
+    url = os.environ.get("MARICOPA_DATABASE_URL")
+    if url:
+        return url
+    from maricopa_scrapy.store import embedded
+
+    try:
+        return embedded.start(embedded.default_data_dir())
+    except embedded.EmbeddedError as error:
+        raise DatabaseUnavailable(str(error)) from error
+
+
+def connect(url: str) -> Connection:
+    """Open one connection. Raises DatabaseUnavailable."""
+    try:
+        return psycopg2.connect(
+            url, connect_timeout=_CONNECT_TIMEOUT_S, application_name="maricopa_scrapy", options="-c timezone=UTC -c client_min_messages=warning"
+        )
+    except psycopg2.ProgrammingError as error:
+        raise DatabaseUnavailable(
+            "MARICOPA_DATABASE_URL is not a database address "
+            f"({_first_line(error)}); the form is postgresql://user:password@host:5432/database"
+        ) from error
+    except psycopg2.OperationalError as error:
+        raise DatabaseUnavailable(
+            f"cannot reach the database ({_first_line(error)}); check MARICOPA_DATABASE_URL, "
+            "or unset it to use the embedded database"
+        ) from error
+
+
+def migrate(url: str) -> None:
+    """Bring the schema up to date; several processes may call this at once. Raises DatabaseUnavailable."""
+    from yoyo import read_migrations
+    from yoyo.backends.core.postgresql import PostgresqlBackend
+    from yoyo.connections import parse_uri
+
+    logging.getLogger("yoyo").setLevel(logging.WARNING)
+
+    class Backend(PostgresqlBackend):
+        """Yoyo's backend, connected by libpq itself so that every form of address works."""
+
+        def connect(self, dburi: Any) -> Connection:
+            connection = connect(url)
+            connection.autocommit = True
+            return connection
+
+    guard = connect(url)
+    try:
+        with guard.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_lock(%s)", (_MIGRATION_LOCK,))
+        with resources.as_file(resources.files("maricopa_scrapy.store") / "migrations") as folder:
+            backend = Backend(parse_uri("postgresql:///"), "_yoyo_migration")
+            try:
+                backend.init_database()
+                pending = backend.to_apply(read_migrations(str(folder)))
+                if pending:
+                    logger.info("applying migrations: %s", ", ".join(m.id for m in pending))
+                    backend.apply_migrations(pending)
+            finally:
+                backend.connection.close()
+    finally:
+        guard.close()
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
+
+
+class Session:
+    """One connection that is opened again when it is lost.
+
+    `patience` is how many seconds a lost database is waited for; after that DatabaseUnavailable is raised.
+    Not for use by two threads at once.
+    """
+
+    def __init__(self, url: str, patience: float = 0.0) -> None:
+        self._url = url
+        self._patience = patience
+        self._connection: Connection | None = None
+
+    def transact(self, work: Callable[[Cursor], T]) -> T:
+        """Run `work` in one transaction and return its result.
+
+        On a lost connection, a deadlock or a serialisation failure the whole of `work` is run again, so it must
+        have no effect but on the database, and none there when its transaction was already committed.
+        """
+        deadline: float | None = None
+        while True:
+            try:
+                connection = self._connection or self._open()
+                with connection, connection.cursor() as cursor:
+                    return work(cursor)
+            except (DatabaseUnavailable, psycopg2.OperationalError, psycopg2.InterfaceError) as error:
+                self.close()
+                now = time.monotonic()
+                deadline = now + self._patience if deadline is None else deadline
+                if now >= deadline:
+                    if isinstance(error, DatabaseUnavailable):
+                        raise
+                    raise DatabaseUnavailable(f"the database was lost ({_first_line(error)})") from error
+                logger.warning("database lost (%s); trying again", _first_line(error))
+                time.sleep(min(_RETRY_PAUSE_S, max(0.0, deadline - now)))
+
+    def _open(self) -> Connection:
+        self._connection = connect(self._url)
+        self.opened(self._connection)
+        return self._connection
+
+    def opened(self, connection: Connection) -> None:
+        """Called with every new connection; a place for session state such as temporary tables."""
+
+    def close(self) -> None:
+        """Close the connection; the next `transact` opens another."""
+        connection, self._connection = self._connection, None
+        if connection is not None and not connection.closed:
+            try:
+                connection.close()
+            except psycopg2.Error as error:
+                logger.debug("closing the database connection: %s", error)
+
+
+@contextmanager
+def session(patience: float = 0.0) -> Iterator[Session]:
+    """Open the configured database with its schema up to date, for the time of a `with` block."""
+    url = database_url()
+    migrate(url)
+    opened = Session(url, patience)
+    try:
+        yield opened
+    finally:
+        opened.close()

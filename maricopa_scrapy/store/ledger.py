@@ -1,0 +1,353 @@
+"""The ledger: jobs, their targets, the runs that work on them, and the verdict.
+
+Everything here is one short transaction. A target is leased by a run and stays leased as long as that run beats;
+a run that is silent, or whose process is gone, is lost, and its leases go back.
+"""
+
+import os
+import socket
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import psutil
+from psycopg2.extensions import cursor as Cursor
+from psycopg2.extras import Json
+
+from maricopa_scrapy.items import FollowOn, Reason, Target
+from maricopa_scrapy.store.connect import Session
+from maricopa_scrapy.store.tables import copy_rows
+
+HEARTBEAT_S = 3.0
+SILENCE_S = 10.0
+
+COMPLETED = "completed"
+COMPLETED_WITH_FAILURES = "completed_with_failures"
+INCOMPLETE = "incomplete"
+BLOCKED = "blocked"
+FAILED = "failed"
+CANCELLED = "cancelled"
+
+_ENUMERATE_BATCH = 20_000
+
+
+class LedgerError(RuntimeError):
+    """What was asked of the ledger cannot be; the message is one line with the remedy."""
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Targets by state."""
+
+    pending: int = 0
+    leased: int = 0
+    done: int = 0
+    gone: int = 0
+    dead: int = 0
+
+    @property
+    def open(self) -> int:
+        return self.pending + self.leased
+
+    @property
+    def total(self) -> int:
+        return self.open + self.done + self.gone + self.dead
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """`targets` to work on now. When there are none: `wait` seconds until there may be, or None when all are final."""
+
+    targets: list[Target]
+    wait: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One spider process at work on one job."""
+
+    id: int
+    job_id: int
+    source: str
+
+
+def open_job(
+    session: Session,
+    type_: str,
+    targets: Iterable[FollowOn],
+    parameters: dict[str, Any],
+    mode: str = "api_only",
+    priority: str = "normal",
+    is_sandbox: bool = False,
+) -> tuple[int, int]:
+    """Write a job with its targets, all or nothing; returns (job id, distinct targets).
+
+    `targets` is read once and may be long; what it raises leaves no job behind.
+    Raises LedgerError when the sandbox's invented records would come to stand beside the county's.
+    """
+
+    def work(cursor: Cursor) -> tuple[int, int]:
+        _check_county(cursor, is_sandbox)
+        cursor.execute(
+            "INSERT INTO crawl.job (type, mode, priority, parameters, is_sandbox) VALUES (%s, %s, %s, %s, %s) RETURNING id",
+            (type_, mode, priority, Json(parameters), is_sandbox),
+        )
+        (job_id,) = _one(cursor)
+        supply = iter(targets)
+        accepted = 0
+        while chunk := list(islice(supply, _ENUMERATE_BATCH)):
+            accepted += add_targets(cursor, job_id, chunk)
+        return job_id, accepted
+
+    return session.transact(work)
+
+
+def add_targets(cursor: Cursor, job_id: int, targets: Iterable[FollowOn]) -> int:
+    """Insert the targets that the job does not have yet, in the caller's transaction; returns how many were new."""
+    cursor.execute(
+        "CREATE TEMP TABLE IF NOT EXISTS stage_target_new"
+        " (source text, kind text, key text, detail jsonb, position int) ON COMMIT DELETE ROWS"
+    )
+    cursor.execute("DELETE FROM stage_target_new")
+    rows = (
+        (t.source, t.kind, t.key, None if t.detail is None else Json(t.detail).dumps(t.detail), position)
+        for position, t in enumerate(targets)
+    )
+    copy_rows(cursor, "COPY stage_target_new FROM STDIN (FORMAT csv)", rows)
+    cursor.execute(
+        "INSERT INTO crawl.target (job_id, source, kind, key, detail)"
+        " SELECT %s, source, kind, key, detail FROM stage_target_new ORDER BY position"
+        " ON CONFLICT (job_id, source, kind, key) DO NOTHING",
+        (job_id,),
+    )
+    accepted = cursor.rowcount
+    cursor.execute("UPDATE crawl.job SET enumerated = enumerated + %s WHERE id = %s", (accepted, job_id))
+    return accepted
+
+
+def open_run(session: Session, job_id: int, spider: str, source: str, is_sandbox: bool = False) -> Run:
+    """Register this process as a run of the job. Raises LedgerError when there is no such job."""
+
+    def work(cursor: Cursor) -> Run:
+        _check_job(cursor, job_id)
+        _check_county(cursor, is_sandbox)
+        _reap(cursor)
+        cursor.execute(
+            "UPDATE crawl.job SET state = 'running', verdict = NULL, reason = NULL, finished_at = NULL,"
+            " started_at = coalesce(started_at, now()) WHERE id = %s",
+            (job_id,),
+        )
+        cursor.execute(
+            "INSERT INTO crawl.run (job_id, spider, source, node, pid, pid_started)"
+            " VALUES (%s, %s, %s, %s, %s, %s) RETURNING id",
+            (job_id, spider, source, _node(), os.getpid(), psutil.Process().create_time()),
+        )
+        (run_id,) = _one(cursor)
+        return Run(run_id, job_id, source)
+
+    return session.transact(work)
+
+
+def heartbeat(session: Session, run: Run) -> None:
+    """Say that the run lives, and give back what silent runs held."""
+
+    def work(cursor: Cursor) -> None:
+        cursor.execute(
+            "UPDATE crawl.run SET heartbeat_at = now(), state = 'running', reason = NULL, finished_at = NULL"
+            " WHERE id = %s AND state <> 'closed'",
+            (run.id,),
+        )
+        _reap(cursor)
+
+    session.transact(work)
+
+
+def lease(session: Session, run: Run, limit: int) -> Lease:
+    """Lease up to `limit` targets of the run's job and source that are due."""
+
+    def work(cursor: Cursor) -> Lease:
+        cursor.execute(
+            """
+            WITH due AS (
+                SELECT id FROM crawl.target
+                WHERE job_id = %(job)s AND source = %(source)s AND state = 'pending'
+                  AND (not_before IS NULL OR not_before <= now())
+                ORDER BY id LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+            )
+            UPDATE crawl.target t SET state = 'leased', run_id = %(run)s FROM due WHERE t.id = due.id
+            RETURNING t.id, t.source, t.kind, t.key, t.attempts, t.detail
+            """,
+            {"job": run.job_id, "source": run.source, "run": run.id, "limit": limit},
+        )
+        targets = sorted((Target(*row) for row in cursor.fetchall()), key=lambda target: target.id)
+        if targets:
+            return Lease(targets)
+        cursor.execute(
+            "SELECT count(*), extract(epoch FROM min(coalesce(not_before, now())) FILTER (WHERE state = 'pending') - now())"
+            " FROM crawl.target WHERE job_id = %s AND source = %s AND state IN ('pending', 'leased')",
+            (run.job_id, run.source),
+        )
+        still_open, wait = _one(cursor)
+        if not still_open:
+            return Lease([])
+        return Lease([], wait=max(0.0, float(wait)) if wait is not None else HEARTBEAT_S)
+
+    return session.transact(work)
+
+
+def close_run(session: Session, run: Run, reason: str, stats: dict[str, Any]) -> tuple[str, Counts]:
+    """End the run, give back its leases and judge it; the last run of a job ends the job.
+
+    Returns (verdict, counts of the run's source in the job).
+    """
+
+    def work(cursor: Cursor) -> tuple[str, Counts]:
+        cursor.execute("SELECT 1 FROM crawl.job WHERE id = %s FOR UPDATE", (run.job_id,))
+        _release(cursor, [run.id], run.job_id)
+        counts = _counts(cursor, run.job_id, run.source)
+        verdict = _judge(reason, counts)
+        cursor.execute(
+            "UPDATE crawl.run SET state = 'closed', verdict = %s, reason = %s, stats = %s, finished_at = now() WHERE id = %s",
+            (verdict, reason, Json(stats), run.id),
+        )
+        cursor.execute(
+            "UPDATE crawl.job SET state = 'finished', verdict = %s, reason = %s, finished_at = now()"
+            " WHERE id = %s AND state = 'running'"
+            " AND NOT EXISTS (SELECT FROM crawl.run r WHERE r.job_id = job.id AND r.state = 'running')",
+            (_judge(reason, _counts(cursor, run.job_id, None)), reason, run.job_id),
+        )
+        return verdict, counts
+
+    return session.transact(work)
+
+
+def check_job(session: Session, job_id: int) -> None:
+    """Raise LedgerError when there is no such job."""
+    session.transact(lambda cursor: _check_job(cursor, job_id))
+
+
+def own_verdict(session: Session, job_id: int) -> str | None:
+    """Return the verdict of this process's own run of the job; None when it was never closed."""
+
+    def work(cursor: Cursor) -> str | None:
+        cursor.execute(
+            "SELECT verdict FROM crawl.run WHERE job_id = %s AND node = %s AND pid = %s AND pid_started = %s"
+            " ORDER BY id DESC LIMIT 1",
+            (job_id, _node(), os.getpid(), psutil.Process().create_time()),
+        )
+        row = cursor.fetchone()
+        return row[0] if row else None
+
+    return session.transact(work)
+
+
+def counts(session: Session, job_id: int, source: str | None = None) -> Counts:
+    """Count the job's targets by state, of one source or of all."""
+    return session.transact(lambda cursor: _counts(cursor, job_id, source))
+
+
+def _check_county(cursor: Cursor, is_sandbox: bool) -> None:
+    cursor.execute("SELECT EXISTS (SELECT FROM crawl.job WHERE is_sandbox <> %s)", (is_sandbox,))
+    if _one(cursor)[0]:
+        asked, held = ("the sandbox's invented", "the county's") if is_sandbox else ("the county's", "the sandbox's invented")
+        raise LedgerError(
+            f"this database holds {held} records, and {asked} must not stand beside them; "
+            "name another database with MARICOPA_DATA_DIR=<folder> or MARICOPA_DATABASE_URL"
+        )
+
+
+def _check_job(cursor: Cursor, job_id: int) -> None:
+    cursor.execute("SELECT verdict FROM crawl.job WHERE id = %s FOR UPDATE", (job_id,))
+    row = cursor.fetchone()
+    if row is None:
+        raise LedgerError(f"there is no job {job_id}; `maricopa status` lists the jobs")
+    if row[0] == CANCELLED:
+        raise LedgerError(f"job {job_id} was cancelled; start a new one")
+
+
+def _judge(reason: str, counts: Counts) -> str:
+    if reason == Reason.BLOCKED:
+        return BLOCKED
+    if reason in (Reason.UNAUTHORIZED, Reason.PIPELINE_ERROR):
+        return FAILED
+    if counts.open:
+        return INCOMPLETE
+    return COMPLETED_WITH_FAILURES if counts.dead else COMPLETED
+
+
+def _counts(cursor: Cursor, job_id: int, source: str | None) -> Counts:
+    cursor.execute(
+        "SELECT state, count(*) FROM crawl.target WHERE job_id = %s AND (%s IS NULL OR source = %s) GROUP BY state",
+        (job_id, source, source),
+    )
+    return Counts(**dict(cursor.fetchall()))
+
+
+def _release(cursor: Cursor, run_ids: list[int], job_id: int) -> None:
+    cursor.execute(
+        "UPDATE crawl.target SET state = 'pending', run_id = NULL"
+        " WHERE job_id = %s AND state = 'leased' AND run_id = ANY(%s)",
+        (job_id, run_ids),
+    )
+
+
+def _reap(cursor: Cursor) -> None:
+    """Mark runs lost that are silent, or whose process on this machine is gone, and give back their leases."""
+    cursor.execute(
+        "SELECT id, job_id, node, pid, pid_started, heartbeat_at < now() - make_interval(secs => %s)"
+        " FROM crawl.run WHERE state = 'running' FOR UPDATE SKIP LOCKED",
+        (SILENCE_S,),
+    )
+    node = _node()
+    for run_id, job_id, on, pid, started, silent in cursor.fetchall():
+        if silent or (on == node and not _alive(pid, started)):
+            cursor.execute(
+                "UPDATE crawl.run SET state = 'lost', reason = 'lost', finished_at = now() WHERE id = %s", (run_id,)
+            )
+            _release(cursor, [run_id], job_id)
+
+
+def _alive(pid: int, started: float) -> bool:
+    try:
+        return abs(psutil.Process(pid).create_time() - started) < 1.0
+    except psutil.NoSuchProcess:
+        return False
+    except psutil.AccessDenied:
+        return True
+
+
+def _node() -> str:
+    # Two containers may share a host name, but not a process id space.
+    space = Path("/proc/self/ns/pid")
+    return f"{socket.gethostname()}/{os.readlink(space)}" if space.exists() else socket.gethostname()
+
+
+def _one(cursor: Cursor) -> tuple[Any, ...]:
+    row = cursor.fetchone()
+    assert row is not None
+    return row
+
+
+def jobs(session: Session, limit: int = 20) -> Iterator[dict[str, Any]]:
+    """Yield the newest jobs with their counts, newest first."""
+
+    def work(cursor: Cursor) -> list[dict[str, Any]]:
+        cursor.execute(
+            """
+            SELECT j.id, j.type, j.priority, j.parameters, j.state, j.verdict, j.reason, j.enumerated, j.created_at,
+                   j.finished_at, count(*) FILTER (WHERE t.state = 'done') AS done,
+                   count(*) FILTER (WHERE t.state = 'gone') AS gone, count(*) FILTER (WHERE t.state = 'dead') AS dead,
+                   count(*) FILTER (WHERE t.state IN ('pending', 'leased')) AS open
+            FROM (SELECT * FROM crawl.job ORDER BY id DESC LIMIT %s) j LEFT JOIN crawl.target t ON t.job_id = j.id
+            GROUP BY j.id, j.type, j.priority, j.parameters, j.state, j.verdict, j.reason, j.enumerated, j.created_at,
+                     j.finished_at
+            ORDER BY j.id DESC
+            """,
+            (limit,),
+        )
+        names = [column.name for column in cursor.description or ()]
+        return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+    yield from session.transact(work)

@@ -1,0 +1,144 @@
+"""The real things on loopback: an embedded Postgres, a database of its own for each test, a sandbox county, a crawl."""
+
+import os
+import subprocess
+import sys
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psycopg2
+import pytest
+
+from maricopa_scrapy.sandbox.process import SandboxProcess
+from maricopa_scrapy.store import embedded
+from maricopa_scrapy.store.connect import Session, migrate
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """URL of an embedded server for the whole session."""
+    return embedded.start(tmp_path_factory.mktemp("embedded"))
+
+
+def _named(url: str, database: str) -> str:
+    head, _, query = url.partition("?")
+    return f"{head.rsplit('/', 1)[0]}/{database}" + (f"?{query}" if query else "")
+
+
+def _administer(url: str, statement: str) -> None:
+    connection = psycopg2.connect(url)
+    connection.autocommit = True
+    try:
+        connection.cursor().execute(statement)
+    finally:
+        connection.close()
+
+
+@pytest.fixture(scope="session")
+def template(server: str) -> str:
+    """Name of a database with the schema, to copy from."""
+    _administer(server, "CREATE DATABASE template_maricopa")
+    migrate(_named(server, "template_maricopa"))
+    return "template_maricopa"
+
+
+@dataclass
+class Database:
+    """A fresh database with the schema."""
+
+    url: str
+
+    def rows(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
+        session = Session(self.url)
+        try:
+            return session.transact(lambda cursor: (cursor.execute(statement, values), cursor.fetchall())[1])  # type: ignore[no-any-return]
+        finally:
+            session.close()
+
+    def one(self, statement: str, *values: Any) -> Any:
+        ((value,),) = self.rows(statement, *values)
+        return value
+
+    def states(self, job: int = 1) -> dict[str, int]:
+        return dict(self.rows("SELECT state, count(*) FROM crawl.target WHERE job_id = %s GROUP BY state", job))  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def database(server: str, template: str) -> Iterator[Database]:
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    _administer(server, f"CREATE DATABASE {name} TEMPLATE {template}")
+    yield Database(_named(server, name))
+    _administer(server, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def session(database: Database) -> Iterator[Session]:
+    opened = Session(database.url)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def county() -> Iterator[Callable[..., SandboxProcess]]:
+    """Start sandbox counties that end with the test."""
+    started: list[SandboxProcess] = []
+
+    def start(**options: Any) -> SandboxProcess:
+        sandbox = SandboxProcess(**options)
+        sandbox.__enter__()
+        started.append(sandbox)
+        return sandbox
+
+    yield start
+    for sandbox in started:
+        sandbox.__exit__(None, None, None)
+
+
+@dataclass
+class Crawl:
+    """A finished `scrapy crawl`."""
+
+    code: int
+    log: str
+
+    def error_lines(self) -> list[str]:
+        return [line for line in self.log.splitlines() if "error:" in line]
+
+
+@dataclass
+class Crawler:
+    """Starts `scrapy crawl` as a user would, in a process of its own."""
+
+    database: Database | None
+    sandbox: str | None
+    rate: float | None = 500
+    environment: dict[str, str] | None = None
+
+    def start(self, *arguments: str) -> "subprocess.Popen[str]":
+        environment = {k: v for k, v in os.environ.items() if not k.startswith("MARICOPA_") or k == "MARICOPA_CAPTURES"}
+        if self.database:
+            environment["MARICOPA_DATABASE_URL"] = self.database.url
+        if self.sandbox:
+            environment["MARICOPA_SANDBOX"] = self.sandbox
+        environment |= self.environment or {}
+        rate = ["-s", f"MARICOPA_RATE_LIMIT={self.rate}"] if self.rate and self.sandbox else []
+        return subprocess.Popen(
+            [sys.executable, "-m", "scrapy", "crawl", *arguments, *rate],
+            cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, text=True,
+        )  # fmt: skip
+
+    def __call__(self, *arguments: str, timeout: float = 90) -> Crawl:
+        process = self.start(*arguments)
+        try:
+            log, _ = process.communicate(timeout=timeout)
+        finally:
+            if process.poll() is None:
+                process.kill()
+                log, _ = process.communicate()
+                print(log)
+        return Crawl(process.returncode, log)
