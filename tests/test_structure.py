@@ -1,0 +1,127 @@
+"""The house: who may import whom, what the files are like, and that models, tables and manifests agree."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+from scrapy.spiderloader import SpiderLoader
+from scrapy.utils.project import get_project_settings
+
+from maricopa_scrapy.spiders.base import LedgerSpider
+from maricopa_scrapy.store.tables import table_of
+from maricopa_scrapy.store.verify import RECORDS
+from tests.conftest import ROOT, Database
+
+PACKAGE = ROOT / "maricopa_scrapy"
+MODULES = sorted(PACKAGE.rglob("*.py"))
+# room: the rooms of ours that it may know (DESIGN: imports go one way).
+MAY_IMPORT = {
+    "identifiers": set(),
+    "items": {"identifiers"},
+    "pages": {"items", "identifiers"},
+    "store": {"items", "identifiers"},
+    "sandbox": {"identifiers"},
+    "settings_files": set(),
+    "arguments": {"identifiers"},
+    "download": {"items", "settings_files"},
+    "spiders": {"items", "identifiers", "pages", "download", "arguments", "settings_files", "store"},
+    "pipelines": {"items", "store"},
+    "extensions": {"items", "store", "spiders", "arguments", "settings_files"},
+    "commands": {"store", "spiders", "extensions", "arguments"},
+    "settings": {"settings_files"},
+    "dossier": {"store", "identifiers"},
+    "demo": {"store", "sandbox", "dossier"},
+    "cli": {"store", "dossier", "demo", "sandbox", "identifiers", "settings_files"},
+}
+
+
+def _room(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def _imports(path: Path) -> set[str]:
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names.add(node.module)
+            if node.module == "maricopa_scrapy":
+                names.update(f"maricopa_scrapy.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+    return names
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_go_one_way(path: Path) -> None:
+    room = _room(path)
+    if room == "__init__":
+        return
+    known = {name.split(".")[1] for name in _imports(path) if name.startswith("maricopa_scrapy.")}
+    assert known - {room, "__version__"} <= MAY_IMPORT[room]
+
+
+def test_the_store_and_the_pages_do_not_know_scrapy() -> None:
+    for room in ("store", "pages", "items.py", "identifiers.py"):
+        target = PACKAGE / room
+        for path in target.rglob("*.py") if target.is_dir() else [target]:
+            assert not {name for name in _imports(path) if name.split(".")[0] in ("scrapy", "twisted")}, path
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_files_are_named_for_what_they_hold_and_stay_readable(path: Path) -> None:
+    assert not re.search(r"util|helper|common|base_v\d|misc", path.stem)
+    assert len(path.read_text().splitlines()) <= 420
+    assert ast.get_docstring(ast.parse(path.read_text())) or not path.read_text().strip()
+
+
+def test_every_spider_is_named_for_its_file_and_has_a_manifest() -> None:
+    settings = get_project_settings()
+    loader = SpiderLoader.from_settings(settings)
+    names = loader.list()
+    assert names
+    for name in names:
+        spider = loader.load(name)
+        assert spider.__module__ == f"maricopa_scrapy.spiders.{name}"
+        assert issubclass(spider, LedgerSpider)
+        assert spider.source in settings["MARICOPA_MANIFESTS"]
+        assert spider.known_arguments
+
+
+def test_every_manifest_is_named_for_its_source() -> None:
+    for file in (ROOT / "config" / "sources").glob("*.yaml"):
+        assert yaml.safe_load(file.read_text())["source"] == file.stem
+
+
+@pytest.mark.parametrize("record", RECORDS, ids=lambda record: record.table)
+def test_a_record_s_fields_are_its_table_s_columns(database: Database, record: type) -> None:
+    table = table_of(record)
+    schema, name = table.name.split(".")
+    columns = database.rows(
+        "SELECT column_name, data_type FROM information_schema.columns"
+        " WHERE table_schema = %s AND table_name = %s ORDER BY ordinal_position", schema, name,
+    )  # fmt: skip
+    ours = ["content_hash", "capture_sha256", "first_seen_at", "changed_at"] + ["removed_at"] * bool(table.complete_by)
+    assert [column for column, _ in columns] == [*table.fields, *ours]
+    json_columns = {column for column, kind in columns if kind == "jsonb"}
+    assert json_columns == {table.fields[i] for i in table.json_at}
+    keys = database.rows(
+        "SELECT a.attname FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = ANY(i.indkey)"
+        " WHERE i.indrelid = %s::regclass AND i.indisprimary", table.name,
+    )  # fmt: skip
+    assert {key for (key,) in keys} == set(table.key)
+
+
+def test_settings_that_guard_people_and_hosts() -> None:
+    settings = get_project_settings()
+    assert not settings.getbool("TELNETCONSOLE_ENABLED")
+    assert not settings.getbool("REMOTE_CONTROL_ENABLED")
+    assert settings.getbool("ROBOTSTXT_OBEY")
+    assert settings.getbool("DOWNLOAD_VERIFY_CERTIFICATES")
+    assert settings.getfloat("DOWNLOAD_DELAY") > 0
+    assert settings.getint("DOWNLOAD_MAXSIZE") <= 64 * 2**20
+    assert settings.getint("CONCURRENT_ITEMS") <= 8
+    for name, slot in settings["DOWNLOAD_SLOTS"].items():
+        assert slot["delay"] > 0, name
+        assert slot["concurrency"] <= settings.getint("CONCURRENT_REQUESTS")
