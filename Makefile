@@ -70,7 +70,7 @@ clean:
 	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# Set-up. The stamp is written last, so that one cut short is done again; whatever is whole by then is kept.
+# Set-up. The stamp is written last, and a .venv without it, cut short, is made anew.
 FITS = import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))
 FIND_PYTHON = python='$(PYTHON)'; \
 	if [ -z "$$python" ]; then \
@@ -98,8 +98,9 @@ GET_VENV = if ! "$$python" -c 'import ensurepip' >/dev/null 2>&1; then \
 PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 $(READY): requirements.txt pyproject.toml
-	@if $(BIN)/python -c '$(FITS)' >/dev/null 2>&1 && $(BIN)/python -m pip --version >/dev/null 2>&1; then \
+	@if [ -f $@ ] && $(BIN)/python -c '$(FITS)' >/dev/null 2>&1 && $(BIN)/python -m pip --version >/dev/null 2>&1; then \
 	    echo "[1/3] keeping .venv with $$($(BIN)/python -V)"; \
+	    rm -f $@; \
 	else \
 	    $(FIND_PYTHON); \
 	    $(GET_VENV); \

@@ -16,12 +16,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg2
+from maricopa_scrapy.sandbox.county import County
+from maricopa_scrapy.sandbox.process import SandboxProcess
 
 from benchmarks.table import QUICK, Bench, Row
 from maricopa_scrapy.items import Answer, Capture, FollowOn, Improvement, Outcome, Rental, Target
 from maricopa_scrapy.pages import assessor as pages
-from maricopa_scrapy.sandbox.county import County
-from maricopa_scrapy.sandbox.process import SandboxProcess
 from maricopa_scrapy.store import embedded, ledger
 from maricopa_scrapy.store.connect import Session, migrate
 from maricopa_scrapy.store.tables import copy_rows, table_of
@@ -166,9 +166,7 @@ def _plain_upsert(cursor: "psycopg2.extensions.cursor", name: str, columns: list
     sets = ", ".join(f"{column} = excluded.{column}" for column in columns if column not in key)
     cursor.execute(f"CREATE TEMP TABLE IF NOT EXISTS {stage} (LIKE {name}) ON COMMIT DELETE ROWS")
     copy_rows(cursor, f"COPY {stage} ({names}) FROM STDIN (FORMAT csv)", rows)
-    cursor.execute(
-        f"INSERT INTO {name} ({names}) SELECT {names} FROM {stage} ON CONFLICT ({', '.join(key)}) DO UPDATE SET {sets}"
-    )
+    cursor.execute(f"INSERT INTO {name} ({names}) SELECT {names} FROM {stage} ON CONFLICT ({', '.join(key)}) DO UPDATE SET {sets}")
 
 
 def our_load(url: str, ready: list[Answer]) -> tuple[int, float]:

@@ -12,7 +12,7 @@ from maricopa_scrapy.identifiers import IdentifierError, parse_apn
 
 # What people and spreadsheets call the column, letters only.
 _HEADINGS = frozenset(
-    "apn apns parcel parcels parcelid parcelno parcelnumber parcelnum apnnumber assessorparcelnumber".split()
+    ["apn", "apns", "parcel", "parcels", "parcelid", "parcelno", "parcelnumber", "parcelnum", "apnnumber", "assessorparcelnumber"]
 )
 _TRUE, _FALSE = frozenset(("1", "yes", "true", "on")), frozenset(("0", "no", "false", "off"))
 
@@ -65,9 +65,7 @@ class ApnList:
         if self._path.is_dir():
             raise ArgumentError(self.name, f"{value} is a folder; give a file with one APN a line")
         if not self._path.exists():
-            raise ArgumentError(
-                self.name, f"{value!r} is neither an APN (such as 165-28-054) nor a file (looked in {Path.cwd()})"
-            )
+            raise ArgumentError(self.name, f"{value!r} is neither an APN (such as 165-28-054) nor a file (looked in {Path.cwd()})")
 
     def _read_file(self) -> Iterator[str]:
         try:

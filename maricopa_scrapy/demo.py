@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 from urllib.request import urlopen
 
+from psycopg2.extensions import cursor as Cursor
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -32,7 +33,7 @@ def run(parcels: int, out: Console) -> int:
     with tempfile.TemporaryDirectory() as folder, SandboxProcess() as sandbox:
         out.print(f"sandbox county on {sandbox.url} (invented records, nothing leaves this machine)")
         apns = Path(folder) / "apns.txt"
-        apns.write_bytes(urlopen(f"{sandbox.url}/_apns?count={parcels}", timeout=10).read())  # noqa: S310
+        apns.write_bytes(urlopen(f"{sandbox.url}/_apns?count={parcels}", timeout=10).read())
         log = data_dir / "crawl.log"
         out.print(f"scrapy crawl assessor -a apns={apns}  (log: {log})")
         code = _crawl(apns, log, sandbox.url, data_dir, session, parcels, out)
@@ -89,7 +90,7 @@ def _watch(crawl: "subprocess.Popen[bytes]", session: Session, before: int, parc
 
 
 def _newest(session: Session) -> str:
-    def work(cursor: "dossier.Cursor") -> str:
+    def work(cursor: Cursor) -> str:
         cursor.execute(
             "SELECT apn FROM public.property WHERE is_residential AND sale_price IS NOT NULL AND NOT coalesce(is_redacted, false)"
             " ORDER BY last_seen_at DESC, apn LIMIT 1"

@@ -45,8 +45,7 @@ DOWNLOAD_DELAY = 1.0
 CONCURRENT_REQUESTS_PER_DOMAIN = 1
 # Default {}: one slot a source, named by the source (see spiders/base.py).
 DOWNLOAD_SLOTS = {
-    name: {"delay": 1 / manifest.rate.start, "concurrency": manifest.concurrency, "jitter": 0.1}
-    for name, manifest in _manifests.items()
+    name: {"delay": 1 / manifest.rate.start, "concurrency": manifest.concurrency, "jitter": 0.1} for name, manifest in _manifests.items()
 }
 # Default False. Ours (download/rate.py) owns the delay of a source's slot; stock AutoThrottle erodes it.
 AUTOTHROTTLE_ENABLED = True

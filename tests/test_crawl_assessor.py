@@ -9,10 +9,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
-from maricopa_scrapy.identifiers import format_apn
 from maricopa_scrapy.sandbox.county import County
 from maricopa_scrapy.sandbox.process import SandboxProcess
+
+from maricopa_scrapy.identifiers import format_apn
 from maricopa_scrapy.store import verify
 from maricopa_scrapy.store.connect import Session
 from tests.conftest import Crawler, Database
@@ -200,9 +200,7 @@ def test_a_second_collection_writes_only_what_changed(tmp_path: Path, database: 
         was, now = old.parcel(apn)["Owner"]["Ownership"], new.parcel(apn)["Owner"]["Ownership"]
         if was != now:
             expected.add((apn, was, now))
-    changes = database.rows(
-        "SELECT key->>'apn', old, new FROM crawl.change WHERE table_name = 'assessor.owner' AND field = 'ownership'"
-    )
+    changes = database.rows("SELECT key->>'apn', old, new FROM crawl.change WHERE table_name = 'assessor.owner' AND field = 'ownership'")
     assert expected
     assert set(changes) == expected
     _agrees(database)
@@ -288,9 +286,7 @@ MISTAKES: list[tuple[tuple[str, ...], str]] = [
 
 
 @pytest.mark.parametrize(("arguments", "message"), MISTAKES)
-def test_a_mistake_is_one_line_and_exit_code_2(
-    database: Database, arguments: tuple[str, ...], message: str
-) -> None:
+def test_a_mistake_is_one_line_and_exit_code_2(database: Database, arguments: tuple[str, ...], message: str) -> None:
     crawl = Crawler(database, "http://127.0.0.1:9")("assessor", *arguments)
     assert crawl.code == 2, crawl.log
     assert len(crawl.error_lines()) == 1
@@ -335,9 +331,7 @@ def test_an_unreachable_database_is_one_line(county: Start) -> None:
 
 
 def test_invented_records_never_stand_beside_real_ones(database: Database, county: Start) -> None:
-    database.rows(
-        "INSERT INTO crawl.job (type, mode, priority, parameters, is_sandbox) VALUES ('x', 'x', 'low', '{}', false) RETURNING id"
-    )
+    database.rows("INSERT INTO crawl.job (type, mode, priority, parameters, is_sandbox) VALUES ('x', 'x', 'low', '{}', false) RETURNING id")
     crawl = Crawler(database, county().url)("assessor", "-a", "apns=165-28-054")
     assert crawl.code == 2
     assert "must not stand beside" in crawl.error_lines()[0]

@@ -37,9 +37,7 @@ class Command(CrawlCommand):
 
     def add_options(self, parser: argparse.ArgumentParser) -> None:
         super().add_options(parser)
-        parser.add_argument(
-            "--skip-invalid", action="store_true", help="leave out the lines of a list that are not what it should hold"
-        )
+        parser.add_argument("--skip-invalid", action="store_true", help="leave out the lines of a list that are not what it should hold")
 
     def run(self, args: list[str], opts: argparse.Namespace) -> None:
         if len(args) != 1:

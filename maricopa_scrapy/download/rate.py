@@ -74,8 +74,7 @@ class Pace(AutoThrottle):
             hold = rate.refused(now, sent_at, retry_after(response))
             slot.delay = rate.delay
             _hold(slot, now + hold)
-            if self.crawler.stats:
-                self.crawler.stats.inc_value(f"maricopa/pace/refused/{key}")
+            self.crawler.stats.inc_value(f"maricopa/pace/refused/{key}")
         else:
             rate.answered()
             slot.delay = rate.delay

@@ -30,9 +30,7 @@ def open_work(session: Session, work: Work, is_sandbox: bool) -> int:
     """Write the job of a spider's work, unless it goes on with one; returns the job's id."""
     if work.job_id is not None:
         return work.job_id
-    job_id, accepted = ledger.open_job(
-        session, work.type, work.targets, work.parameters, priority=work.priority, is_sandbox=is_sandbox
-    )
+    job_id, accepted = ledger.open_job(session, work.type, work.targets, work.parameters, priority=work.priority, is_sandbox=is_sandbox)
     if work.apns is not None:
         given, skipped = work.apns.given, work.apns.skipped
         logger.info(
@@ -149,7 +147,7 @@ class RunRecord:
             return
         if self._beating is not None:
             self._beating.cancel()
-        stats = self._crawler.stats.get_stats() if self._crawler.stats else {}
+        stats = self._crawler.stats.get_stats()
         plain = {key: value for key, value in stats.items() if isinstance(value, int | float | str)}
         try:
             verdict, counts = await self._ledger.close(reason, plain)
@@ -162,6 +160,4 @@ class RunRecord:
             run.job_id, verdict, reason, counts.done, counts.gone, counts.dead, counts.open,
         )  # fmt: skip
         if counts.open:
-            logger.warning(
-                "%d targets are left; `scrapy crawl %s -a job=%d` goes on with them", counts.open, spider.name, run.job_id
-            )
+            logger.warning("%d targets are left; `scrapy crawl %s -a job=%d` goes on with them", counts.open, spider.name, run.job_id)

@@ -1,5 +1,7 @@
 """Why a page gives no records. A parser raises these and nothing else, whatever the bytes."""
 
+# ruff: noqa: N818 - named for what happened, as Cause is
+
 from typing import ClassVar
 
 from maricopa_scrapy.items import Cause

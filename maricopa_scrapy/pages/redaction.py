@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from collections.abc import Iterator
 
 import orjson
 from pydantic import ConfigDict, TypeAdapter, ValidationError
@@ -10,11 +11,13 @@ from maricopa_scrapy.pages.values import is_phone
 
 _SKETCH = b'"Sketch"'
 _TEXT_FOLLOWS = re.compile(rb'\s*:\s*"')
-# A string may end with the body: a cut answer holds telephone numbers too.
-_INSIDE = rb'"([^"\\]*(?:\\.[^"\\]*)*)(?:"|\\?\Z)'
-_STRING = re.compile(_INSIDE + rb"(\s*:\s*)?", re.DOTALL)
-_TOKEN = re.compile(_INSIDE + rb"|[\[\]{}]", re.DOTALL)
+# Inside a string until its end, which may be the body's: a cut answer holds telephone numbers too.
+_INSIDE = rb'([^"\\]*(?:\\.[^"\\]*)*)(?:"|\\?\Z)'
+_REST = re.compile(_INSIDE + rb"(\s*:\s*)?", re.DOTALL)
+_STRING = re.compile(rb'"' + _INSIDE + rb"(\s*:\s*)?", re.DOTALL)
+_TOKEN = re.compile(rb'"' + _INSIDE + rb"|[\[\]{}]", re.DOTALL)
 _NUMBER = re.compile(rb"[-+.0-9eE]+")
+_ESCAPED_LETTER = re.compile(rb"\\u00(?:[46][58ef]|[57]0)")
 
 # pydantic decodes base64 three times as fast as binascii, straight from JSON text.
 _BASE64 = TypeAdapter(bytes, config=ConfigDict(val_json_bytes="base64"))
@@ -23,16 +26,19 @@ _BASE64 = TypeAdapter(bytes, config=ConfigDict(val_json_bytes="base64"))
 def sketch_digest(base64_text: str | bytes) -> tuple[str, int] | None:
     """Return (hex sha256 of the decoded bytes, length of the base64 text); None when it is not padded base64.
 
-    `base64_text` is as it stands between the quotes of JSON: `/` may be written as `\\/`.
+    Bytes are taken as they stand between the quotes of JSON, where `/` may be written as `\\/`.
     """
-    quoted = b'"%b"' % base64_text if isinstance(base64_text, bytes) else f'"{base64_text}"'
+    if isinstance(base64_text, str):
+        if not base64_text.isascii() or "\\" in base64_text:
+            return None
+        base64_text = base64_text.encode()
     try:
-        data = _BASE64.validate_json(quoted)
+        data = _BASE64.validate_json(b'"%b"' % base64_text)
     except ValidationError:
         return None
     padding = -len(data) % 3
-    end = base64_text[-3:].decode("latin-1") if isinstance(base64_text, bytes) else base64_text[-3:]
-    if len(end) - len(end.rstrip("=")) != padding:
+    end = base64_text[-3:]
+    if len(end) - len(end.rstrip(b"=")) != padding:
         return None
     return hashlib.sha256(data).hexdigest(), (len(data) + padding) // 3 * 4
 
@@ -70,12 +76,8 @@ def without_sketches(body: bytes) -> bytes:
 
 def without_phones(body: bytes) -> bytes:
     """Replace the value of each key with "phone" in its name by null: text, a number, or all that is inside a list or object."""
-    lower = body.lower()
-    # The letters themselves may be written as \u0070.
-    if b"phone" not in lower and b"\\u00" not in lower:
-        return body
     parts, done = [], 0
-    for string in _STRING.finditer(body):
+    for string in _strings_with_phone(body):
         if string[2] is None or string.start() < done or not _names_phone(string[1]):
             continue
         start = string.end()
@@ -84,6 +86,22 @@ def without_phones(body: bytes) -> bytes:
             parts += [body[done:start], b"null"]
             done = end
     return b"".join([*parts, body[done:]]) if parts else body
+
+
+def _strings_with_phone(body: bytes) -> Iterator[re.Match[bytes]]:
+    """Yield strings, from "phone" on or whole: group 1 is the text, group 2 the colon after a key."""
+    lower = body.lower()
+    if b"\\u00" in lower and _ESCAPED_LETTER.search(lower):
+        yield from _STRING.finditer(body)
+        return
+    at = 0
+    # Outside strings JSON has no such letters, so each one found is inside.
+    while (at := lower.find(b"phone", at)) >= 0:
+        rest = _REST.match(body, at)
+        if rest is None:
+            return
+        yield rest
+        at = rest.end()
 
 
 def _names_phone(key: bytes) -> bool:

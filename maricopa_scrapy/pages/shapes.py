@@ -2,13 +2,16 @@
 
 from typing import Any
 
+from maricopa_scrapy.items import Json
 from maricopa_scrapy.pages.errors import SourceChanged
+from maricopa_scrapy.pages.redaction import sketch_digest
 from maricopa_scrapy.pages.values import Coercion, clean, is_missing, is_phone
 
 # Paths of keys nobody knows yet; a dict because it is an ordered set.
 NewFields = dict[str, None]
 
 _KEY_SHOWN = 80
+_JSON_DEPTH_MOST = 16
 
 
 class Shape:
@@ -71,3 +74,38 @@ def pop(raw: dict[str, Any], key: str, path: str) -> Any:
         return raw.pop(key)
     except KeyError:
         raise SourceChanged(f"{path}.{key}" if path else key, "this key", raw) from None
+
+
+def json_part(value: object, path: str) -> Json | None:
+    """Return a list or object whose inside is not documented: whole, keys sorted, without telephone numbers and sketches."""
+    if is_missing(value):
+        return None
+    if not isinstance(value, list | dict):
+        raise SourceChanged(path, "a list or an object", value)
+    kept: Json = _kept(value, path, 0)
+    return kept
+
+
+def json_object(value: object, path: str) -> Json | None:
+    """Return an object as json_part does; a list that is not empty is an error."""
+    if isinstance(value, list) and value:
+        raise SourceChanged(path, "an object", value)
+    return json_part(value, path)
+
+
+def _kept(value: Any, path: str, depth: int) -> Any:
+    if depth > _JSON_DEPTH_MOST:
+        raise SourceChanged(path, f"at most {_JSON_DEPTH_MOST} levels", value)
+    if isinstance(value, str):
+        return clean(value)
+    if isinstance(value, list):
+        return [_kept(part, path, depth + 1) for part in value]
+    if isinstance(value, dict):
+        kept = {}
+        for key in sorted(value):
+            if not is_phone(key):
+                part = value[key]
+                digest = sketch_digest(part) if key == "Sketch" and type(part) is str and part else None
+                kept[clean(key)] = _kept({"sha256": digest[0], "length": digest[1]} if digest else part, path, depth + 1)
+        return kept
+    return value

@@ -2,7 +2,7 @@
 
 Each function takes a decoded JSON value and the path it stood at, and returns the value or None when the county says
 nothing: null, "", "na", [] and {}. Anything unexpected raises SourceChanged with path and raw value.
-Source: /docs of the assessor's API give no types; these are those of the captured answers.
+The county documents no types; the rules are those of the captured answers (docs/sources.md, "Coercion").
 """
 
 import datetime as dt
@@ -12,7 +12,6 @@ from decimal import Decimal
 from math import isfinite
 from typing import Any
 
-from maricopa_scrapy.items import Json
 from maricopa_scrapy.pages.errors import SourceChanged
 
 Coercion = Callable[[object, str], Any]
@@ -23,7 +22,6 @@ YEARS = (1800, 2100)
 
 # Longest code seen: OwnerID, 36. Postgres can't index a key of some 2,700 bytes.
 _CODE_MOST = 64
-_JSON_DEPTH_MOST = 16
 # Neither fits in a text column, and one of them fails a whole batch.
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 _DATE = re.compile(r"([0-9]{2})/([0-9]{2})/([0-9]{4})")
@@ -136,7 +134,7 @@ def _whole(value: object, path: str, most: int, expected: str) -> int | None:
 
 def fraction(value: object, path: str) -> Decimal | None:
     """Return a ratio from 0 to 1, from text such as "0.1500". Above 1 it would be a percentage: an error."""
-    found = _number_text(value, path)
+    found = _word(value, path)
     if found is None:
         return None
     if not _FRACTION.fullmatch(found) or Decimal(found) > 1:
@@ -149,7 +147,7 @@ def coordinate(value: object, path: str) -> Decimal | None:
     if type(value) is float or type(value) is int:
         number = Decimal(repr(value)) if isfinite(value) and abs(value) <= 180 else None
     else:
-        found = _number_text(value, path)
+        found = _word(value, path)
         if found is None:
             return None
         number = Decimal(found) if _COORDINATE.fullmatch(found) else None
@@ -160,15 +158,15 @@ def coordinate(value: object, path: str) -> Decimal | None:
 
 def date(value: object, path: str) -> dt.date | None:
     """Return the date that MM/DD/YYYY writes, in the years 1800 to 2100."""
-    found = _number_text(value, path)
+    found = _word(value, path)
     if found is None:
         return None
     match = _DATE.fullmatch(found)
     if match is not None:
-        month, day, year = map(int, match.groups())
+        month, day, in_year = map(int, match.groups())
         try:
-            if YEARS[0] <= year <= YEARS[1]:
-                return dt.date(year, month, day)
+            if YEARS[0] <= in_year <= YEARS[1]:
+                return dt.date(in_year, month, day)
         except ValueError:
             pass
     raise SourceChanged(path, "a date MM/DD/YYYY", value)
@@ -178,14 +176,14 @@ def flag(value: object, path: str) -> bool | None:
     """Return a JSON boolean; no other value stands for one."""
     if value is True or value is False:
         return value
-    if is_missing(value) or (type(value) is str and _number_text(value, path) is None):
+    if is_missing(value) or (type(value) is str and _word(value, path) is None):
         return None
     raise SourceChanged(path, "true or false", value)
 
 
 def yes_no(value: object, path: str) -> bool | None:
     """Return whether "Y" or "N" is said."""
-    found = _number_text(value, path)
+    found = _word(value, path)
     if found in ("Y", "N"):
         return found == "Y"
     if found is None:
@@ -193,7 +191,7 @@ def yes_no(value: object, path: str) -> bool | None:
     raise SourceChanged(path, "Y or N", value)
 
 
-def _number_text(value: object, path: str) -> str | None:
+def _word(value: object, path: str) -> str | None:
     found = text(value, path)
     return None if found is not None and found.lower() == "na" else found
 
@@ -203,32 +201,3 @@ def scalar(value: object, path: str) -> str | int | None:
     if type(value) is int and abs(value) <= INT8:
         return value
     return text(value, path)
-
-
-def json_part(value: object, path: str) -> Json | None:
-    """Return a list or object whose inside is not documented, whole but for telephone numbers; keys in sorted order."""
-    if is_missing(value):
-        return None
-    if not isinstance(value, list | dict):
-        raise SourceChanged(path, "a list or an object", value)
-    kept: Json = _storable(value, path, 0)
-    return kept
-
-
-def json_object(value: object, path: str) -> Json | None:
-    """Return an object as json_part does; a list that is not empty is an error."""
-    if isinstance(value, list) and value:
-        raise SourceChanged(path, "an object", value)
-    return json_part(value, path)
-
-
-def _storable(value: Any, path: str, depth: int) -> Any:
-    if depth > _JSON_DEPTH_MOST:
-        raise SourceChanged(path, f"at most {_JSON_DEPTH_MOST} levels", value)
-    if isinstance(value, str):
-        return clean(value)
-    if isinstance(value, list):
-        return [_storable(part, path, depth + 1) for part in value]
-    if isinstance(value, dict):
-        return {clean(key): _storable(value[key], path, depth + 1) for key in sorted(value) if not is_phone(key)}
-    return value

@@ -38,11 +38,12 @@ class StorePipeline:
     def _open(self) -> Writer:
         loop = asyncio.get_running_loop()
         spider: Any = self._crawler.spider
-        writer = self._writer = spider.ledger.writer(
+        writer: Writer = spider.ledger.writer(
             on_room=lambda: loop.call_soon_threadsafe(self._room.set),
             on_failure=lambda error: loop.call_soon_threadsafe(self._broken, error),
         )
         writer.start()
+        self._writer = writer
         return writer
 
     def _broken(self, error: Exception) -> None:
@@ -56,7 +57,5 @@ class StorePipeline:
         """Store what is waiting."""
         if self._writer is not None:
             await asyncio.to_thread(self._writer.close)
-            stats = self._crawler.stats
-            if stats is not None:
-                stats.set_value("maricopa/store/rows", self._writer.rows)
-                stats.set_value("maricopa/store/flushes", self._writer.flushes)
+            self._crawler.stats.set_value("maricopa/store/rows", self._writer.rows)
+            self._crawler.stats.set_value("maricopa/store/flushes", self._writer.flushes)

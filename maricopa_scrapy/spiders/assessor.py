@@ -54,9 +54,7 @@ class AssessorSpider(LedgerSpider):
     def parse_parcel(self, response: Response, target: Target) -> Reading:
         """Read a whole parcel."""
         page = pages.parse_parcel(response.body, target.key, self.manifest.links)
-        issues = [
-            Issue("new_field", path, f"the assessor's answer has a new field: {path}") for path in page.new_fields
-        ] + [
+        issues = [Issue("new_field", path, f"the assessor's answer has a new field: {path}") for path in page.new_fields] + [
             Issue("moved_link", f"{key} {_place(url)}", f"{key} leads to {_place(url)}, not to {self.manifest.links[key]}")
             for key, url in page.moved_links
         ]
@@ -86,9 +84,7 @@ class AssessorSpider(LedgerSpider):
         page = pages.parse_search(response.body)
         fits = {"owner": pages.matches_owner, "address": pages.matches_address}.get(match)
         hits = [row.apn for row in page.rows if fits is None or fits(row, words)]
-        self.logger.info(
-            "search %s=%r: page %d has %d rows, %d fit (of %s in all)", name, words, number, page.count, len(hits), page.total
-        )
+        self.logger.info("search %s=%r: page %d has %d rows, %d fit (of %s in all)", name, words, number, page.count, len(hits), page.total)
         issues = []
         follow_ons = [FollowOn(self.source, "parcel", apn) for apn in hits]
         last = [row.apn for row in page.rows]
@@ -98,15 +94,11 @@ class AssessorSpider(LedgerSpider):
         elif page.count >= self.manifest.search_page_size:
             follow_ons.append(search_page(name, words, match, number + 1, before + page.count, last))
         elif page.total is not None and page.total != before + page.count:
-            issues.append(
-                Issue("search_total", words, f"search {words!r}: {before + page.count} rows came, {page.total} were announced")
-            )
+            issues.append(Issue("search_total", words, f"search {words!r}: {before + page.count} rows came, {page.total} were announced"))
         return Reading(Outcome.DONE if follow_ons else Outcome.GONE, follow_ons=follow_ons, issues=issues)
 
 
-def search_page(
-    name: str, words: str, match: str, number: int, seen: int = 0, last: list[str] | None = None
-) -> FollowOn:
+def search_page(name: str, words: str, match: str, number: int, seen: int = 0, last: list[str] | None = None) -> FollowOn:
     """Return page `number` of a search as a target; `seen` rows came before it, `last` is the page before it."""
     detail = {"name": name, "words": words, "match": match, "page": number, "seen": seen, "last": last}
     return FollowOn("assessor", "search", f"{name}={words} page={number}", detail)

@@ -144,7 +144,7 @@ class LedgerSpider(Spider):
                 upcoming = self._lease_soon()
                 for target in leased.targets:
                     yield self.request(target)
-                    while self.crawler.engine is not None and self.crawler.engine.needs_backout():
+                    while self.crawler.engine.needs_backout():
                         await self.crawler.signals.wait_for(signals.scheduler_empty)
                 continue
             if leased.wait is None or self.stopping:
@@ -154,8 +154,7 @@ class LedgerSpider(Spider):
             upcoming = self._lease_soon()
 
     def _lease_soon(self) -> "asyncio.Future[Lease]":
-        engine = self.crawler.engine
-        slot = engine.downloader.slots.get(self.source) if engine else None
+        slot = self.crawler.engine.downloader.slots.get(self.source)
         rate = 1 / slot.delay if slot else self.manifest.rate.start
         # About five seconds of work: little for others to wait for when this process dies.
         limit = max(2 * self.manifest.concurrency, min(250, int(5 * rate)))
@@ -194,14 +193,15 @@ class LedgerSpider(Spider):
                 self.stop(Reason.BLOCKED)
             yield proof or self._failure(target, error.cause, str(error), capture, response)
         else:
-            yield Answer(
-                target, reading.outcome, reading.records, capture, reading.complete, reading.follow_ons, reading.issues
-            )
+            yield Answer(target, reading.outcome, reading.records, capture, reading.complete, reading.follow_ons, reading.issues)
 
-    def _failed(self, failure: Failure, target: Target, handler: Handler) -> Iterator[Answer]:
+    def _failed(self, failure: Failure) -> Iterator[Answer]:
         error = failure.value
+        assert error is not None
         if self.stopping and isinstance(error, IgnoreRequest):
             return
+        request: Request = failure.request  # type: ignore[attr-defined]
+        target: Target = request.cb_kwargs["target"]
         yield self._failure(target, cause_of(error), str(error) or type(error).__name__)
 
     def _failure(
@@ -225,13 +225,13 @@ class LedgerSpider(Spider):
     def stop(self, reason: str) -> None:
         """End the run at once: what is under way is awaited, what waits in the slot is not sent."""
         engine = self.crawler.engine
-        if self.stopping or engine is None:
+        if self.stopping:
             return
         self.stopping = reason
         for slot in engine.downloader.slots.values():
             while slot.queue:
                 _, waiting = slot.queue.popleft()
-                waiting.errback(Failure(IgnoreRequest("the run ends")))
+                waiting.errback(IgnoreRequest("the run ends"))
         _schedule_coro(engine.close_spider_async(reason=reason))
 
 
@@ -247,4 +247,3 @@ def _token_header(manifest: Manifest, sandbox: str) -> dict[str, str]:
             "the sandbox county needs none (`maricopa sandbox`)"
         )
     return {manifest.token_header: token}
-

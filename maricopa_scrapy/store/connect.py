@@ -18,6 +18,7 @@ T = TypeVar("T")
 
 _CONNECT_TIMEOUT_S = 5
 _RETRY_PAUSE_S = 0.5
+_SESSION_OPTIONS = "-c timezone=UTC -c client_min_messages=warning"
 # Any number that no other program's advisory lock is likely to use.
 _MIGRATION_LOCK = 7_402_231_911
 
@@ -45,9 +46,7 @@ def database_url() -> str:
 def connect(url: str) -> Connection:
     """Open one connection. Raises DatabaseUnavailable."""
     try:
-        return psycopg2.connect(
-            url, connect_timeout=_CONNECT_TIMEOUT_S, application_name="maricopa_scrapy", options="-c timezone=UTC -c client_min_messages=warning"
-        )
+        return psycopg2.connect(url, connect_timeout=_CONNECT_TIMEOUT_S, application_name="maricopa_scrapy", options=_SESSION_OPTIONS)
     except psycopg2.ProgrammingError as error:
         raise DatabaseUnavailable(
             "MARICOPA_DATABASE_URL is not a database address "
@@ -55,8 +54,7 @@ def connect(url: str) -> Connection:
         ) from error
     except psycopg2.OperationalError as error:
         raise DatabaseUnavailable(
-            f"cannot reach the database ({_first_line(error)}); check MARICOPA_DATABASE_URL, "
-            "or unset it to use the embedded database"
+            f"cannot reach the database ({_first_line(error)}); check MARICOPA_DATABASE_URL, or unset it to use the embedded database"
         ) from error
 
 
@@ -68,7 +66,7 @@ def migrate(url: str) -> None:
 
     logging.getLogger("yoyo").setLevel(logging.WARNING)
 
-    class Backend(PostgresqlBackend):
+    class Backend(PostgresqlBackend):  # type: ignore[misc]
         """Yoyo's backend, connected by libpq itself so that every form of address works."""
 
         def connect(self, dburi: Any) -> Connection:

@@ -140,8 +140,7 @@ def open_run(session: Session, job_id: int, spider: str, source: str, is_sandbox
             (job_id,),
         )
         cursor.execute(
-            "INSERT INTO crawl.run (job_id, spider, source, node, pid, pid_started)"
-            " VALUES (%s, %s, %s, %s, %s, %s) RETURNING id",
+            "INSERT INTO crawl.run (job_id, spider, source, node, pid, pid_started) VALUES (%s, %s, %s, %s, %s, %s) RETURNING id",
             (job_id, spider, source, _node(), os.getpid(), psutil.Process().create_time()),
         )
         (run_id,) = _one(cursor)
@@ -233,8 +232,7 @@ def own_verdict(session: Session, job_id: int) -> str | None:
 
     def work(cursor: Cursor) -> str | None:
         cursor.execute(
-            "SELECT verdict FROM crawl.run WHERE job_id = %s AND node = %s AND pid = %s AND pid_started = %s"
-            " ORDER BY id DESC LIMIT 1",
+            "SELECT verdict FROM crawl.run WHERE job_id = %s AND node = %s AND pid = %s AND pid_started = %s ORDER BY id DESC LIMIT 1",
             (job_id, _node(), os.getpid(), psutil.Process().create_time()),
         )
         row = cursor.fetchone()
@@ -287,8 +285,7 @@ def _counts(cursor: Cursor, job_id: int, source: str | None) -> Counts:
 
 def _release(cursor: Cursor, run_ids: list[int], job_id: int) -> None:
     cursor.execute(
-        "UPDATE crawl.target SET state = 'pending', run_id = NULL"
-        " WHERE job_id = %s AND state = 'leased' AND run_id = ANY(%s)",
+        "UPDATE crawl.target SET state = 'pending', run_id = NULL WHERE job_id = %s AND state = 'leased' AND run_id = ANY(%s)",
         (job_id, run_ids),
     )
 
@@ -303,9 +300,7 @@ def _reap(cursor: Cursor) -> None:
     node = _node()
     for run_id, job_id, on, pid, started, silent in cursor.fetchall():
         if silent or (on == node and not _alive(pid, started)):
-            cursor.execute(
-                "UPDATE crawl.run SET state = 'lost', reason = 'lost', finished_at = now() WHERE id = %s", (run_id,)
-            )
+            cursor.execute("UPDATE crawl.run SET state = 'lost', reason = 'lost', finished_at = now() WHERE id = %s", (run_id,))
             _release(cursor, [run_id], job_id)
 
 
@@ -321,7 +316,7 @@ def _alive(pid: int, started: float) -> bool:
 def _node() -> str:
     # Two containers may share a host name, but not a process id space.
     space = Path("/proc/self/ns/pid")
-    return f"{socket.gethostname()}/{os.readlink(space)}" if space.exists() else socket.gethostname()
+    return f"{socket.gethostname()}/{space.readlink()}" if space.exists() else socket.gethostname()
 
 
 def _one(cursor: Cursor) -> tuple[Any, ...]:

@@ -24,9 +24,7 @@ class Table:
         self.key = record.key
         self.complete_by = record.complete_by
         self.fields = tuple(record.model_fields)
-        self.json_at = tuple(
-            i for i, info in enumerate(record.model_fields.values()) if {list, dict} & set(_origins(info.annotation))
-        )
+        self.json_at = tuple(i for i, info in enumerate(record.model_fields.values()) if {list, dict} & set(_origins(info.annotation)))
         self.key_at = tuple(self.fields.index(column) for column in self.key)
         columns = ", ".join(self.fields + _BOOKKEEPING)
         self.create_stage = f"CREATE TEMP TABLE IF NOT EXISTS {self.stage} (LIKE {self.name}) ON COMMIT DELETE ROWS"

@@ -20,7 +20,7 @@ import zstandard
 from psycopg2.extensions import connection as Connection
 from psycopg2.extensions import cursor as Cursor
 
-from maricopa_scrapy.items import Answer, Capture, Cause, Issue, Outcome, Record
+from maricopa_scrapy.items import Answer, Capture, Cause, Issue, Outcome
 from maricopa_scrapy.store.connect import DatabaseUnavailable, Session
 from maricopa_scrapy.store.ledger import Run, add_targets
 from maricopa_scrapy.store.tables import Table, copy_rows, table_of
@@ -168,7 +168,7 @@ class Writer:
         self._options = options
         self._on_room = on_room
         self._on_failure = on_failure
-        self._queue: queue.SimpleQueue[Answer | None | bool] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[Answer | bool | None] = queue.SimpleQueue()
         self._high_water = 2 * options.batch_size
         self._taken = 0
         self._stored = 0
@@ -263,9 +263,7 @@ def _poisoned(answer: Answer, error: Exception) -> Answer:
     return Answer(answer.target, Outcome.FAILED, cause=Cause.STORE, message=message, issues=[issue])
 
 
-def _acknowledgement(
-    answer: Answer, at: dt.datetime, sha256: bytes, now: dt.datetime, attempts: int
-) -> tuple[Any, ...]:
+def _acknowledgement(answer: Answer, at: dt.datetime, sha256: bytes, now: dt.datetime, attempts: int) -> tuple[Any, ...]:
     target = answer.target
     capture = "\\x" + sha256.hex() if sha256 else None
     if answer.outcome is not Outcome.FAILED:

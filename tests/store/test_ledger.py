@@ -1,6 +1,5 @@
 """The ledger on a real Postgres: leases, lost runs, verdicts."""
 
-import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -150,5 +149,3 @@ def test_verify_names_what_does_not_agree(session: Session, database: Database) 
     assert "parcel 10100004 is done, but its answer held nothing" in found
     assert "parcel 10100005 is done, but has no row in assessor.parcel" in found
     assert "assessor.owner: 1 rows whose capture belongs to no finished target" in found
-
-

@@ -122,9 +122,7 @@ def test_a_key_twice_in_a_batch_keeps_the_last(database: Database, session: Sess
 
 
 @pytest.mark.parametrize("poison", [{"mcr": "a\x00b"}, {"mcr": "a\ud800b"}, {"parcels_in_mcr": 2**40}])
-def test_the_one_answer_that_postgres_refuses_stands_alone(
-    database: Database, session: Session, job: Run, poison: dict[str, Any]
-) -> None:
+def test_the_one_answer_that_postgres_refuses_stands_alone(database: Database, session: Session, job: Run, poison: dict[str, Any]) -> None:
     targets = ledger.lease(session, job, 100).targets
     answers = [answer(target) for target in targets]
     answers[17].records[0] = Parcel.model_construct(**{**answers[17].records[0].__dict__, **poison})
@@ -145,8 +143,7 @@ def test_a_lost_connection_loses_nothing(database: Database, session: Session, j
         if i % 10 == 5:
             time.sleep(0.1)
             database.rows(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-                " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
             )
     writer.close()
     assert writer.failure is None
@@ -154,9 +151,7 @@ def test_a_lost_connection_loses_nothing(database: Database, session: Session, j
     assert database.one("SELECT count(*) FROM assessor.parcel") == 40
 
 
-def test_a_database_that_stays_away_is_a_failure_and_acknowledges_nothing(
-    database: Database, session: Session, job: Run
-) -> None:
+def test_a_database_that_stays_away_is_a_failure_and_acknowledges_nothing(database: Database, session: Session, job: Run) -> None:
     targets = ledger.lease(session, job, 100).targets
     failures: list[Exception] = []
     writer = Writer("postgresql://x@127.0.0.1:9/x", job, WriterOptions(patience=0.5), on_failure=failures.append)
@@ -199,9 +194,7 @@ def test_follow_ons_are_counted_once(database: Database, session: Session, job: 
 
 
 @pytest.mark.parametrize(("cause", "spent"), [(Cause.THROTTLED, 0), (Cause.TIMEOUT, 1), (Cause.CHALLENGE, 0)])
-def test_a_failure_goes_back_with_its_cause(
-    database: Database, session: Session, job: Run, cause: Cause, spent: int
-) -> None:
+def test_a_failure_goes_back_with_its_cause(database: Database, session: Session, job: Run, cause: Cause, spent: int) -> None:
     (target, *_) = ledger.lease(session, job, 1).targets
     issue = Issue(cause, "the same", "said so", {"a": 1})
     failed = Answer(target, Outcome.FAILED, cause=cause, message="so it is", issues=[issue], retry_after=30)

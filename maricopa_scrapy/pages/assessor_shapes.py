@@ -1,0 +1,205 @@
+"""The assessor's objects, key by key. The county's spellings (LocalJusidiction, ContoOwnership, APL_flag) end here."""
+
+from typing import Any
+
+from maricopa_scrapy.pages.shapes import Shape, json_object, json_part
+from maricopa_scrapy.pages.values import (
+    code,
+    coordinate,
+    count,
+    date,
+    flag,
+    fraction,
+    land,
+    money,
+    quantity,
+    required_code,
+    required_year,
+    scalar,
+    text,
+    year,
+    yes_no,
+)
+
+
+def raw_value(value: object, path: str) -> Any:
+    """Return the value as it is, for a caller that reads it further."""
+    return value
+
+
+# The first 19 keys of /parcel/{apn}, and all of /propertyinfo.
+PROPERTY_INFO = Shape(
+    "",
+    mcr=("MCR", code),
+    associated_parcels=("AssociatedParcels", json_part),
+    more_associated_parcels_exist=("MoreAssociatedParcelsExist", flag),
+    property_address=("PropertyAddress", text),
+    property_description=("PropertyDescription", text),
+    lot_size_sqft=("LotSize", land),
+    is_residential=("IsResidential", flag),
+    mapid_exists=("MapidExists", flag),
+    section_township_range=("SectionTownshipRange", text),
+    assessor_market=("AssessorMarket", code),
+    area_neighborhood=("AreaNeighborhood", code),
+    subdivision_name=("SubdivisionName", text),
+    lot=("Lot", text),
+    high_school_district=("HighSchoolDistrict", text),
+    elementary_school_district=("ElementarySchoolDistrict", text),
+    jurisdiction=("LocalJusidiction", text),
+    property_type=("PropertyType", text),
+    parcel_status=("ParcelStatus", code),
+    apl_flag=("APL_flag", code),
+)
+RELATED_COLUMNS = ("associated_parcels", "more_associated_parcels_exist")
+
+# The other plain keys of /parcel/{apn}. Use and tax area are those of the newest valuation.
+PARCEL = Shape(
+    "",
+    zoning=("Zoning", json_part),
+    is_rental=("IsRental", flag),
+    is_pending=("IsPending", flag),
+    is_cancelled=("IsCancelled", flag),
+    is_commercial=("IsCommercial", flag),
+    parcels_in_subdivision=("NumberOfParcelsInSubdivision", count),
+    parcels_in_mcr=("NumberOfParcelsInMCR", count),
+    parcels_in_str=("NumberOfParcelsInSTR", count),
+    tax_area_code=("TaxAreaCode", code),
+    property_use_code=("PropertyUseCode", code),
+    property_use=("PEPropUseDesc", text),
+)
+LINKS = Shape(
+    "",
+    treasurer_url=("TreasurersTransitionUrl", text),
+    deed_url=("DeedTransitionUrl", text),
+    mcr_url=("McrTransitionUrl", text),
+)
+ADDRESS = Shape("", property_address=("PropertyAddress", text))
+GEO = Shape("Geo", latitude=("lat", coordinate), longitude=("long", coordinate), geo_address=("address", text))
+
+OWNER = Shape(
+    "Owner",
+    owner_id=("OwnerID", code),
+    ownership=("Ownership", text),
+    in_care_of=("InCareOf", text),
+    contract_ownership=("ContoOwnership", text),
+    mailing_address_1=("MailingAddress1", text),
+    mailing_address_2=("MailingAddress2", text),
+    mailing_city=("MailingCity", text),
+    mailing_state=("MailingState", text),
+    mailing_zip=("MailingZip", code),
+    mailing_country=("MailingCountry", text),
+    mailing_address=("FullMailingAddress", text),
+    deed_number=("MostCurrentDeed", code),
+    deed_date=("DeedDate", date),
+    deed_type=("DeedType", code),
+    deed_type_id=("DeedTypeID", code),
+    sale_price=("SalePrice", money),
+    sale_date=("SaleDate", date),
+    is_redacted=("Redacted", flag),
+)
+
+VALUATION = Shape(
+    "Valuations[]",
+    tax_year=("TaxYear", required_year),
+    full_cash_value=("FullCashValue", money),
+    limited_property_value=("LimitedPropertyValue", money),
+    assessed_fcv=("AssessedFCV", money),
+    assessed_lpv=("AssessedLPV", money),
+    assessment_ratio=("AssessmentRatioPercentage", fraction),
+    legal_class_code=("LegalClassificationCode", code),
+    legal_class=("LegalClassification", text),
+    valuation_source=("ValuationSource", text),
+    property_use_code=("PropertyUseCode", code),
+    property_use=("PEPropUseDesc", text),
+    tax_area_code=("TaxAreaCode", code),
+    notice_of_change=("NoticeOfChangeIndc", yes_no),
+)
+
+RESIDENCE = Shape(
+    "ResidentialPropertyData",
+    construction_year=("ConstructionYear", year),
+    original_construction_year=("OriginalConstructionYear", year),
+    lot_size_sqft=("LotSize", land),
+    livable_sqft=("LivableSpace", count),
+    detached_livable_sqft=("Detached_Livable_sqft", count),
+    assessor_market=("AssessorMarket", code),
+    area_neighborhood=("AreaNeighborhood", code),
+    pool_sqft=("Pool", quantity),
+    pe_quality_grade=("PEImprovementQualityGrade", text),
+    quality_grade=("ImprovementQualityGrade", text),
+    covered_patios=("NumberOfCoveredPatios", count),
+    uncovered_patios=("NumberOfUncoveredPatios", count),
+    patios=("NumberOfPatios", count),
+    patio_type=("PatioType", text),
+    exterior_walls=("ExteriorWalls", text),
+    roof_type=("RoofType", text),
+    bath_fixtures=("BathFixtures", count),
+    cooling=("Cooling", text),
+    heating=("Heating", text),
+    garages=("NumberOfGarages", count),
+    carports=("NumberOfCarports", count),
+    parking_details=("ParkingDetails", raw_value),
+    parking_type=("ParkingType", text),
+    has_covered_parking=("CoveredParking", flag),
+    locational_factors=("LocationalFactors", text),
+    locational_characteristics=("LocationalCharacteristics", text),
+    other_structures=("OtherStructures", text),
+    physical_condition=("PhysicalCondition", text),
+)
+PARKING_DETAILS = Shape(
+    "ResidentialPropertyData.ParkingDetails",
+    parking_details_type=("ParkingType", text),
+    parking_details_count=("ParkingCount", count),
+)
+
+IMPROVEMENT = Shape(
+    "Improvements[]",
+    improvement_number=("ImprovementNumber", required_code),
+    description=("ImprovementDescription", text),
+    construction_class=("CCI", code),
+    effective_age=("EffectiveAge", count),
+    square_feet=("ImprovementSquareFootage", count),
+    quality_rank=("QualityRank", code),
+    model=("Model", code),
+)
+
+# What is inside BusinessContact and Agent was never captured: both are kept whole.
+RENTAL = Shape(
+    "RentalInformation",
+    parcel_number=("ParcelNumber", code),
+    situs_address=("SitusAddress", text),
+    account_number=("AccountNumber", code),
+    owner_business_entity=("OwnerBusinessEntity", text),
+    property_type=("PropertyType", text),
+    year_built=("YearBuilt", year),
+    ownership_type=("OwnershipType", text),
+    business_contact=("BusinessContact", json_object),
+    agent=("Agent", json_object),
+    registered_on=("DateRegistered", date),
+    updated_on=("LastUpdate", date),
+)
+RENTAL_OWNER = Shape("RentalInformation.Owner", owner_name=("Name", text), owner_address=("Address", text))
+
+# Facts about other parcels, kept under the county's keys as it wrote them.
+SIMILAR_PARCEL = Shape(
+    "SimilarParcels[]",
+    **{
+        key: (key, scalar)
+        for key in (
+            "Parcel", "LandSize", "SalesPriceDate", "FullCashValue", "LivableSqFootage", "ConstructionYear", "PoolArea",
+            "SitusAddress", "ForeClosed",
+        )
+    },
+)  # fmt: skip
+
+SKETCHES = Shape("Sketches", sketch_pages=("TotalPages", count), pages=("Pages", raw_value))
+SKETCH = Shape("Sketches.Pages[]", sketch=("Sketch", raw_value), page_num=("PageNum", count), apn=("APN", code))
+
+MAP_FILES = Shape(
+    "MapIDs",
+    **{
+        key: (key, raw_value)
+        for key in ("Parcel Maps", "Subdivision Maps", "MCR Maps", "S/T/R Maps", "Book/Map Maps")
+    },
+)  # fmt: skip
+MAP_FILE = Shape("MapIDs{}[]", **{key: (key, scalar) for key in ("FileName", "UpdateDate", "Url")})
