@@ -206,6 +206,7 @@ class Rental(Record):
 
     table = "assessor.rental"
     key = ("apn",)
+    complete_by = "apn"
 
     apn: str
     account_number: str | None

@@ -63,21 +63,31 @@ class Pace(AutoThrottle):
         super().__init__(crawler)
         self.rates = rates_of(crawler.settings)
 
+    def _spider_opened(self, spider: Spider) -> None:
+        super()._spider_opened(spider)
+        for name, rate in self.rates.items():
+            self._remember(name, rate)
+
+    def _remember(self, name: str, rate: AdaptiveRate) -> None:
+        # Scrapy drops a slot that is idle for 60 s, and makes the next one from these settings.
+        self.crawler.engine.downloader.per_slot_settings[name]["delay"] = rate.delay
+
     def _response_downloaded(self, response: Response, request: Request, spider: Spider) -> None:
-        key, slot = self._get_slot(request, spider)
-        rate = self.rates.get(key or "")
-        if rate is None or slot is None:
+        source, slot = self._get_slot(request, spider)
+        rate = self.rates.get(source or "")
+        if source is None or rate is None or slot is None:
             return
         if refusal_of(response):
+            self.crawler.stats.inc_value(f"maricopa/pace/refused/{source}")
             now = time.monotonic()
             sent_at = now - float(request.meta.get("download_latency", 0.0))
             hold = rate.refused(now, sent_at, retry_after(response))
             slot.delay = rate.delay
             _hold(slot, now + hold)
-            self.crawler.stats.inc_value(f"maricopa/pace/refused/{key}")
         else:
             rate.answered()
             slot.delay = rate.delay
+        self._remember(source, rate)
 
 
 def rates_of(settings: Any) -> dict[str, AdaptiveRate]:

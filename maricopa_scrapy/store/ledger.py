@@ -58,7 +58,7 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """`targets` to work on now. When there are none: `wait` seconds until there may be, or None when all are final."""
+    """`targets` to work on now. When there are none: `wait` seconds until one is due (0: when a lease ends), None when all are final."""
 
     targets: list[Target]
     wait: float | None = None
@@ -191,7 +191,7 @@ def lease(session: Session, run: Run, limit: int) -> Lease:
         still_open, wait = _one(cursor)
         if not still_open:
             return Lease([])
-        return Lease([], wait=max(0.0, float(wait)) if wait is not None else HEARTBEAT_S)
+        return Lease([], wait=max(0.0, float(wait)) if wait is not None else 0.0)
 
     return session.transact(work)
 
