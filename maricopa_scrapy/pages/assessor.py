@@ -77,7 +77,7 @@ def parse_parcel(body: bytes, apn: str, links: Mapping[str, str] | None = None) 
     related |= shapes.LINKS.take(raw)
     related["similar_parcels"] = _similar_parcels(pop(raw, "SimilarParcels", ""), new)
     related["map_files"] = _map_files(pop(raw, "MapIDs", ""), new)
-    related |= _sketches(pop(raw, "Sketches", ""), new)
+    related |= _sketches(pop(raw, "Sketches", ""), apn, new)
     records: list[Record] = [
         Parcel(apn=apn, **columns),
         _owner(pop(raw, "Owner", ""), apn, new),
@@ -138,7 +138,7 @@ def parse_sketches(body: bytes, apn: str) -> Part:
     new: NewFields = {}
     raw = decode(body)
     _compare(_sketch_apns(raw), apn)
-    return Part(_sketches(raw, new), list(new))
+    return Part(_sketches(raw, apn, new), list(new))
 
 
 def _owner(raw: object, apn: str, new: NewFields) -> Owner:
@@ -201,14 +201,12 @@ def _map_files(raw: object, new: NewFields) -> Json | None:
     return {kind: shapes.MAP_FILE.rows(files, new) for kind, files in kinds.items()}
 
 
-def _sketches(raw: object, new: NewFields) -> dict[str, Any]:
+def _sketches(raw: object, apn: str, new: NewFields) -> dict[str, Any]:
     columns = shapes.SKETCHES.read(raw, new)
     pages = shapes.SKETCH.rows(columns.pop("pages"), new)
-    return columns | {
-        "sketches": [
-            {"page_num": page["page_num"], "apn": page["apn"]} | _digest(page["sketch"]) for page in pages
-        ] or None
-    }  # fmt: skip
+    # A page's APN was compared before: here it is only spelled as we spell it.
+    kept = [{"page_num": page["page_num"], "apn": page["apn"] and apn} | _digest(page["sketch"]) for page in pages]
+    return columns | {"sketches": kept or None}
 
 
 def _digest(sketch: object) -> dict[str, Any]:

@@ -202,4 +202,4 @@ MAP_FILES = Shape(
         for key in ("Parcel Maps", "Subdivision Maps", "MCR Maps", "S/T/R Maps", "Book/Map Maps")
     },
 )  # fmt: skip
-MAP_FILE = Shape("MapIDs{}[]", **{key: (key, scalar) for key in ("FileName", "UpdateDate", "Url")})
+MAP_FILE = Shape("MapIDs.*[]", **{key: (key, scalar) for key in ("FileName", "UpdateDate", "Url")})

@@ -1,12 +1,19 @@
 """Why a page gives no records. A parser raises these and nothing else, whatever the bytes."""
 
-# ruff: noqa: N818 - named for what happened, as Cause is
-
 from typing import ClassVar
 
 from maricopa_scrapy.items import Cause
 
 _SHOWN = 80
+
+
+class _Absent:
+    def __repr__(self) -> str:
+        return "an object without it"
+
+
+# The value of a key that is not there, for the message.
+ABSENT = _Absent()
 
 
 class PageError(Exception):

@@ -3,7 +3,7 @@
 from typing import Any
 
 from maricopa_scrapy.items import Json
-from maricopa_scrapy.pages.errors import SourceChanged
+from maricopa_scrapy.pages.errors import ABSENT, SourceChanged
 from maricopa_scrapy.pages.redaction import sketch_digest
 from maricopa_scrapy.pages.values import Coercion, clean, is_missing, is_phone
 
@@ -45,7 +45,7 @@ class Shape:
             for column, key, path, coerce in self._columns:
                 columns[column] = coerce(pop(key), path)
         except KeyError:
-            raise SourceChanged(self._prefix + key, "this key", raw) from None
+            raise SourceChanged(self._prefix + key, "this key", ABSENT) from None
         return columns
 
     def audit(self, rest: dict[str, Any], new_fields: NewFields) -> None:
@@ -73,7 +73,7 @@ def pop(raw: dict[str, Any], key: str, path: str) -> Any:
     try:
         return raw.pop(key)
     except KeyError:
-        raise SourceChanged(f"{path}.{key}" if path else key, "this key", raw) from None
+        raise SourceChanged(f"{path}.{key}" if path else key, "this key", ABSENT) from None
 
 
 def json_part(value: object, path: str) -> Json | None:
