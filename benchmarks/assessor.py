@@ -16,17 +16,19 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg2
-from maricopa_scrapy.sandbox.county import County
-from maricopa_scrapy.sandbox.process import SandboxProcess
+from psycopg2.extensions import cursor as Cursor
 
 from benchmarks.table import QUICK, Bench, Row
 from maricopa_scrapy.items import Answer, Capture, FollowOn, Improvement, Outcome, Rental, Target
 from maricopa_scrapy.pages import assessor as pages
+from maricopa_scrapy.sandbox.county import County
+from maricopa_scrapy.sandbox.process import SandboxProcess
 from maricopa_scrapy.store import embedded, ledger
 from maricopa_scrapy.store.connect import Session, migrate
-from maricopa_scrapy.store.tables import copy_rows, table_of
-from maricopa_scrapy.store.writer import Writer, WriterOptions, capture_row
+from maricopa_scrapy.store.tables import Table, copy_line, copy_lines, table_of
+from maricopa_scrapy.store.writer import Writer, WriterOptions, capture_line
 
+CAPTURE_COLUMNS = ["sha256", "source", "url", "status", "content_type", "fetched_at", "size", "body"]
 RATE = 5000.0
 PARCELS = 1_500 if QUICK else 6_000
 ROUNDS = 1 if QUICK else 3
@@ -138,22 +140,20 @@ def plain_load(url: str, ready: list[Answer], batch_size: int) -> tuple[int, flo
     rows = 0
     begun = time.monotonic()
     for start in range(0, len(ready), batch_size):
-        chunk = ready[start : start + batch_size]
-        tables: dict[str, tuple[list[str], tuple[str, ...], list[list[object]]]] = {}
-        captures = {a.capture.sha256: capture_row(a.capture) for a in chunk if a.capture}
-        for answer in chunk:
+        lines: dict[Table, list[str]] = {}
+        captures = []
+        for answer in ready[start : start + batch_size]:
             assert answer.capture is not None
+            captures.append(capture_line(answer.capture))
+            end = f"\\\\x00\t\\\\x{answer.capture.sha256.hex()}\t{answer.capture.fetched_at}\t{answer.capture.fetched_at}"
             for record in answer.records:
                 table = table_of(type(record))
-                columns = [*table.fields, "content_hash", "capture_sha256", "first_seen_at", "changed_at"]
-                cells = table.cells(record)
-                cells += ["\\x00", "\\x" + answer.capture.sha256.hex(), answer.capture.fetched_at, answer.capture.fetched_at]
-                tables.setdefault(table.name, (columns, table.key, []))[2].append(cells)
-        for name, (columns, key, cells_list) in tables.items():
-            _plain_upsert(cursor, name, columns, key, cells_list)
-            rows += len(cells_list)
-        columns = ["sha256", "source", "url", "status", "content_type", "fetched_at", "size", "body"]
-        _plain_upsert(cursor, "crawl.capture", columns, ("sha256",), list(captures.values()))
+                lines.setdefault(table, []).append(f"{copy_line(table.cells(record))}\t{end}")
+        for table, rows_of in lines.items():
+            columns = [*table.fields, "content_hash", "capture_sha256", "first_seen_at", "changed_at"]
+            plain_upsert(cursor, table.name, columns, table.key, rows_of)
+            rows += len(rows_of)
+        plain_upsert(cursor, "crawl.capture", CAPTURE_COLUMNS, ("sha256",), captures)
         rows += len(captures)
         connection.commit()
     seconds = time.monotonic() - begun
@@ -161,11 +161,11 @@ def plain_load(url: str, ready: list[Answer], batch_size: int) -> tuple[int, flo
     return rows, seconds
 
 
-def _plain_upsert(cursor: "psycopg2.extensions.cursor", name: str, columns: list[str], key: tuple[str, ...], rows: list) -> None:  # type: ignore[type-arg]
+def plain_upsert(cursor: Cursor, name: str, columns: list[str], key: tuple[str, ...], lines: list[str]) -> None:
     stage, names = "plain_" + name.replace(".", "_"), ", ".join(columns)
     sets = ", ".join(f"{column} = excluded.{column}" for column in columns if column not in key)
     cursor.execute(f"CREATE TEMP TABLE IF NOT EXISTS {stage} (LIKE {name}) ON COMMIT DELETE ROWS")
-    copy_rows(cursor, f"COPY {stage} ({names}) FROM STDIN (FORMAT csv)", rows)
+    copy_lines(cursor, f"COPY {stage} ({names}) FROM STDIN (FORMAT text, NULL '')", lines)
     cursor.execute(f"INSERT INTO {name} ({names}) SELECT {names} FROM {stage} ON CONFLICT ({', '.join(key)}) DO UPDATE SET {sets}")
 
 
@@ -236,7 +236,7 @@ def main() -> int:
         if not only or "memory" in only:
             memory(bench, server, folder)
         code = bench.finish()
-        embedded.stop()
+        embedded.release(folder / "data")
     return code
 
 

@@ -42,7 +42,7 @@ COOKIES_ENABLED = False
 CONCURRENT_REQUESTS = 20
 # Default 0 and 8: for hosts without a manifest, and never zero, at which the cap of a domain does not hold.
 DOWNLOAD_DELAY = 1.0
-CONCURRENT_REQUESTS_PER_DOMAIN = 1
+CONCURRENT_REQUESTS_PER_DOMAIN = max(manifest.concurrency for manifest in _manifests.values())
 # Default {}: one slot a source, named by the source (see spiders/base.py).
 DOWNLOAD_SLOTS = {
     name: {"delay": 1 / manifest.rate.start, "concurrency": manifest.concurrency, "jitter": 0.1} for name, manifest in _manifests.items()

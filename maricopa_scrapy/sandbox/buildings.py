@@ -4,7 +4,7 @@ from random import Random
 from typing import Any
 
 from maricopa_scrapy.sandbox import words
-from maricopa_scrapy.sandbox.draw import between, pick
+from maricopa_scrapy.sandbox.draw import between, hundreds, pick
 
 _WALLS = ('Bp - 8" Painted Block', "Fr - Frame Wood", "Concrete Block, Slumpstone", "Br - Brick")
 _ROOFS = ("As - Asphalt", "Tl - Concrete Tile", "Bu - Built Up")
@@ -108,7 +108,7 @@ def similar_parcels(rolls: Random, apn: str, lot_size: int, value: int) -> list[
     """Return up to five parcels of the same map, as the county compares them."""
     rows = []
     for _ in range(pick(rolls, (3, 5, 5, 5))):
-        full = round(value * (0.8 + 0.4 * rolls.random()), -2)
+        full = hundreds(value * (0.8 + 0.4 * rolls.random()))
         rows.append(
             {
                 "Parcel": f"{apn[:3]}-{apn[3:5]}-{between(rolls, 1, 999):03d}",

@@ -5,7 +5,7 @@ from itertools import islice
 from typing import Any
 
 from maricopa_scrapy.sandbox.draw import number, share
-from maricopa_scrapy.sandbox.drawings import NO_SKETCH, map_ids
+from maricopa_scrapy.sandbox.drawings import map_ids, no_sketches
 from maricopa_scrapy.sandbox.ownership import HOLDINGS
 from maricopa_scrapy.sandbox.parcel import PROPERTY_INFO_KEYS, Situs, build
 
@@ -92,7 +92,7 @@ class County:
     def absent_part(self, apn: str, name: str) -> Any | None:
         """Return what a sub-resource says of a parcel that doesn't exist; None for nothing."""
         if name == "sketches":
-            return NO_SKETCH
+            return no_sketches()
         return map_ids(self.seed, apn, known=False) if name == "mapids" else None
 
     def changes(self, apn: str, since_epoch: int) -> list[Change]:

@@ -31,3 +31,8 @@ def pick(rolls: random.Random, choices: Sequence[T]) -> T:
 def between(rolls: random.Random, low: int, high: int) -> int:
     """Return a whole number from low to high, both included."""
     return low + int(rolls.random() * (high - low + 1))
+
+
+def hundreds(dollars: float) -> int:
+    """Return whole hundreds, as the county values land and buildings."""
+    return round(dollars / 100) * 100

@@ -14,7 +14,6 @@ _WIDTH = 160
 _HEIGHTS = (148, 154)
 _MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
 _GET_MAP = "https://mcassessor.maricopa.gov/getmapid/"
-NO_SKETCH: dict[str, Any] = {"TotalPages": 0, "Pages": []}
 
 
 @lru_cache(maxsize=1)
@@ -51,6 +50,11 @@ def _chunk(kind: bytes, data: bytes) -> bytes:
 def sketches(seed: int, apn: str) -> dict[str, Any]:
     """Return the object of /parcel/{apn}/sketches."""
     return {"TotalPages": 1, "Pages": [{"Sketch": sketch(seed, apn), "PageNum": 1, "APN": apn}]}
+
+
+def no_sketches() -> dict[str, Any]:
+    """Return that object where there is none, or no parcel."""
+    return {"TotalPages": 0, "Pages": []}
 
 
 def map_ids(seed: int, apn: str, known: bool = True) -> dict[str, Any]:

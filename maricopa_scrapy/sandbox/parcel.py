@@ -7,7 +7,7 @@ from typing import Any
 from maricopa_scrapy.sandbox import words
 from maricopa_scrapy.sandbox.buildings import empty_residence, improvements, residence, similar_parcels
 from maricopa_scrapy.sandbox.draw import between, dice, pick, share
-from maricopa_scrapy.sandbox.drawings import NO_SKETCH, map_ids, sketches
+from maricopa_scrapy.sandbox.drawings import map_ids, no_sketches, sketches
 from maricopa_scrapy.sandbox.ownership import HOLDINGS, Holding, owner, rental
 from maricopa_scrapy.sandbox.valuations import HOME, MIXED, RENTED, VACANT, Use, valuations, value_version
 
@@ -165,7 +165,7 @@ def build(seed: int, epoch: int, apn: str, drawn: bool = True) -> tuple[dict[str
         "NumberOfParcelsInSTR": area.counts[2],
         "ResidentialPropertyData": home,
         "SimilarParcels": similar_parcels(rolls, apn, lot_size, value) if kind.home else [],
-        "Sketches": sketches(seed, apn) if drawn and (kind.home or kind.commercial) else NO_SKETCH,
+        "Sketches": sketches(seed, apn) if drawn and (kind.home or kind.commercial) else no_sketches(),
         "MapIDs": map_ids(seed, apn) if drawn else {},
     }
     if rented:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
-from maricopa_scrapy.sandbox.draw import between, share
+from maricopa_scrapy.sandbox.draw import between, hundreds, share
 
 # Per period: how many of the parcels get another full cash value in the newest year.
 VALUE_SHARE = 0.04
@@ -46,7 +46,7 @@ def valuations(rolls: Random, use: Use, tax_area: str, value: int, change: float
         if i == 0 and notice and not change:
             full = "na"
         rows.append(_row(newest - i, full, round(limited), use if i < changes_at else earlier, tax_area, notice and i == 0))
-        value = round(value * (0.86 + 0.2 * rolls.random()), -2)
+        value = hundreds(value * (0.86 + 0.2 * rolls.random()))
         limited /= 1.05
     return rows
 
@@ -55,8 +55,7 @@ def _changed(value: int, change: float) -> str:
     if not change:
         return str(value)
     # Never the old value: the step is at least one hundred dollars.
-    step = 100 + round(value * 0.15 * change, -2)
-    return str(int(value + step))
+    return str(value + 100 + hundreds(value * 0.15 * change))
 
 
 def _row(year: int, full: str, limited: int, use: Use, tax_area: str, notice: bool) -> dict[str, Any]:

@@ -17,7 +17,14 @@ COMPANY = (
     "PALO BREA", "HORIZON", "WASHINGTON", "ROADRUNNER", "JUNIPER", "WHITE TANK", "COYOTE",
 )  # fmt: skip
 BUSINESS = (
-    "HOLDINGS LLC", "PROPERTIES LLC", "INVESTMENTS LP", "HOMES INC", "ASSET FUND I LLC", "ASSET FUND II LLC", "RENTALS LLC", "PARTNERS LP",
+    "HOLDINGS LLC",
+    "PROPERTIES LLC",
+    "INVESTMENTS LP",
+    "HOMES INC",
+    "ASSET FUND I LLC",
+    "ASSET FUND II LLC",
+    "RENTALS LLC",
+    "PARTNERS LP",
 )
 # Some are surnames and towns as well, so that a search for an owner hits streets.
 STREETS = (

@@ -4,7 +4,6 @@ from typing import ClassVar
 from urllib.parse import quote
 
 from scrapy import Request
-from scrapy.http import Response
 
 from maricopa_scrapy import arguments
 from maricopa_scrapy.arguments import ApnList
@@ -51,9 +50,9 @@ class AssessorSpider(LedgerSpider):
         """Leave out telephone numbers, and the sketch unless the manifest keeps it."""
         return pages.redact(body, sketches=not self.manifest.keep_sketches)
 
-    def parse_parcel(self, response: Response, target: Target) -> Reading:
+    def parse_parcel(self, body: bytes, target: Target) -> Reading:
         """Read a whole parcel."""
-        page = pages.parse_parcel(response.body, target.key, self.manifest.links)
+        page = pages.parse_parcel(body, target.key, self.manifest.links)
         issues = [Issue("new_field", path, f"the assessor's answer has a new field: {path}") for path in page.new_fields] + [
             Issue("moved_link", f"{key} {_place(url)}", f"{key} leads to {_place(url)}, not to {self.manifest.links[key]}")
             for key, url in page.moved_links
@@ -67,21 +66,21 @@ class AssessorSpider(LedgerSpider):
             return None
         return self._search(target, target.key, 1, self.parse_existence)
 
-    def parse_existence(self, response: Response, target: Target) -> Reading:
+    def parse_existence(self, body: bytes, target: Target) -> Reading:
         """Read the search that follows an empty answer: gone only when the county lists no such APN."""
-        page = pages.parse_search(response.body)
+        page = pages.parse_search(body)
         if any(row.apn == target.key for row in page.rows):
             raise Refusal(Cause.REFUSED, "an empty answer for a parcel that the search lists")
         if page.count >= self.manifest.search_page_size:
             raise Refusal(Cause.REFUSED, "an empty answer, and a search too full to show that there is no such parcel")
         return Reading(Outcome.GONE)
 
-    def parse_search(self, response: Response, target: Target) -> Reading:
+    def parse_search(self, body: bytes, target: Target) -> Reading:
         """Read one page of a search: its parcels, and the next page when this one is full, become targets."""
         assert target.detail is not None
         name, words, match = target.detail["name"], target.detail["words"], target.detail["match"]
         number, before = target.detail["page"], target.detail["seen"]
-        page = pages.parse_search(response.body)
+        page = pages.parse_search(body)
         fits = {"owner": pages.matches_owner, "address": pages.matches_address}.get(match)
         hits = [row.apn for row in page.rows if fits is None or fits(row, words)]
         self.logger.info("search %s=%r: page %d has %d rows, %d fit (of %s in all)", name, words, number, page.count, len(hits), page.total)

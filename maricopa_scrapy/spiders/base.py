@@ -72,7 +72,8 @@ class Reading:
     issues: list[Issue] = field(default_factory=list)
 
 
-Handler = Callable[[Response, Target], Reading]
+# Reads the kept body of an answer, that is, its capture.
+Handler = Callable[[bytes, Target], Reading]
 
 
 class LedgerSpider(Spider):
@@ -184,14 +185,15 @@ class LedgerSpider(Spider):
         capture = self._capture(response)
         try:
             check_json_answer(response)
-            reading = handler(response, target)
+            reading = handler(capture.body, target)
         except Unauthorized:
             self.stop(Reason.UNAUTHORIZED)
         except (Refusal, PageError) as error:
             proof = self.not_found(target, handler) if error.cause is Cause.NOT_FOUND else None
             if error.cause is Cause.CHALLENGE:
                 self.stop(Reason.BLOCKED)
-            yield proof or self._failure(target, error.cause, str(error), capture, response)
+            where = error.path if isinstance(error, PageError) else str(error)
+            yield proof or self._failure(target, error.cause, str(error), where, capture, response)
         else:
             yield Answer(target, reading.outcome, reading.records, capture, reading.complete, reading.follow_ons, reading.issues)
 
@@ -205,12 +207,12 @@ class LedgerSpider(Spider):
         yield self._failure(target, cause_of(error), str(error) or type(error).__name__)
 
     def _failure(
-        self, target: Target, cause: Cause, message: str, capture: Capture | None = None, response: Response | None = None
+        self, target: Target, cause: Cause, message: str, where: str = "", capture: Capture | None = None, response: Response | None = None
     ) -> Answer:
         issues = []
         if cause not in _WEATHER:
             example: Json = {"url": capture.url, "status": capture.status} if capture else {}
-            issues.append(Issue(cause, f"{target.kind}: {message}"[:200], message, example))
+            issues.append(Issue(cause, f"{target.kind}: {where or message}"[:200], message, example))
         self.logger.warning("%s %s: %s (%s)", target.kind, target.key, cause, message)
         return Answer(target, Outcome.FAILED, capture=capture, issues=issues, cause=cause, message=message,
                       retry_after=retry_after(response) if response and cause is Cause.THROTTLED else None)  # fmt: skip

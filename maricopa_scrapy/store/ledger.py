@@ -4,6 +4,7 @@ Everything here is one short transaction. A target is leased by a run and stays 
 a run that is silent, or whose process is gone, is lost, and its leases go back.
 """
 
+import json
 import os
 import socket
 from collections.abc import Iterable, Iterator
@@ -18,7 +19,7 @@ from psycopg2.extras import Json
 
 from maricopa_scrapy.items import FollowOn, Reason, Target
 from maricopa_scrapy.store.connect import Session
-from maricopa_scrapy.store.tables import copy_rows
+from maricopa_scrapy.store.tables import copy_into, copy_line, copy_lines
 
 HEARTBEAT_S = 3.0
 SILENCE_S = 10.0
@@ -111,11 +112,11 @@ def add_targets(cursor: Cursor, job_id: int, targets: Iterable[FollowOn]) -> int
         " (source text, kind text, key text, detail jsonb, position int) ON COMMIT DELETE ROWS"
     )
     cursor.execute("DELETE FROM stage_target_new")
-    rows = (
-        (t.source, t.kind, t.key, None if t.detail is None else Json(t.detail).dumps(t.detail), position)
+    lines = (
+        copy_line((t.source, t.kind, t.key, None if t.detail is None else json.dumps(t.detail), position))
         for position, t in enumerate(targets)
     )
-    copy_rows(cursor, "COPY stage_target_new FROM STDIN (FORMAT csv)", rows)
+    copy_lines(cursor, copy_into("stage_target_new"), lines)
     cursor.execute(
         "INSERT INTO crawl.target (job_id, source, kind, key, detail)"
         " SELECT %s, source, kind, key, detail FROM stage_target_new ORDER BY position"

@@ -23,7 +23,7 @@ from psycopg2.extensions import cursor as Cursor
 from maricopa_scrapy.items import Answer, Capture, Cause, Issue, Outcome
 from maricopa_scrapy.store.connect import DatabaseUnavailable, Session
 from maricopa_scrapy.store.ledger import Run, add_targets
-from maricopa_scrapy.store.tables import Table, copy_rows, table_of
+from maricopa_scrapy.store.tables import Table, copy_into, copy_line, copy_lines, table_of
 
 logger = logging.getLogger(__name__)
 
@@ -34,9 +34,9 @@ _STAGES = """
         not_before timestamptz, spent integer
     ) ON COMMIT DELETE ROWS;
 """
-_COPY_CAPTURES = "COPY stage_capture FROM STDIN (FORMAT csv)"
 _MERGE_CAPTURES = "INSERT INTO crawl.capture SELECT * FROM stage_capture ON CONFLICT DO NOTHING"
-_COPY_TARGETS = "COPY stage_target FROM STDIN (FORMAT csv)"
+# Runs that merge into the same schema take turns: no deadlocks, and no change logged twice.
+_TAKE_TURNS = "SELECT pg_advisory_xact_lock(hashtext('maricopa_scrapy'), hashtext(%s))"
 # A target that another run has finished meanwhile stays as it is.
 _ACKNOWLEDGE = """
     UPDATE crawl.target t
@@ -47,9 +47,10 @@ _ACKNOWLEDGE = """
 """
 _RECORD_ISSUE = """
     INSERT INTO crawl.issue AS i
-        (job_id, run_id, source, kind, signature, message, target_key, example, capture_sha256, first_at, last_at)
-    VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
-    ON CONFLICT (job_id, source, kind, signature) DO UPDATE SET count = i.count + 1, last_at = excluded.last_at
+        (job_id, run_id, source, kind, signature, message, target_key, example, capture_sha256, count,
+         first_at, last_at)
+    VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+    ON CONFLICT (job_id, source, kind, signature) DO UPDATE SET count = i.count + excluded.count, last_at = excluded.last_at
 """
 _COSTS_NOTHING = (Cause.THROTTLED, Cause.CHALLENGE)
 _RETRY_PAUSE_S = 1.0
@@ -77,9 +78,9 @@ class Batch:
 
     def __init__(self, answers: list[Answer], attempts: int) -> None:
         self.answers = answers
-        self.tables: dict[Table, dict[tuple[Any, ...], list[Any]]] = {}
-        self.captures: dict[bytes, tuple[Any, ...]] = {}
-        self.targets: dict[int, tuple[Any, ...]] = {}
+        self.tables: dict[Table, dict[tuple[Any, ...], str]] = {}
+        self.captures: dict[bytes, str] = {}
+        self.targets: dict[int, str] = {}
         self.complete: dict[Table, list[str]] = {}
         now = dt.datetime.now(dt.UTC)
         for answer in answers:
@@ -91,14 +92,14 @@ class Batch:
         if capture is not None:
             at, sha256 = capture.fetched_at, capture.sha256
             if sha256 not in self.captures:
-                self.captures[sha256] = capture_row(capture)
+                self.captures[sha256] = capture_line(capture)
         for record in answer.records:
             table = table_of(type(record))
-            key, cells = table.row(record, sha256, at)
-            self.tables.setdefault(table, {})[key] = cells
+            key, line = table.row(record, sha256, at)
+            self.tables.setdefault(table, {})[key] = line
         for record_class, value in answer.complete:
             self.complete.setdefault(table_of(record_class), []).append(value)
-        self.targets[answer.target.id] = _acknowledgement(answer, at, sha256, now, attempts)
+        self.targets[answer.target.id] = copy_line(_acknowledgement(answer, at, sha256, now, attempts))
 
     @property
     def rows(self) -> int:
@@ -107,16 +108,19 @@ class Batch:
     def store(self, cursor: Cursor, run: Run) -> None:
         """Store everything in the caller's transaction."""
         if self.captures:
-            copy_rows(cursor, _COPY_CAPTURES, self.captures.values())
+            copy_lines(cursor, copy_into("stage_capture"), self.captures.values())
             cursor.execute(_MERGE_CAPTURES)
         at = dt.datetime.now(dt.UTC)
-        for table in self.tables.keys() | self.complete.keys():
+        tables = self.tables.keys() | self.complete.keys()
+        for table in tables:
             cursor.execute(table.create_stage)
-            rows = self.tables.get(table)
-            if rows:
-                copy_rows(cursor, table.copy, rows.values())
-                cursor.execute(table.log_changes, {"run": run.id})
-                cursor.execute(table.merge)
+            if rows := self.tables.get(table):
+                copy_lines(cursor, table.copy, rows.values())
+        for schema in sorted({table.schema for table in tables}):
+            cursor.execute(_TAKE_TURNS, (schema,))
+        for table in tables:
+            if table in self.tables:
+                cursor.execute(table.merge, {"run": run.id})
             values = self.complete.get(table)
             if values:
                 cursor.execute(table.mark_removed, {"at": at, "values": values, "run": run.id})
@@ -124,28 +128,27 @@ class Batch:
         if follow_ons:
             add_targets(cursor, run.job_id, follow_ons)
         self._record_issues(cursor, run, at)
-        copy_rows(cursor, _COPY_TARGETS, self.targets.values())
+        copy_lines(cursor, copy_into("stage_target"), self.targets.values())
         cursor.execute(_ACKNOWLEDGE, (run.id,))
 
     def _record_issues(self, cursor: Cursor, run: Run, at: dt.datetime) -> None:
+        # One statement a kind of issue, not one an answer: a renamed field is in every answer.
+        found: dict[tuple[str, str], list[tuple[Issue, Answer]]] = {}
         for answer in self.answers:
-            sha256 = answer.capture.sha256 if answer.capture else None
             for issue in answer.issues:
-                example = None if issue.example is None else orjson.dumps(issue.example, default=str).decode()
-                cursor.execute(
-                    _RECORD_ISSUE,
-                    (run.job_id, run.id, run.source, issue.kind, issue.signature, issue.message, answer.target.key,
-                     example, sha256, at, at),
-                )  # fmt: skip
+                found.setdefault((issue.kind, issue.signature), []).append((issue, answer))
+        for same in found.values():
+            issue, answer = same[0]
+            example = None if issue.example is None else orjson.dumps(issue.example, default=str).decode()
+            sha256 = answer.capture.sha256 if answer.capture else None
+            values = (run.job_id, run.id, run.source, issue.kind, issue.signature, issue.message, answer.target.key, example, sha256)
+            cursor.execute(_RECORD_ISSUE, (*values, len(same), at, at))
 
 
-def capture_row(capture: Capture) -> tuple[Any, ...]:
-    """Return the capture as a row of `crawl.capture`, its body compressed."""
-    body = "\\x" + _compressor().compress(capture.body).hex()
-    return (
-        "\\x" + capture.sha256.hex(), capture.source, capture.url, capture.status, capture.content_type,
-        capture.fetched_at, len(capture.body), body,
-    )  # fmt: skip
+def capture_line(capture: Capture) -> str:
+    """Return the capture as a line of COPY into `crawl.capture`, its body compressed."""
+    facts = (capture.source, capture.url, capture.status, capture.content_type, capture.fetched_at, len(capture.body))
+    return f"\\\\x{capture.sha256.hex()}\t{copy_line(facts)}\t\\\\x{_compressor().compress(capture.body).hex()}"
 
 
 class Writer:

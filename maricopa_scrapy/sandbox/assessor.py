@@ -1,0 +1,228 @@
+"""The assessor's API below /assessor: parcels, their parts, the searches, and the answers to everything else."""
+
+import asyncio
+import time
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import orjson
+from aiohttp import web
+
+from maricopa_scrapy.identifiers import IdentifierError, parse_apn
+from maricopa_scrapy.sandbox.counts import Counts
+from maricopa_scrapy.sandbox.county import SUB_RESOURCES, County
+from maricopa_scrapy.sandbox.directory import CATEGORIES, Directory
+from maricopa_scrapy.sandbox.draw import number
+from maricopa_scrapy.sandbox.faults import EDITS, Fault, Faults
+from maricopa_scrapy.sandbox.limiter import Limiter
+
+PREFIX = "/assessor"
+_HANG_S = 120.0
+_LEFT_EVERY_S = 0.05
+_COMPRESSED_FROM = 256
+_CUT = b'{"MCR": "9641", "Owner": {}}'
+_SOFT_404 = b"""<!DOCTYPE html>
+<html>
+<head>
+	<meta charset="utf-8">
+	<title>Page not found: Maricopa County Assessor's Office</title>
+</head>
+<body><h1>Page not found</h1><p>The page you were looking for is not here.</p></body>
+</html>
+"""
+_CHALLENGE = b"""<!DOCTYPE html><html lang="en-US"><head><title>Just a moment...</title>
+<script>(function(){window._cf_chl_opt={cType:'managed'};})();</script>
+<script src="/cdn-cgi/challenge-platform/h/b/orchestrate/chl_page/v1" data-mark="cf-chl"></script></head>
+<body><noscript>Enable JavaScript and cookies to continue</noscript></body></html>
+"""
+
+
+class Conduct(Protocol):
+    """How the source behaves: seconds before each answer, the token it wants, whether it compresses."""
+
+    @property
+    def latency(self) -> float: ...
+    @property
+    def token(self) -> str | None: ...
+    @property
+    def compress(self) -> bool: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What is sent. `content_type` is None for an answer without a body."""
+
+    status: int
+    body: bytes = b""
+    content_type: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A path, understood. `kind` is parcel, search, a sub-resource, or unknown; `key` the APN that a parcel's path names."""
+
+    kind: str
+    name: str = ""
+    key: str | None = None
+
+
+def _json(value: Any) -> Answer:
+    return Answer(200, orjson.dumps(value), "application/json")
+
+
+_NOT_FOUND = Answer(404)
+_PAGE_NOT_FOUND = Answer(200, _SOFT_404, "text/html")
+_FAULTY = {
+    "throttled": Answer(429),
+    "unavailable": Answer(503),
+    "server_error": Answer(500),
+    "unauthorized": Answer(401),
+    "forbidden": Answer(403),
+    "soft_404": _PAGE_NOT_FOUND,
+    "challenge": Answer(403, _CHALLENGE, "text/html", {"cf-mitigated": "challenge"}),
+    "empty_404": _NOT_FOUND,
+    "null_answer": _json(None),
+}
+
+
+class Assessor:
+    """The source on one county."""
+
+    def __init__(self, county: County, conduct: Conduct, counts: Counts, faults: Faults, limiter: Limiter) -> None:
+        self._county = county
+        self._directory = Directory(county)
+        self._conduct = conduct
+        self._counts = counts
+        self._faults = faults
+        self._limiter = limiter
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        """Answer any path below the prefix."""
+        asked = _read(request.path)
+        serial = self._counts.begin(asked.kind)
+        if asked.kind == "unknown":
+            self._counts.unknown(request.path_qs)
+        try:
+            if self._conduct.latency:
+                await asyncio.sleep(self._conduct.latency)
+            return await self._respond(request, asked, serial)
+        finally:
+            self._counts.end()
+
+    async def _respond(self, request: web.Request, asked: _Asked, serial: int) -> web.StreamResponse:
+        refusal = self._limiter.refusal()
+        if refusal is not None:
+            self._counts.refused()
+            return self._send(request, Answer(429, headers=refusal))
+        if self._conduct.token is not None and request.headers.get("AUTHORIZATION") != self._conduct.token:
+            return self._send(request, Answer(401))
+        if asked.kind == "parcel" and asked.key:
+            self._counts.fetched(asked.key)
+        fault = self._fault(request, asked, serial) if self._faults else None
+        if fault is None:
+            return self._send(request, self._answer(request, asked))
+        self._counts.faulted(fault.name)
+        return await self._misbehave(request, asked, fault)
+
+    def _fault(self, request: web.Request, asked: _Asked, serial: int) -> Fault | None:
+        key = _apn(request.query.get("q", "")) if asked.kind == "search" else asked.key
+        exists = asked.kind == "parcel" and asked.key is not None and self._county.exists(asked.key)
+        return self._faults.choose(serial, asked.kind, key, exists)
+
+    def _answer(self, request: web.Request, asked: _Asked) -> Answer:
+        if asked.kind == "search":
+            page = request.query.get("page", "")
+            return _json(self._directory.search(asked.name, request.query.get("q", ""), int(page) if page.isdecimal() else 1))
+        if asked.kind == "unknown":
+            return _NOT_FOUND if asked.name == "parcel" else _PAGE_NOT_FOUND
+        if asked.key is None:
+            return Answer(500)
+        if not self._county.exists(asked.key):
+            return self._absent(asked.key, asked.name)
+        return _json(self._county.part(asked.key, asked.name) if asked.name else self._county.parcel(asked.key))
+
+    def _absent(self, apn: str, part: str) -> Answer:
+        if part:
+            found = self._county.absent_part(apn, part)
+            return _NOT_FOUND if found is None else _json(found)
+        # Both were seen of the county.
+        return _json(None) if number(self._county.seed, "null", apn) % 2 else _NOT_FOUND
+
+    async def _misbehave(self, request: web.Request, asked: _Asked, fault: Fault) -> web.StreamResponse:
+        if fault.name in EDITS or fault.name == "wrong_parcel":
+            assert asked.key is not None
+            return self._send(request, _json(self._edited(asked.key, fault.name)))
+        if fault.name in _FAULTY:
+            answer = _FAULTY[fault.name]
+            if answer.status in (429, 503):
+                self._counts.refused()
+                answer = Answer(answer.status, headers={"Retry-After": fault.retry_after} if fault.retry_after else {})
+            return self._send(request, answer)
+        if fault.name == "hang":
+            await _wait_until_left(request)
+        if fault.name in ("hang", "reset"):
+            if request.transport:
+                request.transport.abort()
+            return web.Response()
+        answer = self._answer(request, asked)
+        if fault.name == "malformed":
+            return self._send(request, Answer(200, (answer.body or _CUT)[: len(answer.body or _CUT) * 2 // 3], "application/json"))
+        return await self._send_half(request, answer)
+
+    def _edited(self, apn: str, fault: str) -> dict[str, Any]:
+        if fault != "wrong_parcel":
+            return EDITS[fault](self._county.parcel(apn))
+        other = next(each for each in self._county.walk() if each != apn)
+        return self._county.parcel(other)
+
+    def _send(self, request: web.Request, answer: Answer) -> web.Response:
+        body, headers = answer.body, dict(answer.headers)
+        if self._conduct.compress and len(body) >= _COMPRESSED_FROM and "gzip" in request.headers.get("Accept-Encoding", ""):
+            packer = zlib.compressobj(1, zlib.DEFLATED, 31)
+            body = packer.compress(body) + packer.flush()
+            headers["Content-Encoding"] = "gzip"
+        self._counts.sent(answer.status, len(body))
+        if answer.content_type:
+            headers["Content-Type"] = answer.content_type
+        return web.Response(status=answer.status, body=body or None, headers=headers)
+
+    async def _send_half(self, request: web.Request, answer: Answer) -> web.StreamResponse:
+        """Promise the whole body, send half of it and close."""
+        response = web.StreamResponse(status=answer.status, headers={"Content-Type": answer.content_type or "text/plain"})
+        response.content_length = max(len(answer.body), 2)
+        response.force_close()
+        await response.prepare(request)
+        half = answer.body[: len(answer.body) // 2]
+        await response.write(half)
+        self._counts.sent(answer.status, len(half))
+        if request.transport:
+            request.transport.close()
+        return response
+
+
+def _read(path: str) -> _Asked:
+    parts = path[len(PREFIX) :].strip("/").split("/")
+    if parts[0] == "parcel" and len(parts) > 1:
+        name = parts[2] if len(parts) > 2 else ""
+        if parts[1] in ("mcr", "str") or (name and name not in SUB_RESOURCES) or len(parts) > (4 if name == "rental-details" else 3):
+            return _Asked("unknown", "parcel")
+        return _Asked(name or "parcel", name, _apn(parts[1]))
+    if parts[0] == "search" and len(parts) == 2 and parts[1] in CATEGORIES:
+        return _Asked("search", parts[1])
+    return _Asked("unknown")
+
+
+def _apn(text: str) -> str | None:
+    try:
+        return parse_apn(text)
+    except IdentifierError:
+        return None
+
+
+async def _wait_until_left(request: web.Request) -> None:
+    until = time.monotonic() + _HANG_S
+    while request.transport and not request.transport.is_closing() and time.monotonic() < until:
+        await asyncio.sleep(_LEFT_EVERY_S)

@@ -1,0 +1,148 @@
+"""Faults by name and probability. Which request gets which is a hash of the seed and the request's number."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from maricopa_scrapy.identifiers import IdentifierError, parse_apn
+from maricopa_scrapy.sandbox.draw import share
+
+# Instead of the answer, or in its transport; on every path.
+ANY_PATH = (
+    "throttled", "unavailable", "server_error", "hang", "reset", "truncated", "malformed", "soft_404", "unauthorized", "forbidden",
+    "challenge",
+)  # fmt: skip
+# Only of whole parcels, and only of those that exist.
+INSTEAD_OF_PARCEL = ("wrong_parcel", "empty_404", "null_answer")
+
+
+def _renamed_field(parcel: dict[str, Any]) -> dict[str, Any]:
+    return {"LotSizeSqFt" if key == "LotSize" else key: value for key, value in parcel.items()}
+
+
+def _missing_field(parcel: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in parcel.items() if key != "LotSize"}
+
+
+def _new_field(parcel: dict[str, Any]) -> dict[str, Any]:
+    return parcel | {"GreenScore": 7}
+
+
+def _retyped_field(parcel: dict[str, Any]) -> dict[str, Any]:
+    newest, *others = parcel["Valuations"]
+    return parcel | {"Valuations": [newest | {"FullCashValue": "12x"}, *others]}
+
+
+def _nul_text(parcel: dict[str, Any]) -> dict[str, Any]:
+    name = parcel["Owner"]["Ownership"] or "WITHHELD"
+    return parcel | {"Owner": parcel["Owner"] | {"Ownership": f"{name[:4]}\0{name[4:]}"}}
+
+
+def _no_identity(parcel: dict[str, Any]) -> dict[str, Any]:
+    return parcel | {"TreasurersTransitionUrl": None, "Sketches": {"TotalPages": 0, "Pages": []}}
+
+
+def _owner_as_list(parcel: dict[str, Any]) -> dict[str, Any]:
+    return parcel | {"Owner": []}
+
+
+EDITS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
+    "renamed_field": _renamed_field,
+    "missing_field": _missing_field,
+    "new_field": _new_field,
+    "retyped_field": _retyped_field,
+    "nul_text": _nul_text,
+    "no_identity": _no_identity,
+    "owner_as_list": _owner_as_list,
+}
+NAMES = (*ANY_PATH, *INSTEAD_OF_PARCEL, *EDITS)
+
+
+class FaultError(ValueError):
+    """A fault that doesn't exist, or options it doesn't have."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One fault. Of the requests it can meet, limited by `kind` (parcel, search or a sub-resource's name) and `keys` (APNs),
+    the first `count` get it, each with `probability`. `retry_after` is the header of throttled and unavailable, as sent.
+
+    Without kind "search", `keys` never meet a search; with it, they meet the search for such an APN.
+    """
+
+    name: str
+    probability: float = 1.0
+    kind: str | None = None
+    keys: tuple[str, ...] = ()
+    count: int | None = None
+    retry_after: str | None = None
+
+
+class Faults:
+    """The faults in force, each name once."""
+
+    def __init__(self, seed: int, settings: Mapping[str, Any] | None = None) -> None:
+        self._seed = seed
+        self._faults: dict[str, Fault] = {}
+        self._met: dict[str, int] = {}
+        self.set(settings or {})
+
+    def set(self, settings: Mapping[str, Any]) -> None:
+        """Add or replace faults: {name: probability, or {"probability", "kind", "keys", "count", "retry_after"}}. Raises FaultError."""
+        found = {name: parse_fault(name, options) for name, options in settings.items()}
+        self._faults |= found
+        self._met |= dict.fromkeys(found, 0)
+
+    def clear(self) -> None:
+        """Answer well again."""
+        self._faults.clear()
+        self._met.clear()
+
+    def report(self) -> dict[str, Any]:
+        """Return the faults in force, by name."""
+        return {name: asdict(fault) for name, fault in self._faults.items()}
+
+    def __bool__(self) -> bool:
+        return bool(self._faults)
+
+    def choose(self, request: int, kind: str, key: str | None, exists: bool) -> Fault | None:
+        """Return the fault of a request: the first in force that meets it. `exists`: it asks for a parcel that exists."""
+        for name, fault in self._faults.items():
+            if not _meets(fault, kind, key, exists):
+                continue
+            if fault.count is not None and self._met[name] >= fault.count:
+                continue
+            self._met[name] += 1
+            if share(self._seed, "fault", name, request) < fault.probability:
+                return fault
+        return None
+
+
+def _meets(fault: Fault, kind: str, key: str | None, exists: bool) -> bool:
+    if fault.name not in ANY_PATH and not (kind == "parcel" and exists):
+        return False
+    if fault.kind is not None and fault.kind != kind:
+        return False
+    return not fault.keys or (key in fault.keys and (kind != "search" or fault.kind == "search"))
+
+
+def parse_fault(name: str, options: Any) -> Fault:
+    """Return a fault from its JSON. Raises FaultError."""
+    if name not in NAMES:
+        raise FaultError(f"there is no fault {name!r}; there are {', '.join(NAMES)}")
+    options = dict(options) if isinstance(options, Mapping) else {"probability": options}
+    try:
+        keys = tuple(parse_apn(key) for key in options.pop("keys", None) or ())
+        retry_after = options.pop("retry_after", None)
+        fault = Fault(name, keys=keys, retry_after=None if retry_after is None else str(retry_after), **options)
+    except (TypeError, IdentifierError) as error:
+        raise FaultError(f"fault {name}: {error}") from None
+    _check(name, fault.probability, fault.count)
+    return fault
+
+
+def _check(name: str, probability: object, count: object) -> None:
+    if not isinstance(probability, int | float) or not 0 <= probability <= 1:
+        raise FaultError(f"fault {name}: its probability is a number from 0 to 1")
+    if count is not None and type(count) is not int:
+        raise FaultError(f"fault {name}: its count is a whole number")

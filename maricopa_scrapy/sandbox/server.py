@@ -1,0 +1,197 @@
+"""The server: the sources of the county and what tests ask of it below /_stats, /_reset, /_faults and /_apns."""
+
+import asyncio
+import contextlib
+import errno
+import ipaddress
+import logging
+import signal
+import socket
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import orjson
+from aiohttp import web
+from aiohttp.abc import AbstractAccessLogger
+
+from maricopa_scrapy.sandbox.assessor import PREFIX, Assessor
+from maricopa_scrapy.sandbox.counts import Counts
+from maricopa_scrapy.sandbox.county import County
+from maricopa_scrapy.sandbox.faults import FaultError, Faults
+from maricopa_scrapy.sandbox.limiter import Limiter, RetryAfter
+
+_ROBOTS = "User-agent: *\nDisallow: /_\n"
+_GOODBYE_S = 0.2
+
+
+class SandboxError(Exception):
+    """The sandbox can't start, or can't be reached; the message says what to do."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """How the sandbox behaves.
+
+    latency: seconds before each answer. rate, burst: requests per second and saved up, 429 beyond; retry_after: the header of it.
+    faults: as Faults.set takes them. token: what AUTHORIZATION must be. compress: gzip for clients that take it.
+    track: count the fetches of each parcel.
+    """
+
+    latency: float = 0.0
+    rate: float | None = None
+    burst: float | None = None
+    retry_after: RetryAfter = "none"
+    faults: Mapping[str, Any] = field(default_factory=dict)
+    token: str | None = None
+    compress: bool = True
+    track: bool = False
+
+
+def build_app(county: County, options: Options | None = None) -> web.Application:
+    """Return the application. Raises SandboxError for options that make no sense."""
+    options = options or Options()
+    try:
+        faults = Faults(county.seed, options.faults)
+        limiter = Limiter(options.rate, options.burst, options.retry_after)
+    except ValueError as error:
+        raise SandboxError(str(error)) from None
+    counts = Counts(options.track)
+    assessor = Assessor(county, options, counts, faults, limiter)
+    app = web.Application()
+    app.add_routes(_control(county, {"assessor": counts}, faults, limiter))
+    app.add_routes([web.get(f"{path}/robots.txt", _robots) for path in ("", PREFIX)])
+    app.router.add_get(PREFIX + "/{path:.*}", assessor.handle, allow_head=False)
+    return app
+
+
+async def _robots(_: web.Request) -> web.Response:
+    return web.Response(text=_ROBOTS)
+
+
+def _answer(value: Any, status: int = 200) -> web.Response:
+    return web.Response(body=orjson.dumps(value), status=status, content_type="application/json")
+
+
+def _control(county: County, counts: Mapping[str, Counts], faults: Faults, limiter: Limiter) -> web.RouteTableDef:
+    """Return the paths that are not the county's: they are never counted, delayed or refused."""
+    routes = web.RouteTableDef()
+
+    @routes.get("/_stats")
+    async def stats(_: web.Request) -> web.Response:
+        return _answer({name: each.report() for name, each in counts.items()})
+
+    @routes.post("/_reset")
+    async def reset(_: web.Request) -> web.Response:
+        for each in counts.values():
+            each.reset()
+        limiter.reset()
+        return _answer({})
+
+    @routes.get("/_apns")
+    async def apns(request: web.Request) -> web.Response:
+        count, absent = (request.query.get(name, "0") for name in ("count", "absent"))
+        if not (count.isdecimal() and absent.isdecimal()):
+            return _answer({"error": "count and absent are whole numbers"}, 400)
+        return web.Response(text="".join(f"{apn}\n" for apn in county.apns(int(count)) + county.absent(int(absent))))
+
+    @routes.post("/_faults")
+    async def set_faults(request: web.Request) -> web.Response:
+        try:
+            settings = orjson.loads(await request.read())
+            if not isinstance(settings, dict):
+                raise FaultError("faults are an object, by name")
+            faults.set(settings)
+        except ValueError as error:
+            return _answer({"error": str(error)}, 400)
+        return _answer(faults.report())
+
+    @routes.delete("/_faults")
+    async def clear_faults(_: web.Request) -> web.Response:
+        faults.clear()
+        return _answer({})
+
+    return routes
+
+
+def serve(
+    county: County,
+    options: Options | None = None,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    ready: Callable[[int], None],
+    stop: Callable[[Callable[[], None]], None] | None = None,
+    access_log: bool = False,
+) -> None:
+    """Serve until SIGINT or SIGTERM. `ready` gets the port once it listens; `stop`, the function that ends the server.
+
+    Raises SandboxError: a host that is not this machine, a port in use, options that make no sense.
+    """
+    app = build_app(county, options)
+    listening = _listen(host, port)
+    with contextlib.closing(listening):
+        asyncio.run(_run(app, listening, ready, stop, access_log))
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    address = "127.0.0.1" if host == "localhost" else host
+    try:
+        is_loopback = ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        is_loopback = False
+    if not is_loopback:
+        raise SandboxError(f"{host} is not an address of this machine alone; the sandbox serves on 127.0.0.1")
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((address, port))
+        listening.listen(1024)
+    except (OSError, OverflowError) as error:
+        listening.close()
+        if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
+            raise SandboxError(f"port {port} on {host} is in use; choose another with --port") from None
+        raise SandboxError(f"cannot listen on port {port} of {host}: {error}") from None
+    return listening
+
+
+async def _run(
+    app: web.Application,
+    listening: socket.socket,
+    ready: Callable[[int], None],
+    stop: Callable[[Callable[[], None]], None] | None,
+    access_log: bool,
+) -> None:
+    loop = asyncio.get_running_loop()
+    stopped = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        # Only the main thread has signals.
+        with contextlib.suppress(ValueError, RuntimeError, NotImplementedError):
+            loop.add_signal_handler(number, stopped.set)
+    if stop:
+        stop(partial(_wake, loop, stopped))
+    log = {"access_log_class": _AccessLogger} if access_log else {"access_log": None}
+    runner = web.AppRunner(app, shutdown_timeout=_GOODBYE_S, **log)
+    await runner.setup()
+    try:
+        await web.SockSite(runner, listening).start()
+        ready(listening.getsockname()[1])
+        await stopped.wait()
+    finally:
+        await runner.cleanup()
+
+
+def _wake(loop: asyncio.AbstractEventLoop, stopped: asyncio.Event) -> None:
+    # The loop may have ended by itself.
+    with contextlib.suppress(RuntimeError):
+        loop.call_soon_threadsafe(stopped.set)
+
+
+class _AccessLogger(AbstractAccessLogger):
+    """Method, path, status, size and milliseconds of each answer; never a header."""
+
+    def log(self, request: web.BaseRequest, response: web.StreamResponse, time: float) -> None:
+        size = response.body_length
+        logging.getLogger("sandbox").info("%s %s %d %d B %.1f ms", request.method, request.path_qs, response.status, size, time * 1000)
