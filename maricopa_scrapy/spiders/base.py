@@ -157,8 +157,8 @@ class LedgerSpider(Spider):
     def _lease_soon(self) -> "asyncio.Future[Lease]":
         slot = self.crawler.engine.downloader.slots.get(self.source)
         rate = 1 / slot.delay if slot else self.manifest.rate.start
-        # About five seconds of work: little for others to wait for when this process dies.
-        limit = max(2 * self.manifest.concurrency, min(250, int(5 * rate)))
+        # About a second of work, and another in advance: other runs of the job find some too.
+        limit = max(2 * self.manifest.concurrency, min(250, int(rate)))
         return asyncio.ensure_future(self.ledger.lease(limit))
 
     def fetch(self, target: Target, path: str, handler: Handler) -> Request:

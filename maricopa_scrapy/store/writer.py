@@ -262,6 +262,7 @@ def _poisoned(answer: Answer, error: Exception) -> Answer:
     if answer.cause is Cause.STORE:
         raise error
     message = str(error).strip().splitlines()[0]
+    logger.error("Postgres refuses the rows of %s %s: %s", answer.target.kind, answer.target.key, message)
     issue = Issue(Cause.STORE, message, f"Postgres refused the rows of {answer.target.key}: {message}")
     return Answer(answer.target, Outcome.FAILED, cause=Cause.STORE, message=message, issues=[issue])
 
@@ -270,7 +271,7 @@ def _acknowledgement(answer: Answer, at: dt.datetime, sha256: bytes, now: dt.dat
     target = answer.target
     capture = "\\x" + sha256.hex() if sha256 else None
     if answer.outcome is not Outcome.FAILED:
-        return (target.id, answer.outcome.value, None, None, len(answer.records), capture, at, None, 0)
+        return (target.id, answer.outcome.value, None, None, len(answer.records) + len(answer.follow_ons), capture, at, None, 0)
     spent = 0 if answer.cause in _COSTS_NOTHING else 1
     if answer.cause is Cause.STORE or target.attempts + spent >= attempts:
         return (target.id, "dead", answer.cause, answer.message, 0, capture, at, None, spent)

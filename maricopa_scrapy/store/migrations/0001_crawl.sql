@@ -59,7 +59,7 @@ CREATE TABLE crawl.target (
     done_at        timestamptz,
     UNIQUE (job_id, source, kind, key)
 );
-COMMENT ON COLUMN crawl.target.rows IS 'records that the answer held; 0 only with state gone';
+COMMENT ON COLUMN crawl.target.rows IS 'records and further targets that the answer held; 0 only with state gone';
 CREATE INDEX target_open ON crawl.target (job_id, source, id) WHERE state IN ('pending', 'leased');
 CREATE INDEX target_seen ON crawl.target (key, source, done_at) WHERE state = 'done';
 
@@ -68,7 +68,7 @@ CREATE TABLE crawl.capture (
     source       text NOT NULL,
     url          text NOT NULL,
     status       integer NOT NULL,
-    content_type text NOT NULL,
+    content_type text,
     fetched_at   timestamptz NOT NULL,
     size         integer NOT NULL,
     body         bytea NOT NULL
