@@ -31,7 +31,7 @@ from maricopa_scrapy.store.writer import Writer, WriterOptions, capture_line
 CAPTURE_COLUMNS = ["sha256", "source", "url", "status", "content_type", "fetched_at", "size", "body"]
 RATE = 5000.0
 PARCELS = 1_500 if QUICK else 6_000
-ROUNDS = 1 if QUICK else 3
+ROUNDS = int(os.environ.get("ROUNDS", 1 if QUICK else 3))
 WRITER_PARCELS = 1_500 if QUICK else 5_000
 MEMORY = (1_000, 4_000) if QUICK else (10_000, 200_000)
 

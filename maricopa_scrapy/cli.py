@@ -104,6 +104,17 @@ def demo(parcels: Annotated[int, typer.Option(min=1, max=100_000, help="how many
     raise typer.Exit(code)
 
 
+@app.command(context_settings={"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []})
+def sandbox(context: typer.Context) -> None:
+    """Serve an invented county on this machine, until Ctrl-C; `maricopa sandbox --help` lists its options.
+
+    Example: maricopa sandbox --port 8642 --latency 0.2 --fault throttled=0.05
+    """
+    from maricopa_scrapy.sandbox.__main__ import main as serve
+
+    raise typer.Exit(serve(context.args, announce=True))
+
+
 def main() -> None:
     """Run the command."""
     app()

@@ -7,9 +7,9 @@ import orjson
 
 from maricopa_scrapy.pages.errors import Malformed, NotFound, Soft404
 
-# One escape of a JSON string: a surrogate pair, a lone surrogate, or any other.
+# One escape of a JSON string: NUL, a surrogate pair, a lone surrogate, or any other.
 _ESCAPE = re.compile(
-    rb"\\(?:(?P<pair>u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})|(?P<lone>u[dD][89a-fA-F][0-9a-fA-F]{2})|.)",
+    rb"\\(?:(?P<nul>u0000)|(?P<pair>u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})|(?P<lone>u[dD][89a-fA-F][0-9a-fA-F]{2})|.)",
     re.DOTALL,
 )
 
@@ -17,8 +17,10 @@ _ESCAPE = re.compile(
 def decode(body: bytes) -> Any:
     """Return the JSON value of an answer. Raises NotFound for an empty body or null, Soft404 for HTML, else Malformed.
 
-    Lone surrogates are dropped: they are JSON, but no text that can be stored.
+    Lone surrogates and NUL are dropped, everywhere at once: they are JSON, but no text that can be stored.
     """
+    if b"\\u0000" in body:
+        body = _ESCAPE.sub(lambda escape: b"" if escape["nul"] else escape[0], body)
     try:
         value = orjson.loads(body)
     except orjson.JSONDecodeError as error:

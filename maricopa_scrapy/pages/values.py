@@ -49,7 +49,7 @@ def clean(value: str) -> str:
 def text(value: object, path: str) -> str | None:
     """Return text without blanks at its ends. "na" is missing as the county writes it; "NA" may be a name, a country."""
     if type(value) is str:
-        value = clean(value).strip()
+        value = value.strip()
         return None if value == "" or value == "na" else value
     if is_missing(value):
         return None

@@ -22,7 +22,7 @@ def _fault(text: str) -> tuple[str, float]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m maricopa_scrapy.sandbox", description=__doc__, epilog=f"faults: {', '.join(NAMES)}")
+    parser = argparse.ArgumentParser(prog="maricopa sandbox", description=__doc__, epilog=f"faults: {', '.join(NAMES)}")
     parser.add_argument("--host", default="127.0.0.1", help="an address of this machine alone")
     parser.add_argument("--port", type=int, default=8642, help="0: any that is free")
     parser.add_argument("--seed", type=int, default=1, help="another seed, another county")
@@ -55,9 +55,9 @@ def _address(host: str, port: int) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def main() -> int:
-    """Serve; returns the exit code: 2 for a mistake in the options."""
-    args = _parser().parse_args()
+def main(arguments: list[str] | None = None, *, announce: bool = False) -> int:
+    """Serve; returns the exit code: 2 for a mistake in the options. `announce` also says how to use it."""
+    args = _parser().parse_args(arguments)
     if args.access_log:
         logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     options = Options(
@@ -72,7 +72,16 @@ def main() -> int:
     )
 
     def ready(port: int) -> None:
-        sys.stdout.write(f"listening on {_address(args.host, port)}\n")
+        address = _address(args.host, port)
+        sys.stdout.write(f"listening on {address}\n")
+        if announce:
+            sys.stdout.write(
+                "its records are invented; in another terminal, with a database of their own:\n"
+                f"  export MARICOPA_SANDBOX={address} MARICOPA_DATA_DIR=/tmp/sandbox-data\n"
+                f"  curl -s '{address}/_apns?count=20' > apns.txt\n"
+                "  scrapy crawl assessor -a apns=apns.txt -s MARICOPA_RATE_LIMIT=20\n"
+                "Ctrl-C ends it.\n"
+            )
         sys.stdout.flush()
 
     try:
