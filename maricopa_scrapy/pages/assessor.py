@@ -7,8 +7,11 @@ matched with the asked one by the treasurer's link and the sketches. Source of a
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 from urllib.parse import unquote_plus
+
+from pydantic import TypeAdapter
 
 from maricopa_scrapy.identifiers import IdentifierError, parse_apn
 from maricopa_scrapy.items import Improvement, Json, Owner, Parcel, Record, Related, Rental, Residence, Valuation
@@ -37,6 +40,8 @@ __all__ = [
 _PARCEL_PARAMETER = re.compile(r"[?&]parcel=([^&#]*)", re.IGNORECASE)
 _HOST_AND_PATH = re.compile(r"(?:https?:)?//([^/?#]*)([^?#]*)", re.IGNORECASE)
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+# One call for all years.
+_VALUATIONS = TypeAdapter(list[Valuation])
 _LENGTH_MOST = 2**31 - 1
 
 
@@ -155,7 +160,9 @@ def _residence(raw: object, apn: str, new: NewFields) -> Residence:
 def _valuations(raw: object, apn: str, new: NewFields) -> list[Valuation]:
     rows = shapes.VALUATION.rows(raw, new)
     _check_key(rows, "tax_year", "Valuations[].TaxYear")
-    return [Valuation(apn=apn, **row) for row in rows]
+    for row in rows:
+        row["apn"] = apn
+    return _VALUATIONS.validate_python(rows)
 
 
 def _improvements(raw: object, apn: str, new: NewFields) -> list[Improvement]:
@@ -260,9 +267,14 @@ def _moved_links(raw: dict[str, Any], links: Mapping[str, str]) -> list[tuple[st
     moved = []
     for key, expected in links.items():
         got = text(raw.get(key), key)
-        if got is not None and _place(got) != _place(expected):
+        if got is not None and _place(got) != _expected_place(expected):
             moved.append((key, got))
     return moved
+
+
+@cache
+def _expected_place(url: str) -> tuple[str, str]:
+    return _place(url)
 
 
 def _place(url: str) -> tuple[str, str]:

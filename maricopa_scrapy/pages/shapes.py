@@ -1,16 +1,19 @@
 """Objects of a source as columns of ours: which key goes where, and the audit of what is left."""
 
+import sys
 from typing import Any
 
 from maricopa_scrapy.items import Json
 from maricopa_scrapy.pages.errors import ABSENT, SourceChanged
 from maricopa_scrapy.pages.redaction import sketch_digest
-from maricopa_scrapy.pages.values import Coercion, clean, is_missing, is_phone
+from maricopa_scrapy.pages.values import CODE_MOST, Coercion, clean, code, is_missing, is_phone, scalar, text
 
 # Paths of keys nobody knows yet; a dict because it is an ordered set.
 NewFields = dict[str, None]
 
 _KEY_SHOWN = 80
+# Coercions that take text as it is, but for its blanks, up to a length.
+_TEXTS: dict[Coercion, int] = {text: sys.maxsize, scalar: sys.maxsize, code: CODE_MOST}
 _JSON_DEPTH_MOST = 16
 
 
@@ -23,7 +26,9 @@ class Shape:
     def __init__(self, path: str, **columns: tuple[str, Coercion]) -> None:
         self.path = path
         self._prefix = f"{path}." if path else ""
-        self._columns = [(column, key, self._prefix + key, coerce) for column, (key, coerce) in columns.items()]
+        described = [(column, key, self._prefix + key, coerce) for column, (key, coerce) in columns.items()]
+        self._texts = [(*one, _TEXTS[one[3]]) for one in described if one[3] in _TEXTS]
+        self._others = [one for one in described if one[3] not in _TEXTS]
         self._empty = dict.fromkeys(columns)
 
     def read(self, raw: object, new_fields: NewFields) -> dict[str, Any]:
@@ -42,7 +47,15 @@ class Shape:
         columns = {}
         key = ""
         try:
-            for column, key, path, coerce in self._columns:
+            # values.text, code and scalar written out for text: two thirds of all values, in a third of the time.
+            for column, key, path, coerce, most in self._texts:
+                value = pop(key)
+                if type(value) is str and len(value) <= most:
+                    value = value.strip()
+                    columns[column] = None if value == "" or value == "na" else value
+                else:
+                    columns[column] = coerce(value, path)
+            for column, key, path, coerce in self._others:
                 columns[column] = coerce(pop(key), path)
         except KeyError:
             raise SourceChanged(self._prefix + key, "this key", ABSENT) from None

@@ -21,7 +21,7 @@ INT8 = 2**63 - 1
 YEARS = (1800, 2100)
 
 # Longest code seen: OwnerID, 36. Postgres can't index a key of some 2,700 bytes.
-_CODE_MOST = 64
+CODE_MOST = 64
 # Neither fits in a text column, and one of them fails a whole batch.
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 _DATE = re.compile(r"([0-9]{2})/([0-9]{2})/([0-9]{4})")
@@ -59,8 +59,8 @@ def text(value: object, path: str) -> str | None:
 def code(value: object, path: str) -> str | None:
     """Return a code or identifier: text of at most 64 characters, zeros kept. A number is an error: its zeros are lost."""
     found = text(value, path)
-    if found is not None and len(found) > _CODE_MOST:
-        raise SourceChanged(path, f"a code of at most {_CODE_MOST} characters", value)
+    if found is not None and len(found) > CODE_MOST:
+        raise SourceChanged(path, f"a code of at most {CODE_MOST} characters", value)
     return found
 
 

@@ -44,8 +44,8 @@ class Table:
                 cells[i] = _json(cells[i])
         return cells
 
-    def row(self, record: Record, capture_sha256: bytes, at: dt.datetime) -> tuple[tuple[Any, ...], str]:
-        """Return (key, line of the COPY) with our bookkeeping. The hash covers the source's fields only.
+    def row(self, record: Record, origin: str) -> tuple[tuple[Any, ...], str]:
+        """Return (key, line of the COPY); `origin` is what `origin_of` says. The hash covers the source's fields only.
 
         Raises ValueError for text that cannot be UTF-8.
         """
@@ -53,7 +53,7 @@ class Table:
         key = tuple([cells[i] for i in self.key_at])
         line = copy_line(cells)
         digest = blake2b(line.encode(), digest_size=16).hexdigest()
-        return key, f"{line}\t\\\\x{digest}\t\\\\x{capture_sha256.hex()}\t{at}\t{at}"
+        return key, f"{line}\t\\\\x{digest}\t{origin}"
 
     def _same(self, left: str, right: str) -> str:
         return " AND ".join(f"{left}.{column} = {right}.{column}" for column in self.key)
@@ -116,6 +116,11 @@ def _json(value: Any) -> str:
         return orjson.dumps(value).decode()
     except TypeError as error:
         raise ValueError(f"not JSON: {error}") from error
+
+
+def origin_of(capture_sha256: bytes, at: dt.datetime) -> str:
+    """Return the end of a line that all rows of one answer share: capture_sha256, first_seen_at, changed_at."""
+    return f"\\\\x{capture_sha256.hex()}\t{at}\t{at}"
 
 
 @cache

@@ -23,7 +23,7 @@ from psycopg2.extensions import cursor as Cursor
 from maricopa_scrapy.items import Answer, Capture, Cause, Issue, Outcome
 from maricopa_scrapy.store.connect import DatabaseUnavailable, Session
 from maricopa_scrapy.store.ledger import Run, add_targets
-from maricopa_scrapy.store.tables import Table, copy_into, copy_line, copy_lines, table_of
+from maricopa_scrapy.store.tables import Table, copy_into, copy_line, copy_lines, origin_of, table_of
 
 logger = logging.getLogger(__name__)
 
@@ -93,9 +93,10 @@ class Batch:
             at, sha256 = capture.fetched_at, capture.sha256
             if sha256 not in self.captures:
                 self.captures[sha256] = capture_line(capture)
+        origin = origin_of(sha256, at)
         for record in answer.records:
             table = table_of(type(record))
-            key, line = table.row(record, sha256, at)
+            key, line = table.row(record, origin)
             self.tables.setdefault(table, {})[key] = line
         for record_class, value in answer.complete:
             self.complete.setdefault(table_of(record_class), []).append(value)
@@ -288,7 +289,7 @@ _local = threading.local()
 
 def _compressor() -> zstandard.ZstdCompressor:
     if not hasattr(_local, "compressor"):
-        _local.compressor = zstandard.ZstdCompressor(level=3)
+        _local.compressor = zstandard.ZstdCompressor(level=1)
     compressor: zstandard.ZstdCompressor = _local.compressor
     return compressor
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from maricopa_scrapy.pages import assessor_search, errors, shapes, values
+from maricopa_scrapy.pages.answers import decode
 from maricopa_scrapy.pages.errors import SourceChanged
 
 MISSING = (None, "", "   ", "na", " na ", [], {})
@@ -36,8 +37,6 @@ def test_missing(coerce: values.Coercion, raw: object) -> None:
         (values.text, "NA", "NA"),
         (values.text, "Na", "Na"),
         (values.text, "NA LILI", "NA LILI"),
-        (values.text, "A\0B\ud800C", "ABC"),
-        (values.text, "\0 na \0", None),
         (values.text, "AÑO 😀", "AÑO 😀"),
         (values.code, "2.R ", "2.R"),
         (values.code, "000101", "000101"),
@@ -160,3 +159,15 @@ def test_errors_show_no_more_than_they_should() -> None:
 def test_the_examples_of_docstrings(module: ModuleType) -> None:
     failed, tried = doctest.testmod(module)
     assert failed == 0 < tried
+
+
+@pytest.mark.parametrize(
+    ("body", "value"),
+    [
+        (rb'["A\u0000B\ud800C", "\u0000 na \u0000"]', ["ABC", " na "]),
+        (rb'["\\u0000", "\\\u0000x", "\ud83d\ude00"]', ["\\u0000", "\\x", "😀"]),
+        (rb'{"a\u0000b": 1}', {"ab": 1}),
+    ],
+)
+def test_what_no_text_column_can_hold_is_dropped_from_the_body(body: bytes, value: object) -> None:
+    assert decode(body) == value
