@@ -24,9 +24,10 @@ from maricopa_scrapy.pages import assessor as pages
 from maricopa_scrapy.sandbox.county import County
 from maricopa_scrapy.sandbox.process import SandboxProcess
 from maricopa_scrapy.store import embedded, ledger
+from maricopa_scrapy.store.batch import capture_line
 from maricopa_scrapy.store.connect import Session, migrate
 from maricopa_scrapy.store.tables import Table, copy_line, copy_lines, table_of
-from maricopa_scrapy.store.writer import Writer, WriterOptions, capture_line
+from maricopa_scrapy.store.writer import Writer, WriterOptions
 
 CAPTURE_COLUMNS = ["sha256", "source", "url", "status", "content_type", "fetched_at", "size", "body"]
 RATE = 5000.0

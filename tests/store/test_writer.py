@@ -25,9 +25,10 @@ from maricopa_scrapy.items import (
     Valuation,
 )
 from maricopa_scrapy.store import ledger, verify
+from maricopa_scrapy.store.batch import body_of
 from maricopa_scrapy.store.connect import Session
 from maricopa_scrapy.store.ledger import Run
-from maricopa_scrapy.store.writer import Writer, WriterOptions, body_of
+from maricopa_scrapy.store.writer import Writer, WriterOptions
 from tests.conftest import Database
 
 

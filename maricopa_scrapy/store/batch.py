@@ -1,0 +1,183 @@
+"""What one transaction of the writer stores: entries, one an answer, and the batch that they make.
+
+Rows, changes, captures, follow-ons, issues, and only then the acknowledgement of the targets.
+"""
+
+import datetime as dt
+import random
+import threading
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+import zstandard
+from psycopg2.extensions import cursor as Cursor
+
+from maricopa_scrapy.items import Answer, Capture, Cause, FollowOn, Issue, Outcome, Target
+from maricopa_scrapy.store.ledger import Run, add_targets
+from maricopa_scrapy.store.tables import Table, copy_into, copy_line, copy_lines, origin_of, table_of
+
+CREATE_STAGES = """
+    CREATE TEMP TABLE stage_capture (LIKE crawl.capture) ON COMMIT DELETE ROWS;
+    CREATE TEMP TABLE stage_target (
+        id bigint, state text, cause text, message text, rows integer, capture_sha256 bytea, at timestamptz,
+        not_before timestamptz, spent integer
+    ) ON COMMIT DELETE ROWS;
+"""
+_MERGE_CAPTURES = "INSERT INTO crawl.capture SELECT * FROM stage_capture ON CONFLICT DO NOTHING"
+# Runs that merge into the same schema take turns: no deadlocks, and no change logged twice.
+_TAKE_TURNS = "SELECT pg_advisory_xact_lock(hashtext('maricopa_scrapy'), hashtext(%s))"
+# A target that another run has finished meanwhile stays as it is.
+_ACKNOWLEDGE = """
+    UPDATE crawl.target t
+    SET state = s.state, cause = s.cause, message = s.message, rows = s.rows, capture_sha256 = s.capture_sha256,
+        done_at = CASE WHEN s.state = 'pending' THEN NULL ELSE s.at END, not_before = s.not_before,
+        attempts = t.attempts + s.spent, run_id = CASE WHEN s.state = 'pending' THEN NULL ELSE %s END
+    FROM stage_target s WHERE t.id = s.id AND t.state IN ('pending', 'leased')
+"""
+_RECORD_ISSUE = """
+    INSERT INTO crawl.issue AS i
+        (job_id, run_id, source, kind, signature, message, target_key, example, capture_sha256, count,
+         first_at, last_at)
+    VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+    ON CONFLICT (job_id, source, kind, signature) DO UPDATE SET count = i.count + excluded.count, last_at = excluded.last_at
+"""
+_COSTS_NOTHING = (Cause.THROTTLED, Cause.CHALLENGE)
+_RETRY_PAUSE_S = 1.0
+_RETRY_PAUSE_MOST_S = 60.0
+
+
+@dataclass(slots=True)
+class Entry:
+    """One answer as lines of COPY. Made by the thread that made the answer, while it is still in the processor's cache."""
+
+    target: Target
+    cause: Cause | None
+    rows: list[tuple[Table, tuple[Any, ...], str]]
+    acknowledgement: str
+    capture_sha256: bytes | None
+    capture: str | None
+    complete: list[tuple[Table, str]]
+    follow_ons: list[FollowOn]
+    issues: list[Issue]
+
+
+def entry_of(answer: Answer, attempts: int) -> Entry:
+    """Return the answer's entry; a target fails for good after `attempts`. Raises ValueError for what no column can hold."""
+    now = dt.datetime.now(dt.UTC)
+    capture = answer.capture
+    at, sha256 = (capture.fetched_at, capture.sha256) if capture else (now, b"")
+    origin = origin_of(sha256, at)
+    rows = []
+    for record in answer.records:
+        table = table_of(type(record))
+        rows.append((table, *table.row(record, origin)))
+    return Entry(
+        answer.target,
+        answer.cause,
+        rows,
+        copy_line(_acknowledgement(answer, at, sha256, now, attempts)),
+        sha256 or None,
+        capture_line(capture) if capture else None,
+        [(table_of(record), value) for record, value in answer.complete],
+        answer.follow_ons,
+        answer.issues,
+    )
+
+
+class Batch:
+    """Entries as one transaction: made once, stored as often as a lost connection asks for it."""
+
+    def __init__(self, entries: list[Entry]) -> None:
+        self._entries = entries
+        # Of a key that comes twice, the last counts: one statement cannot merge both.
+        self._rows: dict[Table, dict[tuple[Any, ...], str]] = {}
+        self._complete: dict[Table, list[str]] = {}
+        for entry in entries:
+            for table, key, line in entry.rows:
+                self._rows.setdefault(table, {})[key] = line
+            for table, value in entry.complete:
+                self._complete.setdefault(table, []).append(value)
+
+    @property
+    def rows(self) -> int:
+        return sum(len(rows) for rows in self._rows.values())
+
+    def store(self, cursor: Cursor, run: Run) -> None:
+        """Store everything in the caller's transaction."""
+        captures = {entry.capture_sha256: entry.capture for entry in self._entries if entry.capture}
+        if captures:
+            copy_lines(cursor, copy_into("stage_capture"), captures.values())
+            cursor.execute(_MERGE_CAPTURES)
+        at = dt.datetime.now(dt.UTC)
+        self._merge(cursor, run, at)
+        follow_ons = [follow_on for entry in self._entries for follow_on in entry.follow_ons]
+        if follow_ons:
+            add_targets(cursor, run.job_id, follow_ons)
+        self._record_issues(cursor, run, at)
+        lines = {entry.target.id: entry.acknowledgement for entry in self._entries}
+        copy_lines(cursor, copy_into("stage_target"), lines.values())
+        cursor.execute(_ACKNOWLEDGE, (run.id,))
+
+    def _merge(self, cursor: Cursor, run: Run, at: dt.datetime) -> None:
+        tables = self._rows.keys() | self._complete.keys()
+        for table in tables:
+            cursor.execute(table.create_stage)
+            if rows := self._rows.get(table):
+                copy_lines(cursor, table.copy, rows.values())
+        for schema in sorted({table.schema for table in tables}):
+            cursor.execute(_TAKE_TURNS, (schema,))
+        for table in tables:
+            if table in self._rows:
+                cursor.execute(table.merge, {"run": run.id})
+            if values := self._complete.get(table):
+                cursor.execute(table.mark_removed, {"at": at, "values": values, "run": run.id})
+
+    def _record_issues(self, cursor: Cursor, run: Run, at: dt.datetime) -> None:
+        # One statement a kind of issue, not one an answer: a renamed field is in every answer.
+        found: dict[tuple[str, str], list[tuple[Issue, Entry]]] = {}
+        for entry in self._entries:
+            for issue in entry.issues:
+                found.setdefault((issue.kind, issue.signature), []).append((issue, entry))
+        for same in found.values():
+            issue, entry = same[0]
+            example = None if issue.example is None else orjson.dumps(issue.example, default=str).decode()
+            values = (run.job_id, run.id, run.source, issue.kind, issue.signature, issue.message, entry.target.key, example)
+            cursor.execute(_RECORD_ISSUE, (*values, entry.capture_sha256, len(same), at, at))
+
+
+def capture_line(capture: Capture) -> str:
+    """Return the capture as a line of COPY into `crawl.capture`, its body compressed."""
+    facts = (capture.source, capture.url, capture.status, capture.content_type, capture.fetched_at, len(capture.body))
+    return f"\\\\x{capture.sha256.hex()}\t{copy_line(facts)}\t\\\\x{_compressor().compress(capture.body).hex()}"
+
+
+def body_of(compressed: bytes) -> bytes:
+    """Return the capture's body as it was kept."""
+    return zstandard.ZstdDecompressor().decompress(bytes(compressed))
+
+
+def _acknowledgement(answer: Answer, at: dt.datetime, sha256: bytes, now: dt.datetime, attempts: int) -> tuple[Any, ...]:
+    target = answer.target
+    capture = "\\x" + sha256.hex() if sha256 else None
+    if answer.outcome is not Outcome.FAILED:
+        return (target.id, answer.outcome.value, None, None, len(answer.records) + len(answer.follow_ons), capture, at, None, 0)
+    spent = 0 if answer.cause in _COSTS_NOTHING else 1
+    if answer.cause is Cause.STORE or target.attempts + spent >= attempts:
+        return (target.id, "dead", answer.cause, answer.message, 0, capture, at, None, spent)
+    pause = answer.retry_after
+    if pause is None:
+        # Full jitter, so that a fault's victims do not come back together.
+        pause = random.uniform(0, min(_RETRY_PAUSE_MOST_S, _RETRY_PAUSE_S * 2**target.attempts))
+    due = now + dt.timedelta(seconds=pause)
+    return (target.id, "pending", answer.cause, answer.message, None, capture, at, due, spent)
+
+
+_local = threading.local()
+
+
+def _compressor() -> zstandard.ZstdCompressor:
+    if not hasattr(_local, "compressor"):
+        _local.compressor = zstandard.ZstdCompressor(level=1)
+    compressor: zstandard.ZstdCompressor = _local.compressor
+    return compressor
