@@ -18,14 +18,13 @@ from maricopa_scrapy.store.ledger import Run, add_targets
 from maricopa_scrapy.store.tables import Table, copy_into, copy_line, copy_lines, origin_of, table_of
 
 CREATE_STAGES = """
-    CREATE TEMP TABLE stage_capture (LIKE crawl.capture) ON COMMIT DELETE ROWS;
     CREATE TEMP TABLE stage_target (
         id bigint, state text, cause text, message text, rows integer, capture_sha256 bytea, at timestamptz,
         not_before timestamptz, spent integer
     ) ON COMMIT DELETE ROWS;
 """
-_MERGE_CAPTURES = "INSERT INTO crawl.capture SELECT * FROM stage_capture ON CONFLICT DO NOTHING"
-# Runs that merge into the same schema take turns: no deadlocks, and no change logged twice.
+_KNOWN_CAPTURES = "SELECT sha256 FROM crawl.capture WHERE sha256 = ANY(%s)"
+# Runs take turns with each schema: what one has looked up stays so until it has stored, and nothing deadlocks.
 _TAKE_TURNS = "SELECT pg_advisory_xact_lock(hashtext('maricopa_scrapy'), hashtext(%s))"
 # A target that another run has finished meanwhile stays as it is.
 _ACKNOWLEDGE = """
@@ -53,7 +52,7 @@ class Entry:
 
     target: Target
     cause: Cause | None
-    rows: list[tuple[Table, tuple[Any, ...], str]]
+    rows: list[tuple[Table, tuple[Any, ...], str, str]]
     acknowledgement: str
     capture_sha256: bytes | None
     capture: str | None
@@ -91,11 +90,11 @@ class Batch:
     def __init__(self, entries: list[Entry]) -> None:
         self._entries = entries
         # Of a key that comes twice, the last counts: one statement cannot merge both.
-        self._rows: dict[Table, dict[tuple[Any, ...], str]] = {}
+        self._rows: dict[Table, dict[tuple[Any, ...], tuple[str, str]]] = {}
         self._complete: dict[Table, list[str]] = {}
         for entry in entries:
-            for table, key, line in entry.rows:
-                self._rows.setdefault(table, {})[key] = line
+            for table, key, digest, line in entry.rows:
+                self._rows.setdefault(table, {})[key] = digest, line
             for table, value in entry.complete:
                 self._complete.setdefault(table, []).append(value)
 
@@ -105,12 +104,12 @@ class Batch:
 
     def store(self, cursor: Cursor, run: Run) -> None:
         """Store everything in the caller's transaction."""
-        captures = {entry.capture_sha256: entry.capture for entry in self._entries if entry.capture}
-        if captures:
-            copy_lines(cursor, copy_into("stage_capture"), captures.values())
-            cursor.execute(_MERGE_CAPTURES)
         at = dt.datetime.now(dt.UTC)
-        self._merge(cursor, run, at)
+        for schema in sorted({"crawl"} | {table.schema for table in self._rows.keys() | self._complete.keys()}):
+            cursor.execute(_TAKE_TURNS, (schema,))
+        self._keep_captures(cursor)
+        for table in self._rows.keys() | self._complete.keys():
+            self._merge(cursor, table, run, at)
         follow_ons = [follow_on for entry in self._entries for follow_on in entry.follow_ons]
         if follow_ons:
             add_targets(cursor, run.job_id, follow_ons)
@@ -119,19 +118,29 @@ class Batch:
         copy_lines(cursor, copy_into("stage_target"), lines.values())
         cursor.execute(_ACKNOWLEDGE, (run.id,))
 
-    def _merge(self, cursor: Cursor, run: Run, at: dt.datetime) -> None:
-        tables = self._rows.keys() | self._complete.keys()
-        for table in tables:
+    def _keep_captures(self, cursor: Cursor) -> None:
+        captures = {entry.capture_sha256: entry.capture for entry in self._entries if entry.capture and entry.capture_sha256}
+        if not captures:
+            return
+        cursor.execute(_KNOWN_CAPTURES, (list(captures),))
+        for (sha256,) in cursor.fetchall():
+            del captures[bytes(sha256)]
+        copy_lines(cursor, copy_into("crawl.capture"), captures.values())
+
+    def _merge(self, cursor: Cursor, table: Table, run: Run, at: dt.datetime) -> None:
+        rows = self._rows.get(table, {})
+        # Rows that are there already need not travel; but what is missing of a whole is told by what is staged.
+        if rows and not table.complete_by:
+            cursor.execute(table.known, {"keys": list({key[0] for key in rows})})
+            known = {tuple(key): digest for *key, digest in cursor.fetchall()}
+            rows = {key: row for key, row in rows.items() if known.get(key) != row[0]}
+        if rows or table.complete_by:
             cursor.execute(table.create_stage)
-            if rows := self._rows.get(table):
-                copy_lines(cursor, table.copy, rows.values())
-        for schema in sorted({table.schema for table in tables}):
-            cursor.execute(_TAKE_TURNS, (schema,))
-        for table in tables:
-            if table in self._rows:
-                cursor.execute(table.merge, {"run": run.id})
-            if values := self._complete.get(table):
-                cursor.execute(table.mark_removed, {"at": at, "values": values, "run": run.id})
+            copy_lines(cursor, table.copy, [line for _, line in rows.values()])
+        if rows:
+            cursor.execute(table.merge, {"run": run.id})
+        if values := self._complete.get(table):
+            cursor.execute(table.mark_removed, {"at": at, "values": values, "run": run.id})
 
     def _record_issues(self, cursor: Cursor, run: Run, at: dt.datetime) -> None:
         # One statement a kind of issue, not one an answer: a renamed field is in every answer.

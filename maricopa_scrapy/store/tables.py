@@ -33,6 +33,7 @@ class Table:
         columns = ", ".join(self.fields + _BOOKKEEPING)
         self.create_stage = f"CREATE TEMP TABLE IF NOT EXISTS {self.stage} (LIKE {self.name}) ON COMMIT DELETE ROWS"
         self.copy = f"COPY {self.stage} ({columns}) {_FORMAT}"
+        self.known = f"SELECT {', '.join(self.key)}, encode(content_hash, 'hex') FROM {self.name} WHERE {self.key[0]} = ANY(%(keys)s)"
         self.merge = self._merge(columns)
         self.mark_removed = self._mark_removed()
 
@@ -44,8 +45,8 @@ class Table:
                 cells[i] = _json(cells[i])
         return cells
 
-    def row(self, record: Record, origin: str) -> tuple[tuple[Any, ...], str]:
-        """Return (key, line of the COPY); `origin` is what `origin_of` says. The hash covers the source's fields only.
+    def row(self, record: Record, origin: str) -> tuple[tuple[Any, ...], str, str]:
+        """Return (key, hash, line of the COPY); `origin` is what `origin_of` says. The hash covers the source's fields only.
 
         Raises ValueError for text that cannot be UTF-8.
         """
@@ -53,7 +54,7 @@ class Table:
         key = tuple([cells[i] for i in self.key_at])
         line = copy_line(cells)
         digest = blake2b(line.encode(), digest_size=16).hexdigest()
-        return key, f"{line}\t\\\\x{digest}\t{origin}"
+        return key, digest, f"{line}\t\\\\x{digest}\t{origin}"
 
     def _same(self, left: str, right: str) -> str:
         return " AND ".join(f"{left}.{column} = {right}.{column}" for column in self.key)

@@ -57,7 +57,7 @@ class Writer:
         self._options = options
         self._on_room = on_room
         self._on_failure = on_failure
-        self._queue: queue.SimpleQueue[Entry | None | bool] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[Entry | bool | None] = queue.SimpleQueue()
         self._high_water = 2 * options.batch_size
         self._taken = 0
         self._stored = 0
