@@ -29,6 +29,7 @@ class Shape:
         described = [(column, key, self._prefix + key, coerce) for column, (key, coerce) in columns.items()]
         self._texts = [(*one, _TEXTS[one[3]]) for one in described if one[3] in _TEXTS]
         self._others = [one for one in described if one[3] not in _TEXTS]
+        self._keys = {key for _, key, _, _ in described}
         self._empty = dict.fromkeys(columns)
 
     def read(self, raw: object, new_fields: NewFields) -> dict[str, Any]:
@@ -69,7 +70,22 @@ class Shape:
 
     def rows(self, raw: object, new_fields: NewFields) -> list[dict[str, Any]]:
         """Return the columns of each object of a list. Raises SourceChanged."""
-        return [self.read(row, new_fields) for row in as_list(raw, self.path)]
+        if self._others:
+            return [self.read(row, new_fields) for row in as_list(raw, self.path)]
+        return [self._plain(row) or self.read(row, new_fields) for row in as_list(raw, self.path)]
+
+    def _plain(self, row: object) -> dict[str, Any] | None:
+        """Read a row that has just the documented keys, each with text: what nearly all of the many small rows are."""
+        if type(row) is not dict or row.keys() != self._keys:
+            return None
+        columns = {}
+        for column, key, _, _, most in self._texts:
+            value = row[key]
+            if type(value) is not str or len(value) > most:
+                return None
+            value = value.strip()
+            columns[column] = None if value == "" or value == "na" else value
+        return columns
 
 
 def as_list(raw: object, path: str) -> list[Any]:

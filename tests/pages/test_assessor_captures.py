@@ -7,11 +7,11 @@ from typing import Any
 
 import orjson
 import pytest
-from assessor_mapping import check_parcel
 
 from maricopa_scrapy.items import Owner, Parcel, Related, Residence, Valuation
 from maricopa_scrapy.pages import assessor
 from maricopa_scrapy.pages.errors import PageError, Soft404
+from tests.pages.assessor_mapping import check_parcel
 
 CAPTURES = os.environ.get("MARICOPA_CAPTURES")
 pytestmark = pytest.mark.skipif(not CAPTURES, reason="MARICOPA_CAPTURES names no folder of captured answers")

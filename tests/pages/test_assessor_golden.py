@@ -11,10 +11,10 @@ from typing import Any
 
 import orjson
 import pytest
-from assessor_mapping import check_parcel
 
 from maricopa_scrapy.pages import assessor
 from maricopa_scrapy.pages.errors import PageError
+from tests.pages.assessor_mapping import check_parcel
 
 ROOT = Path(__file__).parents[1] / "fixtures" / "assessor"
 LINKS = {
