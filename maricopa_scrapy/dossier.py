@@ -2,6 +2,7 @@
 
 import datetime as dt
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from psycopg2.extensions import cursor as Cursor
@@ -21,8 +22,9 @@ def status(session: Session) -> Iterator[RenderableType]:
         yield "No job yet. `make demo` shows one; `scrapy crawl assessor -a apns=apns.txt` starts one."
         return
     table = Table(title="Jobs", title_justify="left", box=None, pad_edge=False, header_style="bold")
-    for name in ("job", "what", "state"):
-        table.add_column(name, overflow="fold")
+    table.add_column("job")
+    table.add_column("asked for", overflow="ellipsis", no_wrap=True, max_width=28)
+    table.add_column("state", overflow="fold")
     for name in ("targets", "done", "gone", "dead", "open"):
         table.add_column(name, justify="right")
     table.add_column("begun")
@@ -30,10 +32,10 @@ def status(session: Session) -> Iterator[RenderableType]:
         state = job["verdict"] or job["state"]
         reason = job["reason"]
         table.add_row(
-            str(job["id"]), Text(f"{job['type']} {_asked(job['parameters'])}"),
+            str(job["id"]), Text(_asked(job["parameters"])),
             state if reason in (None, "finished") else f"{state} ({reason})",
             *(f"{job[name]:,}" for name in ("enumerated", "done", "gone", "dead", "open")),
-            f"{job['created_at']:%Y-%m-%d %H:%M}",
+            f"{job['created_at']:%m-%d %H:%M}",
         )  # fmt: skip
     yield table
     yield ""
@@ -46,8 +48,7 @@ def status(session: Session) -> Iterator[RenderableType]:
 
 
 def _asked(parameters: dict[str, Any]) -> str:
-    text = " ".join(f"{name}={value}" for name, value in parameters.items())
-    return text if len(text) <= 60 else text[:57] + "..."
+    return " ".join(f"{name}={Path(value).name if name == 'apns' else value}" for name, value in parameters.items())
 
 
 def _sizes(cursor: Cursor) -> list[tuple[str, int]]:
