@@ -9,10 +9,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from maricopa_scrapy.sandbox.county import County
-from maricopa_scrapy.sandbox.process import SandboxProcess
 
 from maricopa_scrapy.identifiers import format_apn
+from maricopa_scrapy.sandbox.county import County
+from maricopa_scrapy.sandbox.process import SandboxProcess
 from maricopa_scrapy.store import verify
 from maricopa_scrapy.store.connect import Session
 from tests.conftest import Crawler, Database
