@@ -11,7 +11,7 @@ from functools import cache
 from typing import Any
 from urllib.parse import unquote_plus
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from maricopa_scrapy.identifiers import IdentifierError, parse_apn
 from maricopa_scrapy.items import Improvement, Json, Owner, Parcel, Record, Related, Rental, Residence, Valuation
@@ -28,7 +28,7 @@ from maricopa_scrapy.pages.assessor_search import (
 )
 from maricopa_scrapy.pages.errors import Malformed, NotFound, SourceChanged, WrongParcel
 from maricopa_scrapy.pages.redaction import redact, sketch_digest, without_phones, without_sketches
-from maricopa_scrapy.pages.shapes import NewFields, pop
+from maricopa_scrapy.pages.shapes import NewFields, plain_rows, pop
 from maricopa_scrapy.pages.values import is_missing, text
 
 __all__ = [
@@ -42,6 +42,8 @@ _HOST_AND_PATH = re.compile(r"(?:https?:)?//([^/?#]*)([^?#]*)", re.IGNORECASE)
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 # One call for all years.
 _VALUATIONS = TypeAdapter(list[Valuation])
+# Text of three characters or more can be neither empty nor "na".
+_MAP_FILES: TypeAdapter[list[dict[str, Any]]] = TypeAdapter(plain_rows(shapes.MAP_FILE, least=3))
 _LENGTH_MOST = 2**31 - 1
 
 
@@ -205,7 +207,15 @@ def _map_files(raw: object, new: NewFields) -> Json | None:
     if is_missing(raw):
         return None
     kinds = shapes.MAP_FILES.read(raw, new)
-    return {kind: shapes.MAP_FILE.rows(files, new) for kind, files in kinds.items()}
+    return {kind: _files(files, new) for kind, files in kinds.items()}
+
+
+def _files(files: object, new: NewFields) -> list[dict[str, Any]]:
+    try:
+        # A third of an answer's values is here, nearly always as expected: one call tells, and trims.
+        return _MAP_FILES.validate_python(files)
+    except ValidationError:
+        return shapes.MAP_FILE.rows(files, new)
 
 
 def _sketches(raw: object, apn: str, new: NewFields) -> dict[str, Any]:

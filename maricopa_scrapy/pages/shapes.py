@@ -1,7 +1,10 @@
 """Objects of a source as columns of ours: which key goes where, and the audit of what is left."""
 
 import sys
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import ConfigDict, StringConstraints, with_config
+from typing_extensions import TypedDict
 
 from maricopa_scrapy.items import Json
 from maricopa_scrapy.pages.errors import ABSENT, SourceChanged
@@ -29,7 +32,7 @@ class Shape:
         described = [(column, key, self._prefix + key, coerce) for column, (key, coerce) in columns.items()]
         self._texts = [(*one, _TEXTS[one[3]]) for one in described if one[3] in _TEXTS]
         self._others = [one for one in described if one[3] not in _TEXTS]
-        self._keys = {key for _, key, _, _ in described}
+        self.keys = {key for _, key, _, _ in described}
         self._empty = dict.fromkeys(columns)
 
     def read(self, raw: object, new_fields: NewFields) -> dict[str, Any]:
@@ -76,16 +79,26 @@ class Shape:
 
     def _plain(self, row: object) -> dict[str, Any] | None:
         """Read a row that has just the documented keys, each with text: what nearly all of the many small rows are."""
-        if type(row) is not dict or row.keys() != self._keys:
+        if type(row) is not dict or row.keys() != self.keys:
             return None
         columns = {}
         for column, key, _, _, most in self._texts:
             value = row[key]
-            if type(value) is not str or len(value) > most:
+            if type(value) is str and len(value) <= most:
+                value = value.strip()
+                columns[column] = None if value == "" or value == "na" else value
+            elif is_missing(value):
+                columns[column] = None
+            else:
                 return None
-            value = value.strip()
-            columns[column] = None if value == "" or value == "na" else value
         return columns
+
+
+def plain_rows(shape: Shape, least: int) -> Any:
+    """Return the type of a list of the shape's rows with text of at least `least` characters in every key, and no other key."""
+    text_type = Annotated[str, StringConstraints(strict=True, strip_whitespace=True, min_length=least)]
+    row = TypedDict(shape.path, dict.fromkeys(sorted(shape.keys), text_type))  # type: ignore[misc]
+    return list[with_config(ConfigDict(extra="forbid"))(row)]  # type: ignore[misc]
 
 
 def as_list(raw: object, path: str) -> list[Any]:
