@@ -6,6 +6,7 @@ Every error is an ArgumentError whose message is one line: which argument, where
 import csv
 import difflib
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from maricopa_scrapy.identifiers import IdentifierError, parse_apn
@@ -37,9 +38,8 @@ class ApnList:
         self.given = 0
         self.skipped: list[str] = []
         self._literal = self._read_literal(value)
-        self._path = Path(value).expanduser()
         if self._literal is None:
-            self._check_file(value)
+            self._path = self._find_file(value)
         elif not self._literal:
             raise ArgumentError(name, "the list is empty; give a file, or APNs such as 165-28-054,123-45-678")
 
@@ -51,7 +51,8 @@ class ApnList:
             self.given += 1
             yield apn
         if not self.given:
-            raise ArgumentError(self.name, f"{self._path}: no APN in it; one a line, such as 165-28-054")
+            left_out = "".join(f"; skipped {line}" for line in self.skipped[:5])
+            raise ArgumentError(self.name, f"{self._path}: no APN in it; one a line, such as 165-28-054{left_out}")
 
     @staticmethod
     def _read_literal(value: str) -> list[str] | None:
@@ -61,11 +62,20 @@ class ApnList:
         except IdentifierError:
             return None
 
-    def _check_file(self, value: str) -> None:
-        if self._path.is_dir():
+    def _find_file(self, value: str) -> Path:
+        for part in value.split(","):
+            if "," in value and not _is_apn(part) and any(_is_apn(other) for other in value.split(",")):
+                raise ArgumentError(self.name, f"{_shown(part)} is not an APN; the form is 165-28-054 or 16528054")
+        try:
+            path = Path(value).expanduser()
+            is_folder, exists = path.is_dir(), path.exists()
+        except (OSError, RuntimeError, ValueError) as error:
+            raise ArgumentError(self.name, f"{_shown(value)} is neither an APN nor the name of a file ({error})") from error
+        if is_folder:
             raise ArgumentError(self.name, f"{value} is a folder; give a file with one APN a line")
-        if not self._path.exists():
-            raise ArgumentError(self.name, f"{value!r} is neither an APN (such as 165-28-054) nor a file (looked in {Path.cwd()})")
+        if not exists:
+            raise ArgumentError(self.name, f"{_shown(value)} is neither an APN (such as 165-28-054) nor a file (looked in {Path.cwd()})")
+        return path
 
     def _read_file(self) -> Iterator[str]:
         try:
@@ -98,9 +108,19 @@ def _first_cell(line: str) -> str:
     text = line.split("#", 1)[0].strip().strip("\ufeff")
     for delimiter in ",;\t|":
         if delimiter in text:
-            text = next(csv.reader([text], delimiter=delimiter), [""])[0]
+            # What is no CSV is no APN either: the caller says so.
+            with suppress(csv.Error):
+                text = next(csv.reader([text], delimiter=delimiter), [""])[0]
             break
     return text.strip().strip("'\"").strip()
+
+
+def _is_apn(text: str) -> bool:
+    try:
+        parse_apn(text)
+    except IdentifierError:
+        return False
+    return True
 
 
 def _is_heading(cell: str) -> bool:

@@ -6,13 +6,13 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from urllib.request import urlopen
 
 from psycopg2.extensions import cursor as Cursor
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from maricopa_scrapy import dossier
+from maricopa_scrapy.sandbox.county import County
 from maricopa_scrapy.sandbox.process import SandboxProcess
 from maricopa_scrapy.store import embedded, ledger
 from maricopa_scrapy.store.connect import Session, migrate
@@ -33,7 +33,7 @@ def run(parcels: int, out: Console) -> int:
     with tempfile.TemporaryDirectory() as folder, SandboxProcess() as sandbox:
         out.print(f"sandbox county on {sandbox.url} (invented records, nothing leaves this machine)")
         apns = Path(folder) / "apns.txt"
-        apns.write_bytes(urlopen(f"{sandbox.url}/_apns?count={parcels}", timeout=10).read())
+        apns.write_text("\n".join(County().apns(parcels)))
         log = data_dir / "crawl.log"
         out.print(f"scrapy crawl assessor -a apns={apns}  (log: {log})")
         code = _crawl(apns, log, sandbox.url, data_dir, session, parcels, out)

@@ -29,7 +29,7 @@ def status(session: Session) -> Iterator[RenderableType]:
         table.add_column(name, justify="right")
     table.add_column("begun")
     for job in jobs:
-        state = job["verdict"] or job["state"]
+        state = job["verdict"] or ("interrupted" if job["state"] == "running" and not job["is_live"] else job["state"])
         reason = job["reason"]
         table.add_row(
             str(job["id"]), Text(_asked(job["parameters"])),

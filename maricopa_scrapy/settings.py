@@ -27,6 +27,10 @@ MARICOPA_SANDBOX = os.environ.get("MARICOPA_SANDBOX", "")
 # Requests per second, start and ceiling, for the sandbox only; refused for any other host.
 MARICOPA_RATE_LIMIT = None
 
+if MARICOPA_SANDBOX:
+    # A proxy of the user's knows nothing of this machine's own addresses.
+    os.environ["no_proxy"] = ",".join(filter(None, (os.environ.get("no_proxy"), "127.0.0.1,localhost,::1")))
+
 # --- who we are ---
 
 # Default Scrapy's own name: a county must be able to see who asks, and how to reach them.

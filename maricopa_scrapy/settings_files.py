@@ -95,6 +95,8 @@ def load() -> tuple[Config, dict[str, Manifest]]:
             manifest = _read(file, Manifest)
             _check_floor(file, manifest, config)
             manifests[manifest.source] = manifest
+    if not manifests:
+        raise ConfigError(f"{folder / 'sources'}: no manifest in it; the package ships one a source")
     return config, manifests
 
 

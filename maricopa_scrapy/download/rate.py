@@ -14,7 +14,6 @@ from scrapy.spiders import Spider
 from maricopa_scrapy.settings_files import Config, Manifest
 
 if TYPE_CHECKING:
-    from scrapy.core.downloader import Slot
     from scrapy.crawler import Crawler
 
 _GROWTH = 1.05
@@ -62,6 +61,7 @@ class Pace(AutoThrottle):
     def __init__(self, crawler: "Crawler") -> None:
         super().__init__(crawler)
         self.rates = rates_of(crawler.settings)
+        self._held_until: dict[str, float] = {}
 
     def _spider_opened(self, spider: Spider) -> None:
         super()._spider_opened(spider)
@@ -82,11 +82,13 @@ class Pace(AutoThrottle):
             now = time.monotonic()
             sent_at = now - float(request.meta.get("download_latency", 0.0))
             hold = rate.refused(now, sent_at, retry_after(response))
-            slot.delay = rate.delay
-            _hold(slot, now + hold)
-        else:
+            self._held_until[source] = max(self._held_until.get(source, 0.0), now + hold)
+        elif response.status < 300 or response.status == 404:
             rate.answered()
-            slot.delay = rate.delay
+        slot.delay = rate.delay
+        if source in self._held_until:
+            # The slot's next request goes at lastseen + delay, less its jitter.
+            slot.lastseen = max(slot.lastseen, self._held_until[source] - slot.delay * (1 - slot.jitter))
         self._remember(source, rate)
 
 
@@ -108,17 +110,12 @@ def refusal_of(response: Response) -> bool:
 
 
 def retry_after(response: Response) -> float | None:
-    """Return the seconds of a Retry-After header, given as seconds or as a date; None without a usable one."""
+    """Return the seconds of a Retry-After header, at most 300, given as seconds or as a date; None without a usable one."""
     value = (response.headers.get(b"Retry-After") or b"").decode("latin-1").strip()
-    if value.isdigit():
-        return float(value)
+    if value.isascii() and value.isdigit():
+        return min(float(value), _HOLD_MOST_S)
     try:
         due = email.utils.parsedate_to_datetime(value).timestamp()
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
-    return max(0.0, due - time.time())
-
-
-def _hold(slot: "Slot", until: float) -> None:
-    # The slot waits for `lastseen + delay`; never shorten a hold that is in force.
-    slot.lastseen = max(slot.lastseen, until - slot.delay)
+    return min(max(0.0, due - time.time()), _HOLD_MOST_S)

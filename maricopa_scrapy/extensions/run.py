@@ -46,7 +46,8 @@ def open_work(session: Session, work: Work, is_sandbox: bool) -> int:
 class RunLedger:
     """The ledger as the reactor sees it: every call is made in one thread, in order."""
 
-    def __init__(self, url: str, options: WriterOptions) -> None:
+    def __init__(self, url: str, options: WriterOptions, on_loss: Callable[[], None]) -> None:
+        self._on_loss = on_loss
         self._url = url
         self._options = options
         self._session = Session(url, options.patience)
@@ -56,12 +57,19 @@ class RunLedger:
         self.run: Run
 
     async def _do(self, work: Callable[..., T], *args: Any) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, lambda: work(self._session, *args))
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._thread, lambda: work(self._session, *args))
+        except DatabaseUnavailable:
+            self._session.patience = 0  # it was waited for once
+            raise
 
     async def open(self, spider: LedgerSpider) -> None:
         def opened(session: Session) -> Run:
             migrate(self._url)
-            job_id = open_work(session, spider.assigned, spider.is_sandbox)
+            # Without patience: a list can be read only once.
+            hasty = Session(self._url)
+            job_id = open_work(hasty, spider.assigned, spider.is_sandbox)
+            hasty.close()
             return ledger.open_run(session, job_id, spider.name, spider.source, spider.is_sandbox)
 
         self.run = await self._do(opened)
@@ -69,7 +77,19 @@ class RunLedger:
     async def lease(self, limit: int) -> Lease:
         if self._closed:
             return Lease([])
-        return await self._do(ledger.lease, self.run, limit)
+        try:
+            return await self._do(ledger.lease, self.run, limit)
+        except DatabaseUnavailable as error:
+            logger.error("%s", error)
+            self._on_loss()
+            return Lease([])
+
+    async def give_back(self) -> None:
+        await self._do(ledger.give_back, self.run)
+
+    @property
+    def backlog(self) -> int:
+        return self._writer.backlog if self._writer is not None else 0
 
     async def heartbeat(self) -> None:
         await self._do(ledger.heartbeat, self.run)
@@ -118,7 +138,8 @@ class RunRecord:
             config.writer.batch_size, config.writer.flush_interval, config.writer.database_patience, spider.manifest.attempts
         )
         try:
-            opened = RunLedger(await asyncio.to_thread(database_url), options)
+            url = await asyncio.to_thread(database_url)
+            opened = RunLedger(url, options, lambda: spider.stop(Reason.DATABASE_UNAVAILABLE))
             await opened.open(spider)
         except (ArgumentError, DatabaseUnavailable, LedgerError) as error:
             logger.error("%s", error)

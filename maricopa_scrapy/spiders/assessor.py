@@ -1,12 +1,13 @@
 """The assessor's API: one request a parcel; a search where the APN is not known, or where the county seems not to know it."""
 
+from hashlib import blake2b
 from typing import ClassVar
 from urllib.parse import quote
 
 from scrapy import Request
 
 from maricopa_scrapy import arguments
-from maricopa_scrapy.arguments import ApnList
+from maricopa_scrapy.arguments import ApnList, ArgumentError
 from maricopa_scrapy.download.refusals import Refusal
 from maricopa_scrapy.items import Cause, FollowOn, Improvement, Issue, Outcome, Rental, Target
 from maricopa_scrapy.pages import assessor as pages
@@ -20,6 +21,7 @@ class AssessorSpider(LedgerSpider):
 
     name = "assessor"
     source = "assessor"
+    needed_paths: ClassVar[tuple[str, ...]] = ("parcel", "search")
     known_arguments: ClassVar[tuple[str, ...]] = ("apns", *_SEARCHES, "match")
 
     @classmethod
@@ -30,6 +32,8 @@ class AssessorSpider(LedgerSpider):
             apns = ApnList(name, given[name], arguments.flag("skip_invalid", given.get("skip_invalid", "no")))
             targets = (FollowOn(cls.source, "parcel", apn) for apn in apns)
             return Work("property_search", {"apns": given[name]}, targets, apns=apns)
+        if "skip_invalid" in given:
+            raise ArgumentError("skip_invalid", f"goes with a list of apns, not with `{name}`")
         words = arguments.query(name, given[name])
         match = arguments.choice("match", given.get("match", name), (name, "any"))
         first = search_page(name, words, match, 1)
@@ -86,19 +90,20 @@ class AssessorSpider(LedgerSpider):
         self.logger.info("search %s=%r: page %d has %d rows, %d fit (of %s in all)", name, words, number, page.count, len(hits), page.total)
         issues = []
         follow_ons = [FollowOn(self.source, "parcel", apn) for apn in hits]
-        last = [row.apn for row in page.rows]
-        if page.rows and last == target.detail.get("last"):
+        last = blake2b(body, digest_size=16).hexdigest()
+        more = page.count >= self.manifest.search_page_size or (page.total or 0) > before + page.count
+        if page.count and last == target.detail.get("last"):
             issues.append(Issue("repeated_page", words, f"search {words!r}: page {number} repeats the page before it"))
             follow_ons = []
-        elif page.count >= self.manifest.search_page_size:
+        elif page.count and more:
             follow_ons.append(search_page(name, words, match, number + 1, before + page.count, last))
         elif page.total is not None and page.total != before + page.count:
             issues.append(Issue("search_total", words, f"search {words!r}: {before + page.count} rows came, {page.total} were announced"))
         return Reading(Outcome.DONE if follow_ons else Outcome.GONE, follow_ons=follow_ons, issues=issues)
 
 
-def search_page(name: str, words: str, match: str, number: int, seen: int = 0, last: list[str] | None = None) -> FollowOn:
-    """Return page `number` of a search as a target; `seen` rows came before it, `last` is the page before it."""
+def search_page(name: str, words: str, match: str, number: int, seen: int = 0, last: str | None = None) -> FollowOn:
+    """Return page `number` of a search as a target; `seen` rows came before it, `last` the digest of the page before it."""
     detail = {"name": name, "words": words, "match": match, "page": number, "seen": seen, "last": last}
     return FollowOn("assessor", "search", f"{name}={words} page={number}", detail)
 

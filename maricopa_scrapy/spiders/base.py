@@ -41,6 +41,10 @@ class StartError(RuntimeError):
     """A run that cannot begin; the message is one line with the remedy."""
 
 
+class _Dropped(IgnoreRequest):
+    """A request that was not sent because the run ends; its target is given back."""
+
+
 @dataclass(slots=True)
 class Work:
     """What a spider was asked to do: go on with `job_id`, or a new job of `targets`."""
@@ -58,7 +62,12 @@ class Ledger(Protocol):
 
     async def lease(self, limit: int) -> "Lease": ...
 
+    async def give_back(self) -> None: ...
+
     def flush(self) -> None: ...
+
+    @property
+    def backlog(self) -> int: ...
 
 
 @dataclass(slots=True)
@@ -80,6 +89,7 @@ class LedgerSpider(Spider):
     """Base class. A leaf has `name`, `source`, `known_arguments`, `work()` and `request()`."""
 
     source: ClassVar[str]
+    needed_paths: ClassVar[tuple[str, ...]] = ()
     known_arguments: ClassVar[tuple[str, ...]] = ()
     common_arguments: ClassVar[tuple[str, ...]] = ("job", "priority", "skip_invalid")
 
@@ -101,14 +111,17 @@ class LedgerSpider(Spider):
         spider.assigned = cls.read_arguments(kwargs)
         spider.manifest, spider.base_url, spider.headers = cls.connection(crawler.settings)
         spider.is_sandbox = bool(crawler.settings["MARICOPA_SANDBOX"])
+        crawler.signals.connect(spider._glance, signal=signals.response_downloaded)
         return spider
 
     @classmethod
     def read_arguments(cls, given: dict[str, str]) -> Work:
         """Turn the arguments of `-a` into work. Raises ArgumentError."""
+        # scrapyd adds names of its own, such as _job.
+        given = {name: value for name, value in given.items() if not name.startswith("_")}
         arguments.check_names(given, cls.known_arguments + cls.common_arguments)
         if "job" in given:
-            arguments.one_of(given, ("job", *cls.known_arguments))
+            arguments.one_of(given, (*cls.common_arguments, *cls.known_arguments))
             return Work(cls.name, {}, job_id=arguments.number("job", given["job"]))
         work = cls.work(given)
         work.priority = arguments.choice("priority", given.get("priority", "normal"), PRIORITIES)
@@ -122,12 +135,16 @@ class LedgerSpider(Spider):
     @classmethod
     def connection(cls, settings: Any) -> tuple[Manifest, str, dict[str, str]]:
         """Return the source's manifest, its address and the headers it wants. Raises StartError."""
-        manifest: Manifest = settings["MARICOPA_MANIFESTS"][cls.source]
+        manifest: Manifest | None = settings["MARICOPA_MANIFESTS"].get(cls.source)
+        if manifest is None or not set(cls.needed_paths) <= manifest.paths.keys():
+            raise StartError(f"config/sources has no file of source {cls.source} with the paths {', '.join(cls.needed_paths)}")
         sandbox = settings["MARICOPA_SANDBOX"]
         base_url = f"{sandbox.rstrip('/')}/{cls.source}" if sandbox else manifest.base_url.rstrip("/")
-        on_loopback = urlsplit(base_url).hostname in _LOOPBACK
+        on_loopback = _is_on_loopback(base_url)
         if sandbox and not on_loopback:
             raise StartError(f"MARICOPA_SANDBOX={sandbox} is not an address on this machine; `maricopa sandbox` prints one")
+        if settings["MARICOPA_RATE_LIMIT"] and not _is_rate(settings["MARICOPA_RATE_LIMIT"]):
+            raise StartError(f"MARICOPA_RATE_LIMIT={settings['MARICOPA_RATE_LIMIT']} is not a number of requests per second above zero")
         if settings["MARICOPA_RATE_LIMIT"] and not on_loopback:
             raise StartError("MARICOPA_RATE_LIMIT is for the sandbox only; for a county host see api_rate_limit in config.yaml")
         return manifest, base_url, _token_header(manifest, sandbox)
@@ -138,6 +155,15 @@ class LedgerSpider(Spider):
 
     async def start(self) -> AsyncIterator[Request]:
         """Lease targets as the engine has room for them, until none of the job's is open."""
+        try:
+            async for request in self._requests():
+                yield request
+        except asyncio.CancelledError:
+            # Ctrl-C: the engine would wait for what waits in the slot, for as long as that is held.
+            self._drop_waiting()
+            raise
+
+    async def _requests(self) -> AsyncIterator[Request]:
         upcoming = self._lease_soon()
         while True:
             leased = await upcoming
@@ -151,8 +177,22 @@ class LedgerSpider(Spider):
             if leased.wait is None or self.stopping:
                 return
             self.ledger.flush()
+            if leased.wait == 0 and self._is_idle():
+                # Leased by this run, and not in its hands: the answer to a lease was lost.
+                await self.ledger.give_back()
             await asyncio.sleep(min(max(leased.wait, _POLL_S), _POLL_MOST_S))
             upcoming = self._lease_soon()
+
+    def _is_idle(self) -> bool:
+        engine = self.crawler.engine
+        scraper, scheduler = engine.scraper.slot, engine.scheduler
+        is_busy = engine.downloader.active or (scraper and not scraper.is_idle()) or (scheduler and scheduler.has_pending_requests())
+        return not is_busy and not self.ledger.backlog
+
+    def _glance(self, response: Response) -> None:
+        # Scrapy sends the slot's next request between this signal and the callback.
+        if response.status == 401 and response.url.startswith(self.base_url):
+            self.stop(Reason.UNAUTHORIZED)
 
     def _lease_soon(self) -> "asyncio.Future[Lease]":
         slot = self.crawler.engine.downloader.slots.get(self.source)
@@ -200,7 +240,7 @@ class LedgerSpider(Spider):
     def _failed(self, failure: Failure) -> Iterator[Answer]:
         error = failure.value
         assert error is not None
-        if self.stopping and isinstance(error, IgnoreRequest):
+        if isinstance(error, _Dropped):
             return
         request: Request = failure.request  # type: ignore[attr-defined]
         target: Target = request.cb_kwargs["target"]
@@ -230,11 +270,30 @@ class LedgerSpider(Spider):
         if self.stopping:
             return
         self.stopping = reason
-        for slot in engine.downloader.slots.values():
+        engine.pause()
+        self._drop_waiting()
+        _schedule_coro(engine.close_spider_async(reason=reason))
+
+    def _drop_waiting(self) -> None:
+        for slot in self.crawler.engine.downloader.slots.values():
             while slot.queue:
                 _, waiting = slot.queue.popleft()
-                waiting.errback(IgnoreRequest("the run ends"))
-        _schedule_coro(engine.close_spider_async(reason=reason))
+                waiting.errback(_Dropped("the run ends"))
+
+
+def _is_on_loopback(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("http", "https") and parts.hostname in _LOOPBACK
+    except ValueError:
+        return False
+
+
+def _is_rate(value: Any) -> bool:
+    try:
+        return 0 < float(value) <= 1_000_000
+    except (TypeError, ValueError):
+        return False
 
 
 def _token_header(manifest: Manifest, sandbox: str) -> dict[str, str]:

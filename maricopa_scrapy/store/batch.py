@@ -26,13 +26,16 @@ CREATE_STAGES = """
 _KNOWN_CAPTURES = "SELECT sha256 FROM crawl.capture WHERE sha256 = ANY(%s)"
 # Runs take turns with each schema: what one has looked up stays so until it has stored, and nothing deadlocks.
 _TAKE_TURNS = "SELECT pg_advisory_xact_lock(hashtext('maricopa_scrapy'), hashtext(%s))"
-# A target that another run has finished meanwhile stays as it is.
+_STILL_OPEN = """
+    SELECT id, state = 'leased' AND run_id = %s FROM crawl.target
+    WHERE id = ANY(%s) AND state IN ('pending', 'leased') ORDER BY id FOR UPDATE
+"""
 _ACKNOWLEDGE = """
     UPDATE crawl.target t
     SET state = s.state, cause = s.cause, message = s.message, rows = s.rows, capture_sha256 = s.capture_sha256,
         done_at = CASE WHEN s.state = 'pending' THEN NULL ELSE s.at END, not_before = s.not_before,
         attempts = t.attempts + s.spent, run_id = CASE WHEN s.state = 'pending' THEN NULL ELSE %s END
-    FROM stage_target s WHERE t.id = s.id AND t.state IN ('pending', 'leased')
+    FROM stage_target s WHERE t.id = s.id
 """
 _RECORD_ISSUE = """
     INSERT INTO crawl.issue AS i
@@ -51,6 +54,7 @@ class Entry:
     """One answer as lines of COPY. Made by the thread that made the answer, while it is still in the processor's cache."""
 
     target: Target
+    outcome: Outcome
     cause: Cause | None
     rows: list[tuple[Table, tuple[Any, ...], str, str]]
     acknowledgement: str
@@ -73,6 +77,7 @@ def entry_of(answer: Answer, attempts: int) -> Entry:
         rows.append((table, *table.row(record, origin)))
     return Entry(
         answer.target,
+        answer.outcome,
         answer.cause,
         rows,
         copy_line(_acknowledgement(answer, at, sha256, now, attempts)),
@@ -84,8 +89,24 @@ def entry_of(answer: Answer, attempts: int) -> Entry:
     )
 
 
-class Batch:
-    """Entries as one transaction: made once, stored as often as a lost connection asks for it."""
+def store_batch(cursor: Cursor, run: Run, entries: list[Entry]) -> int:
+    """Store the entries of targets that are still open, in the caller's transaction; returns how many rows they had.
+
+    What another run has finished meanwhile, or this one in a commit whose answer was lost, is left as it is.
+    """
+    cursor.execute(_STILL_OPEN, (run.id, [entry.target.id for entry in entries]))
+    held: dict[int, bool] = dict(cursor.fetchall())
+    # An answer counts whoever holds the target; a failure only from the run that holds it.
+    valid = [e for e in entries if e.target.id in held and (held[e.target.id] or e.outcome is not Outcome.FAILED)]
+    if not valid:
+        return 0
+    batch = _Batch(valid)
+    batch.store(cursor, run)
+    return batch.rows
+
+
+class _Batch:
+    """Entries as one transaction."""
 
     def __init__(self, entries: list[Entry]) -> None:
         self._entries = entries
@@ -103,7 +124,6 @@ class Batch:
         return sum(len(rows) for rows in self._rows.values())
 
     def store(self, cursor: Cursor, run: Run) -> None:
-        """Store everything in the caller's transaction."""
         at = dt.datetime.now(dt.UTC)
         for schema in sorted({"crawl"} | {table.schema for table in self._rows.keys() | self._complete.keys()}):
             cursor.execute(_TAKE_TURNS, (schema,))

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,7 +19,9 @@ T = TypeVar("T")
 
 _CONNECT_TIMEOUT_S = 5
 _RETRY_PAUSE_S = 0.5
-_SESSION_OPTIONS = "-c timezone=UTC -c client_min_messages=warning"
+_SESSION_OPTIONS = "-c timezone=UTC -c client_min_messages=warning -c idle_in_transaction_session_timeout=60s"
+# A server that dies without a word is noticed within half a minute.
+_KEEPALIVE: dict[str, Any] = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3, "tcp_user_timeout": 30_000}
 # Any number that no other program's advisory lock is likely to use.
 _MIGRATION_LOCK = 7_402_231_911
 
@@ -46,16 +49,20 @@ def database_url() -> str:
 def connect(url: str) -> Connection:
     """Open one connection. Raises DatabaseUnavailable."""
     try:
-        return psycopg2.connect(url, connect_timeout=_CONNECT_TIMEOUT_S, application_name="maricopa_scrapy", options=_SESSION_OPTIONS)
-    except psycopg2.ProgrammingError as error:
+        connection: Connection = psycopg2.connect(
+            url, connect_timeout=_CONNECT_TIMEOUT_S, application_name="maricopa_scrapy", options=_SESSION_OPTIONS, **_KEEPALIVE
+        )
+        return connection
+    except psycopg2.ProgrammingError:
+        # Libpq quotes the address, password and all: not a word of it.
         raise DatabaseUnavailable(
-            "MARICOPA_DATABASE_URL is not a database address "
-            f"({_first_line(error)}); the form is postgresql://user:password@host:5432/database"
-        ) from error
+            "MARICOPA_DATABASE_URL is not a database address; the form is postgresql://user:password@host:5432/database"
+        ) from None
     except psycopg2.OperationalError as error:
         raise DatabaseUnavailable(
-            f"cannot reach the database ({_first_line(error)}); check MARICOPA_DATABASE_URL, or unset it to use the embedded database"
-        ) from error
+            f"cannot reach the database ({_without_password(_first_line(error), url)}); "
+            "check MARICOPA_DATABASE_URL, or unset it to use the embedded database"
+        ) from None
 
 
 def migrate(url: str) -> None:
@@ -92,6 +99,15 @@ def migrate(url: str) -> None:
         guard.close()
 
 
+def _without_password(message: str, url: str) -> str:
+    # Of a password with a bare / or @, libpq takes a part for the host or the database, and quotes it.
+    secret = re.search(r"//[^:/]*:(.+)@", url)
+    for part in re.split(r"[/@:?#]", secret[1]) if secret else ():
+        if len(part) > 2:
+            message = message.replace(part, "***")
+    return message
+
+
 def _first_line(error: Exception) -> str:
     lines = str(error).strip().splitlines()
     return lines[0] if lines else type(error).__name__
@@ -106,7 +122,7 @@ class Session:
 
     def __init__(self, url: str, patience: float = 0.0) -> None:
         self._url = url
-        self._patience = patience
+        self.patience = patience
         self._connection: Connection | None = None
 
     def transact(self, work: Callable[[Cursor], T]) -> T:
@@ -122,9 +138,12 @@ class Session:
                 with connection, connection.cursor() as cursor:
                     return work(cursor)
             except (DatabaseUnavailable, psycopg2.OperationalError, psycopg2.InterfaceError) as error:
+                # Class 54, a row too big for Postgres, is no connection's fault, though psycopg2 files it there.
+                if (getattr(error, "pgcode", None) or "").startswith("54"):
+                    raise
                 self.close()
                 now = time.monotonic()
-                deadline = now + self._patience if deadline is None else deadline
+                deadline = now + self.patience if deadline is None else deadline
                 if now >= deadline:
                     if isinstance(error, DatabaseUnavailable):
                         raise

@@ -197,6 +197,11 @@ def lease(session: Session, run: Run, limit: int) -> Lease:
     return session.transact(work)
 
 
+def give_back(session: Session, run: Run) -> None:
+    """Make what the run has leased pending again."""
+    session.transact(lambda cursor: _release(cursor, [run.id], run.job_id))
+
+
 def close_run(session: Session, run: Run, reason: str, stats: dict[str, Any]) -> tuple[str, Counts]:
     """End the run, give back its leases and judge it; the last run of a job ends the job.
 
@@ -307,7 +312,8 @@ def _reap(cursor: Cursor) -> None:
 
 def _alive(pid: int, started: float) -> bool:
     try:
-        return abs(psutil.Process(pid).create_time() - started) < 1.0
+        # Told from the time of boot, which a stepped clock moves.
+        return abs(psutil.Process(pid).create_time() - started) < 60.0
     except psutil.NoSuchProcess:
         return False
     except psutil.AccessDenied:
@@ -335,13 +341,15 @@ def jobs(session: Session, limit: int = 20) -> Iterator[dict[str, Any]]:
             SELECT j.id, j.type, j.priority, j.parameters, j.state, j.verdict, j.reason, j.enumerated, j.created_at,
                    j.finished_at, count(*) FILTER (WHERE t.state = 'done') AS done,
                    count(*) FILTER (WHERE t.state = 'gone') AS gone, count(*) FILTER (WHERE t.state = 'dead') AS dead,
-                   count(*) FILTER (WHERE t.state IN ('pending', 'leased')) AS open
+                   count(*) FILTER (WHERE t.state IN ('pending', 'leased')) AS open,
+                   EXISTS (SELECT FROM crawl.run r WHERE r.job_id = j.id AND r.state = 'running'
+                           AND r.heartbeat_at > now() - make_interval(secs => %s)) AS is_live
             FROM (SELECT * FROM crawl.job ORDER BY id DESC LIMIT %s) j LEFT JOIN crawl.target t ON t.job_id = j.id
             GROUP BY j.id, j.type, j.priority, j.parameters, j.state, j.verdict, j.reason, j.enumerated, j.created_at,
                      j.finished_at
             ORDER BY j.id DESC
             """,
-            (limit,),
+            (SILENCE_S, limit),
         )
         names = [column.name for column in cursor.description or ()]
         return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]

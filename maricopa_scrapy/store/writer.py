@@ -11,14 +11,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import psycopg2
+import psycopg2.errors
 from psycopg2.extensions import connection as Connection
 
 from maricopa_scrapy.items import Answer, Cause, Issue, Outcome, Target
-from maricopa_scrapy.store.batch import CREATE_STAGES, Batch, Entry, entry_of
+from maricopa_scrapy.store.batch import CREATE_STAGES, Entry, entry_of, store_batch
 from maricopa_scrapy.store.connect import DatabaseUnavailable, Session
 from maricopa_scrapy.store.ledger import Run
 
 logger = logging.getLogger(__name__)
+
+# What Postgres says of a row that it will never take.
+_REFUSED = (psycopg2.DataError, psycopg2.IntegrityError, psycopg2.errors.ProgramLimitExceeded, ValueError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,18 +131,14 @@ class Writer:
 
     def _store(self, entries: list[Entry]) -> None:
         self._store_or_halve(entries)
-        full = self.backlog >= self._high_water
         self._stored += len(entries)
         self.flushes += 1
-        if full:
-            self._on_room()
+        self._on_room()
 
     def _store_or_halve(self, entries: list[Entry]) -> None:
-        batch = Batch(entries)
         try:
-            self._session.transact(lambda cursor: batch.store(cursor, self._run))
-            self.rows += batch.rows
-        except (psycopg2.DataError, psycopg2.IntegrityError, ValueError) as error:
+            self.rows += self._session.transact(lambda cursor: store_batch(cursor, self._run, entries))
+        except _REFUSED as error:
             if len(entries) > 1:
                 middle = len(entries) // 2
                 self._store_or_halve(entries[:middle])

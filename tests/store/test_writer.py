@@ -57,6 +57,14 @@ def job(session: Session) -> Run:
     return ledger.open_run(session, job_id, "assessor", "assessor")
 
 
+def another_job(session: Session) -> tuple[Run, list[Target]]:
+    """The same parcels, asked for again."""
+    apns = [f"1010{i:04d}" for i in range(40)]
+    job_id, _ = ledger.open_job(session, "property_search", [FollowOn("assessor", "parcel", a) for a in apns], {})
+    run = ledger.open_run(session, job_id, "assessor", "assessor")
+    return run, ledger.lease(session, run, 100).targets
+
+
 def write(database: Database, run: Run, answers: Iterable[Answer], **options: Any) -> Writer:
     writer = Writer(database.url, run, WriterOptions(**options))
     writer.start()
@@ -84,6 +92,7 @@ def test_rows_captures_and_targets_arrive_together(database: Database, session: 
 def test_the_same_answers_twice_write_no_row_version(database: Database, session: Session, job: Run) -> None:
     targets = ledger.lease(session, job, 100).targets
     write(database, job, [answer(target) for target in targets])
+    job, targets = another_job(session)
     before = database.rows("SELECT apn, xmin, ctid, first_seen_at, changed_at FROM assessor.parcel ORDER BY apn")
     write(database, job, [answer(target) for target in targets])
     assert database.rows("SELECT apn, xmin, ctid, first_seen_at, changed_at FROM assessor.parcel ORDER BY apn") == before
@@ -93,6 +102,7 @@ def test_the_same_answers_twice_write_no_row_version(database: Database, session
 def test_a_changed_field_is_one_change_row(database: Database, session: Session, job: Run) -> None:
     targets = ledger.lease(session, job, 100).targets
     write(database, job, [answer(target) for target in targets])
+    job, targets = another_job(session)
     write(database, job, [answer(target, lot=6 if i == 3 else 5) for i, target in enumerate(targets)])
     changes = database.rows("SELECT table_name, key, field, old, new, run_id FROM crawl.change ORDER BY table_name")
     apn = targets[3].key
@@ -106,9 +116,11 @@ def test_a_changed_field_is_one_change_row(database: Database, session: Session,
 def test_a_missing_improvement_is_marked_and_comes_back(database: Database, session: Session, job: Run) -> None:
     (target, *_) = ledger.lease(session, job, 1).targets
     write(database, job, [answer(target, improvements=["000101", "000201"])])
+    job, (target, *_) = another_job(session)
     write(database, job, [answer(target, improvements=["000101"])])
     removed = "SELECT improvement_number FROM assessor.improvement WHERE removed_at IS NOT NULL"
     assert database.rows(removed) == [("000201",)]
+    job, (target, *_) = another_job(session)
     write(database, job, [answer(target, improvements=["000101", "000201"])])
     assert database.rows(removed) == []
     changes = database.rows("SELECT field, old IS NULL, new IS NULL FROM crawl.change ORDER BY id")
@@ -207,10 +219,11 @@ def test_a_failure_goes_back_with_its_cause(database: Database, session: Session
 
 
 def test_a_target_is_dead_after_its_attempts(database: Database, session: Session, job: Run) -> None:
-    (target, *_) = ledger.lease(session, job, 1).targets
     for attempt in range(3):
-        tried = Target(target.id, target.source, target.kind, target.key, attempts=attempt)
-        write(database, job, [Answer(tried, Outcome.FAILED, cause=Cause.SERVER_ERROR, message="no")], attempts=3)
+        (target, *_) = ledger.lease(session, job, 1).targets
+        assert target.attempts == attempt
+        failed = Answer(target, Outcome.FAILED, cause=Cause.SERVER_ERROR, message="no", retry_after=0)
+        write(database, job, [failed], attempts=3)
     assert database.rows("SELECT state, cause, attempts FROM crawl.target WHERE id = %s", target.id) == [("dead", "server_error", 3)]
 
 
@@ -219,3 +232,43 @@ def test_a_finished_target_stays_as_it_is(database: Database, session: Session, 
     write(database, job, [answer(target)])
     write(database, job, [Answer(target, Outcome.FAILED, cause=Cause.TIMEOUT, message="late")])
     assert database.rows("SELECT state, cause FROM crawl.target WHERE id = %s", target.id) == [("done", None)]
+
+
+def test_a_late_answer_changes_nothing_that_another_run_finished(database: Database, session: Session, job: Run) -> None:
+    (target, *_) = ledger.lease(session, job, 1).targets
+    write(database, job, [answer(target, lot=7)])
+    write(database, job, [answer(target, lot=6)])
+    assert database.rows("SELECT lot_size_sqft FROM assessor.parcel") == [(7,)]
+    assert database.one("SELECT count(*) FROM crawl.change") == 0
+    assert verify.problems(session) == []
+
+
+def test_a_failure_of_a_lost_run_takes_nothing_from_the_run_that_has_the_target(database: Database, session: Session, job: Run) -> None:
+    (target, *_) = ledger.lease(session, job, 1).targets
+    ledger.give_back(session, job)
+    other = ledger.open_run(session, job.job_id, "assessor", "assessor")
+    assert ledger.lease(session, other, 1).targets == [target]
+    write(database, job, [Answer(target, Outcome.FAILED, cause=Cause.TIMEOUT, message="late")])
+    assert database.rows("SELECT state, run_id, attempts FROM crawl.target WHERE id = %s", target.id) == [("leased", other.id, 0)]
+    write(database, other, [answer(target)])
+    assert database.states()["done"] == 1
+
+
+def test_a_row_too_big_for_an_index_stands_alone_too(database: Database, session: Session, job: Run) -> None:
+    targets = ledger.lease(session, job, 100).targets
+    noise = "".join(hashlib.sha256(str(i).encode()).hexdigest() for i in range(300))
+    answers = [answer(target, improvements=[noise] if i == 3 else []) for i, target in enumerate(targets)]
+    writer = write(database, job, answers)
+    assert writer.failure is None
+    assert database.states() == {"done": 39, "dead": 1}
+
+
+def test_room_is_told_after_every_store(database: Database, session: Session, job: Run) -> None:
+    targets = ledger.lease(session, job, 100).targets
+    calls: list[int] = []
+    writer = Writer(database.url, job, WriterOptions(batch_size=10), on_room=lambda: calls.append(writer.backlog))
+    writer.start()
+    for target in targets:
+        writer.put(answer(target))
+    writer.close()
+    assert calls[-1] == 0
