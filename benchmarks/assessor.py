@@ -24,7 +24,7 @@ from maricopa_scrapy.pages import assessor as pages
 from maricopa_scrapy.sandbox.county import County
 from maricopa_scrapy.sandbox.process import SandboxProcess
 from maricopa_scrapy.store import embedded, ledger
-from maricopa_scrapy.store.batch import capture_line
+from maricopa_scrapy.store.batch import capture_lines
 from maricopa_scrapy.store.connect import Session, migrate
 from maricopa_scrapy.store.tables import Table, copy_line, copy_lines, table_of
 from maricopa_scrapy.store.writer import Writer, WriterOptions
@@ -145,7 +145,7 @@ def plain_load(url: str, ready: list[Answer], batch_size: int) -> tuple[int, flo
         captures = []
         for answer in ready[start : start + batch_size]:
             assert answer.capture is not None
-            captures.append(capture_line(answer.capture))
+            captures.append(answer.capture)
             end = f"\\\\x00\t\\\\x{answer.capture.sha256.hex()}\t{answer.capture.fetched_at}\t{answer.capture.fetched_at}"
             for record in answer.records:
                 table = table_of(type(record))
@@ -154,7 +154,7 @@ def plain_load(url: str, ready: list[Answer], batch_size: int) -> tuple[int, flo
             columns = [*table.fields, "content_hash", "capture_sha256", "first_seen_at", "changed_at"]
             plain_upsert(cursor, table.name, columns, table.key, rows_of)
             rows += len(rows_of)
-        plain_upsert(cursor, "crawl.capture", CAPTURE_COLUMNS, ("sha256",), captures)
+        plain_upsert(cursor, "crawl.capture", CAPTURE_COLUMNS, ("sha256",), capture_lines(captures))
         rows += len(captures)
         connection.commit()
     seconds = time.monotonic() - begun

@@ -5,7 +5,6 @@ Rows, changes, captures, follow-ons, issues, and only then the acknowledgement o
 
 import datetime as dt
 import random
-import threading
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,8 +57,7 @@ class Entry:
     cause: Cause | None
     rows: list[tuple[Table, tuple[Any, ...], str, str]]
     acknowledgement: str
-    capture_sha256: bytes | None
-    capture: str | None
+    capture: Capture | None
     complete: list[tuple[Table, str]]
     follow_ons: list[FollowOn]
     issues: list[Issue]
@@ -81,8 +79,7 @@ def entry_of(answer: Answer, attempts: int) -> Entry:
         answer.cause,
         rows,
         copy_line(_acknowledgement(answer, at, sha256, now, attempts)),
-        sha256 or None,
-        capture_line(capture) if capture else None,
+        capture,
         [(table_of(record), value) for record, value in answer.complete],
         answer.follow_ons,
         answer.issues,
@@ -139,13 +136,13 @@ class _Batch:
         cursor.execute(_ACKNOWLEDGE, (run.id,))
 
     def _keep_captures(self, cursor: Cursor) -> None:
-        captures = {entry.capture_sha256: entry.capture for entry in self._entries if entry.capture and entry.capture_sha256}
+        captures = {entry.capture.sha256: entry.capture for entry in self._entries if entry.capture}
         if not captures:
             return
         cursor.execute(_KNOWN_CAPTURES, (list(captures),))
         for (sha256,) in cursor.fetchall():
             del captures[bytes(sha256)]
-        copy_lines(cursor, copy_into("crawl.capture"), captures.values())
+        copy_lines(cursor, copy_into("crawl.capture"), capture_lines(list(captures.values())))
 
     def _merge(self, cursor: Cursor, table: Table, run: Run, at: dt.datetime) -> None:
         rows = self._rows.get(table, {})
@@ -172,13 +169,19 @@ class _Batch:
             issue, entry = same[0]
             example = None if issue.example is None else orjson.dumps(issue.example, default=str).decode()
             values = (run.job_id, run.id, run.source, issue.kind, issue.signature, issue.message, entry.target.key, example)
-            cursor.execute(_RECORD_ISSUE, (*values, entry.capture_sha256, len(same), at, at))
+            cursor.execute(_RECORD_ISSUE, (*values, entry.capture.sha256 if entry.capture else None, len(same), at, at))
 
 
-def capture_line(capture: Capture) -> str:
-    """Return the capture as a line of COPY into `crawl.capture`, its body compressed."""
-    facts = (capture.source, capture.url, capture.status, capture.content_type, capture.fetched_at, len(capture.body))
-    return f"\\\\x{capture.sha256.hex()}\t{copy_line(facts)}\t\\\\x{_compressor().compress(capture.body).hex()}"
+def capture_lines(captures: list[Capture]) -> list[str]:
+    """Return captures as lines of COPY into `crawl.capture`, their bodies compressed in one call that leaves other threads alone."""
+    if not captures:
+        return []
+    bodies = zstandard.ZstdCompressor(level=1).multi_compress_to_buffer([capture.body for capture in captures])
+    lines = []
+    for number, capture in enumerate(captures):
+        facts = (capture.source, capture.url, capture.status, capture.content_type, capture.fetched_at, len(capture.body))
+        lines.append(f"\\\\x{capture.sha256.hex()}\t{copy_line(facts)}\t\\\\x{bodies[number].tobytes().hex()}")
+    return lines
 
 
 def body_of(compressed: bytes) -> bytes:
@@ -200,13 +203,3 @@ def _acknowledgement(answer: Answer, at: dt.datetime, sha256: bytes, now: dt.dat
         pause = random.uniform(0, min(_RETRY_PAUSE_MOST_S, _RETRY_PAUSE_S * 2**target.attempts))
     due = now + dt.timedelta(seconds=pause)
     return (target.id, "pending", answer.cause, answer.message, None, capture, at, due, spent)
-
-
-_local = threading.local()
-
-
-def _compressor() -> zstandard.ZstdCompressor:
-    if not hasattr(_local, "compressor"):
-        _local.compressor = zstandard.ZstdCompressor(level=1)
-    compressor: zstandard.ZstdCompressor = _local.compressor
-    return compressor
