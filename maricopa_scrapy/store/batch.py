@@ -174,13 +174,17 @@ class _Batch:
 
 def capture_lines(captures: list[Capture]) -> list[str]:
     """Return captures as lines of COPY into `crawl.capture`, their bodies compressed in one call that leaves other threads alone."""
-    if not captures:
-        return []
-    bodies = zstandard.ZstdCompressor(level=1).multi_compress_to_buffer([capture.body for capture in captures])
+    compressor = zstandard.ZstdCompressor(level=1)
+    full = [capture for capture in captures if capture.body]
+    # It refuses a list of empty bodies.
+    compressed = compressor.multi_compress_to_buffer([capture.body for capture in full]) if full else []
+    bodies = {capture.sha256: compressed[number].tobytes() for number, capture in enumerate(full)}
     lines = []
-    for number, capture in enumerate(captures):
+    for capture in captures:
         facts = (capture.source, capture.url, capture.status, capture.content_type, capture.fetched_at, len(capture.body))
-        lines.append(f"\\\\x{capture.sha256.hex()}\t{copy_line(facts)}\t\\\\x{bodies[number].tobytes().hex()}")
+        lines.append(
+            f"\\\\x{capture.sha256.hex()}\t{copy_line(facts)}\t\\\\x{(bodies.get(capture.sha256) or compressor.compress(b'')).hex()}"
+        )
     return lines
 
 

@@ -272,3 +272,22 @@ def test_room_is_told_after_every_store(database: Database, session: Session, jo
         writer.put(answer(target))
     writer.close()
     assert calls[-1] == 0
+
+
+@pytest.mark.parametrize("bodies", [[b""], [b"", b"x"], [b"x"]])
+def test_an_empty_body_is_kept_like_any_other(database: Database, session: Session, job: Run, bodies: list[bytes]) -> None:
+    targets = ledger.lease(session, job, len(bodies)).targets
+    at = dt.datetime.now(dt.UTC)
+    failed = [
+        Answer(
+            target,
+            Outcome.FAILED,
+            capture=Capture(hashlib.sha256(body).digest(), "assessor", "http://x", 429, "", at, body),
+            cause=Cause.THROTTLED,
+            message="HTTP 429",
+        )
+        for target, body in zip(targets, bodies, strict=True)
+    ]
+    assert write(database, job, failed).failure is None
+    assert database.states() == {"pending": 40}
+    assert sorted(body_of(body) for (body,) in database.rows("SELECT body FROM crawl.capture")) == sorted(bodies)
