@@ -177,7 +177,7 @@ def capture_lines(captures: list[Capture]) -> list[str]:
     compressor = zstandard.ZstdCompressor(level=1)
     full = [capture for capture in captures if capture.body]
     # It refuses a list of empty bodies.
-    compressed = compressor.multi_compress_to_buffer([capture.body for capture in full]) if full else []
+    compressed: Any = compressor.multi_compress_to_buffer([capture.body for capture in full]) if full else []
     bodies = {capture.sha256: compressed[number].tobytes() for number, capture in enumerate(full)}
     lines = []
     for capture in captures:
