@@ -34,7 +34,7 @@ RATE = 5000.0
 PARCELS = 1_500 if QUICK else 6_000
 ROUNDS = int(os.environ.get("ROUNDS", 1 if QUICK else 3))
 WRITER_PARCELS = 1_500 if QUICK else 5_000
-MEMORY = (1_000, 4_000) if QUICK else (10_000, 200_000)
+MEMORY = (1_000, 3_000) if QUICK else (10_000, 200_000)
 
 
 @contextlib.contextmanager
