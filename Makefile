@@ -63,7 +63,7 @@ lock: $(READY)
 	@UV_NO_CONFIG=1 UV_CUSTOM_COMPILE_COMMAND='make lock' $(BIN)/python -m uv pip compile pyproject.toml --extra dev \
 	    --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
 	    --upgrade --quiet --output-file requirements.txt
-	@! grep -nE '://|file:|--(extra-)?index|--find-links' requirements.txt
+	@! grep -nE '://|file:|index-url|find-links' requirements.txt
 	@echo "requirements.txt: $$(grep -c '==' requirements.txt) packages; the next make installs them"
 
 clean:
