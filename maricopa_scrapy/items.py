@@ -40,6 +40,7 @@ class Reason(StrEnum):
     FINISHED = "finished"
     UNAUTHORIZED = "unauthorized"
     BLOCKED = "blocked"
+    SOURCE_UNAVAILABLE = "source_unavailable"
     DATABASE_UNAVAILABLE = "database_unavailable"
     PIPELINE_ERROR = "pipeline_error"
     REFUSED_START = "refused_start"
@@ -256,7 +257,7 @@ class Capture:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One thing to fetch: what is asked of which source. `detail` is what the page before handed on."""
+    """One thing to fetch: what is asked of which source. `detail` is what the page before handed on, `failures` counts by cause."""
 
     id: int
     source: str
@@ -264,6 +265,7 @@ class Target:
     key: str
     attempts: int = 0
     detail: dict[str, Any] | None = None
+    failures: dict[str, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -309,6 +311,8 @@ class Answer:
     cause: Cause | None = None
     message: str = ""
     retry_after: float | None = None
+    # Not while the source as a whole fails: then no attempt is spent.
+    is_target_s_fault: bool = True
 
     def __repr__(self) -> str:
         end = f" {self.cause}: {self.message}" if self.cause else ""

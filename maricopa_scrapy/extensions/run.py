@@ -11,12 +11,14 @@ from scrapy import Spider, signals
 from scrapy.exceptions import CloseSpider
 
 from maricopa_scrapy.arguments import ArgumentError
+from maricopa_scrapy.download.pace import Pace
 from maricopa_scrapy.items import Reason
 from maricopa_scrapy.settings_files import Config
 from maricopa_scrapy.spiders.base import LedgerSpider, Work
-from maricopa_scrapy.store import ledger
+from maricopa_scrapy.store import ledger, source
 from maricopa_scrapy.store.connect import DatabaseUnavailable, Session, database_url, migrate
 from maricopa_scrapy.store.ledger import Counts, Lease, LedgerError, Run
+from maricopa_scrapy.store.source import Step
 from maricopa_scrapy.store.writer import Writer, WriterOptions
 
 if TYPE_CHECKING:
@@ -94,6 +96,9 @@ class RunLedger:
     async def heartbeat(self) -> None:
         await self._do(ledger.heartbeat, self.run)
 
+    async def exchange(self, name: str, wants: bool, step: Step[T]) -> T:
+        return await self._do(source.exchange, self.run, name, wants, step)
+
     async def counts(self) -> Counts:
         return await self._do(ledger.counts, self.run.job_id, self.run.source)
 
@@ -135,17 +140,21 @@ class RunRecord:
             return
         config: Config = self._crawler.settings["MARICOPA_CONFIG"]
         options = WriterOptions(
-            config.writer.batch_size, config.writer.flush_interval, config.writer.database_patience, spider.manifest.attempts
-        )
+            config.writer.batch_size, config.writer.flush_interval, config.writer.database_patience,
+            spider.manifest.attempts, spider.manifest.attempts_of,
+        )  # fmt: skip
         try:
             url = await asyncio.to_thread(database_url)
             opened = RunLedger(url, options, lambda: spider.stop(Reason.DATABASE_UNAVAILABLE))
             await opened.open(spider)
+            pace = self._crawler.get_extension(Pace)
+            assert pace is not None
+            await pace.join(opened, spider.source)
         except (ArgumentError, DatabaseUnavailable, LedgerError) as error:
             logger.error("%s", error)
             unavailable = isinstance(error, DatabaseUnavailable)
             raise CloseSpider(Reason.DATABASE_UNAVAILABLE if unavailable else Reason.REFUSED_START) from error
-        self._ledger = spider.ledger = opened
+        self._ledger, spider.ledger, spider.pace = opened, opened, pace
         _take_over_garbage_collection()
         self._beating = asyncio.ensure_future(self._beat(spider))
         logger.info("job %d, run %d: %s from %s", opened.run.job_id, opened.run.id, spider.name, spider.base_url)
@@ -171,6 +180,8 @@ class RunRecord:
             return
         if self._beating is not None:
             self._beating.cancel()
+        if (pace := self._crawler.get_extension(Pace)) is not None:
+            pace.leave()
         gc.enable()
         stats = self._crawler.stats.get_stats()
         plain = {key: value for key, value in stats.items() if isinstance(value, int | float | str)}

@@ -113,10 +113,13 @@ class Assessor:
             self._counts.end()
 
     async def _respond(self, request: web.Request, asked: _Asked, serial: int) -> web.StreamResponse:
-        refusal = self._limiter.refusal()
+        wait = self._limiter.take()
+        refusal = self._limiter.refusal(wait)
         if refusal is not None:
             self._counts.refused()
             return self._send(request, Answer(429, headers=refusal))
+        if wait:
+            await asyncio.sleep(wait)
         if self._conduct.token is not None and request.headers.get("AUTHORIZATION") != self._conduct.token:
             return self._send(request, Answer(401))
         if asked.kind == "parcel" and asked.key:

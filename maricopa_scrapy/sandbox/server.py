@@ -8,7 +8,7 @@ import logging
 import signal
 import socket
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -30,11 +30,12 @@ class SandboxError(Exception):
     """The sandbox can't start, or can't be reached; the message says what to do."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Options:
     """How the sandbox behaves.
 
-    latency: seconds before each answer. rate, burst: requests per second and saved up, 429 beyond; retry_after: the header of it.
+    latency: seconds before each answer. rate, burst: requests per second and saved up, 429 beyond; retry_after: the header of it;
+    slow_down: no 429, but waiting. These can be changed while it serves (POST /_conduct).
     faults: as Faults.set takes them. token: what AUTHORIZATION must be. compress: gzip for clients that take it.
     track: count the fetches of each parcel.
     """
@@ -43,6 +44,7 @@ class Options:
     rate: float | None = None
     burst: float | None = None
     retry_after: RetryAfter = "none"
+    slow_down: bool = False
     faults: Mapping[str, Any] = field(default_factory=dict)
     token: str | None = None
     compress: bool = True
@@ -54,13 +56,13 @@ def build_app(county: County, options: Options | None = None) -> web.Application
     options = options or Options()
     try:
         faults = Faults(county.seed, options.faults)
-        limiter = Limiter(options.rate, options.burst, options.retry_after)
+        limiter = Limiter(options.rate, options.burst, options.retry_after, options.slow_down)
     except ValueError as error:
         raise SandboxError(str(error)) from None
     counts = Counts(options.track)
     assessor = Assessor(county, options, counts, faults, limiter)
     app = web.Application()
-    app.add_routes(_control(county, {"assessor": counts}, faults, limiter))
+    app.add_routes(_control(county, {"assessor": counts}, faults, limiter, options))
     app.add_routes([web.get(f"{path}/robots.txt", _robots) for path in ("", PREFIX)])
     app.router.add_get(PREFIX + "/{path:.*}", assessor.handle, allow_head=False)
     return app
@@ -74,7 +76,10 @@ def _answer(value: Any, status: int = 200) -> web.Response:
     return web.Response(body=orjson.dumps(value), status=status, content_type="application/json")
 
 
-def _control(county: County, counts: Mapping[str, Counts], faults: Faults, limiter: Limiter) -> web.RouteTableDef:
+_CONDUCT = ("latency", "rate", "burst", "retry_after", "slow_down")
+
+
+def _control(county: County, counts: Mapping[str, Counts], faults: Faults, limiter: Limiter, options: Options) -> web.RouteTableDef:
     """Return the paths that are not the county's: they are never counted, delayed or refused."""
     routes = web.RouteTableDef()
 
@@ -106,6 +111,20 @@ def _control(county: County, counts: Mapping[str, Counts], faults: Faults, limit
         except ValueError as error:
             return _answer({"error": str(error)}, 400)
         return _answer(faults.report())
+
+    @routes.post("/_conduct")
+    async def conduct(request: web.Request) -> web.Response:
+        try:
+            changes = orjson.loads(await request.read())
+            if not isinstance(changes, dict) or not changes.keys() <= set(_CONDUCT):
+                raise ValueError(f"conduct is an object of {', '.join(_CONDUCT)}")
+            changed = replace(options, **changes)
+            limiter.change(changed.rate, changed.burst, changed.retry_after, changed.slow_down)
+        except (TypeError, ValueError) as error:
+            return _answer({"error": str(error)}, 400)
+        for name in changes:
+            setattr(options, name, changes[name])
+        return _answer({name: getattr(options, name) for name in _CONDUCT})
 
     @routes.delete("/_faults")
     async def clear_faults(_: web.Request) -> web.Response:
