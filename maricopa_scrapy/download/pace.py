@@ -40,8 +40,10 @@ _IS_USED = 0.7
 # An answer's weight in the latency that is now, and the growth of the best one, so that it is forgotten in time.
 _LATENCY_WEIGHT = 0.2
 _BEST_GROWTH = 1.005
-# Requests under way that a slow source always keeps.
-_LEAST_AT_ONCE = 1
+# Below this, seconds, no source is slow.
+_SWIFT_S = 0.1
+# Causes that speak of the source, not of one target.
+_SOURCE_FAILS = (Cause.SERVER_ERROR, Cause.TIMEOUT, Cause.CONNECTION, Cause.REFUSED, Cause.SOFT_404, Cause.MALFORMED, Cause.BROWSER)
 
 
 class Ledger(Protocol):
@@ -75,8 +77,8 @@ class _Source:
         """Return how many requests this process may have under way: less of a source that takes ever longer."""
         most = self.manifest.concurrency * share
         if self._latency:
-            most *= min(1.0, self.manifest.rate.slow_at * self._best / self._latency)
-        return max(_LEAST_AT_ONCE, int(most + 0.5))
+            most *= min(1.0, self.manifest.rate.slow_at * max(self._best, _SWIFT_S) / self._latency)
+        return max(1, int(most + 0.5))
 
     def close_report(self, slot: PacedSlot) -> Report:
         """Return what was seen since the last report, and begin the next."""
@@ -128,9 +130,11 @@ class Pace(AutoThrottle):
             local.wake.set()
 
     def failed(self, source: str, cause: Cause, latency: float) -> None:
-        """A request of the source failed after `latency` seconds."""
-        if cause is Cause.THROTTLED:
-            return  # seen when it came
+        """A request of the source failed after `latency` seconds; a refusal was seen when it came."""
+        if cause not in _SOURCE_FAILS:
+            if cause is not Cause.THROTTLED:
+                self.answered(source)
+            return
         local = self._sources[source]
         local.report.failures.append(time.monotonic() - latency)
         if self.is_open(source) or len(local.report.failures) >= local.manifest.breaker.failures:

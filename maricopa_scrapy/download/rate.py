@@ -11,6 +11,7 @@ from dataclasses import dataclass
 _GROWTH_PER_S = 1.6
 _GROWTH_PER_ANSWER = 1.1
 _FIRST_CUT = 0.7
+_FEW = 10
 # Seconds, or requests, that an estimate looks back on.
 _MEMORY_S = 5.0
 _MEMORY_REQUESTS = 50.0
@@ -18,9 +19,9 @@ _MEMORY_REQUESTS = 50.0
 _LEVEL_AT_S = 8.0
 _BEGIN = 0.95
 _CURVE = (1 - _BEGIN) / _LEVEL_AT_S**3
-# Seconds between two refusals at which the curve runs at its own time; below 8 requests a second it is stretched.
+# Seconds between two refusals at which the curve runs at its own time; below 5 requests a second it is stretched.
 _FULL_CYCLE_S = 10.0
-_FULL_RATE = 8.0
+_FULL_RATE = 5.0
 _STRETCH_MOST = 6.0
 _STRETCH_LEAST = 0.1
 _RESTART = 0.9
@@ -118,8 +119,10 @@ class SourceRate:
             sending = max(self.sending_s, 1 / self.rate)
             lower = self.accepted / (sending + self.hold_s)
             upper = min(self.rate, (self.accepted + 1) / sending)
-            middle = math.sqrt(lower * upper)
-            estimate = min(self.rate, 0.97 * middle * (self.rate / middle) ** (1 / 3))
+            # A few answers say little of what a source would go on giving: the lower bound is nearer.
+            trust = min(1.0, self.accepted / _FEW)
+            middle = lower * (upper / lower) ** (trust / 2)
+            estimate = min(self.rate, 0.97 * middle * (self.rate / middle) ** (trust / 3))
             # Two estimates of one budget err to either side; a budget that has changed differs by more.
             is_same = 0.7 < estimate / self.budget < 1.4
             self.budget = math.sqrt(estimate * self.budget) if is_same else estimate

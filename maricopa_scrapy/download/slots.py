@@ -8,8 +8,8 @@ from scrapy.core.downloader import Downloader, Slot
 
 from maricopa_scrapy.settings_files import Manifest
 
-# Never zero, at which Scrapy sends all that waits at once.
-_LEAST_S = 1e-6
+# Never zero: Scrapy counts a request as under way only in the next turn of the loop, and would send all that waits in this one.
+_LEAST_S = 1e-4
 _FAR_S = 3600.0
 
 
