@@ -267,11 +267,15 @@ def outage(server: str, folder: Path, seconds: float, parcels: int = 400, fault:
         during = here.sandbox.stats()["assessor"]
         here.finish(300)
         after = here.sandbox.stats()["assessor"]
-        quota = max(10.0, 0.1 * before["by_status"].get("200", 0))
+        answers = before["by_status"].get("200", 0)
+        # One a hold, each twice as long as the one before; and what was under way when it began.
+        probes, hold, passed = before["in_flight_peak"], manifest["rate"]["hold"], 0.0
+        while passed < seconds:
+            probes, passed, hold = probes + 1, passed + hold, min(2 * hold, manifest["rate"]["hold_most"])
         return {
             "requests during the outage": during["requests"] - before["requests"],
-            "retries allowed": quota,
-            "answers before": before["by_status"].get("200", 0),
+            "retries allowed": max(10.0, 0.1 * answers),
+            "probes allowed": probes,
             "requests in all": after["requests"],
             "lost": here.lost(),
         }
