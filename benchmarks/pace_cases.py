@@ -26,6 +26,8 @@ from maricopa_scrapy.sandbox.process import SandboxProcess
 ROOT = Path(__file__).parent.parent
 CEILING = 500.0
 _STOP_S = 30.0
+# As shipped (config/sources/assessor.yaml).
+_BREAKER_FAILURES = 10
 
 
 @dataclass
@@ -268,10 +270,14 @@ def outage(server: str, folder: Path, seconds: float, parcels: int = 400, fault:
         here.finish(300)
         after = here.sandbox.stats()["assessor"]
         answers = before["by_status"].get("200", 0)
-        # One a hold, each twice as long as the one before; and what was under way when it began.
-        probes, hold, passed = before["in_flight_peak"], manifest["rate"]["hold"], 0.0
+        # What was under way when it began; a refusal, or as many errors as open the breaker; then one request a hold, of which
+        # each is twice as long as the one before.
+        is_refusal = fault in ("unavailable", "throttled")
+        probes = before["in_flight_peak"] + (1 if is_refusal else _BREAKER_FAILURES)
+        hold, most = (manifest["rate"][k] for k in ("hold", "hold_most")) if is_refusal else manifest["breaker"].values()
+        passed = 0.0
         while passed < seconds:
-            probes, passed, hold = probes + 1, passed + hold, min(2 * hold, manifest["rate"]["hold_most"])
+            probes, passed, hold = probes + 1, passed + hold, min(2 * hold, most)
         return {
             "requests during the outage": during["requests"] - before["requests"],
             "retries allowed": max(10.0, 0.1 * answers),

@@ -8,11 +8,18 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from maricopa_scrapy.items import Cause
 
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+def _no_flag(value: object) -> object:
+    if isinstance(value, bool):
+        raise ValueError("a number, not yes or no")  # noqa: TRY004, pydantic reports no other
+    return value
+
+
+Positive = Annotated[float, BeforeValidator(_no_flag), Field(gt=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
 
 # The most that a user may ask of a county host, requests per second.

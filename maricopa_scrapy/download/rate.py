@@ -7,9 +7,11 @@ what `crawl.source` holds (download/source.py), and is applied to Scrapy's slots
 import math
 from dataclasses import dataclass
 
-# Slow start: growth a second and growth an answer, whichever is less.
-_GROWTH_PER_S = 1.6
-_GROWTH_PER_ANSWER = 1.1
+# Slow start: exponential growth by the second (1.6 times) or by the answer (1.1 times), whichever is less.
+_GROWTH_PER_S = math.log(1.6)
+_GROWTH_PER_ANSWER = math.log(1.1)
+# Longer gaps between two reports tell nothing more.
+_GAP_MOST_S = 5.0
 _FIRST_CUT = 0.7
 _FEW = 10
 # Seconds, or requests, that an estimate looks back on.
@@ -75,7 +77,7 @@ class SourceRate:
 
     def answered(self, now: float, accepted: int, is_used: bool, limits: Limits) -> None:
         """Time has passed and `accepted` answers have come; the rate grows only where it `is_used`."""
-        passed = max(0.0, now - max(self.stepped_at, self.resumed_at))
+        passed = min(max(0.0, now - max(self.stepped_at, self.resumed_at)), _GAP_MOST_S)
         self.stepped_at = now
         if now <= self.resumed_at:
             return  # answers to what was sent before the refusal
@@ -90,7 +92,7 @@ class SourceRate:
             self.accepted = self.sending_s = self.hold_s = 0.0
             return
         if self.budget is None:
-            self.rate *= min(_GROWTH_PER_S**passed, _GROWTH_PER_ANSWER**accepted)
+            self.rate *= math.exp(min(_GROWTH_PER_S * passed, _GROWTH_PER_ANSWER * accepted))
         elif self.rate < limits.ceiling:
             self.curve_s += passed
             self.rate = self.budget * (1 + _CURVE * (self.curve_s / self.stretch - _LEVEL_AT_S) ** 3)

@@ -156,6 +156,7 @@ class RunRecord:
             raise CloseSpider(Reason.DATABASE_UNAVAILABLE if unavailable else Reason.REFUSED_START) from error
         self._ledger, spider.ledger, spider.pace = opened, opened, pace
         _take_over_garbage_collection()
+        logging.getLogger("scrapy.downloadermiddlewares.robotstxt").addFilter(_without_traceback)
         self._beating = asyncio.ensure_future(self._beat(spider))
         logger.info("job %d, run %d: %s from %s", opened.run.job_id, opened.run.id, spider.name, spider.base_url)
 
@@ -197,6 +198,12 @@ class RunRecord:
         )  # fmt: skip
         if counts.open:
             logger.warning("%d targets are left; `scrapy crawl %s -a job=%d` goes on with them", counts.open, spider.name, run.job_id)
+
+
+def _without_traceback(record: logging.LogRecord) -> bool:
+    # That robots.txt could not be had is said in its message.
+    record.exc_info = None
+    return True
 
 
 def _take_over_garbage_collection() -> None:

@@ -32,6 +32,7 @@ _SOFT_404 = b"""<!DOCTYPE html>
 <body><h1>Page not found</h1><p>The page you were looking for is not here.</p></body>
 </html>
 """
+_MAINTENANCE = b"""<!DOCTYPE html><html><head><title>Scheduled maintenance</title></head><body>We will be back soon.</body></html>"""
 _CHALLENGE = b"""<!DOCTYPE html><html lang="en-US"><head><title>Just a moment...</title>
 <script>(function(){window._cf_chl_opt={cType:'managed'};})();</script>
 <script src="/cdn-cgi/challenge-platform/h/b/orchestrate/chl_page/v1" data-mark="cf-chl"></script></head>
@@ -83,6 +84,7 @@ _FAULTY = {
     "forbidden": Answer(403),
     "soft_404": _PAGE_NOT_FOUND,
     "challenge": Answer(403, _CHALLENGE, "text/html", {"cf-mitigated": "challenge"}),
+    "maintenance": Answer(200, _MAINTENANCE, "text/html"),
     "empty_404": _NOT_FOUND,
     "null_answer": _json(None),
 }

@@ -11,7 +11,7 @@ from maricopa_scrapy.sandbox.draw import share
 # Instead of the answer, or in its transport; on every path.
 ANY_PATH = (
     "throttled", "unavailable", "server_error", "hang", "reset", "truncated", "malformed", "soft_404", "unauthorized", "forbidden",
-    "challenge",
+    "challenge", "maintenance",
 )  # fmt: skip
 # Only of whole parcels, and only of those that exist.
 INSTEAD_OF_PARCEL = ("wrong_parcel", "empty_404", "null_answer")
