@@ -110,6 +110,8 @@ REMOTE_CONTROL_ENABLED = False
 LOGSTATS_INTERVAL = 0
 # Default DEBUG, a line for every answer.
 LOG_LEVEL = "INFO"
+# Default makes that line even when nobody sees it.
+LOG_FORMATTER = "maricopa_scrapy.extensions.log.QuietLogFormatter"
 LOG_VERSIONS: list[str] = []
 # Default all fields: of an answer, what `-o` can show. The rows themselves are in Postgres.
 FEED_EXPORT_FIELDS = ["target", "outcome", "cause", "message", "records"]
