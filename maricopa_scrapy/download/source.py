@@ -132,5 +132,6 @@ class SourceState:
             may_probe = not hold and self.probe_run in (None, run)
             if may_probe and self.probe_run is None:
                 self.probe_run, self.probe_until = run, now + timeout + _PROBE_SLACK_S
-        silent = 0.0 if health.failing_since is None else now - health.failing_since
+        in_trouble = health.failing_since is not None and (health.is_open or rate.refusals)
+        silent = now - health.failing_since if in_trouble and health.failing_since is not None else 0.0
         return Allowance(rate.rate * share, share, hold, may_probe, silent, health.is_open)
