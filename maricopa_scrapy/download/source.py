@@ -98,7 +98,8 @@ class SourceState:
             self.health.failures = 0
             health.failing_since, health.is_open, health.probes = None, False, 0
         if not health.is_open:
-            earned = report.accepted + (seconds * self.rate.rate if report.wants else 0.0)
+            # Also by time, or the last targets of a job would wait for answers that only they can bring.
+            earned = report.accepted + seconds * self.rate.rate
             health.retries = min(health.retries + retries.share * earned, retries.at_most)
         for refusal in report.refusals:
             self._failing(now)

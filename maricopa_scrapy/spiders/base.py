@@ -231,10 +231,11 @@ class LedgerSpider(Spider):
         return None
 
     async def _received(self, response: Response, target: Target, handler: Handler) -> AsyncIterator[Answer | Request]:
-        await self._company.wait()
-        capture = self._capture(response)
+        capture: Capture | None = None
         try:
             check_json_answer(response, self.manifest.refusals)
+            await self._company.wait()
+            capture = self._capture(response)
             reading = handler(capture.body, target)
         except Unauthorized:
             self.stop(Reason.UNAUTHORIZED)
@@ -245,7 +246,7 @@ class LedgerSpider(Spider):
             elif error.cause is Cause.CHALLENGE:
                 self.stop(Reason.BLOCKED)
             where = error.path if isinstance(error, PageError) else str(error)
-            yield proof or self._failure(target, error.cause, str(error), where, capture, response)
+            yield proof or self._failure(target, error.cause, str(error), where, capture or self._capture(response), response)
         else:
             self.pace.answered(self.source)
             yield Answer(target, reading.outcome, reading.records, capture, reading.complete, reading.follow_ons, reading.issues)
