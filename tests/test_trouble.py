@@ -92,13 +92,13 @@ def test_a_maintenance_page_is_waited_out(tmp_path: Path, database: Database, co
 
 def test_the_next_run_starts_at_what_was_learnt(database: Database, county: Start) -> None:
     sandbox = county(rate=30, burst=5, retry_after="seconds", track=True)
-    apns = County().apns(500)
+    apns = County().apns(350)
     ceiling = ("-s", "MARICOPA_RATE_CEILING=500")
-    assert Crawler(database, sandbox.url, rate=None)("assessor", "-a", "apns=" + ",".join(apns[:400]), *ceiling).code == 0
+    assert Crawler(database, sandbox.url, rate=None)("assessor", "-a", "apns=" + ",".join(apns[:250]), *ceiling).code == 0
     learnt = database.one("SELECT rate FROM crawl.source")
     assert 20 <= learnt <= 40
     sandbox.reset()
-    assert Crawler(database, sandbox.url, rate=None)("assessor", "-a", "apns=" + ",".join(apns[400:]), *ceiling).code == 0
+    assert Crawler(database, sandbox.url, rate=None)("assessor", "-a", "apns=" + ",".join(apns[250:]), *ceiling).code == 0
     times = sandbox.stats()["assessor"]["answered_at"]
     assert len(times) == 100
     assert 0.75 * learnt <= 49 / (times[49] - times[0]) <= 1.05 * learnt
