@@ -1,7 +1,10 @@
 """A source that is away, refuses, or asks for a person: how the run ends, and that everything unfinished is still there."""
 
 import os
+import re
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -113,6 +116,9 @@ def test_a_hold_outlives_the_run_that_got_it(database: Database, county: Start) 
     os.kill(crawl.pid, signal.SIGKILL)
     crawl.communicate()
     until = database.one("SELECT extract(epoch FROM blocked_until)::float FROM crawl.source")
+    environment = os.environ | {"MARICOPA_DATABASE_URL": database.url, "COLUMNS": "120"}
+    status = subprocess.run([Path(sys.executable).parent / "maricopa", "status"], env=environment, capture_output=True, text=True)
+    assert re.search(r"assessor +\d+\.\d\d/s +about \d+\.\d\d/s +\d +held for [3-6] s", status.stdout), status
     asked = sandbox.stats()["assessor"]["requests"]
     assert Crawler(database, sandbox.url)("assessor", "-a", "job=1").code == 0
     stats = sandbox.stats()["assessor"]
