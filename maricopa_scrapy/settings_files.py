@@ -8,9 +8,12 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from maricopa_scrapy.items import Cause
+
+# The most that a user may ask of a county host, requests per second.
+CEILING_MOST = 5.0
 
 
 def _no_flag(value: object) -> object:
@@ -20,10 +23,12 @@ def _no_flag(value: object) -> object:
 
 
 Positive = Annotated[float, BeforeValidator(_no_flag), Field(gt=0, allow_inf_nan=False)]
-Count = Annotated[int, Field(ge=1)]
+Count = Annotated[int, BeforeValidator(_no_flag), Field(ge=1)]
+# Seconds; longer waits are no waits.
+Seconds = Annotated[float, BeforeValidator(_no_flag), Field(gt=0, le=86_400, allow_inf_nan=False)]
+Ceiling = Annotated[float, BeforeValidator(_no_flag), Field(gt=0, le=CEILING_MOST, allow_inf_nan=False)]
 
-# The most that a user may ask of a county host, requests per second.
-CEILING_MOST = 5.0
+Words = Annotated[str, StringConstraints(strip_whitespace=True, min_length=3)]
 
 
 class ConfigError(ValueError):
@@ -37,8 +42,8 @@ class _Settings(BaseModel):
 class BatchProcessing(_Settings):
     """`api_rate_limit`, `scraper_rate_limit`: requests per second that no API, no site of pages exceeds."""
 
-    api_rate_limit: Annotated[float, Field(gt=0, le=CEILING_MOST, allow_inf_nan=False)] = 2.0
-    scraper_rate_limit: Annotated[float, Field(gt=0, le=CEILING_MOST, allow_inf_nan=False)] = 1.0
+    api_rate_limit: Ceiling = 2.0
+    scraper_rate_limit: Ceiling = 1.0
 
     def ceiling(self, kind: str) -> float:
         """Return the ceiling of a kind of source."""
@@ -71,9 +76,9 @@ class Rate(_Settings):
     kind: Literal["api", "scraper"]
     start: Positive
     floor: Positive
-    hold: Positive = 1.0
-    hold_most: Positive = 300.0
-    slow_at: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 4.0
+    hold: Seconds = 1.0
+    hold_most: Seconds = 300.0
+    slow_at: Annotated[float, BeforeValidator(_no_flag), Field(ge=1, allow_inf_nan=False)] = 4.0
 
     @model_validator(mode="after")
     def _ordered(self) -> "Rate":
@@ -89,24 +94,38 @@ class Breaker(_Settings):
     `probe_most`. After `silence` seconds without an answer the run ends."""
 
     failures: Count = 10
-    probe_after: Positive = 5.0
-    probe_most: Positive = 60.0
-    silence: Positive = 900.0
+    probe_after: Seconds = 5.0
+    probe_most: Seconds = 60.0
+    silence: Seconds = 900.0
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "Breaker":
+        if self.probe_after > self.probe_most:
+            raise ValueError(f"probe_after {self.probe_after} is above probe_most {self.probe_most}")
+        if self.silence < self.probe_after:
+            raise ValueError(f"silence {self.silence} is below probe_after {self.probe_after}")
+        return self
 
 
 class Retries(_Settings):
     """Failed targets asked for again: `at_least` so many, then this `share` of the answers; `at_most` at once."""
 
-    at_least: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 10.0
-    share: Annotated[float, Field(ge=0, le=1)] = 0.1
-    at_most: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 100.0
+    at_least: Count = 10
+    share: Annotated[float, BeforeValidator(_no_flag), Field(ge=0, le=1)] = 0.1
+    at_most: Count = 100
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "Retries":
+        if self.at_least > self.at_most:
+            raise ValueError(f"at_least {self.at_least} is above at_most {self.at_most}")
+        return self
 
 
 class Refusals(_Settings):
     """Words in a page that was not asked for: what tells a challenge, and a site that is closed for maintenance."""
 
-    challenge: tuple[str, ...] = ()
-    maintenance: tuple[str, ...] = ()
+    challenge: tuple[Words, ...] = ()
+    maintenance: tuple[Words, ...] = ()
 
 
 class Manifest(_Settings):
@@ -187,7 +206,9 @@ def _explain(error: ValidationError, kind: type[_Settings]) -> str:
         return f"{key}: unknown key" + (f"; did you mean {close[0]}?" if close else f"; known: {', '.join(known)}")
     if first["type"] == "missing":
         return f"{key}: missing"
-    return f"{key}: {first['msg']} (got {first['input']!r})"
+    # Of two keys that do not fit each other the message itself names the values.
+    got = "" if isinstance(first["input"], dict) and first["type"] == "value_error" else f" (got {first['input']!r})"
+    return f"{key}: {first['msg'].removeprefix('Value error, ')}{got}"
 
 
 def _known_keys(kind: type[BaseModel], path: tuple[Any, ...]) -> list[str]:

@@ -130,9 +130,12 @@ def test_retries_of_a_source_that_half_fails_are_bounded(tmp_path: Path, databas
     sandbox = county()
     sandbox.faults({"server_error": {"probability": 0.3, "kind": "parcel"}})
     environment = _impatient(tmp_path, attempts=50, retries={"at_least": 10, "share": 0.1, "at_most": 100})
+    begun = time.monotonic()
     crawl = Crawler(database, sandbox.url, rate=100, environment=environment)("assessor", "-a", _apns(150))
     assert crawl.code == 0, crawl.log
     assert database.states() == {"done": 150}
+    # Ten, a tenth of the answers, and one a second when nothing else was left.
+    assert sandbox.stats()["assessor"]["by_kind"]["parcel"] - 150 <= 10 + 15 + (time.monotonic() - begun)
 
 
 def test_causes_have_budgets_of_their_own(database: Database, county: Start) -> None:
@@ -146,3 +149,85 @@ def test_causes_have_budgets_of_their_own(database: Database, county: Start) -> 
     assert crawl.code == 3, crawl.log
     rows = database.rows("SELECT key, attempts, failures FROM crawl.target WHERE state = 'dead' ORDER BY attempts")
     assert rows == [(apns[0], 2, {"source_changed": 2}), (apns[1], 3, {"wrong_parcel": 3})]
+
+
+def test_an_open_source_is_tried_also_when_no_retry_is_left(tmp_path: Path, database: Database, county: Start) -> None:
+    sandbox = county()
+    sandbox.faults({"server_error": 1.0})
+    impatient = _impatient(tmp_path, retries={"at_least": 1, "share": 0.1, "at_most": 10})
+    crawl = Crawler(database, sandbox.url, environment=impatient)("assessor", "-a", _apns(8))
+    assert crawl.code == 4, crawl.log
+    assert database.one("SELECT is_open AND retries < 1 FROM crawl.source")
+    sandbox.clear_faults()
+    again = Crawler(database, sandbox.url, environment=impatient)("assessor", "-a", "job=1", timeout=40)
+    assert again.code == 0, again.log
+    assert database.states() == {"done": 8}
+
+
+def test_a_row_of_bad_targets_does_not_keep_the_others_from_being_asked(tmp_path: Path, database: Database, county: Start) -> None:
+    apns = County().apns(60)
+    sandbox = county()
+    sandbox.faults({"server_error": {"probability": 1.0, "keys": apns[5:20]}})
+    environment = _impatient(tmp_path)
+    for arguments in ("apns=" + ",".join(apns), "job=1", "job=1"):
+        Crawler(database, sandbox.url, environment=environment)("assessor", "-a", arguments)
+    assert database.one("SELECT count(*) FROM crawl.target WHERE state = 'done'") == 45
+
+
+def test_a_pace_that_breaks_ends_the_run(database: Database, county: Start) -> None:
+    sandbox = county(latency=0.1)
+    crawl = Crawler(database, sandbox.url, rate=20).start("assessor", "-a", _apns(200))
+    while not database.one("SELECT count(*) FROM crawl.target WHERE state = 'done'"):
+        time.sleep(0.1)
+    database.rows("UPDATE crawl.source SET state = jsonb_set(state, '{rate,rate}', 'null') RETURNING 1")
+    log, _ = crawl.communicate(timeout=20)
+    assert crawl.returncode == 1, log
+    assert "the pace broke" in log
+    assert database.one("SELECT reason FROM crawl.run") == "pipeline_error"
+
+
+def test_what_another_version_wrote_into_the_row_is_let_by(database: Database, county: Start) -> None:
+    sandbox = county()
+    assert Crawler(database, sandbox.url)("assessor", "-a", _apns(3)).code == 0
+    database.rows("UPDATE crawl.source SET state = jsonb_set(state, '{rate,novelty}', '7') RETURNING 1")
+    assert Crawler(database, sandbox.url)("assessor", "-a", _apns(5)).code == 0
+
+
+def test_runs_that_join_together_keep_to_the_rate_from_the_first_second(database: Database, county: Start) -> None:
+    sandbox = county(track=True)
+    first = Crawler(database, sandbox.url, rate=4).start("assessor", "-a", _apns(200))
+    while not database.rows("SELECT 1 FROM crawl.run"):
+        time.sleep(0.05)
+    others = [Crawler(database, sandbox.url, rate=4).start("assessor", "-a", "job=1") for _ in range(3)]
+    while database.one("SELECT count(*) FROM crawl.run") < 4:
+        time.sleep(0.05)
+    time.sleep(8)
+    for crawl in (first, *others):
+        crawl.send_signal(signal.SIGINT)
+        crawl.communicate(timeout=20)
+    times = sandbox.stats()["assessor"]["answered_at"]
+    most = max(sum(at <= other < at + 2 for other in times) for at in times)
+    assert most <= 2 * 4 + 4
+
+
+def test_a_run_with_nothing_to_send_takes_nothing_from_the_others(database: Database, county: Start) -> None:
+    sandbox = county(rate=40, burst=8, retry_after="seconds", track=True)
+    ceiling = ("-s", "MARICOPA_RATE_CEILING=500")
+    apns = County().apns(701)
+    crawl = Crawler(database, sandbox.url, rate=None).start("assessor", "-a", "apns=" + ",".join(apns[:700]), *ceiling)
+    while not database.rows("SELECT 1 FROM crawl.run"):
+        time.sleep(0.05)
+    idle = Crawler(database, sandbox.url, rate=None).start("assessor", "-a", f"apns={apns[700]}", *ceiling)
+    while not database.rows("SELECT 1 FROM crawl.job WHERE id = 2"):
+        time.sleep(0.05)
+    database.rows(
+        "UPDATE crawl.target SET state = 'pending', cause = 'timeout', not_before = now() + interval '1 h' WHERE job_id = 2 RETURNING 1"
+    )
+    log, _ = crawl.communicate(timeout=80)
+    idle.send_signal(signal.SIGINT)
+    idle.communicate(timeout=20)
+    assert crawl.returncode == 0, log
+    stats = sandbox.stats()["assessor"]
+    assert stats["refused"] <= 10
+    times = stats["answered_at"]
+    assert 300 / (times[-1] - times[-301]) >= 0.6 * 40

@@ -8,7 +8,9 @@ import asyncio
 import contextlib
 import email.utils
 import logging
+import random
 import time
+from collections import deque
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -17,7 +19,7 @@ from scrapy.http import Request, Response
 from scrapy.spiders import Spider
 
 from maricopa_scrapy.download.rate import Limits
-from maricopa_scrapy.download.slots import PacedDownloader, PacedSlot
+from maricopa_scrapy.download.slots import SENT_AT, PacedDownloader, PacedSlot
 from maricopa_scrapy.download.source import Allowance, Refusal, Report, SourceState
 from maricopa_scrapy.items import Cause, Reason
 from maricopa_scrapy.settings_files import Config, Manifest
@@ -37,9 +39,10 @@ _RETRY_AFTER_MOST_S = 300.0
 # Use is judged over about this many requests.
 _USE_REQUESTS = 5.0
 _IS_USED = 0.7
-# An answer's weight in the latency that is now, and the growth of the best one, so that it is forgotten in time.
+# An answer's weight in the latency that is now. What is usual for a source is the fifth that came fastest, of so many.
 _LATENCY_WEIGHT = 0.2
-_BEST_GROWTH = 1.005
+_LATENCIES = 200
+_LATENCIES_LEAST = 10
 # Below this, seconds, no source is slow.
 _SWIFT_S = 0.1
 # Causes that speak of the source, not of one target.
@@ -67,18 +70,20 @@ class _Source:
         self.task: asyncio.Task[None] | None = None
         self._sent = 0
         self._used = self._allowed = 0.0
-        self._latency = self._best = 0.0
+        self._latency = 0.0
+        self._latencies: deque[float] = deque(maxlen=_LATENCIES)
 
     def see_latency(self, seconds: float) -> None:
         self._latency += _LATENCY_WEIGHT * (seconds - self._latency) if self._latency else seconds
-        self._best = min(seconds, self._best * _BEST_GROWTH) if self._best else seconds
+        self._latencies.append(seconds)
 
     def at_once(self, share: float) -> int:
-        """Return how many requests this process may have under way: less of a source that takes ever longer."""
+        """Return how many requests this process may have under way: less of a source that takes ever longer, but never none."""
         most = self.manifest.concurrency * share
-        if self._latency:
-            most *= min(1.0, self.manifest.rate.slow_at * max(self._best, _SWIFT_S) / self._latency)
-        return max(1, int(most + 0.5))
+        if len(self._latencies) >= _LATENCIES_LEAST:
+            usual = sorted(self._latencies)[len(self._latencies) // 5]
+            most *= min(1.0, self.manifest.rate.slow_at * max(usual, _SWIFT_S) / self._latency)
+        return max(1, int(most))
 
     def close_report(self, slot: PacedSlot) -> Report:
         """Return what was seen since the last report, and begin the next."""
@@ -93,6 +98,13 @@ class _Source:
         report.is_used = self._used >= _IS_USED * self._allowed
         report.wants = bool(slot.queue or slot.transferring)
         return report
+
+    def reopen_report(self, report: Report) -> None:
+        """Take back a report that nobody got."""
+        report.accepted += self.report.accepted
+        report.refusals += self.report.refusals
+        report.failures = self.report.failures if self.report.accepted else report.failures + self.report.failures
+        self.report = report
 
 
 class Pace(AutoThrottle):
@@ -109,12 +121,19 @@ class Pace(AutoThrottle):
         local = self._sources[source]
         await self._exchange(source, local, is_first=True)
         local.task = asyncio.ensure_future(self._report(source, local))
+        local.task.add_done_callback(self._ended)
 
     def leave(self) -> None:
         """Report no more."""
         for local in self._sources.values():
             if local.task is not None:
                 local.task.cancel()
+
+    def _ended(self, task: "asyncio.Task[None]") -> None:
+        if not task.cancelled() and (error := task.exception()):
+            logger.error("the pace broke", exc_info=error)
+            spider: Any = self.crawler.spider
+            spider.stop(Reason.PIPELINE_ERROR)
 
     def is_open(self, source: str) -> bool:
         """Whether the breaker is open: what fails now is the source's fault, not the target's."""
@@ -129,14 +148,14 @@ class Pace(AutoThrottle):
         if local.allowance is not None and local.allowance.may_probe is not None:
             local.wake.set()
 
-    def failed(self, source: str, cause: Cause, latency: float) -> None:
-        """A request of the source failed after `latency` seconds; a refusal was seen when it came."""
+    def failed(self, request: Request, source: str, cause: Cause) -> None:
+        """A request of the source failed; a refusal was seen when it came."""
         if cause not in _SOURCE_FAILS:
             if cause is not Cause.THROTTLED:
                 self.answered(source)
             return
         local = self._sources[source]
-        local.report.failures.append(time.monotonic() - latency)
+        local.report.failures.append(request.meta.get(SENT_AT, time.monotonic()))
         if self.is_open(source) or len(local.report.failures) >= local.manifest.breaker.failures:
             local.wake.set()
 
@@ -145,13 +164,14 @@ class Pace(AutoThrottle):
         local = self._sources.get(source)
         if local is None:
             return
-        latency = float(request.meta.get("download_latency", 0.0))
-        if not refusal_of(response):
-            local.see_latency(latency)
-            return
         now = time.monotonic()
+        sent_at = float(request.meta.get(SENT_AT, now))
+        if response.status == 200:
+            local.see_latency(now - sent_at)
+        if not refusal_of(response):
+            return
         wait = retry_after(response)
-        local.report.refusals.append(Refusal(now, now - latency, wait))
+        local.report.refusals.append(Refusal(now, sent_at, wait))
         # Before the slot sends its next request; the exchange that is due at once says for how long.
         self._slot(source).may_send = False
         local.wake.set()
@@ -178,8 +198,17 @@ class Pace(AutoThrottle):
         assert self._ledger is not None
         slot = self._slot(source)
         report = local.close_report(slot)
+        if is_first:
+            report.wants = True
         step = _step(self._ledger.run.id, report, local, is_first)
-        allowance = await self._ledger.exchange(source, report.wants, step)
+        try:
+            allowance = await self._ledger.exchange(source, report.wants, step)
+        except DatabaseUnavailable:
+            local.reopen_report(report)
+            raise
+        if is_first and allowance.share < 1:
+            # Runs that join together do not all begin at once.
+            slot.hold_until(time.monotonic() + random.uniform(0, 1 / allowance.rate))
         self._apply(source, local, slot, allowance)
         if allowance.silent >= local.manifest.breaker.silence:
             spider: Any = self.crawler.spider
@@ -194,14 +223,14 @@ class Pace(AutoThrottle):
             logger.info("%s: it answers again", source)
         if allowance.hold > 1 and not (before and before.hold):
             logger.info("%s: refused; nothing is asked for %.1f s, then %.2f/s", source, allowance.hold, allowance.rate / allowance.share)
-        slot.delay = 1 / allowance.rate
+        slot.pace(1 / allowance.rate)
         slot.concurrency = local.at_once(allowance.share)
         slot.only_one = allowance.may_probe is True
         # A probe that is under way is not followed by another.
         slot.may_send = not local.report.refusals and allowance.may_probe is not False and not (slot.only_one and slot.transferring)
         if allowance.hold:
             slot.hold_until(time.monotonic() + allowance.hold)
-        else:
+        elif before:
             slot.release()
         downloader = self.crawler.engine.downloader
         assert isinstance(downloader, PacedDownloader)
@@ -219,8 +248,8 @@ def _step(run: int, report: Report, local: _Source, is_first: bool) -> Step[Allo
         offset = now - time.monotonic()
         refusals = [replace(refusal, at=refusal.at + offset, sent_at=refusal.sent_at + offset) for refusal in report.refusals]
         seen = replace(report, refusals=refusals, failures=[sent_at + offset for sent_at in report.failures])
-        state.take(seen, now, limits, manifest.breaker, manifest.retries)
-        allowance = state.allow(run, share, now, manifest.timeout)
+        state.take(run, seen, now, limits, manifest.breaker, manifest.retries)
+        allowance = state.allow(run, share, now, limits, manifest.timeout, report.wants)
         return state.dump(), allowance
 
     return step
@@ -250,9 +279,16 @@ def retry_after(response: Response) -> float | None:
     value = (response.headers.get(b"Retry-After") or b"").decode("latin-1").strip()
     if value.isascii() and value.isdigit():
         return min(float(value), _RETRY_AFTER_MOST_S)
+    due = _date(value)
+    if due is None:
+        return None
+    # By the server's own clock, when it tells it. A date names the second in which it is due, not its end.
+    now = _date((response.headers.get(b"Date") or b"").decode("latin-1")) or time.time()
+    return min(max(0.0, due - now + 1.0), _RETRY_AFTER_MOST_S)
+
+
+def _date(value: str) -> float | None:
     try:
-        due = email.utils.parsedate_to_datetime(value).timestamp()
+        return email.utils.parsedate_to_datetime(value).timestamp()
     except (TypeError, ValueError, OverflowError):
         return None
-    # A date names the second in which it is due, not its end.
-    return min(max(0.0, due - time.time() + 1.0), _RETRY_AFTER_MOST_S)

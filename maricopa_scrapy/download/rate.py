@@ -48,12 +48,13 @@ class Limits:
 class SourceRate:
     """What is known of a source's budget; times in seconds of one clock that all processes share.
 
-    `rate`: requests per second now. `budget`: the estimate, None before the first refusal. Sending began again at
-    `resumed_at`, after a hold of `hold_s`; `curve_s`: seconds of full use since then, on a curve drawn out by `stretch`.
-    `accepted` answers came in `sending_s`; these and `hold_s` fade. `refusals`: congestion events since the last answer.
+    `rate`: requests per second now, `reached` the highest so far. `budget`: the estimate, None before the first refusal. Sending
+    began again at `resumed_at`, after a hold of `hold_s`; `curve_s`: seconds of full use since then, on a curve drawn out by
+    `stretch`. `accepted` answers came in `sending_s`; these and `hold_s` fade. `refusals`: congestion events since the last answer.
     """
 
     rate: float
+    reached: float
     budget: float | None = None
     stretch: float = 1.0
     curve_s: float = 0.0
@@ -67,13 +68,17 @@ class SourceRate:
 
     def restart(self, now: float, limits: Limits) -> None:
         """Begin a run on a source that nobody else asks: at 90 % of what was learnt."""
-        if self.budget is not None:
-            self.budget = limits.clamp(self.rate * _RESTART / _BEGIN)
-        self.rate = limits.clamp(self.rate * _RESTART)
+        self.rate = limits.clamp(_RESTART * (self.reached if self.budget is None else self.budget))
         self.curve_s = 0.0
         self.accepted = self.sending_s = self.hold_s = 0.0
         self.stepped_at = now
         self.resumed_at = max(now, self.blocked_until)
+
+    def mend(self, now: float, longest_hold: float) -> None:
+        """Believe no time that the clock cannot have told: it may have been set back."""
+        self.blocked_until = min(self.blocked_until, now + longest_hold)
+        self.resumed_at = min(self.resumed_at, now + longest_hold)
+        self.stepped_at = min(self.stepped_at, now)
 
     def answered(self, now: float, accepted: int, is_used: bool, limits: Limits) -> None:
         """Time has passed and `accepted` answers have come; the rate grows only where it `is_used`."""
@@ -81,22 +86,21 @@ class SourceRate:
         self.stepped_at = now
         if now <= self.resumed_at:
             return  # answers to what was sent before the refusal
+        if accepted:
+            self.refusals = 0
+        if not is_used:
+            return  # what is not asked for tells nothing of the budget
         fading = math.exp(-passed / max(_MEMORY_S, _MEMORY_REQUESTS / self.rate))
         self.accepted = self.accepted * fading + accepted
         self.sending_s = self.sending_s * fading + passed
         self.hold_s *= fading
-        if accepted:
-            self.refusals = 0
-        if not is_used:
-            # What is not asked for tells nothing of the budget.
-            self.accepted = self.sending_s = self.hold_s = 0.0
-            return
         if self.budget is None:
             self.rate *= math.exp(min(_GROWTH_PER_S * passed, _GROWTH_PER_ANSWER * accepted))
         elif self.rate < limits.ceiling:
             self.curve_s += passed
             self.rate = self.budget * (1 + _CURVE * (self.curve_s / self.stretch - _LEVEL_AT_S) ** 3)
         self.rate = limits.clamp(self.rate)
+        self.reached = max(self.reached, self.rate)
 
     def refused(self, now: float, sent_at: float, retry_after: float | None, limits: Limits) -> None:
         """The source refused a request sent at `sent_at`. One congestion event cuts the rate once, whatever it hits."""
@@ -105,7 +109,9 @@ class SourceRate:
             return
         self._learn(now, limits)
         self.refusals += 1
-        hold = limits.hold * 2 ** min(self.refusals - 1, _DOUBLINGS_MOST) if retry_after is None else retry_after
+        doubled = limits.hold * 2 ** min(self.refusals - 1, _DOUBLINGS_MOST)
+        # A Retry-After that did not help once is not believed a second time.
+        hold = doubled if retry_after is None else max(retry_after, doubled / 2 if self.refusals > 1 else 0.0)
         self.resumed_at = now
         self.hold(now, min(max(hold, 1 / self.rate), limits.hold_most))
         self.accepted = self.sending_s = self.curve_s = 0.0
@@ -130,7 +136,7 @@ class SourceRate:
             self.budget = math.sqrt(estimate * self.budget) if is_same else estimate
             most = min(max(1.0, _FULL_RATE / self.budget), _STRETCH_MOST)
             self.stretch = min(max((now - self.resumed_at) / _FULL_CYCLE_S, _STRETCH_LEAST), most)
-        self.budget = limits.clamp(self.budget)
+        self.budget = self.reached = limits.clamp(self.budget)
         self.rate = limits.clamp(self.budget * _BEGIN)
 
     def hold(self, now: float, seconds: float) -> None:

@@ -12,6 +12,8 @@ from maricopa_scrapy.settings_files import Manifest
 # Never zero, at which Scrapy sends all that waits at once.
 _LEAST_S = 1e-6
 _FAR_S = 3600.0
+# Key of a request's meta: when it was sent, monotonic seconds.
+SENT_AT = "maricopa_sent_at"
 
 
 class _Begun(set[Request]):
@@ -21,6 +23,7 @@ class _Begun(set[Request]):
 
     def add(self, request: Request) -> None:
         self.total += 1
+        request.meta[SENT_AT] = monotonic()
         super().add(request)
 
 
@@ -43,6 +46,12 @@ class PacedSlot(Slot):
     def free_transfer_slots(self) -> int:
         """Return how many more may be under way: one that was just sent is not in Scrapy's set before the loop's next turn."""
         return super().free_transfer_slots() - (self.sent - self._begun.total)
+
+    def pace(self, delay: float) -> None:
+        """Send every `delay` seconds from now on, also what is waiting already."""
+        self.delay = delay
+        if not self._is_held:
+            self._due = min(self._due, self.lastseen + delay * (1 + self.jitter))
 
     def hold_until(self, at: float) -> None:
         """Send nothing before `at` (monotonic seconds)."""

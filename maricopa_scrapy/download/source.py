@@ -3,11 +3,13 @@
 Pure: a process reports what it saw and gets what it may do. store/source.py keeps the state in one row a source.
 """
 
-from dataclasses import asdict, dataclass, field
-from typing import Any, Self
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Self, TypeVar
 
 from maricopa_scrapy.download.rate import Limits, SourceRate
 from maricopa_scrapy.settings_files import Breaker, Retries
+
+T = TypeVar("T")
 
 _PROBE_SLACK_S = 1.0
 
@@ -75,8 +77,10 @@ class SourceState:
     def load(cls, row: dict[str, Any], limits: Limits, retries: Retries) -> Self:
         """Return the state that a row holds; an empty one is a source never asked."""
         if not row:
-            return cls(SourceRate(limits.clamp(limits.start)), Health(retries=retries.at_least))
-        return cls(SourceRate(**row["rate"]), Health(**row["health"]), row["probe_run"], row["probe_until"])
+            start = limits.clamp(limits.start)
+            return cls(SourceRate(start, start), Health(retries=retries.at_least))
+        # Another version may have written it, on another machine.
+        return cls(_known(SourceRate, row["rate"]), _known(Health, row["health"]), row.get("probe_run"), row.get("probe_until", 0.0))
 
     def dump(self) -> dict[str, Any]:
         """Return the state as JSON."""
@@ -85,22 +89,24 @@ class SourceState:
     def restart(self, now: float, limits: Limits) -> None:
         """Begin where the last run stopped, when no other run asks the source."""
         self.rate.restart(now, limits)
-        self.health.failing_since = None
+        # An open source is silent from now on, not since yesterday.
+        self.health.failing_since = now if self.health.is_open else None
         self.health.probes = 0
         self.probe_run = None
 
-    def take(self, report: Report, now: float, limits: Limits, breaker: Breaker, retries: Retries) -> None:
+    def take(self, run: int, report: Report, now: float, limits: Limits, breaker: Breaker, retries: Retries) -> None:
         """Take in what a process saw."""
         health = self.health
-        seconds = max(0.0, now - self.rate.stepped_at) if self.rate.stepped_at else 0.0
-        self.rate.answered(now, report.accepted, report.is_used, limits)
+        self.rate.mend(now, max(limits.hold_most, breaker.probe_most))
+        # Of the budget a run tells nothing that has nothing to ask for.
+        if report.wants or report.accepted:
+            self.rate.answered(now, report.accepted, report.is_used, limits)
         if report.accepted:
-            self.health.failures = 0
+            health.failures = 0
             health.failing_since, health.is_open, health.probes = None, False, 0
-        if not health.is_open:
-            # Also by time, or the last targets of a job would wait for answers that only they can bring.
-            earned = report.accepted + seconds * self.rate.rate
-            health.retries = min(health.retries + retries.share * earned, retries.at_most)
+            health.retries = min(health.retries + retries.share * report.accepted, retries.at_most)
+        if (report.refusals or report.failures) and self.probe_run == run:
+            self.probe_run = None
         for refusal in report.refusals:
             self._failing(now)
             self.rate.refused(refusal.at, refusal.sent_at, refusal.retry_after, limits)
@@ -110,7 +116,6 @@ class SourceState:
                 self._failed(now, breaker)
 
     def _failing(self, now: float) -> None:
-        self.probe_run = None
         if self.health.failing_since is None:
             self.health.failing_since = now
 
@@ -122,17 +127,22 @@ class SourceState:
             health.is_open = True
             self.rate.hold(now, min(breaker.probe_after * 2 ** min(health.probes, 16), breaker.probe_most))
 
-    def allow(self, run: int, share: float, now: float, timeout: float) -> Allowance:
-        """Return what the run may do with its share of the source; it may get the right to try a source in trouble."""
+    def allow(self, run: int, share: float, now: float, limits: Limits, timeout: float, wants: bool) -> Allowance:
+        """Return what the run may do with its share of the source; one that `wants` may get the right to try a source in trouble."""
         health, rate = self.health, self.rate
         hold = max(0.0, rate.blocked_until - now)
         may_probe: bool | None = None
         if health.is_open or rate.refusals > 1:
             if not hold and self.probe_until <= now:
                 self.probe_run = None
-            may_probe = not hold and self.probe_run in (None, run)
+            may_probe = wants and not hold and self.probe_run in (None, run)
             if may_probe and self.probe_run is None:
                 self.probe_run, self.probe_until = run, now + timeout + _PROBE_SLACK_S
         in_trouble = health.failing_since is not None and (health.is_open or rate.refusals)
         silent = now - health.failing_since if in_trouble and health.failing_since is not None else 0.0
-        return Allowance(rate.rate * share, share, hold, may_probe, silent, health.is_open)
+        return Allowance(min(rate.rate, limits.ceiling) * share, share, hold, may_probe, silent, health.is_open)
+
+
+def _known(kind: type[T], values: dict[str, Any]) -> T:
+    names = {field.name for field in fields(kind)}  # type: ignore[arg-type]
+    return kind(**{name: value for name, value in values.items() if name in names})

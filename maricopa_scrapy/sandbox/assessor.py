@@ -108,8 +108,8 @@ class Assessor:
         if asked.kind == "unknown":
             self._counts.unknown(request.path_qs)
         try:
-            if self._conduct.latency:
-                await asyncio.sleep(self._conduct.latency)
+            # Without latency too, requests that come together are under way together.
+            await asyncio.sleep(self._conduct.latency)
             return await self._respond(request, asked, serial)
         finally:
             self._counts.end()

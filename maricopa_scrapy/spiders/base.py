@@ -246,7 +246,8 @@ class LedgerSpider(Spider):
             elif error.cause is Cause.CHALLENGE:
                 self.stop(Reason.BLOCKED)
             where = error.path if isinstance(error, PageError) else str(error)
-            yield proof or self._failure(target, error.cause, str(error), where, capture or self._capture(response), response)
+            kept = capture or self._capture(response)
+            yield proof or self._failure(response.request or Request(response.url), target, error.cause, str(error), where, kept, response)
         else:
             self.pace.answered(self.source)
             yield Answer(target, reading.outcome, reading.records, capture, reading.complete, reading.follow_ons, reading.issues)
@@ -258,14 +259,20 @@ class LedgerSpider(Spider):
             return
         request: Request = failure.request  # type: ignore[attr-defined]
         target: Target = request.cb_kwargs["target"]
-        yield self._failure(target, cause_of(error), str(error) or type(error).__name__)
+        yield self._failure(request, target, cause_of(error), str(error) or type(error).__name__)
 
     def _failure(
-        self, target: Target, cause: Cause, message: str, where: str = "", capture: Capture | None = None, response: Response | None = None
+        self,
+        request: Request,
+        target: Target,
+        cause: Cause,
+        message: str,
+        where: str = "",
+        capture: Capture | None = None,
+        response: Response | None = None,
     ) -> Answer:
         is_open = self.pace.is_open(self.source)
-        latency = response.meta.get("download_latency", 0.0) if response else self.manifest.timeout * (cause is Cause.TIMEOUT)
-        self.pace.failed(self.source, cause, latency)
+        self.pace.failed(request, self.source, cause)
         issues = []
         if cause not in _WEATHER:
             example: Json = {"url": capture.url, "status": capture.status} if capture else {}

@@ -19,7 +19,11 @@ T = TypeVar("T")
 
 _CONNECT_TIMEOUT_S = 5
 _RETRY_PAUSE_S = 0.5
-_SESSION_OPTIONS = "-c timezone=UTC -c client_min_messages=warning -c idle_in_transaction_session_timeout=60s"
+# Read committed: what runs take turns for must be seen after the turn has come.
+_SESSION_OPTIONS = (
+    "-c timezone=UTC -c client_min_messages=warning -c idle_in_transaction_session_timeout=60s"
+    r" -c default_transaction_isolation=read\ committed"
+)
 # A server that dies without a word is noticed within half a minute.
 _KEEPALIVE: dict[str, Any] = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3, "tcp_user_timeout": 30_000}
 # Any number that no other program's advisory lock is likely to use.

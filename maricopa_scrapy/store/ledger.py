@@ -32,8 +32,27 @@ FAILED = "failed"
 CANCELLED = "cancelled"
 
 _ENUMERATE_BATCH = 20_000
-# Until a source may have earned another retry.
-_RETRY_WAIT_S = 1.0
+# Between two retries of a source that has none left, when nothing else is to be done.
+_RETRY_EVERY_S = 1.0
+_TRIES = 2
+
+# Failed targets that spent an attempt, those that spent none, and those never asked for.
+_LEASE = """
+    WITH again AS (
+        SELECT id FROM crawl.target WHERE job_id = %(job)s AND source = %(source)s AND state = 'pending' AND attempts > 0
+          AND (not_before IS NULL OR not_before <= now()) ORDER BY id LIMIT %(again)s FOR UPDATE SKIP LOCKED
+    ), free AS (
+        SELECT id FROM crawl.target WHERE job_id = %(job)s AND source = %(source)s AND state = 'pending' AND attempts = 0
+          AND cause IS NOT NULL AND (not_before IS NULL OR not_before <= now()) ORDER BY not_before, id
+        LIMIT %(free)s FOR UPDATE SKIP LOCKED
+    ), fresh AS (
+        SELECT id FROM crawl.target WHERE job_id = %(job)s AND source = %(source)s AND state = 'pending' AND cause IS NULL
+          AND (not_before IS NULL OR not_before <= now()) ORDER BY id LIMIT %(fresh)s FOR UPDATE SKIP LOCKED
+    )
+    UPDATE crawl.target t SET state = 'leased', run_id = %(run)s
+    FROM (SELECT id FROM again UNION ALL SELECT id FROM free UNION ALL SELECT id FROM fresh LIMIT %(limit)s) due WHERE t.id = due.id
+    RETURNING t.id, t.source, t.kind, t.key, t.attempts, t.detail, t.failures
+"""
 
 
 class LedgerError(RuntimeError):
@@ -167,34 +186,34 @@ def heartbeat(session: Session, run: Run) -> None:
 
 
 def lease(session: Session, run: Run, limit: int) -> Lease:
-    """Lease up to `limit` targets of the run's job and source that are due, and of failed ones no more than the source's retries."""
+    """Lease up to `limit` targets of the run's job and source that are due.
+
+    Of failed ones no more than the source has retries, one a second when nothing else is left. While the source is in trouble,
+    two to try it with, first those that never failed: a row of bad targets must not keep it closed.
+    """
 
     def work(cursor: Cursor) -> Lease:
-        cursor.execute("SELECT retries FROM crawl.source WHERE source = %s FOR UPDATE", (run.source,))
-        row = cursor.fetchone()
-        retries = limit if row is None or row[0] is None else int(row[0])
         cursor.execute(
-            """
-            WITH again AS (
-                SELECT id FROM crawl.target
-                WHERE job_id = %(job)s AND source = %(source)s AND state = 'pending' AND attempts > 0
-                  AND (not_before IS NULL OR not_before <= now())
-                ORDER BY id LIMIT %(retries)s FOR UPDATE SKIP LOCKED
-            ), fresh AS (
-                SELECT id FROM crawl.target
-                WHERE job_id = %(job)s AND source = %(source)s AND state = 'pending' AND attempts = 0
-                  AND (not_before IS NULL OR not_before <= now())
-                ORDER BY id LIMIT %(limit)s FOR UPDATE SKIP LOCKED
-            )
-            UPDATE crawl.target t SET state = 'leased', run_id = %(run)s
-            FROM (SELECT id FROM again UNION ALL SELECT id FROM fresh LIMIT %(limit)s) due WHERE t.id = due.id
-            RETURNING t.id, t.source, t.kind, t.key, t.attempts, t.detail, t.failures
-            """,
-            {"job": run.job_id, "source": run.source, "run": run.id, "limit": limit, "retries": min(limit, retries)},
+            "SELECT retries, is_open, retried_at < now() - make_interval(secs => %s) FROM crawl.source WHERE source = %s FOR UPDATE",
+            (_RETRY_EVERY_S, run.source),
         )
-        targets = sorted((Target(*row) for row in cursor.fetchall()), key=lambda target: target.id)
+        retries, is_open, may_retry = cursor.fetchone() or (None, False, False)
+        retries = limit if retries is None else int(retries)
+        most = min(limit, _TRIES) if is_open else limit
+        names = {"job": run.job_id, "source": run.source, "run": run.id}
+        again = 0 if is_open else min(most, max(retries, 0))
+        cursor.execute(_LEASE, names | {"again": again, "free": 0 if is_open else most, "fresh": most, "limit": most})
+        found = cursor.fetchall()
+        if not found and (is_open or (retries < 1 and may_retry)):
+            # No retry of a target, but of the source; or the only thing left to do.
+            cursor.execute(_LEASE, names | {"again": 1, "free": 1, "fresh": 0, "limit": 1})
+            found = cursor.fetchall()
+            cursor.execute("UPDATE crawl.source SET retried_at = now() WHERE source = %s", (run.source,))
+            again = 0
+        targets = sorted((Target(*row) for row in found), key=lambda target: target.id)
         if targets:
-            _spend_retries(cursor, run.source, sum(target.attempts > 0 for target in targets))
+            if again:
+                _spend_retries(cursor, run.source, sum(target.attempts > 0 for target in targets))
             return Lease(targets)
         cursor.execute(
             "SELECT count(*), extract(epoch FROM min(coalesce(not_before, now())) FILTER (WHERE state = 'pending') - now())"
@@ -205,7 +224,7 @@ def lease(session: Session, run: Run, limit: int) -> Lease:
         if not still_open:
             return Lease([])
         # What is due and was not leased waits for a retry.
-        least = _RETRY_WAIT_S if not retries else 0.0
+        least = _RETRY_EVERY_S if retries < 1 else 0.0
         return Lease([], wait=max(least, float(wait)) if wait is not None else 0.0)
 
     return session.transact(work)
@@ -223,7 +242,8 @@ def close_run(session: Session, run: Run, reason: str, stats: dict[str, Any]) ->
     """
 
     def work(cursor: Cursor) -> tuple[str, Counts]:
-        cursor.execute("SELECT 1 FROM crawl.job WHERE id = %s FOR UPDATE", (run.job_id,))
+        cursor.execute("SELECT 1 FROM crawl.job WHERE id = %s FOR NO KEY UPDATE", (run.job_id,))
+        cursor.execute("SELECT 1 FROM crawl.run WHERE id = %s FOR NO KEY UPDATE", (run.id,))
         _release(cursor, [run.id], run.job_id)
         counts = _counts(cursor, run.job_id, run.source)
         verdict = _judge(reason, counts)
@@ -285,7 +305,7 @@ def _check_county(cursor: Cursor, is_sandbox: bool) -> None:
 
 
 def _check_job(cursor: Cursor, job_id: int) -> None:
-    cursor.execute("SELECT verdict FROM crawl.job WHERE id = %s FOR UPDATE", (job_id,))
+    cursor.execute("SELECT verdict FROM crawl.job WHERE id = %s FOR NO KEY UPDATE", (job_id,))
     row = cursor.fetchone()
     if row is None:
         raise LedgerError(f"there is no job {job_id}; `maricopa status` lists the jobs")
@@ -324,7 +344,7 @@ def _reap(cursor: Cursor) -> None:
     """Mark runs lost that are silent, or whose process on this machine is gone, and give back their leases."""
     cursor.execute(
         "SELECT id, job_id, node, pid, pid_started, heartbeat_at < now() - make_interval(secs => %s)"
-        " FROM crawl.run WHERE state = 'running' FOR UPDATE SKIP LOCKED",
+        " FROM crawl.run WHERE state = 'running' FOR NO KEY UPDATE SKIP LOCKED",
         (SILENCE_S,),
     )
     node = _node()

@@ -53,7 +53,7 @@ class Outcome:
 def simulate(bucket: Bucket, seconds: float, retry_after: float | None = 1.0, latency: float = 0.003, width: int = 5) -> Outcome:
     """Send as the slot does: never more than `width` at once, gaps of the rate with 10 % of jitter."""
     limits = Limits(start=1.0, floor=0.2, ceiling=500.0)
-    rate = SourceRate(1.0)
+    rate = SourceRate(1.0, 1.0)
     outcome = Outcome()
     under_way: list[tuple[float, bool, float]] = []
     now, due, report, accepted = 0.0, 0.0, REPORT_S, 0
@@ -107,7 +107,7 @@ def test_the_county_s_burst_is_not_taken_for_its_rate() -> None:
 
 def test_one_congestion_event_cuts_once() -> None:
     limits = Limits(1.0, 0.2, 500.0)
-    rate = SourceRate(40.0, stepped_at=9.0)
+    rate = SourceRate(40.0, 40.0, stepped_at=9.0)
     rate.refused(10.0, 9.9, None, limits)
     cut = rate.rate
     for late in range(5):
@@ -118,7 +118,7 @@ def test_one_congestion_event_cuts_once() -> None:
 
 def test_a_longer_retry_after_of_the_same_event_counts_and_is_clamped() -> None:
     limits = Limits(1.0, 0.2, 500.0, hold_most=300.0)
-    rate = SourceRate(40.0, stepped_at=9.0)
+    rate = SourceRate(40.0, 40.0, stepped_at=9.0)
     rate.refused(10.0, 9.9, 2.0, limits)
     rate.refused(10.1, 9.9, 86_400.0, limits)
     assert rate.blocked_until == pytest.approx(310.1)
@@ -126,7 +126,7 @@ def test_a_longer_retry_after_of_the_same_event_counts_and_is_clamped() -> None:
 
 def test_refusals_without_an_answer_between_them_double_the_hold_and_leave_the_rate() -> None:
     limits = Limits(1.0, 0.2, 500.0, hold_most=60.0)
-    rate = SourceRate(40.0, stepped_at=0.0)
+    rate = SourceRate(40.0, 40.0, stepped_at=0.0)
     holds, now = [], 1.0
     for _ in range(9):
         rate.refused(now, now, None, limits)
@@ -139,7 +139,7 @@ def test_refusals_without_an_answer_between_them_double_the_hold_and_leave_the_r
 def test_the_next_run_starts_at_nine_tenths_of_what_was_learnt() -> None:
     limits = Limits(1.0, 0.2, 500.0)
     for budget in (None, 48.0):
-        rate = SourceRate(48.0, budget=budget)
+        rate = SourceRate(48.0, 48.0, budget=budget)
         rate.restart(100.0, limits)
         assert rate.rate == pytest.approx(43.2)
         rate.answered(100.5, 20, True, limits)
@@ -148,7 +148,7 @@ def test_the_next_run_starts_at_nine_tenths_of_what_was_learnt() -> None:
 
 def test_a_rate_that_is_not_used_does_not_grow() -> None:
     limits = Limits(1.0, 0.2, 500.0)
-    rate = SourceRate(2.0, stepped_at=1.0)
+    rate = SourceRate(2.0, 2.0, stepped_at=1.0)
     for second in range(2, 600):
         rate.answered(float(second), 1, False, limits)
     assert rate.rate == 2.0
@@ -168,7 +168,7 @@ def test_nothing_drives_it_out_of_its_limits(
     events: list[tuple[float, int, bool, bool, float | None, float]], start: float, most: float
 ) -> None:
     limits = Limits(min(start, most), 0.2, most)
-    rate = SourceRate(limits.clamp(limits.start))
+    rate = SourceRate(limits.clamp(limits.start), limits.clamp(limits.start))
     now = 1.6e9
     for passed, accepted, is_used, is_refused, retry_after, age in events:
         now += passed
@@ -177,3 +177,31 @@ def test_nothing_drives_it_out_of_its_limits(
             rate.refused(now, now - age, retry_after, limits)
         assert 0.2 <= rate.rate <= most
         assert rate.blocked_until <= now + limits.hold_most + 1e-6
+
+
+def test_a_retry_after_that_does_not_help_is_not_believed_twice() -> None:
+    limits = Limits(1.0, 0.2, 2.0, hold_most=60.0)
+    rate = SourceRate(2.0, 2.0, stepped_at=0.0)
+    now, asked = 1.0, 0
+    while now < 900:
+        rate.refused(now, now, 0.0, limits)
+        now, asked = rate.blocked_until, asked + 1
+    assert asked <= 25
+
+
+def test_a_clock_that_was_set_back_holds_no_longer_than_is_legal() -> None:
+    limits = Limits(1.0, 0.2, 2.0, hold_most=60.0)
+    rate = SourceRate(2.0, 2.0, stepped_at=7200.0)
+    rate.refused(7200.0, 7200.0, 30.0, limits)
+    rate.mend(3600.0, 60.0)
+    assert rate.blocked_until <= 3660.0
+    rate.answered(3700.0, 5, True, limits)
+    assert rate.refusals == 0
+
+
+def test_runs_that_follow_each_other_do_not_wear_the_rate_down() -> None:
+    limits = Limits(1.0, 0.2, 5.0)
+    rate = SourceRate(4.0, 4.0, budget=4.0)
+    for run in range(10):
+        rate.restart(1000.0 * run, limits)
+    assert rate.rate == pytest.approx(3.6)

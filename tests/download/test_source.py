@@ -23,8 +23,8 @@ class Shared:
 
     def report(self, run: int, report: Report) -> Allowance:
         state = SourceState.load(self.row, LIMITS, RETRIES)
-        state.take(report, self.now, LIMITS, BREAKER, RETRIES)
-        allowance = state.allow(run, 1.0, self.now, TIMEOUT)
+        state.take(run, report, self.now, LIMITS, BREAKER, RETRIES)
+        allowance = state.allow(run, 1.0, self.now, LIMITS, TIMEOUT, report.wants)
         self.row = state.dump()
         return allowance
 
@@ -100,7 +100,7 @@ def test_a_new_run_does_not_inherit_yesterday_s_silence() -> None:
     shared.now += 86_400
     state = SourceState.load(shared.row, LIMITS, RETRIES)
     state.restart(shared.now, LIMITS)
-    allowance = state.allow(2, 1.0, shared.now, TIMEOUT)
+    allowance = state.allow(2, 1.0, shared.now, LIMITS, TIMEOUT, True)
     assert (allowance.silent, allowance.is_open, allowance.may_probe) == (0.0, True, True)
 
 
@@ -116,3 +116,13 @@ def test_retries_are_earned_by_answers_and_not_during_an_outage() -> None:
     assert shared.health["retries"] == pytest.approx(15, abs=0.01)
     shared.report(1, Report(accepted=5000))
     assert shared.health["retries"] == 100
+
+
+def test_who_has_nothing_to_send_does_not_get_the_right_to_probe() -> None:
+    shared = Shared()
+    shared.now += shared.fail(1, 10).hold
+    assert shared.report(2, Report(wants=False)).may_probe is False
+    assert shared.report(1, Report()).may_probe is True
+    # Another run's late failure does not take it away.
+    shared.report(2, Report(failures=[shared.now - 20]))
+    assert shared.report(2, Report()).may_probe is False
