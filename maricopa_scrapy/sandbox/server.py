@@ -7,7 +7,7 @@ import ipaddress
 import logging
 import signal
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -20,6 +20,8 @@ from maricopa_scrapy.sandbox.assessor import PREFIX, Assessor
 from maricopa_scrapy.sandbox.counts import Counts
 from maricopa_scrapy.sandbox.county import County
 from maricopa_scrapy.sandbox.faults import FaultError, Faults
+from maricopa_scrapy.sandbox.gis import PREFIX as GIS
+from maricopa_scrapy.sandbox.gis import Gis
 from maricopa_scrapy.sandbox.limiter import Limiter, RetryAfter
 
 _ROBOTS = "User-agent: *\nDisallow: /_\n"
@@ -36,7 +38,7 @@ class Options:
 
     latency: seconds before each answer. rate, burst: requests per second and saved up, 429 beyond; retry_after: the header of it.
     faults: as Faults.set takes them. token: what AUTHORIZATION must be. compress: gzip for clients that take it.
-    track: count the fetches of each parcel.
+    track: count the fetches of each parcel. gis_parcels: rows of the GIS layers.
     """
 
     latency: float = 0.0
@@ -47,6 +49,7 @@ class Options:
     token: str | None = None
     compress: bool = True
     track: bool = False
+    gis_parcels: int = 1_760_000
 
 
 def build_app(county: County, options: Options | None = None) -> web.Application:
@@ -59,10 +62,16 @@ def build_app(county: County, options: Options | None = None) -> web.Application
         raise SandboxError(str(error)) from None
     counts = Counts(options.track)
     assessor = Assessor(county, options, counts, faults, limiter)
+    gis_counts, gis_faults = Counts(), Faults(county.seed)
+    gis_limiter = Limiter(options.rate, options.burst, options.retry_after)
+    gis = Gis(county, options.gis_parcels, options, gis_counts, gis_faults, gis_limiter)
     app = web.Application()
-    app.add_routes(_control(county, {"assessor": counts}, faults, limiter))
-    app.add_routes([web.get(f"{path}/robots.txt", _robots) for path in ("", PREFIX)])
+    counts_of = {"assessor": counts, "gis": gis_counts}
+    app.add_routes(_control(county, counts_of, {"assessor": faults, "gis": gis_faults}, (limiter, gis_limiter)))
+    app.add_routes([web.get(f"{path}/robots.txt", _robots) for path in ("", PREFIX, GIS)])
     app.router.add_get(PREFIX + "/{path:.*}", assessor.handle, allow_head=False)
+    for method in ("GET", "POST"):
+        app.router.add_route(method, GIS + "/{path:.*}", gis.handle)
     return app
 
 
@@ -74,7 +83,7 @@ def _answer(value: Any, status: int = 200) -> web.Response:
     return web.Response(body=orjson.dumps(value), status=status, content_type="application/json")
 
 
-def _control(county: County, counts: Mapping[str, Counts], faults: Faults, limiter: Limiter) -> web.RouteTableDef:
+def _control(county: County, counts: Mapping[str, Counts], faults: Mapping[str, Faults], limiters: Iterable[Limiter]) -> web.RouteTableDef:
     """Return the paths that are not the county's: they are never counted, delayed or refused."""
     routes = web.RouteTableDef()
 
@@ -86,7 +95,8 @@ def _control(county: County, counts: Mapping[str, Counts], faults: Faults, limit
     async def reset(_: web.Request) -> web.Response:
         for each in counts.values():
             each.reset()
-        limiter.reset()
+        for limiter in limiters:
+            limiter.reset()
         return _answer({})
 
     @routes.get("/_apns")
@@ -102,14 +112,16 @@ def _control(county: County, counts: Mapping[str, Counts], faults: Faults, limit
             settings = orjson.loads(await request.read())
             if not isinstance(settings, dict):
                 raise FaultError("faults are an object, by name")
-            faults.set(settings)
-        except ValueError as error:
+            of_source = faults[request.query.get("source", "assessor")]
+            of_source.set(settings)
+        except (KeyError, ValueError) as error:
             return _answer({"error": str(error)}, 400)
-        return _answer(faults.report())
+        return _answer(of_source.report())
 
     @routes.delete("/_faults")
     async def clear_faults(_: web.Request) -> web.Response:
-        faults.clear()
+        for each in faults.values():
+            each.clear()
         return _answer({})
 
     return routes
