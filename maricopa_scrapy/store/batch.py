@@ -5,14 +5,16 @@ Rows, changes, captures, follow-ons, issues, and only then the acknowledgement o
 
 import datetime as dt
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
 import zstandard
 from psycopg2.extensions import cursor as Cursor
 
-from maricopa_scrapy.items import Answer, Capture, Cause, FollowOn, Issue, Outcome, Target
+from maricopa_scrapy.items import Answer, Capture, Cause, Extent, FollowOn, Issue, Outcome, Target
+from maricopa_scrapy.store import paging, roll
+from maricopa_scrapy.store.columns import Lines, lines_of
 from maricopa_scrapy.store.ledger import Run, add_targets
 from maricopa_scrapy.store.tables import Table, copy_into, copy_line, copy_lines, origin_of, table_of
 
@@ -61,6 +63,10 @@ class Entry:
     complete: list[tuple[Table, str]]
     follow_ons: list[FollowOn]
     issues: list[Issue]
+    pages: list[Lines] = field(default_factory=list)
+    unkeyed: int = 0
+    extent: Extent | None = None
+    is_part: bool = False
 
 
 def entry_of(answer: Answer, attempts: int) -> Entry:
@@ -83,6 +89,10 @@ def entry_of(answer: Answer, attempts: int) -> Entry:
         [(table_of(record), value) for record, value in answer.complete],
         answer.follow_ons,
         answer.issues,
+        [lines_of(page, origin) for page in answer.pages],
+        answer.unkeyed,
+        answer.extent,
+        answer.is_part,
     )
 
 
@@ -118,25 +128,32 @@ class _Batch:
 
     @property
     def rows(self) -> int:
-        return sum(len(rows) for rows in self._rows.values())
+        return sum(len(rows) for rows in self._rows.values()) + sum(len(page) for entry in self._entries for page in entry.pages)
 
     def store(self, cursor: Cursor, run: Run) -> None:
         at = dt.datetime.now(dt.UTC)
-        for schema in sorted({"crawl"} | {table.schema for table in self._rows.keys() | self._complete.keys()}):
+        paged = {page.table for entry in self._entries for page in entry.pages}
+        for schema in sorted({"crawl", run.source} | {table.schema for table in self._rows.keys() | self._complete.keys() | paged}):
             cursor.execute(_TAKE_TURNS, (schema,))
         self._keep_captures(cursor)
         for table in self._rows.keys() | self._complete.keys():
             self._merge(cursor, table, run, at)
+        paging.store_pages(cursor, run, [(entry.target, entry.pages, entry.unkeyed) for entry in self._entries if entry.pages])
         follow_ons = [follow_on for entry in self._entries for follow_on in entry.follow_ons]
         if follow_ons:
             add_targets(cursor, run.job_id, follow_ons)
         self._record_issues(cursor, run, at)
-        lines = {entry.target.id: entry.acknowledgement for entry in self._entries}
+        lines = {entry.target.id: entry.acknowledgement for entry in self._entries if not entry.is_part}
         copy_lines(cursor, copy_into("stage_target"), lines.values())
         cursor.execute(_ACKNOWLEDGE, (run.id,))
+        for entry in self._entries:
+            if entry.extent is not None:
+                roll.settle(cursor, run, entry.extent)
+        if any(entry.target.kind == "range" for entry in self._entries):
+            roll.advance(cursor, run)
 
     def _keep_captures(self, cursor: Cursor) -> None:
-        captures = {entry.capture.sha256: entry.capture for entry in self._entries if entry.capture}
+        captures = {entry.capture.sha256: entry.capture for entry in self._entries if entry.capture and entry.capture.is_kept}
         if not captures:
             return
         cursor.execute(_KNOWN_CAPTURES, (list(captures),))
@@ -197,9 +214,9 @@ def _acknowledgement(answer: Answer, at: dt.datetime, sha256: bytes, now: dt.dat
     target = answer.target
     capture = "\\x" + sha256.hex() if sha256 else None
     if answer.outcome is not Outcome.FAILED:
-        return (target.id, answer.outcome.value, None, None, len(answer.records) + len(answer.follow_ons), capture, at, None, 0)
+        return (target.id, answer.outcome.value, None, None, answer.size, capture, at, None, 0)
     spent = 0 if answer.cause in _COSTS_NOTHING else 1
-    if answer.cause is Cause.STORE or target.attempts + spent >= attempts:
+    if answer.is_final or answer.cause is Cause.STORE or target.attempts + spent >= attempts:
         return (target.id, "dead", answer.cause, answer.message, 0, capture, at, None, spent)
     pause = answer.retry_after
     if pause is None:

@@ -33,6 +33,7 @@ class Table:
         columns = ", ".join(self.fields + _BOOKKEEPING)
         self.create_stage = f"CREATE TEMP TABLE IF NOT EXISTS {self.stage} (LIKE {self.name}) ON COMMIT DELETE ROWS"
         self.copy = f"COPY {self.stage} ({columns}) {_FORMAT}"
+        self.copy_new = f"COPY {self.name} ({columns}) {_FORMAT}"
         self.known = f"SELECT {', '.join(self.key)}, encode(content_hash, 'hex') FROM {self.name} WHERE {self.key[0]} = ANY(%(keys)s)"
         self.merge = self._merge(columns)
         self.mark_removed = self._mark_removed()
