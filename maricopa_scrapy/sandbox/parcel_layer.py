@@ -112,7 +112,7 @@ class ParcelLayer:
             owner = f"{SURNAMES[(b + version) % len(SURNAMES)]} {GIVEN[b >> 16 & 15]}/{GIVEN[16 + (b >> 24) % 13]}"
         else:
             owner = f"{COMPANY[(b + version) % len(COMPANY)]} {BUSINESS[b >> 16 & 7]}"
-        day = _FUTURE_DAY if c % 10_007 == 5 else _FIRST_DAY + (c + version * 631) % _DAYS
+        day = _FUTURE_DAY if c % 2_003 == 5 else _FIRST_DAY + (c + version * 631) % _DAYS
         year, sale_day = _CALENDAR.get(day) or _calendar(day)
         sold = (c >> 20) % 5 < 2
         town = TOWNS[d % len(TOWNS)]
