@@ -24,6 +24,8 @@ _EPOCH = dt.date(1970, 1, 1)
 DAY_BEGINS = {"utc": (0,), "phoenix": (7 * _HOUR_MS, 6 * _HOUR_MS)}
 _TEXT_DATE = re.compile(r"([0-9]{2})/([0-9]{2})/([0-9]{4})")
 _NONE = type(None)
+_MARK = "~"
+_BEFORE, _BEHIND = f" {_MARK}", f"{_MARK} "
 _DAYS_KEPT = 50_000
 
 
@@ -57,13 +59,18 @@ Coercion = Callable[[Values, str, Reading], Values]
 def text(values: Values, field: str, reading: Reading) -> Values:
     """Text without blanks at its ends; empty is missing."""
     _check_types(values, field, "text", {str, _NONE})
+    if "" not in values:
+        # One look at all of a column tells that none of its values has a blank at an end.
+        joined = _MARK.join(filter(None, values))
+        if joined.isprintable() and _BEFORE not in joined and _BEHIND not in joined and joined == joined.strip():
+            return values
     return [(value.strip() or None) if value else None for value in values]
 
 
 def code(values: Values, field: str, reading: Reading) -> Values:
     """Text of at most 64 characters, zeros kept."""
     found = text(values, field, reading)
-    if max(map(len, filter(None, found)), default=0) > CODE_MOST:
+    if max(map(len, set(filter(None, found))), default=0) > CODE_MOST:
         _refuse(values, field, f"a code of at most {CODE_MOST} characters", lambda value: len(value or "") > CODE_MOST)
     return found
 
@@ -81,23 +88,23 @@ def whole(values: Values, field: str, reading: Reading) -> Values:
 
 def money(values: Values, field: str, reading: Reading) -> Values:
     """Whole dollars or square feet; the layers print doubles with 17 digits, so they are rounded."""
-    if _types(values) <= {int, float, _NONE}:
+    if float in _types(values):
         values = [round(value) if type(value) is float and isfinite(value) else value for value in values]
     return _whole(values, field, INT8)
 
 
 def decimal(values: Values, field: str, reading: Reading) -> Values:
-    """A number to five decimals, such as acres."""
-    _check_types(values, field, "a number", {int, float, _NONE})
-    return [None if value is None else round(float(value), 5) for value in values]
+    """A number that may have decimals, such as acres."""
+    return _floats(values, field, "a number")
 
 
 def degrees(values: Values, field: str, reading: Reading) -> Values:
-    """Degrees of longitude or latitude to eight decimals, a millimetre."""
-    _check_types(values, field, "degrees", {int, float, _NONE})
-    if any(value is not None and not -180 <= value <= 180 for value in values):
+    """Degrees of longitude or latitude."""
+    found = _floats(values, field, "degrees")
+    numbers = _numbers(found)
+    if numbers and not -180 <= min(numbers) <= max(numbers) <= 180:
         _refuse(values, field, "degrees from -180 to 180", lambda value: value is not None and not -180 <= value <= 180)
-    return [None if value is None else round(float(value), 8) for value in values]
+    return found
 
 
 def padded(values: Values, field: str, reading: Reading) -> Values:
@@ -152,6 +159,17 @@ KINDS: dict[str, tuple[Coercion, tuple[str, ...]]] = {
 }
 
 
+def _floats(values: Values, field: str, expected: str) -> Values:
+    types = _types(values)
+    if not types <= {float, int, _NONE}:
+        _refuse(values, field, expected, lambda value: type(value) not in (float, int, _NONE))
+    return [None if value is None else float(value) for value in values] if int in types else values
+
+
+def _numbers(values: Values) -> Values:
+    return [value for value in values if value is not None] if None in values else values
+
+
 def _types(values: Values) -> set[type]:
     return set(map(type, values))
 
@@ -167,7 +185,8 @@ def _whole(values: Values, field: str, most: int) -> Values:
         if any(type(value) is float and not value.is_integer() for value in values):
             _refuse(values, field, "a whole number", lambda value: type(value) is float and not value.is_integer())
         values = [int(value) if type(value) is float else value for value in values]
-    if any(value is not None and not 0 <= value <= most for value in values):
+    numbers = _numbers(values)
+    if numbers and not 0 <= min(numbers) <= max(numbers) <= most:
         _refuse(values, field, f"a whole number from 0 to {most}", lambda value: value is not None and not 0 <= value <= most)
     return values
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from psycopg2.extensions import cursor as Cursor
 
 from maricopa_scrapy.items_gis import GisParcel
-from maricopa_scrapy.store.columns import BY_INDEX, Lines, array_of, copy_bytes
+from maricopa_scrapy.store.columns import BY_COST, Lines, array_of, copy_bytes
 from maricopa_scrapy.store.ledger import Run
 from maricopa_scrapy.store.tables import table_of
 
@@ -68,7 +68,8 @@ class Aside:
     def known(self, rows: Lines) -> Lines:
         """Keep rows of APNs that come twice here, or are known to be stacked; returns the others."""
         stacked = {key for key, count in Counter(rows.keys).items() if count > 1} if len(set(rows.keys)) < len(rows) else set()
-        self._cursor.execute(BY_INDEX)
+        # By cost: the table is small, the array is not.
+        self._cursor.execute(BY_COST)
         self._cursor.execute(_KNOWN, (array_of(rows.keys),))
         stacked.update(apn for (apn,) in self._cursor.fetchall())
         return self._keep(rows, stacked)
