@@ -250,10 +250,11 @@ def peers(bench: Bench, server: str, folder: Path) -> None:
         "f": "json",
     }
     output = folder / "peer.out"
+    query["resultRecordCount"] = str(_PAGE)
     esri, ogr = shutil.which("esri2geojson"), shutil.which("ogr2ogr")
     commands = {
         "pyesridump": (esri, ESRI_PARCELS, ["-q", "--jsonlines", "--no-geometry", "-m", str(_PAGE), "{layer}", str(output)], 0),
-        "ogr2ogr": (ogr, OGR_PARCELS, ["-f", "CSV", str(output), f"ESRIJSON:{{layer}}/query?{urlencode(query | {"resultRecordCount": _PAGE})}"], 1),
+        "ogr2ogr": (ogr, OGR_PARCELS, ["-f", "CSV", str(output), f"ESRIJSON:{{layer}}/query?{urlencode(query)}"], 1),
     }  # fmt: skip
     for name, (program, parcels, arguments, heads) in commands.items():
         if program is None:

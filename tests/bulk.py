@@ -13,8 +13,7 @@ def secured_line(number: int, owner: str = "COPPER STATE HOLDINGS LLC") -> str:
 
 
 def residential_line(number: int) -> str:
-    building = (
-        "1.00|CLASS R3|1|RF - REFRIGERATION|Yes|6|FS - FRAME STUCCO|CT - CONCRETE TILE|N/A|2010|1446|1446|0|0|0|G2-380|CV-120 ; CV-120|0"
-    )
+    walls = "1.00|CLASS R3|1|RF - REFRIGERATION|Yes|6|FS - FRAME STUCCO|CT - CONCRETE TILE|N/A|2010|1446|1446|0|0|0"
+    parking = "G2-380|CV-120 ; CV-120|0|111574|2010-08-01|0|0|0131"
     mail = f"COPPER STATE HOLDINGS LLC|{number} S VILLA ST||AVONDALE|AZ|85323|USA"
-    return f"{_apn(number)}|{building}|{patio}|111574|2010-08-01|0|0|0131|{mail}|{number}|S|VILLA|ST|||AVONDALE|85323"
+    return f"{_apn(number)}|{walls}|{parking}|{mail}|{number}|S|VILLA|ST|||AVONDALE|85323"

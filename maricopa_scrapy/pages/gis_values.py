@@ -119,8 +119,10 @@ def padded(values: Values, field: str, reading: Reading) -> Values:
 
 def year(values: Values, field: str, reading: Reading) -> Values:
     """A year from 1800 to 2100, as a number or as text; 0 and empty are none."""
-    found = _types(values)
-    numbers = padded(values, field, reading) if str in found else _whole(values, field, INT4)
+    if str in _types(values):
+        numbers = padded([str(value) if type(value) is int else value for value in values], field, reading)
+    else:
+        numbers = _whole(values, field, INT4)
     return [_plausible_year(number, field, reading) if number else None for number in numbers]
 
 
