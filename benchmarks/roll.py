@@ -254,7 +254,7 @@ def peers(bench: Bench, server: str, folder: Path) -> None:
     esri, ogr = shutil.which("esri2geojson"), shutil.which("ogr2ogr")
     commands = {
         "pyesridump": (esri, ESRI_PARCELS, ["-q", "--jsonlines", "--no-geometry", "-m", str(_PAGE), "{layer}", str(output)], 0),
-        "ogr2ogr": (ogr, OGR_PARCELS, ["-f", "CSV", str(output), f"ESRIJSON:{{layer}}/query?{urlencode(query)}"], 1),
+        "ogr2ogr": (ogr, OGR_PARCELS, ["-f", "CSV", "/vsistdout/", f"ESRIJSON:{{layer}}/query?{urlencode(query)}"], 1),
     }  # fmt: skip
     for name, (program, parcels, arguments, heads) in commands.items():
         if program is None:

@@ -41,6 +41,7 @@ class Reason(StrEnum):
     FINISHED = "finished"
     UNAUTHORIZED = "unauthorized"
     BLOCKED = "blocked"
+    SOURCE_UNAVAILABLE = "source_unavailable"
     DATABASE_UNAVAILABLE = "database_unavailable"
     PIPELINE_ERROR = "pipeline_error"
     REFUSED_START = "refused_start"
@@ -287,7 +288,7 @@ class Capture:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One thing to fetch: what is asked of which source. `detail` is what the page before handed on."""
+    """One thing to fetch: what is asked of which source. `detail` is what the page before handed on, `failures` counts by cause."""
 
     id: int
     source: str
@@ -295,6 +296,7 @@ class Target:
     key: str
     attempts: int = 0
     detail: dict[str, Any] | None = None
+    failures: dict[str, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -340,6 +342,8 @@ class Answer:
     cause: Cause | None = None
     message: str = ""
     retry_after: float | None = None
+    # Not while the source as a whole fails: then no attempt is spent.
+    is_target_s_fault: bool = True
     pages: list[Rows] = field(default_factory=list)
     # Rows of a page that have no key, and so no place in a table.
     unkeyed: int = 0

@@ -24,8 +24,9 @@ MARICOPA_CONFIG = _config
 MARICOPA_MANIFESTS = _manifests
 # The address of a sandbox county; every source is then asked there, below /<source>.
 MARICOPA_SANDBOX = os.environ.get("MARICOPA_SANDBOX", "")
-# Requests per second, start and ceiling, for the sandbox only; refused for any other host.
+# Requests per second, for the sandbox only; refused for any other host: start and ceiling, or the ceiling alone.
 MARICOPA_RATE_LIMIT = None
+MARICOPA_RATE_CEILING = None
 
 if MARICOPA_SANDBOX:
     # A proxy of the user's knows nothing of this machine's own addresses.
@@ -51,7 +52,9 @@ CONCURRENT_REQUESTS_PER_DOMAIN = max(manifest.concurrency for manifest in _manif
 DOWNLOAD_SLOTS = {
     name: {"delay": 1 / manifest.rate.start, "concurrency": manifest.concurrency, "jitter": 0.1} for name, manifest in _manifests.items()
 }
-# Default False. Ours (download/rate.py) owns the delay of a source's slot; stock AutoThrottle erodes it.
+# Default Scrapy's own: its slots of sources keep exact time, and can be told to wait (download/slots.py).
+DOWNLOADER = "maricopa_scrapy.download.slots.PacedDownloader"
+# Default False. Ours (download/pace.py) owns the delay of a source's slot; stock AutoThrottle erodes it.
 AUTOTHROTTLE_ENABLED = True
 AUTOTHROTTLE_START_DELAY = DOWNLOAD_DELAY
 
@@ -78,7 +81,7 @@ DUPEFILTER_CLASS = "scrapy.dupefilters.BaseDupeFilter"
 ITEM_PIPELINES = {"maricopa_scrapy.pipelines.store.StorePipeline": 500}
 EXTENSIONS = {
     "scrapy.extensions.throttle.AutoThrottle": None,
-    "maricopa_scrapy.download.rate.Pace": 0,
+    "maricopa_scrapy.download.pace.Pace": 0,
     "maricopa_scrapy.extensions.run.RunRecord": 10,
     "maricopa_scrapy.extensions.progress.Progress": 20,
     # Each off: it does nothing here but cost time on every request.

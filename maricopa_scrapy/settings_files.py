@@ -8,9 +8,18 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+from maricopa_scrapy.items import Cause
+
+
+def _no_flag(value: object) -> object:
+    if isinstance(value, bool):
+        raise ValueError("a number, not yes or no")  # noqa: TRY004, pydantic reports no other
+    return value
+
+
+Positive = Annotated[float, BeforeValidator(_no_flag), Field(gt=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
 
 # The most that a user may ask of a county host, requests per second.
@@ -26,9 +35,14 @@ class _Settings(BaseModel):
 
 
 class BatchProcessing(_Settings):
-    """`api_rate_limit`: requests per second that no API source exceeds."""
+    """`api_rate_limit`, `scraper_rate_limit`: requests per second that no API, no site of pages exceeds."""
 
     api_rate_limit: Annotated[float, Field(gt=0, le=CEILING_MOST, allow_inf_nan=False)] = 2.0
+    scraper_rate_limit: Annotated[float, Field(gt=0, le=CEILING_MOST, allow_inf_nan=False)] = 1.0
+
+    def ceiling(self, kind: str) -> float:
+        """Return the ceiling of a kind of source."""
+        return self.api_rate_limit if kind == "api" else self.scraper_rate_limit
 
 
 class WriterSettings(_Settings):
@@ -48,17 +62,51 @@ class Config(_Settings):
 
 
 class Rate(_Settings):
-    """Requests per second: where a source starts and what it never goes below. `kind` names its ceiling in config.yaml."""
+    """Requests per second: where a source starts and what it never goes below. `kind` names its ceiling in config.yaml.
 
-    kind: Literal["api"]
+    Seconds: `hold` after the first refusal without a Retry-After (doubled for each that follows), at most `hold_most`.
+    `slow_at`: how many times its best latency a source may take before less is asked of it at once.
+    """
+
+    kind: Literal["api", "scraper"]
     start: Positive
     floor: Positive
+    hold: Positive = 1.0
+    hold_most: Positive = 300.0
+    slow_at: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 4.0
 
     @model_validator(mode="after")
     def _ordered(self) -> "Rate":
         if self.floor > self.start:
             raise ValueError(f"floor {self.floor} is above start {self.start}")
+        if self.hold > self.hold_most:
+            raise ValueError(f"hold {self.hold} is above hold_most {self.hold_most}")
         return self
+
+
+class Breaker(_Settings):
+    """After `failures` in a row a source is only tried by single requests: after `probe_after` seconds, then twice that, up to
+    `probe_most`. After `silence` seconds without an answer the run ends."""
+
+    failures: Count = 10
+    probe_after: Positive = 5.0
+    probe_most: Positive = 60.0
+    silence: Positive = 900.0
+
+
+class Retries(_Settings):
+    """Failed targets asked for again: `at_least` so many, then this `share` of the answers; `at_most` at once."""
+
+    at_least: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 10.0
+    share: Annotated[float, Field(ge=0, le=1)] = 0.1
+    at_most: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 100.0
+
+
+class Refusals(_Settings):
+    """Words in a page that was not asked for: what tells a challenge, and a site that is closed for maintenance."""
+
+    challenge: tuple[str, ...] = ()
+    maintenance: tuple[str, ...] = ()
 
 
 class Layer(_Settings):
@@ -88,6 +136,10 @@ class Manifest(_Settings):
     concurrency: Count
     timeout: Positive
     attempts: Count
+    attempts_of: dict[Cause, Count] = {}
+    breaker: Breaker = Breaker()
+    retries: Retries = Retries()
+    refusals: Refusals = Refusals()
     max_body: Count
     obey_robots: bool = True
     keep_sketches: bool = False
@@ -161,6 +213,7 @@ def _known_keys(kind: type[BaseModel], path: tuple[Any, ...]) -> list[str]:
 
 
 def _check_floor(file: Traversable, manifest: Manifest, config: Config) -> None:
-    ceiling = config.batch_processing.api_rate_limit
+    kind = manifest.rate.kind
+    ceiling = config.batch_processing.ceiling(kind)
     if manifest.rate.floor > ceiling:
-        raise ConfigError(f"{file}: rate.floor: {manifest.rate.floor} is above api_rate_limit {ceiling} of config.yaml")
+        raise ConfigError(f"{file}: rate.floor: {manifest.rate.floor} is above {kind}_rate_limit {ceiling} of config.yaml")

@@ -1,121 +1,138 @@
-"""The pace of each source: an AutoThrottle that adapts a rate to refusals instead of a delay to latency.
+"""How fast a source may be asked: a rate that finds a budget nobody published, and stays just under it.
 
-Nothing sleeps: the download slot of the source is told when its next request may go.
+Pure: seconds in, seconds out, no clock of its own. All processes that ask a source share one `SourceRate`: it is part of
+what `crawl.source` holds (download/source.py), and is applied to Scrapy's slots by download/pace.py.
 """
 
-import email.utils
-import time
-from typing import TYPE_CHECKING, Any
+import math
+from dataclasses import dataclass
 
-from scrapy.extensions.throttle import AutoThrottle
-from scrapy.http import Request, Response
-from scrapy.spiders import Spider
+# Slow start: exponential growth by the second (1.6 times) or by the answer (1.1 times), whichever is less.
+_GROWTH_PER_S = math.log(1.6)
+_GROWTH_PER_ANSWER = math.log(1.1)
+# Longer gaps between two reports tell nothing more.
+_GAP_MOST_S = 5.0
+_FIRST_CUT = 0.7
+_FEW = 10
+# Seconds, or requests, that an estimate looks back on.
+_MEMORY_S = 5.0
+_MEMORY_REQUESTS = 50.0
+# CUBIC (RFC 9438): begins at 0.95 of the budget, is level with it after 8 s, at 1.8 of it after 28 s.
+_LEVEL_AT_S = 8.0
+_BEGIN = 0.95
+_CURVE = (1 - _BEGIN) / _LEVEL_AT_S**3
+# Seconds between two refusals at which the curve runs at its own time; below 5 requests a second it is stretched.
+_FULL_CYCLE_S = 10.0
+_FULL_RATE = 5.0
+_STRETCH_MOST = 6.0
+_STRETCH_LEAST = 0.1
+_RESTART = 0.9
+_DOUBLINGS_MOST = 16
 
-from maricopa_scrapy.settings_files import Config, Manifest
 
-if TYPE_CHECKING:
-    from scrapy.crawler import Crawler
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Requests per second (start, floor, ceiling); seconds of the first hold without a Retry-After, and of the longest hold."""
 
-_GROWTH = 1.05
-_CUT = 0.7
-_HOLD_S = 5.0
-_HOLD_MOST_S = 300.0
+    start: float
+    floor: float
+    ceiling: float
+    hold: float = 1.0
+    hold_most: float = 300.0
+
+    def clamp(self, rate: float) -> float:
+        return min(self.ceiling, max(min(self.floor, self.ceiling), rate))
 
 
-class AdaptiveRate:
-    """Requests per second for one source, between a floor and a ceiling.
+@dataclass(slots=True)
+class SourceRate:
+    """What is known of a source's budget; times in seconds of one clock that all processes share.
 
-    Grows with every answer, is cut once per congestion event, and holds the source while it refuses.
+    `rate`: requests per second now. `budget`: the estimate, None before the first refusal. Sending began again at
+    `resumed_at`, after a hold of `hold_s`; `curve_s`: seconds of full use since then, on a curve drawn out by `stretch`.
+    `accepted` answers came in `sending_s`; these and `hold_s` fade. `refusals`: congestion events since the last answer.
     """
 
-    def __init__(self, start: float, floor: float, ceiling: float) -> None:
-        self.floor = min(floor, ceiling)
-        self.ceiling = ceiling
-        self.current = min(start, ceiling)
-        self._holds = 0
-        self._cut_at = float("-inf")
+    rate: float
+    budget: float | None = None
+    stretch: float = 1.0
+    curve_s: float = 0.0
+    accepted: float = 0.0
+    sending_s: float = 0.0
+    hold_s: float = 0.0
+    refusals: int = 0
+    resumed_at: float = 0.0
+    blocked_until: float = 0.0
+    stepped_at: float = 0.0
 
-    @property
-    def delay(self) -> float:
-        """Seconds between two requests."""
-        return 1 / self.current
+    def restart(self, now: float, limits: Limits) -> None:
+        """Begin a run on a source that nobody else asks: at 90 % of what was learnt."""
+        if self.budget is not None:
+            self.budget = limits.clamp(self.rate * _RESTART / _BEGIN)
+        self.rate = limits.clamp(self.rate * _RESTART)
+        self.curve_s = 0.0
+        self.accepted = self.sending_s = self.hold_s = 0.0
+        self.stepped_at = now
+        self.resumed_at = max(now, self.blocked_until)
 
-    def answered(self) -> None:
-        """The source answered."""
-        self._holds = 0
-        self.current = min(self.ceiling, self.current * _GROWTH)
-
-    def refused(self, now: float, sent_at: float, retry_after: float | None) -> float:
-        """The source refused a request that was sent at `sent_at` (monotonic seconds); returns seconds to hold it."""
-        if sent_at >= self._cut_at:
-            self._cut_at = now
-            self._holds += 1
-            self.current = max(self.floor, self.current * _CUT)
-        hold = retry_after if retry_after is not None else _HOLD_S * 2 ** (self._holds - 1)
-        return min(max(hold, self.delay), _HOLD_MOST_S)
-
-
-class Pace(AutoThrottle):
-    """Scrapy's AutoThrottle with `AdaptiveRate` in place of its formula, for slots that are sources."""
-
-    def __init__(self, crawler: "Crawler") -> None:
-        super().__init__(crawler)
-        self.rates = rates_of(crawler.settings)
-        self._held_until: dict[str, float] = {}
-
-    def _spider_opened(self, spider: Spider) -> None:
-        super()._spider_opened(spider)
-        for name, rate in self.rates.items():
-            self._remember(name, rate)
-
-    def _remember(self, name: str, rate: AdaptiveRate) -> None:
-        # Scrapy drops a slot that is idle for 60 s, and makes the next one from these settings.
-        self.crawler.engine.downloader.per_slot_settings[name]["delay"] = rate.delay
-
-    def _response_downloaded(self, response: Response, request: Request, spider: Spider) -> None:
-        source, slot = self._get_slot(request, spider)
-        rate = self.rates.get(source or "")
-        if source is None or rate is None or slot is None:
+    def answered(self, now: float, accepted: int, is_used: bool, limits: Limits) -> None:
+        """Time has passed and `accepted` answers have come; the rate grows only where it `is_used`."""
+        passed = min(max(0.0, now - max(self.stepped_at, self.resumed_at)), _GAP_MOST_S)
+        self.stepped_at = now
+        if now <= self.resumed_at:
+            return  # answers to what was sent before the refusal
+        fading = math.exp(-passed / max(_MEMORY_S, _MEMORY_REQUESTS / self.rate))
+        self.accepted = self.accepted * fading + accepted
+        self.sending_s = self.sending_s * fading + passed
+        self.hold_s *= fading
+        if accepted:
+            self.refusals = 0
+        if not is_used:
+            # What is not asked for tells nothing of the budget.
+            self.accepted = self.sending_s = self.hold_s = 0.0
             return
-        if refusal_of(response):
-            self.crawler.stats.inc_value(f"maricopa/pace/refused/{source}")
-            now = time.monotonic()
-            sent_at = now - float(request.meta.get("download_latency", 0.0))
-            hold = rate.refused(now, sent_at, retry_after(response))
-            self._held_until[source] = max(self._held_until.get(source, 0.0), now + hold)
-        elif response.status < 300 or response.status == 404:
-            rate.answered()
-        slot.delay = rate.delay
-        if source in self._held_until:
-            # The slot's next request goes at lastseen + delay, less its jitter.
-            slot.lastseen = max(slot.lastseen, self._held_until[source] - slot.delay * (1 - slot.jitter))
-        self._remember(source, rate)
+        if self.budget is None:
+            self.rate *= math.exp(min(_GROWTH_PER_S * passed, _GROWTH_PER_ANSWER * accepted))
+        elif self.rate < limits.ceiling:
+            self.curve_s += passed
+            self.rate = self.budget * (1 + _CURVE * (self.curve_s / self.stretch - _LEVEL_AT_S) ** 3)
+        self.rate = limits.clamp(self.rate)
 
+    def refused(self, now: float, sent_at: float, retry_after: float | None, limits: Limits) -> None:
+        """The source refused a request sent at `sent_at`. One congestion event cuts the rate once, whatever it hits."""
+        if sent_at < self.resumed_at:
+            self.hold(now, min(retry_after or 0.0, limits.hold_most))
+            return
+        self._learn(now, limits)
+        self.refusals += 1
+        hold = limits.hold * 2 ** min(self.refusals - 1, _DOUBLINGS_MOST) if retry_after is None else retry_after
+        self.resumed_at = now
+        self.hold(now, min(max(hold, 1 / self.rate), limits.hold_most))
+        self.accepted = self.sending_s = self.curve_s = 0.0
+        self.hold_s = self.resumed_at - now
 
-def rates_of(settings: Any) -> dict[str, AdaptiveRate]:
-    """Return the rate of every source: its manifest's start and floor, below the user's ceiling."""
-    config: Config = settings["MARICOPA_CONFIG"]
-    manifests: dict[str, Manifest] = settings["MARICOPA_MANIFESTS"]
-    lifted = settings.getfloat("MARICOPA_RATE_LIMIT")
-    rates = {}
-    for name, manifest in manifests.items():
-        ceiling = lifted or config.batch_processing.api_rate_limit
-        rates[name] = AdaptiveRate(lifted or manifest.rate.start, manifest.rate.floor, ceiling)
-    return rates
+    def _learn(self, now: float, limits: Limits) -> None:
+        if self.budget is None:
+            self.budget = self.rate * _FIRST_CUT
+            self.stretch = _STRETCH_LEAST
+        elif self.accepted:
+            # A token bucket was empty at both refusals. What it gave between them is the budget, unless it ran over
+            # in the hold (the lower bound), or gave what it had saved up in the hold (the upper bound).
+            sending = max(self.sending_s, 1 / self.rate)
+            lower = self.accepted / (sending + self.hold_s)
+            upper = min(self.rate, (self.accepted + 1) / sending)
+            # A few answers say little of what a source would go on giving: the lower bound is nearer.
+            trust = min(1.0, self.accepted / _FEW)
+            middle = lower * (upper / lower) ** (trust / 2)
+            estimate = min(self.rate, 0.97 * middle * (self.rate / middle) ** (trust / 3))
+            # Two estimates of one budget err to either side; a budget that has changed differs by more.
+            is_same = 0.7 < estimate / self.budget < 1.4
+            self.budget = math.sqrt(estimate * self.budget) if is_same else estimate
+            most = min(max(1.0, _FULL_RATE / self.budget), _STRETCH_MOST)
+            self.stretch = min(max((now - self.resumed_at) / _FULL_CYCLE_S, _STRETCH_LEAST), most)
+        self.budget = limits.clamp(self.budget)
+        self.rate = limits.clamp(self.budget * _BEGIN)
 
-
-def refusal_of(response: Response) -> bool:
-    """Tell whether the answer means "too fast": 429, or 503 with a Retry-After."""
-    return response.status == 429 or (response.status == 503 and b"Retry-After" in response.headers)
-
-
-def retry_after(response: Response) -> float | None:
-    """Return the seconds of a Retry-After header, at most 300, given as seconds or as a date; None without a usable one."""
-    value = (response.headers.get(b"Retry-After") or b"").decode("latin-1").strip()
-    if value.isascii() and value.isdigit():
-        return min(float(value), _HOLD_MOST_S)
-    try:
-        due = email.utils.parsedate_to_datetime(value).timestamp()
-    except (TypeError, ValueError, OverflowError):
-        return None
-    return min(max(0.0, due - time.time()), _HOLD_MOST_S)
+    def hold(self, now: float, seconds: float) -> None:
+        """Ask nothing for so many seconds."""
+        self.blocked_until = self.resumed_at = max(self.resumed_at, now + seconds)

@@ -1,5 +1,7 @@
 """What an answer is before anyone parses it, by status and content: the assessor answers 200 to unknown paths."""
 
+import re
+
 from scrapy.exceptions import (
     CannotResolveHostError,
     DownloadCancelledError,
@@ -12,10 +14,12 @@ from scrapy.exceptions import (
 from scrapy.http import Response
 from twisted.internet import error as neterror
 
-from maricopa_scrapy.download.rate import refusal_of
+from maricopa_scrapy.download.pace import refusal_of
 from maricopa_scrapy.items import Cause
+from maricopa_scrapy.settings_files import Refusals
 
-_CHALLENGE_MARKS = (b"cf-chl", b"challenge-platform", b"Just a moment...", b"cf_chl_opt")
+_TITLE = re.compile(r"<title[^>]*>([^<]*)", re.IGNORECASE)
+_JSON_BEGINS = (b"{", b"[", b'"', b"n")
 _TIMEOUTS = (DownloadTimeoutError, neterror.TimeoutError, neterror.TCPTimedOutError, TimeoutError)
 _CONNECTION = (
     CannotResolveHostError, DownloadConnectionRefusedError, DownloadFailedError, ResponseDataLossError,
@@ -35,14 +39,15 @@ class Unauthorized(Exception):
     """401: the token is missing, wrong or withdrawn."""
 
 
-def check_json_answer(response: Response) -> None:
+def check_json_answer(response: Response, marks: Refusals) -> None:
     """Return when the answer may be the JSON that was asked for. Raises Refusal or Unauthorized otherwise."""
     status, body = response.status, response.body
     if status == 401:
         raise Unauthorized
-    is_html = b"html" in (response.headers.get(b"Content-Type") or b"").lower() or body.lstrip()[:1] == b"<"
-    if is_html and any(mark in body for mark in _CHALLENGE_MARKS):
-        raise Refusal(Cause.CHALLENGE, f"HTTP {status} with a challenge page")
+    content_type = (response.headers.get(b"Content-Type") or b"").decode("latin-1").lower()
+    is_html = "html" in content_type or body.lstrip()[:1] == b"<"
+    if is_html:
+        _check_page(status, body, marks)
     if refusal_of(response):
         raise Refusal(Cause.THROTTLED, f"HTTP {status}")
     if status == 404 or status == 204 or (status == 200 and not body.strip()):
@@ -57,6 +62,18 @@ def check_json_answer(response: Response) -> None:
         raise Refusal(Cause.REFUSED, f"HTTP {status}")
     if is_html:
         raise Refusal(Cause.SOFT_404, "HTTP 200 with an HTML page where JSON is due")
+    if content_type and "json" not in content_type and body.lstrip()[:1] not in _JSON_BEGINS:
+        raise Refusal(Cause.MALFORMED, f"HTTP 200 with {content_type.split(';')[0]} where JSON is due")
+
+
+def _check_page(status: int, body: bytes, marks: Refusals) -> None:
+    text = body.decode("latin-1")
+    if any(mark in text for mark in marks.challenge):
+        raise Refusal(Cause.CHALLENGE, f"HTTP {status} with a challenge page")
+    # Only the title: an ordinary page may speak of maintenance too.
+    title = _TITLE.search(text)
+    if title and status not in (429, 503) and any(mark.lower() in title[1].lower() for mark in marks.maintenance):
+        raise Refusal(Cause.SERVER_ERROR, f"HTTP {status} with a maintenance page")
 
 
 def cause_of(error: BaseException) -> Cause:

@@ -11,12 +11,14 @@ from scrapy import Spider, signals
 from scrapy.exceptions import CloseSpider
 
 from maricopa_scrapy.arguments import ArgumentError
+from maricopa_scrapy.download.pace import Pace
 from maricopa_scrapy.items import Reason
 from maricopa_scrapy.settings_files import Config
 from maricopa_scrapy.spiders.base import LedgerSpider, Work
-from maricopa_scrapy.store import ledger
+from maricopa_scrapy.store import ledger, source
 from maricopa_scrapy.store.connect import DatabaseUnavailable, Session, database_url, migrate
 from maricopa_scrapy.store.ledger import Counts, Lease, LedgerError, Run
+from maricopa_scrapy.store.source import Step
 from maricopa_scrapy.store.writer import Writer, WriterOptions
 
 if TYPE_CHECKING:
@@ -97,6 +99,9 @@ class RunLedger:
     async def heartbeat(self) -> None:
         await self._do(ledger.heartbeat, self.run)
 
+    async def exchange(self, name: str, wants: bool, step: Step[T]) -> T:
+        return await self._do(source.exchange, self.run, name, wants, step)
+
     async def counts(self) -> Counts:
         return await self._do(ledger.counts, self.run.job_id, self.run.source)
 
@@ -138,21 +143,23 @@ class RunRecord:
             return
         config: Config = self._crawler.settings["MARICOPA_CONFIG"]
         options = WriterOptions(
-            min(config.writer.batch_size, spider.batch_most),
-            config.writer.flush_interval,
-            config.writer.database_patience,
-            spider.manifest.attempts,
-        )
+            min(config.writer.batch_size, spider.batch_most), config.writer.flush_interval, config.writer.database_patience,
+            spider.manifest.attempts, spider.manifest.attempts_of,
+        )  # fmt: skip
         try:
             url = await asyncio.to_thread(database_url)
             opened = RunLedger(url, options, lambda: spider.stop(Reason.DATABASE_UNAVAILABLE))
             await opened.open(spider)
+            pace = self._crawler.get_extension(Pace)
+            assert pace is not None
+            await pace.join(opened, spider.source)
         except (ArgumentError, DatabaseUnavailable, LedgerError) as error:
             logger.error("%s", error)
             unavailable = isinstance(error, DatabaseUnavailable)
             raise CloseSpider(Reason.DATABASE_UNAVAILABLE if unavailable else Reason.REFUSED_START) from error
-        self._ledger = spider.ledger = opened
+        self._ledger, spider.ledger, spider.pace = opened, opened, pace
         _take_over_garbage_collection()
+        logging.getLogger("scrapy.downloadermiddlewares.robotstxt").addFilter(_without_traceback)
         self._beating = asyncio.ensure_future(self._beat(spider))
         logger.info("job %d, run %d: %s from %s", opened.run.job_id, opened.run.id, spider.name, spider.base_url)
 
@@ -177,6 +184,8 @@ class RunRecord:
             return
         if self._beating is not None:
             self._beating.cancel()
+        if (pace := self._crawler.get_extension(Pace)) is not None:
+            pace.leave()
         gc.enable()
         stats = self._crawler.stats.get_stats()
         plain = {key: value for key, value in stats.items() if isinstance(value, int | float | str)}
@@ -192,6 +201,12 @@ class RunRecord:
         )  # fmt: skip
         if counts.open:
             logger.warning("%d targets are left; `scrapy crawl %s -a job=%d` goes on with them", counts.open, spider.name, run.job_id)
+
+
+def _without_traceback(record: logging.LogRecord) -> bool:
+    # That robots.txt could not be had is said in its message.
+    record.exc_info = None
+    return True
 
 
 def _take_over_garbage_collection() -> None:

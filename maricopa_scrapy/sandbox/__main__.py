@@ -32,6 +32,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--rate", type=float, help="requests per second; 429 beyond")
     parser.add_argument("--burst", type=float, help="requests that may be saved up (default: one second's)")
     parser.add_argument("--retry-after", choices=RETRY_AFTER, default="none", help="header of the 429")
+    parser.add_argument("--slow-down", action="store_true", help="requests beyond the rate wait instead of getting a 429")
     parser.add_argument("--fault", type=_fault, action="append", default=[], metavar="NAME=PROBABILITY", help="may be repeated")
     parser.add_argument("--token", help="refuse with 401 whoever does not send it")
     parser.add_argument("--no-compress", action="store_true", help="never gzip")
@@ -66,6 +67,7 @@ def main(arguments: list[str] | None = None, *, announce: bool = False) -> int:
         rate=args.rate,
         burst=args.burst,
         retry_after=args.retry_after,
+        slow_down=args.slow_down,
         faults=dict(args.fault),
         token=args.token,
         compress=not args.no_compress,

@@ -32,6 +32,7 @@ _SOFT_404 = b"""<!DOCTYPE html>
 <body><h1>Page not found</h1><p>The page you were looking for is not here.</p></body>
 </html>
 """
+_MAINTENANCE = b"""<!DOCTYPE html><html><head><title>Scheduled maintenance</title></head><body>We will be back soon.</body></html>"""
 _CHALLENGE = b"""<!DOCTYPE html><html lang="en-US"><head><title>Just a moment...</title>
 <script>(function(){window._cf_chl_opt={cType:'managed'};})();</script>
 <script src="/cdn-cgi/challenge-platform/h/b/orchestrate/chl_page/v1" data-mark="cf-chl"></script></head>
@@ -83,6 +84,7 @@ _FAULTY = {
     "forbidden": Answer(403),
     "soft_404": _PAGE_NOT_FOUND,
     "challenge": Answer(403, _CHALLENGE, "text/html", {"cf-mitigated": "challenge"}),
+    "maintenance": Answer(200, _MAINTENANCE, "text/html"),
     "empty_404": _NOT_FOUND,
     "null_answer": _json(None),
 }
@@ -113,10 +115,13 @@ class Assessor:
             self._counts.end()
 
     async def _respond(self, request: web.Request, asked: _Asked, serial: int) -> web.StreamResponse:
-        refusal = self._limiter.refusal()
+        wait = self._limiter.take()
+        refusal = self._limiter.refusal(wait)
         if refusal is not None:
             self._counts.refused()
             return self._send(request, Answer(429, headers=refusal))
+        if wait:
+            await asyncio.sleep(wait)
         if self._conduct.token is not None and request.headers.get("AUTHORIZATION") != self._conduct.token:
             return self._send(request, Answer(401))
         if asked.kind == "parcel" and asked.key:

@@ -1,15 +1,19 @@
 """What the sandbox saw of one source: the server's side of every assertion."""
 
 import time
-from collections import Counter
+from collections import Counter, deque
 from typing import Any
 
 _SECONDS_KEPT = 3600
 _PATHS_KEPT = 50
+_ANSWERS_KEPT = 20_000
 
 
 class Counts:
-    """Counts of one source since the start or the last reset. `track`: also how often each parcel was fetched."""
+    """Counts of one source since the start or the last reset.
+
+    `track`: also how often each parcel was fetched, and when the last answers were given.
+    """
 
     def __init__(self, track: bool = False) -> None:
         self._track = track
@@ -24,6 +28,8 @@ class Counts:
         self._faults: Counter[str] = Counter()
         self._fetched: Counter[str] = Counter()
         self._seconds: Counter[int] = Counter()
+        self._answered_at: deque[float] = deque(maxlen=_ANSWERS_KEPT)
+        self._refused_at: deque[float] = deque(maxlen=_ANSWERS_KEPT)
         self._paths: list[str] = []
         self._refused = 0
         self._bytes = 0
@@ -54,10 +60,14 @@ class Counts:
         """Note an answer: its status, and the bytes of its body as sent."""
         self._statuses[str(status)] += 1
         self._bytes += size
+        if self._track and status == 200:
+            self._answered_at.append(time.time())
 
     def refused(self) -> None:
         """Note an answer 429 or 503."""
         self._refused += 1
+        if self._track:
+            self._refused_at.append(time.time())
 
     def faulted(self, name: str) -> None:
         """Note a fault given."""
@@ -91,4 +101,6 @@ class Counts:
         }
         if self._track:
             report["fetched"] = dict(self._fetched)
+            report["answered_at"] = list(self._answered_at)
+            report["refused_at"] = list(self._refused_at)
         return report

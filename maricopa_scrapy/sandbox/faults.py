@@ -1,5 +1,6 @@
 """Faults by name and probability. Which request gets which is a hash of the seed and the request's number."""
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -10,7 +11,7 @@ from maricopa_scrapy.sandbox.draw import share
 # Instead of the answer, or in its transport; on every path.
 ANY_PATH = (
     "throttled", "unavailable", "server_error", "hang", "reset", "truncated", "malformed", "soft_404", "unauthorized", "forbidden",
-    "challenge",
+    "challenge", "maintenance",
 )  # fmt: skip
 # Only of whole parcels, and only of those that exist.
 INSTEAD_OF_PARCEL = ("wrong_parcel", "empty_404", "null_answer")
@@ -68,7 +69,8 @@ class FaultError(ValueError):
 @dataclass(frozen=True, slots=True)
 class Fault:
     """One fault. Of the requests it can meet, limited by `kind` (parcel, search or a sub-resource's name) and `keys` (APNs),
-    the first `count` get it, each with `probability`. `retry_after` is the header of throttled and unavailable, as sent.
+    the first `count` get it, for `seconds` from when it was set, each with `probability`. `retry_after` is the header of throttled
+    and unavailable, as sent.
 
     Without kind "search", `keys` never meet a search; with it, they meet the search for such an APN.
     """
@@ -78,6 +80,7 @@ class Fault:
     kind: str | None = None
     keys: tuple[str, ...] = ()
     count: int | None = None
+    seconds: float | None = None
     retry_after: str | None = None
 
 
@@ -88,18 +91,24 @@ class Faults:
         self._seed = seed
         self._faults: dict[str, Fault] = {}
         self._met: dict[str, int] = {}
+        self._set_at: dict[str, float] = {}
         self.set(settings or {})
 
     def set(self, settings: Mapping[str, Any]) -> None:
-        """Add or replace faults: {name: probability, or {"probability", "kind", "keys", "count", "retry_after"}}. Raises FaultError."""
+        """Add or replace faults: {name: probability, or {"probability", "kind", "keys", "count", "seconds", "retry_after"}}.
+
+        Raises FaultError.
+        """
         found = {name: parse_fault(name, options) for name, options in settings.items()}
         self._faults |= found
         self._met |= dict.fromkeys(found, 0)
+        self._set_at |= dict.fromkeys(found, time.monotonic())
 
     def clear(self) -> None:
         """Answer well again."""
         self._faults.clear()
         self._met.clear()
+        self._set_at.clear()
 
     def report(self) -> dict[str, Any]:
         """Return the faults in force, by name."""
@@ -114,6 +123,8 @@ class Faults:
             if not _meets(fault, kind, key, exists):
                 continue
             if fault.count is not None and self._met[name] >= fault.count:
+                continue
+            if fault.seconds is not None and time.monotonic() - self._set_at[name] > fault.seconds:
                 continue
             self._met[name] += 1
             if share(self._seed, "fault", name, request) < fault.probability:
@@ -142,12 +153,14 @@ def parse_fault(name: str, options: Any) -> Fault:
         fault = Fault(name, keys=keys, retry_after=None if retry_after is None else str(retry_after), **options)
     except (TypeError, IdentifierError) as error:
         raise FaultError(f"fault {name}: {error}") from None
-    _check(name, fault.probability, fault.count)
+    _check(name, fault.probability, fault.count, fault.seconds)
     return fault
 
 
-def _check(name: str, probability: object, count: object) -> None:
+def _check(name: str, probability: object, count: object, seconds: object) -> None:
     if not isinstance(probability, int | float) or not 0 <= probability <= 1:
         raise FaultError(f"fault {name}: its probability is a number from 0 to 1")
     if count is not None and type(count) is not int:
         raise FaultError(f"fault {name}: its count is a whole number")
+    if seconds is not None and not (isinstance(seconds, int | float) and seconds > 0):
+        raise FaultError(f"fault {name}: its seconds are a number above 0")

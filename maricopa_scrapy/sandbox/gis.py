@@ -52,10 +52,13 @@ class Gis:
         try:
             if self._conduct.latency:
                 await asyncio.sleep(self._conduct.latency)
-            refusal = self._limiter.refusal()
+            wait = self._limiter.take()
+            refusal = self._limiter.refusal(wait)
             if refusal is not None:
                 self._counts.refused()
                 return self._send(request, b"", 429, refusal)
+            if wait:
+                await asyncio.sleep(wait)
             fault = self._faults.choose(serial, kind, None, False) if self._faults else None
             if fault is None:
                 return self._send(request, self._answer(kind, parts, query))
@@ -158,7 +161,7 @@ class Gis:
     def _file(self, name: str, shape: LayerShape, query: dict[str, str]) -> Features:
         names = self._names(shape, query)
         outlines = query.get("returnGeometry", "true").lower() != "false"
-        key = (name, tuple(names), outlines, _number(query, "geometryPrecision", 14))
+        key = (name, tuple(names), outlines, _number(query, "geometryPrecision", 14) if outlines else 0)
         if key not in self._features:
             self._features[key] = Features(self.layer, shape, names, outlines, key[3])
         return self._features[key]

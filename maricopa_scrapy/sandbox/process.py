@@ -37,6 +37,7 @@ class SandboxProcess:
         rate: float | None = None,
         burst: float | None = None,
         retry_after: RetryAfter = "none",
+        slow_down: bool = False,
         faults: Mapping[str, Any] | None = None,
         token: str | None = None,
         compress: bool = True,
@@ -48,7 +49,7 @@ class SandboxProcess:
             "seed": seed, "epoch": epoch, "existing": existing, "port": port, "latency": latency, "rate": rate, "burst": burst,
             "retry-after": retry_after, "token": token, "gis-parcels": gis_parcels,
         }  # fmt: skip
-        flags = {"no-compress": not compress, "track": track, "access-log": access_log}
+        flags = {"no-compress": not compress, "slow-down": slow_down, "track": track, "access-log": access_log}
         self._arguments = [f"--{name}={value}" for name, value in values.items() if value is not None]
         self._arguments += [f"--{name}" for name, is_on in flags.items() if is_on]
         self._first_faults = faults
@@ -104,6 +105,10 @@ class SandboxProcess:
     def clear_faults(self) -> None:
         """Answer well again."""
         self._ask("DELETE", "/_faults")
+
+    def conduct(self, **changes: Any) -> dict[str, Any]:
+        """Change latency, rate, burst, retry_after or slow_down while it serves. Raises SandboxError."""
+        return self._ask("POST", "/_conduct", changes)
 
     def reset(self) -> None:
         """Forget all counts and fill the rate budget; faults stay."""

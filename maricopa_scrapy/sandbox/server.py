@@ -7,8 +7,8 @@ import ipaddress
 import logging
 import signal
 import socket
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -32,11 +32,12 @@ class SandboxError(Exception):
     """The sandbox can't start, or can't be reached; the message says what to do."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Options:
     """How the sandbox behaves.
 
-    latency: seconds before each answer. rate, burst: requests per second and saved up, 429 beyond; retry_after: the header of it.
+    latency: seconds before each answer. rate, burst: requests per second and saved up, 429 beyond; retry_after: the header of it;
+    slow_down: no 429, but waiting. These can be changed while it serves (POST /_conduct).
     faults: as Faults.set takes them. token: what AUTHORIZATION must be. compress: gzip for clients that take it.
     track: count the fetches of each parcel. gis_parcels: rows of the GIS layers.
     """
@@ -45,6 +46,7 @@ class Options:
     rate: float | None = None
     burst: float | None = None
     retry_after: RetryAfter = "none"
+    slow_down: bool = False
     faults: Mapping[str, Any] = field(default_factory=dict)
     token: str | None = None
     compress: bool = True
@@ -57,17 +59,17 @@ def build_app(county: County, options: Options | None = None) -> web.Application
     options = options or Options()
     try:
         faults = Faults(county.seed, options.faults)
-        limiter = Limiter(options.rate, options.burst, options.retry_after)
+        limiter = Limiter(options.rate, options.burst, options.retry_after, options.slow_down)
     except ValueError as error:
         raise SandboxError(str(error)) from None
     counts = Counts(options.track)
     assessor = Assessor(county, options, counts, faults, limiter)
     gis_counts, gis_faults = Counts(), Faults(county.seed)
-    gis_limiter = Limiter(options.rate, options.burst, options.retry_after)
+    gis_limiter = Limiter(options.rate, options.burst, options.retry_after, options.slow_down)
     gis = Gis(county, options.gis_parcels, options, gis_counts, gis_faults, gis_limiter)
     app = web.Application()
     counts_of = {"assessor": counts, "gis": gis_counts}
-    app.add_routes(_control(county, counts_of, {"assessor": faults, "gis": gis_faults}, (limiter, gis_limiter)))
+    app.add_routes(_control(county, counts_of, {"assessor": faults, "gis": gis_faults}, (limiter, gis_limiter), options))
     app.add_routes([web.get(f"{path}/robots.txt", _robots) for path in ("", PREFIX, GIS)])
     app.router.add_get(PREFIX + "/{path:.*}", assessor.handle, allow_head=False)
     for method in ("GET", "POST"):
@@ -83,7 +85,12 @@ def _answer(value: Any, status: int = 200) -> web.Response:
     return web.Response(body=orjson.dumps(value), status=status, content_type="application/json")
 
 
-def _control(county: County, counts: Mapping[str, Counts], faults: Mapping[str, Faults], limiters: Iterable[Limiter]) -> web.RouteTableDef:
+_CONDUCT = ("latency", "rate", "burst", "retry_after", "slow_down")
+
+
+def _control(
+    county: County, counts: Mapping[str, Counts], faults: Mapping[str, Faults], limiters: Sequence[Limiter], options: Options
+) -> web.RouteTableDef:
     """Return the paths that are not the county's: they are never counted, delayed or refused."""
     routes = web.RouteTableDef()
 
@@ -117,6 +124,21 @@ def _control(county: County, counts: Mapping[str, Counts], faults: Mapping[str, 
         except (KeyError, ValueError) as error:
             return _answer({"error": str(error)}, 400)
         return _answer(of_source.report())
+
+    @routes.post("/_conduct")
+    async def conduct(request: web.Request) -> web.Response:
+        try:
+            changes = orjson.loads(await request.read())
+            if not isinstance(changes, dict) or not changes.keys() <= set(_CONDUCT):
+                raise ValueError(f"conduct is an object of {', '.join(_CONDUCT)}")
+            changed = replace(options, **changes)
+            for limiter in limiters:
+                limiter.change(changed.rate, changed.burst, changed.retry_after, changed.slow_down)
+        except (TypeError, ValueError) as error:
+            return _answer({"error": str(error)}, 400)
+        for name in changes:
+            setattr(options, name, changes[name])
+        return _answer({name: getattr(options, name) for name in _CONDUCT})
 
     @routes.delete("/_faults")
     async def clear_faults(_: web.Request) -> web.Response:

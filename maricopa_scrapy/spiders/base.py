@@ -17,7 +17,7 @@ from twisted.python.failure import Failure
 
 from maricopa_scrapy import arguments
 from maricopa_scrapy.arguments import ApnList
-from maricopa_scrapy.download.rate import retry_after
+from maricopa_scrapy.download.pace import retry_after
 from maricopa_scrapy.download.refusals import Refusal, Unauthorized, cause_of, check_json_answer
 from maricopa_scrapy.items import Answer, Capture, Cause, Extent, FollowOn, Issue, Json, Outcome, Reason, Rows, Target
 from maricopa_scrapy.pages.errors import PageError
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from psycopg2.extensions import cursor as Cursor
     from scrapy.crawler import Crawler
 
+    from maricopa_scrapy.download.pace import Pace
     from maricopa_scrapy.store.ledger import Lease, Run
 
 PRIORITIES = ("critical", "high", "normal", "low")
@@ -107,6 +108,7 @@ class LedgerSpider(Spider):
     is_sandbox: bool
     assigned: Work
     ledger: Ledger
+    pace: "Pace"
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -151,10 +153,11 @@ class LedgerSpider(Spider):
         on_loopback = _is_on_loopback(base_url)
         if sandbox and not on_loopback:
             raise StartError(f"MARICOPA_SANDBOX={sandbox} is not an address on this machine; `maricopa sandbox` prints one")
-        if settings["MARICOPA_RATE_LIMIT"] and not _is_rate(settings["MARICOPA_RATE_LIMIT"]):
-            raise StartError(f"MARICOPA_RATE_LIMIT={settings['MARICOPA_RATE_LIMIT']} is not a number of requests per second above zero")
-        if settings["MARICOPA_RATE_LIMIT"] and not on_loopback:
-            raise StartError("MARICOPA_RATE_LIMIT is for the sandbox only; for a county host see api_rate_limit in config.yaml")
+        for name in ("MARICOPA_RATE_LIMIT", "MARICOPA_RATE_CEILING"):
+            if settings[name] and not _is_rate(settings[name]):
+                raise StartError(f"{name}={settings[name]} is not a number of requests per second above zero")
+            if settings[name] and not on_loopback:
+                raise StartError(f"{name} is for the sandbox only; for a county host see api_rate_limit in config.yaml")
         return manifest, base_url, _token_header(manifest, sandbox)
 
     @classmethod
@@ -240,17 +243,20 @@ class LedgerSpider(Spider):
     def _received(self, response: Response, target: Target, handler: Handler) -> Iterator[Answer | Request]:
         capture = self._capture(response)
         try:
-            check_json_answer(response)
+            check_json_answer(response, self.manifest.refusals)
             reading = handler(capture.body, target)
         except Unauthorized:
             self.stop(Reason.UNAUTHORIZED)
         except (Refusal, PageError) as error:
             proof = self.not_found(target, handler) if error.cause is Cause.NOT_FOUND else None
-            if error.cause is Cause.CHALLENGE:
+            if proof:
+                self.pace.answered(self.source)
+            elif error.cause is Cause.CHALLENGE:
                 self.stop(Reason.BLOCKED)
             where = error.path if isinstance(error, PageError) else str(error)
             yield proof or self._failure(target, error.cause, str(error), where, capture, response)
         else:
+            self.pace.answered(self.source)
             yield reading.then or Answer(
                 target, reading.outcome, reading.records, self.kept_capture(capture, target), reading.complete, reading.follow_ons,
                 reading.issues, pages=reading.pages, unkeyed=reading.unkeyed, extent=reading.extent,
@@ -268,13 +274,17 @@ class LedgerSpider(Spider):
     def _failure(
         self, target: Target, cause: Cause, message: str, where: str = "", capture: Capture | None = None, response: Response | None = None
     ) -> Answer:
+        is_open = self.pace.is_open(self.source)
+        latency = response.meta.get("download_latency", 0.0) if response else self.manifest.timeout * (cause is Cause.TIMEOUT)
+        self.pace.failed(self.source, cause, latency)
         issues = []
         if cause not in _WEATHER:
             example: Json = {"url": capture.url, "status": capture.status} if capture else {}
             issues.append(Issue(cause, f"{target.kind}: {where or message}"[:200], message, example))
         self.logger.warning("%s %s: %s (%s)", target.kind, target.key, cause, message)
         return Answer(target, Outcome.FAILED, capture=capture, issues=issues, cause=cause, message=message,
-                      retry_after=retry_after(response) if response and cause is Cause.THROTTLED else None)  # fmt: skip
+                      retry_after=retry_after(response) if response and cause is Cause.THROTTLED else None,
+                      is_target_s_fault=not is_open)  # fmt: skip
 
     def _capture(self, response: Response) -> Capture:
         body = self.kept_body(response.body)

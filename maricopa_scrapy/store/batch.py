@@ -5,7 +5,9 @@ Rows, changes, captures, follow-ons, issues, and only then the acknowledgement o
 
 import datetime as dt
 import random
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 import orjson
@@ -35,7 +37,10 @@ _ACKNOWLEDGE = """
     UPDATE crawl.target t
     SET state = s.state, cause = s.cause, message = s.message, rows = s.rows, capture_sha256 = s.capture_sha256,
         done_at = CASE WHEN s.state = 'pending' THEN NULL ELSE s.at END, not_before = s.not_before,
-        attempts = t.attempts + s.spent, run_id = CASE WHEN s.state = 'pending' THEN NULL ELSE %s END
+        attempts = t.attempts + s.spent,
+        failures = CASE WHEN s.spent = 0 THEN t.failures ELSE coalesce(t.failures, '{}')
+            || jsonb_build_object(s.cause, coalesce((t.failures ->> s.cause)::integer, 0) + s.spent) END,
+        run_id = CASE WHEN s.state = 'pending' THEN NULL ELSE %s END
     FROM stage_target s WHERE t.id = s.id
 """
 _RECORD_ISSUE = """
@@ -69,8 +74,11 @@ class Entry:
     is_part: bool = False
 
 
-def entry_of(answer: Answer, attempts: int) -> Entry:
-    """Return the answer's entry; a target fails for good after `attempts`. Raises ValueError for what no column can hold."""
+def entry_of(answer: Answer, attempts: int, attempts_of: Mapping[Cause, int] = MappingProxyType({})) -> Entry:
+    """Return the answer's entry; a target fails for good after `attempts`, or `attempts_of` its cause.
+
+    Raises ValueError for what no column can hold.
+    """
     now = dt.datetime.now(dt.UTC)
     capture = answer.capture
     at, sha256 = (capture.fetched_at, capture.sha256) if capture else (now, b"")
@@ -84,7 +92,7 @@ def entry_of(answer: Answer, attempts: int) -> Entry:
         answer.outcome,
         answer.cause,
         rows,
-        copy_line(_acknowledgement(answer, at, sha256, now, attempts)),
+        copy_line(_acknowledgement(answer, at, sha256, now, attempts, attempts_of)),
         capture,
         [(table_of(record), value) for record, value in answer.complete],
         answer.follow_ons,
@@ -210,13 +218,18 @@ def body_of(compressed: bytes) -> bytes:
     return zstandard.ZstdDecompressor().decompress(bytes(compressed))
 
 
-def _acknowledgement(answer: Answer, at: dt.datetime, sha256: bytes, now: dt.datetime, attempts: int) -> tuple[Any, ...]:
+def _acknowledgement(
+    answer: Answer, at: dt.datetime, sha256: bytes, now: dt.datetime, attempts: int, attempts_of: Mapping[Cause, int]
+) -> tuple[Any, ...]:
     target = answer.target
     capture = "\\x" + sha256.hex() if sha256 else None
     if answer.outcome is not Outcome.FAILED:
         return (target.id, answer.outcome.value, None, None, answer.size, capture, at, None, 0)
-    spent = 0 if answer.cause in _COSTS_NOTHING else 1
-    if answer.is_final or answer.cause is Cause.STORE or target.attempts + spent >= attempts:
+    assert answer.cause is not None
+    spent = 0 if answer.cause in _COSTS_NOTHING or not answer.is_target_s_fault else 1
+    same = (target.failures or {}).get(answer.cause, 0) + spent
+    is_last = spent and (target.attempts + 1 >= attempts or same >= attempts_of.get(answer.cause, attempts))
+    if is_last or answer.is_final or answer.cause is Cause.STORE:
         return (target.id, "dead", answer.cause, answer.message, 0, capture, at, None, spent)
     pause = answer.retry_after
     if pause is None:

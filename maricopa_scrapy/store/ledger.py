@@ -32,6 +32,8 @@ FAILED = "failed"
 CANCELLED = "cancelled"
 
 _ENUMERATE_BATCH = 20_000
+# Until a source may have earned another retry.
+_RETRY_WAIT_S = 1.0
 
 
 class LedgerError(RuntimeError):
@@ -165,24 +167,34 @@ def heartbeat(session: Session, run: Run) -> None:
 
 
 def lease(session: Session, run: Run, limit: int) -> Lease:
-    """Lease up to `limit` targets of the run's job and source that are due."""
+    """Lease up to `limit` targets of the run's job and source that are due, and of failed ones no more than the source's retries."""
 
     def work(cursor: Cursor) -> Lease:
+        cursor.execute("SELECT retries FROM crawl.source WHERE source = %s FOR UPDATE", (run.source,))
+        row = cursor.fetchone()
+        retries = limit if row is None or row[0] is None else int(row[0])
         cursor.execute(
             """
-            WITH due AS (
+            WITH again AS (
                 SELECT id FROM crawl.target
-                WHERE job_id = %(job)s AND source = %(source)s AND state = 'pending'
+                WHERE job_id = %(job)s AND source = %(source)s AND state = 'pending' AND attempts > 0
+                  AND (not_before IS NULL OR not_before <= now())
+                ORDER BY id LIMIT %(retries)s FOR UPDATE SKIP LOCKED
+            ), fresh AS (
+                SELECT id FROM crawl.target
+                WHERE job_id = %(job)s AND source = %(source)s AND state = 'pending' AND attempts = 0
                   AND (not_before IS NULL OR not_before <= now())
                 ORDER BY id LIMIT %(limit)s FOR UPDATE SKIP LOCKED
             )
-            UPDATE crawl.target t SET state = 'leased', run_id = %(run)s FROM due WHERE t.id = due.id
-            RETURNING t.id, t.source, t.kind, t.key, t.attempts, t.detail
+            UPDATE crawl.target t SET state = 'leased', run_id = %(run)s
+            FROM (SELECT id FROM again UNION ALL SELECT id FROM fresh LIMIT %(limit)s) due WHERE t.id = due.id
+            RETURNING t.id, t.source, t.kind, t.key, t.attempts, t.detail, t.failures
             """,
-            {"job": run.job_id, "source": run.source, "run": run.id, "limit": limit},
+            {"job": run.job_id, "source": run.source, "run": run.id, "limit": limit, "retries": min(limit, retries)},
         )
         targets = sorted((Target(*row) for row in cursor.fetchall()), key=lambda target: target.id)
         if targets:
+            _spend_retries(cursor, run.source, sum(target.attempts > 0 for target in targets))
             return Lease(targets)
         cursor.execute(
             "SELECT count(*), extract(epoch FROM min(coalesce(not_before, now())) FILTER (WHERE state = 'pending') - now())"
@@ -192,7 +204,9 @@ def lease(session: Session, run: Run, limit: int) -> Lease:
         still_open, wait = _one(cursor)
         if not still_open:
             return Lease([])
-        return Lease([], wait=max(0.0, float(wait)) if wait is not None else 0.0)
+        # What is due and was not leased waits for a retry.
+        least = _RETRY_WAIT_S if not retries else 0.0
+        return Lease([], wait=max(least, float(wait)) if wait is not None else 0.0)
 
     return session.transact(work)
 
@@ -252,6 +266,14 @@ def own_verdict(session: Session, job_id: int) -> str | None:
 def counts(session: Session, job_id: int, source: str | None = None) -> Counts:
     """Count the job's targets by state, of one source or of all."""
     return session.transact(lambda cursor: _counts(cursor, job_id, source))
+
+
+def _spend_retries(cursor: Cursor, source: str, count: int) -> None:
+    if count:
+        cursor.execute(
+            "UPDATE crawl.source SET state = jsonb_set(state, '{health,retries}', to_jsonb(retries - %s)) WHERE source = %s",
+            (count, source),
+        )
 
 
 def _check_county(cursor: Cursor, is_sandbox: bool) -> None:

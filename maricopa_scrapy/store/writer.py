@@ -7,8 +7,8 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 import psycopg2
 import psycopg2.errors
@@ -27,12 +27,16 @@ _REFUSED = (psycopg2.DataError, psycopg2.IntegrityError, psycopg2.errors.Program
 
 @dataclass(frozen=True, slots=True)
 class WriterOptions:
-    """`batch_size` answers or `flush_interval` seconds make a batch; a lost database is waited for `patience` seconds."""
+    """`batch_size` answers or `flush_interval` seconds make a batch; a lost database is waited for `patience` seconds.
+
+    A target is given up after `attempts` tries in all, or as many of one cause as `attempts_of` says.
+    """
 
     batch_size: int = 500
     flush_interval: float = 1.0
     patience: float = 60.0
     attempts: int = 5
+    attempts_of: Mapping[Cause, int] = field(default_factory=dict)
 
 
 class _WriterSession(Session):
@@ -81,7 +85,7 @@ class Writer:
     def put(self, answer: Answer) -> bool:
         """Take an answer; returns False when the caller should wait for `on_room` before the next one."""
         try:
-            entry = entry_of(answer, self._options.attempts)
+            entry = entry_of(answer, self._options.attempts, self._options.attempts_of)
         except ValueError as error:
             entry = self._poisoned(answer.target, error)
         self._taken += 1

@@ -1,5 +1,5 @@
 -- The GIS layers: the county's parcels as the last roll told them, and the rolls themselves. Columns as in items_gis.py.
--- depends: 0003_views
+-- depends: 0004_pace
 
 CREATE SCHEMA gis;
 

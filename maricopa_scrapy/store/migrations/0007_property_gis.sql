@@ -1,5 +1,5 @@
 -- A parcel that the assessor's API was not asked for is told by the GIS. The API's row stands alone: no source fills another's gaps.
--- depends: 0005_gis
+-- depends: 0006_bulk
 
 DROP VIEW public.property;
 

@@ -1,0 +1,257 @@
+"""The pace: AutoThrottle with the rate that all runs on a source share in place of its formula.
+
+A refusal stops the source's slot at once; what follows from it is agreed on with the other runs, in the source's row.
+Nothing sleeps here: the slot is told when its next request may go.
+"""
+
+import asyncio
+import contextlib
+import email.utils
+import logging
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Protocol
+
+from scrapy.extensions.throttle import AutoThrottle
+from scrapy.http import Request, Response
+from scrapy.spiders import Spider
+
+from maricopa_scrapy.download.rate import Limits
+from maricopa_scrapy.download.slots import PacedDownloader, PacedSlot
+from maricopa_scrapy.download.source import Allowance, Refusal, Report, SourceState
+from maricopa_scrapy.items import Cause, Reason
+from maricopa_scrapy.settings_files import Config, Manifest
+from maricopa_scrapy.store.connect import DatabaseUnavailable
+from maricopa_scrapy.store.ledger import Run
+from maricopa_scrapy.store.source import Step
+
+if TYPE_CHECKING:
+    from scrapy.crawler import Crawler
+
+logger = logging.getLogger(__name__)
+
+# Seconds between two reports: at a fast source, and at a slow one.
+_REPORT_S = 0.5
+_REPORT_MOST_S = 2.0
+_RETRY_AFTER_MOST_S = 300.0
+# Use is judged over about this many requests.
+_USE_REQUESTS = 5.0
+_IS_USED = 0.7
+# An answer's weight in the latency that is now, and the growth of the best one, so that it is forgotten in time.
+_LATENCY_WEIGHT = 0.2
+_BEST_GROWTH = 1.005
+# Below this, seconds, no source is slow.
+_SWIFT_S = 0.1
+# Causes that speak of the source, not of one target.
+_SOURCE_FAILS = (Cause.SERVER_ERROR, Cause.TIMEOUT, Cause.CONNECTION, Cause.REFUSED, Cause.SOFT_404, Cause.MALFORMED, Cause.BROWSER)
+
+
+class Ledger(Protocol):
+    """What the pace asks of the run's ledger (extensions/run.py)."""
+
+    run: Run
+
+    async def exchange(self, source: str, wants: bool, step: Step[Allowance]) -> Allowance: ...
+
+
+class _Source:
+    """One source as this process sees it, between two reports."""
+
+    def __init__(self, manifest: Manifest, limits: Limits) -> None:
+        self.manifest = manifest
+        self.limits = limits
+        self.report = Report()
+        self.wake = asyncio.Event()
+        self.reported_at = time.monotonic()
+        self.allowance: Allowance | None = None
+        self.task: asyncio.Task[None] | None = None
+        self._sent = 0
+        self._used = self._allowed = 0.0
+        self._latency = self._best = 0.0
+
+    def see_latency(self, seconds: float) -> None:
+        self._latency += _LATENCY_WEIGHT * (seconds - self._latency) if self._latency else seconds
+        self._best = min(seconds, self._best * _BEST_GROWTH) if self._best else seconds
+
+    def at_once(self, share: float) -> int:
+        """Return how many requests this process may have under way: less of a source that takes ever longer."""
+        most = self.manifest.concurrency * share
+        if self._latency:
+            most *= min(1.0, self.manifest.rate.slow_at * max(self._best, _SWIFT_S) / self._latency)
+        return max(1, int(most + 0.5))
+
+    def close_report(self, slot: PacedSlot) -> Report:
+        """Return what was seen since the last report, and begin the next."""
+        now = time.monotonic()
+        report, self.report = self.report, Report()
+        rate = 1 / slot.delay
+        expected = 0.0 if self.allowance is None or self.allowance.hold else rate * (now - self.reported_at)
+        kept = 0.5 ** (expected / _USE_REQUESTS)
+        self._used = self._used * kept + slot.sent - self._sent
+        self._allowed = self._allowed * kept + expected
+        self._sent, self.reported_at = slot.sent, now
+        report.is_used = self._used >= _IS_USED * self._allowed
+        report.wants = bool(slot.queue or slot.transferring)
+        return report
+
+
+class Pace(AutoThrottle):
+    """Owns the delay and the width of each source's slot."""
+
+    def __init__(self, crawler: "Crawler") -> None:
+        super().__init__(crawler)
+        self._sources = {name: _Source(crawler.settings["MARICOPA_MANIFESTS"][name], limits) for name, limits in _limits(crawler).items()}
+        self._ledger: Ledger | None = None
+
+    async def join(self, ledger: Ledger, source: str) -> None:
+        """Take a share of the source before the first request. Raises DatabaseUnavailable."""
+        self._ledger = ledger
+        local = self._sources[source]
+        await self._exchange(source, local, is_first=True)
+        local.task = asyncio.ensure_future(self._report(source, local))
+
+    def leave(self) -> None:
+        """Report no more."""
+        for local in self._sources.values():
+            if local.task is not None:
+                local.task.cancel()
+
+    def is_open(self, source: str) -> bool:
+        """Whether the breaker is open: what fails now is the source's fault, not the target's."""
+        allowance = self._sources[source].allowance
+        return allowance is not None and allowance.is_open
+
+    def answered(self, source: str) -> None:
+        """An answer of the source passed for one."""
+        local = self._sources[source]
+        local.report.accepted += 1
+        local.report.failures.clear()
+        if local.allowance is not None and local.allowance.may_probe is not None:
+            local.wake.set()
+
+    def failed(self, source: str, cause: Cause, latency: float) -> None:
+        """A request of the source failed after `latency` seconds; a refusal was seen when it came."""
+        if cause not in _SOURCE_FAILS:
+            if cause is not Cause.THROTTLED:
+                self.answered(source)
+            return
+        local = self._sources[source]
+        local.report.failures.append(time.monotonic() - latency)
+        if self.is_open(source) or len(local.report.failures) >= local.manifest.breaker.failures:
+            local.wake.set()
+
+    def _response_downloaded(self, response: Response, request: Request, spider: Spider) -> None:
+        source = request.meta.get("download_slot", "")
+        local = self._sources.get(source)
+        if local is None:
+            return
+        latency = float(request.meta.get("download_latency", 0.0))
+        if not refusal_of(response):
+            local.see_latency(latency)
+            return
+        now = time.monotonic()
+        wait = retry_after(response)
+        local.report.refusals.append(Refusal(now, now - latency, wait))
+        # Before the slot sends its next request; the exchange that is due at once says for how long.
+        self._slot(source).may_send = False
+        local.wake.set()
+        self.crawler.stats.inc_value(f"maricopa/pace/refused/{source}")
+
+    def _slot(self, source: str) -> PacedSlot:
+        slot = self.crawler.engine.downloader.slots[source]
+        assert isinstance(slot, PacedSlot)
+        return slot
+
+    async def _report(self, source: str, local: _Source) -> None:
+        while True:
+            pause = min(max(_REPORT_S, self._slot(source).delay), _REPORT_MOST_S)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(local.wake.wait(), pause)
+            local.wake.clear()
+            try:
+                await self._exchange(source, local)
+            except DatabaseUnavailable as error:
+                # The run record ends the run; until then nothing goes faster.
+                logger.debug("%s: no pace agreed: %s", source, error)
+
+    async def _exchange(self, source: str, local: _Source, is_first: bool = False) -> None:
+        assert self._ledger is not None
+        slot = self._slot(source)
+        report = local.close_report(slot)
+        step = _step(self._ledger.run.id, report, local, is_first)
+        allowance = await self._ledger.exchange(source, report.wants, step)
+        self._apply(source, local, slot, allowance)
+        if allowance.silent >= local.manifest.breaker.silence:
+            spider: Any = self.crawler.spider
+            logger.error("%s: no answer for %.0f s; what is left stays pending", source, allowance.silent)
+            spider.stop(Reason.SOURCE_UNAVAILABLE)
+
+    def _apply(self, source: str, local: _Source, slot: PacedSlot, allowance: Allowance) -> None:
+        before, local.allowance = local.allowance, allowance
+        if allowance.is_open and not (before and before.is_open):
+            logger.warning("%s: %d failures in a row; it is tried by single requests now", source, local.manifest.breaker.failures)
+        elif before and before.is_open and not allowance.is_open:
+            logger.info("%s: it answers again", source)
+        if allowance.hold > 1 and not (before and before.hold):
+            logger.info("%s: refused; nothing is asked for %.1f s, then %.2f/s", source, allowance.hold, allowance.rate / allowance.share)
+        slot.delay = 1 / allowance.rate
+        slot.concurrency = local.at_once(allowance.share)
+        slot.only_one = allowance.may_probe is True
+        # A probe that is under way is not followed by another.
+        slot.may_send = not local.report.refusals and allowance.may_probe is not False and not (slot.only_one and slot.transferring)
+        if allowance.hold:
+            slot.hold_until(time.monotonic() + allowance.hold)
+        else:
+            slot.release()
+        downloader = self.crawler.engine.downloader
+        assert isinstance(downloader, PacedDownloader)
+        downloader.look_again(slot)
+
+
+def _step(run: int, report: Report, local: _Source, is_first: bool) -> Step[Allowance]:
+    """Return what is done to the source's row: times become those of the database's clock."""
+
+    def step(row: dict[str, Any], now: float, share: float, alone: bool) -> tuple[dict[str, Any], Allowance]:
+        manifest, limits = local.manifest, local.limits
+        state = SourceState.load(row, limits, manifest.retries)
+        if is_first and alone:
+            state.restart(now, limits)
+        offset = now - time.monotonic()
+        refusals = [replace(refusal, at=refusal.at + offset, sent_at=refusal.sent_at + offset) for refusal in report.refusals]
+        seen = replace(report, refusals=refusals, failures=[sent_at + offset for sent_at in report.failures])
+        state.take(seen, now, limits, manifest.breaker, manifest.retries)
+        allowance = state.allow(run, share, now, manifest.timeout)
+        return state.dump(), allowance
+
+    return step
+
+
+def _limits(crawler: "Crawler") -> dict[str, Limits]:
+    """Return each source's limits: its manifest's, below the user's ceiling, or what a sandbox's user lifts it to."""
+    settings = crawler.settings
+    config: Config = settings["MARICOPA_CONFIG"]
+    manifests: dict[str, Manifest] = settings["MARICOPA_MANIFESTS"]
+    pinned, lifted = settings.getfloat("MARICOPA_RATE_LIMIT"), settings.getfloat("MARICOPA_RATE_CEILING")
+    limits = {}
+    for name, manifest in manifests.items():
+        rate = manifest.rate
+        ceiling = pinned or lifted or config.batch_processing.ceiling(rate.kind)
+        limits[name] = Limits(pinned or rate.start, rate.floor, ceiling, rate.hold, rate.hold_most)
+    return limits
+
+
+def refusal_of(response: Response) -> bool:
+    """Tell whether the answer means "too fast": 429 or 503."""
+    return response.status in (429, 503)
+
+
+def retry_after(response: Response) -> float | None:
+    """Return the seconds of a Retry-After header, at most 300, given as seconds or as a date; None without a usable one."""
+    value = (response.headers.get(b"Retry-After") or b"").decode("latin-1").strip()
+    if value.isascii() and value.isdigit():
+        return min(float(value), _RETRY_AFTER_MOST_S)
+    try:
+        due = email.utils.parsedate_to_datetime(value).timestamp()
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return min(max(0.0, due - time.time()), _RETRY_AFTER_MOST_S)

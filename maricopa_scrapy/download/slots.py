@@ -1,0 +1,78 @@
+"""Scrapy's download slots, with a clock that does not drift and a word for "wait"."""
+
+import random
+from time import monotonic
+from typing import Any
+
+from scrapy.core.downloader import Downloader, Slot
+
+from maricopa_scrapy.settings_files import Manifest
+
+# Never zero: Scrapy counts a request as under way only in the next turn of the loop, and would send all that waits in this one.
+_LEAST_S = 1e-4
+_FAR_S = 3600.0
+
+
+class PacedSlot(Slot):
+    """A slot whose requests are due at times of their own: one sent late does not make the next one later.
+
+    `sent` counts its requests. `may_send` is False while nothing may go; `only_one` lets one go, then none.
+    """
+
+    def __init__(self, concurrency: int, delay: float, jitter: float) -> None:
+        super().__init__(concurrency, delay, jitter)
+        self.sent = 0
+        self.may_send = True
+        self.only_one = False
+        self._due = 0.0
+        self._is_held = False
+        self._noted = self.lastseen
+
+    def hold_until(self, at: float) -> None:
+        """Send nothing before `at` (monotonic seconds)."""
+        self._is_held = True
+        self._due = max(self._due, at)
+
+    def release(self) -> None:
+        """End a hold."""
+        if self._is_held:
+            self._is_held = False
+            self._due = min(self._due, monotonic())
+
+    def download_delay(self) -> float:
+        """Return what Scrapy asks for before each request: seconds from the last one to the next."""
+        if self.lastseen != self._noted:
+            self._noted = self.lastseen
+            self.sent += 1
+            # A little lateness is made good, an idle time is not.
+            begun = self._due if self.lastseen - self._due < self.delay else self.lastseen
+            self._due = begun + self.delay * (1 + random.uniform(-self.jitter, self.jitter))
+            if self.only_one:
+                self.only_one = self.may_send = False
+        if not self.may_send:
+            return monotonic() - self.lastseen + _FAR_S
+        return max(self._due - self.lastseen, _LEAST_S)
+
+
+class PacedDownloader(Downloader):
+    """Scrapy's downloader, whose slots of sources are paced, and stay when nothing is asked for a minute."""
+
+    def __init__(self, crawler: Any) -> None:
+        super().__init__(crawler)
+        manifests: dict[str, Manifest] = self.settings["MARICOPA_MANIFESTS"]
+        for name in manifests:
+            self.slots[name] = PacedSlot(**self.per_slot_settings[name])
+
+    def look_again(self, slot: PacedSlot) -> None:
+        """Send what is due now, whatever the slot was waiting for."""
+        if slot.latercall:
+            slot.latercall.cancel()
+            slot.latercall = None
+        self._process_queue(slot)
+
+    def _slot_gc(self, age: float = 60) -> None:
+        paced = {name: slot for name, slot in self.slots.items() if isinstance(slot, PacedSlot)}
+        for name in paced:
+            del self.slots[name]
+        super()._slot_gc(age)
+        self.slots.update(paced)

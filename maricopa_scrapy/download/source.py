@@ -1,0 +1,136 @@
+"""What all processes that ask one source share: its rate, its health, and who may try whether it is well again.
+
+Pure: a process reports what it saw and gets what it may do. store/source.py keeps the state in one row a source.
+"""
+
+from dataclasses import asdict, dataclass, field
+from typing import Any, Self
+
+from maricopa_scrapy.download.rate import Limits, SourceRate
+from maricopa_scrapy.settings_files import Breaker, Retries
+
+_PROBE_SLACK_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A request that was refused for being too fast: when it was refused, when it was sent, its Retry-After in seconds."""
+
+    at: float
+    sent_at: float
+    retry_after: float | None
+
+
+@dataclass(slots=True)
+class Report:
+    """What one process saw since its last report.
+
+    `accepted`: answers; `failures`: when each request was sent that failed after the last of them.
+    `is_used`: it sent nearly all that it was allowed to; `wants`: it has something to send.
+    """
+
+    accepted: int = 0
+    refusals: list[Refusal] = field(default_factory=list)
+    failures: list[float] = field(default_factory=list)
+    is_used: bool = False
+    wants: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """What one process may do: its rate (requests per second), its share of the source, seconds to wait first.
+
+    `may_probe`: None, or whether this process sends the one request that tries the source. `silent`: seconds without an answer.
+    """
+
+    rate: float
+    share: float
+    hold: float
+    may_probe: bool | None
+    silent: float
+    is_open: bool
+
+
+@dataclass(slots=True)
+class Health:
+    """Failures in a row, since when there was no answer, the breaker, and the retries that are still allowed."""
+
+    failures: int = 0
+    failing_since: float | None = None
+    is_open: bool = False
+    probes: int = 0
+    retries: float = 0.0
+
+
+@dataclass(slots=True)
+class SourceState:
+    """The row of a source. `probe_run` has the right to try it until `probe_until`."""
+
+    rate: SourceRate
+    health: Health
+    probe_run: int | None = None
+    probe_until: float = 0.0
+
+    @classmethod
+    def load(cls, row: dict[str, Any], limits: Limits, retries: Retries) -> Self:
+        """Return the state that a row holds; an empty one is a source never asked."""
+        if not row:
+            return cls(SourceRate(limits.clamp(limits.start)), Health(retries=retries.at_least))
+        return cls(SourceRate(**row["rate"]), Health(**row["health"]), row["probe_run"], row["probe_until"])
+
+    def dump(self) -> dict[str, Any]:
+        """Return the state as JSON."""
+        return asdict(self)
+
+    def restart(self, now: float, limits: Limits) -> None:
+        """Begin where the last run stopped, when no other run asks the source."""
+        self.rate.restart(now, limits)
+        self.health.failing_since = None
+        self.health.probes = 0
+        self.probe_run = None
+
+    def take(self, report: Report, now: float, limits: Limits, breaker: Breaker, retries: Retries) -> None:
+        """Take in what a process saw."""
+        health = self.health
+        seconds = max(0.0, now - self.rate.stepped_at) if self.rate.stepped_at else 0.0
+        self.rate.answered(now, report.accepted, report.is_used, limits)
+        if report.accepted:
+            self.health.failures = 0
+            health.failing_since, health.is_open, health.probes = None, False, 0
+        if not health.is_open:
+            earned = report.accepted + (seconds * self.rate.rate if report.wants else 0.0)
+            health.retries = min(health.retries + retries.share * earned, retries.at_most)
+        for refusal in report.refusals:
+            self._failing(now)
+            self.rate.refused(refusal.at, refusal.sent_at, refusal.retry_after, limits)
+        for sent_at in report.failures:
+            self._failing(now)
+            if sent_at >= self.rate.resumed_at:
+                self._failed(now, breaker)
+
+    def _failing(self, now: float) -> None:
+        self.probe_run = None
+        if self.health.failing_since is None:
+            self.health.failing_since = now
+
+    def _failed(self, now: float, breaker: Breaker) -> None:
+        health = self.health
+        health.failures += 1
+        if health.failures >= breaker.failures:
+            health.probes += health.is_open
+            health.is_open = True
+            self.rate.hold(now, min(breaker.probe_after * 2 ** min(health.probes, 16), breaker.probe_most))
+
+    def allow(self, run: int, share: float, now: float, timeout: float) -> Allowance:
+        """Return what the run may do with its share of the source; it may get the right to try a source in trouble."""
+        health, rate = self.health, self.rate
+        hold = max(0.0, rate.blocked_until - now)
+        may_probe: bool | None = None
+        if health.is_open or rate.refusals > 1:
+            if not hold and self.probe_until <= now:
+                self.probe_run = None
+            may_probe = not hold and self.probe_run in (None, run)
+            if may_probe and self.probe_run is None:
+                self.probe_run, self.probe_until = run, now + timeout + _PROBE_SLACK_S
+        silent = 0.0 if health.failing_since is None else now - health.failing_since
+        return Allowance(rate.rate * share, share, hold, may_probe, silent, health.is_open)

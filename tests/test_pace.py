@@ -1,0 +1,94 @@
+"""The pace by real crawls: the bench's cases in a small form, side by side, each with a sandbox county that counts."""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from benchmarks import pace_cases as cases
+
+BUDGET: dict[str, Any] = {"rate": 50.0, "burst": 10.0}
+Result = Callable[[str], Any]
+
+
+@pytest.fixture(scope="module")
+def result(server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Result]:
+    """Start all cases at the first question; they take as long as the longest, not as their sum."""
+    folder = tmp_path_factory.mktemp("pace")
+    jobs: dict[str, Callable[[], Any]] = {
+        "changing": lambda: cases.changing_budget(server, folder, 40, 18, (15, 28, 28)),
+        "shared": lambda: cases.shared_budget(server, folder, 20, 50),
+        "slow": lambda: cases.slow_host(server, folder, 8, 10),
+        "seconds": lambda: cases.ours(server, folder, "seconds", 600, retry_after="seconds", **BUDGET),
+        "date": lambda: cases.ours(server, folder, "date", 400, retry_after="date", **BUDGET),
+        "none": lambda: cases.ours(server, folder, "none", 600, retry_after="none", **BUDGET),
+        "county": lambda: cases.ours(server, folder, "county", 50, rate=100 / 60, burst=40.0),
+        "outage unavailable": lambda: cases.outage(server, folder, 10, 200),
+        "outage server_error": lambda: cases.outage(server, folder, 10, 200, "server_error"),
+        "cap 0": lambda: cases.cap(server, folder, 0.0, 500),
+        "cap 200": lambda: cases.cap(server, folder, 0.2, 120),
+        "priorities": lambda: cases.priorities(server, folder, 20, 15),
+    }
+    with ThreadPoolExecutor(5) as pool:
+        futures: dict[str, Future[Any]] = {name: pool.submit(job) for name, job in jobs.items()}
+        yield lambda name: futures[name].result(timeout=300)
+
+
+@pytest.mark.parametrize(("kind", "most"), [("seconds", 6), ("date", 6), ("none", 9)])
+def test_a_budget_nobody_told_is_found(result: Result, kind: str, most: int) -> None:
+    seen, lost = result(kind)
+    assert lost == 0
+    assert len(seen.refused) <= most
+    assert seen.goodput(300) >= 0.7 * BUDGET["rate"]
+
+
+def test_the_county_s_budget_for_fifty_parcels(result: Result) -> None:
+    seen, lost = result("county")
+    assert lost == 0
+    assert len(seen.refused) <= 2
+    assert seen.answered[-1] - seen.answered[0] <= 35
+
+
+def test_a_changing_budget_is_followed(result: Result) -> None:
+    figures = result("changing")
+    assert figures["lost"] == 0
+    for what in ("halved", "doubled"):
+        assert figures[f"{what}: goodput"] >= 0.7, figures
+        assert figures[f"{what}: refused"] <= 0.02, figures
+
+
+def test_four_processes_keep_to_one_budget_and_take_over_a_dead_one_s_share(result: Result) -> None:
+    figures = result("shared")
+    assert figures["lost"] == 0
+    assert figures["all requests of the budget"] <= 1.05
+    assert figures["most in 10 s of the budget"] <= 1.10
+    assert figures["from 15 s after the kill, of the budget"] >= 0.8
+
+
+def test_a_host_that_slows_down_is_asked_less_at_once(result: Result) -> None:
+    figures = result("slow")
+    assert figures["at 3 s: most under way"] <= 4
+    assert figures["time-outs"] == 0
+    assert figures["goodput afterwards, of before"] >= 0.7
+
+
+@pytest.mark.parametrize("fault", ["unavailable", "server_error"])
+def test_an_outage_is_not_multiplied(result: Result, fault: str) -> None:
+    figures = result(f"outage {fault}")
+    assert figures["requests during the outage"] <= figures["retries allowed"] + figures["probes allowed"]
+    assert figures["lost"] == 0
+
+
+@pytest.mark.parametrize("latency", ["0", "200"])
+def test_the_cap_holds_at_any_latency(result: Result, latency: str) -> None:
+    figures = result(f"cap {latency}")
+    assert figures == {"most under way": figures["most under way"], "lost": 0}
+    assert figures["most under way"] <= 4
+
+
+def test_priorities_share_a_source(result: Result) -> None:
+    figures = result("priorities")
+    assert 6.4 <= figures["critical : low"] <= 9.6
+    assert figures["low"] > 0
+    assert figures["both, of the rate"] >= 0.9

@@ -1,0 +1,142 @@
+"""A source that is away, refuses, or asks for a person: how the run ends, and that everything unfinished is still there."""
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+from maricopa_scrapy.sandbox.county import County
+from maricopa_scrapy.sandbox.process import SandboxProcess
+from maricopa_scrapy.store import verify
+from maricopa_scrapy.store.connect import Session
+from tests.conftest import ROOT, Crawler, Database
+
+Start = Callable[..., SandboxProcess]
+
+
+def _impatient(tmp_path: Path, **changes: object) -> dict[str, str]:
+    """Environment of a crawl whose assessor is given up after three seconds of silence."""
+    folder = tmp_path / "config"
+    (folder / "sources").mkdir(parents=True)
+    (folder / "config.yaml").write_text((ROOT / "config" / "config.yaml").read_text())
+    manifest = yaml.safe_load((ROOT / "config" / "sources" / "assessor.yaml").read_text())
+    manifest["breaker"] = {"failures": 5, "probe_after": 0.2, "probe_most": 0.5, "silence": 3}
+    manifest["rate"] |= {"hold": 0.2, "hold_most": 0.5}
+    (folder / "sources" / "assessor.yaml").write_text(yaml.safe_dump(manifest | changes))
+    return {"MARICOPA_CONFIG": str(folder)}
+
+
+def _apns(count: int) -> str:
+    return "apns=" + ",".join(County().apns(count))
+
+
+@pytest.mark.parametrize("fault", ["throttled", "unavailable", "server_error", "reset", "soft_404", "forbidden", "malformed"])
+def test_a_source_that_stays_away_ends_the_run_with_everything_pending(
+    tmp_path: Path, database: Database, county: Start, fault: str
+) -> None:
+    sandbox = county()
+    sandbox.faults({fault: 1.0})
+    crawl = Crawler(database, sandbox.url, environment=_impatient(tmp_path))("assessor", "-a", _apns(40))
+    assert crawl.code == 4, crawl.log
+    assert database.one("SELECT reason FROM crawl.run") == "source_unavailable"
+    assert database.states() == {"pending": 40}
+    assert "Traceback" not in crawl.log
+    assert sandbox.stats()["assessor"]["requests"] <= 45
+    sandbox.clear_faults()
+    again = Crawler(database, sandbox.url, environment=_impatient_again(tmp_path))("assessor", "-a", "job=1")
+    assert again.code == 0, again.log
+    assert database.states() == {"done": 40}
+    session = Session(database.url)
+    assert verify.problems(session) == []
+    session.close()
+
+
+def _impatient_again(tmp_path: Path) -> dict[str, str]:
+    return {"MARICOPA_CONFIG": str(tmp_path / "config")}
+
+
+def test_a_county_that_cannot_be_reached_is_not_tried_to_death(tmp_path: Path, database: Database) -> None:
+    crawl = Crawler(database, "http://127.0.0.1:9", environment=_impatient(tmp_path))("assessor", "-a", _apns(30))
+    assert crawl.code == 4, crawl.log
+    assert database.one("SELECT reason FROM crawl.run") == "source_unavailable"
+    assert database.states() == {"pending": 30}
+    assert "Traceback" not in crawl.log
+    assert "no answer for" in crawl.log
+
+
+def test_a_challenge_leaves_everything_and_the_job_can_go_on(database: Database, county: Start) -> None:
+    sandbox = county()
+    sandbox.faults({"challenge": 1.0})
+    crawl = Crawler(database, sandbox.url)("assessor", "-a", _apns(30))
+    assert crawl.code == 5, crawl.log
+    assert database.states() == {"pending": 30}
+    assert database.one("SELECT sum(attempts) FROM crawl.target") == 0
+    assert sandbox.stats()["assessor"]["requests"] <= 5
+    sandbox.clear_faults()
+    assert Crawler(database, sandbox.url)("assessor", "-a", "job=1").code == 0
+    assert database.states() == {"done": 30}
+
+
+def test_a_maintenance_page_is_waited_out(tmp_path: Path, database: Database, county: Start) -> None:
+    sandbox = county()
+    sandbox.faults({"maintenance": {"probability": 1.0, "seconds": 1.5}})
+    crawl = Crawler(database, sandbox.url, environment=_impatient(tmp_path))("assessor", "-a", _apns(40))
+    assert crawl.code == 0, crawl.log
+    assert database.states() == {"done": 40}
+    assert "maintenance page" in crawl.log
+
+
+def test_the_next_run_starts_at_what_was_learnt(database: Database, county: Start) -> None:
+    sandbox = county(rate=30, burst=5, retry_after="seconds", track=True)
+    apns = County().apns(500)
+    ceiling = ("-s", "MARICOPA_RATE_CEILING=500")
+    assert Crawler(database, sandbox.url, rate=None)("assessor", "-a", "apns=" + ",".join(apns[:400]), *ceiling).code == 0
+    learnt = database.one("SELECT rate FROM crawl.source")
+    assert 20 <= learnt <= 40
+    sandbox.reset()
+    assert Crawler(database, sandbox.url, rate=None)("assessor", "-a", "apns=" + ",".join(apns[400:]), *ceiling).code == 0
+    times = sandbox.stats()["assessor"]["answered_at"]
+    assert len(times) == 100
+    assert 0.75 * learnt <= 49 / (times[49] - times[0]) <= 1.05 * learnt
+
+
+def test_a_hold_outlives_the_run_that_got_it(database: Database, county: Start) -> None:
+    sandbox = county(track=True)
+    sandbox.faults({"throttled": {"probability": 1.0, "count": 1, "retry_after": "6"}})
+    crawl = Crawler(database, sandbox.url).start("assessor", "-a", _apns(20))
+    while not database.one("SELECT count(*) FROM crawl.source WHERE blocked_until > now() + interval '3 s'"):
+        time.sleep(0.05)
+    os.kill(crawl.pid, signal.SIGKILL)
+    crawl.communicate()
+    until = database.one("SELECT extract(epoch FROM blocked_until)::float FROM crawl.source")
+    asked = sandbox.stats()["assessor"]["requests"]
+    assert Crawler(database, sandbox.url)("assessor", "-a", "job=1").code == 0
+    stats = sandbox.stats()["assessor"]
+    assert len([at for at in stats["answered_at"] if at < until - 0.1]) <= asked
+    assert database.states() == {"done": 20}
+
+
+def test_retries_of_a_source_that_half_fails_are_bounded(tmp_path: Path, database: Database, county: Start) -> None:
+    sandbox = county()
+    sandbox.faults({"server_error": {"probability": 0.3, "kind": "parcel"}})
+    environment = _impatient(tmp_path, attempts=50, retries={"at_least": 10, "share": 0.1, "at_most": 100})
+    crawl = Crawler(database, sandbox.url, rate=100, environment=environment)("assessor", "-a", _apns(150))
+    assert crawl.code == 0, crawl.log
+    assert database.states() == {"done": 150}
+
+
+def test_causes_have_budgets_of_their_own(database: Database, county: Start) -> None:
+    apns = County().apns(3)
+    sandbox = county()
+    sandbox.faults({
+        "renamed_field": {"probability": 1.0, "keys": apns[:1]},
+        "wrong_parcel": {"probability": 1.0, "keys": apns[1:2]},
+    })  # fmt: skip
+    crawl = Crawler(database, sandbox.url)("assessor", "-a", "apns=" + ",".join(apns))
+    assert crawl.code == 3, crawl.log
+    rows = database.rows("SELECT key, attempts, failures FROM crawl.target WHERE state = 'dead' ORDER BY attempts")
+    assert rows == [(apns[0], 2, {"source_changed": 2}), (apns[1], 3, {"wrong_parcel": 3})]
