@@ -35,8 +35,7 @@ from maricopa_scrapy.store.tables import Table, copy_line, copy_lines, table_of
 from tests.bulk import residential_line, secured_line
 
 PARCELS = int(os.environ.get("PARCELS", 60_000 if QUICK else 1_760_000))
-# Rows for each peer: about as many as it gets in some seconds (QUICK) or minutes.
-ESRI_PARCELS, OGR_PARCELS = (6_000, 60_000) if QUICK else (100_000, 400_000)
+PEER_PARCELS = 100_000 if QUICK else 400_000
 FAULTY_PARCELS = 6_000 if QUICK else 100_000
 BULK_LINES = 60_000 if QUICK else 500_000
 # The walk at a pinned rate: as many pages as it says, at 1/s (QUICK: fewer).
@@ -241,38 +240,30 @@ def paced(bench: Bench, server: str, folder: Path) -> None:
 
 def peers(bench: Bench, server: str, folder: Path) -> None:
     """The same layer, all rows and no geometry, each to its own place, one after the other."""
-    query = {
-        "where": "1=1",
-        "outFields": "*",
-        "returnGeometry": "false",
-        "orderByFields": "OBJECTID",
-        "resultRecordCount": _PAGE,
-        "f": "json",
+    query = {"where": "1=1", "outFields": "*", "returnGeometry": "false", "orderByFields": "OBJECTID", "f": "json"}
+    query["resultRecordCount"] = str(_PAGE)
+    commands = {
+        "pyesridump": (["esri2geojson", "-q", "--jsonlines", "--no-geometry", "-m", str(_PAGE), "{layer}", "-"], 0),
+        "ogr2ogr": (["ogr2ogr", "-f", "CSV", "/vsistdout/", f"ESRIJSON:{{layer}}/query?{urlencode(query)}"], 1),
     }
     output = folder / "peer.out"
-    query["resultRecordCount"] = str(_PAGE)
-    esri, ogr = shutil.which("esri2geojson"), shutil.which("ogr2ogr")
-    commands = {
-        "pyesridump": (esri, ESRI_PARCELS, ["-q", "--jsonlines", "--no-geometry", "-m", str(_PAGE), "{layer}", str(output)], 0),
-        "ogr2ogr": (ogr, OGR_PARCELS, ["-f", "CSV", "/vsistdout/", f"ESRIJSON:{{layer}}/query?{urlencode(query)}"], 1),
-    }  # fmt: skip
-    for name, (program, parcels, arguments, heads) in commands.items():
-        if program is None:
-            bench.add(Row(f"a roll against {name}, rows/s", "", "not installed"))
-            continue
-        with SandboxProcess(compress=False, gis_parcels=parcels) as sandbox, database(server, "bench_peers") as url:
-            last = ParcelLayer(County(), parcels).ids[-1]
-            warm(sandbox, our_fields(sandbox), last)
-            warm(sandbox, "*", last)
-            figure, _ = roll(url, sandbox, folder)
-            command = [program, *(one.replace("{layer}", f"{sandbox.url}/gis/E") for one in arguments)]
+    with SandboxProcess(compress=False, gis_parcels=PEER_PARCELS) as sandbox, database(server, "bench_peers") as url:
+        last = ParcelLayer(County(), PEER_PARCELS).ids[-1]
+        warm(sandbox, our_fields(sandbox), last)
+        warm(sandbox, "*", last)
+        figure, _ = roll(url, sandbox, folder)
+        for name, (command, heads) in commands.items():
+            if shutil.which(command[0]) is None:
+                bench.add(Row(f"a roll against {name}, rows/s", f"{figure:,.0f}/s", "not installed"))
+                continue
+            command = [one.replace("{layer}", f"{sandbox.url}/gis/E") for one in command]
             begun = time.monotonic()
-            run(command, {"no_proxy": "127.0.0.1"}, folder / "peer.log")
+            with output.open("wb") as file:
+                subprocess.run(command, env=os.environ | {"no_proxy": "127.0.0.1"}, stdout=file, stderr=subprocess.DEVNULL, check=True)
             seconds = time.monotonic() - begun
-        with output.open() as file:
-            rows = sum(1 for _ in file) - heads
-        output.unlink()
-        bench.add(Row(f"a roll of {parcels:,} rows against {name} ({rows:,} rows), rows/s", *_rates(figure, rows / seconds), 1.0))
+            with output.open() as lines:
+                rows = sum(1 for _ in lines) - heads
+            bench.add(Row(f"a roll of {PEER_PARCELS:,} rows against {name} ({rows:,} rows)", *_rates(figure, rows / seconds), 1.0))
 
 
 def faults(bench: Bench, server: str, folder: Path) -> None:

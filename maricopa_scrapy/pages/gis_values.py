@@ -70,7 +70,7 @@ def text(values: Values, field: str, reading: Reading) -> Values:
 def code(values: Values, field: str, reading: Reading) -> Values:
     """Text of at most 64 characters, zeros kept."""
     found = text(values, field, reading)
-    if max(map(len, set(filter(None, found))), default=0) > CODE_MOST:
+    if len(max(filter(None, found), key=len, default="")) > CODE_MOST:
         _refuse(values, field, f"a code of at most {CODE_MOST} characters", lambda value: len(value or "") > CODE_MOST)
     return found
 

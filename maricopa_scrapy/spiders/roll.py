@@ -41,8 +41,10 @@ class RollSpider(LedgerSpider):
     source = "gis"
     known_arguments: ClassVar[tuple[str, ...]] = ("layer", "apns", "since", *_FILES, "geometry", "captures", "accept_shrink")
     # A page is up to 2,000 rows: some 8,000 rows a transaction.
-    batch_most = 4
+    batch_most = 8
     shapes: ClassVar[dict[str, pages.Shape]] = {}
+    # Default 5 MB, three pages: the engine would stop and go.
+    custom_settings = {"SCRAPER_SLOT_MAX_ACTIVE_SIZE": 24_000_000}
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

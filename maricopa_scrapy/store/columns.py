@@ -21,7 +21,7 @@ from maricopa_scrapy.store.tables import Table, copy_line, table_of
 # The planner has no statistics of a table that a first roll fills, and would look at all of it for each page.
 BY_INDEX = "SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; SET LOCAL enable_seqscan = off"
 BY_COST = "SET LOCAL enable_hashjoin = on; SET LOCAL enable_mergejoin = on; SET LOCAL enable_seqscan = on"
-_CHUNK = 1 << 18
+_CHUNK = 1 << 24
 # So few rows known of a page are looked up by themselves.
 _FEW = 100
 _PLAIN = {int, float, dt.date, type(None)}
