@@ -55,7 +55,7 @@ def lines_of(rows: Rows, origin: str) -> Lines:
     lines = list(map("\t".join, zip(*texts, strict=True)))
     body = "\n".join(lines)
     if "\\" in body or "\r" in body or body.count("\n") >= max(1, len(lines)) or body.count("\t") != len(lines) * (len(texts) - 1):
-        body = "\n".join([copy_line(cells) for cells in zip(*rows.columns, strict=True)])
+        body = "\n".join([copy_line(cells) for cells in zip(*texts, strict=True)])
     encoded = body.encode().split(b"\n")
     digests = [blake2b(line, digest_size=16).hexdigest() for line in encoded]
     end = b"\t" + origin.encode()

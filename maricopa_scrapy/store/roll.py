@@ -203,9 +203,7 @@ def _finish(cursor: Cursor, run: Run, roll: _Roll, extent: Extent) -> None:
     shortfall = _shortfall(cursor, run, roll, extent, received, parcels)
     if shortfall is None:
         stacked.settle(cursor, run, roll.walk, roll.started_at)
-        cursor.execute("ANALYZE roll_key")
-        cursor.execute(_MARK_MISSING, {"at": dt.datetime.now(dt.UTC), "run": run.id})
-        (counts["missing"],) = cursor.fetchone() or (0,)
+        counts["missing"] = _mark_missing(cursor, run, parcels)
         _show_outlines(cursor)
     cursor.execute(_END, {"job": run.job_id, "walk": roll.walk, "state": "incomplete" if shortfall else "complete", **counts})
     _forget(cursor, run)
@@ -216,6 +214,18 @@ def _finish(cursor: Cursor, run: Run, roll: _Roll, extent: Extent) -> None:
         "layer %s is complete: %d rows, %d parcels, %d further rows of stacked ones, %d without an APN, %d missing since the last roll",
         roll.layer, received, parcels, counts["stacked"], unkeyed, counts["missing"],
     )  # fmt: skip
+
+
+def _mark_missing(cursor: Cursor, run: Run, seen: int) -> int:
+    cursor.execute("SELECT count(*) FROM gis.parcel WHERE removed_at IS NULL")
+    (present,) = cursor.fetchone() or (0,)
+    # All that was seen is there: as many as that, and no more are.
+    if present == seen:
+        return 0
+    cursor.execute("ANALYZE roll_key")
+    cursor.execute(_MARK_MISSING, {"at": dt.datetime.now(dt.UTC), "run": run.id})
+    (missing,) = cursor.fetchone() or (0,)
+    return int(missing)
 
 
 def _ask_again(cursor: Cursor, run: Run, roll: _Roll, extent: Extent) -> bool:
