@@ -42,7 +42,8 @@ def _matching(pattern: str, required: bool = False) -> Convert:
 
 def _whole(most: int) -> Convert:
     def convert(values: Sequence[str]) -> Sequence[Any]:
-        if not all(value.isdecimal() and value.isascii() for value in values if value):
+        digits = "".join(values)
+        if digits and not (digits.isdecimal() and digits.isascii()):
             raise ValueError(values)
         numbers = [int(value) if value else None for value in values]
         if max(filter(None, numbers), default=0) > most:

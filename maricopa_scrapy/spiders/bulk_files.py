@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from maricopa_scrapy.spiders.base import Ledger
 
 _LINES_A_BATCH = 2_000
-_AHEAD_MOST = 4
+_AHEAD_MOST = 16
 _PAUSE_S = 0.005
 _SHOWN = 5
 
