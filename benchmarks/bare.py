@@ -43,7 +43,10 @@ def main(base_url: str, apns: str, rate: float) -> None:
     settings.setmodule("maricopa_scrapy.settings", priority="project")
     slots = {name: dict(slot, delay=1 / rate) for name, slot in settings["DOWNLOAD_SLOTS"].items()}
     extensions = {k: None if k.startswith("maricopa") else v for k, v in settings["EXTENSIONS"].items()}
-    settings.setdict({"ITEM_PIPELINES": {}, "EXTENSIONS": extensions, "DOWNLOAD_SLOTS": slots}, priority="cmdline")
+    settings.setdict(
+        {"ITEM_PIPELINES": {}, "DOWNLOADER": "scrapy.core.downloader.Downloader", "EXTENSIONS": extensions, "DOWNLOAD_SLOTS": slots},
+        priority="cmdline",
+    )
     process = CrawlerProcess(settings)
     process.crawl(BareSpider, base_url=base_url, apns=apns)
     process.start()

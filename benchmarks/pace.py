@@ -31,6 +31,7 @@ STOCK: dict[str, dict[str, Any]] = {
     "AutoThrottle, target 4": AUTOTHROTTLE | {"AUTOTHROTTLE_TARGET_CONCURRENCY": 4},
     "AutoThrottle, target 8": AUTOTHROTTLE | {"AUTOTHROTTLE_TARGET_CONCURRENCY": 8},
 }
+CRAWLEE = "crawlee, throttling manager"
 # A peer at one request a second would need 50 minutes.
 STOCK_TIMEOUT_S = 20.0 if QUICK else 60.0
 
@@ -49,24 +50,31 @@ def budget(server: str, folder: Path) -> Iterator[Row]:
     peers = dict(list(STOCK.items())[-1:]) if QUICK else STOCK
     for number, (name, settings) in enumerate(peers.items()):
         jobs.append((name, _stock(folder, f"stock{number}", settings)))
+    has_crawlee = importlib.util.find_spec("crawlee") is not None and not QUICK
+    if has_crawlee:
+        jobs.append((CRAWLEE, _crawlee(folder)))
     for kind in ("seconds",) if QUICK else ("seconds", "none"):
         for number in range(1 if QUICK else 3):
             jobs.append((kind, _ours(server, folder, f"ours_{kind}_{number}", kind)))
     results = _run(jobs, workers=3 if QUICK else 1)
     (oracle,) = results["oracle"]
     yield Row("oracle: Scrapy told the budget of 50/s, burst 10", describe(oracle))
-    for name in peers:
+    for name in [*peers, CRAWLEE] if has_crawlee else peers:
         (one,) = results[name]
         share = one.goodput(WARM) / oracle.goodput(WARM)
         yield Row(f"{name}: lost {PARCELS - one.got} of {PARCELS}", describe(one), f"{oracle.goodput(WARM):.1f}/s", share)
-    if not importlib.util.find_spec("crawlee"):
-        yield Row("crawlee's throttling", "not installed")
+    if not has_crawlee:
+        yield Row(CRAWLEE, "not installed")
     for kind, label, refusals, goodput in (("seconds", "Retry-After 1", 0.005, 0.92), ("none", "no Retry-After", 0.01, 0.85)):
         yield from _rows(label, results.get(kind, []), oracle, refusals, goodput)
 
 
 def _stock(folder: Path, name: str, settings: dict[str, Any]) -> Callable[[], Seen]:
     return lambda: cases.stock(folder, name, PARCELS, settings, STOCK_TIMEOUT_S, retry_after="seconds", **BUDGET)
+
+
+def _crawlee(folder: Path) -> Callable[[], Seen]:
+    return lambda: cases.peer(folder, "crawlee", PARCELS, "crawlee_peer", timeout=STOCK_TIMEOUT_S, retry_after="seconds", **BUDGET)
 
 
 def _ours(server: str, folder: Path, name: str, kind: str) -> Callable[[], tuple[Seen, int]]:

@@ -154,21 +154,26 @@ def place(server: str, folder: Path, name: str, manifest: dict[str, Any] | None 
                     process.wait()
 
 
-def stock(folder: Path, name: str, parcels: int, settings: dict[str, Any], timeout: float = 600, **options: Any) -> Seen:
-    """Stock Scrapy with these settings."""
+def peer(folder: Path, name: str, parcels: int, module: str, *arguments: str, timeout: float = 600, **options: Any) -> Seen:
+    """Another crawler, a module of this folder, on the same parcels."""
     mine = folder / name
     mine.mkdir()
     path = mine / "apns.txt"
     path.write_text("\n".join(County().apns(parcels)) + "\n")
-    with SandboxProcess(track=True, **options) as sandbox:
-        command = [sys.executable, "-m", "benchmarks.stock", f"{sandbox.url}/assessor", str(path), json.dumps(settings)]
-        process = subprocess.Popen(command, cwd=ROOT)
+    with SandboxProcess(track=True, **options) as sandbox, (mine / "log").open("wb") as log:
+        command = [sys.executable, "-m", f"benchmarks.{module}", f"{sandbox.url}/assessor", str(path), *arguments]
+        process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT)
         try:
             process.wait(timeout)
         except subprocess.TimeoutExpired:
-            process.terminate()
-            process.wait(_STOP_S)
+            process.kill()
+            process.wait()
         return seen(sandbox)
+
+
+def stock(folder: Path, name: str, parcels: int, settings: dict[str, Any], timeout: float = 600, **options: Any) -> Seen:
+    """Stock Scrapy with these settings."""
+    return peer(folder, name, parcels, "stock", json.dumps(settings), timeout=timeout, **options)
 
 
 def oracle(folder: Path, name: str, parcels: int, **options: Any) -> Seen:

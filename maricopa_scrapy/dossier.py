@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from maricopa_scrapy.identifiers import format_apn
-from maricopa_scrapy.store import ledger
+from maricopa_scrapy.store import ledger, source
 from maricopa_scrapy.store.changes import Change, Comparison
 from maricopa_scrapy.store.connect import Session
 
@@ -41,12 +41,31 @@ def status(session: Session) -> Iterator[RenderableType]:
         )  # fmt: skip
     yield table
     yield ""
+    if known := source.paces(session):
+        yield _paces(known)
+        yield ""
     stored = Table(title="Stored", title_justify="left", box=None, pad_edge=False, header_style="bold")
     stored.add_column("table")
     stored.add_column("rows", justify="right")
     for name, rows in session.transact(_sizes):
         stored.add_row(name, f"{rows:,}")
     yield stored
+
+
+def _paces(known: list[source.Pace]) -> Table:
+    table = Table(title="Pace", title_justify="left", box=None, pad_edge=False, header_style="bold")
+    table.add_column("source")
+    for name in ("rate", "its budget"):
+        table.add_column(name, justify="right")
+    table.add_column("runs", justify="right")
+    table.add_column("now")
+    for pace in known:
+        budget = "not met yet" if pace.budget is None else f"about {pace.budget:.2f}/s"
+        now = f"held for {pace.held:.0f} s" if pace.held else ""
+        if pace.is_open:
+            now = "fails; tried by single requests" + (f", {now}" if now else "")
+        table.add_row(pace.source, f"{pace.rate:.2f}/s", budget, str(pace.runs), now)
+    return table
 
 
 def _asked(parameters: dict[str, Any]) -> str:

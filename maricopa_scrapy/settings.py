@@ -98,7 +98,12 @@ SPIDER_MIDDLEWARES = {
     "scrapy.spidermiddlewares.depth.DepthMiddleware": None,
     "scrapy.spidermiddlewares.urllength.UrlLengthMiddleware": None,
     "scrapy.spidermiddlewares.metacopy.MetaCopyDetectionMiddleware": None,
+    # Nobody asks which requests came of start(); and every status passes, see HTTPERROR_ALLOW_ALL.
+    "scrapy.spidermiddlewares.start.StartSpiderMiddleware": None,
+    "scrapy.spidermiddlewares.httperror.HttpErrorMiddleware": None,
 }
+# Default LIFO, for all but what that middleware marked: a target that was leased first is asked for first.
+SCHEDULER_MEMORY_QUEUE = "scrapy.squeues.FifoMemoryQueue"
 # Default 100, tasks for EVERY response: an answer is one item.
 CONCURRENT_ITEMS = 1
 # Default True, at the price of reading a callback's source.
@@ -113,6 +118,8 @@ REMOTE_CONTROL_ENABLED = False
 LOGSTATS_INTERVAL = 0
 # Default DEBUG, a line for every answer.
 LOG_LEVEL = "INFO"
+# Default makes that line even when nobody sees it.
+LOG_FORMATTER = "maricopa_scrapy.extensions.log.QuietLogFormatter"
 LOG_VERSIONS: list[str] = []
 # Default all fields: of an answer, what `-o` can show. The rows themselves are in Postgres.
 FEED_EXPORT_FIELDS = ["target", "outcome", "cause", "message", "records"]

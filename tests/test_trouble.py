@@ -1,7 +1,10 @@
 """A source that is away, refuses, or asks for a person: how the run ends, and that everything unfinished is still there."""
 
 import os
+import re
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -92,13 +95,13 @@ def test_a_maintenance_page_is_waited_out(tmp_path: Path, database: Database, co
 
 def test_the_next_run_starts_at_what_was_learnt(database: Database, county: Start) -> None:
     sandbox = county(rate=30, burst=5, retry_after="seconds", track=True)
-    apns = County().apns(500)
+    apns = County().apns(350)
     ceiling = ("-s", "MARICOPA_RATE_CEILING=500")
-    assert Crawler(database, sandbox.url, rate=None)("assessor", "-a", "apns=" + ",".join(apns[:400]), *ceiling).code == 0
+    assert Crawler(database, sandbox.url, rate=None)("assessor", "-a", "apns=" + ",".join(apns[:250]), *ceiling).code == 0
     learnt = database.one("SELECT rate FROM crawl.source")
     assert 20 <= learnt <= 40
     sandbox.reset()
-    assert Crawler(database, sandbox.url, rate=None)("assessor", "-a", "apns=" + ",".join(apns[400:]), *ceiling).code == 0
+    assert Crawler(database, sandbox.url, rate=None)("assessor", "-a", "apns=" + ",".join(apns[250:]), *ceiling).code == 0
     times = sandbox.stats()["assessor"]["answered_at"]
     assert len(times) == 100
     assert 0.75 * learnt <= 49 / (times[49] - times[0]) <= 1.05 * learnt
@@ -113,6 +116,9 @@ def test_a_hold_outlives_the_run_that_got_it(database: Database, county: Start) 
     os.kill(crawl.pid, signal.SIGKILL)
     crawl.communicate()
     until = database.one("SELECT extract(epoch FROM blocked_until)::float FROM crawl.source")
+    environment = os.environ | {"MARICOPA_DATABASE_URL": database.url, "COLUMNS": "120"}
+    status = subprocess.run([Path(sys.executable).parent / "maricopa", "status"], env=environment, capture_output=True, text=True)
+    assert re.search(r"assessor +\d+\.\d\d/s +about \d+\.\d\d/s +\d +held for [3-6] s", status.stdout), status
     asked = sandbox.stats()["assessor"]["requests"]
     assert Crawler(database, sandbox.url)("assessor", "-a", "job=1").code == 0
     stats = sandbox.stats()["assessor"]

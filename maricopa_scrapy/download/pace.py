@@ -254,4 +254,5 @@ def retry_after(response: Response) -> float | None:
         due = email.utils.parsedate_to_datetime(value).timestamp()
     except (TypeError, ValueError, OverflowError):
         return None
-    return min(max(0.0, due - time.time()), _RETRY_AFTER_MOST_S)
+    # A date names the second in which it is due, not its end.
+    return min(max(0.0, due - time.time() + 1.0), _RETRY_AFTER_MOST_S)

@@ -4,13 +4,24 @@ import random
 from time import monotonic
 from typing import Any
 
+from scrapy import Request
 from scrapy.core.downloader import Downloader, Slot
 
 from maricopa_scrapy.settings_files import Manifest
 
-# Never zero: Scrapy counts a request as under way only in the next turn of the loop, and would send all that waits in this one.
-_LEAST_S = 1e-4
+# Never zero, at which Scrapy sends all that waits at once.
+_LEAST_S = 1e-6
 _FAR_S = 3600.0
+
+
+class _Begun(set[Request]):
+    """The requests under way; `total` counts all that ever were."""
+
+    total = 0
+
+    def add(self, request: Request) -> None:
+        self.total += 1
+        super().add(request)
 
 
 class PacedSlot(Slot):
@@ -27,6 +38,11 @@ class PacedSlot(Slot):
         self._due = 0.0
         self._is_held = False
         self._noted = self.lastseen
+        self._begun = self.transferring = _Begun()
+
+    def free_transfer_slots(self) -> int:
+        """Return how many more may be under way: one that was just sent is not in Scrapy's set before the loop's next turn."""
+        return super().free_transfer_slots() - (self.sent - self._begun.total)
 
     def hold_until(self, at: float) -> None:
         """Send nothing before `at` (monotonic seconds)."""

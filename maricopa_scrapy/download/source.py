@@ -98,7 +98,8 @@ class SourceState:
             self.health.failures = 0
             health.failing_since, health.is_open, health.probes = None, False, 0
         if not health.is_open:
-            earned = report.accepted + (seconds * self.rate.rate if report.wants else 0.0)
+            # Also by time, or the last targets of a job would wait for answers that only they can bring.
+            earned = report.accepted + seconds * self.rate.rate
             health.retries = min(health.retries + retries.share * earned, retries.at_most)
         for refusal in report.refusals:
             self._failing(now)
@@ -132,5 +133,6 @@ class SourceState:
             may_probe = not hold and self.probe_run in (None, run)
             if may_probe and self.probe_run is None:
                 self.probe_run, self.probe_until = run, now + timeout + _PROBE_SLACK_S
-        silent = 0.0 if health.failing_since is None else now - health.failing_since
+        in_trouble = health.failing_since is not None and (health.is_open or rate.refusals)
+        silent = now - health.failing_since if in_trouble and health.failing_since is not None else 0.0
         return Allowance(rate.rate * share, share, hold, may_probe, silent, health.is_open)

@@ -22,6 +22,7 @@ from maricopa_scrapy.download.refusals import Refusal, Unauthorized, cause_of, c
 from maricopa_scrapy.items import Answer, Capture, Cause, Extent, FollowOn, Issue, Json, Outcome, Reason, Rows, Target
 from maricopa_scrapy.pages.errors import PageError
 from maricopa_scrapy.settings_files import Manifest
+from maricopa_scrapy.spiders.company import Company
 
 if TYPE_CHECKING:
     from psycopg2.extensions import cursor as Cursor
@@ -32,7 +33,8 @@ if TYPE_CHECKING:
 
 PRIORITIES = ("critical", "high", "normal", "low")
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
-# Seconds between two looks at the ledger while the last targets are under way.
+# Seconds between two looks at the ledger while the last targets are under way: at first, and at least soon after.
+_POLL_FIRST_S = 0.03
 _POLL_S = 0.25
 _POLL_MOST_S = 3.0
 # A failure of these kinds is ordinary weather: the ledger's cause says enough, no person needs to look.
@@ -113,6 +115,7 @@ class LedgerSpider(Spider):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.stopping: str | None = None
+        self._company = Company()
 
     @classmethod
     def from_crawler(cls, crawler: "Crawler", *args: Any, **kwargs: Any) -> Self:
@@ -180,10 +183,12 @@ class LedgerSpider(Spider):
 
     async def _requests(self) -> AsyncIterator[Request]:
         upcoming = self._lease_soon()
+        pause = _POLL_FIRST_S
         while True:
             leased = await upcoming
             if leased.targets:
                 upcoming = self._lease_soon()
+                pause = _POLL_FIRST_S
                 for target in leased.targets:
                     yield self.request(target)
                     while self.crawler.engine.needs_backout():
@@ -195,7 +200,8 @@ class LedgerSpider(Spider):
             if leased.wait == 0 and self._is_idle():
                 # Leased by this run, and not in its hands: the answer to a lease was lost.
                 await self.ledger.give_back()
-            await asyncio.sleep(min(max(leased.wait, _POLL_S), _POLL_MOST_S))
+            await asyncio.sleep(min(max(leased.wait, pause), _POLL_MOST_S))
+            pause = min(2 * pause, _POLL_S)
             upcoming = self._lease_soon()
 
     def _is_idle(self) -> bool:
@@ -240,10 +246,12 @@ class LedgerSpider(Spider):
         """Return the request that can prove that there is nothing, or None where an empty answer is a failure."""
         return None
 
-    def _received(self, response: Response, target: Target, handler: Handler) -> Iterator[Answer | Request]:
-        capture = self._capture(response)
+    async def _received(self, response: Response, target: Target, handler: Handler) -> AsyncIterator[Answer | Request]:
+        capture: Capture | None = None
         try:
             check_json_answer(response, self.manifest.refusals)
+            await self._company.wait()
+            capture = self._capture(response)
             reading = handler(capture.body, target)
         except Unauthorized:
             self.stop(Reason.UNAUTHORIZED)
@@ -254,7 +262,7 @@ class LedgerSpider(Spider):
             elif error.cause is Cause.CHALLENGE:
                 self.stop(Reason.BLOCKED)
             where = error.path if isinstance(error, PageError) else str(error)
-            yield proof or self._failure(target, error.cause, str(error), where, capture, response)
+            yield proof or self._failure(target, error.cause, str(error), where, capture or self._capture(response), response)
         else:
             self.pace.answered(self.source)
             yield reading.then or Answer(

@@ -171,15 +171,18 @@ class _Batch:
 
     def _merge(self, cursor: Cursor, table: Table, run: Run, at: dt.datetime) -> None:
         rows = self._rows.get(table, {})
-        # Rows that are there already need not travel; but what is missing of a whole is told by what is staged.
+        staged = [line for _, line in rows.values()]
+        # Rows that are there already need not travel, and new ones need no merge: nobody else adds any in our turn.
+        # But what is missing of a whole is told by what is staged.
         if rows and not table.complete_by:
             cursor.execute(table.known, {"keys": list({key[0] for key in rows})})
             known = {tuple(key): digest for *key, digest in cursor.fetchall()}
-            rows = {key: row for key, row in rows.items() if known.get(key) != row[0]}
-        if rows or table.complete_by:
+            copy_lines(cursor, table.copy_new, [line for key, (_, line) in rows.items() if key not in known])
+            staged = [line for key, (digest, line) in rows.items() if known.get(key, digest) != digest]
+        if staged or table.complete_by:
             cursor.execute(table.create_stage)
-            copy_lines(cursor, table.copy, [line for _, line in rows.values()])
-        if rows:
+            copy_lines(cursor, table.copy, staged)
+        if staged:
             cursor.execute(table.merge, {"run": run.id})
         if values := self._complete.get(table):
             cursor.execute(table.mark_removed, {"at": at, "values": values, "run": run.id})

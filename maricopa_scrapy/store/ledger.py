@@ -314,6 +314,8 @@ def _counts(cursor: Cursor, job_id: int, source: str | None) -> Counts:
 
 
 def _release(cursor: Cursor, run_ids: list[int], job_id: int) -> None:
+    """Take from runs what they hold: targets, and shares of sources."""
+    cursor.execute("DELETE FROM crawl.share WHERE run_id = ANY(%s)", (run_ids,))
     cursor.execute(
         "UPDATE crawl.target SET state = 'pending', run_id = NULL WHERE job_id = %s AND state = 'leased' AND run_id = ANY(%s)",
         (job_id, run_ids),

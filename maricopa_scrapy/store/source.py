@@ -1,6 +1,7 @@
 """The row of a source: one short transaction in which a run reports what it saw and learns what it may do."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from psycopg2.extensions import cursor as Cursor
@@ -56,6 +57,31 @@ def exchange(session: Session, run: Run, source: str, wants: bool, step: Step[T]
     return session.transact(work)
 
 
-def leave(session: Session, run: Run) -> None:
-    """Give the run's shares back."""
-    session.transact(lambda cursor: cursor.execute("DELETE FROM crawl.share WHERE run_id = %s", (run.id,)))
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """What is known of a source: requests per second now and at most (None: no limit met yet), seconds it is still held."""
+
+    source: str
+    rate: float
+    budget: float | None
+    held: float
+    is_open: bool
+    runs: int
+
+
+def paces(session: Session) -> list[Pace]:
+    """Return the pace of every source that was ever asked."""
+
+    def work(cursor: Cursor) -> list[Pace]:
+        cursor.execute(
+            """
+            SELECT source, rate, budget, greatest(0, extract(epoch FROM blocked_until - clock_timestamp()))::double precision, is_open,
+                   (SELECT count(*) FROM crawl.share s JOIN crawl.run r ON r.id = s.run_id WHERE s.source = source.source
+                    AND r.state = 'running' AND s.reported_at > clock_timestamp() - make_interval(secs => %s))
+            FROM crawl.source WHERE rate IS NOT NULL ORDER BY source
+            """,
+            (SILENCE_S,),
+        )
+        return [Pace(*row) for row in cursor.fetchall()]
+
+    return session.transact(work)

@@ -1,0 +1,29 @@
+"""What Scrapy says of each response and item: nothing, unless its DEBUG lines are asked for."""
+
+import logging
+from typing import TYPE_CHECKING, Any, Self
+
+from scrapy.logformatter import LogFormatter
+
+if TYPE_CHECKING:
+    from scrapy.crawler import Crawler
+
+
+class QuietLogFormatter(LogFormatter):
+    """Scrapy's own makes a record for each line, and only its handlers drop those below LOG_LEVEL."""
+
+    def __init__(self, is_debug: bool) -> None:
+        self._is_debug = is_debug
+
+    @classmethod
+    def from_crawler(cls, crawler: "Crawler") -> Self:
+        level = crawler.settings["LOG_LEVEL"]
+        return cls((level if isinstance(level, int) else logging.getLevelName(level)) <= logging.DEBUG)
+
+    def crawled(self, *args: Any, **kwargs: Any) -> Any:
+        """A line a response."""
+        return super().crawled(*args, **kwargs) if self._is_debug else None
+
+    def scraped(self, *args: Any, **kwargs: Any) -> Any:
+        """A line an item."""
+        return super().scraped(*args, **kwargs) if self._is_debug else None
