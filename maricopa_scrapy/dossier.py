@@ -34,7 +34,7 @@ def status(session: Session) -> Iterator[RenderableType]:
         state = job["verdict"] or ("interrupted" if job["state"] == "running" and not job["is_live"] else job["state"])
         reason = job["reason"]
         table.add_row(
-            str(job["id"]), Text(_asked(job["parameters"])),
+            str(job["id"]), Text(_asked(job["parameters"]) or job["type"]),
             state if reason in (None, "finished") else f"{state} ({reason})",
             *(f"{job[name]:,}" for name in ("enumerated", "done", "gone", "dead", "open")),
             f"{job['created_at']:%m-%d %H:%M}",

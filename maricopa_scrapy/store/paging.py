@@ -6,7 +6,7 @@ from psycopg2.extensions import cursor as Cursor
 
 from maricopa_scrapy.items import Target
 from maricopa_scrapy.store import roll
-from maricopa_scrapy.store.columns import Lines, joined, last_of_each_key, merge_lines
+from maricopa_scrapy.store.columns import Lines, array_of, joined, last_of_each_key, merge_lines
 from maricopa_scrapy.store.ledger import Run
 from maricopa_scrapy.store.stacked import Aside, lowest_of_each
 from maricopa_scrapy.store.tables import Table
@@ -28,6 +28,7 @@ def store_pages(cursor: Cursor, run: Run, answers: Sequence[tuple[Target, list[L
         if table.name != "gis.parcel":
             merge_lines(cursor, run, last_of_each_key(rows))
         elif walk is None:
+            cursor.execute("DELETE FROM gis.absent WHERE apn = ANY(%s::text[])", (array_of(rows.keys),))
             merge_lines(cursor, run, lowest_of_each(rows))
         else:
             aside = Aside(cursor, run, walk, ranges[walk])

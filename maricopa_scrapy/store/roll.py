@@ -204,6 +204,7 @@ def _finish(cursor: Cursor, run: Run, roll: _Roll, extent: Extent) -> None:
     if shortfall is None:
         stacked.settle(cursor, run, roll.walk, roll.started_at)
         counts["missing"] = _mark_missing(cursor, run, parcels)
+        cursor.execute("DELETE FROM gis.absent a USING roll_key k WHERE a.apn = k.apn")
         _show_outlines(cursor)
     cursor.execute(_END, {"job": run.job_id, "walk": roll.walk, "state": "incomplete" if shortfall else "complete", **counts})
     _forget(cursor, run)
