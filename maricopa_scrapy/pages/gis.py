@@ -78,7 +78,7 @@ class Page:
 
 
 def parse_layer(body: bytes, shape: Shape) -> Layer:
-    """Read a layer's metadata. Raises SourceChanged when a mapped field is gone or of another type."""
+    """Read a layer's metadata. Raises SourceChanged when a mapped field is gone or of another type; optional ones may be."""
     raw = _object(body)
     fields = _list(raw, "fields")
     types = {str(one.get("name")): str(one.get("type")).removeprefix(_PREFIX) for one in fields if isinstance(one, dict)}
@@ -87,17 +87,13 @@ def parse_layer(body: bytes, shape: Shape) -> Layer:
         raise SourceChanged("fields", "a field of row ids", fields)
     for name, kind in shape.columns.values():
         _check_field(types, name, kind)
-    lacking = []
-    for name, kind in shape.optional.values():
-        if name in types:
-            _check_field(types, name, kind)
-        else:
-            lacking.append(name)
+    # Nobody has captured the optional ones: of another type they are as good as not there.
+    lacking = [name for name, kind in shape.optional.values() if types.get(name) not in KINDS[kind][1]]
     page = raw.get("maxRecordCount")
     if type(page) is not int or page < 1:
         raise SourceChanged("maxRecordCount", "a number of rows", page)
-    ours = {name for name, _ in (*shape.columns.values(), *shape.optional.values())} | {object_id, *shape.ignored}
-    return Layer(object_id, page, lacking, [name for name in types if name not in ours])
+    ours = {name for name, _ in shape.without(lacking).values()} | {object_id, *shape.ignored}
+    return Layer(object_id, page, lacking, [name for name, kind in types.items() if name not in ours and kind != "Geometry"])
 
 
 def _check_field(types: Mapping[str, str], name: str, kind: str) -> None:

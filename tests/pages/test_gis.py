@@ -142,7 +142,9 @@ def test_a_layer_is_checked_before_it_is_read() -> None:
     layer = gis.parse_layer(metadata(Green="Integer"), SHAPE)
     assert (layer.object_id, layer.page, layer.lacking, layer.new_fields) == ("OBJECTID", 2000, ["Stories"], ["Green"])
     assert gis.parse_layer(metadata(Stories="Double"), SHAPE).lacking == []
-    for changes, where in (({"Lot": None}, "fields.Lot"), ({"Lot": "String"}, "fields.Lot"), ({"Stories": "Date"}, "fields.Stories"),
+    odd = gis.parse_layer(metadata(Stories="Date", Outline="Geometry"), SHAPE)
+    assert (odd.lacking, odd.new_fields) == (["Stories"], ["Stories"])
+    for changes, where in (({"Lot": None}, "fields.Lot"), ({"Lot": "String"}, "fields.Lot"),
                            ({"OBJECTID": "Integer"}, "fields")):  # fmt: skip
         with pytest.raises(SourceChanged) as error:
             gis.parse_layer(metadata(**changes), SHAPE)
