@@ -204,7 +204,7 @@ def test_a_layer_that_was_reloaded_meanwhile_is_walked_anew(tmp_path: Path, data
 
 def test_two_runs_share_one_roll(tmp_path: Path, database: Database, county: Start) -> None:
     sandbox = county(gis_parcels=6000, latency=0.05)
-    crawl = crawler(tmp_path, database, sandbox, page=100, rate=10)
+    crawl = crawler(tmp_path, database, sandbox, page=100, rate=5)
     first = crawl.start("roll")
     while database.states().get("done", 0) < 3:
         time.sleep(0.05)
