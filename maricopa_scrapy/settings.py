@@ -28,9 +28,8 @@ MARICOPA_SANDBOX = os.environ.get("MARICOPA_SANDBOX", "")
 MARICOPA_RATE_LIMIT = None
 MARICOPA_RATE_CEILING = None
 
-if MARICOPA_SANDBOX:
-    # A proxy of the user's knows nothing of this machine's own addresses.
-    os.environ["no_proxy"] = ",".join(filter(None, (os.environ.get("no_proxy"), "127.0.0.1,localhost,::1")))
+# Default True. A proxy of the user's knows nothing of this machine's own addresses.
+HTTPPROXY_ENABLED = not MARICOPA_SANDBOX
 
 # --- who we are ---
 

@@ -383,6 +383,13 @@ def test_what_a_run_leased_and_does_not_have_is_given_back(tmp_path: Path, datab
     assert database.states() == {"done": 40}
 
 
+def test_a_proxy_of_the_user_s_is_not_asked_for_this_machine(tmp_path: Path, database: Database, county: Start) -> None:
+    proxies = {"http_proxy": "http://127.0.0.1:9", "HTTPS_PROXY": "http://127.0.0.1:9"}
+    crawl = Crawler(database, county().url, environment=proxies)("assessor", "-a", _list(tmp_path, County().apns(3)))
+    assert crawl.code == 0, crawl.log
+    assert database.states() == {"done": 3}
+
+
 def test_scrapyd_s_own_arguments_are_let_by(tmp_path: Path, database: Database, county: Start) -> None:
     crawl = Crawler(database, county().url)("assessor", "-a", _list(tmp_path, County().apns(2)), "-a", "_job=abc123")
     assert crawl.code == 0, crawl.log
