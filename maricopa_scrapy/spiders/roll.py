@@ -40,7 +40,7 @@ class RollSpider(LedgerSpider):
     name = "roll"
     source = "gis"
     known_arguments: ClassVar[tuple[str, ...]] = ("layer", "apns", "since", *_FILES, "geometry", "captures", "accept_shrink")
-    # A page is up to 2,000 rows: some 8,000 rows a transaction.
+    # A page is up to 2,000 rows: some 16,000 rows a transaction.
     batch_most = 8
     shapes: ClassVar[dict[str, pages.Shape]] = {}
     # Default 5 MB, three pages: the engine would stop and go.
