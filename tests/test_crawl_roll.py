@@ -198,7 +198,7 @@ def test_a_layer_that_was_reloaded_meanwhile_is_walked_anew(tmp_path: Path, data
     states = database.rows("SELECT walk, state, received FROM gis.roll ORDER BY walk")
     assert states == [(1, "reloaded", None), (2, "complete", 4050)]
     assert database.rows("SELECT kind, count FROM crawl.issue") == [("source_reloaded", 1)]
-    assert database.states()["gone"] > 20
+    assert database.states()["gone"] > 5
     agrees(database)
 
 
