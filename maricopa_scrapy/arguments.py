@@ -4,6 +4,7 @@ Every error is an ArgumentError whose message is one line: which argument, where
 """
 
 import csv
+import datetime as dt
 import difflib
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -37,6 +38,8 @@ class ApnList:
         self.skip_invalid = skip_invalid
         self.given = 0
         self.skipped: list[str] = []
+        # How many differ, where the reader knows before the ledger does.
+        self.distinct: int | None = None
         self._literal = self._read_literal(value)
         if self._literal is None:
             self._path = self._find_file(value)
@@ -161,6 +164,14 @@ def choice(name: str, value: str, choices: Iterable[str]) -> str:
     if value in known:
         return value
     raise ArgumentError(name, f"{value!r} is not one of {', '.join(known)}{_suggest(value, known)}")
+
+
+def date(name: str, value: str) -> dt.date:
+    """Read a day, YYYY-MM-DD."""
+    try:
+        return dt.date.fromisoformat(value.strip())
+    except ValueError:
+        raise ArgumentError(name, f"{value!r} is not a day; the form is 2026-09-01") from None
 
 
 def query(name: str, value: str) -> str:

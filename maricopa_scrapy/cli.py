@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -67,6 +68,34 @@ def property_(apn: Annotated[str, typer.Argument(help="an APN in any notation, s
         raise _fail(f"parcel {apn} is not stored; `scrapy crawl assessor -a apns={apn}` fetches it")
     for part in parts:
         _out.print(part)
+
+
+@app.command()
+def diff(
+    source: Annotated[str, typer.Option(help="whose records: gis")],
+    limit: Annotated[int, typer.Option(min=0, help="how many single changes to show")] = 20,
+    csv: Annotated[Path | None, typer.Option(help="write all changes to this file")] = None,
+) -> None:
+    """What changed between the last two complete rolls of a source, and since.
+
+    Example: maricopa diff --source gis --csv changes.csv
+    """
+    from maricopa_scrapy import dossier
+    from maricopa_scrapy.store import changes
+
+    if source not in changes.SOURCES:
+        raise _fail(f"--source {source}: there is {', '.join(changes.SOURCES)}")
+    with _database() as opened:
+        compared = changes.last_roll(opened)
+        if compared is None:
+            raise _fail("no roll is complete yet; `scrapy crawl roll` makes one")
+        for part in dossier.comparison(compared, changes.changes(opened, compared.first_run, limit)):
+            _out.print(part)
+        if csv is not None:
+            try:
+                dossier.write_changes(csv, changes.changes(opened, compared.first_run))
+            except OSError as error:
+                raise _fail(f"--csv {csv}: {error.strerror}") from None
 
 
 @app.command("verify")

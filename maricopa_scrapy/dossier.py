@@ -1,7 +1,8 @@
 """What is stored, as a person would read it in a terminal."""
 
+import csv
 import datetime as dt
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from rich.text import Text
 
 from maricopa_scrapy.identifiers import format_apn
 from maricopa_scrapy.store import ledger, source
+from maricopa_scrapy.store.changes import Change, Comparison
 from maricopa_scrapy.store.connect import Session
 
 
@@ -32,7 +34,7 @@ def status(session: Session) -> Iterator[RenderableType]:
         state = job["verdict"] or ("interrupted" if job["state"] == "running" and not job["is_live"] else job["state"])
         reason = job["reason"]
         table.add_row(
-            str(job["id"]), Text(_asked(job["parameters"])),
+            str(job["id"]), Text(_asked(job["parameters"]) or job["type"]),
             state if reason in (None, "finished") else f"{state} ({reason})",
             *(f"{job[name]:,}" for name in ("enumerated", "done", "gone", "dead", "open")),
             f"{job['created_at']:%m-%d %H:%M}",
@@ -104,8 +106,38 @@ def parcel(session: Session, apn: str) -> list[RenderableType]:
     if improvements:
         parts += ["", _improvements(improvements)]
     seen = row["last_seen_at"]
-    parts += ["", Text(f"Source: assessor, last seen {_when(seen)}, last changed {_when(row['changed_at'])}", style="dim")]
+    parts += ["", Text(f"Source: {row['source']}, last seen {_when(seen)}, last changed {_when(row['changed_at'])}", style="dim")]
     return parts
+
+
+def comparison(compared: Comparison, changes: Iterable[Change]) -> Iterator[RenderableType]:
+    """Yield what a roll changed: how many by field, and some changes one by one."""
+    if compared.before is None:
+        yield f"layer {compared.layer}: the first complete roll, {_when(compared.after)}; {compared.new:,} parcels, nothing to compare with"
+    else:
+        yield f"layer {compared.layer}: {_when(compared.before)} to {_when(compared.after)}; {compared.new:,} new parcels"
+    counts = Table(title="Changes", title_justify="left", box=None, pad_edge=False, header_style="bold")
+    for name in ("table", "field", "parcels"):
+        counts.add_column(name, justify="right" if name == "parcels" else "left")
+    for table, field, count in compared.fields:
+        counts.add_row(table, "missing" if field == "removed_at" else field, f"{count:,}")
+    yield counts if compared.fields else "no field of a parcel known before has changed"
+    single = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("parcel", "field", "before", "after"):
+        single.add_column(name, overflow="fold")
+    for change in changes:
+        single.add_row(format_apn(change.apn), change.field, Text(change.old or ""), Text(change.new or ""))
+    if single.row_count:
+        yield ""
+        yield single
+
+
+def write_changes(path: Path, changes: Iterable[Change]) -> None:
+    """Write changes as CSV. Raises OSError."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(("apn", "table", "field", "old", "new", "changed_at"))
+        writer.writerows((c.apn, c.table, c.field, c.old, c.new, c.at.isoformat()) for c in changes)
 
 
 def _rows(cursor: Cursor) -> list[dict[str, Any]]:

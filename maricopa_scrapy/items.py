@@ -6,6 +6,7 @@ pipeline stores it, and acknowledges its target, in one transaction.
 """
 
 import datetime as dt
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
@@ -242,6 +243,34 @@ class Related(Record):
     mcr_url: str | None
 
 
+@dataclass(slots=True)
+class Rows:
+    """Many records of one class by column, in the order of its fields: a page of 2,000 needs no object for each."""
+
+    record: type[Record]
+    columns: Sequence[Sequence[Any]]
+
+    def __len__(self) -> int:
+        return len(self.columns[0])
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """How much a layer holds at one moment: lowest and highest row id and the number of rows; `page` rows an answer.
+
+    `detail` goes with every range of the walk over it.
+    """
+
+    layer: str
+    first: int
+    last: int
+    count: int
+    page: int
+    read_at: dt.datetime
+    detail: dict[str, Any]
+    accept_shrink: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class Capture:
     """A response as it came, before it is parsed. `body` is what is kept, `sha256` its digest."""
@@ -253,6 +282,8 @@ class Capture:
     content_type: str
     fetched_at: dt.datetime
     body: bytes
+    # A roll may keep only its failures: rows then name an answer whose body is not stored.
+    is_kept: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -313,7 +344,21 @@ class Answer:
     retry_after: float | None = None
     # Not while the source as a whole fails: then no attempt is spent.
     is_target_s_fault: bool = True
+    pages: list[Rows] = field(default_factory=list)
+    # Rows of a page that have no key, and so no place in a table.
+    unkeyed: int = 0
+    extent: Extent | None = None
+    # More is to come: the rows are stored, the target stays open.
+    is_part: bool = False
+    # A failure that another try cannot mend.
+    is_final: bool = False
+
+    @property
+    def size(self) -> int:
+        """Records and further targets that the answer holds."""
+        of_pages = sum(len(page) for page in self.pages) + self.unkeyed
+        return len(self.records) + len(self.follow_ons) + of_pages + (self.extent is not None)
 
     def __repr__(self) -> str:
         end = f" {self.cause}: {self.message}" if self.cause else ""
-        return f"<Answer {self.target.kind} {self.target.key} {self.outcome}, {len(self.records)} records{end}>"
+        return f"<Answer {self.target.kind} {self.target.key} {self.outcome}, {len(self.records) + sum(map(len, self.pages))} records{end}>"

@@ -128,6 +128,18 @@ class Refusals(_Settings):
     maintenance: tuple[Words, ...] = ()
 
 
+class Layer(_Settings):
+    """One layer of the GIS: its address, rows an answer, APNs a list, whose midnight its dates are, and its fields by column."""
+
+    url: Annotated[str, Field(pattern=r"^https?://[^/]+/.+[^/]$")]
+    page: Count
+    list: Count
+    days: Literal["utc", "phoenix"]
+    columns: dict[str, tuple[str, str]]
+    optional: dict[str, tuple[str, str]] = {}
+    ignored: tuple[str, ...] = ()
+
+
 class Manifest(_Settings):
     """config/sources/<source>.yaml: one source's addresses, pace and limits; seconds and bytes."""
 
@@ -151,6 +163,8 @@ class Manifest(_Settings):
     obey_robots: bool = True
     keep_sketches: bool = False
     links: dict[str, str] = {}
+    layers: dict[str, Layer] = {}
+    captures: Literal["all", "failures"] = "all"
 
 
 _S = TypeVar("_S", bound=_Settings)

@@ -21,8 +21,10 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 MAY_IMPORT = {
     "identifiers": set(),
     "items": {"identifiers"},
-    "pages": {"items", "identifiers"},
-    "store": {"items", "identifiers"},
+    "items_gis": {"items"},
+    "items_bulk": {"items"},
+    "pages": {"items", "items_gis", "items_bulk", "identifiers"},
+    "store": {"items", "items_gis", "items_bulk", "identifiers"},
     "sandbox": {"identifiers"},
     "settings_files": {"items"},
     "arguments": {"identifiers"},

@@ -36,6 +36,7 @@ def open_work(session: Session, work: Work, is_sandbox: bool) -> int:
     job_id, accepted = ledger.open_job(session, work.type, work.targets, work.parameters, priority=work.priority, is_sandbox=is_sandbox)
     if work.apns is not None:
         given, skipped = work.apns.given, work.apns.skipped
+        accepted = accepted if work.apns.distinct is None else work.apns.distinct
         logger.info(
             "job %d: %d parcels (%d given, %d duplicates, %d lines skipped)",
             job_id, accepted, given, given - accepted, len(skipped),
@@ -72,7 +73,9 @@ class RunLedger:
             hasty = Session(self._url)
             job_id = open_work(hasty, spider.assigned, spider.is_sandbox)
             hasty.close()
-            return ledger.open_run(session, job_id, spider.name, spider.source, spider.is_sandbox)
+            run = ledger.open_run(session, job_id, spider.name, spider.source, spider.is_sandbox)
+            session.transact(lambda cursor: spider.take_up(cursor, run))
+            return run
 
         self.run = await self._do(opened)
 
@@ -140,7 +143,7 @@ class RunRecord:
             return
         config: Config = self._crawler.settings["MARICOPA_CONFIG"]
         options = WriterOptions(
-            config.writer.batch_size, config.writer.flush_interval, config.writer.database_patience,
+            min(config.writer.batch_size, spider.batch_most), config.writer.flush_interval, config.writer.database_patience,
             spider.manifest.attempts, spider.manifest.attempts_of,
         )  # fmt: skip
         try:

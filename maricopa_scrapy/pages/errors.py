@@ -56,6 +56,12 @@ class Soft404(PageError):
     cause = Cause.SOFT_404
 
 
+class ServiceError(PageError):
+    """The service says that it failed, in a body of status 200."""
+
+    cause = Cause.SERVER_ERROR
+
+
 def shown(value: object) -> str:
     """Return a value as an error shows it: at most 80 characters, of a container its size or its keys only.
 

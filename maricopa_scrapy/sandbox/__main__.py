@@ -37,6 +37,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--token", help="refuse with 401 whoever does not send it")
     parser.add_argument("--no-compress", action="store_true", help="never gzip")
     parser.add_argument("--track", action="store_true", help="count the fetches of each parcel")
+    parser.add_argument("--gis-parcels", type=int, default=1_760_000, help="rows of the GIS layers")
     parser.add_argument("--access-log", action="store_true", help="a line on stderr for each answer")
     parser.add_argument("--until-stdin-ends", action="store_true", help="stop when the process that holds stdin is gone")
     return parser
@@ -71,6 +72,7 @@ def main(arguments: list[str] | None = None, *, announce: bool = False) -> int:
         token=args.token,
         compress=not args.no_compress,
         track=args.track,
+        gis_parcels=args.gis_parcels,
     )
 
     def ready(port: int) -> None:

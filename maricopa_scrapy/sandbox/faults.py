@@ -56,7 +56,10 @@ EDITS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     "no_identity": _no_identity,
     "owner_as_list": _owner_as_list,
 }
-NAMES = (*ANY_PATH, *INSTEAD_OF_PARCEL, *EDITS)
+# Only of a GIS layer: of a page of its rows, and of what it says of itself.
+OF_PAGES = ("error_body", "short_page")
+OF_LAYER = ("missing_field", "new_field", "retyped_field")
+NAMES = (*ANY_PATH, *INSTEAD_OF_PARCEL, *EDITS, *OF_PAGES)
 
 
 class FaultError(ValueError):
@@ -131,7 +134,9 @@ class Faults:
 
 def _meets(fault: Fault, kind: str, key: str | None, exists: bool) -> bool:
     if fault.name not in ANY_PATH and not (kind == "parcel" and exists):
-        return False
+        in_gis = (fault.name in OF_PAGES and kind in ("page", "list")) or (fault.name in OF_LAYER and kind == "layer")
+        if not in_gis:
+            return False
     if fault.kind is not None and fault.kind != kind:
         return False
     return not fault.keys or (key in fault.keys and (kind != "search" or fault.kind == "search"))

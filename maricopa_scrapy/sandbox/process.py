@@ -43,10 +43,11 @@ class SandboxProcess:
         compress: bool = True,
         track: bool = False,
         access_log: bool = False,
+        gis_parcels: int | None = None,
     ) -> None:
         values = {
             "seed": seed, "epoch": epoch, "existing": existing, "port": port, "latency": latency, "rate": rate, "burst": burst,
-            "retry-after": retry_after, "token": token,
+            "retry-after": retry_after, "token": token, "gis-parcels": gis_parcels,
         }  # fmt: skip
         flags = {"no-compress": not compress, "slow-down": slow_down, "track": track, "access-log": access_log}
         self._arguments = [f"--{name}={value}" for name, value in values.items() if value is not None]
@@ -97,9 +98,9 @@ class SandboxProcess:
         """Return what each source has seen: {"assessor": {"requests": 3, "by_kind": {...}, ...}}."""
         return self._ask("GET", "/_stats")
 
-    def faults(self, settings: Mapping[str, Any]) -> dict[str, Any]:
+    def faults(self, settings: Mapping[str, Any], source: str = "assessor") -> dict[str, Any]:
         """Add or replace faults, as server.Options.faults; returns those in force. Raises SandboxError."""
-        return self._ask("POST", "/_faults", settings)
+        return self._ask("POST", f"/_faults?source={source}", settings)
 
     def clear_faults(self) -> None:
         """Answer well again."""

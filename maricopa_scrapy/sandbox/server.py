@@ -7,7 +7,7 @@ import ipaddress
 import logging
 import signal
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -20,6 +20,8 @@ from maricopa_scrapy.sandbox.assessor import PREFIX, Assessor
 from maricopa_scrapy.sandbox.counts import Counts
 from maricopa_scrapy.sandbox.county import County
 from maricopa_scrapy.sandbox.faults import FaultError, Faults
+from maricopa_scrapy.sandbox.gis import PREFIX as GIS
+from maricopa_scrapy.sandbox.gis import Gis
 from maricopa_scrapy.sandbox.limiter import Limiter, RetryAfter
 
 _ROBOTS = "User-agent: *\nDisallow: /_\n"
@@ -37,7 +39,7 @@ class Options:
     latency: seconds before each answer. rate, burst: requests per second and saved up, 429 beyond; retry_after: the header of it;
     slow_down: no 429, but waiting. These can be changed while it serves (POST /_conduct).
     faults: as Faults.set takes them. token: what AUTHORIZATION must be. compress: gzip for clients that take it.
-    track: count the fetches of each parcel.
+    track: count the fetches of each parcel. gis_parcels: rows of the GIS layers.
     """
 
     latency: float = 0.0
@@ -49,6 +51,7 @@ class Options:
     token: str | None = None
     compress: bool = True
     track: bool = False
+    gis_parcels: int = 1_760_000
 
 
 def build_app(county: County, options: Options | None = None) -> web.Application:
@@ -61,10 +64,16 @@ def build_app(county: County, options: Options | None = None) -> web.Application
         raise SandboxError(str(error)) from None
     counts = Counts(options.track)
     assessor = Assessor(county, options, counts, faults, limiter)
+    gis_counts, gis_faults = Counts(), Faults(county.seed)
+    gis_limiter = Limiter(options.rate, options.burst, options.retry_after, options.slow_down)
+    gis = Gis(county, options.gis_parcels, options, gis_counts, gis_faults, gis_limiter)
     app = web.Application()
-    app.add_routes(_control(county, {"assessor": counts}, faults, limiter, options))
-    app.add_routes([web.get(f"{path}/robots.txt", _robots) for path in ("", PREFIX)])
+    counts_of = {"assessor": counts, "gis": gis_counts}
+    app.add_routes(_control(county, counts_of, {"assessor": faults, "gis": gis_faults}, (limiter, gis_limiter), options))
+    app.add_routes([web.get(f"{path}/robots.txt", _robots) for path in ("", PREFIX, GIS)])
     app.router.add_get(PREFIX + "/{path:.*}", assessor.handle, allow_head=False)
+    for method in ("GET", "POST"):
+        app.router.add_route(method, GIS + "/{path:.*}", gis.handle)
     return app
 
 
@@ -79,7 +88,9 @@ def _answer(value: Any, status: int = 200) -> web.Response:
 _CONDUCT = ("latency", "rate", "burst", "retry_after", "slow_down")
 
 
-def _control(county: County, counts: Mapping[str, Counts], faults: Faults, limiter: Limiter, options: Options) -> web.RouteTableDef:
+def _control(
+    county: County, counts: Mapping[str, Counts], faults: Mapping[str, Faults], limiters: Sequence[Limiter], options: Options
+) -> web.RouteTableDef:
     """Return the paths that are not the county's: they are never counted, delayed or refused."""
     routes = web.RouteTableDef()
 
@@ -91,7 +102,8 @@ def _control(county: County, counts: Mapping[str, Counts], faults: Faults, limit
     async def reset(_: web.Request) -> web.Response:
         for each in counts.values():
             each.reset()
-        limiter.reset()
+        for limiter in limiters:
+            limiter.reset()
         return _answer({})
 
     @routes.get("/_apns")
@@ -107,10 +119,11 @@ def _control(county: County, counts: Mapping[str, Counts], faults: Faults, limit
             settings = orjson.loads(await request.read())
             if not isinstance(settings, dict):
                 raise FaultError("faults are an object, by name")
-            faults.set(settings)
-        except ValueError as error:
+            of_source = faults[request.query.get("source", "assessor")]
+            of_source.set(settings)
+        except (KeyError, ValueError) as error:
             return _answer({"error": str(error)}, 400)
-        return _answer(faults.report())
+        return _answer(of_source.report())
 
     @routes.post("/_conduct")
     async def conduct(request: web.Request) -> web.Response:
@@ -119,7 +132,8 @@ def _control(county: County, counts: Mapping[str, Counts], faults: Faults, limit
             if not isinstance(changes, dict) or not changes.keys() <= set(_CONDUCT):
                 raise ValueError(f"conduct is an object of {', '.join(_CONDUCT)}")
             changed = replace(options, **changes)
-            limiter.change(changed.rate, changed.burst, changed.retry_after, changed.slow_down)
+            for limiter in limiters:
+                limiter.change(changed.rate, changed.burst, changed.retry_after, changed.slow_down)
         except (TypeError, ValueError) as error:
             return _answer({"error": str(error)}, 400)
         for name in changes:
@@ -128,7 +142,8 @@ def _control(county: County, counts: Mapping[str, Counts], faults: Faults, limit
 
     @routes.delete("/_faults")
     async def clear_faults(_: web.Request) -> web.Response:
-        faults.clear()
+        for each in faults.values():
+            each.clear()
         return _answer({})
 
     return routes

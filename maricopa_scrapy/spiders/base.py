@@ -19,16 +19,17 @@ from maricopa_scrapy import arguments
 from maricopa_scrapy.arguments import ApnList
 from maricopa_scrapy.download.pace import retry_after
 from maricopa_scrapy.download.refusals import Refusal, Unauthorized, cause_of, check_json_answer
-from maricopa_scrapy.items import Answer, Capture, Cause, FollowOn, Issue, Json, Outcome, Reason, Target
+from maricopa_scrapy.items import Answer, Capture, Cause, Extent, FollowOn, Issue, Json, Outcome, Reason, Rows, Target
 from maricopa_scrapy.pages.errors import PageError
 from maricopa_scrapy.settings_files import Manifest
 from maricopa_scrapy.spiders.company import Company
 
 if TYPE_CHECKING:
+    from psycopg2.extensions import cursor as Cursor
     from scrapy.crawler import Crawler
 
     from maricopa_scrapy.download.pace import Pace
-    from maricopa_scrapy.store.ledger import Lease
+    from maricopa_scrapy.store.ledger import Lease, Run
 
 PRIORITIES = ("critical", "high", "normal", "low")
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -82,6 +83,11 @@ class Reading:
     complete: list[Any] = field(default_factory=list)
     follow_ons: list[FollowOn] = field(default_factory=list)
     issues: list[Issue] = field(default_factory=list)
+    pages: list[Rows] = field(default_factory=list)
+    unkeyed: int = 0
+    extent: Extent | None = None
+    # What must be asked before the target can be answered.
+    then: Request | None = None
 
 
 # Reads the kept body of an answer, that is, its capture.
@@ -95,6 +101,8 @@ class LedgerSpider(Spider):
     needed_paths: ClassVar[tuple[str, ...]] = ()
     known_arguments: ClassVar[tuple[str, ...]] = ()
     common_arguments: ClassVar[tuple[str, ...]] = ("job", "priority", "skip_invalid")
+    # Answers a transaction at most: fewer where one answer is thousands of rows.
+    batch_most: ClassVar[int] = 1_000_000
 
     manifest: Manifest
     base_url: str
@@ -154,6 +162,10 @@ class LedgerSpider(Spider):
             if settings[name] and not on_loopback:
                 raise StartError(f"{name} is for the sandbox only; for a county host see api_rate_limit in config.yaml")
         return manifest, base_url, _token_header(manifest, sandbox)
+
+    @classmethod
+    def take_up(cls, cursor: "Cursor", run: "Run") -> None:
+        """Prepare the ledger for a run that opens; called in a transaction of its own, by the thread that may."""
 
     def request(self, target: Target) -> Request:
         """Return the request that answers the target."""
@@ -226,6 +238,10 @@ class LedgerSpider(Spider):
         """Return the part of a body that is kept as the capture."""
         return body
 
+    def kept_capture(self, capture: Capture, target: Target) -> Capture:
+        """Return the capture of an answer that was read well, as it is to be kept."""
+        return capture
+
     def not_found(self, target: Target, handler: Handler) -> Request | None:
         """Return the request that can prove that there is nothing, or None where an empty answer is a failure."""
         return None
@@ -250,7 +266,10 @@ class LedgerSpider(Spider):
             yield proof or self._failure(response.request or Request(response.url), target, error.cause, str(error), where, kept, response)
         else:
             self.pace.answered(self.source)
-            yield Answer(target, reading.outcome, reading.records, capture, reading.complete, reading.follow_ons, reading.issues)
+            yield reading.then or Answer(
+                target, reading.outcome, reading.records, self.kept_capture(capture, target), reading.complete, reading.follow_ons,
+                reading.issues, pages=reading.pages, unkeyed=reading.unkeyed, extent=reading.extent,
+            )  # fmt: skip
 
     def _failed(self, failure: Failure) -> Iterator[Answer]:
         error = failure.value

@@ -6,7 +6,7 @@ Rows, changes, captures, follow-ons, issues, and only then the acknowledgement o
 import datetime as dt
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
@@ -14,7 +14,9 @@ import orjson
 import zstandard
 from psycopg2.extensions import cursor as Cursor
 
-from maricopa_scrapy.items import Answer, Capture, Cause, FollowOn, Issue, Outcome, Target
+from maricopa_scrapy.items import Answer, Capture, Cause, Extent, FollowOn, Issue, Outcome, Target
+from maricopa_scrapy.store import paging, roll
+from maricopa_scrapy.store.columns import Lines, lines_of
 from maricopa_scrapy.store.ledger import Run, add_targets
 from maricopa_scrapy.store.tables import Table, copy_into, copy_line, copy_lines, origin_of, table_of
 
@@ -66,6 +68,10 @@ class Entry:
     complete: list[tuple[Table, str]]
     follow_ons: list[FollowOn]
     issues: list[Issue]
+    pages: list[Lines] = field(default_factory=list)
+    unkeyed: int = 0
+    extent: Extent | None = None
+    is_part: bool = False
 
 
 def entry_of(answer: Answer, attempts: int, attempts_of: Mapping[Cause, int] = MappingProxyType({})) -> Entry:
@@ -91,6 +97,10 @@ def entry_of(answer: Answer, attempts: int, attempts_of: Mapping[Cause, int] = M
         [(table_of(record), value) for record, value in answer.complete],
         answer.follow_ons,
         answer.issues,
+        [lines_of(page, origin) for page in answer.pages],
+        answer.unkeyed,
+        answer.extent,
+        answer.is_part,
     )
 
 
@@ -126,25 +136,32 @@ class _Batch:
 
     @property
     def rows(self) -> int:
-        return sum(len(rows) for rows in self._rows.values())
+        return sum(len(rows) for rows in self._rows.values()) + sum(len(page) for entry in self._entries for page in entry.pages)
 
     def store(self, cursor: Cursor, run: Run) -> None:
         at = dt.datetime.now(dt.UTC)
-        for schema in sorted({"crawl"} | {table.schema for table in self._rows.keys() | self._complete.keys()}):
+        paged = {page.table for entry in self._entries for page in entry.pages}
+        for schema in sorted({"crawl", run.source} | {table.schema for table in self._rows.keys() | self._complete.keys() | paged}):
             cursor.execute(_TAKE_TURNS, (schema,))
         self._keep_captures(cursor)
         for table in self._rows.keys() | self._complete.keys():
             self._merge(cursor, table, run, at)
+        paging.store_pages(cursor, run, [(entry.target, entry.pages, entry.unkeyed) for entry in self._entries if entry.pages])
         follow_ons = [follow_on for entry in self._entries for follow_on in entry.follow_ons]
         if follow_ons:
             add_targets(cursor, run.job_id, follow_ons)
         self._record_issues(cursor, run, at)
-        lines = {entry.target.id: entry.acknowledgement for entry in self._entries}
+        lines = {entry.target.id: entry.acknowledgement for entry in self._entries if not entry.is_part}
         copy_lines(cursor, copy_into("stage_target"), lines.values())
         cursor.execute(_ACKNOWLEDGE, (run.id,))
+        for entry in self._entries:
+            if entry.extent is not None:
+                roll.settle(cursor, run, entry.extent)
+        if any(entry.target.kind == "range" for entry in self._entries):
+            roll.advance(cursor, run)
 
     def _keep_captures(self, cursor: Cursor) -> None:
-        captures = {entry.capture.sha256: entry.capture for entry in self._entries if entry.capture}
+        captures = {entry.capture.sha256: entry.capture for entry in self._entries if entry.capture and entry.capture.is_kept}
         if not captures:
             return
         cursor.execute(_KNOWN_CAPTURES, (list(captures),))
@@ -210,11 +227,12 @@ def _acknowledgement(
     target = answer.target
     capture = "\\x" + sha256.hex() if sha256 else None
     if answer.outcome is not Outcome.FAILED:
-        return (target.id, answer.outcome.value, None, None, len(answer.records) + len(answer.follow_ons), capture, at, None, 0)
+        return (target.id, answer.outcome.value, None, None, answer.size, capture, at, None, 0)
     assert answer.cause is not None
     spent = 0 if answer.cause in _COSTS_NOTHING or not answer.is_target_s_fault else 1
     same = (target.failures or {}).get(answer.cause, 0) + spent
-    if answer.cause is Cause.STORE or (spent and (target.attempts + 1 >= attempts or same >= attempts_of.get(answer.cause, attempts))):
+    is_last = spent and (target.attempts + 1 >= attempts or same >= attempts_of.get(answer.cause, attempts))
+    if is_last or answer.is_final or answer.cause is Cause.STORE:
         return (target.id, "dead", answer.cause, answer.message, 0, capture, at, None, spent)
     pause = answer.retry_after
     if pause is None:

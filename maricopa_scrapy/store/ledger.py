@@ -246,7 +246,9 @@ def close_run(session: Session, run: Run, reason: str, stats: dict[str, Any]) ->
         cursor.execute("SELECT 1 FROM crawl.run WHERE id = %s FOR NO KEY UPDATE", (run.id,))
         _release(cursor, [run.id], run.job_id)
         counts = _counts(cursor, run.job_id, run.source)
-        verdict = _judge(reason, counts)
+        cursor.execute("SELECT shortfall FROM crawl.job WHERE id = %s", (run.job_id,))
+        (shortfall,) = _one(cursor)
+        verdict = _judge(reason, counts, shortfall)
         cursor.execute(
             "UPDATE crawl.run SET state = 'closed', verdict = %s, reason = %s, stats = %s, finished_at = now() WHERE id = %s",
             (verdict, reason, Json(stats), run.id),
@@ -255,7 +257,7 @@ def close_run(session: Session, run: Run, reason: str, stats: dict[str, Any]) ->
             "UPDATE crawl.job SET state = 'finished', verdict = %s, reason = %s, finished_at = now()"
             " WHERE id = %s AND state = 'running'"
             " AND NOT EXISTS (SELECT FROM crawl.run r WHERE r.job_id = job.id AND r.state = 'running')",
-            (_judge(reason, _counts(cursor, run.job_id, None)), reason, run.job_id),
+            (_judge(reason, _counts(cursor, run.job_id, None), shortfall), reason, run.job_id),
         )
         return verdict, counts
 
@@ -313,12 +315,12 @@ def _check_job(cursor: Cursor, job_id: int) -> None:
         raise LedgerError(f"job {job_id} was cancelled; start a new one")
 
 
-def _judge(reason: str, counts: Counts) -> str:
+def _judge(reason: str, counts: Counts, shortfall: str | None = None) -> str:
     if reason == Reason.BLOCKED:
         return BLOCKED
     if reason in (Reason.UNAUTHORIZED, Reason.PIPELINE_ERROR):
         return FAILED
-    if counts.open:
+    if counts.open or shortfall:
         return INCOMPLETE
     return COMPLETED_WITH_FAILURES if counts.dead else COMPLETED
 

@@ -3,10 +3,15 @@
 from psycopg2.extensions import cursor as Cursor
 
 from maricopa_scrapy.items import Improvement, Owner, Parcel, Record, Related, Rental, Residence, Valuation
+from maricopa_scrapy.items_bulk import BulkReject, ResidentialParcel, SecuredParcel
+from maricopa_scrapy.items_gis import GisAbsent, GisOutline, GisParcel
 from maricopa_scrapy.store.connect import Session
 from maricopa_scrapy.store.ledger import SILENCE_S
 
-RECORDS: tuple[type[Record], ...] = (Parcel, Owner, Valuation, Residence, Improvement, Rental, Related)
+RECORDS: tuple[type[Record], ...] = (
+    Parcel, Owner, Valuation, Residence, Improvement, Rental, Related, GisParcel, GisOutline, GisAbsent, SecuredParcel, ResidentialParcel,
+    BulkReject,
+)  # fmt: skip
 
 _IDENTITY = """
     SELECT j.id, j.enumerated, count(t.id) FROM crawl.job j LEFT JOIN crawl.target t ON t.job_id = j.id
@@ -25,6 +30,11 @@ _ROWLESS_DONE = """
 _ORPHANS = """
     SELECT count(*) FROM {table} r
     WHERE NOT EXISTS (SELECT FROM crawl.target t WHERE t.state = 'done' AND t.capture_sha256 = r.capture_sha256)
+"""
+_UNEVEN_ROLL = """
+    SELECT job_id, walk, row_count, received, parcels + stacked + unkeyed FROM gis.roll
+    WHERE state = 'complete' AND (received <> row_count OR received <> parcels + stacked + unkeyed)
+      AND (%(job)s IS NULL OR job_id = %(job)s)
 """
 _STALE_LEASES = """
     SELECT t.job_id, count(*) FROM crawl.target t LEFT JOIN crawl.run r ON r.id = t.run_id
@@ -52,6 +62,9 @@ def problems(session: Session, job_id: int | None = None) -> list[str]:
         cursor.execute(_STALE_LEASES, values)
         for job, count in cursor.fetchall():
             found.append(f"job {job}: {count} targets are leased by a run that is gone; `-a job={job}` takes them up")
+        cursor.execute(_UNEVEN_ROLL, values)
+        for job, walk, count, received, accounted in cursor.fetchall():
+            found.append(f"job {job}, walk {walk}: the layer had {count} rows, {received} came, {accounted} are accounted for")
         for record in RECORDS:
             cursor.execute(_ORPHANS.format(table=record.table))
             (count,) = cursor.fetchone() or (0,)

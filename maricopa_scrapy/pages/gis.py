@@ -1,0 +1,251 @@
+"""The answers of an ArcGIS layer: what it is, how much it holds, and its features, a page of up to 2,000 at a time.
+
+Facts and their certainty: docs/sources.md, "GIS layers". An error comes as {"error": ...} with status 200.
+"""
+
+import datetime as dt
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from operator import itemgetter
+from typing import Any
+
+from maricopa_scrapy.identifiers import APN_PATTERN, IdentifierError, parse_apn
+from maricopa_scrapy.items import Extent, Issue, Rows
+from maricopa_scrapy.items_gis import GisAbsent, GisOutline, GisParcel
+from maricopa_scrapy.pages.answers import decode
+from maricopa_scrapy.pages.errors import ABSENT, Malformed, ServiceError, SourceChanged
+from maricopa_scrapy.pages.gis_geometry import geojson
+from maricopa_scrapy.pages.gis_values import KINDS, Reading, constant
+
+_APN = re.compile(APN_PATTERN, re.ASCII)
+_PREFIX = "esriFieldType"
+_SHOWN = 20
+COLUMNS = tuple(GisParcel.model_fields)
+
+
+@dataclass(frozen=True)
+class Shape:
+    """One layer's fields: `columns` and `optional` map a column of ours to (field, kind); `ignored` are known and not stored.
+
+    A layer without an optional field is read without it. Raises ValueError for a column or a kind that there is not.
+    """
+
+    layer: str
+    days: str
+    columns: Mapping[str, tuple[str, str]]
+    optional: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    ignored: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for column, (_, kind) in {**self.columns, **self.optional}.items():
+            if column not in COLUMNS or column == "layer":
+                raise ValueError(f"layer {self.layer}: there is no column {column}; there are {', '.join(COLUMNS)}")
+            if kind not in KINDS:
+                raise ValueError(f"layer {self.layer}: {column}: there is no kind {kind}; there are {', '.join(KINDS)}")
+        if "apn" not in self.columns:
+            raise ValueError(f"layer {self.layer}: column apn is missing")
+
+    def without(self, lacking: Iterable[str]) -> dict[str, tuple[str, str]]:
+        """Return the columns that are asked for when the layer lacks some optional fields."""
+        gone = set(lacking)
+        return {**self.columns, **{column: one for column, one in self.optional.items() if one[0] not in gone}}
+
+
+@dataclass(slots=True)
+class Layer:
+    """What a layer says of itself. `lacking` are optional fields that it does not have, `new_fields` those that we do not know."""
+
+    object_id: str
+    page: int
+    lacking: list[str]
+    new_fields: list[str]
+
+
+@dataclass(slots=True)
+class Page:
+    """The features of one answer: `pages` for the tables, the row ids, and what a person should know of."""
+
+    pages: list[Rows]
+    ids: list[int]
+    is_cut: bool
+    unkeyed: int = 0
+    issues: list[Issue] = field(default_factory=list)
+
+    @property
+    def apns(self) -> list[str]:
+        return list(self.pages[0].columns[0]) if self.pages else []
+
+
+def parse_layer(body: bytes, shape: Shape) -> Layer:
+    """Read a layer's metadata. Raises SourceChanged when a mapped field is gone or of another type; optional ones may be."""
+    raw = _object(body)
+    fields = _list(raw, "fields")
+    types = {str(one.get("name")): str(one.get("type")).removeprefix(_PREFIX) for one in fields if isinstance(one, dict)}
+    object_id = next((name for name, kind in types.items() if kind == "OID"), None)
+    if object_id is None:
+        raise SourceChanged("fields", "a field of row ids", fields)
+    for name, kind in shape.columns.values():
+        _check_field(types, name, kind)
+    # Nobody has captured the optional ones: of another type they are as good as not there.
+    lacking = [name for name, kind in shape.optional.values() if types.get(name) not in KINDS[kind][1]]
+    page = raw.get("maxRecordCount")
+    if type(page) is not int or page < 1:
+        raise SourceChanged("maxRecordCount", "a number of rows", page)
+    ours = {name for name, _ in shape.without(lacking).values()} | {object_id, *shape.ignored}
+    return Layer(object_id, page, lacking, [name for name, kind in types.items() if name not in ours and kind != "Geometry"])
+
+
+def _check_field(types: Mapping[str, str], name: str, kind: str) -> None:
+    if name not in types:
+        raise SourceChanged(f"fields.{name}", "this field", ABSENT)
+    allowed = KINDS[kind][1]
+    if types[name] not in allowed:
+        raise SourceChanged(f"fields.{name}", f"the type {' or '.join(allowed)}", types[name])
+
+
+def new_fields_issue(layer: str, names: list[str]) -> list[Issue]:
+    """Return the issue of fields that a layer has and nobody mapped."""
+    if not names:
+        return []
+    shown = ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
+    return [Issue("new_field", f"layer {layer}", f"layer {layer} has fields that we do not know: {shown}", {"fields": list(names)})]
+
+
+def parse_extent(body: bytes, layer: str, page: int, read_at: dt.datetime, detail: dict[str, Any]) -> Extent:
+    """Read lowest and highest row id and the number of rows, as outStatistics names them: first_id, last_id, row_count."""
+    features = _list(_object(body), "features")
+    values = features[0].get("attributes") if features and isinstance(features[0], dict) else None
+    if not isinstance(values, dict):
+        raise Malformed("features", "one row of statistics", features)
+    # A hosted layer may answer in another case than it was asked in.
+    lower = {str(name).lower(): value for name, value in values.items()}
+    found = []
+    for name in ("first_id", "last_id", "row_count"):
+        value = lower.get(name, 0)
+        if value is None or not isinstance(value, int | float) or value != int(value):
+            raise SourceChanged(f"features[0].{name}", "a whole number", value)
+        found.append(int(value))
+    first, last, count = found
+    if not 0 < count <= last - first + 1:
+        raise SourceChanged("features[0]", f"as many ids as rows, and a row at least, from {first} to {last}", count)
+    return Extent(layer, first, last, count, page, read_at, detail)
+
+
+def parse_ids(body: bytes) -> list[int]:
+    """Read all row ids of a query, in order; null is none."""
+    ids = _object(body).get("objectIds", ABSENT)
+    if ids is None:
+        return []
+    if not isinstance(ids, list) or not {type(one) for one in ids} <= {int}:
+        raise Malformed("objectIds", "a list of row ids", ids)
+    return sorted(set(ids))
+
+
+def parse_features(body: bytes, shape: Shape, object_id: str, lacking: Iterable[str] = (), outlines: bool = False) -> Page:
+    """Read a page of features, of f=json or f=geojson."""
+    raw = _object(body)
+    features = _list(raw, "features")
+    nested = raw.get("properties")
+    is_cut = bool(raw.get("exceededTransferLimit") or (isinstance(nested, dict) and nested.get("exceededTransferLimit")))
+    if not features:
+        return Page([], [], is_cut)
+    columns = shape.without(lacking)
+    names = [object_id, *(name for name, _ in columns.values())]
+    rows, extra = _attributes(features, names)
+    ids = _row_ids(rows[0], object_id)
+    reading = Reading(shape.days, {})
+    apns = _apns(rows[1 + list(columns).index("apn")])
+    given: dict[str, Any] = {"apn": apns, "layer": constant(shape.layer, len(features))}
+    for (column, (name, kind)), values in zip(columns.items(), rows[1:], strict=True):
+        if column != "apn":
+            given[column] = KINDS[kind][0](values, name, reading)
+    nothing: list[None] = [None] * len(features)
+    table = [given.get(column, nothing) for column in COLUMNS]
+    kept, unkeyed, issues = _with_apn(table, apns, shape.layer)
+    pages = [Rows(GisParcel, kept)]
+    if outlines:
+        pages.append(_outlines(features, apns))
+    issues += [
+        Issue("odd_value", f"{shape.layer}.{odd.field}", f"{odd.field} cannot be {odd.value!r}; stored without it", {"value": odd.value})
+        for odd in reading.odd.values()
+    ]  # fmt: skip
+    return Page(pages, ids, is_cut, unkeyed, issues + new_fields_issue(shape.layer, sorted(extra.difference(shape.ignored))))
+
+
+def absent(asked: Iterable[str], page: Page, layer: str) -> Rows | None:
+    """Return the APNs that were asked for and did not come."""
+    found = set(page.apns)
+    missing = [apn for apn in asked if apn not in found]
+    return Rows(GisAbsent, [missing, constant(layer, len(missing))]) if missing else None
+
+
+def _object(body: bytes) -> dict[str, Any]:
+    raw = decode(body)
+    if not isinstance(raw, dict):
+        raise Malformed("body", "an object", raw)
+    error = raw.get("error")
+    if error is not None:
+        said = f"{error.get('code')} {error.get('message')}" if isinstance(error, dict) else error
+        raise ServiceError("error", "an answer", str(said))
+    return raw
+
+
+def _list(raw: dict[str, Any], key: str) -> list[Any]:
+    value = raw.get(key, ABSENT)
+    if not isinstance(value, list):
+        raise Malformed(key, "a list", value)
+    return value
+
+
+def _attributes(features: list[Any], names: list[str]) -> tuple[list[tuple[Any, ...]], set[str]]:
+    """Return the values of each field over all features, and the names of fields that were not asked for."""
+    holder = "attributes" if isinstance(features[0], dict) and "attributes" in features[0] else "properties"
+    try:
+        attributes = [one[holder] for one in features]
+        columns = list(zip(*map(itemgetter(*names), attributes), strict=True))
+        extra = set().union(*attributes).difference(names) if set(map(len, attributes)) != {len(set(names))} else set()
+    except KeyError as error:
+        raise SourceChanged(f"features.{error.args[0]}", "this field", ABSENT) from None
+    except (TypeError, AttributeError):
+        raise Malformed("features", "objects with attributes", features) from None
+    return columns, extra
+
+
+def _row_ids(values: tuple[Any, ...], name: str) -> list[int]:
+    ids = list(values)
+    if {type(one) for one in ids} != {int}:
+        raise SourceChanged(f"features.{name}", "row ids", ids)
+    if len(set(ids)) != len(ids):
+        raise Malformed(f"features.{name}", "each row id once", ids)
+    return ids
+
+
+def _apns(values: tuple[Any, ...]) -> list[str | None]:
+    return [value if type(value) is str and _APN.fullmatch(value) else _odd_apn(value) for value in values]
+
+
+def _odd_apn(value: Any) -> str | None:
+    if value is not None and type(value) is not str:
+        raise SourceChanged("features.APN", "an APN", value)
+    try:
+        return parse_apn(value) if value else None
+    except IdentifierError:
+        return None
+
+
+def _with_apn(table: list[Any], apns: list[str | None], layer: str) -> tuple[list[Any], int, list[Issue]]:
+    """Leave out rows that have no APN: streets, say. They count, but no table can hold them."""
+    unkeyed = apns.count(None)
+    if not unkeyed:
+        return table, 0, []
+    if unkeyed == len(apns) > 1:
+        raise SourceChanged("features.APN", "APNs", "none in a whole page")
+    kept = [[value for value, apn in zip(column, apns, strict=True) if apn is not None] for column in table]
+    return kept, unkeyed, [Issue("no_apn", f"layer {layer}", f"layer {layer} has rows without an APN; they are counted and not stored")]
+
+
+def _outlines(features: list[Any], apns: list[str | None]) -> Rows:
+    shapes = [(apn, geojson(one.get("geometry"))) for one, apn in zip(features, apns, strict=True)]
+    found = [(apn, shape) for apn, shape in shapes if apn is not None and shape is not None]
+    return Rows(GisOutline, [[apn for apn, _ in found], [shape for _, shape in found]])

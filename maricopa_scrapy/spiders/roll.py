@@ -1,0 +1,270 @@
+"""The county's parcel roll from its GIS layers: all of it, a list of APNs, or the deeds since a day; and the bulk files."""
+
+import datetime as dt
+import json
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from itertools import islice
+from typing import Any, ClassVar
+from urllib.parse import urlencode
+from zoneinfo import ZoneInfo
+
+from psycopg2.extensions import cursor as Cursor
+from scrapy import Request
+
+from maricopa_scrapy import arguments
+from maricopa_scrapy.arguments import ApnList, ArgumentError
+from maricopa_scrapy.items import Capture, FollowOn, Issue, Outcome, Target
+from maricopa_scrapy.pages import gis as pages
+from maricopa_scrapy.pages.bulk_files import FILES
+from maricopa_scrapy.pages.errors import Malformed, SourceChanged
+from maricopa_scrapy.settings_files import Manifest
+from maricopa_scrapy.spiders import bulk_files
+from maricopa_scrapy.spiders.base import LedgerSpider, Reading, StartError, Work
+from maricopa_scrapy.store import roll as rolls
+from maricopa_scrapy.store.ledger import Run
+
+_PHOENIX = ZoneInfo("America/Phoenix")
+_FILES = tuple(FILES)
+_EXTENT = [
+    {"statisticType": kind, "onStatisticField": "{id}", "outStatisticFieldName": name}
+    for kind, name in (("min", "first_id"), ("max", "last_id"), ("count", "row_count"))
+]
+# Tries of one layer before the next is tried.
+_TRIES_A_LAYER = 2
+
+
+class RollSpider(LedgerSpider):
+    """Targets: `layer` (which one, and is it as we know it), `extent`, then a `range` a page; `list` of APNs; `ids` since a day; `file`."""
+
+    name = "roll"
+    source = "gis"
+    known_arguments: ClassVar[tuple[str, ...]] = ("layer", "apns", "since", *_FILES, "geometry", "captures", "accept_shrink")
+    # A page is up to 2,000 rows: some 16,000 rows a transaction.
+    batch_most = 8
+    shapes: ClassVar[dict[str, pages.Shape]] = {}
+    # Default 5 MB, three pages: the engine would stop and go.
+    custom_settings = {"SCRAPER_SLOT_MAX_ACTIVE_SIZE": 24_000_000}
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._passed_over: list[Issue] = []
+
+    @classmethod
+    def connection(cls, settings: Any) -> tuple[Manifest, str, dict[str, str]]:
+        """As every source's, and the layers of the manifest. Raises StartError."""
+        manifest, base_url, headers = super().connection(settings)
+        try:
+            cls.shapes = {
+                name: pages.Shape(name, layer.days, layer.columns, layer.optional, layer.ignored) for name, layer in manifest.layers.items()
+            }
+        except ValueError as error:
+            raise StartError(f"config/sources/gis.yaml: {error}") from None
+        if not cls.shapes:
+            raise StartError("config/sources/gis.yaml has no layers")
+        return manifest, base_url, headers
+
+    @classmethod
+    def take_up(cls, cursor: Cursor, run: Run) -> None:
+        """Have the extent of a walk that was interrupted read again."""
+        rolls.take_up(cursor, run)
+
+    @classmethod
+    def work(cls, given: dict[str, str]) -> Work:
+        """Read what is wanted; without `apns`, `since` or a file it is the whole county."""
+        if "layer" in given:
+            given = given | {"layer": arguments.choice("layer", given["layer"].strip().upper(), cls.shapes)}
+        wanted = [name for name in ("apns", "since", *_FILES) if name in given]
+        name = arguments.one_of(given, wanted) if wanted else "county"
+        options = _options(given, name)
+        if name in _FILES:
+            return Work("bulk_file", {name: given[name]}, [bulk_files.target(name, given[name])])
+        if name == "apns":
+            apns = ApnList(name, given[name], arguments.flag("skip_invalid", given.get("skip_invalid", "no")))
+            return Work("parcel_list", given, _of_list(apns, options), apns=apns)
+        if "skip_invalid" in given:
+            raise ArgumentError("skip_invalid", "goes with a list of apns")
+        if name == "since":
+            since, today = arguments.date(name, given[name]), dt.datetime.now(_PHOENIX).date()
+            if since > today:
+                raise ArgumentError(name, f"{since} is after today, {today}")
+            options |= {"since": str(since), "until": str(today)}
+        return Work("roll" if name == "county" else "deeds_since", given, [FollowOn(cls.source, "layer", name, options)])
+
+    def request(self, target: Target) -> Request:
+        """Ask for what the target is."""
+        detail = target.detail or {}
+        if target.kind == "layer":
+            order = self._order(detail)
+            return self._ask_layer(target, order[min(target.attempts // _TRIES_A_LAYER, len(order) - 1) :])
+        if target.kind == "file":
+            return bulk_files.marker(target)
+        query: dict[str, str] = {"where": detail.get("where", "1=1"), "f": "json"}
+        layer = detail["layer"]
+        if target.kind == "extent":
+            statistics = json.dumps(_EXTENT, separators=(",", ":")).replace("{id}", detail["object_id"])
+            return self._query(target, layer, query | {"outStatistics": statistics}, self.parse_extent)
+        if target.kind == "ids":
+            return self._query(target, layer, query | {"returnIdsOnly": "true"}, self.parse_ids)
+        fields = [detail["object_id"], *(name for name, _ in self.shapes[layer].without(detail["lacking"]).values())]
+        query |= {"outFields": ",".join(fields), "returnGeometry": "false", "orderByFields": detail["object_id"]}
+        if detail.get("outlines"):
+            query |= {"returnGeometry": "true", "outSR": "4326", "geometryPrecision": "8"}
+        if target.kind == "list":
+            query["where"] = f"APN IN ({','.join(repr(apn) for apn in detail['apns'])})"
+            return self._query(target, layer, query, self.parse_list, post=True)
+        ids = "{0}>={1} AND {0}<={2}".format(detail["object_id"], detail["first"], detail["last"])
+        query["where"] = f"{ids} AND {detail['where']}" if "where" in detail else ids
+        return self._query(target, layer, query, self.parse_range)
+
+    def parse_layer(self, body: bytes, target: Target, order: list[str]) -> Reading:
+        """Check that the layer is as we know it; if it is not, try the next one."""
+        name, *others = order
+        shape, detail = self.shapes[name], target.detail or {}
+        try:
+            layer = pages.parse_layer(body, shape)
+        except SourceChanged as error:
+            if not others:
+                raise
+            self.logger.warning("layer %s is not as we know it (%s); trying layer %s", name, error, others[0])
+            self._passed_over.append(Issue("source_changed", f"layer {name}: {error.path}"[:200], str(error)))
+            return Reading(then=self._ask_layer(target, others))
+        page = min(layer.page, self.manifest.layers[name].page)
+        self.logger.info("layer %s: %d rows an answer, without %s", name, page, ", ".join(layer.lacking) or "nothing")
+        shared = {"layer": name, "object_id": layer.object_id, "lacking": layer.lacking, "captures": detail.get("captures"),
+                  "outlines": detail["geometry"] == "polygon"}  # fmt: skip
+        if target.key == "apns":
+            follow_ons = list(self._lists(detail["apns"], name, shared))
+        elif target.key == "since":
+            where = _since(self.shapes[name], detail["since"], detail["until"])
+            follow_ons = [FollowOn(self.source, "ids", f"{name} {where}", shared | {"where": where, "page": page})]
+        else:
+            follow_ons = [FollowOn(self.source, "extent", name, shared | {"page": page, "accept_shrink": detail["accept_shrink"]})]
+        issues = self._passed_over + pages.new_fields_issue(name, layer.new_fields)
+        return Reading(follow_ons=follow_ons, issues=issues)
+
+    def parse_extent(self, body: bytes, target: Target) -> Reading:
+        """Read how much the layer holds; what follows from it is the store's to say (store/roll.py)."""
+        detail = target.detail or {}
+        shared = {name: detail[name] for name in ("object_id", "lacking", "outlines", "captures")}
+        extent = pages.parse_extent(body, detail["layer"], detail["page"], dt.datetime.now(dt.UTC), shared)
+        return Reading(extent=replace(extent, accept_shrink=detail["accept_shrink"]))
+
+    def parse_ids(self, body: bytes, target: Target) -> Reading:
+        """Read the row ids of a query: each page of them is a range with a known number of rows."""
+        detail = target.detail or {}
+        ids = iter(pages.parse_ids(body))
+        follow_ons = []
+        while part := list(islice(ids, detail["page"])):
+            one = detail | {"first": part[0], "last": part[-1], "expected": len(part)}
+            follow_ons.append(FollowOn(self.source, "range", f"{detail['layer']} {detail['where']} ids {part[0]}-{part[-1]}", one))
+        return Reading(Outcome.DONE if follow_ons else Outcome.GONE, follow_ons=follow_ons)
+
+    def parse_range(self, body: bytes, target: Target) -> Reading:
+        """Read a page of features; of one that was cut, the rest becomes a target."""
+        detail = target.detail or {}
+        page = self._features(body, detail)
+        if any(not detail["first"] <= one <= detail["last"] for one in page.ids):
+            raise Malformed("features", f"row ids from {detail['first']} to {detail['last']}", page.ids)
+        follow_ons = []
+        if page.is_cut and page.ids:
+            last = page.ids[-1]
+            if last != max(page.ids) or last == detail["last"]:
+                raise Malformed("features", "row ids in order of a page that is cut", page.ids)
+            rest = {name: value for name, value in detail.items() if name != "expected"} | {"first": last + 1}
+            if "expected" in detail:
+                rest["expected"] = detail["expected"] - len(page.ids)
+            follow_ons.append(FollowOn(self.source, "range", f"{target.key} from {last + 1}", rest))
+        elif len(page.ids) != detail.get("expected", len(page.ids)):
+            raise Malformed("features", f"{detail['expected']} rows", page.ids)
+        outcome = Outcome.DONE if page.ids else Outcome.GONE
+        return Reading(outcome, follow_ons=follow_ons, issues=page.issues, pages=page.pages, unkeyed=page.unkeyed)
+
+    def parse_list(self, body: bytes, target: Target) -> Reading:
+        """Read the parcels of a list; what did not come is noted as absent."""
+        detail = target.detail or {}
+        apns = detail["apns"]
+        page = self._features(body, detail)
+        if page.is_cut:
+            half = len(apns) // 2
+            if not half:
+                raise Malformed("features", "all rows of one APN", page.ids)
+            return Reading(
+                follow_ons=list(self._lists(apns[:half], target.key, detail)) + list(self._lists(apns[half:], target.key, detail))
+            )
+        asked = set(apns)
+        if not asked.issuperset(page.apns):
+            raise Malformed("features", "parcels that were asked for", [apn for apn in page.apns if apn not in asked])
+        missing = pages.absent(apns, page, detail["layer"])
+        if missing is not None:
+            self.logger.info("%s: %d of %d are not in layer %s: %s", target.key, len(missing), len(apns), detail["layer"],
+                             ", ".join(islice(missing.columns[0], 5)))  # fmt: skip
+        return Reading(issues=page.issues, pages=[*page.pages, *filter(None, [missing])])
+
+    def kept_capture(self, capture: Capture, target: Target) -> Capture:
+        """Keep the body only where all captures are wanted."""
+        wanted = (target.detail or {}).get("captures") or self.manifest.captures
+        return capture if wanted == "all" else replace(capture, body=b"", is_kept=False)
+
+    async def _requests(self) -> AsyncIterator[Any]:
+        async for request in super()._requests():
+            target = bulk_files.target_of(request)
+            if target is None:
+                yield request
+            else:
+                async for answer in bulk_files.answers(target, self.ledger, self.logger):
+                    yield answer
+
+    def _features(self, body: bytes, detail: dict[str, Any]) -> pages.Page:
+        return pages.parse_features(body, self.shapes[detail["layer"]], detail["object_id"], detail["lacking"], detail["outlines"])
+
+    def _order(self, detail: dict[str, Any]) -> list[str]:
+        return [detail["layer"]] if detail.get("layer") else list(self.shapes)
+
+    def _ask_layer(self, target: Target, order: list[str]) -> Request:
+        return self._ask(target, self._address(order[0]) + "?f=json", lambda body, target: self.parse_layer(body, target, order))
+
+    def _query(self, target: Target, layer: str, query: dict[str, str], handler: Any, post: bool = False) -> Request:
+        address, form = self._address(layer) + "/query", urlencode(query)
+        if not post:
+            return self._ask(target, f"{address}?{form}", handler)
+        request = self._ask(target, address, handler)
+        return request.replace(method="POST", body=form, headers={"Content-Type": "application/x-www-form-urlencoded"})
+
+    def _ask(self, target: Target, url: str, handler: Any) -> Request:
+        # A layer may be on another host than the source's own address.
+        return self.fetch(target, "", handler).replace(url=url)
+
+    def _address(self, layer: str) -> str:
+        return f"{self.base_url}/{layer}" if self.is_sandbox else self.manifest.layers[layer].url
+
+    def _lists(self, apns: list[str], prefix: str, shared: dict[str, Any]) -> Any:
+        size = self.manifest.layers[shared["layer"]].list
+        for at in range(0, len(apns), size):
+            part = apns[at : at + size]
+            yield FollowOn(self.source, "list", f"{prefix} {part[0]}-{part[-1]} ({len(part)})", {**shared, "apns": part})
+
+
+def _options(given: dict[str, str], name: str) -> dict[str, Any]:
+    for option in ("layer", "geometry", "captures", "accept_shrink"):
+        if option in given and (name in _FILES or (option == "accept_shrink" and name != "county")):
+            raise ArgumentError(option, f"does not go with `{name}`")
+    geometry = arguments.choice("geometry", given.get("geometry", "point"), ("point", "polygon"))
+    shrink = arguments.flag("accept_shrink", given.get("accept_shrink", "no"))
+    options: dict[str, Any] = {"geometry": geometry, "accept_shrink": shrink}
+    if "layer" in given:
+        options["layer"] = given["layer"]
+    if "captures" in given:
+        options["captures"] = arguments.choice("captures", given["captures"], ("all", "failures"))
+    return options
+
+
+def _of_list(apns: ApnList, options: dict[str, Any]) -> Any:
+    distinct = list(dict.fromkeys(apns))
+    apns.distinct = len(distinct)
+    yield FollowOn("gis", "layer", "apns", {**options, "apns": distinct})
+
+
+def _since(shape: pages.Shape, since: str, until: str) -> str:
+    deed_date = shape.columns["deed_date"][0]
+    return f"{deed_date} >= timestamp '{since} 00:00:00' AND {deed_date} <= timestamp '{until} 23:59:59'"

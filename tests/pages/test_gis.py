@@ -1,0 +1,210 @@
+"""The parser of GIS layers on invented answers: every way in which one can be another than it should be."""
+
+import datetime as dt
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from maricopa_scrapy.pages import gis
+from maricopa_scrapy.pages.errors import Malformed, PageError, ServiceError, Soft404, SourceChanged
+from maricopa_scrapy.pages.gis_geometry import geojson
+
+SHAPE = gis.Shape(
+    "E", "phoenix",
+    {"apn": ("APN", "code"), "owner_name": ("Owner", "text"), "lot_size_sqft": ("Lot", "money"), "construction_year": ("Built", "year"),
+     "deed_date": ("Deed", "date"), "full_cash_value": ("Value", "padded"), "sale_date": ("Sale", "text_date"),
+     "longitude": ("X", "degrees")},
+    {"stories": ("Stories", "words")},
+    ("Link",),
+)  # fmt: skip
+_DEED = 1627887600000
+_ROW = {"OBJECTID": 7, "APN": "90101001A", "Owner": " QUAIL RUN LLC ", "Lot": 4.2e3, "Built": 1977, "Deed": _DEED, "Value": "   1,200",
+        "Sale": "02/01/2013", "X": -111.9}  # fmt: skip
+
+
+def body(*changes: dict[str, Any], **envelope: Any) -> bytes:
+    rows = [{**_ROW, "OBJECTID": 7 + number, **change} for number, change in enumerate(changes or ({},))]
+    return json.dumps({"features": [{"attributes": row} for row in rows], **envelope}).encode()
+
+
+def read(content: bytes, **more: Any) -> gis.Page:
+    return gis.parse_features(content, SHAPE, "OBJECTID", ["Stories"], **more)
+
+
+def row(content: bytes) -> dict[str, Any]:
+    return dict(zip(gis.COLUMNS, next(zip(*read(content).pages[0].columns, strict=True)), strict=True))
+
+
+def test_a_row_has_plain_values() -> None:
+    stored = {column: value for column, value in row(body()).items() if value is not None}
+    assert stored == {
+        "apn": "90101001A", "layer": "E", "owner_name": "QUAIL RUN LLC", "lot_size_sqft": 4200, "construction_year": 1977,
+        "full_cash_value": 1200, "deed_date": dt.date(2021, 8, 2), "sale_date": dt.date(2013, 2, 1), "longitude": -111.9,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "column", "stored"),
+    [
+        ("Owner", "", "owner_name", None), ("Owner", "  ", "owner_name", None), ("Owner", None, "owner_name", None),
+        ("Owner", "A~ B", "owner_name", "A~ B"), ("Owner", "A\tB\n", "owner_name", "A\tB"), ("Lot", 1e3 + 1e-9, "lot_size_sqft", 1000),
+        ("Built", 0, "construction_year", None), ("Built", "2005", "construction_year", 2005), ("Built", "", "construction_year", None),
+        ("Value", "", "full_cash_value", None), ("Value", None, "full_cash_value", None), ("Sale", "", "sale_date", None),
+        ("Deed", -86_400_000 * 900 + 7 * 3_600_000, "deed_date", dt.date(1967, 7, 16)),
+        # Arizona's summer of 1967, an hour ahead.
+        ("Deed", -86_400_000 * 900 + 6 * 3_600_000, "deed_date", dt.date(1967, 7, 16)),
+        ("APN", "901-01-001a", "apn", "90101001A"), ("X", -112, "longitude", -112.0),
+    ],
+)  # fmt: skip
+def test_how_the_layers_write_values(field: str, value: Any, column: str, stored: Any) -> None:
+    assert row(body({field: value}))[column] == stored
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "expected"),
+    [
+        ("Owner", 5, "text"), ("Lot", "4200", "a whole number"), ("Lot", True, "a whole number"), ("Lot", -5, "a whole number from 0"),
+        ("Built", "20O5", "digits"), ("Deed", "2021-08-02", "epoch milliseconds"), ("Deed", _DEED - 7 * 3_600_000, "midnight"),
+        ("Value", "1.200 x", "digits"), ("Value", 1200, "digits"), ("Sale", "13/01/2013", "a date MM/DD/YYYY"),
+        ("Sale", "2013-02-01", "a date MM/DD/YYYY"), ("X", "west", "degrees"), ("X", 400.5, "degrees from"), ("APN", 90101001, "an APN"),
+        ("APN", "9" * 80, "APN"), ("OBJECTID", "7", "row ids"), ("OBJECTID", None, "row ids"),
+    ],
+)  # fmt: skip
+def test_a_value_of_another_form_names_its_field_and_stores_nothing(field: str, value: Any, expected: str) -> None:
+    if (field, len(str(value))) == ("APN", 80):
+        assert read(body({field: value}, {})).unkeyed == 1
+        return
+    with pytest.raises(SourceChanged, match=expected) as error:
+        read(body({}, {field: value}))
+    assert field in error.value.path
+    if field not in ("APN", "OBJECTID"):
+        assert error.value.path.startswith("features[1].")
+
+
+def test_values_that_cannot_be_true_are_left_out_and_told() -> None:
+    page = read(body({"Built": 3024}, {"Built": 1492}, {"Deed": 86_400_000 * 60_000 + 7 * 3_600_000}))
+    columns = dict(zip(gis.COLUMNS, page.pages[0].columns, strict=True))
+    assert list(columns["construction_year"]) == [None, None, 1977]
+    assert columns["deed_date"][2] is None
+    assert {issue.signature for issue in page.issues} == {"E.Built", "E.Deed"}
+
+
+def test_rows_without_an_apn_count_and_are_not_stored() -> None:
+    page = read(body({"APN": None}, {}, {"APN": "ROAD"}))
+    assert (page.unkeyed, page.apns, page.ids) == (2, ["90101001A"], [7, 8, 9])
+    assert [issue.kind for issue in page.issues] == ["no_apn"]
+    with pytest.raises(SourceChanged, match="none in a whole page"):
+        read(body({"APN": None}, {"APN": ""}))
+
+
+def test_a_field_that_is_gone_is_an_error_and_a_new_one_an_issue() -> None:
+    gone = json.loads(body())
+    del gone["features"][0]["attributes"]["Lot"]
+    with pytest.raises(SourceChanged, match="features.Lot"):
+        read(json.dumps(gone).encode())
+    assert read(body({"Link": "x"})).issues == []
+    (issue,) = read(body({"GreenScore": 1}, {})).issues
+    assert "GreenScore" in issue.message
+
+
+@pytest.mark.parametrize(
+    ("content", "error"),
+    [
+        (b'{"error": {"code": 500, "message": "Error performing query operation", "details": []}}', ServiceError),
+        (b'{"error": "gone"}', ServiceError), (b"<html>", Soft404), (b'{"features": [', Malformed), (b"[]", Malformed),
+        (b'{"features": {}}', Malformed), (b'{"features": [1]}', Malformed), (b'{"features": [{"attributes": null}]}', Malformed),
+    ],
+)  # fmt: skip
+def test_an_answer_that_is_none(content: bytes, error: type[PageError]) -> None:
+    with pytest.raises(error):
+        read(content)
+
+
+def test_the_flag_of_a_cut_page_is_found_in_both_places() -> None:
+    assert read(body(exceededTransferLimit=True)).is_cut
+    assert read(body(properties={"exceededTransferLimit": True})).is_cut
+    assert not read(body()).is_cut
+    with pytest.raises(Malformed, match="each row id once"):
+        read(body({}, {"OBJECTID": 7}))
+
+
+def metadata(**changes: Any) -> bytes:
+    types = {"OBJECTID": "OID", "APN": "String", "Owner": "String", "Lot": "Double", "Built": "Integer", "Deed": "Date", "Value": "String",
+             "Sale": "String", "X": "Double", "Link": "String", **changes}  # fmt: skip
+    fields = [{"name": name, "type": f"esriFieldType{kind}"} for name, kind in types.items() if kind]
+    return json.dumps({"maxRecordCount": 2000, "fields": fields}).encode()
+
+
+def test_a_layer_is_checked_before_it_is_read() -> None:
+    layer = gis.parse_layer(metadata(Green="Integer"), SHAPE)
+    assert (layer.object_id, layer.page, layer.lacking, layer.new_fields) == ("OBJECTID", 2000, ["Stories"], ["Green"])
+    assert gis.parse_layer(metadata(Stories="Double"), SHAPE).lacking == []
+    odd = gis.parse_layer(metadata(Stories="Date", Outline="Geometry"), SHAPE)
+    assert (odd.lacking, odd.new_fields) == (["Stories"], ["Stories"])
+    for changes, where in (({"Lot": None}, "fields.Lot"), ({"Lot": "String"}, "fields.Lot"),
+                           ({"OBJECTID": "Integer"}, "fields")):  # fmt: skip
+        with pytest.raises(SourceChanged) as error:
+            gis.parse_layer(metadata(**changes), SHAPE)
+        assert error.value.path == where
+
+
+def test_an_extent_must_make_sense() -> None:
+    at = dt.datetime.now(dt.UTC)
+
+    def extent(**values: Any) -> bytes:
+        return json.dumps({"features": [{"attributes": values}]}).encode()
+
+    found = gis.parse_extent(extent(FIRST_ID=1, LAST_ID=90, ROW_COUNT=80), "E", 20, at, {})
+    assert (found.first, found.last, found.count) == (1, 90, 80)
+    for values in ({"first_id": 1, "last_id": 90, "row_count": 91}, {"first_id": None, "last_id": None, "row_count": 0}, {"first_id": "a"}):
+        with pytest.raises(SourceChanged):
+            gis.parse_extent(extent(**values), "E", 20, at, {})
+
+
+def test_a_manifest_s_mistake_is_named() -> None:
+    with pytest.raises(ValueError, match="there is no column colour"):
+        gis.Shape("E", "utc", {"apn": ("APN", "code"), "colour": ("C", "text")})
+    with pytest.raises(ValueError, match="there is no kind txt"):
+        gis.Shape("E", "utc", {"apn": ("APN", "txt")})
+    with pytest.raises(ValueError, match="column apn is missing"):
+        gis.Shape("E", "utc", {})
+
+
+def test_rings_become_polygons_with_their_holes_and_parts() -> None:
+    outer = [[0, 0], [0, 9], [9, 9], [9, 0], [0, 0]]
+    hole = [[1, 1], [2, 1], [2, 2], [1, 2], [1, 1]]
+    apart = [[20, 20], [20, 21], [21, 21], [20, 20]]
+    assert json.loads(geojson({"rings": [outer, hole], "ids": [[0]]}) or "") == {
+        "type": "Polygon",
+        "coordinates": [outer[::-1], hole[::-1]],
+    }
+    two = json.loads(geojson({"rings": [outer, apart, hole]}) or "")
+    assert two == {"type": "MultiPolygon", "coordinates": [[outer[::-1], hole[::-1]], [apart[::-1]]]}
+    assert geojson(None) is geojson({"rings": []}) is None
+    for broken in ({"rings": [[["a", 1]]]}, {"paths": []}, 5):
+        with pytest.raises(SourceChanged):
+            geojson(broken)
+
+
+_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=12),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["APN", "rings", "Owner", "x"]), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.fixed_dictionaries({}, optional=dict.fromkeys(_ROW, _VALUES)), max_size=3), _VALUES)
+def test_whatever_comes_it_is_a_page_or_a_named_error(changes: list[dict[str, Any]], geometry: Any) -> None:
+    raw = json.loads(body(*changes))
+    for one in raw["features"]:
+        one["geometry"] = geometry
+    for content in (json.dumps(raw).encode(), json.dumps(changes).encode(), json.dumps({"features": changes}).encode()):
+        try:
+            page = read(content, outlines=True)
+        except PageError:
+            continue
+        assert all(len(column) == len(one) for one in page.pages for column in one.columns)
