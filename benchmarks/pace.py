@@ -101,6 +101,7 @@ def hard_cases(server: str, folder: Path) -> Iterator[Row]:
         ("cap 0", lambda: cases.cap(server, folder, 0.0, 400 if QUICK else 2_000)),
         ("cap 200", lambda: cases.cap(server, folder, 0.2, 100 if QUICK else 400)),
         ("priorities", lambda: cases.priorities(server, folder, 20, 10 if QUICK else 45)),
+        ("held", lambda: cases.one_held(server, folder, 6 if QUICK else 60)),
         ("outage", lambda: cases.outage(server, folder, 8 if QUICK else 60, 150 if QUICK else 800)),
     ]
     if not QUICK:
@@ -121,6 +122,10 @@ def hard_cases(server: str, folder: Path) -> Iterator[Row]:
     ratio = results["priorities"][0]["critical : low"]
     yield Row("critical and low on one source: ratio, at least", f"{ratio:.1f}", "8", ratio, 6.4)
     yield Row("critical and low on one source: ratio, at most", f"{ratio:.1f}", "8", ratio, 9.6, at_most=True)
+    held = results["held"][0]
+    share, asked = held["the other's requests, of its own pace"], held["requests of the held source"]
+    yield Row("two sources, one held: the other's pace, of its own", f"{share:.1%}", "", share, 0.90 if QUICK else 0.95)
+    yield Row("two sources, one held: requests of the held one", f"{asked}", "", asked, 0, at_most=True)
     outage = results["outage"][0]
     asked, allowed = outage["requests during the outage"], outage["retries allowed"] + outage["probes allowed"]
     share = asked / allowed

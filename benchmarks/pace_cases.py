@@ -6,6 +6,7 @@
 import contextlib
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -80,15 +81,17 @@ class Place:
     environment: dict[str, str] = field(default_factory=dict)
     started: list["subprocess.Popen[bytes]"] = field(default_factory=list)
 
-    def crawl(self, *arguments: str, ceiling: float = CEILING, pinned: float | None = None) -> "subprocess.Popen[bytes]":
-        """Start `scrapy crawl assessor`; its log goes to the folder. `pinned`: start at the ceiling."""
+    def crawl(
+        self, *arguments: str, ceiling: float = CEILING, pinned: float | None = None, spider: str = "assessor"
+    ) -> "subprocess.Popen[bytes]":
+        """Start `scrapy crawl`; its log goes to the folder. `pinned`: start at the ceiling."""
         environment = {name: value for name, value in os.environ.items() if not name.startswith("MARICOPA_")}
         environment |= {"MARICOPA_DATABASE_URL": self.url, "MARICOPA_SANDBOX": self.sandbox.url} | self.environment
         log = (self.folder / f"crawl-{len(self.started)}.log").open("wb")
         rate = f"MARICOPA_RATE_LIMIT={pinned}" if pinned else f"MARICOPA_RATE_CEILING={ceiling}"
         pairs = [part for argument in arguments for part in ("-a", argument)]
         process = subprocess.Popen(
-            [sys.executable, "-m", "scrapy", "crawl", "assessor", *pairs, "-s", rate],
+            [sys.executable, "-m", "scrapy", "crawl", spider, *pairs, "-s", rate],
             cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
         )  # fmt: skip
         self.started.append(process)
@@ -130,18 +133,23 @@ class Place:
 
 
 @contextlib.contextmanager
-def place(server: str, folder: Path, name: str, manifest: dict[str, Any] | None = None, **options: Any) -> Iterator[Place]:
-    """A fresh database, a sandbox county, and a folder of settings when `manifest` changes the assessor's."""
+def place(
+    server: str, folder: Path, name: str, manifest: dict[str, Any] | None = None, page: int | None = None, **options: Any
+) -> Iterator[Place]:
+    """A fresh database, a sandbox county, and a folder of settings when `manifest` changes the assessor's, `page` the layers' rows."""
     mine = folder / name
     mine.mkdir()
     environment = {}
-    if manifest:
+    if manifest or page:
         shutil.copytree(ROOT / "config", mine / "config")
         path = mine / "config" / "sources" / "assessor.yaml"
         changed = yaml.safe_load(path.read_text())
-        for key, value in manifest.items():
+        for key, value in (manifest or {}).items():
             changed[key] = changed[key] | value if isinstance(value, dict) else value
         path.write_text(yaml.safe_dump(changed))
+        layers = mine / "config" / "sources" / "gis.yaml"
+        if page:
+            layers.write_text(re.sub(r"(?m)^    page: \d+", f"    page: {page}", layers.read_text()))
         environment["MARICOPA_CONFIG"] = str(mine / "config")
     with database(server, f"pace_{name}") as url, SandboxProcess(track=True, **options) as sandbox:
         here = Place(url, mine, sandbox, environment)
@@ -317,3 +325,25 @@ def priorities(server: str, folder: Path, rate: float, seconds: float) -> dict[s
         low = sum(count for apn, count in fetched.items() if apn in second)
         critical = sum(fetched.values()) - low
         return {"critical : low": critical / max(1, low), "low": low, "both, of the rate": (critical + low) / took / rate}
+
+
+def one_held(server: str, folder: Path, seconds: float, rate: float = 10.0) -> dict[str, float]:
+    """Two sources at once; the assessor asks for `seconds` of rest. What the GIS is asked meanwhile, of what it was asked before."""
+    rows = 50
+    with place(server, folder, "held", page=rows, gis_parcels=int(rate * rows * (2 * seconds + 40))) as here:
+        here.crawl(here.apns(int(rate * (seconds + 40))), pinned=rate)
+        here.crawl(pinned=rate, spider="roll")
+        here.wait_for(lambda: all(here.sandbox.stats()[source]["requests"] > 30 for source in ("assessor", "gis")), 60)
+        asked = here.sandbox.stats()["gis"]["requests"]
+        time.sleep(seconds)
+        own = here.sandbox.stats()["gis"]["requests"] - asked
+        here.sandbox.faults({"throttled": {"probability": 1.0, "count": 1, "retry_after": str(int(seconds) + 1)}})
+        here.wait_for(lambda: here.sandbox.stats()["assessor"]["refused"] == 1, 10)
+        before = here.sandbox.stats()
+        time.sleep(seconds)
+        after = here.sandbox.stats()
+        return {
+            "the other's requests, of its own pace": (after["gis"]["requests"] - before["gis"]["requests"]) / own,
+            "its own pace, of the rate": own / seconds / rate,
+            "requests of the held source": after["assessor"]["requests"] - before["assessor"]["requests"],
+        }

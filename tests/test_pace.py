@@ -28,6 +28,7 @@ def result(server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Re
         "outage server_error": lambda: cases.outage(server, folder, 10, 200, "server_error"),
         "cap 0": lambda: cases.cap(server, folder, 0.0, 500),
         "cap 200": lambda: cases.cap(server, folder, 0.2, 120),
+        "held": lambda: cases.one_held(server, folder, 10),
         "priorities": lambda: cases.priorities(server, folder, 20, 15),
     }
     with ThreadPoolExecutor(5) as pool:
@@ -93,3 +94,10 @@ def test_priorities_share_a_source(result: Result) -> None:
     assert 6.4 <= figures["critical : low"] <= 9.6
     assert figures["low"] > 0
     assert figures["both, of the rate"] >= 0.9
+
+
+def test_a_held_source_does_not_hold_another(result: Result) -> None:
+    figures = result("held")
+    assert figures["requests of the held source"] == 0
+    assert figures["the other's requests, of its own pace"] >= 0.9, figures
+    assert figures["its own pace, of the rate"] >= 0.9, figures
