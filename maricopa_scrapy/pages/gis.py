@@ -21,6 +21,8 @@ from maricopa_scrapy.pages.gis_values import KINDS, Reading, constant
 _APN = re.compile(APN_PATTERN, re.ASCII)
 _PREFIX = "esriFieldType"
 _SHOWN = 20
+# A page of fewer rows may be streets only; of so many, none without an APN is believed.
+_UNKEYED_LEAST = 50
 COLUMNS = tuple(GisParcel.model_fields)
 
 
@@ -239,7 +241,7 @@ def _with_apn(table: list[Any], apns: list[str | None], layer: str) -> tuple[lis
     unkeyed = apns.count(None)
     if not unkeyed:
         return table, 0, []
-    if unkeyed == len(apns) > 1:
+    if unkeyed == len(apns) >= _UNKEYED_LEAST:
         raise SourceChanged("features.APN", "APNs", "none in a whole page")
     kept = [[value for value, apn in zip(column, apns, strict=True) if apn is not None] for column in table]
     return kept, unkeyed, [Issue("no_apn", f"layer {layer}", f"layer {layer} has rows without an APN; they are counted and not stored")]

@@ -96,8 +96,10 @@ def test_rows_without_an_apn_count_and_are_not_stored() -> None:
     page = read(body({"APN": None}, {}, {"APN": "ROAD"}))
     assert (page.unkeyed, page.apns, page.ids) == (2, ["90101001A"], [7, 8, 9])
     assert [issue.kind for issue in page.issues] == ["no_apn"]
+    streets = read(body(*[{"APN": None}] * 49))
+    assert (streets.unkeyed, streets.apns, len(streets.ids)) == (49, [], 49)
     with pytest.raises(SourceChanged, match="none in a whole page"):
-        read(body({"APN": None}, {"APN": ""}))
+        read(body(*[{"APN": None}] * 50))
 
 
 def test_a_field_that_is_gone_is_an_error_and_a_new_one_an_issue() -> None:
