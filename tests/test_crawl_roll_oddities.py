@@ -1,0 +1,52 @@
+"""`scrapy crawl roll` over layers with rows and answers that the sandbox's county never has."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import Crawl, Database
+from tests.layer_stub import LayerStub, apn, row
+from tests.rolls import agrees, crawler
+
+_ROLLS = "SELECT state, row_count, received, parcels, unkeyed, missing FROM gis.roll ORDER BY job_id, walk"
+Serve = Callable[..., LayerStub]
+
+
+@pytest.fixture
+def serve() -> Iterator[Serve]:
+    """Start stubs that end with the test; each has `count` parcels with a row and `more` rows."""
+    started: list[LayerStub] = []
+
+    def start(count: int, *more: dict[str, Any], layer: str = "E") -> LayerStub:
+        stub = LayerStub([*(row(number, apn(number), layer) for number in range(1, count + 1)), *more], layer)
+        started.append(stub)
+        return stub
+
+    yield start
+    for stub in started:
+        stub.close()
+
+
+@pytest.fixture
+def crawl(tmp_path: Path, database: Database) -> Callable[..., Crawl]:
+    """Crawl a stub by pages of ten rows."""
+
+    def run(stub: LayerStub, *arguments: str, **changes: Any) -> Crawl:
+        return crawler(tmp_path, database, stub, page=10, **changes)("roll", *arguments)
+
+    return run
+
+
+def test_a_page_of_one_row_without_an_apn_stores_nothing_and_stops_nothing(
+    database: Database, serve: Serve, crawl: Callable[..., Crawl]
+) -> None:
+    stub = serve(40, row(41, "STREET"))
+    assert crawl(stub).code == 0
+    stub.rows[3]["OwnerName"] = "QUAIL RUN LLC"
+    second = crawl(stub)
+    assert second.code == 0, second.log
+    assert database.rows(_ROLLS) == [("complete", 41, 41, 40, 1, 0)] * 2
+    assert database.rows("SELECT field, new FROM crawl.change") == [("owner_name", "QUAIL RUN LLC")]
+    agrees(database)
