@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import Crawl, Database
-from tests.layer_stub import LayerStub, apn, row
+from tests.layer_stub import LayerStub, Query, apn, row
 from tests.rolls import agrees, crawler
 
 _ROLLS = "SELECT state, row_count, received, parcels, unkeyed, missing FROM gis.roll ORDER BY job_id, walk"
@@ -49,4 +49,25 @@ def test_a_page_of_one_row_without_an_apn_stores_nothing_and_stops_nothing(
     assert second.code == 0, second.log
     assert database.rows(_ROLLS) == [("complete", 41, 41, 40, 1, 0)] * 2
     assert database.rows("SELECT field, new FROM crawl.change") == [("owner_name", "QUAIL RUN LLC")]
+    agrees(database)
+
+
+def test_what_failed_before_a_reload_does_not_count_against_the_new_walk(
+    database: Database, serve: Serve, crawl: Callable[..., Crawl]
+) -> None:
+    stub = serve(100)
+
+    def hook(query: Query) -> Any:
+        if query["where"].startswith("OBJECTID>=11 ") and 101 not in stub.rows:
+            return {"error": {"code": 500, "message": "Error performing query operation"}}
+        if query["where"].startswith("OBJECTID>=91 "):
+            stub.rows[101] = row(101, apn(101))
+        return None
+
+    stub.hook = hook
+    ended = crawl(stub, concurrency=1, attempts=1)
+    assert ended.code == 0, ended.log
+    assert database.rows("SELECT walk, state, received FROM gis.roll ORDER BY walk") == [(1, "reloaded", None), (2, "complete", 101)]
+    assert "dead" not in database.states()
+    assert database.rows("SELECT verdict, shortfall FROM crawl.job") == [("completed", None)]
     agrees(database)

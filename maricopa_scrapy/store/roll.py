@@ -39,7 +39,7 @@ _ASK_EXTENT = """
 _LAST_RANGE = "SELECT max(done_at) FROM crawl.target WHERE job_id = %s AND source = 'gis' AND kind = 'range' AND state = 'done'"
 _CANCEL_RANGES = """
     UPDATE crawl.target SET state = 'gone', message = 'the layer was reloaded; its ids are others now', done_at = now()
-    WHERE job_id = %s AND source = 'gis' AND kind = 'range' AND state IN ('pending', 'leased')
+    WHERE job_id = %s AND source = 'gis' AND kind = 'range' AND state IN ('pending', 'leased', 'dead')
 """
 _RELOADED = """
     INSERT INTO crawl.issue AS i (job_id, run_id, source, kind, signature, message, target_key, first_at, last_at)
@@ -61,7 +61,10 @@ _INCOMPLETE_RANGES = """
 _FULL_RANGES = (
     "SELECT first_id FROM gis.seen WHERE job_id = %s AND walk = %s GROUP BY first_id HAVING max(cardinality(keys) + unkeyed) >= %s"
 )
-_DEAD_RANGES = "SELECT count(*) FROM crawl.target WHERE job_id = %s AND source = 'gis' AND kind = 'range' AND state = 'dead'"
+_DEAD_RANGES = """
+    SELECT count(*) FROM crawl.target
+    WHERE job_id = %s AND source = 'gis' AND kind = 'range' AND state = 'dead' AND (detail->>'walk')::int = %s
+"""
 _KEYS = """
     CREATE TEMP TABLE roll_key ON COMMIT DROP AS
     SELECT DISTINCT unnest(keys) AS apn FROM gis.seen WHERE job_id = %s AND walk = %s
@@ -249,7 +252,7 @@ def _ask_again(cursor: Cursor, run: Run, roll: _Roll, extent: Extent) -> bool:
 
 
 def _shortfall(cursor: Cursor, run: Run, roll: _Roll, extent: Extent, received: int, parcels: int) -> str | None:
-    cursor.execute(_DEAD_RANGES, (run.job_id,))
+    cursor.execute(_DEAD_RANGES, (run.job_id, roll.walk))
     (dead,) = cursor.fetchone() or (0,)
     if dead:
         return f"{dead} requests for layer {roll.layer} failed for good; {received} of its {roll.count} rows came"
