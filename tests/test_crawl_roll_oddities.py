@@ -71,3 +71,16 @@ def test_what_failed_before_a_reload_does_not_count_against_the_new_walk(
     assert "dead" not in database.states()
     assert database.rows("SELECT verdict, shortfall FROM crawl.job") == [("completed", None)]
     agrees(database)
+
+
+def test_one_odd_value_costs_no_more_than_itself(database: Database, serve: Serve, crawl: Callable[..., Crawl]) -> None:
+    stub = serve(40)
+    stub.rows[7]["SalePrice"] = -1
+    stub.rows[8]["DeedDate"] += 3_600_000
+    ended = crawl(stub)
+    assert ended.code == 0, ended.log
+    assert database.rows(_ROLLS) == [("complete", 40, 40, 40, 0, 0)]
+    assert database.rows("SELECT apn FROM gis.parcel WHERE sale_price IS NULL") == [(apn(7),)]
+    assert database.rows("SELECT apn FROM gis.parcel WHERE deed_date IS NULL") == [(apn(8),)]
+    found = database.rows("SELECT kind, signature, example->>'value' FROM crawl.issue ORDER BY signature")
+    assert found == [("odd_value", "E.DeedDate", str(stub.rows[8]["DeedDate"])), ("odd_value", "E.SalePrice", "-1")]
