@@ -1,5 +1,6 @@
 """`scrapy crawl roll` over layers with rows and answers that the sandbox's county never has."""
 
+import csv
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import pytest
 from tests.conftest import Crawl, Database
 from tests.layer_stub import LayerStub, Query, apn, row
 from tests.rolls import agrees, crawler
+from tests.test_diff import maricopa
 
 _ROLLS = "SELECT state, row_count, received, parcels, unkeyed, missing FROM gis.roll ORDER BY job_id, walk"
 Serve = Callable[..., LayerStub]
@@ -84,3 +86,23 @@ def test_one_odd_value_costs_no_more_than_itself(database: Database, serve: Serv
     assert database.rows("SELECT apn FROM gis.parcel WHERE deed_date IS NULL") == [(apn(8),)]
     found = database.rows("SELECT kind, signature, example->>'value' FROM crawl.issue ORDER BY signature")
     assert found == [("odd_value", "E.DeedDate", str(stub.rows[8]["DeedDate"])), ("odd_value", "E.SalePrice", "-1")]
+
+
+def test_a_comparison_holds_what_a_list_found_between_two_rolls(
+    tmp_path: Path, database: Database, serve: Serve, crawl: Callable[..., Crawl]
+) -> None:
+    stub = serve(60)
+    assert crawl(stub).code == 0
+    del stub.rows[60]
+    assert crawl(stub).code == 0
+    stub.rows[5]["OwnerName"] = "QUAIL RUN LLC"
+    stub.rows[61] = row(61, apn(61))
+    assert crawl(stub, "-a", f"apns={apn(5)},{apn(61)}").code == 0
+    assert crawl(stub).code == 0
+    path = tmp_path / "changes.csv"
+    shown = maricopa(database, "diff", "--source", "gis", "--csv", str(path))
+    assert shown.returncode == 0, shown.stderr
+    assert "1 new parcels" in " ".join(shown.stdout.split())
+    with path.open() as file:
+        # What the roll before marked as missing was its own.
+        assert [(one["apn"], one["field"], one["new"]) for one in csv.DictReader(file)] == [(apn(5), "owner_name", "QUAIL RUN LLC")]

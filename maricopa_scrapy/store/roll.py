@@ -82,7 +82,7 @@ _MARK_MISSING = """
 """
 _END = """
     UPDATE gis.roll SET state = %(state)s, received = %(received)s, parcels = %(parcels)s, stacked = %(stacked)s, unkeyed = %(unkeyed)s,
-        missing = %(missing)s, finished_at = now()
+        missing = %(missing)s, finished_at = %(at)s
     WHERE job_id = %(job)s AND walk = %(walk)s
 """
 _OUTLINE_VIEW = """
@@ -183,7 +183,7 @@ def _begin_anew(cursor: Cursor, run: Run, roll: _Roll, extent: Extent) -> None:
     cursor.execute(_RELOADED, (run.job_id, run.id, f"layer {extent.layer}", message, extent.layer))
     cursor.execute(_CANCEL_RANGES, (run.job_id,))
     counts = {"received": None, "parcels": None, "stacked": None, "unkeyed": None, "missing": None}
-    cursor.execute(_END, {"job": run.job_id, "walk": roll.walk, "state": "reloaded", **counts})
+    cursor.execute(_END, {"job": run.job_id, "walk": roll.walk, "state": "reloaded", "at": dt.datetime.now(dt.UTC), **counts})
     _forget(cursor, run)
     if roll.walk >= _WALKS_MOST:
         _fall_short(cursor, run, f"layer {extent.layer} was reloaded in each of {roll.walk} walks")
@@ -209,7 +209,9 @@ def _finish(cursor: Cursor, run: Run, roll: _Roll, extent: Extent) -> None:
         counts["missing"] = _mark_missing(cursor, run, parcels)
         cursor.execute("DELETE FROM gis.absent a USING roll_key k WHERE a.apn = k.apn")
         _show_outlines(cursor)
-    cursor.execute(_END, {"job": run.job_id, "walk": roll.walk, "state": "incomplete" if shortfall else "complete", **counts})
+    state = "incomplete" if shortfall else "complete"
+    # By the clock that dates rows and changes, and after the last of them: `maricopa diff` begins there.
+    cursor.execute(_END, {"job": run.job_id, "walk": roll.walk, "state": state, "at": dt.datetime.now(dt.UTC), **counts})
     _forget(cursor, run)
     if shortfall:
         _fall_short(cursor, run, shortfall)
