@@ -89,11 +89,11 @@ def diff(
         compared = changes.last_roll(opened)
         if compared is None:
             raise _fail("no roll is complete yet; `scrapy crawl roll` makes one")
-        for part in dossier.comparison(compared, changes.changes(opened, compared.first_run, limit)):
+        for part in dossier.comparison(compared, changes.changes(opened, compared.since, limit)):
             _out.print(part)
         if csv is not None:
             try:
-                dossier.write_changes(csv, changes.changes(opened, compared.first_run))
+                dossier.write_changes(csv, changes.changes(opened, compared.since))
             except OSError as error:
                 raise _fail(f"--csv {csv}: {error.strerror}") from None
 

@@ -12,9 +12,12 @@ from maricopa_scrapy.sandbox.process import SandboxProcess
 from maricopa_scrapy.store import verify
 from maricopa_scrapy.store.connect import Session
 from tests.conftest import ROOT, Crawler, Database
+from tests.layer_stub import LayerStub
 
 
-def crawler(tmp_path: Path, database: Database, sandbox: SandboxProcess, page: int = 200, rate: float = 2000, **changes: Any) -> Crawler:
+def crawler(
+    tmp_path: Path, database: Database, sandbox: SandboxProcess | LayerStub, page: int = 200, rate: float = 2000, **changes: Any
+) -> Crawler:
     """Return a crawler whose layers have pages of `page` rows; `changes` replace top-level values of the manifest."""
     folder = tmp_path / "settings"
     if not folder.exists():

@@ -14,13 +14,16 @@ from maricopa_scrapy.identifiers import APN_PATTERN, IdentifierError, parse_apn
 from maricopa_scrapy.items import Extent, Issue, Rows
 from maricopa_scrapy.items_gis import GisAbsent, GisOutline, GisParcel
 from maricopa_scrapy.pages.answers import decode
-from maricopa_scrapy.pages.errors import ABSENT, Malformed, ServiceError, SourceChanged
+from maricopa_scrapy.pages.errors import ABSENT, Malformed, ServiceError, SourceChanged, shown
 from maricopa_scrapy.pages.gis_geometry import geojson
-from maricopa_scrapy.pages.gis_values import KINDS, Reading, constant
+from maricopa_scrapy.pages.gis_values import KINDS, Odd, Reading, constant
+from maricopa_scrapy.pages.values import INT8
 
 _APN = re.compile(APN_PATTERN, re.ASCII)
 _PREFIX = "esriFieldType"
 _SHOWN = 20
+# A page of fewer rows may be streets only; of so many, none without an APN is believed.
+_UNKEYED_LEAST = 50
 COLUMNS = tuple(GisParcel.model_fields)
 
 
@@ -167,10 +170,14 @@ def parse_features(body: bytes, shape: Shape, object_id: str, lacking: Iterable[
     if outlines:
         pages.append(_outlines(features, apns))
     issues += [
-        Issue("odd_value", f"{shape.layer}.{odd.field}", f"{odd.field} cannot be {odd.value!r}; stored without it", {"value": odd.value})
+        Issue("odd_value", f"{shape.layer}.{odd.field}", f"{odd.field} cannot be {shown(odd.value)}; stored without it", _example(odd))
         for odd in reading.odd.values()
     ]  # fmt: skip
     return Page(pages, ids, is_cut, unkeyed, issues + new_fields_issue(shape.layer, sorted(extra.difference(shape.ignored))))
+
+
+def _example(odd: Odd) -> dict[str, Any]:
+    return {"value": shown(odd.value) if isinstance(odd.value, str | float) or abs(odd.value) > INT8 else odd.value, "rows": odd.count}
 
 
 def absent(asked: Iterable[str], page: Page, layer: str) -> Rows | None:
@@ -239,7 +246,7 @@ def _with_apn(table: list[Any], apns: list[str | None], layer: str) -> tuple[lis
     unkeyed = apns.count(None)
     if not unkeyed:
         return table, 0, []
-    if unkeyed == len(apns) > 1:
+    if unkeyed == len(apns) >= _UNKEYED_LEAST:
         raise SourceChanged("features.APN", "APNs", "none in a whole page")
     kept = [[value for value, apn in zip(column, apns, strict=True) if apn is not None] for column in table]
     return kept, unkeyed, [Issue("no_apn", f"layer {layer}", f"layer {layer} has rows without an APN; they are counted and not stored")]

@@ -1,8 +1,8 @@
 """A layer's values as columns of ours, a whole column at a time: 2,000 rows a page leave no time for a call a value.
 
 Each coercion takes the values of one field over a page and returns those of a column; None where the layer says nothing.
-A value of another type or form raises SourceChanged, naming its row; one that only cannot be true (a year 3024) becomes None
-and is noted in `odd`.
+A value that cannot be true (a year 3024) becomes None and is noted in `odd`; so does one of another form, as long as no more
+than 1 % of the page's, or a single one, are. Of more, and of another type, the first raises SourceChanged, naming its row.
 Forms: docs/sources.md, "GIS layers".
 """
 
@@ -27,11 +27,15 @@ _NONE = type(None)
 _MARK = "~"
 _BEFORE, _BEHIND = f" {_MARK}", f"{_MARK} "
 _DAYS_KEPT = 50_000
+# One value in so many may have another form: a slip of the county's, and no other format.
+_FEW_OF = 100
+# Leading zeros and all; int() raises at some thousand.
+_DIGITS_MOST = 40
 
 
 @dataclass(slots=True)
 class Odd:
-    """A value that cannot be true: left out of its row, and reported."""
+    """A value that cannot be true, or not be read: left out of its row, and reported."""
 
     field: str
     value: Any
@@ -71,7 +75,7 @@ def code(values: Values, field: str, reading: Reading) -> Values:
     """Text of at most 64 characters, zeros kept."""
     found = text(values, field, reading)
     if len(max(filter(None, found), key=len, default="")) > CODE_MOST:
-        _refuse(values, field, f"a code of at most {CODE_MOST} characters", lambda value: len(value or "") > CODE_MOST)
+        return _leave_out(found, field, f"a code of at most {CODE_MOST} characters", lambda value: len(value) > CODE_MOST, reading)
     return found
 
 
@@ -83,14 +87,14 @@ def words(values: Values, field: str, reading: Reading) -> Values:
 
 def whole(values: Values, field: str, reading: Reading) -> Values:
     """A whole number that fits int4."""
-    return _whole(values, field, INT4)
+    return _whole(values, field, INT4, reading)
 
 
 def money(values: Values, field: str, reading: Reading) -> Values:
     """Whole dollars or square feet; the layers print doubles with 17 digits, so they are rounded."""
     if float in _types(values):
         values = [round(value) if type(value) is float and isfinite(value) else value for value in values]
-    return _whole(values, field, INT8)
+    return _whole(values, field, INT8, reading)
 
 
 def decimal(values: Values, field: str, reading: Reading) -> Values:
@@ -103,7 +107,7 @@ def degrees(values: Values, field: str, reading: Reading) -> Values:
     found = _floats(values, field, "degrees")
     numbers = _numbers(found)
     if numbers and not -180 <= min(numbers) <= max(numbers) <= 180:
-        _refuse(values, field, "degrees from -180 to 180", lambda value: value is not None and not -180 <= value <= 180)
+        return _leave_out(found, field, "degrees from -180 to 180", lambda value: not -180 <= value <= 180, reading)
     return found
 
 
@@ -111,10 +115,11 @@ def padded(values: Values, field: str, reading: Reading) -> Values:
     """A whole number written as text, with blanks before it and commas in it."""
     _check_types(values, field, "digits", {str, _NONE})
     digits = [value.replace(",", "").strip() if value else "" for value in values]
-    try:
-        return _whole([int(value) if value else None for value in digits], field, INT8)
-    except ValueError:
-        return _refuse(values, field, "digits", lambda value: not re.fullmatch(r" *([0-9][0-9,]*)? *", value or ""))
+    # int() would also take an underscore, a sign, and the digits of other scripts.
+    if not _are_digits("".join(digits)) or len(max(digits, key=len, default="")) > _DIGITS_MOST:
+        values = _leave_out(values, field, "digits", lambda value: not _is_number(value.replace(",", "").strip()), reading)
+        digits = [value.replace(",", "").strip() if value else "" for value in values]
+    return _whole([int(value) if value else None for value in digits], field, INT8, reading)
 
 
 def year(values: Values, field: str, reading: Reading) -> Values:
@@ -122,7 +127,7 @@ def year(values: Values, field: str, reading: Reading) -> Values:
     if str in _types(values):
         numbers = padded([str(value) if type(value) is int else value for value in values], field, reading)
     else:
-        numbers = _whole(values, field, INT4)
+        numbers = _whole(values, field, INT4, reading)
     return [_plausible_year(number, field, reading) if number else None for number in numbers]
 
 
@@ -131,7 +136,8 @@ def date(values: Values, field: str, reading: Reading) -> Values:
     _check_types(values, field, "epoch milliseconds", {int, _NONE})
     begins = DAY_BEGINS[reading.days]
     if not {value % _DAY_MS for value in set(values) - {None}} <= set(begins):
-        _refuse(values, field, f"midnight by the layer's clock ({reading.days})", lambda v: v is not None and v % _DAY_MS not in begins)
+        midnight = f"midnight by the layer's clock ({reading.days})"
+        values = _leave_out(values, field, midnight, lambda value: value % _DAY_MS not in begins, reading)
     return [None if value is None else _day(value, field, reading) for value in values]
 
 
@@ -140,7 +146,8 @@ def text_date(values: Values, field: str, reading: Reading) -> Values:
     _check_types(values, field, "a date MM/DD/YYYY", {str, _NONE})
     days = {value: _text_day(value) for value in set(values)}
     if any(value and value.strip() and days[value] is None for value in days):
-        _refuse(values, field, "a date MM/DD/YYYY", lambda value: bool(value and value.strip()) and days[value] is None)
+        values = _leave_out(values, field, "a date MM/DD/YYYY", lambda value: value.strip() and days[value] is None, reading)
+        days[None] = None
     return [days[value] for value in values]
 
 
@@ -181,16 +188,35 @@ def _check_types(values: Values, field: str, expected: str, allowed: set[type]) 
         _refuse(values, field, expected, lambda value: type(value) not in allowed)
 
 
-def _whole(values: Values, field: str, most: int) -> Values:
+def _are_digits(text: str) -> bool:
+    return not text or (text.isascii() and text.isdigit())
+
+
+def _is_number(text: str) -> bool:
+    return _are_digits(text) and len(text) <= _DIGITS_MOST
+
+
+def _whole(values: Values, field: str, most: int, reading: Reading) -> Values:
     _check_types(values, field, "a whole number", {int, float, _NONE})
     if float in _types(values):
         if any(type(value) is float and not value.is_integer() for value in values):
-            _refuse(values, field, "a whole number", lambda value: type(value) is float and not value.is_integer())
+            wanted = "a whole number"
+            values = _leave_out(values, field, wanted, lambda value: type(value) is float and not value.is_integer(), reading)
         values = [int(value) if type(value) is float else value for value in values]
     numbers = _numbers(values)
     if numbers and not 0 <= min(numbers) <= max(numbers) <= most:
-        _refuse(values, field, f"a whole number from 0 to {most}", lambda value: value is not None and not 0 <= value <= most)
+        return _leave_out(values, field, f"a whole number from 0 to {most}", lambda value: not 0 <= value <= most, reading)
     return values
+
+
+def _leave_out(values: Values, field: str, expected: str, is_wrong: Callable[[Any], Any], reading: Reading) -> Values:
+    """Return the values without those of another form, which are few. Raises SourceChanged when they are not."""
+    wrong = {at for at, value in enumerate(values) if value is not None and is_wrong(value)}
+    if len(wrong) > max(1, len(values) // _FEW_OF):
+        _refuse(values, field, expected, lambda value: value is not None and bool(is_wrong(value)))
+    for at in sorted(wrong):
+        reading.note(field, values[at])
+    return [None if at in wrong else value for at, value in enumerate(values)]
 
 
 def _refuse(values: Values, field: str, expected: str, is_wrong: Callable[[Any], bool]) -> Values:

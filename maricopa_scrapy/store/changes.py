@@ -12,18 +12,17 @@ from maricopa_scrapy.store.connect import Session
 SOURCES = ("gis",)
 
 _ROLLS = """
-    SELECT r.layer, r.started_at, r.finished_at, (SELECT min(id) FROM crawl.run WHERE job_id = r.job_id)
-    FROM gis.roll r WHERE r.state = 'complete' ORDER BY r.finished_at DESC LIMIT 2
+    SELECT layer, started_at, finished_at FROM gis.roll WHERE state = 'complete' ORDER BY finished_at DESC LIMIT 2
 """
 _BY_FIELD = """
-    SELECT table_name, field, count(*) FROM crawl.change WHERE run_id >= %s AND table_name LIKE %s
+    SELECT table_name, field, count(*) FROM crawl.change WHERE changed_at > %s AND table_name LIKE %s
     GROUP BY table_name, field ORDER BY count(*) DESC, field
 """
 _CHANGES = """
     SELECT key->>'apn', table_name, field, old, new, changed_at FROM crawl.change
-    WHERE run_id >= %s AND table_name LIKE %s ORDER BY key->>'apn', field, id
+    WHERE changed_at > %s AND table_name LIKE %s ORDER BY key->>'apn', field, id
 """
-_NEW = "SELECT count(*) FROM gis.parcel WHERE first_seen_at >= %s"
+_NEW = "SELECT count(*) FROM gis.parcel WHERE first_seen_at > %s"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +41,8 @@ class Change:
 class Comparison:
     """The last complete roll beside the one before: when each ended, new parcels, and changes by table and field.
 
-    `before` is None after a first roll, which has nothing to compare with.
+    What came between the two, by a list or from an incomplete roll, counts: it is all that happened `since`, the end of the one
+    before. `before` is None after a first roll, which has nothing to compare with.
     """
 
     layer: str
@@ -50,7 +50,7 @@ class Comparison:
     after: dt.datetime
     new: int
     fields: list[tuple[str, str, int]]
-    first_run: int
+    since: dt.datetime
 
 
 def last_roll(session: Session) -> Comparison | None:
@@ -61,21 +61,23 @@ def last_roll(session: Session) -> Comparison | None:
         rolls = cursor.fetchall()
         if not rolls:
             return None
-        layer, started, finished, first_run = rolls[0]
-        cursor.execute(_BY_FIELD, (first_run, "gis.%"))
+        layer, started, finished = rolls[0]
+        before = rolls[1][2] if len(rolls) > 1 else None
+        since = before or started
+        cursor.execute(_BY_FIELD, (since, "gis.%"))
         fields = cursor.fetchall()
-        cursor.execute(_NEW, (started,))
+        cursor.execute(_NEW, (since,))
         (new,) = cursor.fetchone() or (0,)
-        return Comparison(layer, rolls[1][2] if len(rolls) > 1 else None, finished, new, fields, first_run)
+        return Comparison(layer, before, finished, new, fields, since)
 
     return session.transact(work)
 
 
-def changes(session: Session, since_run: int, limit: int | None = None) -> Iterator[Change]:
-    """Yield the changes of the GIS tables that a run and later ones recorded, by APN."""
+def changes(session: Session, since: dt.datetime, limit: int | None = None) -> Iterator[Change]:
+    """Yield the changes of the GIS tables after a moment, by APN."""
 
     def work(cursor: Cursor) -> list[Change]:
-        cursor.execute(_CHANGES + (" LIMIT %s" if limit is not None else ""), (since_run, "gis.%", *([limit] if limit is not None else [])))
+        cursor.execute(_CHANGES + (" LIMIT %s" if limit is not None else ""), (since, "gis.%", *([limit] if limit is not None else [])))
         return [Change(*row) for row in cursor.fetchall()]
 
     yield from session.transact(work)

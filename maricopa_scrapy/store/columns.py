@@ -56,13 +56,16 @@ def lines_of(rows: Rows, origin: str) -> Lines:
     body = "\n".join(lines)
     if "\\" in body or "\r" in body or body.count("\n") >= max(1, len(lines)) or body.count("\t") != len(lines) * (len(texts) - 1):
         body = "\n".join([copy_line(cells) for cells in zip(*texts, strict=True)])
-    encoded = body.encode().split(b"\n")
+    # Text of no lines still splits into one.
+    encoded = body.encode().split(b"\n") if lines else []
     digests = [blake2b(line, digest_size=16).hexdigest() for line in encoded]
     end = b"\t" + origin.encode()
     ready = [b"%b\t\\\\x%b%b" % (line, digest.encode(), end) for line, digest in zip(encoded, digests, strict=True)]
     floor = table.fields.index("floor") if "floor" in table.fields else None
     ranks = None if floor is None else [-1 if value is None else value for value in rows.columns[floor]]
-    return Lines(table, list(rows.columns[table.key_at[0]]), digests, ready if len(rows) else [], ranks)
+    keys = list(rows.columns[table.key_at[0]])
+    assert len(keys) == len(digests) == len(lines)
+    return Lines(table, keys, digests, ready, ranks)
 
 
 def _texts(column: Sequence[Any]) -> Sequence[str]:

@@ -39,7 +39,7 @@ _ASK_EXTENT = """
 _LAST_RANGE = "SELECT max(done_at) FROM crawl.target WHERE job_id = %s AND source = 'gis' AND kind = 'range' AND state = 'done'"
 _CANCEL_RANGES = """
     UPDATE crawl.target SET state = 'gone', message = 'the layer was reloaded; its ids are others now', done_at = now()
-    WHERE job_id = %s AND source = 'gis' AND kind = 'range' AND state IN ('pending', 'leased')
+    WHERE job_id = %s AND source = 'gis' AND kind = 'range' AND state IN ('pending', 'leased', 'dead')
 """
 _RELOADED = """
     INSERT INTO crawl.issue AS i (job_id, run_id, source, kind, signature, message, target_key, first_at, last_at)
@@ -61,7 +61,10 @@ _INCOMPLETE_RANGES = """
 _FULL_RANGES = (
     "SELECT first_id FROM gis.seen WHERE job_id = %s AND walk = %s GROUP BY first_id HAVING max(cardinality(keys) + unkeyed) >= %s"
 )
-_DEAD_RANGES = "SELECT count(*) FROM crawl.target WHERE job_id = %s AND source = 'gis' AND kind = 'range' AND state = 'dead'"
+_DEAD_RANGES = """
+    SELECT count(*) FROM crawl.target
+    WHERE job_id = %s AND source = 'gis' AND kind = 'range' AND state = 'dead' AND (detail->>'walk')::int = %s
+"""
 _KEYS = """
     CREATE TEMP TABLE roll_key ON COMMIT DROP AS
     SELECT DISTINCT unnest(keys) AS apn FROM gis.seen WHERE job_id = %s AND walk = %s
@@ -79,7 +82,7 @@ _MARK_MISSING = """
 """
 _END = """
     UPDATE gis.roll SET state = %(state)s, received = %(received)s, parcels = %(parcels)s, stacked = %(stacked)s, unkeyed = %(unkeyed)s,
-        missing = %(missing)s, finished_at = now()
+        missing = %(missing)s, finished_at = %(at)s
     WHERE job_id = %(job)s AND walk = %(walk)s
 """
 _OUTLINE_VIEW = """
@@ -180,7 +183,7 @@ def _begin_anew(cursor: Cursor, run: Run, roll: _Roll, extent: Extent) -> None:
     cursor.execute(_RELOADED, (run.job_id, run.id, f"layer {extent.layer}", message, extent.layer))
     cursor.execute(_CANCEL_RANGES, (run.job_id,))
     counts = {"received": None, "parcels": None, "stacked": None, "unkeyed": None, "missing": None}
-    cursor.execute(_END, {"job": run.job_id, "walk": roll.walk, "state": "reloaded", **counts})
+    cursor.execute(_END, {"job": run.job_id, "walk": roll.walk, "state": "reloaded", "at": dt.datetime.now(dt.UTC), **counts})
     _forget(cursor, run)
     if roll.walk >= _WALKS_MOST:
         _fall_short(cursor, run, f"layer {extent.layer} was reloaded in each of {roll.walk} walks")
@@ -206,7 +209,9 @@ def _finish(cursor: Cursor, run: Run, roll: _Roll, extent: Extent) -> None:
         counts["missing"] = _mark_missing(cursor, run, parcels)
         cursor.execute("DELETE FROM gis.absent a USING roll_key k WHERE a.apn = k.apn")
         _show_outlines(cursor)
-    cursor.execute(_END, {"job": run.job_id, "walk": roll.walk, "state": "incomplete" if shortfall else "complete", **counts})
+    state = "incomplete" if shortfall else "complete"
+    # By the clock that dates rows and changes, and after the last of them: `maricopa diff` begins there.
+    cursor.execute(_END, {"job": run.job_id, "walk": roll.walk, "state": state, "at": dt.datetime.now(dt.UTC), **counts})
     _forget(cursor, run)
     if shortfall:
         _fall_short(cursor, run, shortfall)
@@ -249,7 +254,7 @@ def _ask_again(cursor: Cursor, run: Run, roll: _Roll, extent: Extent) -> bool:
 
 
 def _shortfall(cursor: Cursor, run: Run, roll: _Roll, extent: Extent, received: int, parcels: int) -> str | None:
-    cursor.execute(_DEAD_RANGES, (run.job_id,))
+    cursor.execute(_DEAD_RANGES, (run.job_id, roll.walk))
     (dead,) = cursor.fetchone() or (0,)
     if dead:
         return f"{dead} requests for layer {roll.layer} failed for good; {received} of its {roll.count} rows came"

@@ -1,6 +1,6 @@
 """The writer: answers in, rows out, in a thread of its own.
 
-A batch is one transaction (batch.py). One that Postgres refuses is halved until the one answer at fault stands alone.
+A batch is one transaction (batch.py). One that cannot be stored is halved until the one answer at fault stands alone.
 """
 
 import contextlib
@@ -24,6 +24,8 @@ logger = logging.getLogger(__name__)
 
 # What Postgres says of a row that it will never take.
 _REFUSED = (psycopg2.DataError, psycopg2.IntegrityError, psycopg2.errors.ProgramLimitExceeded, ValueError)
+# So many answers in a row that fail for another reason are no answer's fault: a table is missing, or we are wrong.
+_FAULTS_MOST = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +74,7 @@ class Writer:
         self._high_water = 2 * options.batch_size
         self._taken = 0
         self._stored = 0
+        self._faults = 0
         self.rows = 0
         self.flushes = 0
         self.failure: Exception | None = None
@@ -89,7 +92,9 @@ class Writer:
         """Take an answer; returns False when the caller should wait for `on_room` before the next one."""
         try:
             entry = entry_of(answer, self._options.attempts, self._options.attempts_of)
-        except ValueError as error:
+        except Exception as error:
+            if not isinstance(error, ValueError):
+                logger.exception("no entry can be made of %s %s", answer.target.kind, answer.target.key)
             entry = self._poisoned(answer.target, error)
         self._waiting.append(entry)
         self._taken += 1
@@ -143,19 +148,27 @@ class Writer:
     def _store_or_halve(self, entries: list[Entry]) -> None:
         try:
             self.rows += self._session.transact(lambda cursor: store_batch(cursor, self._run, entries))
-        except _REFUSED as error:
+        except DatabaseUnavailable:
+            raise
+        except Exception as error:
             if len(entries) > 1:
                 middle = len(entries) // 2
                 self._store_or_halve(entries[:middle])
                 self._store_or_halve(entries[middle:])
-            elif entries[0].cause is Cause.STORE:
+                return
+            if not isinstance(error, _REFUSED):
+                self._faults += 1
+                logger.exception("%s %s cannot be stored", entries[0].target.kind, entries[0].target.key)
+            if entries[0].cause is Cause.STORE or self._faults > _FAULTS_MOST:
                 raise
-            else:
-                self._store_or_halve([self._poisoned(entries[0].target, error)])
+            self._store_or_halve([self._poisoned(entries[0].target, error)])
+        else:
+            if any(entry.cause is not Cause.STORE for entry in entries):
+                self._faults = 0
 
     def _poisoned(self, target: Target, error: Exception) -> Entry:
         """The answer that no table can hold, without what it held: its target is dead, with the reason."""
-        message = str(error).strip().splitlines()[0]
+        message = (str(error).strip() or type(error).__name__).splitlines()[0]
         logger.error("Postgres refuses the rows of %s %s: %s", target.kind, target.key, message)
         issue = Issue(Cause.STORE, message[:200], f"Postgres refused the rows of {target.key}: {message}")
         return entry_of(Answer(target, Outcome.FAILED, cause=Cause.STORE, message=message, issues=[issue]), self._options.attempts)

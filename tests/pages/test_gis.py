@@ -78,10 +78,34 @@ def test_a_value_of_another_form_names_its_field_and_stores_nothing(field: str, 
         assert read(body({field: value}, {})).unkeyed == 1
         return
     with pytest.raises(SourceChanged, match=expected) as error:
-        read(body({}, {field: value}))
+        read(body({}, {field: value}, {field: value}))
     assert field in error.value.path
     if field not in ("APN", "OBJECTID"):
         assert error.value.path.startswith("features[1].")
+
+
+_MISFITS = [
+    ("Lot", -5, "lot_size_sqft"), ("Lot", 1e30, "lot_size_sqft"), ("Built", "20O5", "construction_year"),
+    ("Deed", _DEED - 7 * 3_600_000, "deed_date"), ("Value", "1.200 x", "full_cash_value"), ("Value", "1_000", "full_cash_value"),
+    ("Value", "١٢", "full_cash_value"), ("Value", "-5", "full_cash_value"), ("Value", "9" * 5000, "full_cash_value"),
+    ("Sale", "2013-02-01", "sale_date"), ("Sale", "31/01/2013", "sale_date"), ("X", 400.5, "longitude"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("field", "value", "column"), _MISFITS)
+@pytest.mark.parametrize(("rows", "most"), [(1, 1), (150, 1), (300, 3)])
+def test_a_few_values_of_another_form_are_left_out_and_told(field: str, value: Any, column: str, rows: int, most: int) -> None:
+    right: list[dict[str, Any]] = [{}] * (rows - most)
+    page = read(body(*[{field: value}] * most, *right))
+    stored = list(dict(zip(gis.COLUMNS, page.pages[0].columns, strict=True))[column])
+    assert stored[:most] == [None] * most
+    assert stored[most:] == [row(body())[column]] * len(right)
+    (issue,) = page.issues
+    assert (issue.kind, issue.signature) == ("odd_value", f"E.{field}")
+    assert isinstance(issue.example, dict)
+    assert issue.example["rows"] == most
+    with pytest.raises(SourceChanged, match=f"features\\[0\\].{field}"):
+        read(body(*[{field: value}] * (most + 1), *right[:-1]))
 
 
 def test_values_that_cannot_be_true_are_left_out_and_told() -> None:
@@ -96,8 +120,10 @@ def test_rows_without_an_apn_count_and_are_not_stored() -> None:
     page = read(body({"APN": None}, {}, {"APN": "ROAD"}))
     assert (page.unkeyed, page.apns, page.ids) == (2, ["90101001A"], [7, 8, 9])
     assert [issue.kind for issue in page.issues] == ["no_apn"]
+    streets = read(body(*[{"APN": None}] * 49))
+    assert (streets.unkeyed, streets.apns, len(streets.ids)) == (49, [], 49)
     with pytest.raises(SourceChanged, match="none in a whole page"):
-        read(body({"APN": None}, {"APN": ""}))
+        read(body(*[{"APN": None}] * 50))
 
 
 def test_a_field_that_is_gone_is_an_error_and_a_new_one_an_issue() -> None:

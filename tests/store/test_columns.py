@@ -52,6 +52,11 @@ def test_text_that_is_not_utf_8_is_a_value_error() -> None:
         lines_of(Rows(GisAbsent, [["90100001"], ["\ud800"]]), ORIGIN)
 
 
+def test_a_page_without_rows_has_no_lines() -> None:
+    lines = lines_of(Rows(GisAbsent, [[], []]), ORIGIN)
+    assert (lines.keys, lines.digests, lines.lines) == ([], [], [])
+
+
 def test_the_text_of_an_array(session: Session) -> None:
     values = ["90100001", 'a"b', "c\\d", "e,f", "{g}", "NULL", " h "]
     assert session.transact(lambda c: (c.execute("SELECT %s::text[]", (array_of(values),)), c.fetchone())[1]) == (values,)

@@ -25,7 +25,7 @@ from maricopa_scrapy.items import (
     Valuation,
 )
 from maricopa_scrapy.store import ledger, verify
-from maricopa_scrapy.store.batch import body_of
+from maricopa_scrapy.store.batch import Entry, body_of, store_batch
 from maricopa_scrapy.store.connect import Session
 from maricopa_scrapy.store.ledger import Run
 from maricopa_scrapy.store.writer import Writer, WriterOptions
@@ -261,6 +261,39 @@ def test_a_row_too_big_for_an_index_stands_alone_too(database: Database, session
     writer = write(database, job, answers)
     assert writer.failure is None
     assert database.states() == {"done": 39, "dead": 1}
+
+
+def _break_on(monkeypatch: pytest.MonkeyPatch, *keys: str) -> None:
+    """Have whatever holds an answer about one of the parcels fail, but not the failure that stands in for it."""
+
+    def store(cursor: Any, run: Run, entries: list[Entry]) -> int:
+        stored = store_batch(cursor, run, entries)
+        if any(entry.target.key in keys and entry.outcome is Outcome.DONE for entry in entries):
+            raise IndexError("no such column")
+        return stored
+
+    monkeypatch.setattr("maricopa_scrapy.store.writer.store_batch", store)
+
+
+def test_an_answer_that_breaks_the_writer_stands_alone_too(
+    database: Database, session: Session, job: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    targets = ledger.lease(session, job, 100).targets
+    _break_on(monkeypatch, targets[5].key, targets[30].key)
+    writer = write(database, job, [answer(target) for target in targets])
+    assert writer.failure is None
+    assert database.states() == {"done": 38, "dead": 2}
+    assert database.rows("SELECT cause, message FROM crawl.target WHERE state = 'dead'") == [("store", "no such column")] * 2
+
+
+def test_when_every_answer_breaks_the_writer_it_is_the_writer(
+    database: Database, session: Session, job: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    targets = ledger.lease(session, job, 100).targets
+    _break_on(monkeypatch, *(target.key for target in targets))
+    writer = write(database, job, [answer(target) for target in targets])
+    assert isinstance(writer.failure, IndexError)
+    assert database.states() == {"leased": 37, "dead": 3}
 
 
 def test_room_is_told_after_every_store(database: Database, session: Session, job: Run) -> None:

@@ -1,0 +1,108 @@
+"""`scrapy crawl roll` over layers with rows and answers that the sandbox's county never has."""
+
+import csv
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import Crawl, Database
+from tests.layer_stub import LayerStub, Query, apn, row
+from tests.rolls import agrees, crawler
+from tests.test_diff import maricopa
+
+_ROLLS = "SELECT state, row_count, received, parcels, unkeyed, missing FROM gis.roll ORDER BY job_id, walk"
+Serve = Callable[..., LayerStub]
+
+
+@pytest.fixture
+def serve() -> Iterator[Serve]:
+    """Start stubs that end with the test; each has `count` parcels with a row and `more` rows."""
+    started: list[LayerStub] = []
+
+    def start(count: int, *more: dict[str, Any], layer: str = "E") -> LayerStub:
+        stub = LayerStub([*(row(number, apn(number), layer) for number in range(1, count + 1)), *more], layer)
+        started.append(stub)
+        return stub
+
+    yield start
+    for stub in started:
+        stub.close()
+
+
+@pytest.fixture
+def crawl(tmp_path: Path, database: Database) -> Callable[..., Crawl]:
+    """Crawl a stub by pages of ten rows."""
+
+    def run(stub: LayerStub, *arguments: str, **changes: Any) -> Crawl:
+        return crawler(tmp_path, database, stub, page=10, **changes)("roll", *arguments)
+
+    return run
+
+
+def test_a_page_of_one_row_without_an_apn_stores_nothing_and_stops_nothing(
+    database: Database, serve: Serve, crawl: Callable[..., Crawl]
+) -> None:
+    stub = serve(40, row(41, "STREET"))
+    assert crawl(stub).code == 0
+    stub.rows[3]["OwnerName"] = "QUAIL RUN LLC"
+    second = crawl(stub)
+    assert second.code == 0, second.log
+    assert database.rows(_ROLLS) == [("complete", 41, 41, 40, 1, 0)] * 2
+    assert database.rows("SELECT field, new FROM crawl.change") == [("owner_name", "QUAIL RUN LLC")]
+    agrees(database)
+
+
+def test_what_failed_before_a_reload_does_not_count_against_the_new_walk(
+    database: Database, serve: Serve, crawl: Callable[..., Crawl]
+) -> None:
+    stub = serve(100)
+
+    def hook(query: Query) -> Any:
+        if query["where"].startswith("OBJECTID>=11 ") and 101 not in stub.rows:
+            return {"error": {"code": 500, "message": "Error performing query operation"}}
+        if query["where"].startswith("OBJECTID>=91 "):
+            stub.rows[101] = row(101, apn(101))
+        return None
+
+    stub.hook = hook
+    ended = crawl(stub, concurrency=1, attempts=1)
+    assert ended.code == 0, ended.log
+    assert database.rows("SELECT walk, state, received FROM gis.roll ORDER BY walk") == [(1, "reloaded", None), (2, "complete", 101)]
+    assert "dead" not in database.states()
+    assert database.rows("SELECT verdict, shortfall FROM crawl.job") == [("completed", None)]
+    agrees(database)
+
+
+def test_one_odd_value_costs_no_more_than_itself(database: Database, serve: Serve, crawl: Callable[..., Crawl]) -> None:
+    stub = serve(40)
+    stub.rows[7]["SalePrice"] = -1
+    stub.rows[8]["DeedDate"] += 3_600_000
+    ended = crawl(stub)
+    assert ended.code == 0, ended.log
+    assert database.rows(_ROLLS) == [("complete", 40, 40, 40, 0, 0)]
+    assert database.rows("SELECT apn FROM gis.parcel WHERE sale_price IS NULL") == [(apn(7),)]
+    assert database.rows("SELECT apn FROM gis.parcel WHERE deed_date IS NULL") == [(apn(8),)]
+    found = database.rows("SELECT kind, signature, example->>'value' FROM crawl.issue ORDER BY signature")
+    assert found == [("odd_value", "E.DeedDate", str(stub.rows[8]["DeedDate"])), ("odd_value", "E.SalePrice", "-1")]
+
+
+def test_a_comparison_holds_what_a_list_found_between_two_rolls(
+    tmp_path: Path, database: Database, serve: Serve, crawl: Callable[..., Crawl]
+) -> None:
+    stub = serve(60)
+    assert crawl(stub).code == 0
+    del stub.rows[60]
+    assert crawl(stub).code == 0
+    stub.rows[5]["OwnerName"] = "QUAIL RUN LLC"
+    stub.rows[61] = row(61, apn(61))
+    assert crawl(stub, "-a", f"apns={apn(5)},{apn(61)}").code == 0
+    assert crawl(stub).code == 0
+    path = tmp_path / "changes.csv"
+    shown = maricopa(database, "diff", "--source", "gis", "--csv", str(path))
+    assert shown.returncode == 0, shown.stderr
+    assert "1 new parcels" in " ".join(shown.stdout.split())
+    with path.open() as file:
+        # What the roll before marked as missing was its own.
+        assert [(one["apn"], one["field"], one["new"]) for one in csv.DictReader(file)] == [(apn(5), "owner_name", "QUAIL RUN LLC")]
