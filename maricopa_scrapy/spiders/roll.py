@@ -212,7 +212,7 @@ class RollSpider(LedgerSpider):
             if target is None:
                 yield request
             else:
-                async for answer in bulk_files.answers(target, self.ledger, self.logger):
+                async for answer in bulk_files.answers(target, self.ledger, self.logger, lambda: self.stopping):
                     yield answer
 
     def _features(self, body: bytes, detail: dict[str, Any]) -> pages.Page:
