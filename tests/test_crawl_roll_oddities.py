@@ -106,3 +106,12 @@ def test_a_comparison_holds_what_a_list_found_between_two_rolls(
     with path.open() as file:
         # What the roll before marked as missing was its own.
         assert [(one["apn"], one["field"], one["new"]) for one in csv.DictReader(file)] == [(apn(5), "owner_name", "QUAIL RUN LLC")]
+
+
+def test_a_full_page_that_says_it_was_cut_is_whole(database: Database, serve: Serve, crawl: Callable[..., Crawl]) -> None:
+    stub = serve(40)
+    stub.hook = lambda query: {**stub.answer(query), "exceededTransferLimit": True} if "outFields" in query else None
+    ended = crawl(stub)
+    assert ended.code == 0, ended.log
+    assert database.rows(_ROLLS) == [("complete", 40, 40, 40, 0, 0)]
+    assert len(stub.asked) == 2 + 4
