@@ -115,3 +115,21 @@ def test_a_full_page_that_says_it_was_cut_is_whole(database: Database, serve: Se
     assert ended.code == 0, ended.log
     assert database.rows(_ROLLS) == [("complete", 40, 40, 40, 0, 0)]
     assert len(stub.asked) == 2 + 4
+
+
+def test_a_layer_without_many_of_the_parcels_is_not_believed_though_it_has_as_many(
+    database: Database, serve: Serve, crawl: Callable[..., Crawl]
+) -> None:
+    stub = serve(100)
+    # Incomplete: what is stored counts, whatever roll it came from.
+    stub.hook = lambda query: {"features": []} if query["where"].startswith("OBJECTID>=91 ") else None
+    assert crawl(stub, attempts=1).code == 4
+    stub.hook = lambda query: None
+    for number in range(1, 31):
+        stub.rows[number]["APN"] = apn(500 + number)
+    second = crawl(stub)
+    assert second.code == 4, second.log
+    assert "misses 30 of the 130 parcels" in database.one("SELECT shortfall FROM crawl.job WHERE id = 2")
+    assert database.one("SELECT count(*) FROM gis.parcel WHERE removed_at IS NOT NULL") == 0
+    assert crawl(stub, "-a", "accept_shrink=yes").code == 0
+    assert database.one("SELECT count(*) FROM gis.parcel WHERE removed_at IS NOT NULL") == 30
