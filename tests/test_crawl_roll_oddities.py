@@ -1,6 +1,7 @@
 """`scrapy crawl roll` over layers with rows and answers that the sandbox's county never has."""
 
 import csv
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -133,3 +134,34 @@ def test_a_layer_without_many_of_the_parcels_is_not_believed_though_it_has_as_ma
     assert database.one("SELECT count(*) FROM gis.parcel WHERE removed_at IS NOT NULL") == 0
     assert crawl(stub, "-a", "accept_shrink=yes").code == 0
     assert database.one("SELECT count(*) FROM gis.parcel WHERE removed_at IS NOT NULL") == 30
+
+
+def test_a_refusal_in_a_body_slows_the_source_and_costs_no_try(database: Database, serve: Serve, crawl: Callable[..., Crawl]) -> None:
+    stub = serve(40)
+    refusals = iter([{"error": {"code": 429, "message": "Too many requests", "details": []}}] * 2)
+    times = []
+
+    def hook(query: Query) -> Any:
+        if "outFields" in query:
+            times.append(time.monotonic())
+            return next(refusals, None)
+        return None
+
+    stub.hook = hook
+    ended = crawl(stub, attempts=1, concurrency=1)
+    assert ended.code == 0, ended.log
+    assert database.rows("SELECT DISTINCT attempts FROM crawl.target") == [(0,)]
+    assert database.one("SELECT (stats->>'maricopa/pace/refused/gis')::int FROM crawl.run") == 2
+    # The slot sent the second request while the first one's body was read.
+    assert times[2] - times[0] > 0.9
+
+
+def test_what_a_layer_does_not_understand_is_asked_twice(database: Database, serve: Serve, crawl: Callable[..., Crawl]) -> None:
+    stub = serve(40)
+    wrong = {"error": {"code": 400, "message": "Unable to complete operation.", "details": []}}
+    stub.hook = lambda query: wrong if query["where"].startswith("OBJECTID>=11 ") else None
+    assert crawl(stub).code == 4
+    assert database.rows("SELECT key, cause, attempts FROM crawl.target WHERE state = 'dead'") == [
+        ("E walk 1 ids 11-20", "source_changed", 2)
+    ]
+    assert sum(query["where"].startswith("OBJECTID>=11 ") for query in stub.asked) == 2
