@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from maricopa_scrapy.store import verify
+from maricopa_scrapy.store.connect import Session
 from tests.conftest import Crawl, Database
 from tests.layer_stub import LayerStub, Query, apn, row
 from tests.rolls import agrees, crawler
@@ -165,3 +167,22 @@ def test_what_a_layer_does_not_understand_is_asked_twice(database: Database, ser
         ("E walk 1 ids 11-20", "source_changed", 2)
     ]
     assert sum(query["where"].startswith("OBJECTID>=11 ") for query in stub.asked) == 2
+
+
+def test_a_walk_that_cannot_be_ended_is_incomplete_and_can_be_taken_up(
+    database: Database, session: Session, serve: Serve, crawl: Callable[..., Crawl]
+) -> None:
+    stub = serve(40)
+    failure = {"error": {"code": 500, "message": "Error performing query operation"}}
+    stub.hook = lambda query: failure if "outStatistics" in query and len(stub.asked) > 2 else None
+    ended = crawl(stub, attempts=1)
+    assert ended.code == 4, ended.log
+    assert "no longer says how much it holds" in database.one("SELECT shortfall FROM crawl.job")
+    (problem,) = verify.problems(session)
+    assert "the walk did not" in problem
+    stub.hook = lambda query: None
+    again = crawl(stub, "-a", "job=1")
+    assert again.code == 0, again.log
+    assert database.rows(_ROLLS) == [("complete", 40, 40, 40, 0, 0)]
+    assert database.one("SELECT shortfall FROM crawl.job") is None
+    agrees(database)

@@ -36,6 +36,7 @@ _ASK_EXTENT = """
     UPDATE crawl.target SET state = 'pending', not_before = NULL, attempts = 0, done_at = NULL, run_id = NULL
     WHERE job_id = %s AND source = 'gis' AND kind = 'extent' AND state IN ('done', 'dead')
 """
+_DEAD_EXTENT = "SELECT EXISTS (SELECT FROM crawl.target WHERE job_id = %s AND source = 'gis' AND kind = 'extent' AND state = 'dead')"
 _LAST_RANGE = "SELECT max(done_at) FROM crawl.target WHERE job_id = %s AND source = 'gis' AND kind = 'range' AND state = 'done'"
 _CANCEL_RANGES = """
     UPDATE crawl.target SET state = 'gone', message = 'the layer was reloaded; its ids are others now', done_at = now()
@@ -134,6 +135,16 @@ def take_up(cursor: Cursor, run: Run) -> None:
     cursor.execute(_OPEN_ROLL, (run.job_id,))
     if cursor.fetchone():
         cursor.execute(_ASK_EXTENT, (run.job_id,))
+        cursor.execute("UPDATE crawl.job SET shortfall = NULL WHERE id = %s", (run.job_id,))
+
+
+def note_dead_extent(cursor: Cursor, run: Run) -> None:
+    """After an extent failed: when that was for good, the walk stays open, and the job says that it is incomplete."""
+    cursor.execute(_OPEN_ROLL, (run.job_id,))
+    row = cursor.fetchone()
+    cursor.execute(_DEAD_EXTENT, (run.job_id,))
+    if row and (cursor.fetchone() or (False,))[0]:
+        _fall_short(cursor, run, f"layer {row[1]} no longer says how much it holds; scrapy crawl roll -a job={run.job_id} asks again")
 
 
 def advance(cursor: Cursor, run: Run) -> None:
