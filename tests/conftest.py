@@ -31,7 +31,7 @@ def _named(url: str, database: str) -> str:
     return f"{head.rsplit('/', 1)[0]}/{database}" + (f"?{query}" if query else "")
 
 
-def _administer(url: str, statement: str) -> None:
+def administer(url: str, statement: str) -> None:
     connection = psycopg2.connect(url)
     connection.autocommit = True
     try:
@@ -43,7 +43,7 @@ def _administer(url: str, statement: str) -> None:
 @pytest.fixture(scope="session")
 def template(server: str) -> str:
     """Name of a database with the schema, to copy from."""
-    _administer(server, "CREATE DATABASE template_maricopa")
+    administer(server, "CREATE DATABASE template_maricopa")
     migrate(_named(server, "template_maricopa"))
     return "template_maricopa"
 
@@ -72,9 +72,9 @@ class Database:
 @pytest.fixture
 def database(server: str, template: str) -> Iterator[Database]:
     name = f"test_{uuid.uuid4().hex[:12]}"
-    _administer(server, f"CREATE DATABASE {name} TEMPLATE {template}")
+    administer(server, f"CREATE DATABASE {name} TEMPLATE {template}")
     yield Database(_named(server, name))
-    _administer(server, f"DROP DATABASE {name} WITH (FORCE)")
+    administer(server, f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.fixture

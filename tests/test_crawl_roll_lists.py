@@ -2,6 +2,8 @@
 
 import datetime as dt
 import os
+import re
+import shutil
 import signal
 import time
 import zipfile
@@ -14,7 +16,7 @@ from maricopa_scrapy.sandbox.county import County
 from maricopa_scrapy.sandbox.parcel_layer import date_of
 from maricopa_scrapy.sandbox.process import SandboxProcess
 from tests.bulk import residential_line, secured_line
-from tests.conftest import Crawl, Crawler, Database
+from tests.conftest import ROOT, Crawl, Crawler, Database, administer
 from tests.rolls import agrees, apns, crawler, layer, stored, truth
 
 Start = Callable[..., SandboxProcess]
@@ -156,3 +158,28 @@ def test_a_load_that_was_killed_begins_again_and_stores_nothing_twice(tmp_path: 
     assert all(again[apn] == version for apn, version in versions.items())
     assert database.states() == {"done": 1}
     agrees(database)
+
+
+def test_a_load_whose_database_goes_away_ends_and_leaves_the_file(tmp_path: Path, database: Database, server: str, county: Start) -> None:
+    folder, path = tmp_path / "settings", tmp_path / "Secured_Master.txt"
+    shutil.copytree(ROOT / "config", folder)
+    config = folder / "config.yaml"
+    config.write_text(re.sub(r"database_patience: \d+", "database_patience: 1", config.read_text()))
+    with path.open("w") as file:
+        file.writelines(secured_line(number) + "\n" for number in range(200_000))
+    load = Crawler(database, county(gis_parcels=1).url, environment={"MARICOPA_CONFIG": str(folder)})
+    process = load.start("roll", "-a", f"secured_master={path}")
+    while not database.one("SELECT count(*) FROM bulk.secured_master"):
+        assert process.poll() is None
+        time.sleep(0.02)
+    name = database.one("SELECT current_database()")
+    administer(server, f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+    administer(server, f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")
+    try:
+        log, _ = process.communicate(timeout=30)
+    finally:
+        process.kill()
+        administer(server, f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
+    assert process.returncode == 1, log
+    assert "database_unavailable" in log
+    assert database.states() == {"leased": 1}

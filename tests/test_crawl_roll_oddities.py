@@ -1,12 +1,15 @@
 """`scrapy crawl roll` over layers with rows and answers that the sandbox's county never has."""
 
 import csv
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from maricopa_scrapy.store import verify
+from maricopa_scrapy.store.connect import Session
 from tests.conftest import Crawl, Database
 from tests.layer_stub import LayerStub, Query, apn, row
 from tests.rolls import agrees, crawler
@@ -106,3 +109,80 @@ def test_a_comparison_holds_what_a_list_found_between_two_rolls(
     with path.open() as file:
         # What the roll before marked as missing was its own.
         assert [(one["apn"], one["field"], one["new"]) for one in csv.DictReader(file)] == [(apn(5), "owner_name", "QUAIL RUN LLC")]
+
+
+def test_a_full_page_that_says_it_was_cut_is_whole(database: Database, serve: Serve, crawl: Callable[..., Crawl]) -> None:
+    stub = serve(40)
+    stub.hook = lambda query: {**stub.answer(query), "exceededTransferLimit": True} if "outFields" in query else None
+    ended = crawl(stub)
+    assert ended.code == 0, ended.log
+    assert database.rows(_ROLLS) == [("complete", 40, 40, 40, 0, 0)]
+    assert len(stub.asked) == 2 + 4
+
+
+def test_a_layer_without_many_of_the_parcels_is_not_believed_though_it_has_as_many(
+    database: Database, serve: Serve, crawl: Callable[..., Crawl]
+) -> None:
+    stub = serve(100)
+    # Incomplete: what is stored counts, whatever roll it came from.
+    stub.hook = lambda query: {"features": []} if query["where"].startswith("OBJECTID>=91 ") else None
+    assert crawl(stub, attempts=1).code == 4
+    stub.hook = lambda query: None
+    for number in range(1, 31):
+        stub.rows[number]["APN"] = apn(500 + number)
+    second = crawl(stub)
+    assert second.code == 4, second.log
+    assert "misses 30 of the 130 parcels" in database.one("SELECT shortfall FROM crawl.job WHERE id = 2")
+    assert database.one("SELECT count(*) FROM gis.parcel WHERE removed_at IS NOT NULL") == 0
+    assert crawl(stub, "-a", "accept_shrink=yes").code == 0
+    assert database.one("SELECT count(*) FROM gis.parcel WHERE removed_at IS NOT NULL") == 30
+
+
+def test_a_refusal_in_a_body_slows_the_source_and_costs_no_try(database: Database, serve: Serve, crawl: Callable[..., Crawl]) -> None:
+    stub = serve(40)
+    refusals = iter([{"error": {"code": 429, "message": "Too many requests", "details": []}}] * 2)
+    times = []
+
+    def hook(query: Query) -> Any:
+        if "outFields" in query:
+            times.append(time.monotonic())
+            return next(refusals, None)
+        return None
+
+    stub.hook = hook
+    ended = crawl(stub, attempts=1, concurrency=1)
+    assert ended.code == 0, ended.log
+    assert database.rows("SELECT DISTINCT attempts FROM crawl.target") == [(0,)]
+    assert database.one("SELECT (stats->>'maricopa/pace/refused/gis')::int FROM crawl.run") == 2
+    # The slot sent the second request while the first one's body was read.
+    assert times[2] - times[0] > 0.9
+
+
+def test_what_a_layer_does_not_understand_is_asked_twice(database: Database, serve: Serve, crawl: Callable[..., Crawl]) -> None:
+    stub = serve(40)
+    wrong = {"error": {"code": 400, "message": "Unable to complete operation.", "details": []}}
+    stub.hook = lambda query: wrong if query["where"].startswith("OBJECTID>=11 ") else None
+    assert crawl(stub).code == 4
+    assert database.rows("SELECT key, cause, attempts FROM crawl.target WHERE state = 'dead'") == [
+        ("E walk 1 ids 11-20", "source_changed", 2)
+    ]
+    assert sum(query["where"].startswith("OBJECTID>=11 ") for query in stub.asked) == 2
+
+
+def test_a_walk_that_cannot_be_ended_is_incomplete_and_can_be_taken_up(
+    database: Database, session: Session, serve: Serve, crawl: Callable[..., Crawl]
+) -> None:
+    stub = serve(40)
+    failure = {"error": {"code": 500, "message": "Error performing query operation"}}
+    stub.hook = lambda query: failure if "outStatistics" in query and len(stub.asked) > 2 else None
+    ended = crawl(stub, attempts=1)
+    assert ended.code == 4, ended.log
+    assert "no longer says how much it holds" in database.one("SELECT shortfall FROM crawl.job")
+    (problem,) = verify.problems(session)
+    assert "the walk did not" in problem
+    stub.hook = lambda query: None
+    again = crawl(stub, "-a", "job=1")
+    assert again.code == 0, again.log
+    assert database.rows(_ROLLS) == [("complete", 40, 40, 40, 0, 0)]
+    assert database.one("SELECT shortfall FROM crawl.job") is None
+    agrees(database)

@@ -148,6 +148,11 @@ class Pace(AutoThrottle):
         if local.allowance is not None and local.allowance.may_probe is not None:
             local.wake.set()
 
+    def refused(self, request: Request, source: str) -> None:
+        """An answer of status 200 says "too fast" in its body, which nobody could see before it was read."""
+        now = time.monotonic()
+        self._refused(source, self._sources[source], Refusal(now, float(request.meta.get(SENT_AT, now)), None))
+
     def failed(self, request: Request, source: str, cause: Cause) -> None:
         """A request of the source failed; a refusal was seen when it came."""
         if cause not in _SOURCE_FAILS:
@@ -170,8 +175,10 @@ class Pace(AutoThrottle):
             local.see_latency(now - sent_at)
         if not refusal_of(response):
             return
-        wait = retry_after(response)
-        local.report.refusals.append(Refusal(now, sent_at, wait))
+        self._refused(source, local, Refusal(now, sent_at, retry_after(response)))
+
+    def _refused(self, source: str, local: _Source, refusal: Refusal) -> None:
+        local.report.refusals.append(refusal)
         # Before the slot sends its next request; the exchange that is due at once says for how long.
         self._slot(source).may_send = False
         local.wake.set()

@@ -62,6 +62,16 @@ class ServiceError(PageError):
     cause = Cause.SERVER_ERROR
 
 
+class Throttled(PageError):
+    """The service says "too fast", in a body of status 200."""
+
+    cause = Cause.THROTTLED
+
+
+class BadRequest(SourceChanged):
+    """The service says that it does not understand what it used to, in a body of status 200."""
+
+
 def shown(value: object) -> str:
     """Return a value as an error shows it: at most 80 characters, of a container its size or its keys only.
 

@@ -14,7 +14,7 @@ from maricopa_scrapy.identifiers import APN_PATTERN, IdentifierError, parse_apn
 from maricopa_scrapy.items import Extent, Issue, Rows
 from maricopa_scrapy.items_gis import GisAbsent, GisOutline, GisParcel
 from maricopa_scrapy.pages.answers import decode
-from maricopa_scrapy.pages.errors import ABSENT, Malformed, ServiceError, SourceChanged, shown
+from maricopa_scrapy.pages.errors import ABSENT, BadRequest, Malformed, PageError, ServiceError, SourceChanged, Throttled, shown
 from maricopa_scrapy.pages.gis_geometry import geojson
 from maricopa_scrapy.pages.gis_values import KINDS, Odd, Reading, constant
 from maricopa_scrapy.pages.values import INT8
@@ -24,6 +24,8 @@ _PREFIX = "esriFieldType"
 _SHOWN = 20
 # A page of fewer rows may be streets only; of so many, none without an APN is believed.
 _UNKEYED_LEAST = 50
+# Codes of {"error": {"code": ...}} that mean more than a failure.
+_ERRORS: dict[str, type[PageError]] = {"429": Throttled, "400": BadRequest}
 COLUMNS = tuple(GisParcel.model_fields)
 
 
@@ -194,7 +196,8 @@ def _object(body: bytes) -> dict[str, Any]:
     error = raw.get("error")
     if error is not None:
         said = f"{error.get('code')} {error.get('message')}" if isinstance(error, dict) else error
-        raise ServiceError("error", "an answer", str(said))
+        code = error.get("code") if isinstance(error, dict) else None
+        raise _ERRORS.get(str(code), ServiceError)("error", "an answer", str(said))
     return raw
 
 

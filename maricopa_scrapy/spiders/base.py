@@ -20,7 +20,7 @@ from maricopa_scrapy.arguments import ApnList
 from maricopa_scrapy.download.pace import retry_after
 from maricopa_scrapy.download.refusals import Refusal, Unauthorized, cause_of, check_json_answer
 from maricopa_scrapy.items import Answer, Capture, Cause, Extent, FollowOn, Issue, Json, Outcome, Reason, Rows, Target
-from maricopa_scrapy.pages.errors import PageError
+from maricopa_scrapy.pages.errors import PageError, Throttled
 from maricopa_scrapy.settings_files import Manifest
 from maricopa_scrapy.spiders.company import Company
 
@@ -261,6 +261,8 @@ class LedgerSpider(Spider):
                 self.pace.answered(self.source)
             elif error.cause is Cause.CHALLENGE:
                 self.stop(Reason.BLOCKED)
+            elif isinstance(error, Throttled) and response.request:
+                self.pace.refused(response.request, self.source)
             where = error.path if isinstance(error, PageError) else str(error)
             kept = capture or self._capture(response)
             yield proof or self._failure(response.request or Request(response.url), target, error.cause, str(error), where, kept, response)

@@ -9,7 +9,7 @@ import hashlib
 import io
 import logging
 import zipfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from maricopa_scrapy.spiders.base import Ledger
 
 _LINES_A_BATCH = 2_000
-_AHEAD_MOST = 16
+# Fewer than make the pipeline wait: an engine that closes meanwhile never learns that an item of start() is done.
+_AHEAD_MOST = 12
 _PAUSE_S = 0.005
 _SHOWN = 5
 
@@ -56,8 +57,8 @@ def target_of(request: Any) -> Target | None:
     return None
 
 
-async def answers(target: Target, ledger: "Ledger", logger: Any) -> AsyncIterator[Answer]:
-    """Yield the file's answers: parts, and a last one that acknowledges the target or says why not."""
+async def answers(target: Target, ledger: "Ledger", logger: Any, is_stopping: Callable[[], Any]) -> AsyncIterator[Answer]:
+    """Yield the file's answers: parts, and a last one that acknowledges the target or says why not; none once the run ends."""
     assert target.detail is not None
     path, shape = Path(target.key), FILES[target.detail["file"]]
     rows = rejected = 0
@@ -71,8 +72,11 @@ async def answers(target: Target, ledger: "Ledger", logger: Any) -> AsyncIterato
                 logger.warning("%s, line %d is rejected: %s", place, number, reason)
             issues = [Issue("rejected_line", reason, f"{place}, line {number}: {reason}") for number, reason in read.rejects]
             yield Answer(target, Outcome.DONE, capture=capture, pages=read.pages, issues=issues, is_part=True)
-            while ledger.backlog >= _AHEAD_MOST:
+            # Without a database the backlog stays as it is.
+            while ledger.backlog >= _AHEAD_MOST and not is_stopping():
                 await asyncio.sleep(_PAUSE_S)
+            if is_stopping():
+                return
             await asyncio.sleep(0)
         if not rows:
             raise EOFError("the file has no lines")

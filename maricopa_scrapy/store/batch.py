@@ -157,6 +157,8 @@ class _Batch:
         for entry in self._entries:
             if entry.extent is not None:
                 roll.settle(cursor, run, entry.extent)
+            elif entry.target.kind == "extent":
+                roll.note_dead_extent(cursor, run)
         if any(entry.target.kind == "range" for entry in self._entries):
             roll.advance(cursor, run)
 

@@ -20,8 +20,8 @@ from maricopa_scrapy.store.ledger import Run, add_targets
 
 logger = logging.getLogger(__name__)
 
-# A walk that has fewer parcels than this part of the last one is not believed.
-SHRINK_MOST = 0.98
+# A walk that misses more than this part of the parcels that are there is not believed.
+MISSING_MOST = 0.02
 _ROUNDS_MOST = 3
 _WALKS_MOST = 5
 
@@ -36,6 +36,7 @@ _ASK_EXTENT = """
     UPDATE crawl.target SET state = 'pending', not_before = NULL, attempts = 0, done_at = NULL, run_id = NULL
     WHERE job_id = %s AND source = 'gis' AND kind = 'extent' AND state IN ('done', 'dead')
 """
+_DEAD_EXTENT = "SELECT EXISTS (SELECT FROM crawl.target WHERE job_id = %s AND source = 'gis' AND kind = 'extent' AND state = 'dead')"
 _LAST_RANGE = "SELECT max(done_at) FROM crawl.target WHERE job_id = %s AND source = 'gis' AND kind = 'range' AND state = 'done'"
 _CANCEL_RANGES = """
     UPDATE crawl.target SET state = 'gone', message = 'the layer was reloaded; its ids are others now', done_at = now()
@@ -69,7 +70,8 @@ _KEYS = """
     CREATE TEMP TABLE roll_key ON COMMIT DROP AS
     SELECT DISTINCT unnest(keys) AS apn FROM gis.seen WHERE job_id = %s AND walk = %s
 """
-_BEFORE = "SELECT parcels FROM gis.roll WHERE state = 'complete' ORDER BY finished_at DESC LIMIT 1"
+_PRESENT = "SELECT count(*) FROM gis.parcel WHERE removed_at IS NULL"
+_MISSING = f"{_PRESENT.replace('gis.parcel', 'gis.parcel t')} AND NOT EXISTS (SELECT FROM roll_key k WHERE k.apn = t.apn)"
 _MARK_MISSING = """
     WITH missing AS (
         UPDATE gis.parcel t SET removed_at = %(at)s
@@ -133,6 +135,16 @@ def take_up(cursor: Cursor, run: Run) -> None:
     cursor.execute(_OPEN_ROLL, (run.job_id,))
     if cursor.fetchone():
         cursor.execute(_ASK_EXTENT, (run.job_id,))
+        cursor.execute("UPDATE crawl.job SET shortfall = NULL WHERE id = %s", (run.job_id,))
+
+
+def note_dead_extent(cursor: Cursor, run: Run) -> None:
+    """After an extent failed: when that was for good, the walk stays open, and the job says that it is incomplete."""
+    cursor.execute(_OPEN_ROLL, (run.job_id,))
+    row = cursor.fetchone()
+    cursor.execute(_DEAD_EXTENT, (run.job_id,))
+    if row and (cursor.fetchone() or (False,))[0]:
+        _fall_short(cursor, run, f"layer {row[1]} no longer says how much it holds; scrapy crawl roll -a job={run.job_id} asks again")
 
 
 def advance(cursor: Cursor, run: Run) -> None:
@@ -203,10 +215,17 @@ def _finish(cursor: Cursor, run: Run, roll: _Roll, extent: Extent) -> None:
     counts: dict[str, Any] = {
         "received": received, "parcels": parcels, "stacked": received - unkeyed - parcels, "unkeyed": unkeyed, "missing": None,
     }  # fmt: skip
-    shortfall = _shortfall(cursor, run, roll, extent, received, parcels)
+    shortfall = _shortfall(cursor, run, roll, received)
     if shortfall is None:
         stacked.settle(cursor, run, roll.walk, roll.started_at)
-        counts["missing"] = _mark_missing(cursor, run, parcels)
+        present, missing = _count_missing(cursor, parcels)
+        if missing > present * MISSING_MOST and not extent.accept_shrink:
+            shortfall = (
+                f"layer {roll.layer} misses {missing} of the {present} parcels that are stored ({missing / present:.1%}); none was "
+                "marked missing; if that is right: scrapy crawl roll -a accept_shrink=yes"
+            )
+    if shortfall is None:
+        counts["missing"] = _mark_missing(cursor, run) if missing else 0
         cursor.execute("DELETE FROM gis.absent a USING roll_key k WHERE a.apn = k.apn")
         _show_outlines(cursor)
     state = "incomplete" if shortfall else "complete"
@@ -222,13 +241,20 @@ def _finish(cursor: Cursor, run: Run, roll: _Roll, extent: Extent) -> None:
     )  # fmt: skip
 
 
-def _mark_missing(cursor: Cursor, run: Run, seen: int) -> int:
-    cursor.execute("SELECT count(*) FROM gis.parcel WHERE removed_at IS NULL")
+def _count_missing(cursor: Cursor, seen: int) -> tuple[int, int]:
+    """Return how many parcels are there, and how many of them the walk has not seen."""
+    cursor.execute(_PRESENT)
     (present,) = cursor.fetchone() or (0,)
     # All that was seen is there: as many as that, and no more are.
     if present == seen:
-        return 0
+        return present, 0
     cursor.execute("ANALYZE roll_key")
+    cursor.execute(_MISSING)
+    (missing,) = cursor.fetchone() or (0,)
+    return present, missing
+
+
+def _mark_missing(cursor: Cursor, run: Run) -> int:
     cursor.execute(_MARK_MISSING, {"at": dt.datetime.now(dt.UTC), "run": run.id})
     (missing,) = cursor.fetchone() or (0,)
     return int(missing)
@@ -253,20 +279,13 @@ def _ask_again(cursor: Cursor, run: Run, roll: _Roll, extent: Extent) -> bool:
     return add_targets(cursor, run.job_id, again) > 0
 
 
-def _shortfall(cursor: Cursor, run: Run, roll: _Roll, extent: Extent, received: int, parcels: int) -> str | None:
+def _shortfall(cursor: Cursor, run: Run, roll: _Roll, received: int) -> str | None:
     cursor.execute(_DEAD_RANGES, (run.job_id, roll.walk))
     (dead,) = cursor.fetchone() or (0,)
     if dead:
         return f"{dead} requests for layer {roll.layer} failed for good; {received} of its {roll.count} rows came"
     if received != roll.count:
         return f"layer {roll.layer} says that it has {roll.count} rows; {received} came"
-    cursor.execute(_BEFORE)
-    (before,) = cursor.fetchone() or (None,)
-    if before and parcels < before * SHRINK_MOST and not extent.accept_shrink:
-        return (
-            f"layer {roll.layer} has {parcels} parcels, {1 - parcels / before:.1%} fewer than the {before} of the last roll; none was "
-            "marked missing; if that is right: scrapy crawl roll -a accept_shrink=yes"
-        )
     return None
 
 

@@ -36,6 +36,10 @@ _UNEVEN_ROLL = """
     WHERE state = 'complete' AND (received <> row_count OR received <> parcels + stacked + unkeyed)
       AND (%(job)s IS NULL OR job_id = %(job)s)
 """
+_OPEN_ROLL = """
+    SELECT r.job_id, r.walk FROM gis.roll r JOIN crawl.job j ON j.id = r.job_id
+    WHERE r.state = 'open' AND j.state = 'finished' AND (%(job)s IS NULL OR r.job_id = %(job)s)
+"""
 _STALE_LEASES = """
     SELECT t.job_id, count(*) FROM crawl.target t LEFT JOIN crawl.run r ON r.id = t.run_id
     WHERE t.state = 'leased' AND (%(job)s IS NULL OR t.job_id = %(job)s)
@@ -65,6 +69,9 @@ def problems(session: Session, job_id: int | None = None) -> list[str]:
         cursor.execute(_UNEVEN_ROLL, values)
         for job, walk, count, received, accounted in cursor.fetchall():
             found.append(f"job {job}, walk {walk}: the layer had {count} rows, {received} came, {accounted} are accounted for")
+        cursor.execute(_OPEN_ROLL, values)
+        for job, walk in cursor.fetchall():
+            found.append(f"job {job}, walk {walk}: the job ended and the walk did not; `-a job={job}` takes it up")
         for record in RECORDS:
             cursor.execute(_ORPHANS.format(table=record.table))
             (count,) = cursor.fetchone() or (0,)

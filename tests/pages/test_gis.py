@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from maricopa_scrapy.pages import gis
-from maricopa_scrapy.pages.errors import Malformed, PageError, ServiceError, Soft404, SourceChanged
+from maricopa_scrapy.pages.errors import BadRequest, Malformed, PageError, ServiceError, Soft404, SourceChanged, Throttled
 from maricopa_scrapy.pages.gis_geometry import geojson
 
 SHAPE = gis.Shape(
@@ -140,7 +140,9 @@ def test_a_field_that_is_gone_is_an_error_and_a_new_one_an_issue() -> None:
     ("content", "error"),
     [
         (b'{"error": {"code": 500, "message": "Error performing query operation", "details": []}}', ServiceError),
-        (b'{"error": "gone"}', ServiceError), (b"<html>", Soft404), (b'{"features": [', Malformed), (b"[]", Malformed),
+        (b'{"error": {"code": 429, "message": "Too many requests"}}', Throttled), (b'{"error": {"code": 400}}', BadRequest),
+        (b'{"error": {"code": [], "message": null}}', ServiceError), (b'{"error": "gone"}', ServiceError),
+        (b"<html>", Soft404), (b'{"features": [', Malformed), (b"[]", Malformed),
         (b'{"features": {}}', Malformed), (b'{"features": [1]}', Malformed), (b'{"features": [{"attributes": null}]}', Malformed),
     ],
 )  # fmt: skip
