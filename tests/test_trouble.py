@@ -207,8 +207,9 @@ def test_runs_that_join_together_keep_to_the_rate_from_the_first_second(database
         crawl.send_signal(signal.SIGINT)
         crawl.communicate(timeout=20)
     times = sandbox.stats()["assessor"]["answered_at"]
-    most = max(sum(at <= other < at + 2 for other in times) for at in times)
-    assert most <= 2 * 4 + 4
+    # Five beats of each of the four may lie in four seconds; runs that each kept to 4/s by themselves would send 64.
+    most = max(sum(at <= other < at + 4 for other in times) for at in times)
+    assert most <= 4 * (4 + 1) + 4
 
 
 def test_a_run_with_nothing_to_send_takes_nothing_from_the_others(database: Database, county: Start) -> None:
