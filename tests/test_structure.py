@@ -36,7 +36,8 @@ MAY_IMPORT = {
     "settings": {"settings_files"},
     "dossier": {"store", "identifiers"},
     "demo": {"store", "sandbox", "dossier"},
-    "cli": {"store", "dossier", "demo", "sandbox", "identifiers", "settings_files"},
+    "manager": {"store", "items", "identifiers", "arguments", "settings_files"},
+    "cli": {"store", "dossier", "demo", "sandbox", "identifiers", "settings_files", "manager"},
 }
 
 

@@ -1,0 +1,1 @@
+"""The manager: what a job is made of, and the processes that work on it."""
