@@ -1,4 +1,4 @@
-"""`make bench-scrapyd_nodes`: two real scrapyd nodes on this machine, one Postgres; one node is killed while a job runs on both.
+"""`make bench-scrapyd`: two real scrapyd nodes on this machine, one Postgres; one node is killed while a job runs on both.
 
 What was asked, and how fast, was counted by the sandbox county. The tests run the same cases in a small form.
 """
@@ -244,7 +244,7 @@ def cases(server: str, folder: Path) -> Iterator[Row]:
 
 
 def main() -> int:
-    bench = Bench("scrapyd_nodes")
+    bench = Bench("scrapyd")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         folder.chmod(0o755)

@@ -15,8 +15,18 @@ from maricopa_scrapy.manager.scrapyd import PROJECT, ScrapydNode
 
 _CONFIG = "maricopa_scrapy/config"
 _PKG_INFO = f"Metadata-Version: 2.1\nName: {PROJECT}\nVersion: {__version__}\n"
-# What scrapyd looks for.
-_ENTRY_POINTS = f"[scrapy]\nsettings = {PROJECT}.settings\n"
+# What scrapyd looks for, and what it finds. It puts an egg last on Python's path, behind a package of that name that is installed there.
+_FRONT = "maricopa_scrapy_deployed"
+_ENTRY_POINTS = f"[scrapy]\nsettings = {_FRONT}\n"
+_FRONT_CODE = f'''"""Moves this egg to the front, so that it is what runs."""
+
+import os
+import sys
+
+sys.path.insert(0, os.path.dirname(__file__))
+
+from {PROJECT}.settings import *  # noqa
+'''
 # A byte for byte equal egg for equal files.
 _DATE = (2020, 1, 1, 0, 0, 0)
 
@@ -25,7 +35,8 @@ def build() -> bytes:
     """Return the egg: the package as it is imported here, with config/ as settings_files finds it. Raises ConfigError."""
     settings_files.load()
     files = {path: file.read_bytes() for path, file in _package()}
-    files |= {"EGG-INFO/PKG-INFO": _PKG_INFO.encode(), "EGG-INFO/entry_points.txt": _ENTRY_POINTS.encode(), "EGG-INFO/zip-safe": b"\n"}
+    written = {"EGG-INFO/PKG-INFO": _PKG_INFO, "EGG-INFO/entry_points.txt": _ENTRY_POINTS, f"{_FRONT}.py": _FRONT_CODE}
+    files |= {path: text.encode() for path, text in written.items()}
     egg = io.BytesIO()
     with zipfile.ZipFile(egg, "w", zipfile.ZIP_DEFLATED) as archive:
         for path in sorted(files):
@@ -46,7 +57,11 @@ def deploy(node: ScrapydNode) -> tuple[str, int]:
     A version that the node cannot load, or would not run, is taken back. Raises ConfigError or NodeError.
     """
     name = version(dt.datetime.now(dt.UTC))
-    node.daemon_status()
+    if PROJECT in node.projects() and not node.versions():
+        raise NodeError(
+            f"{node.name}: scrapyd was started in a folder with a scrapy.cfg for {PROJECT}, "
+            "and runs what lies there, whatever is deployed; start it in a folder of its own, or leave out this step"
+        )
     egg = build()
     try:
         spiders = node.add_version(name, egg)

@@ -68,7 +68,7 @@ class ScrapydNode:
     def check(self) -> None:
         """Raise NodeError when the node cannot start a spider now."""
         self.daemon_status()
-        if PROJECT not in self._call("GET", "listprojects.json").get("projects", ()):
+        if PROJECT not in self.projects():
             raise NodeError(f"{self.name} has no project {PROJECT}; `maricopa deploy --to {self.name}` puts it there")
 
     def start(self, spider: str, arguments: Mapping[str, str]) -> str:
@@ -129,6 +129,10 @@ class ScrapydNode:
         body += f"--{boundary}--\r\n".encode()
         return int(self._call("POST", "addversion.json", body=body, content_type=_MULTIPART + boundary, timeout=_LOAD_S)["spiders"])
 
+    def projects(self) -> list[str]:
+        """Return the names of the projects that the node can run. Raises NodeError."""
+        return list(self._call("GET", "listprojects.json")["projects"])
+
     def versions(self) -> list[str]:
         """Return the versions of the project, as scrapyd sorts them: it runs the last. Raises NodeError."""
         return list(self._call("GET", "listversions.json", [("project", PROJECT)])["versions"])
@@ -183,7 +187,8 @@ class ScrapydNode:
             response = connection.getresponse()
             return response.status, response.read(most)
         except TimeoutError:
-            raise NodeError(f"{self.name} does not answer within {timeout:.0f} s; look whether scrapyd is well there") from None
+            hint = "; scrapyd itself speaks http, a proxy before it https" if self._is_tls else ""
+            raise NodeError(f"{self.name} does not answer within {timeout:.0f} s; look whether scrapyd is well there{hint}") from None
         except ssl.SSLError as error:
             raise NodeError(f"{self.name}: {error.reason or 'no TLS'}; scrapyd itself speaks http, a proxy before it https") from None
         except OSError as error:

@@ -1,4 +1,4 @@
-"""Real scrapyd nodes on this machine: what a plain schedule.json does, what stop and kill do, and what becomes of a job when one is lost."""
+"""Real scrapyd nodes on this machine: plain schedules, stop and kill, and what becomes of a job when a node is lost."""
 
 import shutil
 import time
