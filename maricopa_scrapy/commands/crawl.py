@@ -82,4 +82,7 @@ class Command(CrawlCommand):
 
     def _refuse(self, name: str, message: str) -> None:
         print(f"scrapy crawl {name}: error: {message}", file=sys.stderr)
+        if self.settings and self.settings["LOG_FILE"]:
+            # Under scrapyd nobody sees anything else.
+            logging.getLogger(__name__).error("%s", message)
         self.exitcode = _USAGE
