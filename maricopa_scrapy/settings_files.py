@@ -169,9 +169,10 @@ class Column(_Settings):
 
 
 class Timeouts(_Settings):
-    """Seconds for one operation of the browser: until a tab is filled, to close a page, for a picture of it."""
+    """Seconds for one operation of the browser: to load a page, until a tab of it is filled, to close it, for a picture of it."""
 
-    settle: Seconds = 20.0
+    load: Seconds = 30.0
+    settle: Seconds = 40.0
     close: Seconds = 5.0
     snapshot: Seconds = 10.0
 

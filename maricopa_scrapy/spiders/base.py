@@ -297,7 +297,8 @@ class LedgerSpider(Spider):
         issues = []
         if cause not in _WEATHER:
             example: Json = {"url": capture.url, "status": capture.status} if capture else {}
-            issues.append(Issue(cause, f"{target.kind}: {where or message}"[:200], message, example))
+            screenshot = request.meta.get("maricopa_picture")
+            issues.append(Issue(cause, f"{target.kind}: {where or message}"[:200], message, example, screenshot))
         self.logger.warning("%s %s: %s (%s)", target.kind, target.key, cause, message)
         return Answer(target, Outcome.FAILED, capture=capture, issues=issues, cause=cause, message=message,
                       retry_after=retry_after(response) if response and cause is Cause.THROTTLED else None,

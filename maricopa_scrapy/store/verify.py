@@ -5,12 +5,13 @@ from psycopg2.extensions import cursor as Cursor
 from maricopa_scrapy.items import Improvement, Owner, Parcel, Record, Related, Rental, Residence, Valuation
 from maricopa_scrapy.items_bulk import BulkReject, ResidentialParcel, SecuredParcel
 from maricopa_scrapy.items_gis import GisAbsent, GisOutline, GisParcel
+from maricopa_scrapy.items_treasurer import TaxAccount, TaxBill, TaxPayment
 from maricopa_scrapy.store.connect import Session
 from maricopa_scrapy.store.ledger import SILENCE_S
 
 RECORDS: tuple[type[Record], ...] = (
     Parcel, Owner, Valuation, Residence, Improvement, Rental, Related, GisParcel, GisOutline, GisAbsent, SecuredParcel, ResidentialParcel,
-    BulkReject,
+    BulkReject, TaxAccount, TaxBill, TaxPayment,
 )  # fmt: skip
 
 _IDENTITY = """
@@ -26,6 +27,11 @@ _ROWLESS_DONE = """
     SELECT t.job_id, t.key FROM crawl.target t
     WHERE t.state = 'done' AND t.source = 'assessor' AND t.kind = 'parcel' AND (%(job)s IS NULL OR t.job_id = %(job)s)
       AND NOT EXISTS (SELECT FROM assessor.parcel p WHERE p.apn = t.key) ORDER BY t.id LIMIT 10
+"""
+_ACCOUNTLESS_DONE = """
+    SELECT t.job_id, t.key FROM crawl.target t
+    WHERE t.state = 'done' AND t.source = 'treasurer' AND t.kind = 'parcel' AND (%(job)s IS NULL OR t.job_id = %(job)s)
+      AND NOT EXISTS (SELECT FROM treasurer.account a WHERE a.apn = t.key) ORDER BY t.id LIMIT 10
 """
 _ORPHANS = """
     SELECT count(*) FROM {table} r
@@ -63,6 +69,9 @@ def problems(session: Session, job_id: int | None = None) -> list[str]:
         cursor.execute(_ROWLESS_DONE, values)
         for job, key in cursor.fetchall():
             found.append(f"job {job}: parcel {key} is done, but has no row in assessor.parcel")
+        cursor.execute(_ACCOUNTLESS_DONE, values)
+        for job, key in cursor.fetchall():
+            found.append(f"job {job}: parcel {key} is done, but has no row in treasurer.account")
         cursor.execute(_STALE_LEASES, values)
         for job, count in cursor.fetchall():
             found.append(f"job {job}: {count} targets are leased by a run that is gone; `-a job={job}` takes them up")
