@@ -229,7 +229,7 @@ _S = TypeVar("_S", bound=_Settings)
 
 def load() -> tuple[Config, dict[str, Manifest]]:
     """Read config.yaml and every manifest. Raises ConfigError."""
-    folder = _folder()
+    folder = config_folder()
     config = _read(folder / "config.yaml", Config)
     manifests = {}
     for file in sorted((folder / "sources").iterdir(), key=lambda entry: entry.name):
@@ -244,7 +244,8 @@ def load() -> tuple[Config, dict[str, Manifest]]:
     return config, manifests
 
 
-def _folder() -> Traversable:
+def config_folder() -> Traversable:
+    """Return the folder that is read. Raises ConfigError."""
     named = os.environ.get("MARICOPA_CONFIG")
     if named:
         if not (Path(named) / "sources").is_dir():
