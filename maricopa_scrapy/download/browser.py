@@ -71,7 +71,7 @@ class BrowserHandler(ScrapyPlaywrightDownloadHandler):  # type: ignore[misc]
             return response
         pool = self._opened(visit)
         tab = await pool.take()
-        seen = PageVisit(tab.page, visit)
+        seen = PageVisit(tab.page, tab.session, visit)
         try:
             shown = await asyncio.wait_for(seen.run(request.url), request.meta["download_timeout"])
             if shown.problem is not None and shown.problem not in self._pictured:

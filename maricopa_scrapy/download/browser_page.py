@@ -13,8 +13,8 @@ from importlib import resources
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
+from playwright.async_api import CDPSession, Page, Request, Response
 from playwright.async_api import Error as PlaywrightError
-from playwright.async_api import Page, Request, Response
 from playwright.async_api import TimeoutError as PlaywrightTimeout
 
 from maricopa_scrapy.download.refusals import BrowserFailed
@@ -73,8 +73,9 @@ class _Refused(Exception):
 class PageVisit:
     """One visit. Use once."""
 
-    def __init__(self, page: Page, visit: Visit) -> None:
+    def __init__(self, page: Page, session: CDPSession, visit: Visit) -> None:
         self._page = page
+        self._session = session
         self._visit = visit
         self._layout = visit.layout
         self._pending: set[Request] = set()
@@ -96,7 +97,7 @@ class PageVisit:
             self._page.on(event, listener)  # type: ignore[call-overload]
         try:
             return await self._show(url)
-        except PlaywrightTimeout as error:
+        except (PlaywrightTimeout, TimeoutError) as error:
             self.is_well = False
             await self._must_answer()
             raise TimeoutError(_first_line(error)) from None
@@ -120,8 +121,7 @@ class PageVisit:
             return None
 
     async def _show(self, url: str) -> Shown:
-        timeout = self._layout.timeouts.load * 1000
-        response = await self._page.goto(url, wait_until="domcontentloaded", timeout=timeout)
+        response = await self._raced(self._page.goto(url, wait_until="domcontentloaded", timeout=0), self._layout.timeouts.load)
         if response is None:
             raise ConnectionError(f"no answer for {url}")
         if response.status != 200:
@@ -187,7 +187,6 @@ class PageVisit:
                 if "Execution context was destroyed" not in str(error):
                     raise
         self.is_well = False
-        await self._must_answer()
         if self._failed:
             raise ConnectionError(self._failed[0])
         if self._pending:
@@ -202,7 +201,7 @@ class PageVisit:
             if self._trouble.done():
                 return self._trouble.result()
             if not task.done():
-                raise TimeoutError
+                raise TimeoutError(f"nothing came within {seconds:g} s")
             return task.result()
         finally:
             task.cancel()
@@ -228,8 +227,14 @@ class PageVisit:
 
     async def _must_answer(self) -> None:
         """Tell a slow county from a browser that hangs. Raises BrowserFailed."""
+
+        async def answer() -> None:
+            # A navigation under way would keep the question back.
+            await self._session.send("Page.stopLoading")
+            await self._session.send("Runtime.evaluate", {"expression": "1"})
+
         try:
-            await asyncio.wait_for(self._page.evaluate("1"), _ALIVE_S)
+            await asyncio.wait_for(answer(), _ALIVE_S)
         except (TimeoutError, PlaywrightError):
             raise BrowserFailed("the browser does not answer") from None
 

@@ -25,11 +25,12 @@ _SPARED = ("Image", "Font", "Media")
 
 @dataclass(slots=True, eq=False)
 class Tab:
-    """A page, the context that it alone is in, the browser of both, and how many parcels it has shown."""
+    """A page, the context that it alone is in, their browser, a line to the page, and how many parcels it has shown."""
 
     browser: Browser
     context: BrowserContext
     page: Page
+    session: CDPSession
     parcels: int = 0
 
 
@@ -108,7 +109,7 @@ class BrowserPool:
         except PlaywrightError as error:
             raise BrowserFailed(f"no page could be opened: {_first_line(error)}") from None
         self.opened += 1
-        return Tab(browser, context, page)
+        return Tab(browser, context, page, session)
 
     async def _running(self) -> Browser:
         async with self._launching:
