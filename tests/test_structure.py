@@ -29,7 +29,7 @@ MAY_IMPORT = {
     "store": {"items", "items_gis", "items_bulk", "items_treasurer", "identifiers"},
     "sandbox": {"identifiers"},
     "settings_files": {"items"},
-    "arguments": {"identifiers"},
+    "arguments": {"identifiers", "items"},
     "download": {"items", "settings_files", "store"},
     "spiders": {"items", "items_treasurer", "identifiers", "pages", "download", "arguments", "settings_files", "store"},
     "pipelines": {"items", "store"},
@@ -38,7 +38,8 @@ MAY_IMPORT = {
     "settings": {"settings_files"},
     "dossier": {"store", "identifiers"},
     "demo": {"store", "sandbox", "dossier"},
-    "manager": {"store", "items", "identifiers", "arguments", "settings_files"},
+    # It asks the spiders what their arguments mean, so that a job's targets are those of `scrapy crawl`.
+    "manager": {"store", "items", "identifiers", "arguments", "settings_files", "spiders"},
     "cli": {"store", "dossier", "demo", "sandbox", "identifiers", "settings_files", "manager"},
 }
 

@@ -127,6 +127,11 @@ class LedgerSpider(Spider):
         return spider
 
     @classmethod
+    def chosen(cls, given: dict[str, str]) -> type["LedgerSpider"]:
+        """Return the spider that does what is asked, and take out of `given` what chose it. Raises ArgumentError."""
+        return cls
+
+    @classmethod
     def read_arguments(cls, given: dict[str, str]) -> Work:
         """Turn the arguments of `-a` into work. Raises ArgumentError."""
         # scrapyd adds names of its own, such as _job.
