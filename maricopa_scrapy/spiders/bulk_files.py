@@ -128,7 +128,7 @@ class _Load:
         self._rows += len(read.numbers)
         self._aside += len(read.rejects)
         for one in read.rejects[:_SHOWN]:
-            self._logger.warning("%s, line %d is set aside: %s", place, one.number, one.reason)
+            self._logger.warning("%s, line %d is rejected: %s", place, one.number, one.reason)
         future = future_dates(read, self._shape, self._today, place)
         self._future += len(future)
         issues = [Issue("rejected_line", one.kind, f"{place}, line {one.number}: {one.reason}") for one in read.rejects] + future

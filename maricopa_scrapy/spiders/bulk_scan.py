@@ -113,6 +113,8 @@ def scan(path: Path, shape: FileShape) -> Scan:
     found = Scan(_digest(path))
     hashes = array("q")
     misfits = 0
+    # Last lines that no newline ends.
+    ends: list[tuple[Member, Layout, int, bytes]] = []
     try:
         for member in _members(path):
             layout = _layout(member, shape)
@@ -122,8 +124,8 @@ def scan(path: Path, shape: FileShape) -> Scan:
                 for batch in batches(file, bool(shape.header)):
                     hashes.extend(map(hash, rough_keys(batch.lines, shape, layout)))
                     misfits += len(batch.lines) - sum(map(fits, map(methodcaller("count", b"|"), batch.lines)))
-                    if batch.is_open:
-                        _check_end(member, batch, shape, layout)
+                    if batch.is_open and batch.lines:
+                        ends.append((member, layout, batch.first + len(batch.lines) - 1, batch.lines[-1]))
     except zipfile.BadZipFile as error:
         raise FileRefused(Cause.MALFORMED, f"the zip is damaged ({error}); fetch the file again") from None
     except (EOFError, NotImplementedError, RuntimeError) as error:
@@ -138,6 +140,8 @@ def scan(path: Path, shape: FileShape) -> Scan:
             f"{misfits:,} of {found.lines:,} lines do not have the {width} columns of the {shape.name}: it is another file, or damaged, "
             "or the county has changed it (docs/sources.md); nothing of it is stored",
         )
+    for end in ends:
+        _check_end(shape, *end)
     found.again = _again(hashes, shape)
     return found
 
@@ -186,16 +190,13 @@ def _layout(member: Member, shape: FileShape) -> Layout:
         ) from None
 
 
-def _check_end(member: Member, batch: Batch, shape: FileShape, layout: Layout) -> None:
-    """Refuse a file whose last line, which no newline ends, stops before its last column does."""
-    if not batch.lines:
-        return
-    line = batch.lines[-1].decode("utf-8", "replace").rstrip("\r")
+def _check_end(shape: FileShape, member: Member, layout: Layout, number: int, last: bytes) -> None:
+    """Refuse a file whose last line stops before its last column does."""
+    line = last.decode("utf-8", "replace").rstrip("\r")
     is_short = line.count("|") < layout.width - 1
     rejects = parse_lines([line], shape, "", 1, layout).rejects
-    last = f"column {layout.width} "
-    if is_short or any(one.reason.startswith(last) for one in rejects):
-        where = f"line {batch.first + len(batch.lines) - 1:,}, its last, breaks off ({rejects[0].reason})"
+    if is_short or any(one.reason.startswith(f"column {layout.width} ") for one in rejects):
+        where = f"line {number:,}, its last, breaks off ({rejects[0].reason})"
         raise FileRefused(Cause.MALFORMED, f"{member.place} is cut short: {where}; fetch the file again")
 
 

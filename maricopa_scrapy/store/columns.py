@@ -188,8 +188,8 @@ def _look_up(table: Table) -> str:
                array_agg(n) FILTER (WHERE NOT is_new)
         FROM (
             SELECT k.n, t.{table.key[0]} IS NULL AS is_new
-            FROM unnest({_unnested(table)}, %(digests)s::text[]) WITH ORDINALITY AS k ({", ".join(table.key)}, digest, n)
+            FROM unnest({_unnested(table)}, %(digests)s::text[]) WITH ORDINALITY AS k ({", ".join(table.key)}, said, n)
             LEFT JOIN {table.name} t ON {same}
-            WHERE t.content_hash IS DISTINCT FROM decode(k.digest, 'hex'){back}
+            WHERE t.content_hash IS DISTINCT FROM decode(k.said, 'hex'){back}
         ) looked_up
     """
