@@ -78,7 +78,7 @@ class RollSpider(LedgerSpider):
         name = arguments.one_of(given, wanted) if wanted else "county"
         options = _options(given, name)
         if name in _FILES:
-            return Work("bulk_file", {name: given[name]}, [bulk_files.target(name, given[name])])
+            return Work("bulk_file", given, [bulk_files.target(cls.source, name, name, given[name], options["accept_shrink"])])
         if name == "apns":
             apns = ApnList(name, given[name], arguments.flag("skip_invalid", given.get("skip_invalid", "no")))
             return Work("parcel_list", given, _of_list(apns, options), apns=apns)
@@ -247,7 +247,7 @@ class RollSpider(LedgerSpider):
 
 def _options(given: dict[str, str], name: str) -> dict[str, Any]:
     for option in ("layer", "geometry", "captures", "accept_shrink"):
-        if option in given and (name in _FILES or (option == "accept_shrink" and name != "county")):
+        if option in given and (name not in (*_FILES, "county") if option == "accept_shrink" else name in _FILES):
             raise ArgumentError(option, f"does not go with `{name}`")
     geometry = arguments.choice("geometry", given.get("geometry", "point"), ("point", "polygon"))
     shrink = arguments.flag("accept_shrink", given.get("accept_shrink", "no"))

@@ -14,6 +14,7 @@ from maricopa_scrapy.items import Record
 
 _BOOKKEEPING = ("content_hash", "capture_sha256", "first_seen_at", "changed_at")
 _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
+_KEY_TYPES: dict[Any, str] = {str: "text", int: "bigint", dt.date: "date"}
 # COPY's text format with empty as NULL: half the time of CSV, whose writer looks at every character.
 _FORMAT = "FROM STDIN (FORMAT text, NULL '')"
 
@@ -30,6 +31,7 @@ class Table:
         self.fields = tuple(record.model_fields)
         self.json_at = tuple(i for i, info in enumerate(record.model_fields.values()) if {list, dict} & set(_origins(info.annotation)))
         self.key_at = tuple(self.fields.index(column) for column in self.key)
+        self.key_types = tuple(_KEY_TYPES[record.model_fields[column].annotation] for column in self.key)
         columns = ", ".join(self.fields + _BOOKKEEPING)
         self.create_stage = f"CREATE TEMP TABLE IF NOT EXISTS {self.stage} (LIKE {self.name}) ON COMMIT DELETE ROWS"
         self.copy = f"COPY {self.stage} ({columns}) {_FORMAT}"

@@ -3,7 +3,7 @@
 from psycopg2.extensions import cursor as Cursor
 
 from maricopa_scrapy.items import Improvement, Owner, Parcel, Record, Related, Rental, Residence, Valuation
-from maricopa_scrapy.items_bulk import BulkReject, ResidentialParcel, SecuredParcel
+from maricopa_scrapy.items_bulk import BulkReject, ResidentialParcel, Sale, SecuredParcel
 from maricopa_scrapy.items_gis import GisAbsent, GisOutline, GisParcel
 from maricopa_scrapy.items_treasurer import TaxAccount, TaxBill, TaxPayment
 from maricopa_scrapy.store.connect import Session
@@ -11,7 +11,7 @@ from maricopa_scrapy.store.ledger import SILENCE_S
 
 RECORDS: tuple[type[Record], ...] = (
     Parcel, Owner, Valuation, Residence, Improvement, Rental, Related, GisParcel, GisOutline, GisAbsent, SecuredParcel, ResidentialParcel,
-    BulkReject, TaxAccount, TaxBill, TaxPayment,
+    Sale, BulkReject, TaxAccount, TaxBill, TaxPayment,
 )  # fmt: skip
 
 _IDENTITY = """
