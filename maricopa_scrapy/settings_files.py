@@ -5,12 +5,12 @@ import os
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
-from maricopa_scrapy.items import Cause
+from maricopa_scrapy.items import Cause, Floor
 
 # The most that a user may ask of a county host, requests per second.
 CEILING_MOST = 5.0
@@ -164,7 +164,8 @@ class Manifest(_Settings):
     keep_sketches: bool = False
     links: dict[str, str] = {}
     layers: dict[str, Layer] = {}
-    captures: Literal["all", "failures"] = "all"
+    captures: Literal["all", "failures", "none"] = "all"
+    floors: tuple[Floor, ...] = ()
 
 
 _S = TypeVar("_S", bound=_Settings)
@@ -227,10 +228,16 @@ def _explain(error: ValidationError, kind: type[_Settings]) -> str:
 
 def _known_keys(kind: type[BaseModel], path: tuple[Any, ...]) -> list[str]:
     for part in path:
-        inner = kind.model_fields[str(part)].annotation
-        if isinstance(inner, type) and issubclass(inner, BaseModel):
-            kind = inner
+        # A list's position or a dictionary's key is no field: what is in it was found at the field.
+        if str(part) in kind.model_fields:
+            kind = _model_in(kind.model_fields[str(part)].annotation) or kind
     return list(kind.model_fields)
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next(filter(None, map(_model_in, get_args(annotation))), None)
 
 
 def _check_floor(file: Traversable, manifest: Manifest, config: Config) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import gc
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
@@ -12,7 +12,7 @@ from scrapy.exceptions import CloseSpider
 
 from maricopa_scrapy.arguments import ArgumentError
 from maricopa_scrapy.download.pace import Pace
-from maricopa_scrapy.items import Reason
+from maricopa_scrapy.items import Floor, Reason
 from maricopa_scrapy.settings_files import Config
 from maricopa_scrapy.spiders.base import LedgerSpider, Work
 from maricopa_scrapy.store import ledger, source
@@ -105,10 +105,10 @@ class RunLedger:
     async def counts(self) -> Counts:
         return await self._do(ledger.counts, self.run.job_id, self.run.source)
 
-    async def close(self, reason: str, stats: dict[str, Any]) -> tuple[str, Counts]:
+    async def close(self, reason: str, stats: dict[str, Any], floors: Sequence[Floor]) -> tuple[str, Counts]:
         self._closed = True
         try:
-            return await self._do(ledger.close_run, self.run, reason, stats)
+            return await self._do(ledger.close_run, self.run, reason, stats, floors)
         finally:
             await self._do(Session.close)
             self._thread.shutdown(wait=False)
@@ -129,6 +129,7 @@ class RunRecord:
         self._crawler = crawler
         self._beating: asyncio.Task[None] | None = None
         self._ledger: RunLedger | None = None
+        self._floors: Sequence[Floor] = ()
         crawler.signals.connect(self.spider_opened, signal=signals.spider_opened)
         crawler.signals.connect(self.spider_closed, signal=signals.spider_closed)
         crawler.signals.connect(self.broken, signal=signals.item_error)
@@ -158,6 +159,7 @@ class RunRecord:
             unavailable = isinstance(error, DatabaseUnavailable)
             raise CloseSpider(Reason.DATABASE_UNAVAILABLE if unavailable else Reason.REFUSED_START) from error
         self._ledger, spider.ledger, spider.pace = opened, opened, pace
+        self._floors = spider.manifest.floors
         _take_over_garbage_collection()
         logging.getLogger("scrapy.downloadermiddlewares.robotstxt").addFilter(_without_traceback)
         self._beating = asyncio.ensure_future(self._beat(spider))
@@ -190,7 +192,7 @@ class RunRecord:
         stats = self._crawler.stats.get_stats()
         plain = {key: value for key, value in stats.items() if isinstance(value, int | float | str)}
         try:
-            verdict, counts = await self._ledger.close(reason, plain)
+            verdict, counts = await self._ledger.close(reason, plain, self._floors)
         except DatabaseUnavailable as error:
             logger.error("the run could not be closed: %s; its leases go back by themselves", error)
             return

@@ -101,7 +101,7 @@ def _capture(path: Path) -> Capture:
     with path.open("rb") as file:
         while chunk := file.read(1 << 20):
             digest.update(chunk)
-    return Capture(digest.digest(), "gis", path.as_uri(), 200, "text/plain", dt.datetime.now(dt.UTC), b"", is_kept=False)
+    return Capture(digest.digest(), "gis", path.as_uri(), 200, "text/plain", dt.datetime.now(dt.UTC), b"", False, path.stat().st_size)
 
 
 def _batches(path: Path) -> Iterator[tuple[str, int, list[str]]]:

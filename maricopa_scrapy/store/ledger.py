@@ -7,7 +7,7 @@ a run that is silent, or whose process is gone, is lost, and its leases go back.
 import json
 import os
 import socket
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -17,8 +17,9 @@ import psutil
 from psycopg2.extensions import cursor as Cursor
 from psycopg2.extras import Json
 
-from maricopa_scrapy.items import FollowOn, Reason, Target
+from maricopa_scrapy.items import Floor, FollowOn, Reason, Target
 from maricopa_scrapy.store.connect import Session
+from maricopa_scrapy.store.floors import shortfalls
 from maricopa_scrapy.store.tables import copy_into, copy_line, copy_lines
 
 HEARTBEAT_S = 3.0
@@ -235,8 +236,8 @@ def give_back(session: Session, run: Run) -> None:
     session.transact(lambda cursor: _release(cursor, [run.id], run.job_id))
 
 
-def close_run(session: Session, run: Run, reason: str, stats: dict[str, Any]) -> tuple[str, Counts]:
-    """End the run, give back its leases and judge it; the last run of a job ends the job.
+def close_run(session: Session, run: Run, reason: str, stats: dict[str, Any], floors: Sequence[Floor] = ()) -> tuple[str, Counts]:
+    """End the run, give back its leases and judge it, also by the floors of its source; the last run of a job ends the job.
 
     Returns (verdict, counts of the run's source in the job).
     """
@@ -246,9 +247,8 @@ def close_run(session: Session, run: Run, reason: str, stats: dict[str, Any]) ->
         cursor.execute("SELECT 1 FROM crawl.run WHERE id = %s FOR NO KEY UPDATE", (run.id,))
         _release(cursor, [run.id], run.job_id)
         counts = _counts(cursor, run.job_id, run.source)
-        cursor.execute("SELECT shortfall FROM crawl.job WHERE id = %s", (run.job_id,))
-        (shortfall,) = _one(cursor)
-        verdict = _judge(reason, counts, shortfall)
+        of_run, of_job = shortfalls(cursor, run.id, run.job_id, run.source, () if counts.open else floors)
+        verdict = _judge(reason, counts, of_run)
         cursor.execute(
             "UPDATE crawl.run SET state = 'closed', verdict = %s, reason = %s, stats = %s, finished_at = now() WHERE id = %s",
             (verdict, reason, Json(stats), run.id),
@@ -257,7 +257,7 @@ def close_run(session: Session, run: Run, reason: str, stats: dict[str, Any]) ->
             "UPDATE crawl.job SET state = 'finished', verdict = %s, reason = %s, finished_at = now()"
             " WHERE id = %s AND state = 'running'"
             " AND NOT EXISTS (SELECT FROM crawl.run r WHERE r.job_id = job.id AND r.state = 'running')",
-            (_judge(reason, _counts(cursor, run.job_id, None), shortfall), reason, run.job_id),
+            (_judge(reason, _counts(cursor, run.job_id, None), of_job), reason, run.job_id),
         )
         return verdict, counts
 
