@@ -77,7 +77,9 @@ class ApnList:
         if is_folder:
             raise ArgumentError(self.name, f"{value} is a folder; give a file with one APN a line")
         if not exists:
-            raise ArgumentError(self.name, f"{_shown(value)} is neither an APN (such as 165-28-054) nor a file (looked in {Path.cwd()})")
+            raise ArgumentError(
+                self.name, f"{_shown(value)} is neither an APN (such as 165-28-054) nor a file here (looked in {Path.cwd()})"
+            )
         return path
 
     def _read_file(self) -> Iterator[str]:

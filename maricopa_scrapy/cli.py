@@ -84,6 +84,28 @@ def diff(
 
 
 @app.command()
+def deploy(
+    to: Annotated[list[str], typer.Option(help="a scrapyd: http://user:password@host:6800; may be given several times")],
+) -> None:
+    """Put the project, with the settings in force here, on scrapyd nodes.
+
+    User and password may also stand in SCRAPYD_USERNAME and SCRAPYD_PASSWORD, where no list of processes shows them.
+
+    Example: maricopa deploy --to http://node1:6800 --to http://node2:6800
+    """
+    from maricopa_scrapy.manager import deploy as deployment
+    from maricopa_scrapy.manager.executor import NodeError
+    from maricopa_scrapy.manager.scrapyd import ScrapydNode
+
+    try:
+        for node in [ScrapydNode(url) for url in to]:
+            version, spiders = deployment.deploy(node)
+            _out.print(f"{node.name}: version {version}, {spiders} spiders", markup=False, soft_wrap=True)
+    except (NodeError, ConfigError) as error:
+        raise _fail(str(error)) from None
+
+
+@app.command()
 def demo(parcels: Annotated[int, typer.Option(min=1, max=100_000, help="how many to collect")] = 200) -> None:
     """Start the sandbox county, collect parcels from it, and show the result.
 

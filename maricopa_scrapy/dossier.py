@@ -12,14 +12,15 @@ from rich.table import Table
 from rich.text import Text
 
 from maricopa_scrapy.identifiers import format_apn
-from maricopa_scrapy.store import ledger, source
+from maricopa_scrapy.store import jobs as ledger_jobs
+from maricopa_scrapy.store import source
 from maricopa_scrapy.store.changes import Change, Comparison
 from maricopa_scrapy.store.connect import Session
 
 
 def status(session: Session) -> Iterator[RenderableType]:
     """Yield the newest jobs and the size of each table."""
-    jobs = list(ledger.jobs(session))
+    jobs = ledger_jobs.newest(session)
     if not jobs:
         yield "No job yet. `make demo` shows one; `scrapy crawl assessor -a apns=apns.txt` starts one."
         return

@@ -16,6 +16,10 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Json = list[Any] | dict[str, Any]
 
+# How urgent a job or a target is, by name and as `crawl.target.priority`.
+PRIORITIES = ("critical", "high", "normal", "low")
+NORMAL = PRIORITIES.index("normal")
+
 
 class Cause(StrEnum):
     """Why a target could not be answered."""
@@ -45,6 +49,9 @@ class Reason(StrEnum):
     DATABASE_UNAVAILABLE = "database_unavailable"
     PIPELINE_ERROR = "pipeline_error"
     REFUSED_START = "refused_start"
+    PAUSED = "paused"
+    CANCELLED = "cancelled"
+    LOST = "lost"
 
 
 class Record(BaseModel):
@@ -331,16 +338,18 @@ class Target:
     attempts: int = 0
     detail: dict[str, Any] | None = None
     failures: dict[str, int] | None = None
+    priority: int = NORMAL
 
 
 @dataclass(frozen=True, slots=True)
 class FollowOn:
-    """Work that an answer uncovered, for this source or another."""
+    """Work that an answer uncovered, for this source or another; it becomes as urgent as the target that was answered."""
 
     source: str
     kind: str
     key: str
     detail: dict[str, Any] | None = None
+    priority: int = NORMAL
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,8 @@ Count = Annotated[int, BeforeValidator(_no_flag), Field(ge=1)]
 Seconds = Annotated[float, BeforeValidator(_no_flag), Field(gt=0, le=86_400, allow_inf_nan=False)]
 Ceiling = Annotated[float, BeforeValidator(_no_flag), Field(gt=0, le=CEILING_MOST, allow_inf_nan=False)]
 
+PoolSize = Annotated[int, BeforeValidator(_no_flag), Field(ge=1, le=16)]
+
 Words = Annotated[str, StringConstraints(strip_whitespace=True, min_length=3)]
 
 
@@ -40,10 +42,14 @@ class _Settings(BaseModel):
 
 
 class BatchProcessing(_Settings):
-    """`api_rate_limit`, `scraper_rate_limit`: requests per second that no API, no site of pages exceeds."""
+    """`api_rate_limit`, `scraper_rate_limit`: requests per second that no API, no site of pages exceeds.
+
+    `browser_pool_size`: pages that one browser shows at once.
+    """
 
     api_rate_limit: Ceiling = 2.0
     scraper_rate_limit: Ceiling = 1.0
+    browser_pool_size: PoolSize = 4
 
     def ceiling(self, kind: str) -> float:
         """Return the ceiling of a kind of source."""
@@ -58,11 +64,25 @@ class WriterSettings(_Settings):
     database_patience: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 60.0
 
 
+class BrowserSettings(_Settings):
+    """Which browser, or the address of one that runs (`endpoint`, CDP); parcels until a page is replaced; who it says it is.
+
+    `user_agents`: one a page, in turn; none is the browser's own with our name behind. `stealth`: hide that it is automated.
+    """
+
+    executable: str = ""
+    endpoint: Annotated[str, Field(pattern=r"^((https?|wss?)://[^/]+.*)?$")] = ""
+    retire_after: Count = 100
+    user_agents: tuple[Words, ...] = ()
+    stealth: bool = False
+
+
 class Config(_Settings):
     """config.yaml."""
 
     contact: str = ""
     batch_processing: BatchProcessing = BatchProcessing()
+    browser: BrowserSettings = BrowserSettings()
     writer: WriterSettings = WriterSettings()
 
 
@@ -140,6 +160,40 @@ class Layer(_Settings):
     ignored: tuple[str, ...] = ()
 
 
+class Column(_Settings):
+    """A column of a grid: the headings that name it, and what its cells are (pages/treasurer.py)."""
+
+    headings: tuple[str, ...]
+    kind: Literal["year", "money", "signed_money", "status", "text", "date"]
+    optional: bool = False
+
+
+class Timeouts(_Settings):
+    """Seconds for one operation of the browser: until a tab is filled, to close a page, for a picture of it."""
+
+    settle: Seconds = 20.0
+    close: Seconds = 5.0
+    snapshot: Seconds = 10.0
+
+
+class PageLayout(_Settings):
+    """How a page shows a parcel: CSS selectors, tabs by their place, columns by tab, and the county's words."""
+
+    version: Count
+    parcel: Words
+    absent: Words
+    tabs: Words
+    places: dict[str, Annotated[int, Field(ge=0)]]
+    grid: Words
+    account: Words
+    timeouts: Timeouts = Timeouts()
+    quiet: Seconds = 0.1
+    columns: dict[str, dict[str, Column]]
+    none: dict[str, tuple[str, ...]]
+    blocks: dict[str, tuple[str, ...]]
+    statuses: dict[str, Literal["paid", "unpaid", "lien", "state_lien"]]
+
+
 class Manifest(_Settings):
     """config/sources/<source>.yaml: one source's addresses, pace and limits; seconds and bytes."""
 
@@ -152,7 +206,8 @@ class Manifest(_Settings):
     paths: dict[str, str]
     search_page_size: Count = 25
     rate: Rate
-    concurrency: Count
+    # Of a source with a `page`: the pool's size.
+    concurrency: Count = 1
     timeout: Positive
     attempts: Count
     attempts_of: dict[Cause, Count] = {}
@@ -166,6 +221,7 @@ class Manifest(_Settings):
     layers: dict[str, Layer] = {}
     captures: Literal["all", "failures", "none"] = "all"
     floors: tuple[Floor, ...] = ()
+    page: PageLayout | None = None
 
 
 _S = TypeVar("_S", bound=_Settings)
@@ -173,20 +229,23 @@ _S = TypeVar("_S", bound=_Settings)
 
 def load() -> tuple[Config, dict[str, Manifest]]:
     """Read config.yaml and every manifest. Raises ConfigError."""
-    folder = _folder()
+    folder = config_folder()
     config = _read(folder / "config.yaml", Config)
     manifests = {}
     for file in sorted((folder / "sources").iterdir(), key=lambda entry: entry.name):
         if file.name.endswith(".yaml"):
             manifest = _read(file, Manifest)
             _check_floor(file, manifest, config)
+            if manifest.page:
+                manifest = manifest.model_copy(update={"concurrency": config.batch_processing.browser_pool_size})
             manifests[manifest.source] = manifest
     if not manifests:
         raise ConfigError(f"{folder / 'sources'}: no manifest in it; the package ships one a source")
     return config, manifests
 
 
-def _folder() -> Traversable:
+def config_folder() -> Traversable:
+    """Return the folder that is read. Raises ConfigError."""
     named = os.environ.get("MARICOPA_CONFIG")
     if named:
         if not (Path(named) / "sources").is_dir():

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 from urllib.parse import urlsplit
 
 from scrapy import Request, Spider, signals
-from scrapy.exceptions import IgnoreRequest
 from scrapy.http import Response
 from scrapy.utils.defer import _schedule_coro
 from twisted.python.failure import Failure
@@ -19,7 +18,8 @@ from maricopa_scrapy import arguments
 from maricopa_scrapy.arguments import ApnList
 from maricopa_scrapy.download.pace import retry_after
 from maricopa_scrapy.download.refusals import Refusal, Unauthorized, cause_of, check_json_answer
-from maricopa_scrapy.items import Answer, Capture, Cause, Extent, FollowOn, Issue, Json, Outcome, Reason, Rows, Target
+from maricopa_scrapy.download.slots import WIDTH, Dropped, PacedDownloader
+from maricopa_scrapy.items import PRIORITIES, Answer, Capture, Cause, Extent, FollowOn, Issue, Json, Outcome, Reason, Rows, Target
 from maricopa_scrapy.pages.errors import PageError, Throttled
 from maricopa_scrapy.settings_files import Manifest
 from maricopa_scrapy.spiders.company import Company
@@ -32,22 +32,19 @@ if TYPE_CHECKING:
     from maricopa_scrapy.download.pace import Pace
     from maricopa_scrapy.store.ledger import Lease, Run
 
-PRIORITIES = ("critical", "high", "normal", "low")
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 # Seconds between two looks at the ledger while the last targets are under way: at first, and at least soon after.
 _POLL_FIRST_S = 0.03
 _POLL_S = 0.25
 _POLL_MOST_S = 3.0
 # A failure of these kinds is ordinary weather: the ledger's cause says enough, no person needs to look.
+# Of the slot's width, by the priority of a target, critical first: how much a job may use whose execution is hybrid. 0: one at a time.
+_HYBRID = (1.0, 1.0, 0.5, 0.0)
 _WEATHER = frozenset((Cause.THROTTLED, Cause.TIMEOUT, Cause.CONNECTION, Cause.SERVER_ERROR))
 
 
 class StartError(RuntimeError):
     """A run that cannot begin; the message is one line with the remedy."""
-
-
-class _Dropped(IgnoreRequest):
-    """A request that was not sent because the run ends; its target is given back."""
 
 
 @dataclass(slots=True)
@@ -112,6 +109,8 @@ class LedgerSpider(Spider):
     assigned: Work
     ledger: Ledger
     pace: "Pace"
+    # How the job is carried out (crawl.job.execution); known when the run opens.
+    execution = "parallel"
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -181,7 +180,7 @@ class LedgerSpider(Spider):
                 yield request
         except asyncio.CancelledError:
             # Ctrl-C: the engine would wait for what waits in the slot, for as long as that is held.
-            self._drop_waiting()
+            self._downloader.drop_waiting()
             raise
 
     async def _requests(self) -> AsyncIterator[Request]:
@@ -233,9 +232,14 @@ class LedgerSpider(Spider):
             callback=self._received,
             errback=self._failed,
             cb_kwargs={"target": target, "handler": handler},
-            meta={"download_slot": self.source, "download_timeout": self.manifest.timeout},
+            meta={"download_slot": self.source, "download_timeout": self.manifest.timeout, WIDTH: self._width(target)},
             dont_filter=True,
         )
+
+    def _width(self, target: Target) -> float:
+        if self.execution == "hybrid":
+            return _HYBRID[target.priority]
+        return 0.0 if self.execution == "sequential" else 1.0
 
     @property
     def left_out(self) -> tuple[str, ...]:
@@ -286,7 +290,7 @@ class LedgerSpider(Spider):
     def _failed(self, failure: Failure) -> Iterator[Answer]:
         error = failure.value
         assert error is not None
-        if isinstance(error, _Dropped):
+        if isinstance(error, Dropped):
             return
         request: Request = failure.request  # type: ignore[attr-defined]
         target: Target = request.cb_kwargs["target"]
@@ -320,21 +324,23 @@ class LedgerSpider(Spider):
         sha256 = hashlib.sha256(body).digest()
         return Capture(sha256, self.source, response.url, response.status, content_type, at, body, left_out=self.left_out)
 
-    def stop(self, reason: str) -> None:
-        """End the run at once: what is under way is awaited, what waits in the slot is not sent."""
+    def stop(self, reason: str, patience: float | None = None) -> None:
+        """End the run at once: what waits in the slot is not sent, what is under way is awaited, for `patience` seconds at most."""
         engine = self.crawler.engine
         if self.stopping:
             return
         self.stopping = reason
         engine.pause()
-        self._drop_waiting()
+        self._downloader.drop_waiting()
+        if patience is not None:
+            asyncio.get_running_loop().call_later(patience, self._downloader.drop_under_way)
         _schedule_coro(engine.close_spider_async(reason=reason))
 
-    def _drop_waiting(self) -> None:
-        for slot in self.crawler.engine.downloader.slots.values():
-            while slot.queue:
-                _, waiting = slot.queue.popleft()
-                waiting.errback(_Dropped("the run ends"))
+    @property
+    def _downloader(self) -> PacedDownloader:
+        downloader = self.crawler.engine.downloader
+        assert isinstance(downloader, PacedDownloader)
+        return downloader
 
 
 def _is_on_loopback(url: str) -> bool:

@@ -6,7 +6,7 @@ Rows, changes, captures, follow-ons, issues, and only then the acknowledgement o
 import datetime as dt
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -153,7 +153,7 @@ class _Batch:
         for table in self._rows.keys() | self._complete.keys():
             self._merge(cursor, table, run, at)
         paging.store_pages(cursor, run, [(entry.target, entry.pages, entry.unkeyed) for entry in self._entries if entry.pages])
-        follow_ons = [follow_on for entry in self._entries for follow_on in entry.follow_ons]
+        follow_ons = [replace(follow_on, priority=entry.target.priority) for entry in self._entries for follow_on in entry.follow_ons]
         if follow_ons:
             add_targets(cursor, run.job_id, follow_ons)
         self._record_issues(cursor, run, at)

@@ -3,10 +3,12 @@
 import logging
 import os
 import re
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib import resources
+from pathlib import Path
 from typing import Any, TypeVar
 
 import psycopg2
@@ -89,7 +91,7 @@ def migrate(url: str) -> None:
     try:
         with guard.cursor() as cursor:
             cursor.execute("SELECT pg_advisory_lock(%s)", (_MIGRATION_LOCK,))
-        with resources.as_file(resources.files("maricopa_scrapy.store") / "migrations") as folder:
+        with _migrations() as folder:
             backend = Backend(parse_uri("postgresql:///"), "_yoyo_migration")
             try:
                 backend.init_database()
@@ -101,6 +103,16 @@ def migrate(url: str) -> None:
                 backend.connection.close()
     finally:
         guard.close()
+
+
+@contextmanager
+def _migrations() -> Iterator[Path]:
+    # As files, which inside an egg they are not; resources.as_file takes a folder from Python 3.12 on.
+    with tempfile.TemporaryDirectory(prefix="maricopa-") as name:
+        for file in (resources.files("maricopa_scrapy.store") / "migrations").iterdir():
+            if file.name.endswith(".sql"):
+                (Path(name) / file.name).write_bytes(file.read_bytes())
+        yield Path(name)
 
 
 def _without_password(message: str, url: str) -> str:

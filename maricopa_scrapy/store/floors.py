@@ -11,11 +11,6 @@ from maricopa_scrapy.store.tables import Table, table_of
 logger = logging.getLogger(__name__)
 
 _ASKED = "SELECT count(*) FROM crawl.target WHERE job_id = %(job)s AND source = %(source)s AND kind = %(kind)s AND state = 'done'"
-# What the job itself lacks, and what the last run of any of its sources does.
-_SHORTFALLS = """
-    SELECT (SELECT shortfall FROM crawl.job WHERE id = %s), (SELECT string_agg(shortfall, '; ') FROM (
-        SELECT DISTINCT ON (source) shortfall FROM crawl.run WHERE job_id = %s ORDER BY source, id DESC) last)
-"""
 _ENDED = """
     SELECT j.id, t.source FROM crawl.job j JOIN crawl.target t ON t.job_id = j.id
     WHERE j.state = 'finished' AND t.source = ANY(%(sources)s) AND (%(job)s IS NULL OR j.id = %(job)s)
@@ -40,15 +35,13 @@ def mistake(floors: Sequence[Floor]) -> str | None:
     return None
 
 
-def shortfalls(cursor: Cursor, run_id: int, job_id: int, source: str, floors: Sequence[Floor]) -> tuple[str | None, str | None]:
-    """Note at the end of a run which floors its source is below; returns what makes the run, and the job, incomplete."""
+def note_shortfall(cursor: Cursor, run_id: int, job_id: int, source: str, floors: Sequence[Floor]) -> str | None:
+    """Note at the end of a run which floors its source is below in the job; returns them, None when there is none."""
     below = "; ".join(text for floor in floors for text in _below(cursor, job_id, source, floor)) or None
     if below:
         logger.error("below the floor of a healthy run: %s", below)
     cursor.execute("UPDATE crawl.run SET shortfall = %s WHERE id = %s", (below, run_id))
-    cursor.execute(_SHORTFALLS, (job_id, job_id))
-    of_job, of_runs = cursor.fetchone() or (None, None)
-    return below or of_job, of_job or of_runs
+    return below
 
 
 def broken(cursor: Cursor, job_id: int | None, of_sources: Mapping[str, Sequence[Floor]]) -> Iterator[tuple[int, str, str]]:

@@ -130,7 +130,7 @@ def test_a_job_ends_with_its_last_run(session: Session, database: Database) -> N
 
 
 def test_a_job_that_is_not_there(session: Session) -> None:
-    with pytest.raises(LedgerError, match=r"there is no job 7; `maricopa status`"):
+    with pytest.raises(LedgerError, match=r"there is no job 7; `maricopa jobs`"):
         ledger.open_run(session, 7, "assessor", "assessor")
 
 
