@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, TypeVar, get_args
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError, field_validator, model_validator
 
-from maricopa_scrapy.items import Cause
+from maricopa_scrapy.items import Cause, Floor
 
 # The most that a user may ask of a county host, requests per second.
 CEILING_MOST = 5.0
@@ -233,7 +233,8 @@ class Manifest(_Settings):
     keep_sketches: bool = False
     links: dict[str, str] = {}
     layers: dict[str, Layer] = {}
-    captures: Literal["all", "failures"] = "all"
+    captures: Literal["all", "failures", "none"] = "all"
+    floors: tuple[Floor, ...] = ()
     page: PageLayout | None = None
 
 
