@@ -1,17 +1,17 @@
 """The `maricopa` command: one function a verb; the work is done elsewhere."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
+from maricopa_scrapy import cli_records as records
 from maricopa_scrapy.identifiers import IdentifierError, parse_apn
 from maricopa_scrapy.settings_files import ConfigError
-from maricopa_scrapy.store import ledger, verify
-from maricopa_scrapy.store.connect import DatabaseUnavailable, Session, session
+from maricopa_scrapy.store.connect import DatabaseUnavailable
+from maricopa_scrapy.terminal import database as _database
+from maricopa_scrapy.terminal import fail as _fail
+from maricopa_scrapy.terminal import out as _out
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -19,22 +19,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Public property records of Maricopa County, Arizona, in one Postgres database.",
 )
-_out = Console(highlight=False)
-_errors = Console(stderr=True, highlight=False, soft_wrap=True)
-
-
-def _fail(message: str) -> typer.Exit:
-    _errors.print(f"error: {message}", markup=False)
-    return typer.Exit(2)
-
-
-@contextmanager
-def _database() -> Iterator[Session]:
-    try:
-        with session() as opened:
-            yield opened
-    except (DatabaseUnavailable, ConfigError) as error:
-        raise _fail(str(error)) from None
+app.add_typer(records.app)
 
 
 @app.command()
@@ -96,26 +81,6 @@ def diff(
                 dossier.write_changes(csv, changes.changes(opened, compared.since))
             except OSError as error:
                 raise _fail(f"--csv {csv}: {error.strerror}") from None
-
-
-@app.command("verify")
-def verify_(job: Annotated[int | None, typer.Argument(help="a job's number; all jobs without")] = None) -> None:
-    """Check that the database agrees with itself; exit code 1 when it does not.
-
-    Example: maricopa verify 12
-    """
-    with _database() as opened:
-        if job is not None:
-            try:
-                ledger.check_job(opened, job)
-            except ledger.LedgerError as error:
-                raise _fail(str(error)) from None
-        found = verify.problems(opened, job)
-    for problem in found:
-        _out.print(problem, markup=False)
-    if found:
-        raise typer.Exit(1)
-    _out.print("all agrees: every accepted target is there, every finished one has its rows, every row its capture")
 
 
 @app.command()

@@ -155,3 +155,12 @@ class Crawler:
                 log, _ = process.communicate()
                 print(log)
         return Crawl(process.returncode, log)
+
+
+def maricopa(database: Database | None, *arguments: str, **more: str) -> "subprocess.CompletedProcess[str]":
+    """Run the `maricopa` command as a user would; `more` is added to its environment."""
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("MARICOPA_")} | {"COLUMNS": "200"} | more
+    if database:
+        environment["MARICOPA_DATABASE_URL"] = database.url
+    command = [sys.executable, "-c", "from maricopa_scrapy.cli import main; main()", *arguments]
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120)

@@ -23,6 +23,8 @@ from maricopa_scrapy.sandbox.faults import FaultError, Faults
 from maricopa_scrapy.sandbox.gis import PREFIX as GIS
 from maricopa_scrapy.sandbox.gis import Gis
 from maricopa_scrapy.sandbox.limiter import Limiter, RetryAfter
+from maricopa_scrapy.sandbox.treasurer import PREFIX as TREASURER
+from maricopa_scrapy.sandbox.treasurer import Treasurer
 
 _ROBOTS = "User-agent: *\nDisallow: /_\n"
 _GOODBYE_S = 0.2
@@ -67,10 +69,15 @@ def build_app(county: County, options: Options | None = None) -> web.Application
     gis_counts, gis_faults = Counts(), Faults(county.seed)
     gis_limiter = Limiter(options.rate, options.burst, options.retry_after, options.slow_down)
     gis = Gis(county, options.gis_parcels, options, gis_counts, gis_faults, gis_limiter)
+    tax_counts, tax_faults = Counts(options.track), Faults(county.seed)
+    tax_limiter = Limiter(options.rate, options.burst, options.retry_after, options.slow_down)
+    treasurer = Treasurer(county, options, tax_counts, tax_faults, tax_limiter)
     app = web.Application()
-    counts_of = {"assessor": counts, "gis": gis_counts}
-    app.add_routes(_control(county, counts_of, {"assessor": faults, "gis": gis_faults}, (limiter, gis_limiter), options))
-    app.add_routes([web.get(f"{path}/robots.txt", _robots) for path in ("", PREFIX, GIS)])
+    counts_of = {"assessor": counts, "gis": gis_counts, "treasurer": tax_counts}
+    faults_of = {"assessor": faults, "gis": gis_faults, "treasurer": tax_faults}
+    app.add_routes(_control(county, counts_of, faults_of, (limiter, gis_limiter, tax_limiter), options))
+    app.add_routes([web.get(f"{path}/robots.txt", _robots) for path in ("", PREFIX, GIS, TREASURER)])
+    app.router.add_get(TREASURER + "/{path:.*}", treasurer.handle, allow_head=False)
     app.router.add_get(PREFIX + "/{path:.*}", assessor.handle, allow_head=False)
     for method in ("GET", "POST"):
         app.router.add_route(method, GIS + "/{path:.*}", gis.handle)

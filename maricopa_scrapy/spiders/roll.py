@@ -14,7 +14,7 @@ from scrapy import Request
 
 from maricopa_scrapy import arguments
 from maricopa_scrapy.arguments import ApnList, ArgumentError
-from maricopa_scrapy.items import Capture, FollowOn, Issue, Outcome, Target
+from maricopa_scrapy.items import FollowOn, Issue, Outcome, Target
 from maricopa_scrapy.pages import gis as pages
 from maricopa_scrapy.pages.bulk_files import FILES
 from maricopa_scrapy.pages.errors import Malformed, SourceChanged
@@ -78,7 +78,7 @@ class RollSpider(LedgerSpider):
         name = arguments.one_of(given, wanted) if wanted else "county"
         options = _options(given, name)
         if name in _FILES:
-            return Work("bulk_file", {name: given[name]}, [bulk_files.target(name, given[name])])
+            return Work("bulk_file", given, [bulk_files.target(cls.source, name, name, given[name], options["accept_shrink"])])
         if name == "apns":
             apns = ApnList(name, given[name], arguments.flag("skip_invalid", given.get("skip_invalid", "no")))
             return Work("parcel_list", given, _of_list(apns, options), apns=apns)
@@ -201,10 +201,9 @@ class RollSpider(LedgerSpider):
                              ", ".join(islice(missing.columns[0], 5)))  # fmt: skip
         return Reading(issues=page.issues, pages=[*page.pages, *filter(None, [missing])])
 
-    def kept_capture(self, capture: Capture, target: Target) -> Capture:
-        """Keep the body only where all captures are wanted."""
-        wanted = (target.detail or {}).get("captures") or self.manifest.captures
-        return capture if wanted == "all" else replace(capture, body=b"", is_kept=False)
+    def kept_of(self, target: Target) -> str:
+        """As the argument `captures` says, else the manifest."""
+        return (target.detail or {}).get("captures") or super().kept_of(target)
 
     async def _requests(self) -> AsyncIterator[Any]:
         async for request in super()._requests():
@@ -247,7 +246,7 @@ class RollSpider(LedgerSpider):
 
 def _options(given: dict[str, str], name: str) -> dict[str, Any]:
     for option in ("layer", "geometry", "captures", "accept_shrink"):
-        if option in given and (name in _FILES or (option == "accept_shrink" and name != "county")):
+        if option in given and (name not in (*_FILES, "county") if option == "accept_shrink" else name in _FILES):
             raise ArgumentError(option, f"does not go with `{name}`")
     geometry = arguments.choice("geometry", given.get("geometry", "point"), ("point", "polygon"))
     shrink = arguments.flag("accept_shrink", given.get("accept_shrink", "no"))
@@ -255,7 +254,7 @@ def _options(given: dict[str, str], name: str) -> dict[str, Any]:
     if "layer" in given:
         options["layer"] = given["layer"]
     if "captures" in given:
-        options["captures"] = arguments.choice("captures", given["captures"], ("all", "failures"))
+        options["captures"] = arguments.choice("captures", given["captures"], ("all", "failures", "none"))
     return options
 
 

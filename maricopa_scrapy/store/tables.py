@@ -14,6 +14,7 @@ from maricopa_scrapy.items import Record
 
 _BOOKKEEPING = ("content_hash", "capture_sha256", "first_seen_at", "changed_at")
 _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
+_KEY_TYPES: dict[Any, str] = {str: "text", int: "bigint", dt.date: "date"}
 # COPY's text format with empty as NULL: half the time of CSV, whose writer looks at every character.
 _FORMAT = "FROM STDIN (FORMAT text, NULL '')"
 
@@ -22,6 +23,7 @@ class Table:
     """One record class's table. Identifiers come from our own classes, never from data."""
 
     def __init__(self, record: type[Record]) -> None:
+        self.record = record
         self.name = record.table
         self.schema = record.table.split(".")[0]
         self.stage = "stage_" + record.table.replace(".", "_")
@@ -30,6 +32,7 @@ class Table:
         self.fields = tuple(record.model_fields)
         self.json_at = tuple(i for i, info in enumerate(record.model_fields.values()) if {list, dict} & set(_origins(info.annotation)))
         self.key_at = tuple(self.fields.index(column) for column in self.key)
+        self.key_types = tuple(_KEY_TYPES[record.model_fields[column].annotation] for column in self.key)
         columns = ", ".join(self.fields + _BOOKKEEPING)
         self.create_stage = f"CREATE TEMP TABLE IF NOT EXISTS {self.stage} (LIKE {self.name}) ON COMMIT DELETE ROWS"
         self.copy = f"COPY {self.stage} ({columns}) {_FORMAT}"
@@ -54,7 +57,7 @@ class Table:
         cells = self.cells(record)
         key = tuple([cells[i] for i in self.key_at])
         line = copy_line(cells)
-        digest = blake2b(line.encode(), digest_size=16).hexdigest()
+        digest = digest_of(line)
         return key, digest, f"{line}\t\\\\x{digest}\t{origin}"
 
     def _same(self, left: str, right: str) -> str:
@@ -115,7 +118,8 @@ def _origins(annotation: Any) -> list[Any]:
 
 def _json(value: Any) -> str:
     try:
-        return orjson.dumps(value).decode()
+        # Sorted: jsonb forgets the order of keys, and the hash must be the same when it is taken again of a stored row.
+        return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
     except TypeError as error:
         raise ValueError(f"not JSON: {error}") from error
 
@@ -129,6 +133,11 @@ def origin_of(capture_sha256: bytes, at: dt.datetime) -> str:
 def table_of(record: type[Record]) -> Table:
     """Return the table of a record class."""
     return Table(record)
+
+
+def digest_of(line: str) -> str:
+    """Return the hash of a row, of its line without bookkeeping. Raises ValueError for text that cannot be UTF-8."""
+    return blake2b(line.encode(), digest_size=16).hexdigest()
 
 
 def copy_line(cells: Iterable[Any]) -> str:
