@@ -41,22 +41,22 @@ def result(server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Re
 @pytest.mark.parametrize("case", ["node", "node, alone"])
 def test_a_lost_node_s_targets_go_to_another(result: Result, case: str) -> None:
     figures = result(case)
-    assert figures["lost"] == 0
+    assert figures["lost"] == 0, figures
     assert figures["verdict"] == "completed"
-    assert figures["runs"] == [("lost", None), ("closed", "completed")]
+    assert figures["runs"] == [("closed", "completed"), ("lost", None)]
     assert figures["crawls of the lost node"] == 0
     # What it had in its hands: at most a second of answers that were not stored, and its slot.
     assert figures["fetched again"] <= 2 * RATE
-    assert figures["most in 10 s of the budget"] <= 1.05
+    assert figures["most in 10 s of the budget"] <= 1.10
 
 
 def test_a_scrapyd_that_is_lost_alone_does_not_end_its_crawl(result: Result) -> None:
     figures = result("scrapyd")
-    assert figures["crawls that went on"] == 1
-    assert figures["lost"] == 0
+    assert figures["crawls that went on"] == 1, figures
+    assert figures["lost"] == 0, figures
     assert figures["runs"] == [("closed", "completed"), ("closed", "completed")]
     assert figures["fetched again"] == 0
-    assert figures["most in 10 s of the budget"] <= 1.05
+    assert figures["most in 10 s of the budget"] <= 1.10
 
 
 def _post(node: Scrapyd, service: str, **fields: str) -> None:
