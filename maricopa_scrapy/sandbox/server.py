@@ -20,6 +20,8 @@ from maricopa_scrapy.sandbox.assessor import PREFIX, Assessor
 from maricopa_scrapy.sandbox.counts import Counts
 from maricopa_scrapy.sandbox.county import County
 from maricopa_scrapy.sandbox.faults import FaultError, Faults
+from maricopa_scrapy.sandbox.files import PREFIX as BULK
+from maricopa_scrapy.sandbox.files import Files
 from maricopa_scrapy.sandbox.gis import PREFIX as GIS
 from maricopa_scrapy.sandbox.gis import Gis
 from maricopa_scrapy.sandbox.limiter import Limiter, RetryAfter
@@ -40,6 +42,7 @@ class Options:
     slow_down: no 429, but waiting. These can be changed while it serves (POST /_conduct).
     faults: as Faults.set takes them. token: what AUTHORIZATION must be. compress: gzip for clients that take it.
     track: count the fetches of each parcel. gis_parcels: rows of the GIS layers.
+    affidavits: lines of the Sales Affidavits, affidavits_dirty of which are not of its shape.
     """
 
     latency: float = 0.0
@@ -52,6 +55,8 @@ class Options:
     compress: bool = True
     track: bool = False
     gis_parcels: int = 1_760_000
+    affidavits: int = 20_000
+    affidavits_dirty: int = 5
 
 
 def build_app(county: County, options: Options | None = None) -> web.Application:
@@ -67,10 +72,16 @@ def build_app(county: County, options: Options | None = None) -> web.Application
     gis_counts, gis_faults = Counts(), Faults(county.seed)
     gis_limiter = Limiter(options.rate, options.burst, options.retry_after, options.slow_down)
     gis = Gis(county, options.gis_parcels, options, gis_counts, gis_faults, gis_limiter)
+    bulk_counts, bulk_faults = Counts(), Faults(county.seed)
+    bulk_limiter = Limiter(options.rate, options.burst, options.retry_after, options.slow_down)
+    files = Files(county, options.affidavits, options.affidavits_dirty, options, bulk_counts, bulk_faults, bulk_limiter)
     app = web.Application()
-    counts_of = {"assessor": counts, "gis": gis_counts}
-    app.add_routes(_control(county, counts_of, {"assessor": faults, "gis": gis_faults}, (limiter, gis_limiter), options))
-    app.add_routes([web.get(f"{path}/robots.txt", _robots) for path in ("", PREFIX, GIS)])
+    app.on_cleanup.append(files.close)
+    counts_of = {"assessor": counts, "gis": gis_counts, "bulk": bulk_counts}
+    faults_of = {"assessor": faults, "gis": gis_faults, "bulk": bulk_faults}
+    app.add_routes(_control(county, counts_of, faults_of, (limiter, gis_limiter, bulk_limiter), options))
+    app.add_routes([web.get(f"{path}/robots.txt", _robots) for path in ("", PREFIX, GIS, BULK)])
+    app.router.add_get(BULK + "/{path:.*}", files.handle, allow_head=False)
     app.router.add_get(PREFIX + "/{path:.*}", assessor.handle, allow_head=False)
     for method in ("GET", "POST"):
         app.router.add_route(method, GIS + "/{path:.*}", gis.handle)
