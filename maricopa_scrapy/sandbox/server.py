@@ -1,4 +1,4 @@
-"""The server: the sources of the county and what tests ask of it below /_stats, /_reset, /_faults and /_apns."""
+"""The server: the sources of the county and what tests ask of it below /_stats, /_reset, /_faults, /_apns and /_changes."""
 
 import asyncio
 import contextlib
@@ -127,6 +127,14 @@ def _control(
         if not (count.isdecimal() and absent.isdecimal()):
             return _answer({"error": "count and absent are whole numbers"}, 400)
         return web.Response(text="".join(f"{apn}\n" for apn in county.apns(int(count)) + county.absent(int(absent))))
+
+    @routes.get("/_changes")
+    async def changes(request: web.Request) -> web.Response:
+        count, since = (request.query.get(name, "0") for name in ("count", "since"))
+        if not (count.isdecimal() and since.isdecimal() and int(since) <= county.epoch):
+            return _answer({"error": f"count is a whole number, since an epoch up to {county.epoch}"}, 400)
+        found = [(apn, *change) for apn in county.apns(int(count)) for change in county.changes(apn, int(since))]
+        return _answer({"changes": [dict(zip(("apn", "table", "key", "old", "new"), one, strict=True)) for one in found]})
 
     @routes.post("/_faults")
     async def set_faults(request: web.Request) -> web.Response:
