@@ -3,6 +3,7 @@
 import datetime as dt
 import io
 from collections.abc import Iterable
+from decimal import Decimal
 from functools import cache
 from hashlib import blake2b
 from typing import Any, get_args
@@ -14,7 +15,7 @@ from maricopa_scrapy.items import Record
 
 _BOOKKEEPING = ("content_hash", "capture_sha256", "first_seen_at", "changed_at")
 _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
-_KEY_TYPES: dict[Any, str] = {str: "text", int: "bigint", dt.date: "date"}
+_KEY_TYPES: dict[Any, str] = {str: "text", int: "bigint", dt.date: "date", Decimal: "numeric"}
 # COPY's text format with empty as NULL: half the time of CSV, whose writer looks at every character.
 _FORMAT = "FROM STDIN (FORMAT text, NULL '')"
 
