@@ -5,10 +5,9 @@ from typing import Annotated
 
 import typer
 
-from maricopa_scrapy import cli_jobs
+from maricopa_scrapy import cli_jobs, cli_records
 from maricopa_scrapy.identifiers import IdentifierError, parse_apn
 from maricopa_scrapy.settings_files import ConfigError
-from maricopa_scrapy.store import ledger, verify
 from maricopa_scrapy.store.connect import DatabaseUnavailable
 from maricopa_scrapy.terminal import database, fail, out
 
@@ -18,6 +17,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Public property records of Maricopa County, Arizona, in one Postgres database.",
 )
+app.add_typer(cli_records.app)
 for _verb in (
     cli_jobs.run, cli_jobs.jobs, cli_jobs.status, cli_jobs.report, cli_jobs.pause, cli_jobs.resume, cli_jobs.cancel, cli_jobs.retry,
     cli_jobs.cleanup,
@@ -71,23 +71,6 @@ def diff(
                 dossier.write_changes(csv, changes.changes(opened, compared.since))
             except OSError as error:
                 raise fail(f"--csv {csv}: {error.strerror}") from None
-
-
-@app.command("verify")
-def verify_(job: Annotated[int | None, typer.Argument(help="a job's number; all jobs without")] = None) -> None:
-    """Check that the database agrees with itself; exit code 1 when it does not.
-
-    Example: maricopa verify 12
-    """
-    with database() as opened:
-        if job is not None:
-            ledger.check_job(opened, job)
-        found = verify.problems(opened, job)
-    for problem in found:
-        out.print(problem, markup=False)
-    if found:
-        raise typer.Exit(1)
-    out.print("all agrees: every accepted target is there, every finished one has its rows, every row its capture")
 
 
 @app.command()

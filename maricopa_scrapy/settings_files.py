@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, TypeVar, get_args
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError, field_validator, model_validator
 
-from maricopa_scrapy.items import Cause
+from maricopa_scrapy.items import Cause, Floor
 
 # The most that a user may ask of a county host, requests per second.
 CEILING_MOST = 5.0
@@ -182,9 +182,10 @@ class Column(_Settings):
 
 
 class Timeouts(_Settings):
-    """Seconds for one operation of the browser: until a tab is filled, to close a page, for a picture of it."""
+    """Seconds for one operation of the browser: to load a page, until a tab of it is filled, to close it, for a picture of it."""
 
-    settle: Seconds = 20.0
+    load: Seconds = 30.0
+    settle: Seconds = 40.0
     close: Seconds = 5.0
     snapshot: Seconds = 10.0
 
@@ -228,11 +229,13 @@ class Manifest(_Settings):
     retries: Retries = Retries()
     refusals: Refusals = Refusals()
     max_body: Count
+    max_file: Count | None = None
     obey_robots: bool = True
     keep_sketches: bool = False
     links: dict[str, str] = {}
     layers: dict[str, Layer] = {}
-    captures: Literal["all", "failures"] = "all"
+    captures: Literal["all", "failures", "none"] = "all"
+    floors: tuple[Floor, ...] = ()
     page: PageLayout | None = None
 
 
