@@ -155,3 +155,31 @@ class Crawler:
                 log, _ = process.communicate()
                 print(log)
         return Crawl(process.returncode, log)
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[..., Any]]:
+    """Start stubs of a layer that end with the test; each has `count` parcels with a row and `more` rows."""
+    from tests.layer_stub import LayerStub, apn, row
+
+    started: list[LayerStub] = []
+
+    def start(count: int, *more: dict[str, Any], layer: str = "E") -> Any:
+        stub = LayerStub([*(row(number, apn(number), layer) for number in range(1, count + 1)), *more], layer)
+        started.append(stub)
+        return stub
+
+    yield start
+    for stub in started:
+        stub.close()
+
+
+@pytest.fixture
+def crawl(tmp_path: Path, database: Database) -> "Callable[..., Crawl]":
+    """Crawl a stub of a layer by pages of ten rows."""
+    from tests.rolls import crawler
+
+    def run(stub: Any, *arguments: str, **changes: Any) -> Crawl:
+        return crawler(tmp_path, database, stub, page=10, **changes)("roll", *arguments)
+
+    return run

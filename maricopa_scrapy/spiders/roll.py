@@ -37,9 +37,12 @@ _SHARED = ("object_id", "lacking", "outlines", "captures", "list")
 
 
 class RollSpider(LedgerSpider):
-    """The kinds of targets: `layer` (which one, and is it as we know it), `extent`, then a `range` a page; `list` of APNs; `absent`: has it
-    any of those that did not come?; `ids` since a day, or of a
-    sparse layer; `doubled`: has the layer as many rows of some APNs as came?; `file`."""
+    """Its targets, by kind:
+
+    `layer`: which one, and is it as we know it; then, of the county, an `extent`, a `range` a page (of a layer with sparse ids first all
+    `ids`), and `doubled`: has the layer as many rows of some APNs as came? Of APNs a `list`, and `absent`: has it any of those that
+    did not come? Of the deeds since a day `ids` and ranges. `file`: a bulk file.
+    """
 
     name = "roll"
     source = "gis"

@@ -204,7 +204,7 @@ def note_dead_extent(cursor: Cursor, run: Run) -> None:
 def advance(cursor: Cursor, run: Run) -> None:
     """After targets were acknowledged: when no range is open, have the extent read a last time."""
     cursor.execute(_OPEN_ROLL, (run.job_id,))
-    if cursor.fetchone() and not _has_open_ranges(cursor, run):
+    if cursor.fetchone() and not _is_open(cursor, _OPEN_RANGES, run):
         cursor.execute(_ASK_EXTENT, (run.job_id,))
 
 
@@ -220,14 +220,13 @@ def settle(cursor: Cursor, run: Run, extent: Extent) -> None:
     if extent.walk not in (None, roll.walk):
         return
     if extent.confirmed:
-        cursor.execute(_OPEN_DOUBLED, (run.job_id,))
-        if (cursor.fetchone() or (False,))[0]:
+        if _is_open(cursor, _OPEN_DOUBLED, run):
             return
         cursor.execute("UPDATE gis.roll SET is_confirmed = true WHERE job_id = %s AND walk = %s", (run.job_id, roll.walk))
         roll = replace(roll, is_confirmed=True)
     if not roll.agrees_with(extent) or extent.confirmed is False:
         _begin_anew(cursor, run, roll, extent)
-    elif not _has_open_ranges(cursor, run):
+    elif not _is_open(cursor, _OPEN_RANGES, run):
         cursor.execute(_LAST_RANGE, (run.job_id,))
         (last_range,) = cursor.fetchone() or (None,)
         if last_range and last_range > extent.read_at:
@@ -236,8 +235,8 @@ def settle(cursor: Cursor, run: Run, extent: Extent) -> None:
             _finish(cursor, run, roll, extent)
 
 
-def _has_open_ranges(cursor: Cursor, run: Run) -> bool:
-    cursor.execute(_OPEN_RANGES, (run.job_id,))
+def _is_open(cursor: Cursor, query: str, run: Run) -> bool:
+    cursor.execute(query, (run.job_id,))
     return bool((cursor.fetchone() or (False,))[0])
 
 
@@ -290,7 +289,7 @@ def _finish(cursor: Cursor, run: Run, roll: _Roll, extent: Extent) -> None:
     if received < roll.count and _ask_again(cursor, run, roll, extent):
         return
     further = stacked.find_doubled(cursor, run.job_id, roll.walk)
-    if further and not roll.is_confirmed and _ask_to_confirm(cursor, run, roll, extent):
+    if further and not roll.is_confirmed and (_is_open(cursor, _OPEN_DOUBLED, run) or _ask_to_confirm(cursor, run, roll, extent)):
         return
     parcels = received - unkeyed - further
     counts: dict[str, Any] = {"received": received, "parcels": parcels, "stacked": further, "unkeyed": unkeyed, "missing": None}
