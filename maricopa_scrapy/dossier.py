@@ -105,6 +105,8 @@ def parcel(session: Session, apn: str) -> list[RenderableType]:
         parts += ["", _valuations(values)]
     if improvements:
         parts += ["", _improvements(improvements)]
+    if row["removed_at"]:
+        parts += ["", Text(f"The county's roll has it no more: marked {_when(row['removed_at'])}", style="bold")]
     seen = row["last_seen_at"]
     parts += ["", Text(f"Source: {row['source']}, last seen {_when(seen)}, last changed {_when(row['changed_at'])}", style="dim")]
     return parts

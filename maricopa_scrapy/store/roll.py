@@ -385,7 +385,8 @@ def _shortfall(cursor: Cursor, run: Run, roll: _Roll, received: int) -> str | No
     cursor.execute(_DEAD_RANGES, (run.job_id, roll.walk))
     (dead,) = cursor.fetchone() or (0,)
     if dead:
-        return f"{dead} requests for layer {roll.layer} failed for good; {received} of its {roll.count} rows came"
+        came = f"{received} of its {roll.count} rows came"
+        return f"{dead} requests for layer {roll.layer} failed for good; {came}; scrapy crawl roll -a job={run.job_id} asks again"
     if received != roll.count:
         return f"layer {roll.layer} says that it has {roll.count} rows; {received} came"
     return None
