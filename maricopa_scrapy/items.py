@@ -243,6 +243,25 @@ class Related(Record):
     mcr_url: str | None
 
 
+class PageParcel(Record):
+    """`assessor_page.parcel`: the few values that the assessor's public page shows. Area in square feet, price in whole dollars."""
+
+    table = "assessor_page.parcel"
+    key = ("apn",)
+
+    apn: str
+    ownership: str | None
+    in_care_of: str | None
+    mailing_address: str | None
+    deed_number: str | None
+    deed_date: dt.date | None
+    sale_date: dt.date | None
+    sale_price: int | None
+    property_description: str | None
+    lot_size_sqft: int | None
+    mcr: str | None
+
+
 @dataclass(slots=True)
 class Rows:
     """Many records of one class by column, in the order of its fields: a page of 2,000 needs no object for each."""

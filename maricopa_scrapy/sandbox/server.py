@@ -17,6 +17,8 @@ from aiohttp import web
 from aiohttp.abc import AbstractAccessLogger
 
 from maricopa_scrapy.sandbox.assessor import PREFIX, Assessor
+from maricopa_scrapy.sandbox.assessor_page import PREFIX as ASSESSOR_PAGE
+from maricopa_scrapy.sandbox.assessor_page import AssessorPage
 from maricopa_scrapy.sandbox.counts import Counts
 from maricopa_scrapy.sandbox.county import County
 from maricopa_scrapy.sandbox.faults import FaultError, Faults
@@ -67,11 +69,16 @@ def build_app(county: County, options: Options | None = None) -> web.Application
     gis_counts, gis_faults = Counts(), Faults(county.seed)
     gis_limiter = Limiter(options.rate, options.burst, options.retry_after, options.slow_down)
     gis = Gis(county, options.gis_parcels, options, gis_counts, gis_faults, gis_limiter)
+    page_counts, page_faults = Counts(options.track), Faults(county.seed)
+    page_limiter = Limiter(options.rate, options.burst, options.retry_after, options.slow_down)
+    page = AssessorPage(county, options, page_counts, page_faults, page_limiter)
     app = web.Application()
-    counts_of = {"assessor": counts, "gis": gis_counts}
-    app.add_routes(_control(county, counts_of, {"assessor": faults, "gis": gis_faults}, (limiter, gis_limiter), options))
-    app.add_routes([web.get(f"{path}/robots.txt", _robots) for path in ("", PREFIX, GIS)])
+    counts_of = {"assessor": counts, "gis": gis_counts, "assessor_page": page_counts}
+    faults_of = {"assessor": faults, "gis": gis_faults, "assessor_page": page_faults}
+    app.add_routes(_control(county, counts_of, faults_of, (limiter, gis_limiter, page_limiter), options))
+    app.add_routes([web.get(f"{path}/robots.txt", _robots) for path in ("", PREFIX, GIS, ASSESSOR_PAGE)])
     app.router.add_get(PREFIX + "/{path:.*}", assessor.handle, allow_head=False)
+    app.router.add_get(ASSESSOR_PAGE + "/{path:.*}", page.handle, allow_head=False)
     for method in ("GET", "POST"):
         app.router.add_route(method, GIS + "/{path:.*}", gis.handle)
     return app

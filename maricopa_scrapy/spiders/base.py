@@ -51,7 +51,7 @@ class _Dropped(IgnoreRequest):
 
 @dataclass(slots=True)
 class Work:
-    """What a spider was asked to do: go on with `job_id`, or a new job of `targets`."""
+    """What a spider was asked to do: go on with `job_id`, or a new job of `targets`. `mode`: api_only or scraping_only."""
 
     type: str
     parameters: dict[str, Any]
@@ -59,6 +59,7 @@ class Work:
     job_id: int | None = None
     priority: str = "normal"
     apns: ApnList | None = None
+    mode: str = "api_only"
 
 
 class Ledger(Protocol):
@@ -126,6 +127,11 @@ class LedgerSpider(Spider):
         spider.is_sandbox = bool(crawler.settings["MARICOPA_SANDBOX"])
         crawler.signals.connect(spider._glance, signal=signals.response_downloaded)
         return spider
+
+    @classmethod
+    def chosen(cls, given: dict[str, str]) -> type["LedgerSpider"]:
+        """Return the spider that does what is asked, and take out of `given` what chose it. Raises ArgumentError."""
+        return cls
 
     @classmethod
     def read_arguments(cls, given: dict[str, str]) -> Work:
@@ -234,6 +240,10 @@ class LedgerSpider(Spider):
             dont_filter=True,
         )
 
+    def check_answer(self, response: Response) -> None:
+        """Return when the response may be what was asked for. Raises Refusal or Unauthorized."""
+        check_json_answer(response, self.manifest.refusals)
+
     def kept_body(self, body: bytes) -> bytes:
         """Return the part of a body that is kept as the capture."""
         return body
@@ -249,7 +259,7 @@ class LedgerSpider(Spider):
     async def _received(self, response: Response, target: Target, handler: Handler) -> AsyncIterator[Answer | Request]:
         capture: Capture | None = None
         try:
-            check_json_answer(response, self.manifest.refusals)
+            self.check_answer(response)
             await self._company.wait()
             capture = self._capture(response)
             reading = handler(capture.body, target)

@@ -2,15 +2,15 @@
 
 from psycopg2.extensions import cursor as Cursor
 
-from maricopa_scrapy.items import Improvement, Owner, Parcel, Record, Related, Rental, Residence, Valuation
+from maricopa_scrapy.items import Improvement, Owner, PageParcel, Parcel, Record, Related, Rental, Residence, Valuation
 from maricopa_scrapy.items_bulk import BulkReject, ResidentialParcel, SecuredParcel
 from maricopa_scrapy.items_gis import GisAbsent, GisOutline, GisParcel
 from maricopa_scrapy.store.connect import Session
 from maricopa_scrapy.store.ledger import SILENCE_S
 
 RECORDS: tuple[type[Record], ...] = (
-    Parcel, Owner, Valuation, Residence, Improvement, Rental, Related, GisParcel, GisOutline, GisAbsent, SecuredParcel, ResidentialParcel,
-    BulkReject,
+    Parcel, Owner, Valuation, Residence, Improvement, Rental, Related, PageParcel, GisParcel, GisOutline, GisAbsent, SecuredParcel,
+    ResidentialParcel, BulkReject,
 )  # fmt: skip
 
 _IDENTITY = """
@@ -24,8 +24,8 @@ _EMPTY_DONE = """
 """
 _ROWLESS_DONE = """
     SELECT t.job_id, t.key FROM crawl.target t
-    WHERE t.state = 'done' AND t.source = 'assessor' AND t.kind = 'parcel' AND (%(job)s IS NULL OR t.job_id = %(job)s)
-      AND NOT EXISTS (SELECT FROM assessor.parcel p WHERE p.apn = t.key) ORDER BY t.id LIMIT 10
+    WHERE t.state = 'done' AND t.source = '{source}' AND t.kind = 'parcel' AND (%(job)s IS NULL OR t.job_id = %(job)s)
+      AND NOT EXISTS (SELECT FROM {table} p WHERE p.apn = t.key) ORDER BY t.id LIMIT 10
 """
 _ORPHANS = """
     SELECT count(*) FROM {table} r
@@ -60,9 +60,10 @@ def problems(session: Session, job_id: int | None = None) -> list[str]:
         cursor.execute(_EMPTY_DONE, values)
         for job, kind, key in cursor.fetchall():
             found.append(f"job {job}: {kind} {key} is done, but its answer held nothing")
-        cursor.execute(_ROWLESS_DONE, values)
-        for job, key in cursor.fetchall():
-            found.append(f"job {job}: parcel {key} is done, but has no row in assessor.parcel")
+        for table in (Parcel.table, PageParcel.table):
+            cursor.execute(_ROWLESS_DONE.format(source=table.split(".")[0], table=table), values)
+            for job, key in cursor.fetchall():
+                found.append(f"job {job}: parcel {key} is done, but has no row in {table}")
         cursor.execute(_STALE_LEASES, values)
         for job, count in cursor.fetchall():
             found.append(f"job {job}: {count} targets are leased by a run that is gone; `-a job={job}` takes them up")
