@@ -16,15 +16,8 @@ from maricopa_scrapy.spiders.base import LedgerSpider, StartError, Work
 from maricopa_scrapy.store import ledger
 from maricopa_scrapy.store.connect import DatabaseUnavailable, Session, database_url, migrate
 from maricopa_scrapy.store.ledger import LedgerError
+from maricopa_scrapy.store.verdict import EXIT_CODES, FAILED
 
-EXIT_CODES = {
-    ledger.COMPLETED: 0,
-    ledger.FAILED: 1,
-    ledger.COMPLETED_WITH_FAILURES: 3,
-    ledger.INCOMPLETE: 4,
-    ledger.BLOCKED: 5,
-    ledger.CANCELLED: 6,
-}
 _USAGE = 2
 
 
@@ -74,7 +67,9 @@ class Command(CrawlCommand):
             return
         if spider is not crawler.spidercls:
             crawler = self.crawler_process.create_crawler(spider)
-        self.crawler_process.crawl(crawler, job=str(job_id))
+        # What the manager and scrapyd add has a name of its own kind, such as _planned.
+        added = {name: value for name, value in opts.spargs.items() if name.startswith("_")}
+        self.crawler_process.crawl(crawler, job=str(job_id), **added)
         self.crawler_process.start()
         self.exitcode = self._verdict(job_id)
 
@@ -89,7 +84,7 @@ class Command(CrawlCommand):
                 given = {"via": ledger.way(session, arguments.number("job", given["job"]))} | given
             spider, work = self._work(spider, given)
             assert work.job_id is not None
-            ledger.check_job(session, work.job_id)
+            ledger.check_runnable(session, work.job_id)
             return spider, work.job_id
 
     def _work(self, spider: type[LedgerSpider], given: dict[str, str]) -> tuple[type[LedgerSpider], Work]:
@@ -104,9 +99,12 @@ class Command(CrawlCommand):
             session.close()
         except DatabaseUnavailable as error:
             logging.getLogger(__name__).error("no verdict: %s", error)
-            return EXIT_CODES[ledger.FAILED]
-        return EXIT_CODES.get(verdict or "", EXIT_CODES[ledger.FAILED])
+            return EXIT_CODES[FAILED]
+        return EXIT_CODES.get(verdict or "", EXIT_CODES[FAILED])
 
     def _refuse(self, name: str, message: str) -> None:
         print(f"scrapy crawl {name}: error: {message}", file=sys.stderr)
+        if self.settings and self.settings["LOG_FILE"]:
+            # Under scrapyd nobody sees anything else.
+            logging.getLogger(__name__).error("%s", message)
         self.exitcode = _USAGE

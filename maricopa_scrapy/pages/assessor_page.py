@@ -14,7 +14,7 @@ from typing import Any
 from parsel import Selector
 
 from maricopa_scrapy.identifiers import IdentifierError, parse_apn
-from maricopa_scrapy.items import PageParcel
+from maricopa_scrapy.items_page import PageParcel
 from maricopa_scrapy.pages.errors import Malformed, NotFound, SourceChanged, WrongParcel
 from maricopa_scrapy.pages.links import leads_elsewhere, parcels_in
 from maricopa_scrapy.pages.values import INT8, YEARS, clean

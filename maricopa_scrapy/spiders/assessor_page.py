@@ -63,6 +63,11 @@ class AssessorPageSpider(LedgerSpider):
         """A page is due. Raises Refusal."""
         check_page_answer(response, self.manifest.refusals)
 
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """As `kept_body` does it."""
+        return ("scripts",)
+
     def kept_body(self, body: bytes) -> bytes:
         """Leave out the scripts, which hold the site's own token."""
         return without_scripts(body)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from maricopa_scrapy.items import PageParcel
+from maricopa_scrapy.items_page import PageParcel
 from maricopa_scrapy.pages.assessor_page import Layout, Page, parse_page, without_scripts
 from maricopa_scrapy.pages.errors import Malformed, NotFound, PageError, SourceChanged, WrongParcel
 from maricopa_scrapy.sandbox.assessor_page import HIDDEN_TOKEN, page
