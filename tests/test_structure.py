@@ -38,7 +38,8 @@ MAY_IMPORT = {
     "extensions": {"items", "store", "spiders", "download", "arguments", "settings_files"},
     "commands": {"store", "spiders", "extensions", "arguments"},
     "settings": {"settings_files"},
-    "dossier": {"store", "identifiers", "manager"},
+    "dossier": {"store", "identifiers", "manager", "sections"},
+    "sections": {"store", "identifiers"},
     "demo": {"store", "sandbox", "dossier"},
     # It asks the spiders what their arguments mean, so that a job's targets are those of `scrapy crawl`.
     "manager": {"store", "items", "identifiers", "arguments", "settings_files", "spiders"},
