@@ -229,6 +229,7 @@ class Manifest(_Settings):
     retries: Retries = Retries()
     refusals: Refusals = Refusals()
     max_body: Count
+    max_file: Count | None = None
     obey_robots: bool = True
     keep_sketches: bool = False
     links: dict[str, str] = {}

@@ -37,13 +37,15 @@ MAY_IMPORT = {
     "extensions": {"items", "store", "spiders", "download", "arguments", "settings_files"},
     "commands": {"store", "spiders", "extensions", "arguments"},
     "settings": {"settings_files"},
-    "dossier": {"store", "identifiers"},
+    "dossier": {"store", "identifiers", "manager"},
     "demo": {"store", "sandbox", "dossier"},
     # It asks the spiders what their arguments mean, so that a job's targets are those of `scrapy crawl`.
     "manager": {"store", "items", "identifiers", "arguments", "settings_files", "spiders"},
     "terminal": {"store", "settings_files"},
     "cli_records": {"store", "terminal"},
-    "cli": {"store", "dossier", "demo", "sandbox", "identifiers", "settings_files", "manager", "terminal", "cli_records"},
+    "cli_jobs": {"store", "manager", "arguments", "settings_files", "terminal", "dossier", "spiders"},
+    "__main__": {"cli"},
+    "cli": {"cli_jobs", "cli_records", "terminal", "store", "dossier", "demo", "sandbox", "identifiers", "settings_files", "manager"},
 }
 
 

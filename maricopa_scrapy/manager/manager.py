@@ -128,6 +128,12 @@ class JobManager:
 
     def begin(self, plan: Plan, on_progress: OnProgress | None = None) -> int:
         """Write a planned job and begin with it; returns its id. Raises LedgerError, DatabaseUnavailable or NodeError."""
+        job_id = self.write(plan)
+        self._supervise(job_id, on_progress)
+        return job_id
+
+    def write(self, plan: Plan) -> int:
+        """Write a planned job that another process is to begin with; returns its id. Raises as `begin` does."""
         self._executor.check()
         try:
             with self._lock:
@@ -138,7 +144,6 @@ class JobManager:
                 )  # fmt: skip
         finally:
             plan.discard()
-        self._supervise(job_id, on_progress)
         return job_id
 
     def resume(self, job_id: int, on_progress: OnProgress | None = None) -> bool:
@@ -185,8 +190,7 @@ class JobManager:
         """Return the job when it has ended, and its processes with it. Raises TimeoutError, LedgerError or DatabaseUnavailable."""
         deadline = None if timeout is None else time.monotonic() + timeout
         while True:
-            if self._failure is not None:
-                raise self._failure
+            self.check()
             status = self.status(job_id)
             if status.state == "finished" and job_id not in self._supervised:
                 return status
@@ -195,6 +199,11 @@ class JobManager:
                 raise TimeoutError(f"job {job_id} is {status.word} after {timeout:g} s")
             with self._ended:
                 self._ended.wait(left)
+
+    def check(self) -> None:
+        """Raise what ended the supervisor, if something did."""
+        if self._failure is not None:
+            raise self._failure
 
     def is_supervised(self, job_id: int) -> bool:
         """Tell whether this process supervises the job."""

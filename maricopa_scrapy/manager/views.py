@@ -2,7 +2,7 @@
 
 import datetime as dt
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Group, RenderableType
 from rich.progress_bar import ProgressBar
@@ -10,10 +10,12 @@ from rich.table import Table
 from rich.text import Text
 
 from maricopa_scrapy.manager.catalog import shown
-from maricopa_scrapy.manager.plan import Plan, PlannedStep
 from maricopa_scrapy.store.progress import JobProgress, SourceProgress
 from maricopa_scrapy.store.statistics import Statistics
 from maricopa_scrapy.store.verdict import COMPLETED
+
+if TYPE_CHECKING:
+    from maricopa_scrapy.manager.plan import Plan, PlannedStep
 
 # What a person asked for, of a job's parameters.
 _ASKED = ("apns", "owner", "address", "since", "secured_master", "residential_master", "match", "older_than", "sections")
@@ -23,11 +25,11 @@ def table(title: str, *columns: str, right: Sequence[str] = ()) -> Table:
     """Return an empty table of the house's kind."""
     made = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
     for name in columns:
-        made.add_column(name, justify="right" if name in right else "left", overflow="fold")
+        made.add_column(name, justify="right" if name in right else "left", overflow="fold", no_wrap=name in right or name == "source")
     return made
 
 
-def plan(of: Plan) -> Iterator[RenderableType]:
+def plan(of: "Plan") -> Iterator[RenderableType]:
     """Yield what a job would do."""
     how = f"{shown(of.mode)}, {of.execution}, priority {of.priority}"
     parcels = "" if of.parcels is None else f", {of.parcels:,} parcels"
@@ -45,7 +47,7 @@ def plan(of: Plan) -> Iterator[RenderableType]:
         yield Text(f"Note: {note}", style="dim")
 
 
-def _planned(step: PlannedStep) -> tuple[str, ...]:
+def _planned(step: "PlannedStep") -> tuple[str, ...]:
     if step.requests is None:
         requests = "as found"
     else:
@@ -58,7 +60,7 @@ def live(of: JobProgress) -> RenderableType:
     """Return the live view: a row a source."""
     head = Text(f"job {of.job} {shown(of.type)} {shown(of.mode)}: ", style="bold")
     head.append(of.word, style=_style(of))
-    head.append(f", {_time(of.seconds)}" + (f", about {_time(of.eta)} left" if of.eta and of.state != "finished" else ""))
+    head.append(f", {_time(of.seconds)}" + (f", about {_time(of.eta)} left" if of.eta and of.state == "running" else ""))
     rows = table(
         "", "source", "", "done", "gone", "dead", "rate", "refused", "left", right=("done", "gone", "dead", "rate", "refused", "left")
     )
@@ -81,7 +83,7 @@ def line(of: JobProgress) -> str:
         dead = f", {source.counts.dead} dead" if source.counts.dead else ""
         refused = f", {source.traffic.refusals} refused" if source.traffic.refusals else ""
         parts.append(f"{source.source} {final}/{source.counts.total}{dead}{refused}, {_rate(source)}, {_left(source)}")
-    left = f", about {_time(of.eta)} left" if of.eta and of.state != "finished" else ""
+    left = f", about {_time(of.eta)} left" if of.eta and of.state == "running" else ""
     return f"job {of.job} {of.word}: {' | '.join(parts)}{left}"
 
 
@@ -111,13 +113,15 @@ def job_list(jobs: Sequence[dict[str, Any]]) -> RenderableType:
     """Return the newest jobs as a table."""
     if not jobs:
         return "No job yet. `maricopa run property-search --apns apns.txt` starts one, `make demo` shows one."
-    right = ("targets", "done", "gone", "dead", "open")
-    made = table("Jobs", "job", "type", "asked for", "priority", "state", *right, "begun", right=right)
-    made.columns[2].overflow, made.columns[2].no_wrap, made.columns[2].max_width = "ellipsis", True, 28
+    right = ("job", "targets", "done", "gone", "dead", "open")
+    made = table("Jobs", "job", "type", "state", *right[1:], "asked for", right=right)
+    made.columns[-1].overflow = "ellipsis"
+    made.columns[-1].no_wrap = True
     for job in jobs:
+        urgent = "" if job["priority"] == "normal" else f" ({job['priority']})"
         made.add_row(
-            str(job["id"]), shown(job["type"]), Text(asked(job["parameters"])), job["priority"], state_of(job),
-            *(f"{job[name]:,}" for name in ("enumerated", "done", "gone", "dead", "open")), f"{job['created_at']:%m-%d %H:%M}",
+            str(job["id"]), shown(job["type"]) + urgent, state_of(job),
+            *(f"{job[name]:,}" for name in ("enumerated", "done", "gone", "dead", "open")), Text(asked(job["parameters"])),
         )  # fmt: skip
     return made
 
@@ -155,14 +159,13 @@ def report(of: JobProgress, figures: Statistics, issues: Sequence[dict[str, Any]
     yield f"{counts.total:,} targets: {counts.done:,} done, {counts.gone:,} gone, {counts.dead:,} dead, {counts.open:,} open{success}"
     per = "" if figures.requests_per_parcel is None else f", {figures.requests_per_parcel:.2f} requests a parcel"
     yield f"{figures.requests:,} requests, {figures.refusals:,} refused, {_size(figures.bytes)}{per}"
-    right = ("done", "gone", "dead", "open", "requests", "refused", "per s", "p50", "p95", "bytes", "time")
+    right = ("done", "gone", "dead", "open", "requests", "refused", "per s", "p50", "p95", "time")
     rows = table("Sources", "source", *right, right=right)
     for source in of.sources:
         counts, traffic = source.counts, source.traffic
         rows.add_row(
             source.source, *(f"{value:,}" for value in (counts.done, counts.gone, counts.dead, counts.open)), f"{traffic.requests:,}",
-            f"{traffic.refusals:,}", f"{traffic.throughput:.2f}", _latency(traffic.p50), _latency(traffic.p95), _size(traffic.bytes),
-            _time(traffic.busy),
+            f"{traffic.refusals:,}", f"{traffic.throughput:.2f}", _latency(traffic.p50), _latency(traffic.p95), _time(traffic.busy),
         )  # fmt: skip
     yield ""
     yield rows

@@ -9,6 +9,7 @@ import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
+from operator import methodcaller
 from typing import Any
 
 from maricopa_scrapy.items import Issue, Record, Rows
@@ -21,6 +22,7 @@ _MISFIT_MOST = 0.02
 _FEW = 5
 _LINE_KEPT = 1000
 _DIGEST_KEPT = 16
+_SHORT_DEED = 9
 # What decoding made of bytes that are not UTF-8.
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -133,18 +135,19 @@ class Repeats:
 
 def rough_keys(lines: Sequence[bytes], shape: FileShape, layout: Layout) -> list[bytes]:
     """Return something that lines of the same key have in common, however the file writes it, at the price of a look."""
-    apn, *others = [layout.order[position] for position in shape.key]
-    if not (apn or others):
-        keys = [line.partition(b"|")[0] for line in lines]
-    else:
-        # Of a deed number the century is left out: the file does not always write it.
-        most = max(apn, *others) + 1
-        cells = [line.split(b"|", most) for line in lines]
-        keys = [row[apn] + b"".join([row[at].strip()[-9:] for at in others]) if len(row) >= most else row[0] for row in cells]
+    at = [layout.order[position] for position in shape.key]
+    rows = [line.split(b"|", max(at) + 1) for line in lines]
+    try:
+        keys = (
+            [b"".join([row[position][-_SHORT_DEED:] for position in at]) for row in rows] if len(at) > 1 else [row[at[0]] for row in rows]
+        )
+    except IndexError:
+        keys = []
     joined = b"".join(keys)
     if joined.isalnum() and joined == joined.upper():
         return keys
-    return [key.translate(None, b" -.\r").upper() for key in keys]
+    plain = [[cell.translate(None, b" -.\r").upper() for cell in row] for row in rows]
+    return [b"".join([cell[-_SHORT_DEED:] for cell in map(row.__getitem__, at)]) if len(row) > max(at) else row[0] for row in plain]
 
 
 def parse_lines(
@@ -167,16 +170,16 @@ class _Reading:
         self._lines, self._shape, self._place, self._first, self._layout = lines, shape, place, first, layout
         self.rejects: dict[int, Reject] = {}
         self.found: list[Sequence[Any]] = []
-        cells = [line.split("|") for line in lines]
         if not "".join(lines).isascii():
             for at in [at for at, line in enumerate(lines) if _SURROGATE.search(line)]:
                 self._set_aside(at, "not UTF-8 text")
-        for at, row in enumerate(cells):
-            if len(row) != layout.width:
-                self._set_aside(at, "an empty line" if row == [""] else f"{len(row)} columns, not {layout.width}")
-        self.good = [at for at in range(len(cells)) if at not in self.rejects]
-        by_position = list(zip(*(cells[at] for at in self.good), strict=True))
-        self._columns: list[Sequence[str]] = [by_position[position] for position in layout.order] if self.good else []
+        bars = layout.width - 1
+        for at in [at for at, count in enumerate(map(methodcaller("count", "|"), lines)) if count != bars and at not in self.rejects]:
+            self._set_aside(at, f"{lines[at].count('|') + 1} columns, not {layout.width}" if lines[at] else "an empty line")
+        self.good = [at for at in range(len(lines)) if at not in self.rejects]
+        # One split of all lines, and each column a slice of it: half the price of splitting and turning line by line.
+        cells = "|".join(lines if len(self.good) == len(lines) else [lines[at] for at in self.good]).split("|")
+        self._columns: list[Sequence[str]] = [cells[position :: layout.width] for position in layout.order] if self.good else []
 
     def _set_aside(self, at: int, reason: str, kind: str = "", is_misfit: bool = True) -> None:
         line = _SURROGATE.sub("\ufffd", self._lines[at][:_LINE_KEPT])

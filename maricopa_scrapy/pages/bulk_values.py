@@ -1,6 +1,7 @@
 """What the columns of the assessor's bulk files may hold: by kind, what a person is told was expected, and the conversion.
 
-A conversion takes a whole column as text and returns its values; one that does not fit raises ValueError. Empty means missing.
+A conversion takes a whole column as text and returns its values; one that does not fit raises ValueError. Empty means missing; of texts it
+stays empty, which the store takes for NULL.
 """
 
 import datetime as dt
@@ -23,7 +24,10 @@ _ZERO_CENTS = re.compile(r"(\d+)\.0*", re.ASCII)
 
 
 def _text(values: Sequence[str]) -> Sequence[Any]:
-    return [value.strip() or None for value in values]
+    joined = "|".join(values)
+    if " |" in joined or "| " in joined or joined != joined.strip():
+        return [value.strip() for value in values]
+    return values
 
 
 def _each(convert: Callable[[str], Any]) -> Convert:
@@ -43,7 +47,7 @@ def _matching(pattern: str) -> Convert:
         for value in set(values):
             if value and not matcher.fullmatch(value):
                 raise ValueError(value)
-        return [value or None for value in values]
+        return values
 
     return convert
 

@@ -9,7 +9,7 @@ import logging
 import re
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from scrapy import Request
@@ -18,12 +18,10 @@ from maricopa_scrapy.arguments import ArgumentError
 from maricopa_scrapy.items import Answer, Capture, Cause, FollowOn, Issue, Outcome, Rows, Target
 from maricopa_scrapy.pages import affidavits
 from maricopa_scrapy.pages.bulk_files import FILES, FileShape, Layout, Repeats, future_dates, parse_lines, rejected, too_many
+from maricopa_scrapy.spiders.base import Ledger, LedgerSpider
 from maricopa_scrapy.spiders.bulk_scan import Batch, FileRefused, Member, Scan, batches, check_shrink, scan
 from maricopa_scrapy.store import loads
 from maricopa_scrapy.store.connect import DatabaseUnavailable
-
-if TYPE_CHECKING:
-    from maricopa_scrapy.spiders.base import Ledger
 
 SHAPES = {**FILES, affidavits.NAME: affidavits.SALES_AFFIDAVITS}
 
@@ -61,15 +59,22 @@ def marker(target: Target) -> Request:
     return Request(f"file://{target.key}", cb_kwargs={"target": target}, meta={"bulk_file": True}, dont_filter=True)
 
 
-def target_of(request: Any) -> Target | None:
-    """Return the file that a request stands for, None for any other."""
-    if isinstance(request, Request) and request.meta.get("bulk_file"):
-        found: Target = request.cb_kwargs["target"]
-        return found
-    return None
+class BulkFileSpider(LedgerSpider):
+    """Base class of spiders that have targets of kind `file` too: `request()` returns their `marker`."""
+
+    # A batch is 2,000 rows.
+    batch_most = 8
+
+    async def _requests(self) -> AsyncIterator[Any]:
+        async for request in super()._requests():
+            if request.meta.get("bulk_file"):
+                async for answer in _answers(request.cb_kwargs["target"], self.ledger, self.logger, lambda: self.stopping):
+                    yield answer
+            else:
+                yield request
 
 
-async def answers(target: Target, ledger: "Ledger", logger: Any, is_stopping: Callable[[], Any]) -> AsyncIterator[Answer]:
+async def _answers(target: Target, ledger: Ledger, logger: Any, is_stopping: Callable[[], Any]) -> AsyncIterator[Answer]:
     """Yield the file's answers: parts, and a last one that acknowledges the target or says why not; none once the run ends."""
     detail = target.detail or {}
     path, shape = Path(target.key), SHAPES[detail["file"]]

@@ -2,7 +2,6 @@
 
 import datetime as dt
 import json
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from itertools import islice
 from typing import Any, ClassVar
@@ -20,7 +19,7 @@ from maricopa_scrapy.pages.bulk_files import FILES
 from maricopa_scrapy.pages.errors import Malformed, SourceChanged
 from maricopa_scrapy.settings_files import Manifest
 from maricopa_scrapy.spiders import bulk_files
-from maricopa_scrapy.spiders.base import LedgerSpider, Reading, StartError, Work
+from maricopa_scrapy.spiders.base import Reading, StartError, Work
 from maricopa_scrapy.store import roll as rolls
 from maricopa_scrapy.store.ledger import Run
 
@@ -34,7 +33,7 @@ _EXTENT = [
 _TRIES_A_LAYER = 2
 
 
-class RollSpider(LedgerSpider):
+class RollSpider(bulk_files.BulkFileSpider):
     """Targets: `layer` (which one, and is it as we know it), `extent`, then a `range` a page; `list` of APNs; `ids` since a day; `file`."""
 
     name = "roll"
@@ -204,15 +203,6 @@ class RollSpider(LedgerSpider):
     def kept_of(self, target: Target) -> str:
         """As the argument `captures` says, else the manifest."""
         return (target.detail or {}).get("captures") or super().kept_of(target)
-
-    async def _requests(self) -> AsyncIterator[Any]:
-        async for request in super()._requests():
-            target = bulk_files.target_of(request)
-            if target is None:
-                yield request
-            else:
-                async for answer in bulk_files.answers(target, self.ledger, self.logger, lambda: self.stopping):
-                    yield answer
 
     def _features(self, body: bytes, detail: dict[str, Any]) -> pages.Page:
         return pages.parse_features(body, self.shapes[detail["layer"]], detail["object_id"], detail["lacking"], detail["outlines"])

@@ -74,8 +74,11 @@ def lines_of(rows: Rows, origin: str) -> Lines:
 
 
 def _texts(column: Sequence[Any]) -> Sequence[str]:
-    types = set(map(type, column))
-    if types == {str}:
+    try:
+        "".join(column)
+    except TypeError:
+        types = set(map(type, column))
+    else:
         return column
     if types <= {str, type(None)}:
         return [value or "" for value in column]

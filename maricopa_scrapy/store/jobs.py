@@ -299,6 +299,19 @@ def retry(session: Session, job_id: int, cause: str | None = None) -> int:
     return session.transact(work)
 
 
+def circumstances(session: Session, job_id: int) -> tuple[dict[str, str], list[str]]:
+    """Return the Scrapy settings that the job was given, and the places of its runs. Raises LedgerError when there is no such job."""
+
+    def work(cursor: Cursor) -> tuple[dict[str, str], list[str]]:
+        settings = _locked(cursor, job_id)["parameters"].get("settings", {})
+        cursor.execute(
+            "SELECT DISTINCT unnest(string_to_array(place, ', ')) FROM crawl.planned_run WHERE job_id = %s ORDER BY 1", (job_id,)
+        )
+        return settings, sorted(place for (place,) in cursor.fetchall())
+
+    return session.transact(work)
+
+
 def newest(session: Session, limit: int = 20) -> list[dict[str, Any]]:
     """Return the newest jobs with their counts, newest first."""
 

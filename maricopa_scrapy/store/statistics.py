@@ -86,6 +86,20 @@ def read(session: Session, job_id: int | None = None) -> Statistics:
     return session.transact(work)
 
 
+def issues(session: Session, job_id: int, limit: int = 20) -> list[dict[str, Any]]:
+    """Return what a person must look at of a job, the most frequent first."""
+
+    def work(cursor: Cursor) -> list[dict[str, Any]]:
+        cursor.execute(
+            "SELECT kind, message, target_key, count, source FROM crawl.issue WHERE job_id = %s ORDER BY count DESC, id LIMIT %s",
+            (job_id, limit),
+        )
+        names = [column.name for column in cursor.description or ()]
+        return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+    return session.transact(work)
+
+
 def _source(states: dict[str, int], traffic: Traffic) -> SourceStatistics:
     done, gone, dead = (states.get(state, 0) for state in ("done", "gone", "dead"))
     return SourceStatistics(done, gone, dead, states.get("pending", 0) + states.get("leased", 0), _success(done, gone, dead), traffic)
