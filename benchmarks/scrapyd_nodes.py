@@ -37,7 +37,7 @@ USER, PASSWORD = "maricopa", "p@ss/word:1"
 # Smaller in the short run, so that ten seconds are not all of it.
 RATE = 25.0 if QUICK else 50.0
 PARCELS = 400 if QUICK else 2_000
-_START_S = 30.0
+_START_S = 60.0
 
 
 @dataclass
@@ -194,7 +194,7 @@ def _figures(here: Place, parcels: int, rate: float, killed: float) -> dict[str,
     }
 
 
-def _wait(what: str, is_so: Callable[[], bool], *nodes: Scrapyd, timeout: float = 60) -> None:
+def _wait(what: str, is_so: Callable[[], bool], *nodes: Scrapyd, timeout: float = 120) -> None:
     until = time.monotonic() + timeout
     while not is_so():
         if time.monotonic() > until:
