@@ -37,6 +37,7 @@ USER, PASSWORD = "maricopa", "p@ss/word:1"
 RATE = 25.0 if QUICK else 50.0
 PARCELS = 400 if QUICK else 2_000
 _START_S = 60.0
+_SLOW_S = 3.0
 
 
 @dataclass
@@ -167,11 +168,14 @@ def scrapyd_lost(server: str, folder: Path, parcels: int, rate: float) -> dict[s
 
 @contextlib.contextmanager
 def _job(here: Place, nodes: Nodes, parcels: int, runs: int, *processes: Scrapyd) -> Iterator[JobManager]:
-    """A job on the nodes, from when all of its runs are at work and a fifth is done."""
+    """A job on the nodes, from when all of its runs are at work and a fifth is done. Until then the county is slow: no run has it all."""
     with JobManager(here.url, executor=nodes, sandbox=here.sandbox.url, runs_per_source=runs) as manager:
+        here.sandbox.conduct(latency=_SLOW_S)
         manager.submit(County().apns(parcels), processing_mode="api_only")
         at_work = "SELECT 1 FROM crawl.run r WHERE EXISTS (SELECT FROM crawl.target t WHERE t.run_id = r.id)"
-        _wait("runs at work", lambda: len(here.rows(at_work)) == runs and _done(here) >= parcels / 5, *processes)
+        _wait("all runs at work", lambda: len(here.rows(at_work)) == runs, *processes)
+        here.sandbox.conduct(latency=0.0)
+        _wait("a fifth", lambda: _done(here) >= parcels / 5, *processes)
         yield manager
 
 

@@ -37,7 +37,7 @@ def result(server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Re
     }
     with ThreadPoolExecutor(len(jobs)) as pool:
         futures: dict[str, Future[dict[str, Any]]] = {name: pool.submit(job) for name, job in jobs.items()}
-        yield lambda name: futures[name].result(timeout=240)
+        yield lambda name: futures[name].result(timeout=400)
 
 
 @pytest.mark.parametrize("case", ["node", "node, alone"])
