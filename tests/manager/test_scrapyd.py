@@ -127,7 +127,7 @@ def test_stop_kill_pause_and_cancel_and_a_node_that_was_started_anew(
         return bool(database.rows("SELECT 1 FROM crawl.target WHERE state = 'leased' AND run_id = %s", run))
 
     with Scrapyd(tmp_path, environment) as scrapyd:
-        node = scrapyd.node(MARICOPA_RATE_LIMIT="2")
+        node = scrapyd.node(MARICOPA_RATE_LIMIT="1")
         deploy(node)
 
         handle = node.start("assessor", {"apns": apns})
@@ -137,7 +137,8 @@ def test_stop_kill_pause_and_cancel_and_a_node_that_was_started_anew(
         shown = " ".join(crawl.cmdline())
         assert f"_job={handle}" in shown
         node.stop(handle)
-        assert _until(lambda: database.one("SELECT state FROM crawl.run") == "closed") < 5
+        # To send what waits in the slot would take ten seconds.
+        assert _until(lambda: database.one("SELECT state FROM crawl.run") == "closed") < 8
         _until(lambda: node.is_running(handle) is False, 10)
         assert database.rows("SELECT state, reason, verdict FROM crawl.run") == [("closed", "shutdown", "incomplete")]
         assert database.one("SELECT count(*) FROM crawl.target WHERE state = 'leased'") == 0
@@ -167,7 +168,7 @@ def test_stop_kill_pause_and_cancel_and_a_node_that_was_started_anew(
         assert _until(lambda: database.one("SELECT state FROM crawl.job") == "paused") < 5
         _until(lambda: scrapyd.crawls() == [])
         jobs.resume(session, 1)
-        node = scrapyd.node(MARICOPA_RATE_LIMIT="2")
+        node = scrapyd.node(MARICOPA_RATE_LIMIT="1")
         handle = node.start("assessor", {"job": "1"})
         _until(lambda: works(4))
         jobs.wish(session, 1, "cancel")
