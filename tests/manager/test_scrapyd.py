@@ -138,7 +138,7 @@ def test_stop_kill_pause_and_cancel_and_a_node_that_was_started_anew(
         assert f"_job={handle}" in shown
         node.stop(handle)
         # To send what waits in the slot would take ten seconds.
-        assert _until(lambda: database.one("SELECT state FROM crawl.run") == "closed") < 8
+        assert _until(lambda: database.one("SELECT state FROM crawl.run") == "closed") < 5
         _until(lambda: node.is_running(handle) is False, 10)
         assert database.rows("SELECT state, reason, verdict FROM crawl.run") == [("closed", "shutdown", "incomplete")]
         assert database.one("SELECT count(*) FROM crawl.target WHERE state = 'leased'") == 0
