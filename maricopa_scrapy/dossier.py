@@ -16,6 +16,12 @@ from maricopa_scrapy.store import ledger, source
 from maricopa_scrapy.store.changes import Change, Comparison
 from maricopa_scrapy.store.connect import Session
 
+# Each source's word for itself, newest first: a sale that several tell stands in several rows.
+_SALES = """
+    SELECT * FROM public.sale WHERE apn = %s
+    ORDER BY coalesce(sale_month, to_char(deed_date, 'YYYY-MM')) DESC NULLS LAST, deed_number, basis, occurrence
+"""
+
 
 def status(session: Session) -> Iterator[RenderableType]:
     """Yield the newest jobs and the size of each table."""
@@ -86,21 +92,26 @@ def _sizes(cursor: Cursor) -> list[tuple[str, int]]:
 def parcel(session: Session, apn: str) -> list[RenderableType]:
     """Return the parcel's dossier; empty when it is not stored."""
 
-    def work(cursor: Cursor) -> tuple[dict[str, Any], list[dict[str, Any]], list[dict[str, Any]]] | None:
+    def work(cursor: Cursor) -> tuple[list[dict[str, Any]], ...]:
         cursor.execute("SELECT * FROM public.property WHERE apn = %s", (apn,))
         found = _rows(cursor)
-        if not found:
-            return None
+        cursor.execute(_SALES, (apn,))
+        sales = _rows(cursor)
         cursor.execute("SELECT * FROM public.valuation WHERE apn = %s ORDER BY tax_year DESC", (apn,))
         values = _rows(cursor)
         cursor.execute("SELECT * FROM assessor.improvement WHERE apn = %s AND removed_at IS NULL ORDER BY improvement_number", (apn,))
-        return found[0], values, _rows(cursor)
+        return found, values, _rows(cursor), sales
 
-    stored = session.transact(work)
-    if stored is None:
+    found, values, improvements, sales = session.transact(work)
+    if not found and not sales:
         return []
-    row, values, improvements = stored
-    parts: list[RenderableType] = [Text(f"Parcel {format_apn(apn)}", style="bold"), _facts(row)]
+    parts: list[RenderableType] = [Text(f"Parcel {format_apn(apn)}", style="bold")]
+    if not found:
+        return [*parts, f"Only its sales are stored; `scrapy crawl assessor -a apns={apn}` fetches the rest.", "", _sales(sales)]
+    row = found[0]
+    parts.append(_facts(row))
+    if sales:
+        parts += ["", _sales(sales)]
     if values:
         parts += ["", _valuations(values)]
     if improvements:
@@ -108,6 +119,18 @@ def parcel(session: Session, apn: str) -> list[RenderableType]:
     seen = row["last_seen_at"]
     parts += ["", Text(f"Source: {row['source']}, last seen {_when(seen)}, last changed {_when(row['changed_at'])}", style="dim")]
     return parts
+
+
+def _sales(sales: list[dict[str, Any]]) -> Table:
+    table = Table(title="Sales", title_justify="left", box=None, pad_edge=False, header_style="bold")
+    for name in ("month", "price", "deed", "seller", "buyer", "according to"):
+        table.add_column(name, justify="right" if name == "price" else "left", overflow="fold")
+    for sale in sales:
+        deed = " ".join(str(sale[name]) for name in ("deed_number", "deed_type") if sale[name])
+        said_by = sale["basis"] + (", a date in the future" if sale["is_future"] else "")
+        people = (Text(sale[name] or "") for name in ("seller", "buyer"))
+        table.add_row(sale["sale_month"] or "", _money(sale["sale_price"]), Text(deed), *people, said_by)
+    return table
 
 
 def comparison(compared: Comparison, changes: Iterable[Change]) -> Iterator[RenderableType]:

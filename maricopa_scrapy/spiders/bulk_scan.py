@@ -104,8 +104,8 @@ def batches(file: IO[bytes], has_header: bool) -> Iterator[Batch]:
             yield take(_LINES_A_BATCH)
     if rest:
         held.append(rest)
-    if held:
-        yield take(_LINES_A_BATCH, is_open=bool(rest))
+    while held:
+        yield take(_LINES_A_BATCH, is_open=bool(rest) and len(held) <= _LINES_A_BATCH)
 
 
 def scan(path: Path, shape: FileShape) -> Scan:
