@@ -25,6 +25,8 @@ from maricopa_scrapy.sandbox.files import Files
 from maricopa_scrapy.sandbox.gis import PREFIX as GIS
 from maricopa_scrapy.sandbox.gis import Gis
 from maricopa_scrapy.sandbox.limiter import Limiter, RetryAfter
+from maricopa_scrapy.sandbox.treasurer import PREFIX as TREASURER
+from maricopa_scrapy.sandbox.treasurer import Treasurer
 
 _ROBOTS = "User-agent: *\nDisallow: /_\n"
 _GOODBYE_S = 0.2
@@ -72,15 +74,19 @@ def build_app(county: County, options: Options | None = None) -> web.Application
     gis_counts, gis_faults = Counts(), Faults(county.seed)
     gis_limiter = Limiter(options.rate, options.burst, options.retry_after, options.slow_down)
     gis = Gis(county, options.gis_parcels, options, gis_counts, gis_faults, gis_limiter)
+    tax_counts, tax_faults = Counts(options.track), Faults(county.seed)
+    tax_limiter = Limiter(options.rate, options.burst, options.retry_after, options.slow_down)
+    treasurer = Treasurer(county, options, tax_counts, tax_faults, tax_limiter)
     bulk_counts, bulk_faults = Counts(), Faults(county.seed)
     bulk_limiter = Limiter(options.rate, options.burst, options.retry_after, options.slow_down)
     files = Files(county, options.affidavits, options.affidavits_dirty, options, bulk_counts, bulk_faults, bulk_limiter)
     app = web.Application()
     app.on_cleanup.append(files.close)
-    counts_of = {"assessor": counts, "gis": gis_counts, "bulk": bulk_counts}
-    faults_of = {"assessor": faults, "gis": gis_faults, "bulk": bulk_faults}
-    app.add_routes(_control(county, counts_of, faults_of, (limiter, gis_limiter, bulk_limiter), options))
-    app.add_routes([web.get(f"{path}/robots.txt", _robots) for path in ("", PREFIX, GIS, BULK)])
+    counts_of = {"assessor": counts, "gis": gis_counts, "treasurer": tax_counts, "bulk": bulk_counts}
+    faults_of = {"assessor": faults, "gis": gis_faults, "treasurer": tax_faults, "bulk": bulk_faults}
+    app.add_routes(_control(county, counts_of, faults_of, (limiter, gis_limiter, tax_limiter, bulk_limiter), options))
+    app.add_routes([web.get(f"{path}/robots.txt", _robots) for path in ("", PREFIX, GIS, TREASURER, BULK)])
+    app.router.add_get(TREASURER + "/{path:.*}", treasurer.handle, allow_head=False)
     app.router.add_get(BULK + "/{path:.*}", files.handle, allow_head=False)
     app.router.add_get(PREFIX + "/{path:.*}", assessor.handle, allow_head=False)
     for method in ("GET", "POST"):

@@ -112,7 +112,9 @@ class _Load:
         self._today = now.astimezone(_PHOENIX).date()
         # The file's digest stands for it: its body is the user's to keep.
         uri = Path(target.key).as_uri()
-        self._capture = Capture(found.digest, target.source, uri, 200, "text/plain", now, b"", is_kept=False)
+        self._capture = Capture(
+            found.digest, target.source, uri, 200, "text/plain", now, b"", is_kept=False, size=Path(target.key).stat().st_size
+        )
         self._rows = self._aside = self._misfits = self._future = 0
 
     def part(self, batch: Batch, member: Member, layout: Layout) -> Answer:

@@ -13,7 +13,7 @@ from scrapy import Request
 
 from maricopa_scrapy import arguments
 from maricopa_scrapy.arguments import ApnList, ArgumentError
-from maricopa_scrapy.items import Capture, FollowOn, Issue, Outcome, Target
+from maricopa_scrapy.items import FollowOn, Issue, Outcome, Target
 from maricopa_scrapy.pages import gis as pages
 from maricopa_scrapy.pages.bulk_files import FILES
 from maricopa_scrapy.pages.errors import Malformed, SourceChanged
@@ -200,10 +200,9 @@ class RollSpider(bulk_files.BulkFileSpider):
                              ", ".join(islice(missing.columns[0], 5)))  # fmt: skip
         return Reading(issues=page.issues, pages=[*page.pages, *filter(None, [missing])])
 
-    def kept_capture(self, capture: Capture, target: Target) -> Capture:
-        """Keep the body only where all captures are wanted."""
-        wanted = (target.detail or {}).get("captures") or self.manifest.captures
-        return capture if wanted == "all" else replace(capture, body=b"", is_kept=False)
+    def kept_of(self, target: Target) -> str:
+        """As the argument `captures` says, else the manifest."""
+        return (target.detail or {}).get("captures") or super().kept_of(target)
 
     def _features(self, body: bytes, detail: dict[str, Any]) -> pages.Page:
         return pages.parse_features(body, self.shapes[detail["layer"]], detail["object_id"], detail["lacking"], detail["outlines"])
@@ -245,7 +244,7 @@ def _options(given: dict[str, str], name: str) -> dict[str, Any]:
     if "layer" in given:
         options["layer"] = given["layer"]
     if "captures" in given:
-        options["captures"] = arguments.choice("captures", given["captures"], ("all", "failures"))
+        options["captures"] = arguments.choice("captures", given["captures"], ("all", "failures", "none"))
     return options
 
 

@@ -3,6 +3,7 @@
 import datetime as dt
 import io
 from collections.abc import Iterable
+from decimal import Decimal
 from functools import cache
 from hashlib import blake2b
 from typing import Any, get_args
@@ -14,7 +15,7 @@ from maricopa_scrapy.items import Record
 
 _BOOKKEEPING = ("content_hash", "capture_sha256", "first_seen_at", "changed_at")
 _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
-_KEY_TYPES: dict[Any, str] = {str: "text", int: "bigint", dt.date: "date"}
+_KEY_TYPES: dict[Any, str] = {str: "text", int: "bigint", dt.date: "date", Decimal: "numeric"}
 # COPY's text format with empty as NULL: half the time of CSV, whose writer looks at every character.
 _FORMAT = "FROM STDIN (FORMAT text, NULL '')"
 
@@ -23,6 +24,7 @@ class Table:
     """One record class's table. Identifiers come from our own classes, never from data."""
 
     def __init__(self, record: type[Record]) -> None:
+        self.record = record
         self.name = record.table
         self.schema = record.table.split(".")[0]
         self.stage = "stage_" + record.table.replace(".", "_")
@@ -56,7 +58,7 @@ class Table:
         cells = self.cells(record)
         key = tuple([cells[i] for i in self.key_at])
         line = copy_line(cells)
-        digest = blake2b(line.encode(), digest_size=16).hexdigest()
+        digest = digest_of(line)
         return key, digest, f"{line}\t\\\\x{digest}\t{origin}"
 
     def _same(self, left: str, right: str) -> str:
@@ -117,7 +119,8 @@ def _origins(annotation: Any) -> list[Any]:
 
 def _json(value: Any) -> str:
     try:
-        return orjson.dumps(value).decode()
+        # Sorted: jsonb forgets the order of keys, and the hash must be the same when it is taken again of a stored row.
+        return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
     except TypeError as error:
         raise ValueError(f"not JSON: {error}") from error
 
@@ -131,6 +134,11 @@ def origin_of(capture_sha256: bytes, at: dt.datetime) -> str:
 def table_of(record: type[Record]) -> Table:
     """Return the table of a record class."""
     return Table(record)
+
+
+def digest_of(line: str) -> str:
+    """Return the hash of a row, of its line without bookkeeping. Raises ValueError for text that cannot be UTF-8."""
+    return blake2b(line.encode(), digest_size=16).hexdigest()
 
 
 def copy_line(cells: Iterable[Any]) -> str:
