@@ -1,5 +1,6 @@
 """A bulk file before it is loaded: cut, damaged, joined, of another kind; each is refused with its cause and a remedy."""
 
+import random
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -125,3 +126,26 @@ def test_keys_that_come_again_are_told_from_those_that_do_not(tmp_path: Path) ->
     path = tmp_path / "s.txt"
     path.write_bytes(_secured(5000) + (secured_line(17, owner="SOMEBODY ELSE") + "\n").encode() + (secured_line(4999) + "\n").encode())
     assert len(scan(path, SECURED).again) == 2
+
+
+def test_whatever_a_zip_is_made_of_it_is_read_or_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.zip"
+    write_zip(path, lines(County(), 300))
+    good, rolls, refused = path.read_bytes(), random.Random(3), 0
+    for round_ in range(300):
+        content = bytearray(good)
+        begin = rolls.randrange(len(content))
+        if round_ % 3 == 0:
+            content[begin] ^= 1 << rolls.randrange(8)
+        elif round_ % 3 == 1:
+            # The table of contents, at its end.
+            content[len(content) - 1 - rolls.randrange(150)] = rolls.randrange(256)
+        else:
+            del content[begin : begin + rolls.randrange(1, 50)]
+        path.write_bytes(content)
+        try:
+            assert scan(path, SALES_AFFIDAVITS).lines == 300
+        except FileRefused as error:
+            assert error.cause in (Cause.MALFORMED, Cause.SOURCE_CHANGED)
+            refused += 1
+    assert refused > 150

@@ -17,8 +17,9 @@ from maricopa_scrapy.items_bulk import BulkReject, ResidentialParcel, SecuredPar
 from maricopa_scrapy.pages.bulk_values import KINDS, Convert
 from maricopa_scrapy.pages.errors import SourceChanged
 
-# Of all lines of a file: beyond it the file is shifted, damaged or another one.
+# Of all lines of a file: beyond it the file is shifted, damaged or another one. A header says where the columns are; without one less is sure.
 _MISFIT_MOST = 0.02
+_MISFIT_MOST_HEADED = 0.1
 _FEW = 5
 _LINE_KEPT = 1000
 _DIGEST_KEPT = 16
@@ -238,9 +239,10 @@ def _fits(convert: Convert, value: str) -> bool:
     return True
 
 
-def too_many(misfits: int, lines: int) -> bool:
-    """Whether so many lines that do not fit make the file another than it should be: over 2 % and over five, or half of a few."""
-    return misfits > max(lines * _MISFIT_MOST, min(_FEW, lines / 2))
+def too_many(misfits: int, lines: int, shape: FileShape) -> bool:
+    """Whether so many lines that do not fit make a file another than its shape: over a share of all and over five, or half of a few."""
+    share = _MISFIT_MOST_HEADED if shape.header else _MISFIT_MOST
+    return misfits > max(lines * share, min(_FEW, lines / 2))
 
 
 def rejected(rejects: Sequence[Reject], file: str, place: str, digest: bytes) -> Rows:

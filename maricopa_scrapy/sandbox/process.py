@@ -113,6 +113,11 @@ class SandboxProcess:
         """Change latency, rate, burst, retry_after or slow_down while it serves. Raises SandboxError."""
         return self._ask("POST", "/_conduct", changes)
 
+    def changes(self, count: int, since: int) -> list[dict[str, Any]]:
+        """Return what the first `count` parcels say otherwise than in an earlier epoch: apn, the county's table and key, old, new."""
+        found: list[dict[str, Any]] = self._ask("GET", f"/_changes?count={count}&since={since}")["changes"]
+        return found
+
     def reset(self) -> None:
         """Forget all counts and fill the rate budget; faults stay."""
         self._ask("POST", "/_reset")

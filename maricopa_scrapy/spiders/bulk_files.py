@@ -125,7 +125,7 @@ class _Load:
         misfits = [one for one in read.rejects if one.is_misfit]
         self._misfits += len(misfits)
         begins = batch.first <= 1 + bool(self._shape.header)
-        if too_many(self._misfits, self._found.lines) or (begins and 2 * len(misfits) > len(lines)):
+        if too_many(self._misfits, self._found.lines, self._shape) or (begins and 2 * len(misfits) > len(lines)):
             raise FileRefused(
                 Cause.SOURCE_CHANGED,
                 f"{self._misfits:,} lines of {place}, up to line {batch.first + len(lines) - 1:,}, are not those of the {self._shape.name} "

@@ -32,6 +32,7 @@ class Table:
         self.complete_by = record.complete_by
         self.fields = tuple(record.model_fields)
         self.json_at = tuple(i for i, info in enumerate(record.model_fields.values()) if {list, dict} & set(_origins(info.annotation)))
+        self.time_at = tuple(i for i, info in enumerate(record.model_fields.values()) if dt.datetime in _types(info.annotation))
         self.key_at = tuple(self.fields.index(column) for column in self.key)
         self.key_types = tuple(_KEY_TYPES[record.model_fields[column].annotation] for column in self.key)
         columns = ", ".join(self.fields + _BOOKKEEPING)
@@ -43,11 +44,15 @@ class Table:
         self.mark_removed = self._mark_removed()
 
     def cells(self, record: Record) -> list[Any]:
-        """Return the record's own columns, JSON as text."""
+        """Return the record's own columns, JSON as text, moments in UTC."""
         cells = list(record.__dict__.values())
         for i in self.json_at:
             if cells[i] is not None:
                 cells[i] = _json(cells[i])
+        # As Postgres says it again, whatever the zone was.
+        for i in self.time_at:
+            if cells[i] is not None:
+                cells[i] = cells[i].astimezone(dt.UTC)
         return cells
 
     def row(self, record: Record, origin: str) -> tuple[tuple[Any, ...], str, str]:
@@ -115,6 +120,10 @@ class Table:
 
 def _origins(annotation: Any) -> list[Any]:
     return [getattr(part, "__origin__", part) for part in get_args(annotation)]
+
+
+def _types(annotation: Any) -> tuple[Any, ...]:
+    return (annotation, *get_args(annotation))
 
 
 def _json(value: Any) -> str:

@@ -18,6 +18,8 @@ from maricopa_scrapy.manager.deploy import deploy
 from maricopa_scrapy.manager.executor import NodeError
 from maricopa_scrapy.manager.scrapyd import ScrapydNode
 from maricopa_scrapy.sandbox.county import County
+from maricopa_scrapy.store import jobs, verify
+from maricopa_scrapy.store.connect import Session
 from tests.conftest import ROOT, Database
 
 Result = Callable[[str], dict[str, Any]]
@@ -112,7 +114,9 @@ def test_plain_schedules_without_an_egg(tmp_path: Path, database: Database, coun
         assert len((tmp_path / "items" / "default" / "assessor" / "list.jl").read_text().splitlines()) == 3
 
 
-def test_stop_kill_and_a_node_that_was_started_anew(tmp_path: Path, database: Database, county: Callable[..., Any]) -> None:
+def test_stop_kill_pause_and_cancel_and_a_node_that_was_started_anew(
+    tmp_path: Path, database: Database, session: Session, county: Callable[..., Any]
+) -> None:
     environment = {"MARICOPA_DATABASE_URL": database.url, "MARICOPA_SANDBOX": county(latency=0.3).url}
     apns = ",".join(County().apns(200))
 
@@ -150,11 +154,25 @@ def test_stop_kill_and_a_node_that_was_started_anew(tmp_path: Path, database: Da
         assert node.is_running(handle) is None
         scrapyd.__enter__()
         node = scrapyd.node()
-        # It still runs, and this scrapyd does not know it.
+        # The crawl still runs, and this scrapyd does not know it.
         assert node.is_running(handle) is None
         with pytest.raises(NodeError, match="was started anew and does not know"):
             node.stop(handle)
-        assert crawl in scrapyd.crawls()
+        assert scrapyd.crawls() == [crawl]
+        # But the ledger reaches it.
+        jobs.wish(session, 1, "pause")
+        assert _until(lambda: database.one("SELECT state FROM crawl.job") == "paused" and scrapyd.crawls() == []) < 5
+        jobs.resume(session, 1)
+        node = scrapyd.node(MARICOPA_RATE_LIMIT="2")
+        handle = node.start("assessor", {"job": "1"})
+        _until(lambda: works(4))
+        jobs.wish(session, 1, "cancel")
+        assert _until(lambda: database.one("SELECT state FROM crawl.job") == "finished" and node.is_running(handle) is False) < 5
+        assert database.one("SELECT verdict FROM crawl.job") == "cancelled"
+        assert verify.problems(session) == []
+        handle = node.start("assessor", {"job": "1"})
+        _until(lambda: node.is_running(handle) is False)
+        assert "job 1 was cancelled; start a new one" in node.last_words("assessor", handle)
         with pytest.raises(NodeError, match="scrapyd takes `priority` for itself"):
             node.start("assessor", {"apns": "apns.txt", "priority": "high"})
         with pytest.raises(NodeError, match="spider 'asessor' not found"):
