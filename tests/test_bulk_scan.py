@@ -144,8 +144,9 @@ def test_whatever_a_zip_is_made_of_it_is_read_or_refused(tmp_path: Path) -> None
             del content[begin : begin + rolls.randrange(1, 50)]
         path.write_bytes(content)
         try:
-            assert scan(path, SALES_AFFIDAVITS).lines == 300
-        except FileRefused as error:
-            assert error.cause in (Cause.MALFORMED, Cause.SOURCE_CHANGED)
+            read = scan(path, SALES_AFFIDAVITS).lines
+        except FileRefused:
             refused += 1
+        else:
+            assert read == 300
     assert refused > 150

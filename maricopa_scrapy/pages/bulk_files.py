@@ -17,7 +17,7 @@ from maricopa_scrapy.items_bulk import BulkReject, ResidentialParcel, SecuredPar
 from maricopa_scrapy.pages.bulk_values import KINDS, Convert
 from maricopa_scrapy.pages.errors import SourceChanged
 
-# Of all lines of a file: beyond it the file is shifted, damaged or another one. A header says where the columns are; without one less is sure.
+# Of all lines of a file: beyond it the file is shifted, damaged or another one. With a header the columns are known for sure.
 _MISFIT_MOST = 0.02
 _MISFIT_MOST_HEADED = 0.1
 _FEW = 5
