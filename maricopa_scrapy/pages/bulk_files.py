@@ -79,9 +79,9 @@ class Layout:
 
 def layout_of(shape: FileShape, first_line: str) -> Layout:
     """Read the header of a file. Raises SourceChanged when a column is not in it."""
-    names = first_line.split("|") if shape.header else ()
     if not shape.header:
         return Layout(tuple(range(len(shape.kinds))), len(shape.kinds))
+    names = first_line.split("|")
     at = {name.strip().upper(): position for position, name in enumerate(names)}
     missing = [name for name in shape.header if name not in at]
     if missing:
@@ -137,18 +137,18 @@ class Repeats:
 def rough_keys(lines: Sequence[bytes], shape: FileShape, layout: Layout) -> list[bytes]:
     """Return something that lines of the same key have in common, however the file writes it, at the price of a look."""
     at = [layout.order[position] for position in shape.key]
-    rows = [line.split(b"|", max(at) + 1) for line in lines]
-    try:
-        keys = (
-            [b"".join([row[position][-_SHORT_DEED:] for position in at]) for row in rows] if len(at) > 1 else [row[at[0]] for row in rows]
-        )
-    except IndexError:
-        keys = []
-    joined = b"".join(keys)
-    if joined.isalnum() and joined == joined.upper():
+    most = max(at) + 1
+
+    def joined(rows: list[list[bytes]]) -> list[bytes]:
+        # An APN has nine characters at the most; of a deed number the century is left out, which the file does not always write.
+        return [b"".join([row[position][-_SHORT_DEED:] for position in at]) if len(row) >= most else row[0] for row in rows]
+
+    rows = [line.split(b"|", most) for line in lines]
+    keys = joined(rows)
+    together = b"".join(keys)
+    if together.isalnum() and together == together.upper():
         return keys
-    plain = [[cell.translate(None, b" -.\r").upper() for cell in row] for row in rows]
-    return [b"".join([cell[-_SHORT_DEED:] for cell in map(row.__getitem__, at)]) if len(row) > max(at) else row[0] for row in plain]
+    return joined([[cell.translate(None, b" -.\r").upper() for cell in row] for row in rows])
 
 
 def parse_lines(

@@ -23,6 +23,7 @@ from maricopa_scrapy.pages.errors import SourceChanged
 
 _LINES_A_BATCH = 2_000
 _BLOCK = 1 << 18
+_LINE_MOST = 1 << 20
 _BUCKET = 200_000
 # The county's zips unpack to four to six times their size; what unpacks to more than this is no file of its.
 _RATIO_MOST = 100
@@ -87,8 +88,24 @@ class Scan:
     again: set[int] = field(default_factory=set)
 
 
+@contextmanager
+def damage_named() -> Iterator[None]:
+    """Let what a damaged zip raises be FileRefused."""
+    try:
+        yield
+    except (zipfile.BadZipFile, zlib.error, struct.error, EOFError, UnicodeDecodeError) as error:
+        raise FileRefused(Cause.MALFORMED, f"the zip is damaged ({str(error) or 'it ends too soon'}); fetch the file again") from None
+    except OSError as error:
+        # Where a damaged zip sends zipfile.
+        if error.errno != errno.EINVAL:
+            raise
+        raise FileRefused(Cause.MALFORMED, "the zip is damaged (its table of contents); fetch the file again") from None
+    except NotImplementedError as error:
+        raise FileRefused(Cause.MALFORMED, f"the zip cannot be read ({error}); fetch it again, or give the .txt that is in it") from None
+
+
 def batches(file: IO[bytes], has_header: bool) -> Iterator[Batch]:
-    """Yield a file's lines, without its header."""
+    """Yield a file's lines, without its header. Raises FileRefused for what has no lines."""
     rest, first = b"", 1
     held: list[bytes] = []
 
@@ -105,6 +122,8 @@ def batches(file: IO[bytes], has_header: bool) -> Iterator[Batch]:
         held += lines
         while len(held) > _LINES_A_BATCH:
             yield take(_LINES_A_BATCH)
+        if len(rest) > _LINE_MOST:
+            raise FileRefused(Cause.SOURCE_CHANGED, f"a line of over {_LINE_MOST:,} bytes: it is no text file of the county's")
     if rest:
         held.append(rest)
     while held:
@@ -118,7 +137,7 @@ def scan(path: Path, shape: FileShape) -> Scan:
     misfits = 0
     # Last lines that no newline ends.
     ends: list[tuple[Member, Layout, int, bytes]] = []
-    try:
+    with damage_named():
         for member in _members(path):
             layout = _layout(member, shape)
             found.members.append((member, layout))
@@ -129,15 +148,6 @@ def scan(path: Path, shape: FileShape) -> Scan:
                     misfits += len(batch.lines) - sum(map(fits, map(methodcaller("count", b"|"), batch.lines)))
                     if batch.is_open and batch.lines:
                         ends.append((member, layout, batch.first + len(batch.lines) - 1, batch.lines[-1]))
-    except (zipfile.BadZipFile, zlib.error, struct.error, EOFError, UnicodeDecodeError) as error:
-        raise FileRefused(Cause.MALFORMED, f"the zip is damaged ({str(error) or 'it ends too soon'}); fetch the file again") from None
-    except OSError as error:
-        # Where a damaged zip sends zipfile.
-        if error.errno != errno.EINVAL:
-            raise
-        raise FileRefused(Cause.MALFORMED, "the zip is damaged (its table of contents); fetch the file again") from None
-    except NotImplementedError as error:
-        raise FileRefused(Cause.MALFORMED, f"the zip cannot be read ({error}); fetch it again, or give the .txt that is in it") from None
     found.lines = len(hashes)
     if not found.lines:
         raise FileRefused(Cause.MALFORMED, "the file has no lines; fetch it again")
