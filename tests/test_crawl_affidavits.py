@@ -91,7 +91,7 @@ def test_a_parcel_s_sales_are_shown_with_who_says_so(tmp_path: Path, database: D
 
 
 def test_a_load_that_was_killed_begins_again_and_stores_nothing_twice(tmp_path: Path, database: Database, county: Start) -> None:
-    path, count = tmp_path / "Sales_Affidavits.zip", 60_000
+    path, count = tmp_path / "Sales_Affidavits.zip", 50_000
     zipped(path, count, 11)
     load = Crawler(database, county(gis_parcels=1).url)
     process = load.start("affidavits", "-a", f"affidavits={path}")
