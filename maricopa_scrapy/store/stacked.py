@@ -72,6 +72,7 @@ _STACK = f"""
 _TOUCHED = f"""
     CREATE TEMP TABLE roll_touched ON COMMIT DROP AS
     SELECT t.apn FROM gis.parcel t WHERE t.apn IN (SELECT apn FROM gis.doubled WHERE {_OURS}) AND t.changed_at >= %(started)s
+      AND (t.first_seen_at >= %(started)s OR EXISTS (SELECT FROM gis.aside a WHERE a.apn = t.apn AND a.changed_at < %(started)s))
 """
 _REWIND = (
     "DELETE FROM crawl.change c USING roll_touched t"
