@@ -8,10 +8,9 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Crawl, Database
+from tests.conftest import Crawl, Database, maricopa
 from tests.layer_stub import LayerStub, Query, apn, row
 from tests.rolls import agrees, crawler
-from tests.test_diff import maricopa
 
 Serve = Callable[..., LayerStub]
 _STACKED = "SELECT apn, floor, copies FROM gis.stacked ORDER BY apn, floor"
