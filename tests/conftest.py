@@ -161,6 +161,15 @@ class Crawler:
         return Crawl(process.returncode, log)
 
 
+def maricopa(database: Database | None, *arguments: str, **more: str) -> "subprocess.CompletedProcess[str]":
+    """Run the `maricopa` command as a user would; `more` is added to its environment."""
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("MARICOPA_")} | {"COLUMNS": "200"} | more
+    if database:
+        environment["MARICOPA_DATABASE_URL"] = database.url
+    command = [sys.executable, "-c", "from maricopa_scrapy.cli import main; main()", *arguments]
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120)
+
+
 @pytest.fixture
 def serve() -> Iterator[Callable[..., Any]]:
     """Start stubs of a layer that end with the test; each has `count` parcels with a row and `more` rows."""
@@ -187,12 +196,3 @@ def crawl(tmp_path: Path, database: Database) -> "Callable[..., Crawl]":
         return crawler(tmp_path, database, stub, page=10, **changes)("roll", *arguments)
 
     return run
-
-
-def maricopa(database: Database | None, *arguments: str, **more: str) -> "subprocess.CompletedProcess[str]":
-    """Run the `maricopa` command as a user would; `more` is added to its environment."""
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("MARICOPA_")} | {"COLUMNS": "200"} | more
-    if database:
-        environment["MARICOPA_DATABASE_URL"] = database.url
-    command = [sys.executable, "-c", "from maricopa_scrapy.cli import main; main()", *arguments]
-    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120)

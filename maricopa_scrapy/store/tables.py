@@ -34,11 +34,11 @@ class Table:
         self.json_at = tuple(i for i, info in enumerate(record.model_fields.values()) if {list, dict} & set(_origins(info.annotation)))
         self.time_at = tuple(i for i, info in enumerate(record.model_fields.values()) if dt.datetime in _types(info.annotation))
         self.key_at = tuple(self.fields.index(column) for column in self.key)
+        self.key_types = tuple(_KEY_TYPES[record.model_fields[column].annotation] for column in self.key)
         self.told_at = tuple(self.fields.index(column) for column in record.told_by)
         self.hashed_at = tuple(i for i in range(len(self.fields)) if i not in self.told_at)
         # The hash comes before what it does not cover, so that a page's rows share the end of their lines.
         columns = ", ".join((*(self.fields[i] for i in self.hashed_at), "content_hash", *record.told_by, *_BOOKKEEPING[1:]))
-        self.key_types = tuple(_KEY_TYPES[record.model_fields[column].annotation] for column in self.key)
         self.create_stage = f"CREATE TEMP TABLE IF NOT EXISTS {self.stage} (LIKE {self.name}) ON COMMIT DELETE ROWS"
         self.copy = f"COPY {self.stage} ({columns}) {_FORMAT}"
         self.copy_new = f"COPY {self.name} ({columns}) {_FORMAT}"
