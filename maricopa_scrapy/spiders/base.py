@@ -49,7 +49,7 @@ class StartError(RuntimeError):
 
 @dataclass(slots=True)
 class Work:
-    """What a spider was asked to do: go on with `job_id`, or a new job of `targets`."""
+    """What a spider was asked to do: go on with `job_id`, or a new job of `targets`. `mode`: api_only or scraping_only."""
 
     type: str
     parameters: dict[str, Any]
@@ -57,6 +57,7 @@ class Work:
     job_id: int | None = None
     priority: str = "normal"
     apns: ApnList | None = None
+    mode: str = "api_only"
 
 
 class Ledger(Protocol):
@@ -243,6 +244,10 @@ class LedgerSpider(Spider):
             dont_filter=True,
         )
 
+    def check_answer(self, response: Response) -> None:
+        """Return when the response may be what was asked for. Raises Refusal or Unauthorized."""
+        check_json_answer(response, self.manifest.refusals)
+
     def _width(self, target: Target) -> float:
         if self.execution == "hybrid":
             return _HYBRID[target.priority]
@@ -268,7 +273,7 @@ class LedgerSpider(Spider):
     async def _received(self, response: Response, target: Target, handler: Handler) -> AsyncIterator[Answer | Request]:
         capture: Capture | None = None
         try:
-            check_json_answer(response, self.manifest.refusals)
+            self.check_answer(response)
             await self._company.wait()
             capture = self._capture(response)
             reading = handler(capture.body, target)
