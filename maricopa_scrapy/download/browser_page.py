@@ -97,13 +97,13 @@ class PageVisit:
             self._page.on(event, listener)  # type: ignore[call-overload]
         try:
             return await self._show(url)
-        except (PlaywrightTimeout, TimeoutError) as error:
+        except (PlaywrightError, TimeoutError, ConnectionError) as error:
             self.is_well = False
-            await self._must_answer()
-            raise TimeoutError(_first_line(error)) from None
-        except PlaywrightError as error:
-            self.is_well = False
-            raise _translated(error) from None
+            failure = _translated(error)
+            if not isinstance(failure, BrowserFailed):
+                # A browser that dies breaks its connections first.
+                await self._must_answer()
+            raise failure from None
         except BaseException:
             self.is_well = False
             raise
@@ -272,10 +272,12 @@ class PageVisit:
             self._trouble.exception()
 
 
-def _translated(error: PlaywrightError) -> Exception:
+def _translated(error: Exception) -> Exception:
     line = _first_line(error)
-    if "ERR_TIMED_OUT" in line or "ERR_CONNECTION_TIMED_OUT" in line:
+    if isinstance(error, PlaywrightTimeout | TimeoutError) or "TIMED_OUT" in line:
         return TimeoutError(line)
+    if isinstance(error, ConnectionError):
+        return error
     return ConnectionError(line) if "net::ERR_" in line else BrowserFailed(line)
 
 
