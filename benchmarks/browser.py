@@ -27,8 +27,8 @@ from maricopa_scrapy.store.connect import Session
 
 ROOT = Path(__file__).parent.parent
 LATENCY_S = 0.3
-PARCELS = {1: 8, 4: 24} if QUICK else {1: 60, 2: 120, 4: 200, 8: 200}
-PEER_PARCELS = 6 if QUICK else 60
+PARCELS = {1: 8, 4: 24} if QUICK else {1: 40, 2: 80, 4: 200, 8: 160}
+PEER_PARCELS = 6 if QUICK else 30
 # Without latency: memory is a matter of pages, not of time.
 MEMORY_PARCELS = 0 if QUICK else 1_000
 PART = 200
@@ -120,10 +120,9 @@ def crawl(server: str, folder: Path, pool: int, parcels: int, latency: float) ->
 
 def script(folder: Path, browser: str) -> Run:
     with SandboxProcess(latency=LATENCY_S) as sandbox:
-        address, apns = f"{sandbox.url}/treasurer", str(listed(folder, PEER_PARCELS))
-        return watch(
-            [sys.executable, "-m", "benchmarks.browser_peer", address, apns, browser], {}, sandbox, PEER_PARCELS, folder / "peer.log"
-        )
+        arguments = [f"{sandbox.url}/treasurer", str(listed(folder, PEER_PARCELS)), browser]
+        command = [sys.executable, "-m", "benchmarks.browser_peer", *arguments]
+        return watch(command, {}, sandbox, PEER_PARCELS, folder / "peer.log")
 
 
 def main() -> int:
@@ -143,10 +142,9 @@ def main() -> int:
         for pool, parcels in PARCELS.items():
             runs[pool], asked, false = crawl(server, folder, pool, parcels, LATENCY_S)
             navigations, mistakes = max(navigations, asked), mistakes + false
-            figure = f"{runs[pool].pages_per_s:.2f}/s, {runs[pool].peak / 2**20:.0f} MB"
-            bench.add(
-                Row(f"pool of {pool}, {parcels} parcels", figure, f"{peer.pages_per_s:.2f}/s", runs[pool].pages_per_s / peer.pages_per_s)
-            )
+            rate = runs[pool].pages_per_s
+            figure = f"{rate:.2f}/s, {runs[pool].peak / 2**20:.0f} MB"
+            bench.add(Row(f"pool of {pool}, {parcels} parcels", figure, f"{peer.pages_per_s:.2f}/s", rate / peer.pages_per_s))
         ratio = runs[4].pages_per_s / runs[1].pages_per_s
         bench.add(Row("a pool of 4 against a pool of 1", f"{runs[4].pages_per_s:.2f}/s", f"{runs[1].pages_per_s:.2f}/s", ratio, 2.5))
         bench.add(Row("navigations a parcel, by the server's count", f"{navigations:.3f}", "1", navigations, 1.02, at_most=True))
