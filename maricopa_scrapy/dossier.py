@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from maricopa_scrapy.identifiers import format_apn
+from maricopa_scrapy.manager.views import job_list
 from maricopa_scrapy.store import jobs as ledger_jobs
 from maricopa_scrapy.store import source
 from maricopa_scrapy.store.changes import Change, Comparison
@@ -21,26 +22,9 @@ from maricopa_scrapy.store.connect import Session
 def status(session: Session) -> Iterator[RenderableType]:
     """Yield the newest jobs and the size of each table."""
     jobs = ledger_jobs.newest(session)
+    yield job_list(jobs)
     if not jobs:
-        yield "No job yet. `make demo` shows one; `scrapy crawl assessor -a apns=apns.txt` starts one."
         return
-    table = Table(title="Jobs", title_justify="left", box=None, pad_edge=False, header_style="bold")
-    table.add_column("job")
-    table.add_column("asked for", overflow="ellipsis", no_wrap=True, max_width=28)
-    table.add_column("state", overflow="fold")
-    for name in ("targets", "done", "gone", "dead", "open"):
-        table.add_column(name, justify="right")
-    table.add_column("begun")
-    for job in jobs:
-        state = job["verdict"] or ("interrupted" if job["state"] == "running" and not job["is_live"] else job["state"])
-        reason = job["reason"]
-        table.add_row(
-            str(job["id"]), Text(_asked(job["parameters"]) or job["type"]),
-            state if reason in (None, "finished") else f"{state} ({reason})",
-            *(f"{job[name]:,}" for name in ("enumerated", "done", "gone", "dead", "open")),
-            f"{job['created_at']:%m-%d %H:%M}",
-        )  # fmt: skip
-    yield table
     yield ""
     if known := source.paces(session):
         yield _paces(known)
@@ -67,10 +51,6 @@ def _paces(known: list[source.Pace]) -> Table:
             now = "fails; tried by single requests" + (f", {now}" if now else "")
         table.add_row(pace.source, f"{pace.rate:.2f}/s", budget, str(pace.runs), now)
     return table
-
-
-def _asked(parameters: dict[str, Any]) -> str:
-    return " ".join(f"{name}={Path(value).name if name == 'apns' else value}" for name, value in parameters.items())
 
 
 def _sizes(cursor: Cursor) -> list[tuple[str, int]]:

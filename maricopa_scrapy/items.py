@@ -7,12 +7,12 @@ pipeline stores it, and acknowledges its target, in one transaction.
 
 import datetime as dt
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from enum import StrEnum
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Json = list[Any] | dict[str, Any]
 
@@ -278,9 +278,36 @@ class Extent:
     accept_shrink: bool = False
 
 
+class Floor(BaseModel):
+    """What a healthy run of a source leaves in one table, less a fifth; a run below is incomplete.
+
+    `kind`: of the targets that bring the rows. `each`: rows under a target's key, on average. `whole`: rows of the whole table
+    when all of the county was asked for. `filled`: the least share of rows that have a value, by column.
+    Averages and shares are judged from `least` rows on; no row at all never passes.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    table: str
+    kind: str
+    each: Annotated[float, Field(gt=0)] | None = None
+    whole: Annotated[int, Field(gt=0)] | None = None
+    least: Annotated[int, Field(gt=0)] = 50
+    filled: dict[str, Annotated[float, Field(ge=0, le=1)]] = {}
+
+    @model_validator(mode="after")
+    def _scoped(self) -> "Floor":
+        if (self.each is None) == (self.whole is None):
+            raise ValueError("give either each or whole")
+        return self
+
+
 @dataclass(frozen=True, slots=True)
 class Capture:
-    """A response as it came, before it is parsed. `body` is what is kept, `sha256` its digest."""
+    """A response as it came, before it is parsed. `body` is what is kept, `sha256` its digest.
+
+    `left_out` names what was replaced in the body, `is_rendered` says that a browser made it of what was sent.
+    """
 
     sha256: bytes
     source: str
@@ -289,8 +316,15 @@ class Capture:
     content_type: str
     fetched_at: dt.datetime
     body: bytes
-    # A roll may keep only its failures: rows then name an answer whose body is not stored.
+    # By the source's policy: of an answer that is not kept, only these facts are stored, and `size`, the bytes that it had.
     is_kept: bool = True
+    size: int | None = None
+    left_out: tuple[str, ...] = ()
+    is_rendered: bool = False
+
+    def without_body(self) -> "Capture":
+        """Return the capture of an answer whose body is not kept."""
+        return replace(self, body=b"", is_kept=False, size=len(self.body) if self.size is None else self.size)
 
 
 @dataclass(frozen=True, slots=True)

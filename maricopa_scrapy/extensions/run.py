@@ -4,7 +4,7 @@ import asyncio
 import gc
 import itertools
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
@@ -15,7 +15,7 @@ from maricopa_scrapy import arguments
 from maricopa_scrapy.arguments import ArgumentError
 from maricopa_scrapy.download.pace import Pace
 from maricopa_scrapy.extensions.traffic import Traffic
-from maricopa_scrapy.items import Reason
+from maricopa_scrapy.items import Floor, Reason
 from maricopa_scrapy.settings_files import Config
 from maricopa_scrapy.spiders.base import LedgerSpider, Work
 from maricopa_scrapy.store import ledger, source
@@ -90,6 +90,18 @@ class RunLedger:
 
         self.run = await self._do(opened)
 
+    async def ask(self, question: Callable[..., T], *args: Any) -> T:
+        """Return what a function of the store says: it is given the session, and `args`.
+
+        Raises DatabaseUnavailable; the run ends then.
+        """
+        try:
+            return await self._do(question, *args)
+        except DatabaseUnavailable as error:
+            logger.error("%s", error)
+            self._on_loss()
+            raise
+
     async def lease(self, limit: int) -> Lease:
         if self._closed:
             return Lease([])
@@ -119,10 +131,10 @@ class RunLedger:
     async def counts(self) -> Counts:
         return await self._do(ledger.counts, self.run.job_id, self.run.source)
 
-    async def close(self, reason: str, stats: dict[str, Any], traffic: dict[str, Any]) -> tuple[str, Counts]:
+    async def close(self, reason: str, stats: dict[str, Any], traffic: dict[str, Any], floors: Sequence[Floor]) -> tuple[str, Counts]:
         self._closed = True
         try:
-            return await self._do(ledger.close_run, self.run, reason, stats, traffic)
+            return await self._do(ledger.close_run, self.run, reason, stats, traffic, floors)
         finally:
             await self._do(Session.close)
             self._thread.shutdown(wait=False)
@@ -143,6 +155,7 @@ class RunRecord:
         self._crawler = crawler
         self._beating: asyncio.Task[None] | None = None
         self._ledger: RunLedger | None = None
+        self._floors: Sequence[Floor] = ()
         self._traffic: Traffic
         crawler.signals.connect(self.spider_opened, signal=signals.spider_opened)
         crawler.signals.connect(self.spider_closed, signal=signals.spider_closed)
@@ -176,6 +189,7 @@ class RunRecord:
             unavailable = isinstance(error, DatabaseUnavailable)
             raise CloseSpider(Reason.DATABASE_UNAVAILABLE if unavailable else Reason.REFUSED_START) from error
         self._ledger, spider.ledger, spider.pace = opened, opened, pace
+        self._floors = spider.manifest.floors
         spider.execution = opened.run.execution
         _take_over_garbage_collection()
         logging.getLogger("scrapy.downloadermiddlewares.robotstxt").addFilter(_without_traceback)
@@ -213,7 +227,7 @@ class RunRecord:
         stats = self._crawler.stats.get_stats()
         plain = {key: value for key, value in stats.items() if isinstance(value, int | float | str)}
         try:
-            verdict, counts = await self._ledger.close(reason, plain, self._traffic.snapshot())
+            verdict, counts = await self._ledger.close(reason, plain, self._traffic.snapshot(), self._floors)
         except DatabaseUnavailable as error:
             logger.error("the run could not be closed: %s; its leases go back by themselves", error)
             return

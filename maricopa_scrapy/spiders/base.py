@@ -23,6 +23,7 @@ from maricopa_scrapy.items import PRIORITIES, Answer, Capture, Cause, Extent, Fo
 from maricopa_scrapy.pages.errors import PageError, Throttled
 from maricopa_scrapy.settings_files import Manifest
 from maricopa_scrapy.spiders.company import Company
+from maricopa_scrapy.store import floors
 
 if TYPE_CHECKING:
     from psycopg2.extensions import cursor as Cursor
@@ -64,6 +65,8 @@ class Ledger(Protocol):
     async def lease(self, limit: int) -> "Lease": ...
 
     async def give_back(self) -> None: ...
+
+    async def ask(self, question: Callable[..., Any], *args: Any) -> Any: ...
 
     def flush(self) -> None: ...
 
@@ -127,6 +130,11 @@ class LedgerSpider(Spider):
         return spider
 
     @classmethod
+    def chosen(cls, given: dict[str, str]) -> type["LedgerSpider"]:
+        """Return the spider that does what is asked, and take out of `given` what chose it. Raises ArgumentError."""
+        return cls
+
+    @classmethod
     def read_arguments(cls, given: dict[str, str]) -> Work:
         """Turn the arguments of `-a` into work. Raises ArgumentError."""
         # scrapyd adds names of its own, such as _job.
@@ -150,6 +158,8 @@ class LedgerSpider(Spider):
         manifest: Manifest | None = settings["MARICOPA_MANIFESTS"].get(cls.source)
         if manifest is None or not set(cls.needed_paths) <= manifest.paths.keys():
             raise StartError(f"config/sources has no file of source {cls.source} with the paths {', '.join(cls.needed_paths)}")
+        if wrong := floors.mistake(manifest.floors):
+            raise StartError(f"config/sources/{cls.source}.yaml: {wrong}")
         sandbox = settings["MARICOPA_SANDBOX"]
         base_url = f"{sandbox.rstrip('/')}/{cls.source}" if sandbox else manifest.base_url.rstrip("/")
         on_loopback = _is_on_loopback(base_url)
@@ -238,13 +248,18 @@ class LedgerSpider(Spider):
             return _HYBRID[target.priority]
         return 0.0 if self.execution == "sequential" else 1.0
 
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """What `kept_body` leaves out, as captures say it: lower-case words."""
+        return ()
+
     def kept_body(self, body: bytes) -> bytes:
         """Return the part of a body that is kept as the capture."""
         return body
 
-    def kept_capture(self, capture: Capture, target: Target) -> Capture:
-        """Return the capture of an answer that was read well, as it is to be kept."""
-        return capture
+    def kept_of(self, target: Target) -> str:
+        """Return whose bodies are kept as captures: of all answers, of those that could not be read, or of none."""
+        return self.manifest.captures
 
     def not_found(self, target: Target, handler: Handler) -> Request | None:
         """Return the request that can prove that there is nothing, or None where an empty answer is a failure."""
@@ -269,11 +284,13 @@ class LedgerSpider(Spider):
                 self.pace.refused(response.request, self.source)
             where = error.path if isinstance(error, PageError) else str(error)
             kept = capture or self._capture(response)
+            kept = kept if self.kept_of(target) != "none" else kept.without_body()
             yield proof or self._failure(response.request or Request(response.url), target, error.cause, str(error), where, kept, response)
         else:
             self.pace.answered(self.source)
+            kept = capture if self.kept_of(target) == "all" else capture.without_body()
             yield reading.then or Answer(
-                target, reading.outcome, reading.records, self.kept_capture(capture, target), reading.complete, reading.follow_ons,
+                target, reading.outcome, reading.records, kept, reading.complete, reading.follow_ons,
                 reading.issues, pages=reading.pages, unkeyed=reading.unkeyed, extent=reading.extent,
             )  # fmt: skip
 
@@ -311,9 +328,9 @@ class LedgerSpider(Spider):
     def _capture(self, response: Response) -> Capture:
         body = self.kept_body(response.body)
         content_type = (response.headers.get(b"Content-Type") or b"").decode("latin-1")
-        return Capture(
-            hashlib.sha256(body).digest(), self.source, response.url, response.status, content_type, dt.datetime.now(dt.UTC), body
-        )
+        at = dt.datetime.now(dt.UTC)
+        sha256 = hashlib.sha256(body).digest()
+        return Capture(sha256, self.source, response.url, response.status, content_type, at, body, left_out=self.left_out)
 
     def stop(self, reason: str, patience: float | None = None) -> None:
         """End the run at once: what waits in the slot is not sent, what is under way is awaited, for `patience` seconds at most."""

@@ -7,7 +7,7 @@ a run that is silent, or whose process is gone, is lost, and its leases go back.
 import json
 import os
 import socket
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -17,8 +17,9 @@ import psutil
 from psycopg2.extensions import cursor as Cursor
 from psycopg2.extras import Json
 
-from maricopa_scrapy.items import FollowOn, Reason, Target
+from maricopa_scrapy.items import Floor, FollowOn, Reason, Target
 from maricopa_scrapy.store.connect import Session
+from maricopa_scrapy.store.floors import note_shortfall
 from maricopa_scrapy.store.tables import copy_into, copy_line, copy_lines
 from maricopa_scrapy.store.verdict import CANCELLED, Counts, counts_of, judge, settle
 
@@ -91,8 +92,9 @@ def open_job(
     priority: str = "normal",
     is_sandbox: bool = False,
     execution: str = "parallel",
+    also: Callable[[Cursor, int], None] = lambda cursor, job_id: None,
 ) -> tuple[int, int]:
-    """Write a job with its targets, all or nothing; returns (job id, distinct targets).
+    """Write a job with its targets, and what is `also` to be written with it, all or nothing; returns (job id, distinct targets).
 
     `targets` is read once and may be long; what it raises leaves no job behind.
     Raises LedgerError when the sandbox's invented records would come to stand beside the county's.
@@ -109,6 +111,7 @@ def open_job(
         accepted = 0
         while chunk := list(islice(supply, _ENUMERATE_BATCH)):
             accepted += add_targets(cursor, job_id, chunk)
+        also(cursor, job_id)
         return job_id, accepted
 
     return session.transact(work)
@@ -239,8 +242,10 @@ def give_back(session: Session, run: Run) -> None:
     session.transact(lambda cursor: _release(cursor, [run.id], run.job_id))
 
 
-def close_run(session: Session, run: Run, reason: str, stats: dict[str, Any], traffic: dict[str, Any] | None = None) -> tuple[str, Counts]:
-    """End the run, give back its leases and judge it; the last run of a job ends the job.
+def close_run(
+    session: Session, run: Run, reason: str, stats: dict[str, Any], traffic: dict[str, Any] | None = None, floors: Sequence[Floor] = ()
+) -> tuple[str, Counts]:
+    """End the run, give back its leases and judge it, also by the floors of its source; the last run of a job ends the job.
 
     Returns (verdict, counts of the run's source in the job).
     """
@@ -251,7 +256,8 @@ def close_run(session: Session, run: Run, reason: str, stats: dict[str, Any], tr
         cursor.execute("SELECT 1 FROM crawl.run WHERE id = %s FOR NO KEY UPDATE", (run.id,))
         _release(cursor, [run.id], run.job_id)
         counts = counts_of(cursor, run.job_id, run.source)
-        verdict = judge(reason, counts, shortfall)
+        below = note_shortfall(cursor, run.id, run.job_id, run.source, () if counts.open else floors)
+        verdict = judge(reason, counts, shortfall or below)
         cursor.execute(
             "UPDATE crawl.run SET state = 'closed', verdict = %s, reason = %s, stats = %s, traffic = %s, finished_at = now() WHERE id = %s",
             (verdict, reason, Json(stats), None if traffic is None else Json(traffic), run.id),

@@ -20,7 +20,7 @@ _IS_LIVE = "SELECT EXISTS (SELECT FROM crawl.run WHERE job_id = %s AND state = '
 _IS_PLANNED = "SELECT EXISTS (SELECT FROM crawl.planned_run WHERE job_id = %s AND state <> 'ended')"
 # Of each source the run that closed last.
 _REASONS = """
-    SELECT DISTINCT ON (source) source, reason FROM crawl.run WHERE job_id = %s AND state = 'closed'
+    SELECT DISTINCT ON (source) source, reason, shortfall FROM crawl.run WHERE job_id = %s AND state = 'closed'
     ORDER BY source, finished_at DESC, id DESC
 """
 _BY_SOURCE = "SELECT source, state, count(*) FROM crawl.target WHERE job_id = %s GROUP BY source, state"
@@ -92,16 +92,17 @@ def settle(cursor: Cursor, job_id: int) -> str:
 
 def _verdict(cursor: Cursor, job_id: int, shortfall: str | None) -> tuple[str, str | None]:
     cursor.execute(_REASONS, (job_id,))
-    reasons: dict[str, str | None] = dict(cursor.fetchall())
+    closed: dict[str, tuple[str | None, str | None]] = {source: (reason, below) for source, reason, below in cursor.fetchall()}
     cursor.execute(_BY_SOURCE, (job_id,))
     states: dict[str, dict[str, int]] = {}
     for source, state, count in cursor.fetchall():
         states.setdefault(source, {})[state] = count
     found: list[tuple[str, str | None]] = []
-    for source in reasons.keys() | states.keys():
+    for source in closed.keys() | states.keys():
+        reason, below = closed.get(source, (None, None))
         # A source with open targets and no run that closed: its runs were lost, or never began.
-        reason = reasons.get(source) or Reason.LOST
-        found.append((judge(reason, Counts(**states.get(source, {})), shortfall), reason))
+        reason = reason or Reason.LOST
+        found.append((judge(reason, Counts(**states.get(source, {})), shortfall or below), reason))
     return min(found, key=lambda one: (_WORST_FIRST.index(one[0]), one[1] or ""), default=(COMPLETED, None))
 
 
