@@ -19,7 +19,11 @@ from maricopa_scrapy.store.connect import Session, migrate
 
 # Requests per second: the sandbox bears it, a county host would not be asked so.
 _RATE = 50
+# Of a crawl that did not begin: its log is one line.
+_REFUSED = 2
 _LINE_EVERY_S = 2.0
+# Parcels whose taxes are looked up too: a browser is a hundred times as slow.
+_TAXED = 20
 
 
 def run(parcels: int, out: Console) -> int:
@@ -35,18 +39,25 @@ def run(parcels: int, out: Console) -> int:
         apns = Path(folder) / "apns.txt"
         apns.write_text("\n".join(County().apns(parcels)))
         log = data_dir / "crawl.log"
-        out.print(f"scrapy crawl assessor -a apns={apns}  (log: {log})")
-        code = _crawl(apns, log, sandbox.url, data_dir, session, parcels, out)
+        code = _crawl("assessor", apns, log, sandbox.url, data_dir, session, parcels, out)
         requests = sandbox.stats()["assessor"]["requests"]
+        if not code:
+            out.print(f"{requests} requests for {parcels} parcels")
+            taxed = min(parcels, _TAXED)
+            apns.write_text("\n".join(_with_sales(session, taxed)))
+            code = _crawl("tax", apns, log, sandbox.url, data_dir, session, taxed, out)
+            if code == _REFUSED:
+                out.print(log.read_text(errors="replace").strip(), markup=False)
+                code = 0
     if code:
         out.print(log.read_text(errors="replace")[-2000:], markup=False)
         out.print(f"the crawl ended with exit code {code}; its log: {log}")
         return code
-    out.print(f"{requests} requests for {parcels} parcels\n")
+    out.print()
     for part in dossier.status(session):
         out.print(part)
     out.print()
-    for part in dossier.parcel(session, _newest(session)):
+    for part in dossier.parcel(session, _with_sales(session, 1)[0]):
         out.print(part)
     out.print(
         f"\nNext: look around with\n  export MARICOPA_DATA_DIR={data_dir}\n  {_command()} status\n"
@@ -56,12 +67,13 @@ def run(parcels: int, out: Console) -> int:
     return 0
 
 
-def _crawl(apns: Path, log: Path, sandbox: str, data_dir: Path, session: Session, parcels: int, out: Console) -> int:
+def _crawl(spider: str, apns: Path, log: Path, sandbox: str, data_dir: Path, session: Session, parcels: int, out: Console) -> int:
     environment = {k: v for k, v in os.environ.items() if k != "MARICOPA_DATABASE_URL"}
     environment |= {"MARICOPA_DATA_DIR": str(data_dir), "MARICOPA_SANDBOX": sandbox}
     environment["SCRAPY_SETTINGS_MODULE"] = "maricopa_scrapy.settings"
     before = max((job["id"] for job in jobs.newest(session, 1)), default=0)
-    command = [sys.executable, "-m", "scrapy", "crawl", "assessor", "-a", f"apns={apns}", "-s", f"MARICOPA_RATE_LIMIT={_RATE}"]
+    command = [sys.executable, "-m", "scrapy", "crawl", spider, "-a", f"apns={apns}", "-s", f"MARICOPA_RATE_LIMIT={_RATE}"]
+    out.print(f"scrapy crawl {spider} -a apns={apns}  (log: {log})")
     with log.open("wb") as file:
         crawl = subprocess.Popen(command, env=environment, stdout=file, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
         try:
@@ -89,18 +101,16 @@ def _watch(crawl: "subprocess.Popen[bytes]", session: Session, before: int, parc
             time.sleep(0.2)
 
 
-def _newest(session: Session) -> str:
-    def work(cursor: Cursor) -> str:
+def _with_sales(session: Session, count: int) -> list[str]:
+    """Return parcels of which there is most to see, first those that are homes and were sold."""
+
+    def work(cursor: Cursor) -> list[str]:
         cursor.execute(
-            "SELECT apn FROM public.property WHERE is_residential AND sale_price IS NOT NULL AND NOT coalesce(is_redacted, false)"
-            " ORDER BY last_seen_at DESC, apn LIMIT 1"
+            "SELECT apn FROM public.property WHERE source = 'assessor'"
+            " ORDER BY is_residential AND sale_price IS NOT NULL AND NOT coalesce(is_redacted, false) DESC NULLS LAST, apn LIMIT %s",
+            (count,),
         )
-        row = cursor.fetchone()
-        if row is None:
-            cursor.execute("SELECT apn FROM assessor.parcel LIMIT 1")
-            row = cursor.fetchone()
-        assert row is not None
-        return str(row[0])
+        return [apn for (apn,) in cursor.fetchall()]
 
     return session.transact(work)
 

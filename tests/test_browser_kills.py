@@ -52,7 +52,7 @@ def _next_done(database: Database, crawl: "subprocess.Popen[str]") -> float:
 
 def test_killed_renderers_and_browsers_cost_no_parcel(tmp_path: Path, database: Database, county: Start) -> None:
     truth = County()
-    apns = truth.apns(60)
+    apns = truth.apns(48)
     process = crawler(database, county(latency=0.1), tmp_path).start("tax", "-a", listed(tmp_path, apns))
     recoveries = []
     for kind in ("renderer", "browser", "renderer", "browser", "browser"):
@@ -61,7 +61,7 @@ def test_killed_renderers_and_browsers_cost_no_parcel(tmp_path: Path, database: 
         recoveries.append(_next_done(database, process))
     log, _ = process.communicate(timeout=90)
     assert process.returncode == 0, log
-    assert database.states() == {"done": 60}
+    assert database.states() == {"done": 48}
     assert differences(database, truth, apns) == []
     assert max(recoveries) < _RECOVERY_S, recoveries
     # Three at least: a browser that was killed was replaced, and nobody else was blamed.
@@ -73,7 +73,7 @@ def test_killed_renderers_and_browsers_cost_no_parcel(tmp_path: Path, database: 
 
 def test_a_browser_that_hangs_is_replaced(tmp_path: Path, database: Database, county: Start) -> None:
     truth = County()
-    apns = truth.apns(16)
+    apns = truth.apns(8)
     process = crawler(database, county(), tmp_path, pool=2, load=2, settle=2, close=2).start("tax", "-a", listed(tmp_path, apns))
     _wait(lambda: _done(database) > 0, process)
     (stopped,) = _processes(process, "browser")
@@ -81,17 +81,17 @@ def test_a_browser_that_hangs_is_replaced(tmp_path: Path, database: Database, co
     log, _ = process.communicate(timeout=90)
     assert process.returncode == 0, log
     assert not stopped.is_running() or stopped.status() == psutil.STATUS_ZOMBIE
-    assert database.states() == {"done": 16}
+    assert database.states() == {"done": 8}
     assert differences(database, truth, apns) == []
     assert "browser (" in log
 
 
 def test_a_killed_crawl_leaves_no_browser_and_goes_on(tmp_path: Path, database: Database, county: Start) -> None:
     truth = County()
-    apns = truth.apns(24)
+    apns = truth.apns(12)
     run = crawler(database, county(latency=0.1), tmp_path)
     process = run.start("tax", "-a", listed(tmp_path, apns))
-    _wait(lambda: _done(database) > 3, process)
+    _wait(lambda: _done(database) > 1, process)
     browsers = _processes(process, "browser") + _processes(process, "renderer")
     assert browsers
     driver = next(child for child in psutil.Process(process.pid).children() if "node" in child.name())
@@ -108,13 +108,13 @@ def test_a_killed_crawl_leaves_no_browser_and_goes_on(tmp_path: Path, database: 
     assert last.code == 0, last.log
     assert not [browser for browser in browsers if browser.is_running() and browser.status() != psutil.STATUS_ZOMBIE]
     assert "left behind" in last.log
-    assert database.states() == {"done": 24}
+    assert database.states() == {"done": 12}
     assert differences(database, truth, apns) == []
     assert not list((tmp_path / "data" / "browsers").glob("*.json"))
 
 
 def test_a_killed_crawl_s_browser_ends_by_itself(tmp_path: Path, database: Database, county: Start) -> None:
-    process = crawler(database, county(latency=0.1), tmp_path).start("tax", "-a", listed(tmp_path, County().apns(24)))
+    process = crawler(database, county(latency=0.1), tmp_path).start("tax", "-a", listed(tmp_path, County().apns(12)))
     _wait(lambda: _done(database) > 0, process)
     started = psutil.Process(process.pid).children(recursive=True)
     assert started

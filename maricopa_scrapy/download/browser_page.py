@@ -27,7 +27,8 @@ T = TypeVar("T")
 # What a page is made of; the rest (pictures, sockets that stay open) is not waited for.
 _AWAITED = ("document", "script", "xhr", "fetch")
 _LONG_POLLS = "_blazor"
-_ALIVE_S = 3.0
+_ALIVE_S = 2.0
+_TRIES = 3
 # Once a page has the words of a challenge, it may still be a parcel's; for so many seconds.
 _DOUBT_S = 3.0
 _FILLED = resources.files("maricopa_scrapy.download").joinpath("browser_page.js").read_text(encoding="utf-8")
@@ -233,10 +234,16 @@ class PageVisit:
             await self._session.send("Page.stopLoading")
             await self._session.send("Runtime.evaluate", {"expression": "1"})
 
-        try:
-            await asyncio.wait_for(answer(), _ALIVE_S)
-        except (TimeoutError, PlaywrightError):
-            raise BrowserFailed("the browser does not answer") from None
+        for _ in range(_TRIES):
+            try:
+                await asyncio.wait_for(answer(), _ALIVE_S)
+            except TimeoutError:
+                # A question that meets a change of pages may be lost.
+                continue
+            except PlaywrightError:
+                break
+            return
+        raise BrowserFailed("the browser does not answer")
 
     def _asked(self, request: Request) -> None:
         if request.resource_type in _AWAITED and _LONG_POLLS not in request.url:

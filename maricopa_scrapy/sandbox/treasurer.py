@@ -168,7 +168,7 @@ class Treasurer:
         owner, situs = self.identity(apn)
         number = "" if fault == "no_identity" else f" {format_apn(shown)}-{int(shown[:8]) % 10}"
         blocks = [[f"Property Tax Information{number}", []], ["Owner Name and Mailing Address", owner], ["Property Situs Address", [situs]]]
-        return {"blocks": blocks}
+        return {"blocks": blocks, "patch": fault == "patched_grid"}
 
     def identity(self, apn: str) -> tuple[list[str], str]:
         """Return the lines of the owner's block and the situs address."""
