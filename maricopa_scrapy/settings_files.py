@@ -213,7 +213,7 @@ class PageLayout(_Settings):
             "summary": ("tax_year", "status", "assessed", "paid", "interest", "amount_due"),
             "payments": ("tax_year", "description", "amount", "paid_on"),
         }
-        for name, named in {"places": self.places, "columns": self.columns, "none": self.none}.items():
+        for name, named in (("places", [*self.places]), ("columns", [*self.columns]), ("none", [*self.none])):
             if set(named) != set(wanted):
                 raise ValueError(f"{name} has {', '.join(named)}, not {', '.join(wanted)}")
         for tab, columns in wanted.items():

@@ -122,6 +122,7 @@ class Treasurer:
             await asyncio.sleep(wait)
         apn = _apn(request.query.get("Parcel") or request.query.get("parcel") or "")
         exists = apn is not None and self._county.exists(apn)
+        self._counts.agent(request.headers.get("User-Agent", ""))
         if apn:
             self._counts.fetched(apn)
         fault = self._faults.choose(serial, "parcel", apn, exists) if self._faults else None
