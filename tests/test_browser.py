@@ -26,7 +26,7 @@ APN = "16528054"
     [
         ({"PATH": "/nowhere", "PLAYWRIGHT_BROWSERS_PATH": "/nowhere"}, "", r"no browser was found: .*apt-get install .*playwright install"),
         ({}, "/nowhere/chrome", r"browser\.executable: /nowhere/chrome is no program"),
-        ({}, "/bin/false", r"the browser /bin/false does not run: exit code 1"),
+        ({}, "/bin/false", r"the browser /bin/false does not run: .*install"),
         ({"MARICOPA_BROWSER_ENDPOINT": "http://127.0.0.1:9"}, "", r"browser\.endpoint: no browser answers on 127\.0\.0\.1"),
     ],
 )  # fmt: skip

@@ -29,6 +29,7 @@ class TaxSpider(LedgerSpider):
     source = "treasurer"
     needed_paths: ClassVar[tuple[str, ...]] = ("parcel",)
     known_arguments: ClassVar[tuple[str, ...]] = ("apns", "tabs")
+    is_rendered = True
     # No other spider gets the browser's handler, nor loads what it needs.
     custom_settings = {"DOWNLOAD_HANDLERS": {"http": _HANDLER, "https": _HANDLER}}
 
@@ -83,6 +84,11 @@ class TaxSpider(LedgerSpider):
         """Return what the browser showed as one body."""
         assert shown.kind != "page"
         return treasurer_tabs.pack(treasurer_tabs.Tabs(shown.kind, shown.html, self._page().version))  # type: ignore[arg-type]
+
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """What `kept_body` and `pack` leave out."""
+        return ("phones", "scripts", "styles")
 
     def kept_body(self, body: bytes) -> bytes:
         """Leave out telephone numbers of a page that is no parcel's; a parcel's has none any more."""
