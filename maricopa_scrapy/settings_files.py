@@ -155,10 +155,11 @@ class Retries(_Settings):
 
 
 class Refusals(_Settings):
-    """Words in a page that was not asked for: what tells a challenge, and a site that is closed for maintenance."""
+    """Words in a page that was not asked for: what tells a challenge, a site that is closed for maintenance, an unknown address."""
 
     challenge: tuple[Words, ...] = ()
     maintenance: tuple[Words, ...] = ()
+    soft_404: tuple[Words, ...] = ()
 
 
 class Layer(_Settings):
@@ -171,6 +172,15 @@ class Layer(_Settings):
     columns: dict[str, tuple[str, str]]
     optional: dict[str, tuple[str, str]] = {}
     ignored: tuple[str, ...] = ()
+
+
+class PageLabels(_Settings):
+    """The labels of the assessor's public page, as pages/assessor_page.py takes them."""
+
+    columns: dict[str, tuple[str, ...]]
+    optional: tuple[str, ...] = ()
+    ignored: tuple[str, ...] = ()
+    absent: tuple[Words, ...] = ()
 
 
 class Column(_Settings):
@@ -250,6 +260,7 @@ class Manifest(_Settings):
     keep_sketches: bool = False
     links: dict[str, str] = {}
     layers: dict[str, Layer] = {}
+    labels: PageLabels | None = None
     captures: Literal["all", "failures", "none"] = "all"
     floors: tuple[Floor, ...] = ()
     page: PageLayout | None = None

@@ -229,7 +229,8 @@ class Planner:
 
     def _stale(self, step: Step, order: Order, session: Session, without_cancelled: bool) -> list[str]:
         given = None if order.apns is None else list(dict.fromkeys(ApnList("apns", order.apns, order.skip_invalid)))
-        source = self._class(self.catalog.spider(step.step)).source
+        via = self.catalog.spiders[step.step].via
+        source = self._class(self.catalog.spider(step.step)).chosen({"via": via} if via else {}).source
         kind = self._manifests[source].rate.kind
         return stale(session, source, order.older_than, given, without_cancelled and kind == "scraper")
 

@@ -17,6 +17,8 @@ from aiohttp import web
 from aiohttp.abc import AbstractAccessLogger
 
 from maricopa_scrapy.sandbox.assessor import PREFIX, Assessor
+from maricopa_scrapy.sandbox.assessor_page import PREFIX as ASSESSOR_PAGE
+from maricopa_scrapy.sandbox.assessor_page import AssessorPage
 from maricopa_scrapy.sandbox.counts import Counts
 from maricopa_scrapy.sandbox.county import County
 from maricopa_scrapy.sandbox.faults import FaultError, Faults
@@ -31,7 +33,7 @@ from maricopa_scrapy.sandbox.treasurer import Treasurer
 _ROBOTS = "User-agent: *\nDisallow: /_\n"
 _GOODBYE_S = 0.2
 
-SOURCES = ("assessor", "gis", "treasurer", "bulk")
+SOURCES = ("assessor", "assessor_page", "gis", "treasurer", "bulk")
 
 
 class SandboxError(Exception):
@@ -78,15 +80,17 @@ def build_app(county: County, options: Options | None = None) -> web.Application
 
     app = web.Application()
     app.add_routes(_control(county, counts, faults, tuple(limiters.values()), options))
-    app.add_routes([web.get(f"{path}/robots.txt", _robots) for path in ("", PREFIX, GIS, TREASURER, BULK)])
+    app.add_routes([web.get(f"{path}/robots.txt", _robots) for path in ("", PREFIX, GIS, TREASURER, BULK, ASSESSOR_PAGE)])
     assessor = Assessor(county, *desk("assessor"))
     gis = Gis(county, options.gis_parcels, *desk("gis"))
+    page = AssessorPage(county, *desk("assessor_page"))
     treasurer = Treasurer(county, *desk("treasurer"))
     files = Files(county, options.affidavits, options.affidavits_dirty, *desk("bulk"))
     app.on_cleanup.append(files.close)
     app.router.add_get(TREASURER + "/{path:.*}", treasurer.handle, allow_head=False)
     app.router.add_get(BULK + "/{path:.*}", files.handle, allow_head=False)
     app.router.add_get(PREFIX + "/{path:.*}", assessor.handle, allow_head=False)
+    app.router.add_get(ASSESSOR_PAGE + "/{path:.*}", page.handle, allow_head=False)
     for method in ("GET", "POST"):
         app.router.add_route(method, GIS + "/{path:.*}", gis.handle)
     return app

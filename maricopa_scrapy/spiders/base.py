@@ -49,7 +49,7 @@ class StartError(RuntimeError):
 
 @dataclass(slots=True)
 class Work:
-    """What a spider was asked to do: go on with `job_id`, or a new job of `targets`."""
+    """What a spider was asked to do: go on with `job_id`, or a new job of `targets`. `mode`: api_only or scraping_only."""
 
     type: str
     parameters: dict[str, Any]
@@ -57,6 +57,7 @@ class Work:
     job_id: int | None = None
     priority: str = "normal"
     apns: ApnList | None = None
+    mode: str = "api_only"
 
 
 class Ledger(Protocol):
@@ -245,6 +246,10 @@ class LedgerSpider(Spider):
             dont_filter=True,
         )
 
+    def check_answer(self, response: Response) -> None:
+        """Return when the response may be what was asked for. Raises Refusal or Unauthorized."""
+        check_json_answer(response, self.manifest.refusals)
+
     def _width(self, target: Target) -> float:
         if self.execution == "hybrid":
             return _HYBRID[target.priority]
@@ -270,7 +275,7 @@ class LedgerSpider(Spider):
     async def _received(self, response: Response, target: Target, handler: Handler) -> AsyncIterator[Answer | Request]:
         capture: Capture | None = None
         try:
-            check_json_answer(response, self.manifest.refusals)
+            self.check_answer(response)
             await self._company.wait()
             capture = self._capture(response)
             reading = handler(capture.body, target)
@@ -296,7 +301,7 @@ class LedgerSpider(Spider):
                 reading.issues, pages=reading.pages, unkeyed=reading.unkeyed, extent=reading.extent,
             )  # fmt: skip
 
-    def _failed(self, failure: Failure) -> Iterator[Answer]:
+    def _failed(self, failure: Failure) -> Iterator[Answer | Request]:
         error = failure.value
         assert error is not None
         if isinstance(error, Dropped):
@@ -314,7 +319,8 @@ class LedgerSpider(Spider):
         where: str = "",
         capture: Capture | None = None,
         response: Response | None = None,
-    ) -> Answer:
+    ) -> Answer | Request:
+        """Return the answer of a target that failed, or what is asked instead."""
         is_open = self.pace.is_open(self.source)
         self.pace.failed(request, self.source, cause)
         issues = []
