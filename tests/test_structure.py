@@ -40,7 +40,7 @@ MAY_IMPORT = {
     "settings": {"settings_files"},
     "dossier": {"store", "identifiers", "manager", "sections"},
     "sections": {"store", "identifiers"},
-    "demo": {"store", "sandbox", "dossier", "manager"},
+    "demo": {"store", "sandbox", "dossier", "manager", "download", "settings_files"},
     # It asks the spiders what their arguments mean, so that a job's targets are those of `scrapy crawl`.
     "manager": {"store", "items", "identifiers", "arguments", "settings_files", "spiders"},
     "terminal": {"store", "settings_files"},
