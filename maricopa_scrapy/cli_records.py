@@ -75,3 +75,35 @@ def changes(
         if missing := history.lacking(opened, asked):
             raise fail(f"--query {query} needs {', '.join(missing)}, which this version does not collect; `scrapy crawl {asked.spider}`")
         write_rows(to, format_, asked.columns, history.answers(opened, asked, begin, end))
+
+
+@app.command()
+def reparse(
+    source: Annotated[str, typer.Option(help="whose captures: assessor, gis, ...")],
+    job: Annotated[int | None, typer.Option(help="of this job only")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="show what differs, and store nothing")] = False,
+    limit: Annotated[int, typer.Option(min=0, help="how many differences and failures to show one by one")] = 20,
+) -> None:
+    """Read the stored captures again with today's parser: what differs from the stored rows, field by field, is shown and stored.
+
+    Rows that a later answer changed are left as they are. Corrections are changes like any other, of a run named reparse. Exit code 1
+    when a capture cannot be read any more.
+
+    Example: maricopa reparse --source assessor --job 12 --dry-run
+    """
+    from maricopa_scrapy import reparse as again
+    from maricopa_scrapy.spiders.base import StartError
+
+    _, manifests = settings()
+    if source not in (known := again.registry()):
+        raise fail(f"--source {source}: there is {', '.join(sorted(known))}")
+    with database() as opened:
+        _check_job(opened, job)
+        try:
+            report = again.Reparse(opened, manifests, source, job, dry_run, limit).run()
+        except (ledger.LedgerError, StartError) as error:
+            raise fail(str(error)) from None
+    for part in again.shown(report, dry_run):
+        out.print(part)
+    if report.failed:
+        raise typer.Exit(1)

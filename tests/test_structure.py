@@ -39,7 +39,8 @@ MAY_IMPORT = {
     "demo": {"store", "sandbox", "dossier"},
     "manager": {"store", "items", "identifiers", "arguments", "settings_files"},
     "terminal": {"store", "settings_files"},
-    "cli_records": {"store", "terminal"},
+    "reparse": {"items", "pages", "download", "settings_files", "spiders", "store"},
+    "cli_records": {"store", "spiders", "reparse", "terminal"},
     "cli": {"store", "dossier", "demo", "sandbox", "identifiers", "settings_files", "manager", "terminal", "cli_records"},
 }
 

@@ -69,6 +69,8 @@ class AssessorSpider(LedgerSpider):
         complete = [(Improvement, target.key), (Rental, target.key)]
         return Reading(records=page.records, complete=complete, issues=issues)
 
+    handlers = {"parcel": parse_parcel}
+
     def not_found(self, target: Target, handler: Handler) -> Request | None:
         """An empty answer alone proves nothing: ask the search whether there is such a parcel."""
         if handler != self.parse_parcel:

@@ -2,10 +2,10 @@
 
 import datetime as dt
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 from itertools import islice
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
@@ -54,15 +54,14 @@ class RollSpider(LedgerSpider):
     def connection(cls, settings: Any) -> tuple[Manifest, str, dict[str, str]]:
         """As every source's, and the layers of the manifest. Raises StartError."""
         manifest, base_url, headers = super().connection(settings)
-        try:
-            cls.shapes = {
-                name: pages.Shape(name, layer.days, layer.columns, layer.optional, layer.ignored) for name, layer in manifest.layers.items()
-            }
-        except ValueError as error:
-            raise StartError(f"config/sources/gis.yaml: {error}") from None
-        if not cls.shapes:
-            raise StartError("config/sources/gis.yaml has no layers")
+        cls.shapes = _shapes(manifest)
         return manifest, base_url, headers
+
+    @classmethod
+    def reader(cls, manifests: Mapping[str, Manifest]) -> Self:
+        """As every source's, with the layers of the manifest. Raises StartError."""
+        cls.shapes = _shapes(manifests[cls.source])
+        return super().reader(manifests)
 
     @classmethod
     def take_up(cls, cursor: Cursor, run: Run) -> None:
@@ -201,6 +200,8 @@ class RollSpider(LedgerSpider):
                              ", ".join(islice(missing.columns[0], 5)))  # fmt: skip
         return Reading(issues=page.issues, pages=[*page.pages, *filter(None, [missing])])
 
+    handlers = {"range": parse_range, "list": parse_list}
+
     def kept_of(self, target: Target) -> str:
         """As the argument `captures` says, else the manifest."""
         return (target.detail or {}).get("captures") or super().kept_of(target)
@@ -242,6 +243,18 @@ class RollSpider(LedgerSpider):
         for at in range(0, len(apns), size):
             part = apns[at : at + size]
             yield FollowOn(self.source, "list", f"{prefix} {part[0]}-{part[-1]} ({len(part)})", {**shared, "apns": part})
+
+
+def _shapes(manifest: Manifest) -> dict[str, pages.Shape]:
+    try:
+        shapes = {
+            name: pages.Shape(name, layer.days, layer.columns, layer.optional, layer.ignored) for name, layer in manifest.layers.items()
+        }
+    except ValueError as error:
+        raise StartError(f"config/sources/gis.yaml: {error}") from None
+    if not shapes:
+        raise StartError("config/sources/gis.yaml has no layers")
+    return shapes
 
 
 def _options(given: dict[str, str], name: str) -> dict[str, Any]:
