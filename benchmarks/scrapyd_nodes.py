@@ -24,18 +24,20 @@ import psutil
 
 from benchmarks.pace_cases import ROOT, Place, place, seen
 from benchmarks.table import QUICK, Bench, Row
+from maricopa_scrapy.items import FollowOn
 from maricopa_scrapy.manager.deploy import deploy
 from maricopa_scrapy.manager.executor import NodeError
 from maricopa_scrapy.manager.nodes import Nodes
 from maricopa_scrapy.manager.scrapyd import ScrapydNode
-from maricopa_scrapy.store import embedded
+from maricopa_scrapy.sandbox.county import County
+from maricopa_scrapy.store import embedded, ledger
+from maricopa_scrapy.store.connect import Session
 
 USER, PASSWORD = "maricopa", "p@ss/word:1"
 # Smaller in the short run, so that ten seconds are not all of it.
 RATE = 25.0 if QUICK else 50.0
 PARCELS = 400 if QUICK else 2_000
 _START_S = 30.0
-_SILENCE_S = 10.0
 
 
 @dataclass
@@ -136,44 +138,45 @@ def two_nodes(here: Place, rate: float) -> Iterator[tuple[Scrapyd, Scrapyd, Node
 
 
 def node_lost(server: str, folder: Path, parcels: int, rate: float, others: bool = True) -> dict[str, Any]:
-    """Kill -9 of one node, its scrapyd and its crawl, when a third is done.
+    """Kill -9 of one node, its scrapyd and its crawl, when a fifth is done.
 
     `others`: the other node's run is there already and goes on; else another run is started when the first is silent.
     """
-    with (
-        place(server, folder, "node_lost" if others else "node_lost_alone", rate=rate, burst=rate / 2) as here,
-        two_nodes(here, rate) as (first, second, nodes),
-    ):
-        handle = nodes.start("assessor", dict([here.apns(parcels).split("=", 1)]))
-        _wait(here, "first run", lambda: _runs(here) == 1, first, second)
-        if others:
-            nodes.start("assessor", {"job": "1"})
-            _wait(here, "second run", lambda: _runs(here) == 2, first, second)
-        _wait(here, "a third", lambda: _done(here) >= parcels / 3, first, second)
+    name = "node_lost" if others else "node_lost_alone"
+    with place(server, folder, name, rate=rate, burst=rate / 2) as here, two_nodes(here, rate) as (first, second, nodes):
+        handle = _begin(here, parcels, nodes, 2 if others else 1, first, second)
         killed, done_before = time.time(), _done(here)
         first.kill_with_crawls()
         if not others:
             # What a supervisor does: the place does not answer, and the run does not beat.
-            _wait(here, "silence", lambda: nodes.is_running(handle) is None and not _beating(here), first, second)
+            _wait("silence", lambda: nodes.is_running(handle) is None and not _beating(here), first, second)
             nodes.start("assessor", {"job": "1"})
-        _wait(here, "the end", lambda: _verdict(here) is not None, first, second, timeout=60 + 3 * parcels / rate)
+        _wait("the end", lambda: _verdict(here) is not None, first, second, timeout=60 + 3 * parcels / rate)
         return _figures(here, parcels, rate, killed) | {"done at the kill": done_before, "crawls of the lost node": len(first.crawls())}
 
 
 def scrapyd_lost(server: str, folder: Path, parcels: int, rate: float) -> dict[str, Any]:
-    """Kill -9 of one scrapyd alone, when a third is done: its crawl goes on beside the other node's."""
+    """Kill -9 of one scrapyd alone, when a fifth is done: its crawl goes on beside the other node's."""
     with place(server, folder, "scrapyd_lost", rate=rate, burst=rate / 2) as here, two_nodes(here, rate) as (first, second, nodes):
-        nodes.start("assessor", dict([here.apns(parcels).split("=", 1)]))
-        _wait(here, "first run", lambda: _runs(here) == 1, first, second)
-        nodes.start("assessor", {"job": "1"})
-        _wait(here, "second run", lambda: _runs(here) == 2, first, second)
-        _wait(here, "a third", lambda: _done(here) >= parcels / 3, first, second)
-        killed = time.time()
+        _begin(here, parcels, nodes, 2, first, second)
+        killed, done_before = time.time(), _done(here)
         first.kill()
         orphans = len(first.crawls())
-        _wait(here, "the end", lambda: _verdict(here) is not None, first, second, timeout=60 + 3 * parcels / rate)
-        _wait(here, "its crawl", lambda: not first.crawls(), first, second)
-        return _figures(here, parcels, rate, killed) | {"crawls that went on": orphans}
+        _wait("the end", lambda: _verdict(here) is not None, first, second, timeout=60 + 3 * parcels / rate)
+        _wait("its crawl", lambda: not first.crawls(), first, second)
+        return _figures(here, parcels, rate, killed) | {"done at the kill": done_before, "crawls that went on": orphans}
+
+
+def _begin(here: Place, parcels: int, nodes: Nodes, runs: int, *processes: Scrapyd) -> str:
+    """Write the job, start its runs, and wait until all are at work and a fifth is done; returns the first one's handle."""
+    session = Session(here.url)
+    targets = (FollowOn("assessor", "parcel", apn) for apn in County().apns(parcels))
+    ledger.open_job(session, "property_search", targets, {}, is_sandbox=True)
+    session.close()
+    handles = [nodes.start("assessor", {"job": "1"}) for _ in range(runs)]
+    at_work = "SELECT 1 FROM crawl.run r WHERE EXISTS (SELECT FROM crawl.target t WHERE t.run_id = r.id)"
+    _wait("runs at work", lambda: len(here.rows(at_work)) == runs and _done(here) >= parcels / 5, *processes)
+    return handles[0]
 
 
 def _figures(here: Place, parcels: int, rate: float, killed: float) -> dict[str, Any]:
@@ -182,7 +185,7 @@ def _figures(here: Place, parcels: int, rate: float, killed: float) -> dict[str,
     return {
         "lost": parcels - _done(here),
         "verdict": _verdict(here),
-        "runs": here.rows("SELECT state, verdict FROM crawl.run ORDER BY id"),
+        "runs": sorted(here.rows("SELECT state, verdict FROM crawl.run"), key=str),
         "fetched again": sum(stats["fetched"].values()) - parcels,
         "most in 10 s of the budget": counted.most_per_second(10) / rate,
         "refused": len(counted.refused),
@@ -191,17 +194,13 @@ def _figures(here: Place, parcels: int, rate: float, killed: float) -> dict[str,
     }
 
 
-def _wait(here: Place, what: str, is_so: Callable[[], bool], *nodes: Scrapyd, timeout: float = 60) -> None:
+def _wait(what: str, is_so: Callable[[], bool], *nodes: Scrapyd, timeout: float = 60) -> None:
     until = time.monotonic() + timeout
     while not is_so():
         if time.monotonic() > until:
             logs = "\n".join(node.log()[-3000:] for node in nodes)
             raise TimeoutError(f"{what}: waited {timeout:.0f} s in vain; the logs:\n{logs}")
         time.sleep(0.2)
-
-
-def _runs(here: Place) -> int:
-    return len(here.rows("SELECT 1 FROM crawl.run"))
 
 
 def _done(here: Place) -> int:
@@ -214,9 +213,7 @@ def _verdict(here: Place) -> str | None:
 
 
 def _beating(here: Place) -> bool:
-    return bool(
-        here.rows(f"SELECT 1 FROM crawl.run WHERE state = 'running' AND heartbeat_at > now() - make_interval(secs => {_SILENCE_S})")
-    )
+    return bool(here.rows(f"SELECT 1 FROM crawl.run WHERE heartbeat_at > now() - make_interval(secs => {ledger.SILENCE_S})"))
 
 
 def cases(server: str, folder: Path) -> Iterator[Row]:

@@ -5,13 +5,11 @@ from typing import Annotated
 
 import typer
 
-from maricopa_scrapy import cli_records as records
+from maricopa_scrapy import cli_jobs, cli_records
 from maricopa_scrapy.identifiers import IdentifierError, parse_apn
 from maricopa_scrapy.settings_files import ConfigError
 from maricopa_scrapy.store.connect import DatabaseUnavailable
-from maricopa_scrapy.terminal import database as _database
-from maricopa_scrapy.terminal import fail as _fail
-from maricopa_scrapy.terminal import out as _out
+from maricopa_scrapy.terminal import database, fail, out
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -19,20 +17,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Public property records of Maricopa County, Arizona, in one Postgres database.",
 )
-app.add_typer(records.app)
-
-
-@app.command()
-def status() -> None:
-    """What was asked for, and what became of it: the newest jobs, and what is stored.
-
-    Example: maricopa status
-    """
-    from maricopa_scrapy import dossier
-
-    with _database() as opened:
-        for part in dossier.status(opened):
-            _out.print(part)
+app.add_typer(cli_records.app)
+for _verb in (
+    cli_jobs.run, cli_jobs.jobs, cli_jobs.status, cli_jobs.report, cli_jobs.pause, cli_jobs.resume, cli_jobs.cancel, cli_jobs.retry,
+    cli_jobs.cleanup,
+):  # fmt: skip
+    app.command()(_verb)
 
 
 @app.command("property")
@@ -46,13 +36,13 @@ def property_(apn: Annotated[str, typer.Argument(help="an APN in any notation, s
     try:
         key = parse_apn(apn)
     except IdentifierError as error:
-        raise _fail(f"{error}; the form is 165-28-054 or 16528054") from None
-    with _database() as opened:
+        raise fail(f"{error}; the form is 165-28-054 or 16528054") from None
+    with database() as opened:
         parts = dossier.parcel(opened, key)
     if not parts:
-        raise _fail(f"parcel {apn} is not stored; `scrapy crawl assessor -a apns={apn}` fetches it")
+        raise fail(f"parcel {apn} is not stored; `scrapy crawl assessor -a apns={apn}` fetches it")
     for part in parts:
-        _out.print(part)
+        out.print(part)
 
 
 @app.command()
@@ -69,18 +59,18 @@ def diff(
     from maricopa_scrapy.store import changes
 
     if source not in changes.SOURCES:
-        raise _fail(f"--source {source}: there is {', '.join(changes.SOURCES)}")
-    with _database() as opened:
+        raise fail(f"--source {source}: there is {', '.join(changes.SOURCES)}")
+    with database() as opened:
         compared = changes.last_roll(opened)
         if compared is None:
-            raise _fail("no roll is complete yet; `scrapy crawl roll` makes one")
+            raise fail("no roll is complete yet; `scrapy crawl roll` makes one")
         for part in dossier.comparison(compared, changes.changes(opened, compared.since, limit)):
-            _out.print(part)
+            out.print(part)
         if csv is not None:
             try:
                 dossier.write_changes(csv, changes.changes(opened, compared.since))
             except OSError as error:
-                raise _fail(f"--csv {csv}: {error.strerror}") from None
+                raise fail(f"--csv {csv}: {error.strerror}") from None
 
 
 @app.command()
@@ -100,9 +90,9 @@ def deploy(
     try:
         for node in [ScrapydNode(url) for url in to]:
             version, spiders = deployment.deploy(node)
-            _out.print(f"{node.name}: version {version}, {spiders} spiders", markup=False, soft_wrap=True)
+            out.print(f"{node.name}: version {version}, {spiders} spiders", markup=False, soft_wrap=True)
     except (NodeError, ConfigError) as error:
-        raise _fail(str(error)) from None
+        raise fail(str(error)) from None
 
 
 @app.command()
@@ -114,9 +104,9 @@ def demo(parcels: Annotated[int, typer.Option(min=1, max=100_000, help="how many
     from maricopa_scrapy.demo import run
 
     try:
-        code = run(parcels, _out)
+        code = run(parcels, out)
     except (DatabaseUnavailable, ConfigError) as error:
-        raise _fail(str(error)) from None
+        raise fail(str(error)) from None
     raise typer.Exit(code)
 
 

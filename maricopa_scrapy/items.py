@@ -360,6 +360,8 @@ class Issue:
     signature: str
     message: str
     example: Json | None = None
+    # PNG of what a browser showed.
+    screenshot: bytes | None = None
 
 
 class Outcome(StrEnum):

@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError, field_validator, model_validator
 
 from maricopa_scrapy.items import Cause, Floor
 
 # The most that a user may ask of a county host, requests per second.
 CEILING_MOST = 5.0
+# Database connections that a run holds: the ledger's and the writer's.
+CONNECTIONS_A_RUN = 2
 
 
 def _no_flag(value: object) -> object:
@@ -44,12 +46,23 @@ class _Settings(BaseModel):
 class BatchProcessing(_Settings):
     """`api_rate_limit`, `scraper_rate_limit`: requests per second that no API, no site of pages exceeds.
 
+    `max_concurrent_jobs` of the manager run at once; `connection_pool_size`: database connections that one manager's runs hold at most;
     `browser_pool_size`: pages that one browser shows at once.
     """
 
+    max_concurrent_jobs: Count = 3
     api_rate_limit: Ceiling = 2.0
     scraper_rate_limit: Ceiling = 1.0
     browser_pool_size: PoolSize = 4
+    connection_pool_size: Annotated[int, BeforeValidator(_no_flag), Field(ge=CONNECTIONS_A_RUN)] = 20
+    cache_disabled: bool = True
+
+    @field_validator("cache_disabled", mode="before")
+    @classmethod
+    def _is_disabled(cls, value: object) -> object:
+        if value is not True:
+            raise ValueError("must be true: what is collected is always asked of the county, a kept answer is never served in its place")
+        return value
 
     def ceiling(self, kind: str) -> float:
         """Return the ceiling of a kind of source."""
@@ -169,9 +182,10 @@ class Column(_Settings):
 
 
 class Timeouts(_Settings):
-    """Seconds for one operation of the browser: until a tab is filled, to close a page, for a picture of it."""
+    """Seconds for one operation of the browser: to load a page, until a tab of it is filled, to close it, for a picture of it."""
 
-    settle: Seconds = 20.0
+    load: Seconds = 30.0
+    settle: Seconds = 40.0
     close: Seconds = 5.0
     snapshot: Seconds = 10.0
 
@@ -215,6 +229,7 @@ class Manifest(_Settings):
     retries: Retries = Retries()
     refusals: Refusals = Refusals()
     max_body: Count
+    max_file: Count | None = None
     obey_robots: bool = True
     keep_sketches: bool = False
     links: dict[str, str] = {}
@@ -242,6 +257,12 @@ def load() -> tuple[Config, dict[str, Manifest]]:
     if not manifests:
         raise ConfigError(f"{folder / 'sources'}: no manifest in it; the package ships one a source")
     return config, manifests
+
+
+def read(name: str, kind: type[_S]) -> _S:
+    """Read another file of the folder, or the copy that came with the package where the folder has none. Raises ConfigError."""
+    file = config_folder() / name
+    return _read(file if file.is_file() else resources.files("maricopa_scrapy.config") / name, kind)
 
 
 def config_folder() -> Traversable:
@@ -287,7 +308,7 @@ def _explain(error: ValidationError, kind: type[_Settings]) -> str:
 
 def _known_keys(kind: type[BaseModel], path: tuple[Any, ...]) -> list[str]:
     for part in path:
-        # A list's position or a dictionary's key is no field: what is in it was found at the field.
+        # A key of a dict, or a place in a list, is no field: the model is that of its values.
         if str(part) in kind.model_fields:
             kind = _model_in(kind.model_fields[str(part)].annotation) or kind
     return list(kind.model_fields)
@@ -296,7 +317,7 @@ def _known_keys(kind: type[BaseModel], path: tuple[Any, ...]) -> list[str]:
 def _model_in(annotation: Any) -> type[BaseModel] | None:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
-    return next(filter(None, map(_model_in, get_args(annotation))), None)
+    return next((model for part in get_args(annotation) if (model := _model_in(part))), None)
 
 
 def _check_floor(file: Traversable, manifest: Manifest, config: Config) -> None:

@@ -16,27 +16,28 @@ from rich.console import Console
 from maricopa_scrapy.settings_files import Config, ConfigError, Manifest, load
 from maricopa_scrapy.store import floors
 from maricopa_scrapy.store.connect import DatabaseUnavailable, Session, session
+from maricopa_scrapy.store.ledger import LedgerError
 
 FORMATS = ("csv", "jsonl")
 _PHOENIX = ZoneInfo("America/Phoenix")
 
 out = Console(highlight=False)
-_errors = Console(stderr=True, highlight=False, soft_wrap=True)
+errors = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 def fail(message: str) -> typer.Exit:
     """Say what was wrong, on one line; returns the exception that ends the command with code 2."""
-    _errors.print(f"error: {message}", markup=False)
+    errors.print(f"error: {message}", markup=False)
     return typer.Exit(2)
 
 
 @contextmanager
 def database() -> Iterator[Session]:
-    """Open the database; one that cannot be reached, or is lost, is a mistake like any other."""
+    """Open the database; what it or the ledger refuses is a mistake like any other."""
     try:
         with session() as opened:
             yield opened
-    except (DatabaseUnavailable, ConfigError) as error:
+    except (DatabaseUnavailable, ConfigError, LedgerError) as error:
         raise fail(str(error)) from None
 
 

@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -21,9 +22,12 @@ ROOT = Path(__file__).parent.parent
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> str:
+def server() -> Iterator[str]:
     """URL of an embedded server for the whole session."""
-    return embedded.start(tmp_path_factory.mktemp("embedded"))
+    # Not below pytest's folders: the next session on this machine closes them to the server's user.
+    with tempfile.TemporaryDirectory(prefix="maricopa-tests-", ignore_cleanup_errors=True) as folder:
+        yield embedded.start(Path(folder))
+        embedded.release(Path(folder))
 
 
 def _named(url: str, database: str) -> str:

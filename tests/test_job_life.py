@@ -93,7 +93,7 @@ def _refusal(what: Callable[[], object]) -> str:
 def _planned(session: Session, *runs: PlannedRun) -> int:
     targets = [FollowOn("assessor", "parcel", "10100000"), FollowOn("assessor", "parcel", "10100001")]
     job_id, _ = ledger.open_job(session, "comprehensive", targets, {}, mode="parallel_all")
-    jobs.plan(session, job_id, runs)
+    session.transact(lambda cursor: jobs.plan(cursor, job_id, runs))
     jobs.adopt(session, job_id)
     return job_id
 
@@ -161,7 +161,7 @@ def test_a_pause_that_is_taken_back_loses_no_run(session: Session, database: Dat
 def test_jobs_begin_by_priority_then_age_and_no_more_than_allowed(session: Session, database: Database) -> None:
     def waiting(priority: str) -> int:
         job_id, _ = ledger.open_job(session, "tax", [FollowOn("treasurer", "parcel", "10100000")], {}, priority=priority)
-        jobs.plan(session, job_id, [PlannedRun("tax", "treasurer")])
+        session.transact(lambda cursor: jobs.plan(cursor, job_id, [PlannedRun("tax", "treasurer")]))
         jobs.adopt(session, job_id)
         return job_id
 

@@ -90,6 +90,18 @@ class RunLedger:
 
         self.run = await self._do(opened)
 
+    async def ask(self, question: Callable[..., T], *args: Any) -> T:
+        """Return what a function of the store says: it is given the session, and `args`.
+
+        Raises DatabaseUnavailable; the run ends then.
+        """
+        try:
+            return await self._do(question, *args)
+        except DatabaseUnavailable as error:
+            logger.error("%s", error)
+            self._on_loss()
+            raise
+
     async def lease(self, limit: int) -> Lease:
         if self._closed:
             return Lease([])

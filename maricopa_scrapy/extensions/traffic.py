@@ -1,6 +1,5 @@
 """What a run sends and gets: requests, answers, refusals, bytes, and response times as a histogram. Written with each beat of the run."""
 
-import math
 import time
 from collections import Counter, deque
 from typing import TYPE_CHECKING, Any, Self
@@ -10,12 +9,11 @@ from scrapy.http import Response
 
 from maricopa_scrapy.download.pace import refusal_of
 from maricopa_scrapy.download.slots import SENT_AT
+from maricopa_scrapy.store.histogram import bucket
 
 if TYPE_CHECKING:
     from scrapy.crawler import Crawler
 
-# Response times by powers of this, from a millisecond on: a quantile is off by 4 % at most.
-STEP = 2**0.125
 # The rate "now" is that of so many seconds.
 _NOW_S = 10.0
 # At fast sources, of fewer: a beat must not count through thousands.
@@ -71,8 +69,3 @@ class Traffic:
         self._counts["bytes"] += len(response.body)
         self._counts["waited_ms"] += round(waited * 1000)
         self._times[bucket(waited)] += 1
-
-
-def bucket(seconds: float) -> int:
-    """Return the histogram's bucket of a response time."""
-    return max(0, round(math.log(max(seconds, 0.001) * 1000, STEP)))

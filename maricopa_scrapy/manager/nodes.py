@@ -98,9 +98,9 @@ class Nodes:
         )
 
     def is_running(self, handle: str) -> bool | None:
-        """Tell whether the process is there; None when its node does not answer."""
-        node, own = self._owner(handle)
-        return node.is_running(own)
+        """Tell whether the process is there; None when its node does not answer, or is none of these."""
+        name, own = _parts(handle)
+        return self._nodes[name].is_running(own) if name in self._nodes else None
 
     def stop(self, handle: str) -> None:
         """Ask the process to end in order. Raises NodeError."""
@@ -114,8 +114,8 @@ class Nodes:
 
     def last_words(self, spider: str, handle: str) -> str:
         """Return the last line that a run logged, "" when there is none."""
-        node, own = self._owner(handle)
-        return node.last_words(spider, own)
+        name, own = _parts(handle)
+        return self._nodes[name].last_words(spider, own) if name in self._nodes else ""
 
     def _loads(self, failures: list[str]) -> dict[str, int]:
         loads = {}
@@ -134,7 +134,12 @@ class Nodes:
         logger.warning("%s; it is left alone for %.0f s", error, rest)
 
     def _owner(self, handle: str) -> tuple[Node, str]:
-        name, _, own = handle.rpartition(" ")
+        name, own = _parts(handle)
         if name not in self._nodes:
             raise NodeError(f"a run is on {name or 'no node'}, which is none of {self.name}; name that node too")
         return self._nodes[name], own
+
+
+def _parts(handle: str) -> tuple[str, str]:
+    name, _, own = handle.rpartition(" ")
+    return name, own

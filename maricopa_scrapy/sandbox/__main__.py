@@ -38,6 +38,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--no-compress", action="store_true", help="never gzip")
     parser.add_argument("--track", action="store_true", help="count the fetches of each parcel")
     parser.add_argument("--gis-parcels", type=int, default=1_760_000, help="rows of the GIS layers")
+    parser.add_argument("--affidavits", type=int, default=20_000, help="lines of the Sales Affidavits file")
+    parser.add_argument("--affidavits-dirty", type=int, default=5, help="of them, lines that are not of its shape")
     parser.add_argument("--access-log", action="store_true", help="a line on stderr for each answer")
     parser.add_argument("--until-stdin-ends", action="store_true", help="stop when the process that holds stdin is gone")
     return parser
@@ -73,6 +75,8 @@ def main(arguments: list[str] | None = None, *, announce: bool = False) -> int:
         compress=not args.no_compress,
         track=args.track,
         gis_parcels=args.gis_parcels,
+        affidavits=args.affidavits,
+        affidavits_dirty=args.affidavits_dirty,
     )
 
     def ready(port: int) -> None:

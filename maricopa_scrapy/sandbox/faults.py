@@ -59,7 +59,12 @@ EDITS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
 # Only of a GIS layer: of a page of its rows, and of what it says of itself.
 OF_PAGES = ("error_body", "short_page")
 OF_LAYER = ("missing_field", "new_field", "retyped_field")
-NAMES = (*ANY_PATH, *INSTEAD_OF_PARCEL, *EDITS, *OF_PAGES)
+# Only of the treasurer's page of a parcel.
+OF_TAXES = (
+    "endless_shell", "changed_order", "swapped_values", "renamed_heading", "unknown_status", "paid_but_due", "blank_cell", "empty_grid",
+    "more_pages",
+)  # fmt: skip
+NAMES = (*ANY_PATH, *INSTEAD_OF_PARCEL, *EDITS, *OF_PAGES, *OF_TAXES)
 
 
 class FaultError(ValueError):

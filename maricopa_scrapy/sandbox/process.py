@@ -44,10 +44,13 @@ class SandboxProcess:
         track: bool = False,
         access_log: bool = False,
         gis_parcels: int | None = None,
+        affidavits: int | None = None,
+        affidavits_dirty: int | None = None,
     ) -> None:
         values = {
             "seed": seed, "epoch": epoch, "existing": existing, "port": port, "latency": latency, "rate": rate, "burst": burst,
             "retry-after": retry_after, "token": token, "gis-parcels": gis_parcels,
+            "affidavits": affidavits, "affidavits-dirty": affidavits_dirty,
         }  # fmt: skip
         flags = {"no-compress": not compress, "slow-down": slow_down, "track": track, "access-log": access_log}
         self._arguments = [f"--{name}={value}" for name, value in values.items() if value is not None]

@@ -20,12 +20,18 @@ from maricopa_scrapy.sandbox.assessor import PREFIX, Assessor
 from maricopa_scrapy.sandbox.counts import Counts
 from maricopa_scrapy.sandbox.county import County
 from maricopa_scrapy.sandbox.faults import FaultError, Faults
+from maricopa_scrapy.sandbox.files import PREFIX as BULK
+from maricopa_scrapy.sandbox.files import Files
 from maricopa_scrapy.sandbox.gis import PREFIX as GIS
 from maricopa_scrapy.sandbox.gis import Gis
 from maricopa_scrapy.sandbox.limiter import Limiter, RetryAfter
+from maricopa_scrapy.sandbox.treasurer import PREFIX as TREASURER
+from maricopa_scrapy.sandbox.treasurer import Treasurer
 
 _ROBOTS = "User-agent: *\nDisallow: /_\n"
 _GOODBYE_S = 0.2
+
+SOURCES = ("assessor", "gis", "treasurer", "bulk")
 
 
 class SandboxError(Exception):
@@ -40,6 +46,7 @@ class Options:
     slow_down: no 429, but waiting. These can be changed while it serves (POST /_conduct).
     faults: as Faults.set takes them. token: what AUTHORIZATION must be. compress: gzip for clients that take it.
     track: count the fetches of each parcel. gis_parcels: rows of the GIS layers.
+    affidavits: lines of the Sales Affidavits, affidavits_dirty of which are not of its shape.
     """
 
     latency: float = 0.0
@@ -52,25 +59,33 @@ class Options:
     compress: bool = True
     track: bool = False
     gis_parcels: int = 1_760_000
+    affidavits: int = 20_000
+    affidavits_dirty: int = 5
 
 
 def build_app(county: County, options: Options | None = None) -> web.Application:
     """Return the application. Raises SandboxError for options that make no sense."""
     options = options or Options()
     try:
-        faults = Faults(county.seed, options.faults)
-        limiter = Limiter(options.rate, options.burst, options.retry_after, options.slow_down)
+        faults = {source: Faults(county.seed) for source in SOURCES} | {"assessor": Faults(county.seed, options.faults)}
+        limiters = {source: Limiter(options.rate, options.burst, options.retry_after, options.slow_down) for source in SOURCES}
     except ValueError as error:
         raise SandboxError(str(error)) from None
-    counts = Counts(options.track)
-    assessor = Assessor(county, options, counts, faults, limiter)
-    gis_counts, gis_faults = Counts(), Faults(county.seed)
-    gis_limiter = Limiter(options.rate, options.burst, options.retry_after, options.slow_down)
-    gis = Gis(county, options.gis_parcels, options, gis_counts, gis_faults, gis_limiter)
+    counts = {source: Counts(options.track) for source in SOURCES}
+
+    def desk(source: str) -> tuple[Options, Counts, Faults, Limiter]:
+        return options, counts[source], faults[source], limiters[source]
+
     app = web.Application()
-    counts_of = {"assessor": counts, "gis": gis_counts}
-    app.add_routes(_control(county, counts_of, {"assessor": faults, "gis": gis_faults}, (limiter, gis_limiter), options))
-    app.add_routes([web.get(f"{path}/robots.txt", _robots) for path in ("", PREFIX, GIS)])
+    app.add_routes(_control(county, counts, faults, tuple(limiters.values()), options))
+    app.add_routes([web.get(f"{path}/robots.txt", _robots) for path in ("", PREFIX, GIS, TREASURER, BULK)])
+    assessor = Assessor(county, *desk("assessor"))
+    gis = Gis(county, options.gis_parcels, *desk("gis"))
+    treasurer = Treasurer(county, *desk("treasurer"))
+    files = Files(county, options.affidavits, options.affidavits_dirty, *desk("bulk"))
+    app.on_cleanup.append(files.close)
+    app.router.add_get(TREASURER + "/{path:.*}", treasurer.handle, allow_head=False)
+    app.router.add_get(BULK + "/{path:.*}", files.handle, allow_head=False)
     app.router.add_get(PREFIX + "/{path:.*}", assessor.handle, allow_head=False)
     for method in ("GET", "POST"):
         app.router.add_route(method, GIS + "/{path:.*}", gis.handle)

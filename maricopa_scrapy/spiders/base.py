@@ -66,6 +66,8 @@ class Ledger(Protocol):
 
     async def give_back(self) -> None: ...
 
+    async def ask(self, question: Callable[..., Any], *args: Any) -> Any: ...
+
     def flush(self) -> None: ...
 
     @property
@@ -128,6 +130,11 @@ class LedgerSpider(Spider):
         spider.is_sandbox = bool(crawler.settings["MARICOPA_SANDBOX"])
         crawler.signals.connect(spider._glance, signal=signals.response_downloaded)
         return spider
+
+    @classmethod
+    def chosen(cls, given: dict[str, str]) -> type["LedgerSpider"]:
+        """Return the spider that does what is asked, and take out of `given` what chose it. Raises ArgumentError."""
+        return cls
 
     @classmethod
     def read_arguments(cls, given: dict[str, str]) -> Work:
@@ -320,7 +327,8 @@ class LedgerSpider(Spider):
         issues = []
         if cause not in _WEATHER:
             example: Json = {"url": capture.url, "status": capture.status} if capture else {}
-            issues.append(Issue(cause, f"{target.kind}: {where or message}"[:200], message, example))
+            screenshot = request.meta.get("maricopa_picture")
+            issues.append(Issue(cause, f"{target.kind}: {where or message}"[:200], message, example, screenshot))
         self.logger.warning("%s %s: %s (%s)", target.kind, target.key, cause, message)
         return Answer(target, Outcome.FAILED, capture=capture, issues=issues, cause=cause, message=message,
                       retry_after=retry_after(response) if response and cause is Cause.THROTTLED else None,

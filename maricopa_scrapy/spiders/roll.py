@@ -2,7 +2,7 @@
 
 import datetime as dt
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from itertools import islice
 from typing import Any, ClassVar, Self
@@ -20,7 +20,7 @@ from maricopa_scrapy.pages.bulk_files import FILES
 from maricopa_scrapy.pages.errors import Malformed, SourceChanged
 from maricopa_scrapy.settings_files import Manifest
 from maricopa_scrapy.spiders import bulk_files
-from maricopa_scrapy.spiders.base import LedgerSpider, Reading, StartError, Work
+from maricopa_scrapy.spiders.base import Reading, StartError, Work
 from maricopa_scrapy.store import roll as rolls
 from maricopa_scrapy.store.ledger import Run
 
@@ -34,7 +34,7 @@ _EXTENT = [
 _TRIES_A_LAYER = 2
 
 
-class RollSpider(LedgerSpider):
+class RollSpider(bulk_files.BulkFileSpider):
     """Targets: `layer` (which one, and is it as we know it), `extent`, then a `range` a page; `list` of APNs; `ids` since a day; `file`."""
 
     name = "roll"
@@ -77,7 +77,7 @@ class RollSpider(LedgerSpider):
         name = arguments.one_of(given, wanted) if wanted else "county"
         options = _options(given, name)
         if name in _FILES:
-            return Work("bulk_file", {name: given[name]}, [bulk_files.target(name, given[name])])
+            return Work("bulk_file", given, [bulk_files.target(cls.source, name, name, given[name], options["accept_shrink"])])
         if name == "apns":
             apns = ApnList(name, given[name], arguments.flag("skip_invalid", given.get("skip_invalid", "no")))
             return Work("parcel_list", given, _of_list(apns, options), apns=apns)
@@ -206,15 +206,6 @@ class RollSpider(LedgerSpider):
         """As the argument `captures` says, else the manifest."""
         return (target.detail or {}).get("captures") or super().kept_of(target)
 
-    async def _requests(self) -> AsyncIterator[Any]:
-        async for request in super()._requests():
-            target = bulk_files.target_of(request)
-            if target is None:
-                yield request
-            else:
-                async for answer in bulk_files.answers(target, self.ledger, self.logger, lambda: self.stopping):
-                    yield answer
-
     def _features(self, body: bytes, detail: dict[str, Any]) -> pages.Page:
         return pages.parse_features(body, self.shapes[detail["layer"]], detail["object_id"], detail["lacking"], detail["outlines"])
 
@@ -259,7 +250,7 @@ def _shapes(manifest: Manifest) -> dict[str, pages.Shape]:
 
 def _options(given: dict[str, str], name: str) -> dict[str, Any]:
     for option in ("layer", "geometry", "captures", "accept_shrink"):
-        if option in given and (name in _FILES or (option == "accept_shrink" and name != "county")):
+        if option in given and (name not in (*_FILES, "county") if option == "accept_shrink" else name in _FILES):
             raise ArgumentError(option, f"does not go with `{name}`")
     geometry = arguments.choice("geometry", given.get("geometry", "point"), ("point", "polygon"))
     shrink = arguments.flag("accept_shrink", given.get("accept_shrink", "no"))

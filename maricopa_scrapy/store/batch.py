@@ -52,9 +52,10 @@ _ACKNOWLEDGE = """
 _RECORD_ISSUE = """
     INSERT INTO crawl.issue AS i
         (job_id, run_id, source, kind, signature, message, target_key, example, capture_sha256, count,
-         first_at, last_at)
-    VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
-    ON CONFLICT (job_id, source, kind, signature) DO UPDATE SET count = i.count + excluded.count, last_at = excluded.last_at
+         first_at, last_at, screenshot)
+    VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+    ON CONFLICT (job_id, source, kind, signature) DO UPDATE
+    SET count = i.count + excluded.count, last_at = excluded.last_at, screenshot = coalesce(i.screenshot, excluded.screenshot)
 """
 _COSTS_NOTHING = (Cause.THROTTLED, Cause.CHALLENGE)
 _RETRY_PAUSE_S = 1.0
@@ -213,7 +214,8 @@ class _Batch:
             issue, entry = same[0]
             example = None if issue.example is None else orjson.dumps(issue.example, default=str).decode()
             values = (run.job_id, run.id, run.source, issue.kind, issue.signature, issue.message, entry.target.key, example)
-            cursor.execute(_RECORD_ISSUE, (*values, entry.capture.sha256 if entry.capture else None, len(same), at, at))
+            screenshot = next((other.screenshot for other, _ in same if other.screenshot), None)
+            cursor.execute(_RECORD_ISSUE, (*values, entry.capture.sha256 if entry.capture else None, len(same), at, at, screenshot))
 
 
 def capture_lines(captures: list[Capture]) -> list[str]:

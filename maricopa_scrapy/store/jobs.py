@@ -104,14 +104,10 @@ class JobState:
     runs: tuple[RunState, ...]
 
 
-def plan(session: Session, job_id: int, runs: Iterable[PlannedRun]) -> None:
-    """Write which runs a new job is made of."""
-
-    def work(cursor: Cursor) -> None:
-        for number, run in enumerate(runs, start=1):
-            cursor.execute(_PLANNED, (job_id, number, run.spider, run.source, run.phase, list(run.feeds), run.place))
-
-    session.transact(work)
+def plan(cursor: Cursor, job_id: int, runs: Iterable[PlannedRun]) -> None:
+    """Write which runs a new job is made of, in the caller's transaction."""
+    for number, run in enumerate(runs, start=1):
+        cursor.execute(_PLANNED, (job_id, number, run.spider, run.source, run.phase, list(run.feeds), run.place))
 
 
 def adopt(session: Session, job_id: int) -> None:
@@ -194,6 +190,16 @@ def note_start(session: Session, job_id: int, number: int, handle: str | None) -
     session.transact(work)
 
 
+def started_runs(session: Session, job_ids: Sequence[int]) -> int:
+    """Count the runs of these jobs that were started and have not ended."""
+
+    def work(cursor: Cursor) -> int:
+        cursor.execute("SELECT count(*) FROM crawl.planned_run WHERE job_id = ANY(%s) AND state = 'started'", (list(job_ids),))
+        return int(_first(cursor)[0])
+
+    return session.transact(work)
+
+
 def note_end(session: Session, job_id: int, number: int, message: str | None) -> None:
     """A planned run is over, or is not needed; the last one ends the job."""
 
@@ -209,14 +215,14 @@ def note_end(session: Session, job_id: int, number: int, message: str | None) ->
     session.transact(work)
 
 
-def note_again(session: Session, job_id: int, number: int, place: str) -> None:
-    """A planned run whose process is gone is to be started again, at `place`."""
+def note_again(session: Session, job_id: int, number: int, starts: int) -> None:
+    """A planned run whose process is gone is to be started again; `starts` in a row came to nothing."""
 
     def work(cursor: Cursor) -> None:
         cursor.execute(
-            "UPDATE crawl.planned_run SET state = 'planned', place = %s, handle = NULL, run_id = NULL WHERE job_id = %s AND number = %s"
+            "UPDATE crawl.planned_run SET state = 'planned', starts = %s, handle = NULL, run_id = NULL WHERE job_id = %s AND number = %s"
             " AND state = 'started'",
-            (place, job_id, number),
+            (starts, job_id, number),
         )
 
     session.transact(work)
@@ -289,6 +295,19 @@ def retry(session: Session, job_id: int, cause: str | None = None) -> int:
         if job["state"] == "finished":
             _reopen(cursor, job_id)
         return count
+
+    return session.transact(work)
+
+
+def circumstances(session: Session, job_id: int) -> tuple[dict[str, str], list[str]]:
+    """Return the Scrapy settings that the job was given, and the places of its runs. Raises LedgerError when there is no such job."""
+
+    def work(cursor: Cursor) -> tuple[dict[str, str], list[str]]:
+        settings = _locked(cursor, job_id)["parameters"].get("settings", {})
+        cursor.execute(
+            "SELECT DISTINCT unnest(string_to_array(place, ', ')) FROM crawl.planned_run WHERE job_id = %s ORDER BY 1", (job_id,)
+        )
+        return settings, sorted(place for (place,) in cursor.fetchall())
 
     return session.transact(work)
 

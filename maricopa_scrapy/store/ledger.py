@@ -7,7 +7,7 @@ a run that is silent, or whose process is gone, is lost, and its leases go back.
 import json
 import os
 import socket
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -92,8 +92,9 @@ def open_job(
     priority: str = "normal",
     is_sandbox: bool = False,
     execution: str = "parallel",
+    also: Callable[[Cursor, int], None] = lambda cursor, job_id: None,
 ) -> tuple[int, int]:
-    """Write a job with its targets, all or nothing; returns (job id, distinct targets).
+    """Write a job with its targets, and what is `also` to be written with it, all or nothing; returns (job id, distinct targets).
 
     `targets` is read once and may be long; what it raises leaves no job behind.
     Raises LedgerError when the sandbox's invented records would come to stand beside the county's.
@@ -110,6 +111,7 @@ def open_job(
         accepted = 0
         while chunk := list(islice(supply, _ENUMERATE_BATCH)):
             accepted += add_targets(cursor, job_id, chunk)
+        also(cursor, job_id)
         return job_id, accepted
 
     return session.transact(work)

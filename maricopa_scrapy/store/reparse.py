@@ -42,7 +42,6 @@ _CHANGES = "SELECT table_name, key, field, old, new FROM crawl.change WHERE run_
 # A correction is dated when it is made; the row keeps the moment at which its source changed.
 _DATE_CHANGES = "UPDATE crawl.change SET changed_at = now() WHERE run_id = %s AND id > %s"
 _STACKED = "SELECT DISTINCT apn FROM gis.stacked WHERE apn = ANY(%s)"
-_ARRAYS: dict[Any, str] = {str: "text[]", int: "bigint[]", dt.date: "date[]"}
 # Rows that other answers take away again: one that is not there is not missing.
 _COME_AND_GO = ("gis.absent",)
 
@@ -238,16 +237,16 @@ class _Comparison:
 
     def _known(self, table: Table, produced: dict[Key, _Produced]) -> dict[Key, "_Row"]:
         """Rows under the keys that were read, and those that the same captures gave before."""
-        kind = table.record.model_fields[table.key[0]].annotation
+        kind = table.key_types[0]
         firsts = {key[0] for key in produced}
         # A page is not about one key: what it gave before is told by its capture alone.
         scope = "r.capture_sha256 = ANY(%(captures)s) OR" if table in self._paged else ""
-        if kind is str and not scope:
+        if kind == "text" and not scope:
             firsts |= {read.stored.target.key for read in self._read}
         removed = "r.removed_at" if table.complete_by else "NULL::timestamptz"
         self._cursor.execute(
             f"SELECT {columns_of(table)}, encode(r.content_hash, 'hex'), r.capture_sha256, r.changed_at, {removed}"
-            f" FROM {table.name} r WHERE {scope} r.{table.key[0]} = ANY(%(keys)s::{_ARRAYS[kind]})",
+            f" FROM {table.name} r WHERE {scope} r.{table.key[0]} = ANY(%(keys)s::{kind}[])",
             {"captures": self._captures(), "keys": list(firsts)},
         )
         found = self._cursor.fetchall()

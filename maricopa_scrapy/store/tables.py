@@ -3,6 +3,7 @@
 import datetime as dt
 import io
 from collections.abc import Iterable
+from decimal import Decimal
 from functools import cache
 from hashlib import blake2b
 from typing import Any, get_args
@@ -14,6 +15,7 @@ from maricopa_scrapy.items import Record
 
 _BOOKKEEPING = ("content_hash", "capture_sha256", "first_seen_at", "changed_at")
 _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
+_KEY_TYPES: dict[Any, str] = {str: "text", int: "bigint", dt.date: "date", Decimal: "numeric"}
 # COPY's text format with empty as NULL: half the time of CSV, whose writer looks at every character.
 _FORMAT = "FROM STDIN (FORMAT text, NULL '')"
 
@@ -32,6 +34,7 @@ class Table:
         self.json_at = tuple(i for i, info in enumerate(record.model_fields.values()) if {list, dict} & set(_origins(info.annotation)))
         self.time_at = tuple(i for i, info in enumerate(record.model_fields.values()) if dt.datetime in _types(info.annotation))
         self.key_at = tuple(self.fields.index(column) for column in self.key)
+        self.key_types = tuple(_KEY_TYPES[record.model_fields[column].annotation] for column in self.key)
         columns = ", ".join(self.fields + _BOOKKEEPING)
         self.create_stage = f"CREATE TEMP TABLE IF NOT EXISTS {self.stage} (LIKE {self.name}) ON COMMIT DELETE ROWS"
         self.copy = f"COPY {self.stage} ({columns}) {_FORMAT}"

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Callable, Iterator
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +83,10 @@ def test_the_egg_holds_the_package_and_nothing_else(monkeypatch: pytest.MonkeyPa
         assert archive.read("maricopa_scrapy/config/config.yaml") == (ROOT / "config" / "config.yaml").read_bytes()
     package = ROOT / "maricopa_scrapy"
     files = {str(path.relative_to(ROOT)) for path in package.rglob("*") if path.is_file() and "__pycache__" not in path.parts}
-    config = {f"maricopa_scrapy/config/{path.relative_to(ROOT / 'config')}" for path in (ROOT / "config").rglob("*.yaml")}
+    shipped = Path(str(resources.files("maricopa_scrapy.config")))
+    yaml = [*(ROOT / "config").glob("*.yaml"), *(ROOT / "config" / "sources").glob("*.yaml")]
+    config = {f"maricopa_scrapy/config/{path.relative_to(ROOT / 'config')}" for path in yaml}
+    config |= {f"maricopa_scrapy/config/{path.name}" for path in shipped.glob("*.yaml")}
     information = {f"EGG-INFO/{name}" for name in ("PKG-INFO", "entry_points.txt")}
     assert names == files | config | information | {"maricopa_scrapy/config/__init__.py", "maricopa_scrapy_deployed.py"}
 
@@ -151,7 +155,7 @@ def test_a_version_that_would_not_be_run_is_taken_back(tmp_path: Path) -> None:
 
 def test_a_scrapyd_that_lies_in_the_project_is_not_deployed_to(tmp_path: Path) -> None:
     shutil.copy(ROOT / "scrapy.cfg", tmp_path)
-    with Scrapyd(tmp_path, {"PYTHONPATH": str(ROOT)}) as scrapyd:
+    with Scrapyd(tmp_path, {"PYTHONPATH": str(ROOT), "MARICOPA_CONFIG": str(ROOT / "config")}) as scrapyd:
         with pytest.raises(NodeError, match="started in a folder with a scrapy.cfg"):
             deploy.deploy(scrapyd.node())
         assert scrapyd.node().versions() == []

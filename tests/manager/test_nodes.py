@@ -79,6 +79,8 @@ def test_runs_are_spread_by_capacity_and_a_lost_node_is_left_alone(tmp_path: Pat
             nodes.start("assessor", {"job": "1"})
         with pytest.raises(NodeError, match="none of"):
             nodes.kill("http://elsewhere:6800 abc")
+        assert nodes.is_running("http://elsewhere:6800 abc") is None
+        assert nodes.last_words("assessor", "http://elsewhere:6800 abc") == ""
         assert PASSWORD not in caplog.text
 
 
