@@ -101,6 +101,8 @@ class LedgerSpider(Spider):
     needed_paths: ClassVar[tuple[str, ...]] = ()
     known_arguments: ClassVar[tuple[str, ...]] = ()
     common_arguments: ClassVar[tuple[str, ...]] = ("job", "priority", "skip_invalid")
+    # Whether its captures are what a browser showed.
+    is_rendered: ClassVar[bool] = False
     # Kind of target: the method that reads its answers into rows. `maricopa reparse` reads captures by the same one.
     handlers: ClassVar[dict[str, Callable[[Any, bytes, Target], "Reading"]]] = {}
     # Answers a transaction at most: fewer where one answer is thousands of rows.
@@ -339,7 +341,10 @@ class LedgerSpider(Spider):
         content_type = (response.headers.get(b"Content-Type") or b"").decode("latin-1")
         at = dt.datetime.now(dt.UTC)
         sha256 = hashlib.sha256(body).digest()
-        return Capture(sha256, self.source, response.url, response.status, content_type, at, body, left_out=self.left_out)
+        return Capture(
+            sha256, self.source, response.url, response.status, content_type, at, body,
+            left_out=self.left_out, is_rendered=self.is_rendered,
+        )  # fmt: skip
 
     def stop(self, reason: str, patience: float | None = None) -> None:
         """End the run at once: what waits in the slot is not sent, what is under way is awaited, for `patience` seconds at most."""

@@ -29,6 +29,7 @@ class TaxSpider(LedgerSpider):
     source = "treasurer"
     needed_paths: ClassVar[tuple[str, ...]] = ("parcel",)
     known_arguments: ClassVar[tuple[str, ...]] = ("apns", "tabs")
+    is_rendered = True
     # No other spider gets the browser's handler, nor loads what it needs.
     custom_settings = {"DOWNLOAD_HANDLERS": {"http": _HANDLER, "https": _HANDLER}}
 
@@ -92,6 +93,11 @@ class TaxSpider(LedgerSpider):
         assert shown.kind != "page"
         return treasurer_tabs.pack(treasurer_tabs.Tabs(shown.kind, shown.html, self._page().version))  # type: ignore[arg-type]
 
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """As treasurer_tabs.keep does it."""
+        return ("phones", "scripts")
+
     def kept_body(self, body: bytes) -> bytes:
         """Leave out telephone numbers of a page that is no parcel's; a parcel's has none any more."""
         return treasurer_tabs.keep(body.decode("utf-8", "ignore")).encode() if body[:1] == b"<" else body
@@ -106,6 +112,8 @@ class TaxSpider(LedgerSpider):
         if target.detail is None or "payments" in target.detail["tabs"]:
             complete.append((TaxPayment, target.key))
         return Reading(records=page.records, complete=complete, issues=issues)
+
+    handlers = {"parcel": parse_page}
 
 
 def _tabs(value: str) -> tuple[str, ...]:
