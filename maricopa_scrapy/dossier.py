@@ -88,6 +88,8 @@ def parcel(session: Session, apn: str) -> list[RenderableType]:
     if improvements:
         parts += ["", _improvements(improvements)]
     for row in found:
+        if row["removed_at"]:
+            parts += ["", Text(f"The county's roll has it no more: marked {_when(row['removed_at'])}", style="bold")]
         when = f"last seen {_when(row['last_seen_at'])}, last changed {_when(row['changed_at'])}"
         parts += ["", Text(f"Source: {row['source']}, {when}", style="dim")]
     return parts

@@ -63,6 +63,8 @@ class Record(BaseModel):
     key: ClassVar[tuple[str, ...]]
     # Rows of the same value here that a later, complete answer no longer has are marked removed.
     complete_by: ClassVar[str | None] = None
+    # Columns that say who told the row: not in its hash, and no change of it.
+    told_by: ClassVar[tuple[str, ...]] = ()
 
 
 class Parcel(Record):
@@ -252,10 +254,14 @@ class Related(Record):
 
 @dataclass(slots=True)
 class Rows:
-    """Many records of one class by column, in the order of its fields: a page of 2,000 needs no object for each."""
+    """Many records of one class by column, in the order of its fields: a page of 2,000 needs no object for each.
+
+    `mapped`: the columns that the source has at all; empty where nobody needs to know.
+    """
 
     record: type[Record]
     columns: Sequence[Sequence[Any]]
+    mapped: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.columns[0])
@@ -265,7 +271,8 @@ class Rows:
 class Extent:
     """How much a layer holds at one moment: lowest and highest row id and the number of rows; `page` rows an answer.
 
-    `detail` goes with every range of the walk over it.
+    `detail` goes with every range of the walk over it. `confirmed`: whether the layer has as many rows of the APNs that came more than
+    once in `walk` as came; None when it was not asked.
     """
 
     layer: str
@@ -276,6 +283,8 @@ class Extent:
     read_at: dt.datetime
     detail: dict[str, Any]
     accept_shrink: bool = False
+    confirmed: bool | None = None
+    walk: int | None = None
 
 
 class Floor(BaseModel):

@@ -197,8 +197,8 @@ main()
 
 def test_spiders_read_answers_by_the_same_handlers() -> None:
     manifests = load()[1]
-    details = {"range": {"layer": "E", "object_id": "OBJECTID", "lacking": [], "first": 1, "last": 2},
-               "list": {"layer": "E", "object_id": "OBJECTID", "lacking": [], "apns": ["16528054"]}}  # fmt: skip
+    shared = {"layer": "E", "object_id": "OBJECTID", "lacking": [], "first": 1, "last": 2, "apns": ["16528054"]}
+    details = dict.fromkeys(("range", "list", "absent"), shared)
     found = reparse.registry()
     assert found["assessor"].keys() >= {"parcel"}
     assert found["gis"].keys() >= {"range", "list"}

@@ -305,7 +305,7 @@ class LedgerSpider(Spider):
                 reading.issues, pages=reading.pages, unkeyed=reading.unkeyed, extent=reading.extent,
             )  # fmt: skip
 
-    def _failed(self, failure: Failure) -> Iterator[Answer]:
+    def _failed(self, failure: Failure) -> Iterator[Answer | Request]:
         error = failure.value
         assert error is not None
         if isinstance(error, Dropped):
@@ -323,7 +323,8 @@ class LedgerSpider(Spider):
         where: str = "",
         capture: Capture | None = None,
         response: Response | None = None,
-    ) -> Answer:
+    ) -> Answer | Request:
+        """Return the answer of a target that failed, or what is asked instead."""
         is_open = self.pace.is_open(self.source)
         self.pace.failed(request, self.source, cause)
         issues = []

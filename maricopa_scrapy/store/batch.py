@@ -15,7 +15,7 @@ import zstandard
 from psycopg2.extensions import cursor as Cursor
 
 from maricopa_scrapy.items import Answer, Capture, Cause, Extent, FollowOn, Issue, Outcome, Target
-from maricopa_scrapy.store import paging, roll
+from maricopa_scrapy.store import lists, paging, roll
 from maricopa_scrapy.store.columns import Lines, lines_of
 from maricopa_scrapy.store.ledger import Run, add_targets
 from maricopa_scrapy.store.tables import Table, copy_into, copy_line, copy_lines, origin_of, table_of
@@ -169,10 +169,13 @@ class _Batch:
         for entry in self._entries:
             if entry.extent is not None:
                 roll.settle(cursor, run, entry.extent)
-            elif entry.target.kind == "extent":
+            elif entry.target.kind in ("extent", "doubled"):
                 roll.note_dead_extent(cursor, run)
-        if any(entry.target.kind == "range" for entry in self._entries):
+        kinds = {entry.target.kind for entry in self._entries}
+        if kinds & {"range", "ids"}:
             roll.advance(cursor, run)
+        if "list" in kinds:
+            lists.ask_again(cursor, run)
 
     def _keep_captures(self, cursor: Cursor) -> None:
         captures = {entry.capture.sha256: entry.capture for entry in self._entries if entry.capture}

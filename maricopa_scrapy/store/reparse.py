@@ -17,6 +17,7 @@ from maricopa_scrapy.store.batch import body_of, take_turns
 from maricopa_scrapy.store.columns import last_of_each_key, lines_of
 from maricopa_scrapy.store.connect import Session
 from maricopa_scrapy.store.fingerprint import columns_of, touched
+from maricopa_scrapy.store.layers import shared_fields
 from maricopa_scrapy.store.ledger import Run
 from maricopa_scrapy.store.stacked import lowest_of_each
 from maricopa_scrapy.store.tables import Table, copy_lines, origin_of, table_of
@@ -99,6 +100,8 @@ class _Produced:
     stored: Stored
     last_at: dt.datetime
     times: int = 1
+    # The floor, where the table has it.
+    rank: int | None = None
 
 
 class _Undo(Exception):
@@ -184,13 +187,11 @@ class _Comparison:
             self._paged.add(table)
             lines = lowest_of_each(lines) if table.name == "gis.parcel" else last_of_each_key(lines)
             keys: list[Any] = lines.keys
-            for key, digest, raw in zip(keys, lines.digests, lines.lines, strict=True):
+            for at, key in enumerate(keys):
+                rank = lines.ranks[at] if lines.ranks else None
+                one = _Produced(lines.digests[at], _without_origin(lines.lines[at].decode()), stored, stored.last_at, rank=rank)
                 # A key is a tuple where it has several columns.
-                self._put(
-                    table,
-                    key if isinstance(key, tuple) else (key,),
-                    _Produced(digest, _without_origin(raw.decode()), stored, stored.last_at),
-                )
+                self._put(table, key if isinstance(key, tuple) else (key,), one)
 
     def _put(self, table: Table, key: Key, one: _Produced) -> None:
         before = self._produced.setdefault(table, {}).get(key)
@@ -219,6 +220,9 @@ class _Comparison:
                 self._found.left += one.times
             elif row.digest == one.digest and not row.is_touched:
                 self._found.same += one.times
+            elif row.rank != one.rank:
+                # Another row of the same APN: see stacked.py.
+                self._found.left += one.times
             else:
                 # What was altered by hand still has the hash of what it was: without it, it differs.
                 if row.is_touched:
@@ -252,12 +256,13 @@ class _Comparison:
         found = self._cursor.fetchall()
         width = len(table.fields)
         altered = {id(row) for row in touched(table, found)}
-        return {
-            tuple(row[at] for at in table.key_at): _Row(
-                row[width], bytes(row[width + 1]), row[width + 2], row[width + 3], id(row) in altered
-            )
-            for row in found
-        }
+        floor = table.fields.index("floor") if "floor" in table.fields else None
+        rows = {}
+        for row in found:
+            rank = None if floor is None else -1 if row[floor] is None else row[floor]
+            key = tuple(row[at] for at in table.key_at)
+            rows[key] = _Row(row[width], bytes(row[width + 1]), row[width + 2], row[width + 3], id(row) in altered, rank)
+        return rows
 
     def _captures(self) -> list[bytes]:
         return [capture for read in self._read for capture in read.stored.captures]
@@ -270,7 +275,7 @@ class _Comparison:
         if staged:
             self._cursor.execute(table.create_stage)
             copy_lines(self._cursor, table.copy, staged)
-            self._cursor.execute(table.merge, {"run": self._run.id})
+            self._cursor.execute(table.merge, {"run": self._run.id, "shared": shared_fields(self._cursor) if table.told_at else None})
             self._cursor.execute(f"TRUNCATE {table.stage}")
 
     def _missing(self, table: Table, known: dict[Key, "_Row"]) -> None:
@@ -297,13 +302,14 @@ class _Comparison:
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    """A stored row, and whether it was altered by hand."""
+    """A stored row, whether it was altered by hand, and its floor where the table has it."""
 
     digest: str
     capture: bytes
     changed_at: dt.datetime
     removed_at: dt.datetime | None
     is_touched: bool
+    rank: int | None
 
 
 def _without_origin(line: str) -> str:
