@@ -105,6 +105,8 @@ class TaxSpider(LedgerSpider):
             complete.append((TaxPayment, target.key))
         return Reading(records=page.records, complete=complete, issues=issues)
 
+    handlers = {"parcel": parse_page}
+
 
 def layout_of(page: PageLayout) -> pages.Layout:
     """Return a manifest's layout as the parser takes it."""
