@@ -17,6 +17,8 @@ _TITLES = {
     "assessor": "assessor's API", "assessor_page": "assessor's public page", "gis": "county GIS", "treasurer": "treasurer",
     "recorder": "recorder", "bulk": "bulk files",
 }  # fmt: skip
+# The source that each basis of `sale` is of.
+_BASES = {"affidavit": "bulk", "assessor": "assessor", "gis": "gis"}
 _SEEN = "SELECT max(done_at) FROM crawl.target WHERE state = 'done' AND source = %s AND kind = 'parcel' AND key = %s"
 _SEEN_BY_GIS = """
     SELECT greatest(g.changed_at, (
@@ -24,6 +26,12 @@ _SEEN_BY_GIS = """
         WHERE r.state = 'complete' AND r.finished_at >= g.first_seen_at AND (g.removed_at IS NULL OR r.finished_at < g.removed_at)
           AND NOT EXISTS (SELECT FROM gis.not_in_layer n WHERE n.layer = r.layer AND n.apn = g.apn)
     )) FROM gis.parcel g WHERE g.apn = %s
+"""
+
+# Each source's word for itself, newest first: a sale that several tell stands in several rows.
+_SALES = """
+    SELECT * FROM public.sale WHERE apn = %s
+    ORDER BY coalesce(sale_month, to_char(deed_date, 'YYYY-MM')) DESC NULLS LAST, deed_number, basis, occurrence
 """
 
 
@@ -155,6 +163,11 @@ def _taxes(cursor: Cursor, apn: str) -> Part | None:
     return Part(_bills(bills), "treasurer", bills[0]["observed_at"]) if bills else None
 
 
+def _sales(cursor: Cursor, apn: str) -> Part | None:
+    sales = _rows(cursor, _SALES, apn)
+    return Part(_sold(sales), ", ".join(dict.fromkeys(_BASES[sale["basis"]] for sale in sales)), None) if sales else None
+
+
 SECTIONS = (
     Section("Parcel", _parcel),
     Section("Owner", _owner),
@@ -162,6 +175,7 @@ SECTIONS = (
     Section("Residence", _residence),
     Section("Improvements", _improvements),
     Section("Taxes", _taxes),
+    Section("Sales", _sales),
 )
 
 
@@ -203,6 +217,18 @@ def _bills(bills: list[dict[str, Any]]) -> Table:
             str(bill["tax_year"]), Text(bill["status_text"]), *(f"${bill[name]:,.2f}" for name in ("assessed", "paid", "amount_due")),
             f"{until} (delinquent)".strip() if bill["is_delinquent"] else until,
         )  # fmt: skip
+    return table
+
+
+def _sold(sales: list[dict[str, Any]]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("month", "price", "deed", "seller", "buyer", "according to"):
+        table.add_column(name, justify="right" if name == "price" else "left", overflow="fold")
+    for sale in sales:
+        deed = " ".join(str(sale[name]) for name in ("deed_number", "deed_type") if sale[name])
+        said_by = sale["basis"] + (", a date in the future" if sale["is_future"] else "")
+        people = (Text(sale[name] or "") for name in ("seller", "buyer"))
+        table.add_row(sale["sale_month"] or "", _money(sale["sale_price"]), Text(deed), *people, said_by)
     return table
 
 

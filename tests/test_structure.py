@@ -40,14 +40,26 @@ MAY_IMPORT = {
     "settings": {"settings_files"},
     "dossier": {"store", "identifiers", "manager", "sections"},
     "sections": {"store", "identifiers"},
-    "demo": {"store", "sandbox", "dossier"},
+    "demo": {"store", "sandbox", "dossier", "manager", "download", "settings_files"},
     # It asks the spiders what their arguments mean, so that a job's targets are those of `scrapy crawl`.
     "manager": {"store", "items", "identifiers", "arguments", "settings_files", "spiders"},
     "terminal": {"store", "settings_files"},
     "cli_records": {"store", "terminal"},
     "cli_jobs": {"store", "manager", "arguments", "settings_files", "terminal", "dossier", "spiders"},
     "__main__": {"cli"},
-    "cli": {"cli_jobs", "cli_records", "terminal", "store", "dossier", "demo", "sandbox", "identifiers", "settings_files", "manager"},
+    "cli": {
+        "cli_jobs",
+        "cli_records",
+        "terminal",
+        "store",
+        "dossier",
+        "demo",
+        "sandbox",
+        "identifiers",
+        "settings_files",
+        "manager",
+        "spiders",
+    },
 }
 
 

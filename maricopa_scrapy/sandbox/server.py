@@ -7,7 +7,7 @@ import ipaddress
 import logging
 import signal
 import socket
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -79,7 +79,7 @@ def build_app(county: County, options: Options | None = None) -> web.Application
         return options, counts[source], faults[source], limiters[source]
 
     app = web.Application()
-    app.add_routes(_control(county, counts, faults, tuple(limiters.values()), options))
+    app.add_routes(_control(county, counts, faults, limiters, options))
     app.add_routes([web.get(f"{path}/robots.txt", _robots) for path in ("", PREFIX, GIS, TREASURER, BULK, ASSESSOR_PAGE)])
     assessor = Assessor(county, *desk("assessor"))
     gis = Gis(county, options.gis_parcels, *desk("gis"))
@@ -108,7 +108,7 @@ _CONDUCT = ("latency", "rate", "burst", "retry_after", "slow_down")
 
 
 def _control(
-    county: County, counts: Mapping[str, Counts], faults: Mapping[str, Faults], limiters: Sequence[Limiter], options: Options
+    county: County, counts: Mapping[str, Counts], faults: Mapping[str, Faults], limiters: Mapping[str, Limiter], options: Options
 ) -> web.RouteTableDef:
     """Return the paths that are not the county's: they are never counted, delayed or refused."""
     routes = web.RouteTableDef()
@@ -121,7 +121,7 @@ def _control(
     async def reset(_: web.Request) -> web.Response:
         for each in counts.values():
             each.reset()
-        for limiter in limiters:
+        for limiter in limiters.values():
             limiter.reset()
         return _answer({})
 
@@ -159,10 +159,13 @@ def _control(
             if not isinstance(changes, dict) or not changes.keys() <= set(_CONDUCT):
                 raise ValueError(f"conduct is an object of {', '.join(_CONDUCT)}")
             changed = replace(options, **changes)
-            for limiter in limiters:
+            source = request.query.get("source")
+            for limiter in [limiters[source]] if source else limiters.values():
                 limiter.change(changed.rate, changed.burst, changed.retry_after, changed.slow_down)
-        except (TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError) as error:
             return _answer({"error": str(error)}, 400)
+        if source:
+            return _answer(changes)
         for name in changes:
             setattr(options, name, changes[name])
         return _answer({name: getattr(options, name) for name in _CONDUCT})
