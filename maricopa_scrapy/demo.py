@@ -7,7 +7,8 @@ from pathlib import Path
 from psycopg2.extensions import cursor as Cursor
 from rich.console import Console
 
-from maricopa_scrapy import dossier
+from maricopa_scrapy import dossier, settings_files
+from maricopa_scrapy.download.browser_launch import NoBrowser, check
 from maricopa_scrapy.manager import views
 from maricopa_scrapy.manager.display import Display, follow
 from maricopa_scrapy.manager.local import LocalProcesses
@@ -26,7 +27,7 @@ _RATE = "10"
 def run(parcels: int, out: Console) -> int:
     """Collect `parcels` parcels from the sandbox's offices into a database of its own; returns the job's exit code.
 
-    Raises StartError where something is missing, such as a browser.
+    Without a browser taxes are left out. Raises StartError where something else is missing.
     """
     # Invented records never stand beside real ones, so the demo has a database of its own.
     data_dir = embedded.default_data_dir() / "demo"
@@ -39,7 +40,7 @@ def run(parcels: int, out: Console) -> int:
         out.print(f"sandbox county on {sandbox.url} (invented records, nothing leaves this machine)\n")
         spiders = LocalProcesses(data_dir / "log", settings, {"MARICOPA_DATABASE_URL": url, "MARICOPA_SANDBOX": sandbox.url})
         with JobManager(url, executor=spiders, settings=settings, sandbox=sandbox.url) as manager:
-            plan = manager.plan(Order("comprehensive", apns=",".join(County().apns(parcels))))
+            plan = manager.plan(Order("comprehensive", _mode(out), apns=",".join(County().apns(parcels))))
             for part in views.plan(plan):
                 out.print(part)
             out.print()
@@ -55,7 +56,7 @@ def run(parcels: int, out: Console) -> int:
     for part in dossier.status(session):
         out.print(part)
     out.print()
-    for part in dossier.parcel(session, _newest(session)):
+    for part in dossier.parcel(session, _with_sales(session, 1)[0]):
         out.print(part)
     out.print(
         f"\nNext: look around with\n  export MARICOPA_DATA_DIR={data_dir}\n  {_command()} status\n"
@@ -66,18 +67,25 @@ def run(parcels: int, out: Console) -> int:
     return code
 
 
-def _newest(session: Session) -> str:
-    def work(cursor: Cursor) -> str:
+def _mode(out: Console) -> str | None:
+    try:
+        check(settings_files.load()[0].browser)
+    except NoBrowser as error:
+        out.print(f"taxes are left out: {error}", markup=False)
+        return "api_only"
+    return None
+
+
+def _with_sales(session: Session, count: int) -> list[str]:
+    """Return parcels of which there is most to see, first those that are homes and were sold."""
+
+    def work(cursor: Cursor) -> list[str]:
         cursor.execute(
-            "SELECT apn FROM public.property WHERE is_residential AND sale_price IS NOT NULL AND NOT coalesce(is_redacted, false)"
-            " ORDER BY last_seen_at DESC, apn LIMIT 1"
+            "SELECT apn FROM public.property WHERE source = 'assessor'"
+            " ORDER BY is_residential AND sale_price IS NOT NULL AND NOT coalesce(is_redacted, false) DESC NULLS LAST, apn LIMIT %s",
+            (count,),
         )
-        row = cursor.fetchone()
-        if row is None:
-            cursor.execute("SELECT apn FROM assessor.parcel LIMIT 1")
-            row = cursor.fetchone()
-        assert row is not None
-        return str(row[0])
+        return [apn for (apn,) in cursor.fetchall()]
 
     return session.transact(work)
 

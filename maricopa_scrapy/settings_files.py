@@ -217,6 +217,22 @@ class PageLayout(_Settings):
     blocks: dict[str, tuple[str, ...]]
     statuses: dict[str, Literal["paid", "unpaid", "lien", "state_lien"]]
 
+    @model_validator(mode="after")
+    def _whole(self) -> "PageLayout":
+        wanted = {
+            "summary": ("tax_year", "status", "assessed", "paid", "interest", "amount_due"),
+            "payments": ("tax_year", "description", "amount", "paid_on"),
+        }
+        for name, named in (("places", [*self.places]), ("columns", [*self.columns]), ("none", [*self.none])):
+            if set(named) != set(wanted):
+                raise ValueError(f"{name} has {', '.join(named)}, not {', '.join(wanted)}")
+        for tab, columns in wanted.items():
+            if set(self.columns[tab]) != set(columns):
+                raise ValueError(f"columns.{tab} has {', '.join(self.columns[tab])}, not {', '.join(columns)}")
+        if set(self.blocks) != {"owner", "situs_address"}:
+            raise ValueError(f"blocks has {', '.join(self.blocks)}, not owner, situs_address")
+        return self
+
 
 class Manifest(_Settings):
     """config/sources/<source>.yaml: one source's addresses, pace and limits; seconds and bytes."""

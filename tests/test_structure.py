@@ -40,11 +40,14 @@ MAY_IMPORT = {
     "settings": {"settings_files"},
     "dossier": {"store", "identifiers", "manager", "sections"},
     "sections": {"store", "identifiers"},
-    "demo": {"store", "sandbox", "dossier", "manager"},
+    "demo": {"store", "sandbox", "dossier", "manager", "download", "settings_files"},
     # It asks the spiders what their arguments mean, so that a job's targets are those of `scrapy crawl`.
     "manager": {"store", "items", "identifiers", "arguments", "settings_files", "spiders"},
     "terminal": {"store", "settings_files"},
-    "cli_records": {"store", "terminal"},
+    "reparse": {"items", "pages", "download", "settings_files", "spiders", "store"},
+    "doctor": {"store", "settings_files", "download", "manager"},
+    "warc": {"items", "pages"},
+    "cli_records": {"store", "spiders", "arguments", "reparse", "doctor", "warc", "terminal"},
     "cli_jobs": {"store", "manager", "arguments", "settings_files", "terminal", "dossier", "spiders"},
     "__main__": {"cli"},
     "cli": {

@@ -68,7 +68,7 @@ OF_LAYER = ("missing_field", "new_field", "retyped_field")
 # Only of the treasurer's page of a parcel.
 OF_TAXES = (
     "endless_shell", "changed_order", "swapped_values", "renamed_heading", "unknown_status", "paid_but_due", "blank_cell", "empty_grid",
-    "more_pages",
+    "more_pages", "patched_grid",
 )  # fmt: skip
 NAMES = (*ANY_PATH, *INSTEAD_OF_PARCEL, *EDITS, *OF_PAGES, *OF_TAXES)
 

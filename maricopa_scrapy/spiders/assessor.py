@@ -1,7 +1,8 @@
 """The assessor's API: one request a parcel; a search where the APN is not known, or where the county seems not to know it."""
 
+from collections.abc import Mapping
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 from urllib.parse import quote
 
 from scrapy import Request
@@ -12,6 +13,7 @@ from maricopa_scrapy.download.refusals import Refusal
 from maricopa_scrapy.items import Cause, FollowOn, Improvement, Issue, Outcome, Rental, Target
 from maricopa_scrapy.pages import assessor as pages
 from maricopa_scrapy.pages.links import moved_link
+from maricopa_scrapy.settings_files import Manifest
 from maricopa_scrapy.spiders.assessor_page import AssessorPageSpider, expected_links
 from maricopa_scrapy.spiders.base import Handler, LedgerSpider, Reading, Work
 
@@ -48,6 +50,13 @@ class AssessorSpider(LedgerSpider):
             return chosen.from_crawler(crawler, *args, **kwargs)
         spider = super().from_crawler(crawler, *args, **kwargs)
         spider.links = expected_links(spider.manifest.links, crawler.settings["MARICOPA_MANIFESTS"])
+        return spider
+
+    @classmethod
+    def reader(cls, manifests: Mapping[str, Manifest]) -> Self:
+        """As every spider's, and where links should lead. Raises StartError."""
+        spider = super().reader(manifests)
+        spider.links = expected_links(spider.manifest.links, dict(manifests))
         return spider
 
     @classmethod
@@ -92,6 +101,8 @@ class AssessorSpider(LedgerSpider):
         issues += [moved_link(key, url, self.links[key], target.key) for key, url in page.moved_links]
         complete = [(Improvement, target.key), (Rental, target.key)]
         return Reading(records=page.records, complete=complete, issues=issues)
+
+    handlers = {"parcel": parse_parcel}
 
     def not_found(self, target: Target, handler: Handler) -> Request | None:
         """An empty answer alone proves nothing: ask the search whether there is such a parcel."""

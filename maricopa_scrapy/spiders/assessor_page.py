@@ -1,5 +1,6 @@
 """The assessor's public page, for people without a token: a plain GET a parcel, and only what the server itself writes into it."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from scrapy import Request
@@ -39,13 +40,16 @@ class AssessorPageSpider(LedgerSpider):
     def connection(cls, settings: Any) -> tuple[Manifest, str, dict[str, str]]:
         """As every source's, and the labels of the page. Raises StartError."""
         manifest, base_url, headers = super().connection(settings)
-        if manifest.labels is None:
-            raise StartError("config/sources/assessor_page.yaml: labels: missing")
-        try:
-            cls.layout = Layout(**dict(manifest.labels))
-        except ValueError as error:
-            raise StartError(f"config/sources/assessor_page.yaml: {error}") from None
+        cls.layout = _layout(manifest)
         return manifest, base_url, headers
+
+    @classmethod
+    def reader(cls, manifests: Mapping[str, Manifest]) -> Self:
+        """As every spider's, with the labels of the page. Raises StartError."""
+        spider = super().reader(manifests)
+        cls.layout = _layout(spider.manifest)
+        spider.treasurer = expected_links({}, dict(manifests)).get(TREASURER)
+        return spider
 
     @classmethod
     def work(cls, given: dict[str, str]) -> Work:
@@ -82,8 +86,19 @@ class AssessorPageSpider(LedgerSpider):
             issues.append(moved_link(TREASURER, page.moved, self.treasurer, target.key))
         return Reading(records=[page.record], issues=issues)
 
+    handlers = {"parcel": parse_parcel}
+
     def _glance(self, response: Response) -> None:
         """Without a token a 401 is a refusal of one page, and ends no run."""
+
+
+def _layout(manifest: Manifest) -> Layout:
+    if manifest.labels is None:
+        raise StartError("config/sources/assessor_page.yaml: labels: missing")
+    try:
+        return Layout(**dict(manifest.labels))
+    except ValueError as error:
+        raise StartError(f"config/sources/assessor_page.yaml: {error}") from None
 
 
 def expected_links(links: dict[str, str], manifests: dict[str, Manifest]) -> dict[str, str]:

@@ -4,7 +4,7 @@ import asyncio
 import datetime as dt
 import hashlib
 import os
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 from urllib.parse import urlsplit
@@ -102,6 +102,10 @@ class LedgerSpider(Spider):
     needed_paths: ClassVar[tuple[str, ...]] = ()
     known_arguments: ClassVar[tuple[str, ...]] = ()
     common_arguments: ClassVar[tuple[str, ...]] = ("job", "priority", "skip_invalid")
+    # Whether its captures are what a browser showed.
+    is_rendered: ClassVar[bool] = False
+    # Kind of target: the method that reads its answers into rows. `maricopa reparse` reads captures by the same one.
+    handlers: ClassVar[dict[str, Callable[[Any, bytes, Target], "Reading"]]] = {}
     # Answers a transaction at most: fewer where one answer is thousands of rows.
     batch_most: ClassVar[int] = 1_000_000
 
@@ -172,6 +176,13 @@ class LedgerSpider(Spider):
             if settings[name] and not on_loopback:
                 raise StartError(f"{name} is for the sandbox only; for a county host see api_rate_limit in config.yaml")
         return manifest, base_url, _token_header(manifest, sandbox)
+
+    @classmethod
+    def reader(cls, manifests: Mapping[str, Manifest]) -> Self:
+        """Return a spider of which only the `handlers` can be used: it has no crawler, no host, no ledger. Raises StartError."""
+        spider = cls()
+        spider.manifest, spider.base_url, spider.headers, spider.is_sandbox = manifests[cls.source], "", {}, False
+        return spider
 
     @classmethod
     def take_up(cls, cursor: "Cursor", run: "Run") -> None:
@@ -336,7 +347,8 @@ class LedgerSpider(Spider):
         content_type = (response.headers.get(b"Content-Type") or b"").decode("latin-1")
         at = dt.datetime.now(dt.UTC)
         sha256 = hashlib.sha256(body).digest()
-        return Capture(sha256, self.source, response.url, response.status, content_type, at, body, left_out=self.left_out)
+        facts = (self.source, response.url, response.status, content_type, at)
+        return Capture(sha256, *facts, body, left_out=self.left_out, is_rendered=self.is_rendered)
 
     def stop(self, reason: str, patience: float | None = None) -> None:
         """End the run at once: what waits in the slot is not sent, what is under way is awaited, for `patience` seconds at most."""

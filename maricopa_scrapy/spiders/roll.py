@@ -2,9 +2,10 @@
 
 import datetime as dt
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from itertools import islice
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
@@ -60,15 +61,14 @@ class RollSpider(bulk_files.BulkFileSpider):
     def connection(cls, settings: Any) -> tuple[Manifest, str, dict[str, str]]:
         """As every source's, and the layers of the manifest. Raises StartError."""
         manifest, base_url, headers = super().connection(settings)
-        try:
-            cls.shapes = {
-                name: pages.Shape(name, layer.days, layer.columns, layer.optional, layer.ignored) for name, layer in manifest.layers.items()
-            }
-        except ValueError as error:
-            raise StartError(f"config/sources/gis.yaml: {error}") from None
-        if not cls.shapes:
-            raise StartError("config/sources/gis.yaml has no layers")
+        cls.shapes = _shapes(manifest)
         return manifest, base_url, headers
+
+    @classmethod
+    def reader(cls, manifests: Mapping[str, Manifest]) -> Self:
+        """As every source's, with the layers of the manifest. Raises StartError."""
+        cls.shapes = _shapes(manifests[cls.source])
+        return super().reader(manifests)
 
     @classmethod
     def take_up(cls, cursor: Cursor, run: Run) -> None:
@@ -226,6 +226,8 @@ class RollSpider(bulk_files.BulkFileSpider):
             return Reading(follow_ons=list(self._lists(detail["apns"], f"{detail['layer']} again", detail)))
         return Reading(pages=[pages.absent_rows(detail["apns"], detail["layer"])])
 
+    handlers = {"range": parse_range, "list": parse_list, "absent": parse_absent}
+
     def kept_of(self, target: Target) -> str:
         """As the argument `captures` says, else the manifest."""
         return (target.detail or {}).get("captures") or super().kept_of(target)
@@ -276,6 +278,18 @@ class RollSpider(bulk_files.BulkFileSpider):
         for at in range(0, len(apns), size):
             part = apns[at : at + size]
             yield FollowOn(self.source, "list", f"{prefix} {part[0]}-{part[-1]} ({len(part)})", {**shared, "apns": part})
+
+
+def _shapes(manifest: Manifest) -> dict[str, pages.Shape]:
+    try:
+        shapes = {
+            name: pages.Shape(name, layer.days, layer.columns, layer.optional, layer.ignored) for name, layer in manifest.layers.items()
+        }
+    except ValueError as error:
+        raise StartError(f"config/sources/gis.yaml: {error}") from None
+    if not shapes:
+        raise StartError("config/sources/gis.yaml has no layers")
+    return shapes
 
 
 def _options(given: dict[str, str], name: str) -> dict[str, Any]:

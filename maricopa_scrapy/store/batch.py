@@ -127,6 +127,12 @@ def store_batch(cursor: Cursor, run: Run, entries: list[Entry]) -> int:
     return batch.rows
 
 
+def take_turns(cursor: Cursor, schemas: set[str]) -> None:
+    """Wait until no other run stores rows in the schemas; they are this transaction's until it ends."""
+    for schema in sorted(schemas):
+        cursor.execute(_TAKE_TURNS, (schema,))
+
+
 class _Batch:
     """Entries as one transaction."""
 
@@ -148,8 +154,7 @@ class _Batch:
     def store(self, cursor: Cursor, run: Run) -> None:
         at = dt.datetime.now(dt.UTC)
         paged = {page.table for entry in self._entries for page in entry.pages}
-        for schema in sorted({"crawl", run.source} | {table.schema for table in self._rows.keys() | self._complete.keys() | paged}):
-            cursor.execute(_TAKE_TURNS, (schema,))
+        take_turns(cursor, {"crawl", run.source} | {table.schema for table in self._rows.keys() | self._complete.keys() | paged})
         self._keep_captures(cursor)
         for table in self._rows.keys() | self._complete.keys():
             self._merge(cursor, table, run, at)

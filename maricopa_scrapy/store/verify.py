@@ -109,7 +109,8 @@ def check(session: Session, job_id: int | None = None, of_sources: Mapping[str, 
         values = {"job": job_id, "silence": SILENCE_S, "shown": _SHOWN}
         tables = [table_of(record) for record in RECORDS]
         found: list[Problem] = []
-        for part in (_targets, _leases, _rolls, _changes):
+        found += leases(cursor, job_id)
+        for part in (_targets, _rolls, _changes):
             found += part(cursor, values)
         for table in tables:
             found += _origins(cursor, table, values)
@@ -144,6 +145,11 @@ def _targets(cursor: Cursor, values: dict[str, Any]) -> Iterator[Problem]:
                 t.name, f"job {job}", m.format(key), r
             ),
         )  # fmt: skip
+
+
+def leases(cursor: Cursor, job_id: int | None) -> list[Problem]:
+    """Return what runs that are gone still hold, and those that never said that they ended."""
+    return list(_leases(cursor, {"job": job_id, "silence": SILENCE_S}))
 
 
 def _leases(cursor: Cursor, values: dict[str, Any]) -> Iterator[Problem]:
