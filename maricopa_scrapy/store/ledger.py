@@ -370,8 +370,9 @@ def reap(cursor: Cursor) -> None:
 
 def is_alive(pid: int, started: float) -> bool:
     try:
-        # Told from the time of boot, which a stepped clock moves.
-        return abs(psutil.Process(pid).create_time() - started) < 60.0
+        process = psutil.Process(pid)
+        # Told from the time of boot, which a stepped clock moves. A zombie is only waited for.
+        return abs(process.create_time() - started) < 60.0 and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
     except psutil.AccessDenied:
