@@ -30,6 +30,7 @@ class Cause(StrEnum):
     CONNECTION = "connection"
     MALFORMED = "malformed"
     WRONG_PARCEL = "wrong_parcel"
+    WRONG_DOCUMENT = "wrong_document"
     SOURCE_CHANGED = "source_changed"
     BROWSER = "browser"
     STORE = "store"
@@ -44,6 +45,7 @@ class Reason(StrEnum):
     SOURCE_UNAVAILABLE = "source_unavailable"
     DATABASE_UNAVAILABLE = "database_unavailable"
     PIPELINE_ERROR = "pipeline_error"
+    DUE_LATER = "due_later"
     REFUSED_START = "refused_start"
 
 
@@ -307,6 +309,8 @@ class FollowOn:
     kind: str
     key: str
     detail: dict[str, Any] | None = None
+    # Not asked for sooner.
+    not_before: dt.datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -352,6 +356,8 @@ class Answer:
     is_part: bool = False
     # A failure that another try cannot mend.
     is_final: bool = False
+    # Why the job is incomplete, although the target is answered.
+    shortfall: str | None = None
 
     @property
     def size(self) -> int:

@@ -140,6 +140,13 @@ class Layer(_Settings):
     ignored: tuple[str, ...] = ()
 
 
+class Indexing(_Settings):
+    """When what a source has not indexed yet is asked for again: hours between two tries, days after which it is given up."""
+
+    again_after: Positive = 24.0
+    give_up_after: Count = 14
+
+
 class Manifest(_Settings):
     """config/sources/<source>.yaml: one source's addresses, pace and limits; seconds and bytes."""
 
@@ -165,6 +172,8 @@ class Manifest(_Settings):
     links: dict[str, str] = {}
     layers: dict[str, Layer] = {}
     captures: Literal["all", "failures"] = "all"
+    names: Indexing = Indexing()
+    codes: dict[Annotated[str, Field(pattern=r"^[A-Z0-9]{2}$")], str] = {}
 
 
 _S = TypeVar("_S", bound=_Settings)

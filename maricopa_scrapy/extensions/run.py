@@ -14,7 +14,7 @@ from maricopa_scrapy.arguments import ArgumentError
 from maricopa_scrapy.download.pace import Pace
 from maricopa_scrapy.items import Reason
 from maricopa_scrapy.settings_files import Config
-from maricopa_scrapy.spiders.base import LedgerSpider, Work
+from maricopa_scrapy.spiders.base import LedgerSpider, StartError, Work
 from maricopa_scrapy.store import ledger, source
 from maricopa_scrapy.store.connect import DatabaseUnavailable, Session, database_url, migrate
 from maricopa_scrapy.store.ledger import Counts, Lease, LedgerError, Run
@@ -38,11 +38,11 @@ def open_work(session: Session, work: Work, is_sandbox: bool) -> int:
         given, skipped = work.apns.given, work.apns.skipped
         accepted = accepted if work.apns.distinct is None else work.apns.distinct
         logger.info(
-            "job %d: %d parcels (%d given, %d duplicates, %d lines skipped)",
-            job_id, accepted, given, given - accepted, len(skipped),
+            "job %d: %d %s (%d given, %d duplicates, %d lines skipped)",
+            job_id, accepted, work.apns.things, given, given - accepted, len(skipped),
         )  # fmt: skip
         for line in skipped:
-            logger.warning("skipped: %s is not an APN", line)
+            logger.warning("skipped: %s is not a valid %s", line, work.apns.what)
     return job_id
 
 
@@ -73,24 +73,25 @@ class RunLedger:
             hasty = Session(self._url)
             job_id = open_work(hasty, spider.assigned, spider.is_sandbox)
             hasty.close()
-            run = ledger.open_run(session, job_id, spider.name, spider.source, spider.is_sandbox)
+            also = [desk.source for desk in spider.also]
+            run = ledger.open_run(session, job_id, spider.name, spider.source, spider.is_sandbox, also)
             session.transact(lambda cursor: spider.take_up(cursor, run))
             return run
 
         self.run = await self._do(opened)
 
-    async def lease(self, limit: int) -> Lease:
+    async def lease(self, limit: int, source: str) -> Lease:
         if self._closed:
             return Lease([])
         try:
-            return await self._do(ledger.lease, self.run, limit)
+            return await self._do(ledger.lease, self.run, limit, source)
         except DatabaseUnavailable as error:
             logger.error("%s", error)
             self._on_loss()
             return Lease([])
 
-    async def give_back(self) -> None:
-        await self._do(ledger.give_back, self.run)
+    async def give_back(self, source: str) -> None:
+        await self._do(ledger.give_back, self.run, source)
 
     @property
     def backlog(self) -> int:
@@ -103,7 +104,7 @@ class RunLedger:
         return await self._do(source.exchange, self.run, name, wants, step)
 
     async def counts(self) -> Counts:
-        return await self._do(ledger.counts, self.run.job_id, self.run.source)
+        return await self._do(ledger.counts, self.run.job_id, self.run.sources)
 
     async def close(self, reason: str, stats: dict[str, Any]) -> tuple[str, Counts]:
         self._closed = True
@@ -152,12 +153,14 @@ class RunRecord:
             await opened.open(spider)
             pace = self._crawler.get_extension(Pace)
             assert pace is not None
-            await pace.join(opened, spider.source)
-        except (ArgumentError, DatabaseUnavailable, LedgerError) as error:
+            for source in opened.run.sources:
+                await pace.join(opened, source)
+            self._ledger, spider.ledger, spider.pace = opened, opened, pace
+            spider.begin(opened.run)
+        except (ArgumentError, DatabaseUnavailable, LedgerError, StartError) as error:
             logger.error("%s", error)
             unavailable = isinstance(error, DatabaseUnavailable)
             raise CloseSpider(Reason.DATABASE_UNAVAILABLE if unavailable else Reason.REFUSED_START) from error
-        self._ledger, spider.ledger, spider.pace = opened, opened, pace
         _take_over_garbage_collection()
         logging.getLogger("scrapy.downloadermiddlewares.robotstxt").addFilter(_without_traceback)
         self._beating = asyncio.ensure_future(self._beat(spider))
@@ -199,7 +202,12 @@ class RunRecord:
             "job %d %s (%s): %d done, %d gone, %d dead, %d open",
             run.job_id, verdict, reason, counts.done, counts.gone, counts.dead, counts.open,
         )  # fmt: skip
-        if counts.open:
+        if counts.open and reason == Reason.FINISHED:
+            logger.warning(
+                "%d targets are due later: what they ask for is not there yet; `scrapy crawl %s -a job=%d` goes on with them then",
+                counts.open, spider.name, run.job_id,
+            )  # fmt: skip
+        elif counts.open:
             logger.warning("%d targets are left; `scrapy crawl %s -a job=%d` goes on with them", counts.open, spider.name, run.job_id)
 
 

@@ -38,6 +38,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--no-compress", action="store_true", help="never gzip")
     parser.add_argument("--track", action="store_true", help="count the fetches of each parcel")
     parser.add_argument("--gis-parcels", type=int, default=1_760_000, help="rows of the GIS layers")
+    parser.add_argument("--recorder-daily", type=int, default=300, help="documents of a working day")
+    parser.add_argument("--recorder-rush", type=int, default=0, help="liens more on one working day a month")
+    parser.add_argument("--recorder-today", help="the recorder's last day, YYYY-MM-DD (default: today)")
+    parser.add_argument("--recorder-indexed", help="the last day whose names are indexed (default: two days before)")
     parser.add_argument("--access-log", action="store_true", help="a line on stderr for each answer")
     parser.add_argument("--until-stdin-ends", action="store_true", help="stop when the process that holds stdin is gone")
     return parser
@@ -73,6 +77,10 @@ def main(arguments: list[str] | None = None, *, announce: bool = False) -> int:
         compress=not args.no_compress,
         track=args.track,
         gis_parcels=args.gis_parcels,
+        recorder_daily=args.recorder_daily,
+        recorder_rush=args.recorder_rush,
+        recorder_today=args.recorder_today,
+        recorder_indexed=args.recorder_indexed,
     )
 
     def ready(port: int) -> None:

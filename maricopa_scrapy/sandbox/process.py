@@ -44,10 +44,16 @@ class SandboxProcess:
         track: bool = False,
         access_log: bool = False,
         gis_parcels: int | None = None,
+        recorder_daily: int | None = None,
+        recorder_rush: int | None = None,
+        recorder_today: str | None = None,
+        recorder_indexed: str | None = None,
     ) -> None:
         values = {
             "seed": seed, "epoch": epoch, "existing": existing, "port": port, "latency": latency, "rate": rate, "burst": burst,
             "retry-after": retry_after, "token": token, "gis-parcels": gis_parcels,
+            "recorder-daily": recorder_daily, "recorder-rush": recorder_rush, "recorder-today": recorder_today,
+            "recorder-indexed": recorder_indexed,
         }  # fmt: skip
         flags = {"no-compress": not compress, "slow-down": slow_down, "track": track, "access-log": access_log}
         self._arguments = [f"--{name}={value}" for name, value in values.items() if value is not None]
@@ -107,7 +113,7 @@ class SandboxProcess:
         self._ask("DELETE", "/_faults")
 
     def conduct(self, **changes: Any) -> dict[str, Any]:
-        """Change latency, rate, burst, retry_after or slow_down while it serves. Raises SandboxError."""
+        """Change latency, rate, burst, retry_after, slow_down or recorder_indexed while it serves. Raises SandboxError."""
         return self._ask("POST", "/_conduct", changes)
 
     def reset(self) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import datetime as dt
 import errno
 import ipaddress
 import logging
@@ -23,6 +24,9 @@ from maricopa_scrapy.sandbox.faults import FaultError, Faults
 from maricopa_scrapy.sandbox.gis import PREFIX as GIS
 from maricopa_scrapy.sandbox.gis import Gis
 from maricopa_scrapy.sandbox.limiter import Limiter, RetryAfter
+from maricopa_scrapy.sandbox.recorder import LEGACY, STORAGE, Recorder, today_in_phoenix
+from maricopa_scrapy.sandbox.recorder import PREFIX as RECORDER
+from maricopa_scrapy.sandbox.recorder_documents import Documents
 
 _ROBOTS = "User-agent: *\nDisallow: /_\n"
 _GOODBYE_S = 0.2
@@ -40,6 +44,8 @@ class Options:
     slow_down: no 429, but waiting. These can be changed while it serves (POST /_conduct).
     faults: as Faults.set takes them. token: what AUTHORIZATION must be. compress: gzip for clients that take it.
     track: count the fetches of each parcel. gis_parcels: rows of the GIS layers.
+    recorder_daily: documents a working day; recorder_rush: liens more on one day a month; recorder_today, recorder_indexed: the
+    recorder's last day, and the last whose names are indexed (YYYY-MM-DD; today, and two days before it).
     """
 
     latency: float = 0.0
@@ -52,6 +58,10 @@ class Options:
     compress: bool = True
     track: bool = False
     gis_parcels: int = 1_760_000
+    recorder_daily: int = 300
+    recorder_rush: int = 0
+    recorder_today: str | None = None
+    recorder_indexed: str | None = None
 
 
 def build_app(county: County, options: Options | None = None) -> web.Application:
@@ -68,9 +78,21 @@ def build_app(county: County, options: Options | None = None) -> web.Application
     gis_limiter = Limiter(options.rate, options.burst, options.retry_after, options.slow_down)
     gis = Gis(county, options.gis_parcels, options, gis_counts, gis_faults, gis_limiter)
     app = web.Application()
-    counts_of = {"assessor": counts, "gis": gis_counts}
-    app.add_routes(_control(county, counts_of, {"assessor": faults, "gis": gis_faults}, (limiter, gis_limiter), options))
-    app.add_routes([web.get(f"{path}/robots.txt", _robots) for path in ("", PREFIX, GIS)])
+    counts_of = {"assessor": counts, "gis": gis_counts, "recorder": Counts(options.track), "recorder_legacy": Counts(options.track)}
+    faults_of = {"assessor": faults, "gis": gis_faults, "recorder": Faults(county.seed), "recorder_legacy": Faults(county.seed)}
+    limiters = {"assessor": limiter, "gis": gis_limiter} | {
+        name: Limiter(options.rate, options.burst, options.retry_after, options.slow_down) for name in ("recorder", "recorder_legacy")
+    }
+    try:
+        today = dt.date.fromisoformat(options.recorder_today) if options.recorder_today else today_in_phoenix()
+    except ValueError as error:
+        raise SandboxError(f"recorder_today: {error}") from None
+    documents = Documents(county.seed, today, options.recorder_daily, options.recorder_rush)
+    recorder = Recorder(documents, options, counts_of, faults_of, limiters, county.seed)
+    app.add_routes(_control(county, counts_of, faults_of, tuple(limiters.values()), options))
+    app.add_routes([web.get(f"{path}/robots.txt", _robots) for path in ("", PREFIX, GIS, RECORDER, LEGACY)])
+    for path in (RECORDER, LEGACY, STORAGE):
+        app.router.add_route("*", path + "/{path:.*}", recorder.handle)
     app.router.add_get(PREFIX + "/{path:.*}", assessor.handle, allow_head=False)
     for method in ("GET", "POST"):
         app.router.add_route(method, GIS + "/{path:.*}", gis.handle)
@@ -85,7 +107,7 @@ def _answer(value: Any, status: int = 200) -> web.Response:
     return web.Response(body=orjson.dumps(value), status=status, content_type="application/json")
 
 
-_CONDUCT = ("latency", "rate", "burst", "retry_after", "slow_down")
+_CONDUCT = ("latency", "rate", "burst", "retry_after", "slow_down", "recorder_indexed")
 
 
 def _control(

@@ -6,11 +6,9 @@ a run that is silent, or whose process is gone, is lost, and its leases go back.
 
 import json
 import os
-import socket
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 import psutil
@@ -19,6 +17,8 @@ from psycopg2.extras import Json
 
 from maricopa_scrapy.items import FollowOn, Reason, Target
 from maricopa_scrapy.store.connect import Session
+from maricopa_scrapy.store.feeding import may_be_fed
+from maricopa_scrapy.store.node import is_alive, node
 from maricopa_scrapy.store.tables import copy_into, copy_line, copy_lines
 
 HEARTBEAT_S = 3.0
@@ -35,6 +35,10 @@ _ENUMERATE_BATCH = 20_000
 # Between two retries of a source that has none left, when nothing else is to be done.
 _RETRY_EVERY_S = 1.0
 _TRIES = 2
+# Between two looks at what another source may still add.
+_FEED_EVERY_S = 0.5
+# A run waits so long for a target that is due later; beyond, it ends without it.
+_LATER_S = 60.0
 
 # Failed targets that spent an attempt, those that spent none, and those never asked for.
 _LEASE = """
@@ -93,6 +97,13 @@ class Run:
     id: int
     job_id: int
     source: str
+    # Whose targets it leases, where it is not that source alone; and what the job was asked for.
+    also: tuple[str, ...] = ()
+    parameters: dict[str, Any] = field(default_factory=dict, hash=False)
+
+    @property
+    def sources(self) -> list[str]:
+        return [self.source, *self.also]
 
 
 def open_job(
@@ -130,17 +141,17 @@ def add_targets(cursor: Cursor, job_id: int, targets: Iterable[FollowOn]) -> int
     """Insert the targets that the job does not have yet, in the caller's transaction; returns how many were new."""
     cursor.execute(
         "CREATE TEMP TABLE IF NOT EXISTS stage_target_new"
-        " (source text, kind text, key text, detail jsonb, position int) ON COMMIT DELETE ROWS"
+        " (source text, kind text, key text, detail jsonb, not_before timestamptz, position int) ON COMMIT DELETE ROWS"
     )
     cursor.execute("DELETE FROM stage_target_new")
     lines = (
-        copy_line((t.source, t.kind, t.key, None if t.detail is None else json.dumps(t.detail), position))
+        copy_line((t.source, t.kind, t.key, None if t.detail is None else json.dumps(t.detail), t.not_before, position))
         for position, t in enumerate(targets)
     )
     copy_lines(cursor, copy_into("stage_target_new"), lines)
     cursor.execute(
-        "INSERT INTO crawl.target (job_id, source, kind, key, detail)"
-        " SELECT %s, source, kind, key, detail FROM stage_target_new ORDER BY position"
+        "INSERT INTO crawl.target (job_id, source, kind, key, detail, not_before)"
+        " SELECT %s, source, kind, key, detail, not_before FROM stage_target_new ORDER BY position"
         " ON CONFLICT (job_id, source, kind, key) DO NOTHING",
         (job_id,),
     )
@@ -149,8 +160,11 @@ def add_targets(cursor: Cursor, job_id: int, targets: Iterable[FollowOn]) -> int
     return accepted
 
 
-def open_run(session: Session, job_id: int, spider: str, source: str, is_sandbox: bool = False) -> Run:
-    """Register this process as a run of the job. Raises LedgerError when there is no such job."""
+def open_run(session: Session, job_id: int, spider: str, source: str, is_sandbox: bool = False, also: Iterable[str] = ()) -> Run:
+    """Register this process as a run of the job, which leases targets of its source and of those of `also` that the job names.
+
+    Raises LedgerError when there is no such job.
+    """
 
     def work(cursor: Cursor) -> Run:
         _check_job(cursor, job_id)
@@ -158,15 +172,19 @@ def open_run(session: Session, job_id: int, spider: str, source: str, is_sandbox
         _reap(cursor)
         cursor.execute(
             "UPDATE crawl.job SET state = 'running', verdict = NULL, reason = NULL, finished_at = NULL,"
-            " started_at = coalesce(started_at, now()) WHERE id = %s",
+            " started_at = coalesce(started_at, now()) WHERE id = %s RETURNING parameters",
             (job_id,),
         )
+        (parameters,) = _one(cursor)
+        named = parameters.get("sources") or ()
+        run = Run(0, job_id, source, tuple(one for one in also if one in named), parameters)
         cursor.execute(
-            "INSERT INTO crawl.run (job_id, spider, source, node, pid, pid_started) VALUES (%s, %s, %s, %s, %s, %s) RETURNING id",
-            (job_id, spider, source, _node(), os.getpid(), psutil.Process().create_time()),
+            "INSERT INTO crawl.run (job_id, spider, source, sources, node, pid, pid_started)"
+            " VALUES (%s, %s, %s, %s, %s, %s, %s) RETURNING id",
+            (job_id, spider, source, run.sources, node(), os.getpid(), psutil.Process().create_time()),
         )
         (run_id,) = _one(cursor)
-        return Run(run_id, job_id, source)
+        return replace(run, id=run_id)
 
     return session.transact(work)
 
@@ -185,22 +203,24 @@ def heartbeat(session: Session, run: Run) -> None:
     session.transact(work)
 
 
-def lease(session: Session, run: Run, limit: int) -> Lease:
-    """Lease up to `limit` targets of the run's job and source that are due.
+def lease(session: Session, run: Run, limit: int, source: str | None = None) -> Lease:
+    """Lease up to `limit` targets of the run's job and of one of its sources that are due.
 
     Of failed ones no more than the source has retries, one a second when nothing else is left. While the source is in trouble,
     two to try it with, first those that never failed: a row of bad targets must not keep it closed.
+    A target that is due long after is not waited for; one that another source's answer may still add is.
     """
+    source = source or run.source
 
     def work(cursor: Cursor) -> Lease:
         cursor.execute(
             "SELECT retries, is_open, retried_at < now() - make_interval(secs => %s) FROM crawl.source WHERE source = %s FOR UPDATE",
-            (_RETRY_EVERY_S, run.source),
+            (_RETRY_EVERY_S, source),
         )
         retries, is_open, may_retry = cursor.fetchone() or (None, False, False)
         retries = limit if retries is None else int(retries)
         most = min(limit, _TRIES) if is_open else limit
-        names = {"job": run.job_id, "source": run.source, "run": run.id}
+        names = {"job": run.job_id, "source": source, "run": run.id}
         again = 0 if is_open else min(most, max(retries, 0))
         cursor.execute(_LEASE, names | {"again": again, "free": 0 if is_open else most, "fresh": most, "limit": most})
         found = cursor.fetchall()
@@ -208,21 +228,22 @@ def lease(session: Session, run: Run, limit: int) -> Lease:
             # No retry of a target, but of the source; or the only thing left to do.
             cursor.execute(_LEASE, names | {"again": 1, "free": 1, "fresh": 0, "limit": 1})
             found = cursor.fetchall()
-            cursor.execute("UPDATE crawl.source SET retried_at = now() WHERE source = %s", (run.source,))
+            cursor.execute("UPDATE crawl.source SET retried_at = now() WHERE source = %s", (source,))
             again = 0
         targets = sorted((Target(*row) for row in found), key=lambda target: target.id)
         if targets:
             if again:
-                _spend_retries(cursor, run.source, sum(target.attempts > 0 for target in targets))
+                _spend_retries(cursor, source, sum(target.attempts > 0 for target in targets))
             return Lease(targets)
         cursor.execute(
             "SELECT count(*), extract(epoch FROM min(coalesce(not_before, now())) FILTER (WHERE state = 'pending') - now())"
-            " FROM crawl.target WHERE job_id = %s AND source = %s AND state IN ('pending', 'leased')",
-            (run.job_id, run.source),
+            " FROM crawl.target WHERE job_id = %s AND source = %s AND state IN ('pending', 'leased')"
+            " AND NOT (state = 'pending' AND cause IS NULL AND coalesce(not_before, now()) > now() + make_interval(secs => %s))",
+            (run.job_id, source, _LATER_S),
         )
         still_open, wait = _one(cursor)
         if not still_open:
-            return Lease([])
+            return Lease([], wait=_FEED_EVERY_S if may_be_fed(cursor, run.id, run.job_id, source, _LATER_S) else None)
         # What is due and was not leased waits for a retry.
         least = _RETRY_EVERY_S if retries < 1 else 0.0
         return Lease([], wait=max(least, float(wait)) if wait is not None else 0.0)
@@ -230,24 +251,26 @@ def lease(session: Session, run: Run, limit: int) -> Lease:
     return session.transact(work)
 
 
-def give_back(session: Session, run: Run) -> None:
-    """Make what the run has leased pending again."""
-    session.transact(lambda cursor: _release(cursor, [run.id], run.job_id))
+def give_back(session: Session, run: Run, source: str | None = None) -> None:
+    """Make what the run has leased, of one source or of all, pending again."""
+    session.transact(lambda cursor: _release(cursor, [run.id], run.job_id, source))
 
 
-def close_run(session: Session, run: Run, reason: str, stats: dict[str, Any]) -> tuple[str, Counts]:
+def close_run(session: Session, run: Run, ended: str, stats: dict[str, Any]) -> tuple[str, Counts]:
     """End the run, give back its leases and judge it; the last run of a job ends the job.
 
-    Returns (verdict, counts of the run's source in the job).
+    Returns (verdict, counts of the run's sources in the job).
     """
 
     def work(cursor: Cursor) -> tuple[str, Counts]:
         cursor.execute("SELECT 1 FROM crawl.job WHERE id = %s FOR NO KEY UPDATE", (run.job_id,))
         cursor.execute("SELECT 1 FROM crawl.run WHERE id = %s FOR NO KEY UPDATE", (run.id,))
         _release(cursor, [run.id], run.job_id)
-        counts = _counts(cursor, run.job_id, run.source)
+        counts = _counts(cursor, run.job_id, run.sources)
         cursor.execute("SELECT shortfall FROM crawl.job WHERE id = %s", (run.job_id,))
         (shortfall,) = _one(cursor)
+        # Nothing else ends in order with targets open: they are due later than a run waits.
+        reason = Reason.DUE_LATER if ended == Reason.FINISHED and counts.open else ended
         verdict = _judge(reason, counts, shortfall)
         cursor.execute(
             "UPDATE crawl.run SET state = 'closed', verdict = %s, reason = %s, stats = %s, finished_at = now() WHERE id = %s",
@@ -275,7 +298,7 @@ def own_verdict(session: Session, job_id: int) -> str | None:
     def work(cursor: Cursor) -> str | None:
         cursor.execute(
             "SELECT verdict FROM crawl.run WHERE job_id = %s AND node = %s AND pid = %s AND pid_started = %s ORDER BY id DESC LIMIT 1",
-            (job_id, _node(), os.getpid(), psutil.Process().create_time()),
+            (job_id, node(), os.getpid(), psutil.Process().create_time()),
         )
         row = cursor.fetchone()
         return row[0] if row else None
@@ -283,9 +306,9 @@ def own_verdict(session: Session, job_id: int) -> str | None:
     return session.transact(work)
 
 
-def counts(session: Session, job_id: int, source: str | None = None) -> Counts:
-    """Count the job's targets by state, of one source or of all."""
-    return session.transact(lambda cursor: _counts(cursor, job_id, source))
+def counts(session: Session, job_id: int, sources: list[str] | None = None) -> Counts:
+    """Count the job's targets by state, of some sources or of all."""
+    return session.transact(lambda cursor: _counts(cursor, job_id, sources))
 
 
 def _spend_retries(cursor: Cursor, source: str, count: int) -> None:
@@ -325,20 +348,21 @@ def _judge(reason: str, counts: Counts, shortfall: str | None = None) -> str:
     return COMPLETED_WITH_FAILURES if counts.dead else COMPLETED
 
 
-def _counts(cursor: Cursor, job_id: int, source: str | None) -> Counts:
+def _counts(cursor: Cursor, job_id: int, sources: list[str] | None) -> Counts:
     cursor.execute(
-        "SELECT state, count(*) FROM crawl.target WHERE job_id = %s AND (%s IS NULL OR source = %s) GROUP BY state",
-        (job_id, source, source),
+        "SELECT state, count(*) FROM crawl.target WHERE job_id = %s AND (%s::text[] IS NULL OR source = ANY(%s)) GROUP BY state",
+        (job_id, sources, sources),
     )
     return Counts(**dict(cursor.fetchall()))
 
 
-def _release(cursor: Cursor, run_ids: list[int], job_id: int) -> None:
+def _release(cursor: Cursor, run_ids: list[int], job_id: int, source: str | None = None) -> None:
     """Take from runs what they hold: targets, and shares of sources."""
-    cursor.execute("DELETE FROM crawl.share WHERE run_id = ANY(%s)", (run_ids,))
+    cursor.execute("DELETE FROM crawl.share WHERE run_id = ANY(%s) AND (%s IS NULL OR source = %s)", (run_ids, source, source))
     cursor.execute(
-        "UPDATE crawl.target SET state = 'pending', run_id = NULL WHERE job_id = %s AND state = 'leased' AND run_id = ANY(%s)",
-        (job_id, run_ids),
+        "UPDATE crawl.target SET state = 'pending', run_id = NULL"
+        " WHERE job_id = %s AND state = 'leased' AND run_id = ANY(%s) AND (%s IS NULL OR source = %s)",
+        (job_id, run_ids, source, source),
     )
 
 
@@ -349,27 +373,11 @@ def _reap(cursor: Cursor) -> None:
         " FROM crawl.run WHERE state = 'running' FOR NO KEY UPDATE SKIP LOCKED",
         (SILENCE_S,),
     )
-    node = _node()
+    here = node()
     for run_id, job_id, on, pid, started, silent in cursor.fetchall():
-        if silent or (on == node and not _alive(pid, started)):
+        if silent or (on == here and not is_alive(pid, started)):
             cursor.execute("UPDATE crawl.run SET state = 'lost', reason = 'lost', finished_at = now() WHERE id = %s", (run_id,))
             _release(cursor, [run_id], job_id)
-
-
-def _alive(pid: int, started: float) -> bool:
-    try:
-        # Told from the time of boot, which a stepped clock moves.
-        return abs(psutil.Process(pid).create_time() - started) < 60.0
-    except psutil.NoSuchProcess:
-        return False
-    except psutil.AccessDenied:
-        return True
-
-
-def _node() -> str:
-    # Two containers may share a host name, but not a process id space.
-    space = Path("/proc/self/ns/pid")
-    return f"{socket.gethostname()}/{space.readlink()}" if space.exists() else socket.gethostname()
 
 
 def _one(cursor: Cursor) -> tuple[Any, ...]:

@@ -5,12 +5,25 @@ from psycopg2.extensions import cursor as Cursor
 from maricopa_scrapy.items import Improvement, Owner, Parcel, Record, Related, Rental, Residence, Valuation
 from maricopa_scrapy.items_bulk import BulkReject, ResidentialParcel, SecuredParcel
 from maricopa_scrapy.items_gis import GisAbsent, GisOutline, GisParcel
+from maricopa_scrapy.items_recorder import (
+    CodeLabel,
+    CodePair,
+    Document,
+    DocumentCode,
+    Image,
+    LegacyDocument,
+    NameIndex,
+    NameMatch,
+    Neighbour,
+    Party,
+    SearchWindow,
+)  # fmt: skip
 from maricopa_scrapy.store.connect import Session
 from maricopa_scrapy.store.ledger import SILENCE_S
 
 RECORDS: tuple[type[Record], ...] = (
     Parcel, Owner, Valuation, Residence, Improvement, Rental, Related, GisParcel, GisOutline, GisAbsent, SecuredParcel, ResidentialParcel,
-    BulkReject,
+    BulkReject, Document, DocumentCode, Party, CodeLabel, CodePair, NameIndex, SearchWindow, NameMatch, Neighbour, LegacyDocument, Image,
 )  # fmt: skip
 
 _IDENTITY = """
