@@ -73,7 +73,7 @@ class RunLedger:
             hasty = Session(self._url)
             job_id = open_work(hasty, spider.assigned, spider.is_sandbox)
             hasty.close()
-            also = [desk.source for desk in spider.also]
+            also = [desk.source for desk in spider.servable()]
             run = ledger.open_run(session, job_id, spider.name, spider.source, spider.is_sandbox, also)
             session.transact(lambda cursor: spider.take_up(cursor, run))
             return run

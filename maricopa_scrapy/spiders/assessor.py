@@ -9,9 +9,10 @@ from scrapy import Request
 from maricopa_scrapy import arguments
 from maricopa_scrapy.arguments import ApnList, ArgumentError
 from maricopa_scrapy.download.refusals import Refusal
-from maricopa_scrapy.items import Cause, FollowOn, Improvement, Issue, Outcome, Rental, Target
+from maricopa_scrapy.items import Cause, FollowOn, Improvement, Issue, Outcome, Owner, Rental, Target
 from maricopa_scrapy.pages import assessor as pages
 from maricopa_scrapy.spiders.base import Handler, LedgerSpider, Reading, Work
+from maricopa_scrapy.spiders.deeds import deed_follow_ons
 
 _SEARCHES = ("owner", "address")
 
@@ -62,7 +63,9 @@ class AssessorSpider(LedgerSpider):
             for key, url in page.moved_links
         ]
         complete = [(Improvement, target.key), (Rental, target.key)]
-        return Reading(records=page.records, complete=complete, issues=issues)
+        owners = [(target.key, record.deed_number) for record in page.records if isinstance(record, Owner)]
+        deeds, odd = deed_follow_ons(self.parameters, owners)
+        return Reading(records=page.records, complete=complete, follow_ons=deeds, issues=issues + odd)
 
     def not_found(self, target: Target, handler: Handler) -> Request | None:
         """An empty answer alone proves nothing: ask the search whether there is such a parcel."""

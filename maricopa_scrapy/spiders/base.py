@@ -171,6 +171,14 @@ class LedgerSpider(Spider):
             for one in self._desks:
                 one._places = asyncio.Semaphore(one.manifest.concurrency + 2)
 
+    def servable(self) -> tuple[type["LedgerSpider"], ...]:
+        """Return the spiders of `also` that can ask their source."""
+        return self.also
+
+    def serves(self, source: str) -> bool:
+        """Whether this run leases the targets of a source."""
+        return any(desk.source == source for desk in self._lead._desks)
+
     @classmethod
     def beside(cls, lead: "LedgerSpider", run: "Run") -> Self:
         """Return a spider that serves its own source in the run of another. Raises StartError."""

@@ -23,9 +23,5 @@ def deed_follow_ons(parameters: dict[str, Any], deeds: Iterable[tuple[str, str |
             found[parse_recording_number(number)] = None
         except IdentifierError:
             odd.append(Issue("odd_deed_number", number[:40], f"the deed number of {apn}, {number!r}, is no recording number"))
-    return [deed(number, parameters) for number in found], odd
-
-
-def deed(number: str, parameters: dict[str, Any]) -> FollowOn:
-    """Return the target of a deed."""
-    return FollowOn("recorder", "document", number, {"neighbours": True} if parameters.get("neighbours") == "yes" else None)
+    detail = {"neighbours": True} if parameters.get("neighbours") == "yes" else None
+    return [FollowOn("recorder", "document", number, detail) for number in found], odd

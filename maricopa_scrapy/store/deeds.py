@@ -27,7 +27,8 @@ def reopen_index(cursor: Cursor, run: Run) -> None:
     )
 
 
-def add_stored_deeds(cursor: Cursor, run: Run, detail: dict[str, bool] | None) -> int:
+def add_stored_deeds(cursor: Cursor, run: Run) -> int:
     """Add the documents of parcels that the job stored before anyone asked for their deeds; returns how many were new."""
     cursor.execute(_DEEDS, {"job": run.job_id})
+    detail = {"neighbours": True} if run.parameters.get("neighbours") == "yes" else None
     return add_targets(cursor, run.job_id, [FollowOn("recorder", "document", number, detail) for (number,) in cursor.fetchall()])
