@@ -3,6 +3,7 @@
 import datetime as dt
 import math
 import re
+from collections.abc import Iterator
 from typing import Any, ClassVar
 from urllib.parse import urlencode
 
@@ -15,8 +16,9 @@ from maricopa_scrapy.items_recorder import CodePair, Document, DocumentCode, Nam
 from maricopa_scrapy.pages import recorder, recorder_search
 from maricopa_scrapy.pages.errors import SourceChanged
 from maricopa_scrapy.pages.recorder_search import COUNTED_MOST, SearchPage, SearchRow, squeezed
-from maricopa_scrapy.spiders.base import Reading, Work
+from maricopa_scrapy.spiders.base import LedgerSpider, Reading, Work
 from maricopa_scrapy.spiders.recorder_api import PHOENIX, RecorderSpider
+from maricopa_scrapy.spiders.recorder_pages import LegacyPages, legacy_list
 
 _FIRST_DAY = dt.date(1947, 1, 1)
 _CODE = re.compile(r"[A-Z0-9]{2}")
@@ -34,26 +36,37 @@ class DocumentsSpider(RecorderSpider):
     """Targets, beside the recorder's own: `codes` (the list of them) and `window`, a page of a search of some days."""
 
     name = "documents"
-    known_arguments: ClassVar[tuple[str, ...]] = (*_WAYS, "until", "codes")
+    known_arguments: ClassVar[tuple[str, ...]] = (*_WAYS, "until", "codes", "via")
+    also: ClassVar[tuple[type[LedgerSpider], ...]] = (LegacyPages,)
 
     @classmethod
     def work(cls, given: dict[str, str]) -> Work:
-        """Read what is wanted: `recording_numbers`, an `owner`, or `codes` (all without it) of the days `since` to `until`."""
+        """Read what is wanted: `recording_numbers`, an `owner`, or `codes` (all without it) of the days `since` to `until`.
+
+        `via=legacy` asks the legacy pages in place of the API: for numbers, or for some codes.
+        """
         wanted = [name for name in _WAYS if name in given and not (name == "since" and "owner" in given)]
         name = arguments.one_of(given, wanted if wanted else _WAYS)
         for option, ways in {"until": ("since", "owner"), "codes": ("since",), "skip_invalid": ("recording_numbers",)}.items():
             if option in given and name not in ways:
                 raise ArgumentError(option, f"does not go with `{name}`")
+        is_legacy = arguments.choice("via", given.get("via", "api"), ("api", "legacy")) == "legacy"
+        if is_legacy and (name == "owner" or (name == "since" and "codes" not in given)):
+            raise ArgumentError("via", "the legacy pages are asked by recording_numbers, or by codes of some days: give -a codes=NS,LP")
+        beside = {"sources": [LegacyPages.source]} if is_legacy else {}
         index = FollowOn(cls.source, "index", "names")
         if name == "recording_numbers":
             numbers = RecordingNumbers(name, given[name], arguments.flag("skip_invalid", given.get("skip_invalid", "no")))
-            return Work("documents", given, _of_numbers(numbers, index), apns=numbers)
+            targets = _of_numbers(numbers, None if is_legacy else index)
+            return Work("documents", given | beside, targets, apns=numbers)
         since, until = _span(given, name)
         if name == "owner":
             return Work("documents", given, [index, _of_owner(arguments.query(name, given[name]).upper(), since, until)])
         days = {"since": str(since), "until": str(until)}
         if "codes" not in given:
             return Work("documents", given | days, [index, FollowOn(cls.source, "codes", "all", days)])
+        if is_legacy:
+            return Work("documents", given | days | beside, [legacy_list(code, since, until) for code in _codes(given["codes"])])
         return Work("documents", given | days, [index, *(_of_code(code, since, until) for code in _codes(given["codes"]))])
 
     def request(self, target: Target) -> Request:
@@ -195,9 +208,12 @@ def _window(detail: dict[str, Any]) -> FollowOn:
     return FollowOn("recorder", "window", f"{detail['label']} {detail['since']}..{detail['until']} page={detail['page']}", detail)
 
 
-def _of_numbers(numbers: RecordingNumbers, index: FollowOn) -> Any:
+def _of_numbers(numbers: RecordingNumbers, index: FollowOn | None) -> Iterator[FollowOn]:
     distinct = dict.fromkeys(numbers)
     numbers.distinct = len(distinct)
+    if index is None:
+        yield from (FollowOn(LegacyPages.source, "page", number) for number in distinct)
+        return
     yield index
     for number in distinct:
         yield FollowOn(index.source, "document", number)

@@ -14,7 +14,7 @@ from maricopa_scrapy.items import Cause, FollowOn, Issue, Target
 from maricopa_scrapy.items_recorder import DocumentCode, NameIndex, Neighbour, Party
 from maricopa_scrapy.pages import recorder as pages
 from maricopa_scrapy.spiders.base import LedgerSpider, Reading
-from maricopa_scrapy.store.deeds import reopen_index
+from maricopa_scrapy.store.deeds import ask_index_again
 from maricopa_scrapy.store.ledger import Run
 
 PHOENIX = ZoneInfo("America/Phoenix")
@@ -38,7 +38,7 @@ class RecorderSpider(LedgerSpider):
     @classmethod
     def take_up(cls, cursor: Cursor, run: Run) -> None:
         """Have the index's day asked for again."""
-        reopen_index(cursor, run)
+        ask_index_again(cursor, run)
 
     def request(self, target: Target) -> Request:
         """Ask for a document, or how far the index has come."""

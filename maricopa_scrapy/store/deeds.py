@@ -18,13 +18,15 @@ _DEEDS = """
 """
 
 
-def reopen_index(cursor: Cursor, run: Run) -> None:
-    """Make pending again what says how far the index of names has come: it has moved since."""
+def ask_index_again(cursor: Cursor, run: Run) -> None:
+    """Have it asked anew how far the index of names has come, where a run before did: it has moved since."""
     cursor.execute(
-        "UPDATE crawl.target SET state = 'pending', done_at = NULL, not_before = NULL"
-        " WHERE job_id = %s AND source = 'recorder' AND kind = 'index' AND state IN ('done', 'dead')",
+        "SELECT EXISTS (SELECT FROM crawl.target WHERE job_id = %s AND source = 'recorder' AND kind = 'index' AND state = 'done')",
         (run.job_id,),
     )
+    (was_asked,) = cursor.fetchone() or (False,)
+    if was_asked:
+        add_targets(cursor, run.job_id, [FollowOn("recorder", "index", f"names, run {run.id}")])
 
 
 def add_stored_deeds(cursor: Cursor, run: Run) -> int:
