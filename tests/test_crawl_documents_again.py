@@ -136,3 +136,39 @@ def test_the_legacy_pages_by_code_and_by_number(tmp_path: Path, database: Databa
     sandbox.faults({"challenge": 1.0}, source="recorder_legacy")
     crawl = run("documents", "-a", "via=legacy", "-a", f"recording_numbers={notices[0].number}")
     assert crawl.code == 5, crawl.log
+
+
+def test_scans_are_stored_withheld_ones_are_told_and_fresh_ones_asked_for_later(tmp_path: Path, database: Database, county: Start) -> None:
+    world, day = _fresh(2)
+    before = max(one for one in world.days(day - dt.timedelta(days=30), day - dt.timedelta(days=20)))
+    deaths = [facts for one in world.days(before - dt.timedelta(days=60), before) for facts in world.of_day(one) if facts.restricted][:2]
+    plain = [facts for facts in world.of_day(before) if not facts.restricted][:8]
+    fresh = [facts for facts in world.of_day(day) if not facts.restricted][:2]
+    sandbox = county(recorder_daily=40, recorder_indexed=str(day - dt.timedelta(days=1)))
+    sandbox.faults({"reset": {"probability": 1.0, "kind": "scan", "count": 2}}, source="recorder")
+    run = crawler(tmp_path, database, sandbox)
+    run.environment = (run.environment or {}) | {"MARICOPA_DATA_DIR": str(tmp_path / "data")}
+    numbers = ",".join(facts.number for facts in [*deaths, *plain, *fresh])
+    crawl = run("documents", "-a", f"recording_numbers={numbers}", "-a", "pdf=yes")
+    # The fresh ones have neither names nor scans yet.
+    assert crawl.code == 4, crawl.log
+    assert "Traceback" not in crawl.log
+    images = {number: rest for number, *rest in database.rows("SELECT recording_number, path, size, is_restricted FROM recorder.image")}
+    assert {number for number, (*_, is_restricted) in images.items() if is_restricted} == {facts.number for facts in deaths}
+    assert {number for number, (*_, is_restricted) in images.items() if not is_restricted} == {facts.number for facts in plain}
+    for facts in plain:
+        path, size, _ = images[facts.number]
+        body = (tmp_path / "data" / "documents" / path).read_bytes()
+        assert body.startswith(b"%PDF-")
+        assert facts.number.encode() in body
+        assert len(body) == size
+    later = {key for (key,) in database.rows("SELECT key FROM crawl.target WHERE state = 'pending'")}
+    assert later == {f"{facts.number} again 1" for facts in fresh}
+    assert database.one("SELECT count(*) FROM crawl.target WHERE state = 'pending' AND kind = 'scan'") == 2
+    agrees(database)
+    sandbox.conduct(recorder_indexed=str(day))
+    database.rows("UPDATE crawl.target SET not_before = now() WHERE state = 'pending' RETURNING id")
+    crawl = run("documents", "-a", "job=1")
+    assert crawl.code == 0, crawl.log
+    assert database.one("SELECT count(*) FROM document WHERE image_path IS NOT NULL") == 10
+    agrees(database)

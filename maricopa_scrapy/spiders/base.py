@@ -278,7 +278,7 @@ class LedgerSpider(Spider):
             callback=self._received,
             errback=self._failed,
             cb_kwargs={"target": target, "handler": handler},
-            meta={"download_slot": self.source, "download_timeout": self.manifest.timeout},
+            meta={"download_slot": self.source, "download_timeout": self.manifest.timeout, "dont_redirect": True},
             dont_filter=True,
         )
 

@@ -36,7 +36,7 @@ class DocumentsSpider(RecorderSpider):
     """Targets, beside the recorder's own: `codes` (the list of them) and `window`, a page of a search of some days."""
 
     name = "documents"
-    known_arguments: ClassVar[tuple[str, ...]] = (*_WAYS, "until", "codes", "via")
+    known_arguments: ClassVar[tuple[str, ...]] = (*_WAYS, "until", "codes", "via", "pdf")
     also: ClassVar[tuple[type[LedgerSpider], ...]] = (LegacyPages,)
 
     @classmethod
@@ -53,6 +53,9 @@ class DocumentsSpider(RecorderSpider):
         is_legacy = arguments.choice("via", given.get("via", "api"), ("api", "legacy")) == "legacy"
         if is_legacy and (name == "owner" or (name == "since" and "codes" not in given)):
             raise ArgumentError("via", "the legacy pages are asked by recording_numbers, or by codes of some days: give -a codes=NS,LP")
+        given = given | {"pdf": "yes" if arguments.flag("pdf", given.get("pdf", "no")) else "no"}
+        if is_legacy and given["pdf"] == "yes":
+            raise ArgumentError("pdf", "does not go with `via=legacy`, whose scans bear a mark; leave via=legacy out")
         beside = {"sources": [LegacyPages.source]} if is_legacy else {}
         index = FollowOn(cls.source, "index", "names")
         if name == "recording_numbers":

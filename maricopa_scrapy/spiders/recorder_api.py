@@ -2,6 +2,7 @@
 
 import datetime as dt
 import re
+from collections.abc import AsyncIterator
 from typing import Any, ClassVar
 from zoneinfo import ZoneInfo
 
@@ -10,8 +11,8 @@ from scrapy import Request
 from scrapy.http import Response
 
 from maricopa_scrapy.download.refusals import Refusal, check_json_answer
-from maricopa_scrapy.items import Cause, FollowOn, Issue, Target
-from maricopa_scrapy.items_recorder import DocumentCode, NameIndex, Neighbour, Party
+from maricopa_scrapy.items import Answer, Cause, FollowOn, Issue, Outcome, Target
+from maricopa_scrapy.items_recorder import Document, DocumentCode, Image, NameIndex, Neighbour, Party
 from maricopa_scrapy.pages import recorder as pages
 from maricopa_scrapy.spiders.base import LedgerSpider, Reading
 from maricopa_scrapy.store.deeds import ask_index_again
@@ -24,12 +25,18 @@ _NEIGHBOURS = (1, 2)
 
 
 class RecorderSpider(LedgerSpider):
-    """Targets: `document` by number, `neighbour` of a deed, `index`: how far the index of names has come."""
+    """Targets: `document` by number, its `scan`, `neighbour` of a deed, `index`: how far the index of names has come."""
 
     source = "recorder"
     needed_paths: ClassVar[tuple[str, ...]] = ("search", "document", "index", "codes", "image")
     # 400: a parameter or a limit that the API does not take.
     final_statuses: ClassVar[tuple[int, ...]] = (400,)
+    custom_settings = {
+        "ITEM_PIPELINES": {"maricopa_scrapy.pipelines.scans.ScansPipeline": 300, "maricopa_scrapy.pipelines.store.StorePipeline": 500},
+        # The preview of a scan leads to where it is stored; every other request says that it follows nothing.
+        "REDIRECT_ENABLED": True,
+        "MEDIA_ALLOW_REDIRECTS": True,
+    }
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -44,8 +51,16 @@ class RecorderSpider(LedgerSpider):
         """Ask for a document, or how far the index has come."""
         if target.kind == "index":
             return self.fetch(target, self.manifest.paths["index"], self.parse_index)
+        if target.kind == "scan":
+            return self.fetch(target, self._image_path(number_of(target)), self.parse_document)
         handler = self.parse_neighbour if target.kind == "neighbour" else self.parse_document
         return self.fetch(target, self.manifest.paths["document"].format(number=number_of(target)[:11]), handler)
+
+    async def _requests(self) -> AsyncIterator[Any]:
+        async for request in super()._requests():
+            target: Target = request.cb_kwargs["target"]
+            # Fetched by the pipeline (pipelines/scans.py), which completes the answer.
+            yield Answer(target, Outcome.DONE) if target.kind == "scan" else request
 
     def check_answer(self, response: Response) -> None:
         """As for every JSON; and an HTML page, of whatever kind, is a guard before the API: the run ends."""
@@ -75,6 +90,10 @@ class RecorderSpider(LedgerSpider):
             again, issue = self.look_again(page.document.recording_date, number, "names", detail)
             reading.follow_ons += again
             reading.issues += issue
+        if self.parameters.get("pdf") == "yes" and "again" not in detail:
+            scan, withheld = self._scan(page.document)
+            reading.follow_ons += scan
+            reading.records += withheld
         if detail.get("neighbours"):
             shared = {"names": page.names, "date": str(page.document.recording_date), "deed": number}
             for distance in _NEIGHBOURS:
@@ -109,9 +128,18 @@ class RecorderSpider(LedgerSpider):
         kind = "document" if what == "names" else what
         return [FollowOn(self.source, kind, f"{number} again {again}", {**detail, "number": number, "again": again}, due)], []
 
+    def _scan(self, document: Document) -> tuple[list[FollowOn], list[Image]]:
+        """Return the scan of a document as a target; of a restricted one only that it is withheld."""
+        number, date = document.recording_number, document.recording_date
+        if document.restricted:
+            return [], [Image(recording_number=number, url=document.image_url or "", path=None, sha256=None, size=None, is_restricted=True)]
+        return [FollowOn(self.source, "scan", number, {"number": number, "date": str(date) if date else None})], []
+
+    def _image_path(self, number: str) -> str:
+        return self.manifest.paths["image"].format(number=number, suffix="")
+
     def _read(self, body: bytes, number: str) -> pages.DocumentPage:
-        url = self.manifest.base_url + self.manifest.paths["image"].format(number=number, suffix="")
-        return pages.parse_document(body, number, url)
+        return pages.parse_document(body, number, self.manifest.base_url + self._image_path(number))
 
     def _stored(self, page: pages.DocumentPage) -> Reading:
         number = page.document.recording_number

@@ -87,8 +87,9 @@ class LegacyPages(LedgerSpider):
                 raise
             return Reading(then=self._page(target, "recent", self.parse_recent))
         records: list[Any] = [document]
-        if document.query_code and document.display_codes and len(document.display_codes) == 1:
-            records.append(CodePair(query_code=document.query_code, display_code=document.display_codes[0]))
+        codes = list(document.display_codes or ())
+        if document.query_code and len(codes) == 1:
+            records.append(CodePair(query_code=document.query_code, display_code=codes[0]))
         return Reading(Outcome.DONE, records=records)
 
     def _window(self, detail: dict[str, Any], seen: int, state: str) -> SearchWindow:

@@ -20,7 +20,7 @@ class SalesSpider(RecorderSpider):
     """Targets: those of the GIS for lists of parcels, of the assessor for parcels that the GIS has no deed of, and their documents."""
 
     name = "sales"
-    known_arguments: ClassVar[tuple[str, ...]] = ("apns", "neighbours")
+    known_arguments: ClassVar[tuple[str, ...]] = ("apns", "neighbours", "pdf")
     also: ClassVar[tuple[type[LedgerSpider], ...]] = (RollSpider, AssessorSpider)
     # A list is 500 rows of 50 columns.
     batch_most = 100
@@ -30,7 +30,9 @@ class SalesSpider(RecorderSpider):
         """Read `apns`; `neighbours=yes` also asks for the two documents after each deed: the loan of the purchase is often one."""
         apns = ApnList("apns", given[arguments.one_of(given, ("apns",))], arguments.flag("skip_invalid", given.get("skip_invalid", "no")))
         neighbours = "yes" if arguments.flag("neighbours", given.get("neighbours", "no")) else "no"
-        parameters = {"apns": given["apns"], "neighbours": neighbours, "follow": ["recorder", "assessor"], "sources": ["gis", "assessor"]}
+        pdf = "yes" if arguments.flag("pdf", given.get("pdf", "no")) else "no"
+        parameters = {"apns": given["apns"], "neighbours": neighbours, "pdf": pdf,
+                      "follow": ["recorder", "assessor"], "sources": ["gis", "assessor"]}  # fmt: skip
         return Work("sales", parameters, _targets(apns), apns=apns)
 
     def servable(self) -> tuple[type[LedgerSpider], ...]:
