@@ -1,7 +1,7 @@
 # GNU make 3.81 (macOS) or later. Nothing here needs root.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format bench lock clean
+.PHONY: help setup demo test lint format bench bench-scrapyd lock clean
 
 BIN := .venv/bin
 READY := .venv/.ready
@@ -19,7 +19,7 @@ help:
 	@echo 'make test            set up, then ruff, mypy and the tests (ARGS="-k word" for some of them)'
 	@echo 'make lint            set up, then ruff and mypy'
 	@echo 'make format          set up, then lay the code out as `make lint` wants it'
-	@echo 'make bench-assessor  set up, then that benchmark; also bench-pace, bench-roll, bench-recorder (QUICK=1: a short run of it)'
+	@echo 'make bench-assessor  set up, then that benchmark; also bench-pace, bench-roll, bench-recorder, bench-scrapyd (QUICK=1: a short run of it)'
 	@echo 'make lock            write requirements.txt anew from pyproject.toml'
 	@echo 'make clean           remove .venv, builds and caches; never data'
 	@echo
@@ -51,7 +51,10 @@ lint: $(READY)
 format: $(READY)
 	@$(BIN)/python -m ruff check --fix --quiet .; $(BIN)/python -m ruff format .
 
-bench: bench-assessor bench-pace bench-roll bench-recorder
+bench: bench-assessor bench-pace bench-roll bench-recorder bench-scrapyd
+
+bench-scrapyd: $(READY)
+	@$(BIN)/python -m benchmarks.scrapyd_nodes
 
 bench-%: $(READY)
 	@$(BIN)/python -m benchmarks.$*

@@ -29,7 +29,7 @@ from maricopa_scrapy.store.connect import Session, migrate
 from maricopa_scrapy.store.tables import Table, copy_line, copy_lines, table_of
 from maricopa_scrapy.store.writer import Writer, WriterOptions
 
-CAPTURE_COLUMNS = ["sha256", "source", "url", "status", "content_type", "fetched_at", "size", "body"]
+CAPTURE_COLUMNS = ["sha256", "source", "url", "status", "content_type", "fetched_at", "size", "left_out", "is_rendered", "body"]
 RATE = 5000.0
 PARCELS = 1_500 if QUICK else 6_000
 ROUNDS = int(os.environ.get("ROUNDS", 1 if QUICK else 3))

@@ -11,11 +11,13 @@ from contextlib import suppress
 from pathlib import Path
 
 from maricopa_scrapy.identifiers import IdentifierError, parse_apn, parse_recording_number
+from maricopa_scrapy.items import PRIORITIES
 
 # What people and spreadsheets call the column, letters only.
 _HEADINGS = frozenset(
     ["apn", "apns", "parcel", "parcels", "parcelid", "parcelno", "parcelnumber", "parcelnum", "apnnumber", "assessorparcelnumber"]
 )
+_UNITS = {"h": dt.timedelta(hours=1), "d": dt.timedelta(days=1), "w": dt.timedelta(weeks=1)}
 _TRUE, _FALSE = frozenset(("1", "yes", "true", "on")), frozenset(("0", "no", "false", "off"))
 
 
@@ -24,6 +26,8 @@ class ArgumentError(ValueError):
 
     def __init__(self, name: str, message: str) -> None:
         super().__init__(f"spider argument `{name}`: {message}")
+        self.name = name
+        self.message = message
 
 
 class ApnList:
@@ -84,7 +88,7 @@ class ApnList:
             raise ArgumentError(self.name, f"{value} is a folder; give a file with one {self.what} a line")
         if not exists:
             form = f"{_a(self.what)} (such as {self.examples[0]})"
-            raise ArgumentError(self.name, f"{_shown(value)} is neither {form} nor a file (looked in {Path.cwd()})")
+            raise ArgumentError(self.name, f"{_shown(value)} is neither {form} nor a file here (looked in {Path.cwd()})")
         return path
 
     def _read_file(self) -> Iterator[str]:
@@ -146,6 +150,14 @@ def _a(what: str) -> str:
     return f"{'an' if what[0] in 'AEIO' else 'a'} {what}"
 
 
+def _is_apn(text: str) -> bool:
+    try:
+        parse_apn(text)
+    except IdentifierError:
+        return False
+    return True
+
+
 def _is_heading(cell: str, headings: frozenset[str]) -> bool:
     return "".join(c for c in cell.lower() if c.isalpha()) in headings and not any(c.isdigit() for c in cell)
 
@@ -194,6 +206,22 @@ def date(name: str, value: str) -> dt.date:
         raise ArgumentError(name, f"{value!r} is not a day; the form is 2026-09-01") from None
 
 
+def age(name: str, value: str) -> dt.timedelta:
+    """Read a length of time: hours, days or weeks, such as 12h, 30d, 4w."""
+    number, unit = value.strip()[:-1], value.strip()[-1:].lower()
+    if unit not in _UNITS or not (number.isascii() and number.isdigit() and 0 < int(number) < 100_000):
+        raise ArgumentError(name, f"{value!r} is not a length of time; the form is 30d (days), 12h (hours) or 4w (weeks)")
+    return int(number) * _UNITS[unit]
+
+
+def apn(name: str, value: str) -> str:
+    """Read one APN, in any notation."""
+    try:
+        return parse_apn(value)
+    except IdentifierError:
+        raise ArgumentError(name, f"{_shown(value)} is not an APN; the form is 165-28-054 or 16528054") from None
+
+
 def query(name: str, value: str) -> str:
     """Read words to search for, blanks folded."""
     text = " ".join(value.split())
@@ -224,3 +252,28 @@ def one_of(arguments: dict[str, str], names: Iterable[str]) -> str:
 def _suggest(word: str, known: list[str]) -> str:
     close = difflib.get_close_matches(word, known, n=1)
     return f"; did you mean {close[0]}?" if close else ""
+
+
+def priorities(name: str, value: str) -> dict[str, int]:
+    """Return how urgent single APNs are: of a CSV file with a heading `priority`, that column; nothing of any other list.
+
+    Lines whose field is empty are left out, and so are those that hold no APN, which ApnList tells of.
+    """
+    path = Path(value)
+    if len(value) > 4096 or not path.is_file():
+        return {}
+    found: dict[str, int] = {}
+    with path.open(encoding=_encoding(path), newline="") as file:
+        heading = file.readline()
+        delimiter = next((one for one in ",;\t|" if one in heading), ",")
+        names = [cell.strip().strip("\ufeff").lower() for cell in next(csv.reader([heading], delimiter=delimiter), [])]
+        if "priority" not in names:
+            return {}
+        at = names.index("priority")
+        for number, row in enumerate(csv.reader(file, delimiter=delimiter), start=2):
+            if len(row) > at and row[at].strip() and _is_apn(row[0]):
+                word = row[at].strip().lower()
+                if word not in PRIORITIES:
+                    raise ArgumentError(name, f"{path}, line {number}: priority {word!r} is not one of {', '.join(PRIORITIES)}")
+                found[parse_apn(row[0])] = PRIORITIES.index(word)
+    return found

@@ -1,17 +1,15 @@
 """The `maricopa` command: one function a verb; the work is done elsewhere."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
+from maricopa_scrapy import cli_jobs, cli_records
 from maricopa_scrapy.identifiers import IdentifierError, parse_apn
 from maricopa_scrapy.settings_files import ConfigError
-from maricopa_scrapy.store import ledger, verify
-from maricopa_scrapy.store.connect import DatabaseUnavailable, Session, session
+from maricopa_scrapy.store.connect import DatabaseUnavailable
+from maricopa_scrapy.terminal import database, fail, out
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -19,35 +17,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Public property records of Maricopa County, Arizona, in one Postgres database.",
 )
-_out = Console(highlight=False)
-_errors = Console(stderr=True, highlight=False, soft_wrap=True)
-
-
-def _fail(message: str) -> typer.Exit:
-    _errors.print(f"error: {message}", markup=False)
-    return typer.Exit(2)
-
-
-@contextmanager
-def _database() -> Iterator[Session]:
-    try:
-        with session() as opened:
-            yield opened
-    except (DatabaseUnavailable, ConfigError) as error:
-        raise _fail(str(error)) from None
-
-
-@app.command()
-def status() -> None:
-    """What was asked for, and what became of it: the newest jobs, and what is stored.
-
-    Example: maricopa status
-    """
-    from maricopa_scrapy import dossier
-
-    with _database() as opened:
-        for part in dossier.status(opened):
-            _out.print(part)
+app.add_typer(cli_records.app)
+for _verb in (
+    cli_jobs.run, cli_jobs.jobs, cli_jobs.status, cli_jobs.report, cli_jobs.pause, cli_jobs.resume, cli_jobs.cancel, cli_jobs.retry,
+    cli_jobs.cleanup,
+):  # fmt: skip
+    app.command()(_verb)
 
 
 @app.command("property")
@@ -61,13 +36,13 @@ def property_(apn: Annotated[str, typer.Argument(help="an APN in any notation, s
     try:
         key = parse_apn(apn)
     except IdentifierError as error:
-        raise _fail(f"{error}; the form is 165-28-054 or 16528054") from None
-    with _database() as opened:
+        raise fail(f"{error}; the form is 165-28-054 or 16528054") from None
+    with database() as opened:
         parts = dossier.parcel(opened, key)
     if not parts:
-        raise _fail(f"parcel {apn} is not stored; `scrapy crawl assessor -a apns={apn}` fetches it")
+        raise fail(f"parcel {apn} is not stored; `scrapy crawl assessor -a apns={apn}` fetches it")
     for part in parts:
-        _out.print(part)
+        out.print(part)
 
 
 @app.command()
@@ -84,38 +59,40 @@ def diff(
     from maricopa_scrapy.store import changes
 
     if source not in changes.SOURCES:
-        raise _fail(f"--source {source}: there is {', '.join(changes.SOURCES)}")
-    with _database() as opened:
+        raise fail(f"--source {source}: there is {', '.join(changes.SOURCES)}")
+    with database() as opened:
         compared = changes.last_roll(opened)
         if compared is None:
-            raise _fail("no roll is complete yet; `scrapy crawl roll` makes one")
+            raise fail("no roll is complete yet; `scrapy crawl roll` makes one")
         for part in dossier.comparison(compared, changes.changes(opened, compared.since, limit)):
-            _out.print(part)
+            out.print(part)
         if csv is not None:
             try:
                 dossier.write_changes(csv, changes.changes(opened, compared.since))
             except OSError as error:
-                raise _fail(f"--csv {csv}: {error.strerror}") from None
+                raise fail(f"--csv {csv}: {error.strerror}") from None
 
 
-@app.command("verify")
-def verify_(job: Annotated[int | None, typer.Argument(help="a job's number; all jobs without")] = None) -> None:
-    """Check that the database agrees with itself; exit code 1 when it does not.
+@app.command()
+def deploy(
+    to: Annotated[list[str], typer.Option(help="a scrapyd: http://user:password@host:6800; may be given several times")],
+) -> None:
+    """Put the project, with the settings in force here, on scrapyd nodes.
 
-    Example: maricopa verify 12
+    User and password may also stand in SCRAPYD_USERNAME and SCRAPYD_PASSWORD, where no list of processes shows them.
+
+    Example: maricopa deploy --to http://node1:6800 --to http://node2:6800
     """
-    with _database() as opened:
-        if job is not None:
-            try:
-                ledger.check_job(opened, job)
-            except ledger.LedgerError as error:
-                raise _fail(str(error)) from None
-        found = verify.problems(opened, job)
-    for problem in found:
-        _out.print(problem, markup=False)
-    if found:
-        raise typer.Exit(1)
-    _out.print("all agrees: every accepted target is there, every finished one has its rows, every row its capture")
+    from maricopa_scrapy.manager import deploy as deployment
+    from maricopa_scrapy.manager.executor import NodeError
+    from maricopa_scrapy.manager.scrapyd import ScrapydNode
+
+    try:
+        for node in [ScrapydNode(url) for url in to]:
+            version, spiders = deployment.deploy(node)
+            out.print(f"{node.name}: version {version}, {spiders} spiders", markup=False, soft_wrap=True)
+    except (NodeError, ConfigError) as error:
+        raise fail(str(error)) from None
 
 
 @app.command()
@@ -127,9 +104,9 @@ def demo(parcels: Annotated[int, typer.Option(min=1, max=100_000, help="how many
     from maricopa_scrapy.demo import run
 
     try:
-        code = run(parcels, _out)
+        code = run(parcels, out)
     except (DatabaseUnavailable, ConfigError) as error:
-        raise _fail(str(error)) from None
+        raise fail(str(error)) from None
     raise typer.Exit(code)
 
 

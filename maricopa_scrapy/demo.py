@@ -14,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from maricopa_scrapy import dossier
 from maricopa_scrapy.sandbox.county import County
 from maricopa_scrapy.sandbox.process import SandboxProcess
-from maricopa_scrapy.store import embedded, ledger
+from maricopa_scrapy.store import embedded, jobs
 from maricopa_scrapy.store.connect import Session, migrate
 
 # Requests per second: the sandbox bears it, a county host would not be asked so.
@@ -60,7 +60,7 @@ def _crawl(apns: Path, log: Path, sandbox: str, data_dir: Path, session: Session
     environment = {k: v for k, v in os.environ.items() if k != "MARICOPA_DATABASE_URL"}
     environment |= {"MARICOPA_DATA_DIR": str(data_dir), "MARICOPA_SANDBOX": sandbox}
     environment["SCRAPY_SETTINGS_MODULE"] = "maricopa_scrapy.settings"
-    before = max((job["id"] for job in ledger.jobs(session, 1)), default=0)
+    before = max((job["id"] for job in jobs.newest(session, 1)), default=0)
     command = [sys.executable, "-m", "scrapy", "crawl", "assessor", "-a", f"apns={apns}", "-s", f"MARICOPA_RATE_LIMIT={_RATE}"]
     with log.open("wb") as file:
         crawl = subprocess.Popen(command, env=environment, stdout=file, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
@@ -79,7 +79,7 @@ def _watch(crawl: "subprocess.Popen[bytes]", session: Session, before: int, parc
         said = 0.0
         while True:
             ended = crawl.poll() is not None
-            final = sum(job["done"] + job["gone"] + job["dead"] for job in ledger.jobs(session, 1) if job["id"] > before)
+            final = sum(job["done"] + job["gone"] + job["dead"] for job in jobs.newest(session, 1) if job["id"] > before)
             bar.update(task, completed=final)
             if not out.is_terminal and (ended or time.monotonic() - said >= _LINE_EVERY_S):
                 said = time.monotonic()

@@ -12,34 +12,19 @@ from rich.table import Table
 from rich.text import Text
 
 from maricopa_scrapy.identifiers import format_apn
-from maricopa_scrapy.store import ledger, source
+from maricopa_scrapy.manager.views import job_list
+from maricopa_scrapy.store import jobs as ledger_jobs
+from maricopa_scrapy.store import source
 from maricopa_scrapy.store.changes import Change, Comparison
 from maricopa_scrapy.store.connect import Session
 
 
 def status(session: Session) -> Iterator[RenderableType]:
     """Yield the newest jobs and the size of each table."""
-    jobs = list(ledger.jobs(session))
+    jobs = ledger_jobs.newest(session)
+    yield job_list(jobs)
     if not jobs:
-        yield "No job yet. `make demo` shows one; `scrapy crawl assessor -a apns=apns.txt` starts one."
         return
-    table = Table(title="Jobs", title_justify="left", box=None, pad_edge=False, header_style="bold")
-    table.add_column("job")
-    table.add_column("asked for", overflow="ellipsis", no_wrap=True, max_width=28)
-    table.add_column("state", overflow="fold")
-    for name in ("targets", "done", "gone", "dead", "open"):
-        table.add_column(name, justify="right")
-    table.add_column("begun")
-    for job in jobs:
-        state = job["verdict"] or ("interrupted" if job["state"] == "running" and not job["is_live"] else job["state"])
-        reason = job["reason"]
-        table.add_row(
-            str(job["id"]), Text(_asked(job["parameters"]) or job["type"]),
-            state if reason in (None, "finished") else f"{state} ({reason})",
-            *(f"{job[name]:,}" for name in ("enumerated", "done", "gone", "dead", "open")),
-            f"{job['created_at']:%m-%d %H:%M}",
-        )  # fmt: skip
-    yield table
     yield ""
     if known := source.paces(session):
         yield _paces(known)
@@ -68,10 +53,6 @@ def _paces(known: list[source.Pace]) -> Table:
     return table
 
 
-def _asked(parameters: dict[str, Any]) -> str:
-    return " ".join(f"{name}={Path(value).name if name == 'apns' else value}" for name, value in parameters.items())
-
-
 def _sizes(cursor: Cursor) -> list[tuple[str, int]]:
     from maricopa_scrapy.store.verify import RECORDS
 
@@ -86,27 +67,29 @@ def _sizes(cursor: Cursor) -> list[tuple[str, int]]:
 def parcel(session: Session, apn: str) -> list[RenderableType]:
     """Return the parcel's dossier; empty when it is not stored."""
 
-    def work(cursor: Cursor) -> tuple[dict[str, Any], list[dict[str, Any]], list[dict[str, Any]]] | None:
+    def work(cursor: Cursor) -> tuple[list[dict[str, Any]], ...]:
         cursor.execute("SELECT * FROM public.property WHERE apn = %s", (apn,))
         found = _rows(cursor)
-        if not found:
-            return None
+        cursor.execute("SELECT * FROM public.tax WHERE apn = %s AND removed_at IS NULL ORDER BY tax_year DESC", (apn,))
+        taxes = _rows(cursor)
         cursor.execute("SELECT * FROM public.valuation WHERE apn = %s ORDER BY tax_year DESC", (apn,))
         values = _rows(cursor)
         cursor.execute("SELECT * FROM assessor.improvement WHERE apn = %s AND removed_at IS NULL ORDER BY improvement_number", (apn,))
-        return found[0], values, _rows(cursor)
+        return found, taxes, values, _rows(cursor)
 
-    stored = session.transact(work)
-    if stored is None:
+    found, taxes, values, improvements = session.transact(work)
+    if not found and not taxes:
         return []
-    row, values, improvements = stored
-    parts: list[RenderableType] = [Text(f"Parcel {format_apn(apn)}", style="bold"), _facts(row)]
+    parts: list[RenderableType] = [Text(f"Parcel {format_apn(apn)}", style="bold"), *map(_facts, found)]
     if values:
         parts += ["", _valuations(values)]
+    if taxes:
+        parts += ["", _taxes(taxes)]
     if improvements:
         parts += ["", _improvements(improvements)]
-    seen = row["last_seen_at"]
-    parts += ["", Text(f"Source: {row['source']}, last seen {_when(seen)}, last changed {_when(row['changed_at'])}", style="dim")]
+    for row in found:
+        when = f"last seen {_when(row['last_seen_at'])}, last changed {_when(row['changed_at'])}"
+        parts += ["", Text(f"Source: {row['source']}, {when}", style="dim")]
     return parts
 
 
@@ -179,6 +162,24 @@ def _valuations(values: list[dict[str, Any]]) -> Table:
             str(value["tax_year"]), _money(value["full_cash_value"]), _money(value["limited_property_value"]),
             _money(value["assessed_lpv"]), f"{ratio:.1%}" if ratio is not None else "",
             Text(_coded(value["legal_class_code"], value["legal_class"]) or ""),
+        )  # fmt: skip
+    return table
+
+
+def _taxes(bills: list[dict[str, Any]]) -> Table:
+    table = Table(
+        title=f"Taxes, as of {_when(bills[0]['observed_at'])}", title_justify="left", box=None, pad_edge=False, header_style="bold"
+    )
+    table.add_column("tax year", justify="right")
+    table.add_column("status")
+    for name in ("assessed", "paid", "due"):
+        table.add_column(name, justify="right")
+    table.add_column("until")
+    for bill in bills:
+        until = f"{bill['next_due_on']:%Y-%m-%d}" if bill["next_due_on"] else ""
+        table.add_row(
+            str(bill["tax_year"]), Text(bill["status_text"]), *(f"${bill[name]:,.2f}" for name in ("assessed", "paid", "amount_due")),
+            f"{until} (delinquent)".strip() if bill["is_delinquent"] else until,
         )  # fmt: skip
     return table
 

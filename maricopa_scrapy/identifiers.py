@@ -14,6 +14,7 @@ RECORDING_NUMBER_PATTERN = r"(19|20)\d{9}[A-Z]?"
 
 # Dashes of every kind that word processors make, blanks, dots, slashes and underscores stand between the parts.
 _SEPARATORS = re.compile(r"[\s.\-_/\u00ad\u2010-\u2015\u2212\ufeff\u200b]+")
+_CHECK_DIGIT = re.compile(r"^(\d{3}-?\d{2}-?\d{3}[A-Za-z]?)-\d$", re.ASCII)
 _APN = re.compile(r"(\d{3})(\d{2})(\d{3})([A-Z]?)", re.ASCII)
 # No dot: 20261870426.0 is what a spreadsheet made of a number, and 2026187042.6 is none.
 _DASH = r"[\s\-\u2010-\u2015\u2212]*"
@@ -42,6 +43,15 @@ def parse_apn(text: str) -> str:
     if not _APN.fullmatch(apn):
         raise IdentifierError(f"{text.strip()!r} is not an APN")
     return apn
+
+
+def parse_bill_number(text: str) -> str:
+    """Return the APN of a tax bill's number, which may end in a check digit. Raises IdentifierError.
+
+    >>> parse_bill_number("123-45-678-1"), parse_bill_number("123-45-678A-1"), parse_bill_number("12345678")
+    ('12345678', '12345678A', '12345678')
+    """
+    return parse_apn(_CHECK_DIGIT.sub(r"\1", text.strip()))
 
 
 def format_apn(apn: str) -> str:

@@ -7,14 +7,18 @@ pipeline stores it, and acknowledges its target, in one transaction.
 
 import datetime as dt
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from enum import StrEnum
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Json = list[Any] | dict[str, Any]
+
+# How urgent a job or a target is, by name and as `crawl.target.priority`.
+PRIORITIES = ("critical", "high", "normal", "low")
+NORMAL = PRIORITIES.index("normal")
 
 
 class Cause(StrEnum):
@@ -47,6 +51,9 @@ class Reason(StrEnum):
     PIPELINE_ERROR = "pipeline_error"
     DUE_LATER = "due_later"
     REFUSED_START = "refused_start"
+    PAUSED = "paused"
+    CANCELLED = "cancelled"
+    LOST = "lost"
 
 
 class Record(BaseModel):
@@ -273,9 +280,36 @@ class Extent:
     accept_shrink: bool = False
 
 
+class Floor(BaseModel):
+    """What a healthy run of a source leaves in one table, less a fifth; a run below is incomplete.
+
+    `kind`: of the targets that bring the rows. `each`: rows under a target's key, on average. `whole`: rows of the whole table
+    when all of the county was asked for. `filled`: the least share of rows that have a value, by column.
+    Averages and shares are judged from `least` rows on; no row at all never passes.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    table: str
+    kind: str
+    each: Annotated[float, Field(gt=0)] | None = None
+    whole: Annotated[int, Field(gt=0)] | None = None
+    least: Annotated[int, Field(gt=0)] = 50
+    filled: dict[str, Annotated[float, Field(ge=0, le=1)]] = {}
+
+    @model_validator(mode="after")
+    def _scoped(self) -> "Floor":
+        if (self.each is None) == (self.whole is None):
+            raise ValueError("give either each or whole")
+        return self
+
+
 @dataclass(frozen=True, slots=True)
 class Capture:
-    """A response as it came, before it is parsed. `body` is what is kept, `sha256` its digest."""
+    """A response as it came, before it is parsed. `body` is what is kept, `sha256` its digest.
+
+    `left_out` names what was replaced in the body, `is_rendered` says that a browser made it of what was sent.
+    """
 
     sha256: bytes
     source: str
@@ -284,8 +318,15 @@ class Capture:
     content_type: str
     fetched_at: dt.datetime
     body: bytes
-    # A roll may keep only its failures: rows then name an answer whose body is not stored.
+    # By the source's policy: of an answer that is not kept, only these facts are stored, and `size`, the bytes that it had.
     is_kept: bool = True
+    size: int | None = None
+    left_out: tuple[str, ...] = ()
+    is_rendered: bool = False
+
+    def without_body(self) -> "Capture":
+        """Return the capture of an answer whose body is not kept."""
+        return replace(self, body=b"", is_kept=False, size=len(self.body) if self.size is None else self.size)
 
 
 @dataclass(frozen=True, slots=True)
@@ -299,11 +340,12 @@ class Target:
     attempts: int = 0
     detail: dict[str, Any] | None = None
     failures: dict[str, int] | None = None
+    priority: int = NORMAL
 
 
 @dataclass(frozen=True, slots=True)
 class FollowOn:
-    """Work that an answer uncovered, for this source or another."""
+    """Work that an answer uncovered, for this source or another; it becomes as urgent as the target that was answered."""
 
     source: str
     kind: str
@@ -311,6 +353,7 @@ class FollowOn:
     detail: dict[str, Any] | None = None
     # Not asked for sooner.
     not_before: dt.datetime | None = None
+    priority: int = NORMAL
 
 
 @dataclass(frozen=True, slots=True)
@@ -321,6 +364,8 @@ class Issue:
     signature: str
     message: str
     example: Json | None = None
+    # PNG of what a browser showed.
+    screenshot: bytes | None = None
 
 
 class Outcome(StrEnum):

@@ -1,4 +1,4 @@
-"""Records of the assessor's bulk files: Secured Master, Residential Master, and the lines that fit neither."""
+"""Records of the assessor's bulk files: Secured Master, Residential Master, Sales Affidavits, and the lines that are set aside."""
 
 import datetime as dt
 
@@ -99,12 +99,76 @@ class ResidentialParcel(Record):
     property_zip: str | None
 
 
+class Sale(Record):
+    """`bulk.sale`: one affidavit of a sale, by deed and parcel. Whole dollars.
+
+    `deed_number` has 11 digits, `deed_number_raw` is as the file has it. The file knows a sale's month, no day: `sale_month` is YYYY-MM.
+    `occurrence` numbers the lines that a deed has for one parcel, in the order of the file.
+    """
+
+    table = "bulk.sale"
+    key = ("deed_number", "apn", "occurrence")
+
+    apn: str
+    sale_month: str | None
+    sale_price: int | None
+    deed_number: str
+    deed_date: dt.date | None
+    deed_status: str | None
+    deed_type: str | None
+    property_type_code: str | None
+    property_type: str | None
+    property_type_other: str | None
+    property_address: str | None
+    suite: str | None
+    property_city: str | None
+    property_zip: str | None
+    grantor_name: str | None
+    grantor_address_1: str | None
+    grantor_address_2: str | None
+    grantor_city: str | None
+    grantor_state: str | None
+    grantor_zip: str | None
+    grantor_country: str | None
+    grantee_name: str | None
+    grantee_address_1: str | None
+    grantee_address_2: str | None
+    grantee_city: str | None
+    grantee_state: str | None
+    grantee_zip: str | None
+    grantee_country: str | None
+    finance_type_code: str | None
+    finance_type_other: str | None
+    down_payment: int | None
+    partial_interest: str | None
+    partial_interest_percent: str | None
+    partial_interest_description: str | None
+    multi_parcel: str | None
+    parcel_count: int | None
+    related_parties: str | None
+    relationship: str | None
+    owner_occupancy: str | None
+    assessor_code: str | None
+    assessor_code_description: str | None
+    personal_property: str | None
+    personal_property_value: int | None
+    personal_property_description: str | None
+    deed_number_raw: str
+    occurrence: int
+
+
 class BulkReject(Record):
-    """`bulk.reject`: a line of a bulk file that is not of its shape, as it came. `place` is file:line."""
+    """`bulk.reject`: a line of a bulk file that was set aside, as it came (its first 1,000 characters), and why.
+
+    `file` says which of the bulk files it is, `place` is name:line, of a zip zip/member:line, `digest` begins the file's SHA-256.
+    """
 
     table = "bulk.reject"
-    key = ("place",)
+    key = ("digest", "place")
 
+    digest: str
     place: str
+    file: str
+    line_number: int
     reason: str
-    line: str
+    line: str | None

@@ -81,6 +81,7 @@ ITEM_PIPELINES = {"maricopa_scrapy.pipelines.store.StorePipeline": 500}
 EXTENSIONS = {
     "scrapy.extensions.throttle.AutoThrottle": None,
     "maricopa_scrapy.download.pace.Pace": 0,
+    "maricopa_scrapy.extensions.traffic.Traffic": 5,
     "maricopa_scrapy.extensions.run.RunRecord": 10,
     "maricopa_scrapy.extensions.progress.Progress": 20,
     # Each off: it does nothing here but cost time on every request.

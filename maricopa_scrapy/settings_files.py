@@ -5,15 +5,17 @@ import os
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError, field_validator, model_validator
 
-from maricopa_scrapy.items import Cause
+from maricopa_scrapy.items import Cause, Floor
 
 # The most that a user may ask of a county host, requests per second.
 CEILING_MOST = 5.0
+# Database connections that a run holds: the ledger's and the writer's.
+CONNECTIONS_A_RUN = 2
 
 
 def _no_flag(value: object) -> object:
@@ -28,6 +30,8 @@ Count = Annotated[int, BeforeValidator(_no_flag), Field(ge=1)]
 Seconds = Annotated[float, BeforeValidator(_no_flag), Field(gt=0, le=86_400, allow_inf_nan=False)]
 Ceiling = Annotated[float, BeforeValidator(_no_flag), Field(gt=0, le=CEILING_MOST, allow_inf_nan=False)]
 
+PoolSize = Annotated[int, BeforeValidator(_no_flag), Field(ge=1, le=16)]
+
 Words = Annotated[str, StringConstraints(strip_whitespace=True, min_length=3)]
 
 
@@ -40,10 +44,25 @@ class _Settings(BaseModel):
 
 
 class BatchProcessing(_Settings):
-    """`api_rate_limit`, `scraper_rate_limit`: requests per second that no API, no site of pages exceeds."""
+    """`api_rate_limit`, `scraper_rate_limit`: requests per second that no API, no site of pages exceeds.
 
+    `max_concurrent_jobs` of the manager run at once; `connection_pool_size`: database connections that one manager's runs hold at most;
+    `browser_pool_size`: pages that one browser shows at once.
+    """
+
+    max_concurrent_jobs: Count = 3
     api_rate_limit: Ceiling = 2.0
     scraper_rate_limit: Ceiling = 1.0
+    browser_pool_size: PoolSize = 4
+    connection_pool_size: Annotated[int, BeforeValidator(_no_flag), Field(ge=CONNECTIONS_A_RUN)] = 20
+    cache_disabled: bool = True
+
+    @field_validator("cache_disabled", mode="before")
+    @classmethod
+    def _is_disabled(cls, value: object) -> object:
+        if value is not True:
+            raise ValueError("must be true: what is collected is always asked of the county, a kept answer is never served in its place")
+        return value
 
     def ceiling(self, kind: str) -> float:
         """Return the ceiling of a kind of source."""
@@ -58,11 +77,25 @@ class WriterSettings(_Settings):
     database_patience: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 60.0
 
 
+class BrowserSettings(_Settings):
+    """Which browser, or the address of one that runs (`endpoint`, CDP); parcels until a page is replaced; who it says it is.
+
+    `user_agents`: one a page, in turn; none is the browser's own with our name behind. `stealth`: hide that it is automated.
+    """
+
+    executable: str = ""
+    endpoint: Annotated[str, Field(pattern=r"^((https?|wss?)://[^/]+.*)?$")] = ""
+    retire_after: Count = 100
+    user_agents: tuple[Words, ...] = ()
+    stealth: bool = False
+
+
 class Config(_Settings):
     """config.yaml."""
 
     contact: str = ""
     batch_processing: BatchProcessing = BatchProcessing()
+    browser: BrowserSettings = BrowserSettings()
     writer: WriterSettings = WriterSettings()
 
 
@@ -147,6 +180,41 @@ class Indexing(_Settings):
     give_up_after: Count = 14
 
 
+class Column(_Settings):
+    """A column of a grid: the headings that name it, and what its cells are (pages/treasurer.py)."""
+
+    headings: tuple[str, ...]
+    kind: Literal["year", "money", "signed_money", "status", "text", "date"]
+    optional: bool = False
+
+
+class Timeouts(_Settings):
+    """Seconds for one operation of the browser: to load a page, until a tab of it is filled, to close it, for a picture of it."""
+
+    load: Seconds = 30.0
+    settle: Seconds = 40.0
+    close: Seconds = 5.0
+    snapshot: Seconds = 10.0
+
+
+class PageLayout(_Settings):
+    """How a page shows a parcel: CSS selectors, tabs by their place, columns by tab, and the county's words."""
+
+    version: Count
+    parcel: Words
+    absent: Words
+    tabs: Words
+    places: dict[str, Annotated[int, Field(ge=0)]]
+    grid: Words
+    account: Words
+    timeouts: Timeouts = Timeouts()
+    quiet: Seconds = 0.1
+    columns: dict[str, dict[str, Column]]
+    none: dict[str, tuple[str, ...]]
+    blocks: dict[str, tuple[str, ...]]
+    statuses: dict[str, Literal["paid", "unpaid", "lien", "state_lien"]]
+
+
 class Manifest(_Settings):
     """config/sources/<source>.yaml: one source's addresses, pace and limits; seconds and bytes."""
 
@@ -159,7 +227,8 @@ class Manifest(_Settings):
     paths: dict[str, str]
     search_page_size: Count = 25
     rate: Rate
-    concurrency: Count
+    # Of a source with a `page`: the pool's size.
+    concurrency: Count = 1
     timeout: Positive
     attempts: Count
     attempts_of: dict[Cause, Count] = {}
@@ -167,13 +236,16 @@ class Manifest(_Settings):
     retries: Retries = Retries()
     refusals: Refusals = Refusals()
     max_body: Count
+    max_file: Count | None = None
     obey_robots: bool = True
     keep_sketches: bool = False
     links: dict[str, str] = {}
     layers: dict[str, Layer] = {}
-    captures: Literal["all", "failures"] = "all"
     names: Indexing = Indexing()
     codes: dict[Annotated[str, Field(pattern=r"^[A-Z0-9]{2}$")], str] = {}
+    captures: Literal["all", "failures", "none"] = "all"
+    floors: tuple[Floor, ...] = ()
+    page: PageLayout | None = None
 
 
 _S = TypeVar("_S", bound=_Settings)
@@ -181,20 +253,29 @@ _S = TypeVar("_S", bound=_Settings)
 
 def load() -> tuple[Config, dict[str, Manifest]]:
     """Read config.yaml and every manifest. Raises ConfigError."""
-    folder = _folder()
+    folder = config_folder()
     config = _read(folder / "config.yaml", Config)
     manifests = {}
     for file in sorted((folder / "sources").iterdir(), key=lambda entry: entry.name):
         if file.name.endswith(".yaml"):
             manifest = _read(file, Manifest)
             _check_floor(file, manifest, config)
+            if manifest.page:
+                manifest = manifest.model_copy(update={"concurrency": config.batch_processing.browser_pool_size})
             manifests[manifest.source] = manifest
     if not manifests:
         raise ConfigError(f"{folder / 'sources'}: no manifest in it; the package ships one a source")
     return config, manifests
 
 
-def _folder() -> Traversable:
+def read(name: str, kind: type[_S]) -> _S:
+    """Read another file of the folder, or the copy that came with the package where the folder has none. Raises ConfigError."""
+    file = config_folder() / name
+    return _read(file if file.is_file() else resources.files("maricopa_scrapy.config") / name, kind)
+
+
+def config_folder() -> Traversable:
+    """Return the folder that is read. Raises ConfigError."""
     named = os.environ.get("MARICOPA_CONFIG")
     if named:
         if not (Path(named) / "sources").is_dir():
@@ -236,10 +317,16 @@ def _explain(error: ValidationError, kind: type[_Settings]) -> str:
 
 def _known_keys(kind: type[BaseModel], path: tuple[Any, ...]) -> list[str]:
     for part in path:
-        inner = kind.model_fields[str(part)].annotation
-        if isinstance(inner, type) and issubclass(inner, BaseModel):
-            kind = inner
+        # A key of a dict, or a place in a list, is no field: the model is that of its values.
+        if str(part) in kind.model_fields:
+            kind = _model_in(kind.model_fields[str(part)].annotation) or kind
     return list(kind.model_fields)
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((model for part in get_args(annotation) if (model := _model_in(part))), None)
 
 
 def _check_floor(file: Traversable, manifest: Manifest, config: Config) -> None:

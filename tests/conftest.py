@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -21,9 +22,12 @@ ROOT = Path(__file__).parent.parent
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> str:
+def server() -> Iterator[str]:
     """URL of an embedded server for the whole session."""
-    return embedded.start(tmp_path_factory.mktemp("embedded"))
+    # Not below pytest's folders: the next session on this machine closes them to the server's user.
+    with tempfile.TemporaryDirectory(prefix="maricopa-tests-", ignore_cleanup_errors=True) as folder:
+        yield embedded.start(Path(folder))
+        embedded.release(Path(folder))
 
 
 def _named(url: str, database: str) -> str:
@@ -155,3 +159,12 @@ class Crawler:
                 log, _ = process.communicate()
                 print(log)
         return Crawl(process.returncode, log)
+
+
+def maricopa(database: Database | None, *arguments: str, **more: str) -> "subprocess.CompletedProcess[str]":
+    """Run the `maricopa` command as a user would; `more` is added to its environment."""
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("MARICOPA_")} | {"COLUMNS": "200"} | more
+    if database:
+        environment["MARICOPA_DATABASE_URL"] = database.url
+    command = [sys.executable, "-c", "from maricopa_scrapy.cli import main; main()", *arguments]
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120)

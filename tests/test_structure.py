@@ -3,6 +3,7 @@
 import ast
 import datetime as dt
 import re
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from scrapy.spiderloader import SpiderLoader
 from scrapy.utils.project import get_project_settings
 
 from maricopa_scrapy.spiders.base import LedgerSpider
+from maricopa_scrapy.store import floors
 from maricopa_scrapy.store.tables import table_of
 from maricopa_scrapy.store.verify import RECORDS
 from tests.conftest import ROOT, Database
@@ -24,21 +26,27 @@ MAY_IMPORT = {
     "items_gis": {"items"},
     "items_bulk": {"items"},
     "items_recorder": {"items"},
-    "pages": {"items", "items_gis", "items_bulk", "items_recorder", "identifiers"},
-    "store": {"items", "items_gis", "items_bulk", "items_recorder", "identifiers"},
+    "items_treasurer": {"items"},
+    "pages": {"items", "items_gis", "items_bulk", "items_recorder", "items_treasurer", "identifiers"},
+    "store": {"items", "items_gis", "items_bulk", "items_recorder", "items_treasurer", "identifiers"},
     "sandbox": {"identifiers"},
     "settings_files": {"items"},
-    "arguments": {"identifiers"},
+    "arguments": {"identifiers", "items"},
     "download": {"items", "settings_files", "store"},
-    "spiders": {"items", "items_recorder", "identifiers", "pages", "download", "arguments", "settings_files", "store"},
+    "spiders": {"items", "items_recorder", "items_treasurer", "identifiers", "pages", "download", "arguments", "settings_files", "store"},
     "pipelines": {"items", "items_recorder", "download", "pages", "store"},
     "extensions": {"items", "store", "spiders", "download", "arguments", "settings_files"},
     "commands": {"store", "spiders", "extensions", "arguments"},
     "settings": {"settings_files"},
-    "dossier": {"store", "identifiers"},
+    "dossier": {"store", "identifiers", "manager"},
     "demo": {"store", "sandbox", "dossier"},
-    "manager": {"store", "items", "identifiers", "arguments", "settings_files"},
-    "cli": {"store", "dossier", "demo", "sandbox", "identifiers", "settings_files", "manager"},
+    # It asks the spiders what their arguments mean, so that a job's targets are those of `scrapy crawl`.
+    "manager": {"store", "items", "identifiers", "arguments", "settings_files", "spiders"},
+    "terminal": {"store", "settings_files"},
+    "cli_records": {"store", "terminal"},
+    "cli_jobs": {"store", "manager", "arguments", "settings_files", "terminal", "dossier", "spiders"},
+    "__main__": {"cli"},
+    "cli": {"cli_jobs", "cli_records", "terminal", "store", "dossier", "demo", "sandbox", "identifiers", "settings_files", "manager"},
 }
 
 
@@ -99,6 +107,11 @@ def test_every_manifest_is_named_for_its_source() -> None:
         assert yaml.safe_load(file.read_text())["source"] == file.stem
 
 
+def test_every_floor_is_of_a_table_and_columns_that_there_are() -> None:
+    for source, manifest in get_project_settings()["MARICOPA_MANIFESTS"].items():
+        assert floors.mistake(manifest.floors) is None, source
+
+
 @pytest.mark.parametrize("record", RECORDS, ids=lambda record: record.table)
 def test_a_record_s_fields_are_its_table_s_columns(database: Database, record: type) -> None:
     table = table_of(record)
@@ -112,8 +125,13 @@ def test_a_record_s_fields_are_its_table_s_columns(database: Database, record: t
     json_columns = {column for column, kind in columns if kind == "jsonb"}
     assert json_columns == {table.fields[i] for i in table.json_at}
     # The writer tells new rows from known ones by their keys, as Postgres returns them.
-    kinds = {str: ("text",), int: ("integer", "bigint"), dt.date: ("date",)}
+    kinds = {str: ("text",), int: ("integer", "bigint"), dt.date: ("date",), Decimal: ("numeric",)}
     assert all(dict(columns)[key] in kinds[record.model_fields[key].annotation] for key in table.key)
+    # Of a scale of its own, Postgres would write a number otherwise than it was hashed.
+    assert not database.rows(
+        "SELECT column_name FROM information_schema.columns WHERE table_schema = %s AND table_name = %s AND data_type = 'numeric'"
+        " AND numeric_scale IS NOT NULL", schema, name,
+    )  # fmt: skip
     keys = database.rows(
         "SELECT a.attname FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = ANY(i.indkey)"
         " WHERE i.indrelid = %s::regclass AND i.indisprimary", table.name,

@@ -13,15 +13,8 @@ from maricopa_scrapy.spiders.base import LedgerSpider, StartError
 from maricopa_scrapy.store import ledger
 from maricopa_scrapy.store.connect import DatabaseUnavailable, Session, database_url, migrate
 from maricopa_scrapy.store.ledger import LedgerError
+from maricopa_scrapy.store.verdict import EXIT_CODES, FAILED
 
-EXIT_CODES = {
-    ledger.COMPLETED: 0,
-    ledger.FAILED: 1,
-    ledger.COMPLETED_WITH_FAILURES: 3,
-    ledger.INCOMPLETE: 4,
-    ledger.BLOCKED: 5,
-    ledger.CANCELLED: 6,
-}
 _USAGE = 2
 
 
@@ -58,7 +51,9 @@ class Command(CrawlCommand):
         except (ArgumentError, DatabaseUnavailable, LedgerError, StartError) as error:
             self._refuse(name, str(error))
             return
-        self.crawler_process.crawl(crawler, job=str(job_id))
+        # What the manager and scrapyd add has a name of its own kind, such as _planned.
+        added = {name: value for name, value in opts.spargs.items() if name.startswith("_")}
+        self.crawler_process.crawl(crawler, job=str(job_id), **added)
         self.crawler_process.start()
         self.exitcode = self._verdict(job_id)
 
@@ -70,7 +65,7 @@ class Command(CrawlCommand):
         session = Session(url)
         try:
             if work.job_id is not None:
-                ledger.check_job(session, work.job_id)
+                ledger.check_runnable(session, work.job_id)
             return open_work(session, work, bool(self.settings and self.settings["MARICOPA_SANDBOX"]))
         finally:
             session.close()
@@ -82,9 +77,12 @@ class Command(CrawlCommand):
             session.close()
         except DatabaseUnavailable as error:
             logging.getLogger(__name__).error("no verdict: %s", error)
-            return EXIT_CODES[ledger.FAILED]
-        return EXIT_CODES.get(verdict or "", EXIT_CODES[ledger.FAILED])
+            return EXIT_CODES[FAILED]
+        return EXIT_CODES.get(verdict or "", EXIT_CODES[FAILED])
 
     def _refuse(self, name: str, message: str) -> None:
         print(f"scrapy crawl {name}: error: {message}", file=sys.stderr)
+        if self.settings and self.settings["LOG_FILE"]:
+            # Under scrapyd nobody sees anything else.
+            logging.getLogger(__name__).error("%s", message)
         self.exitcode = _USAGE

@@ -35,6 +35,10 @@ class Refusal(Exception):
         self.cause = cause
 
 
+class BrowserFailed(Exception):
+    """The browser failed, not the county: it crashed, was killed, or does not answer."""
+
+
 class Unauthorized(Exception):
     """401: the token is missing, wrong or withdrawn."""
 
@@ -80,6 +84,8 @@ def cause_of(error: BaseException) -> Cause:
     """Return the cause of a download that gave no answer at all."""
     if isinstance(error, IgnoreRequest):
         return Cause.REFUSED
+    if isinstance(error, BrowserFailed):
+        return Cause.BROWSER
     if isinstance(error, DownloadCancelledError):
         return Cause.MALFORMED
     if isinstance(error, _TIMEOUTS):

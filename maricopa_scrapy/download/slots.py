@@ -1,19 +1,26 @@
 """Scrapy's download slots, with a clock that does not drift and a word for "wait"."""
 
+import asyncio
 import random
 from time import monotonic
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from scrapy import Request
 from scrapy.core.downloader import Downloader, Slot
+from scrapy.exceptions import IgnoreRequest
 
 from maricopa_scrapy.settings_files import Manifest
+
+if TYPE_CHECKING:
+    from scrapy.http import Response
+    from twisted.internet.defer import Deferred
 
 # Never zero, at which Scrapy sends all that waits at once.
 _LEAST_S = 1e-6
 _FAR_S = 3600.0
-# Key of a request's meta: when it was sent, monotonic seconds.
+# Keys of a request's meta: when it was sent, monotonic seconds; and the part of the slot's width that it may be sent in (0: alone).
 SENT_AT = "maricopa_sent_at"
+WIDTH = "maricopa_width"
 
 
 class _Begun(set[Request]):
@@ -45,7 +52,10 @@ class PacedSlot(Slot):
 
     def free_transfer_slots(self) -> int:
         """Return how many more may be under way: one that was just sent is not in Scrapy's set before the loop's next turn."""
-        return super().free_transfer_slots() - (self.sent - self._begun.total)
+        width = self.concurrency
+        if self.queue:
+            width = max(1, int(width * self.queue[0][0].meta.get(WIDTH, 1.0)))
+        return width - len(self.transferring) - (self.sent - self._begun.total)
 
     def pace(self, delay: float) -> None:
         """Send every `delay` seconds from now on, also what is waiting already."""
@@ -79,6 +89,10 @@ class PacedSlot(Slot):
         return max(self._due - self.lastseen, _LEAST_S)
 
 
+class Dropped(IgnoreRequest):
+    """A request that was not sent, or not awaited, because the run ends; its target is given back."""
+
+
 class PacedDownloader(Downloader):
     """Scrapy's downloader, whose slots of sources are paced, and stay when nothing is asked for a minute."""
 
@@ -87,6 +101,30 @@ class PacedDownloader(Downloader):
         manifests: dict[str, Manifest] = self.settings["MARICOPA_MANIFESTS"]
         for name in manifests:
             self.slots[name] = PacedSlot(**self.per_slot_settings[name])
+        self._under_way: set[asyncio.Task[None]] = set()
+
+    def drop_waiting(self) -> None:
+        """Send nothing of what waits in a slot."""
+        for slot in self.slots.values():
+            while slot.queue:
+                _, waiting = slot.queue.popleft()
+                waiting.errback(Dropped("the run ends"))
+
+    def drop_under_way(self) -> None:
+        """Await nothing of what was sent."""
+        for task in list(self._under_way):
+            task.cancel()
+
+    async def _wait_for_download(self, slot: Slot, request: Request, queue_dfd: "Deferred[Response]") -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._under_way.add(task)
+        try:
+            await super()._wait_for_download(slot, request, queue_dfd)
+        except asyncio.CancelledError:
+            queue_dfd.errback(Dropped("the run ends"))
+        finally:
+            self._under_way.discard(task)
 
     def look_again(self, slot: PacedSlot) -> None:
         """Send what is due now, whatever the slot was waiting for."""

@@ -2,23 +2,27 @@
 
 import asyncio
 import gc
+import itertools
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from scrapy import Spider, signals
 from scrapy.exceptions import CloseSpider
 
+from maricopa_scrapy import arguments
 from maricopa_scrapy.arguments import ArgumentError
 from maricopa_scrapy.download.pace import Pace
-from maricopa_scrapy.items import Reason
+from maricopa_scrapy.extensions.traffic import Traffic
+from maricopa_scrapy.items import Floor, Reason
 from maricopa_scrapy.settings_files import Config
 from maricopa_scrapy.spiders.base import LedgerSpider, StartError, Work
 from maricopa_scrapy.store import ledger, source
 from maricopa_scrapy.store.connect import DatabaseUnavailable, Session, database_url, migrate
-from maricopa_scrapy.store.ledger import Counts, Lease, LedgerError, Run
+from maricopa_scrapy.store.ledger import Lease, LedgerError, Run
 from maricopa_scrapy.store.source import Step
+from maricopa_scrapy.store.verdict import Counts
 from maricopa_scrapy.store.writer import Writer, WriterOptions
 
 if TYPE_CHECKING:
@@ -27,6 +31,11 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
+
+_BEAT_EVERY = round(ledger.HEARTBEAT_S / ledger.GLANCE_S)
+_WISHES = {"pause": Reason.PAUSED, "cancel": Reason.CANCELLED}
+# Seconds that a run which is to pause waits for answers under way; what comes later is asked for again.
+_PATIENCE_S = 1.0
 
 
 def open_work(session: Session, work: Work, is_sandbox: bool) -> int:
@@ -73,12 +82,26 @@ class RunLedger:
             hasty = Session(self._url)
             job_id = open_work(hasty, spider.assigned, spider.is_sandbox)
             hasty.close()
+            planned = getattr(spider, "_planned", None)
+            number = None if planned is None else arguments.number("_planned", planned)
             also = [desk.source for desk in spider.servable()]
-            run = ledger.open_run(session, job_id, spider.name, spider.source, spider.is_sandbox, also)
+            run = ledger.open_run(session, job_id, spider.name, spider.source, spider.is_sandbox, number, also)
             session.transact(lambda cursor: spider.take_up(cursor, run))
             return run
 
         self.run = await self._do(opened)
+
+    async def ask(self, question: Callable[..., T], *args: Any) -> T:
+        """Return what a function of the store says: it is given the session, and `args`.
+
+        Raises DatabaseUnavailable; the run ends then.
+        """
+        try:
+            return await self._do(question, *args)
+        except DatabaseUnavailable as error:
+            logger.error("%s", error)
+            self._on_loss()
+            raise
 
     async def lease(self, limit: int, source: str) -> Lease:
         if self._closed:
@@ -97,8 +120,11 @@ class RunLedger:
     def backlog(self) -> int:
         return self._writer.backlog if self._writer is not None else 0
 
-    async def heartbeat(self) -> None:
-        await self._do(ledger.heartbeat, self.run)
+    async def heartbeat(self, traffic: dict[str, Any]) -> None:
+        await self._do(ledger.heartbeat, self.run, traffic)
+
+    async def wish(self) -> str:
+        return await self._do(ledger.wish, self.run.job_id)
 
     async def exchange(self, name: str, wants: bool, step: Step[T]) -> T:
         return await self._do(source.exchange, self.run, name, wants, step)
@@ -106,10 +132,10 @@ class RunLedger:
     async def counts(self) -> Counts:
         return await self._do(ledger.counts, self.run.job_id, self.run.sources)
 
-    async def close(self, reason: str, stats: dict[str, Any]) -> tuple[str, Counts]:
+    async def close(self, reason: str, stats: dict[str, Any], traffic: dict[str, Any], floors: Sequence[Floor]) -> tuple[str, Counts]:
         self._closed = True
         try:
-            return await self._do(ledger.close_run, self.run, reason, stats)
+            return await self._do(ledger.close_run, self.run, reason, stats, traffic, floors)
         finally:
             await self._do(Session.close)
             self._thread.shutdown(wait=False)
@@ -130,6 +156,8 @@ class RunRecord:
         self._crawler = crawler
         self._beating: asyncio.Task[None] | None = None
         self._ledger: RunLedger | None = None
+        self._floors: Sequence[Floor] = ()
+        self._traffic: Traffic
         crawler.signals.connect(self.spider_opened, signal=signals.spider_opened)
         crawler.signals.connect(self.spider_closed, signal=signals.spider_closed)
         crawler.signals.connect(self.broken, signal=signals.item_error)
@@ -152,7 +180,10 @@ class RunRecord:
             opened = RunLedger(url, options, lambda: spider.stop(Reason.DATABASE_UNAVAILABLE))
             await opened.open(spider)
             pace = self._crawler.get_extension(Pace)
+            traffic = self._crawler.get_extension(Traffic)
             assert pace is not None
+            assert traffic is not None
+            self._traffic = traffic
             for source in opened.run.sources:
                 await pace.join(opened, source)
             self._ledger, spider.ledger, spider.pace = opened, opened, pace
@@ -161,6 +192,7 @@ class RunRecord:
             logger.error("%s", error)
             unavailable = isinstance(error, DatabaseUnavailable)
             raise CloseSpider(Reason.DATABASE_UNAVAILABLE if unavailable else Reason.REFUSED_START) from error
+        self._floors = spider.manifest.floors
         _take_over_garbage_collection()
         logging.getLogger("scrapy.downloadermiddlewares.robotstxt").addFilter(_without_traceback)
         self._beating = asyncio.ensure_future(self._beat(spider))
@@ -169,10 +201,14 @@ class RunRecord:
     async def _beat(self, spider: LedgerSpider) -> None:
         assert self._ledger is not None
         try:
-            while True:
-                await asyncio.sleep(ledger.HEARTBEAT_S)
-                gc.collect()
-                await self._ledger.heartbeat()
+            for glance in itertools.count(1):
+                await asyncio.sleep(ledger.GLANCE_S)
+                if glance % _BEAT_EVERY == 0:
+                    gc.collect()
+                    await self._ledger.heartbeat(self._traffic.snapshot())
+                wish = await self._ledger.wish()
+                if wish in _WISHES:
+                    spider.stop(_WISHES[wish], _PATIENCE_S)
         except DatabaseUnavailable as error:
             logger.error("%s", error)
             spider.stop(Reason.DATABASE_UNAVAILABLE)
@@ -193,7 +229,7 @@ class RunRecord:
         stats = self._crawler.stats.get_stats()
         plain = {key: value for key, value in stats.items() if isinstance(value, int | float | str)}
         try:
-            verdict, counts = await self._ledger.close(reason, plain)
+            verdict, counts = await self._ledger.close(reason, plain, self._traffic.snapshot(), self._floors)
         except DatabaseUnavailable as error:
             logger.error("the run could not be closed: %s; its leases go back by themselves", error)
             return
@@ -202,12 +238,14 @@ class RunRecord:
             "job %d %s (%s): %d done, %d gone, %d dead, %d open",
             run.job_id, verdict, reason, counts.done, counts.gone, counts.dead, counts.open,
         )  # fmt: skip
-        if counts.open and reason == Reason.FINISHED:
+        if reason == Reason.PAUSED:
+            logger.info("`maricopa resume %d` goes on", run.job_id)
+        elif counts.open and reason == Reason.FINISHED:
             logger.warning(
                 "%d targets are due later: what they ask for is not there yet; `scrapy crawl %s -a job=%d` goes on with them then",
                 counts.open, spider.name, run.job_id,
             )  # fmt: skip
-        elif counts.open:
+        elif counts.open and reason != Reason.CANCELLED:
             logger.warning("%d targets are left; `scrapy crawl %s -a job=%d` goes on with them", counts.open, spider.name, run.job_id)
 
 

@@ -27,6 +27,9 @@ class Executor(Protocol):
     def is_running(self, handle: str) -> bool | None:
         """Tell whether the process is there; None when the place does not answer."""
 
+    def last_words(self, spider: str, handle: str) -> str:
+        """Return the last line that the process logged, "" when there is none."""
+
     def stop(self, handle: str) -> None:
         """Ask the process to end in order, as Ctrl-C does. Raises NodeError."""
 

@@ -42,6 +42,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--recorder-rush", type=int, default=0, help="liens more on one working day a month")
     parser.add_argument("--recorder-today", help="the recorder's last day, YYYY-MM-DD (default: today)")
     parser.add_argument("--recorder-indexed", help="the last day whose names are indexed (default: two days before)")
+    parser.add_argument("--affidavits", type=int, default=20_000, help="lines of the Sales Affidavits file")
+    parser.add_argument("--affidavits-dirty", type=int, default=5, help="of them, lines that are not of its shape")
     parser.add_argument("--access-log", action="store_true", help="a line on stderr for each answer")
     parser.add_argument("--until-stdin-ends", action="store_true", help="stop when the process that holds stdin is gone")
     return parser
@@ -81,6 +83,8 @@ def main(arguments: list[str] | None = None, *, announce: bool = False) -> int:
         recorder_rush=args.recorder_rush,
         recorder_today=args.recorder_today,
         recorder_indexed=args.recorder_indexed,
+        affidavits=args.affidavits,
+        affidavits_dirty=args.affidavits_dirty,
     )
 
     def ready(port: int) -> None:

@@ -23,7 +23,7 @@ _HANG_S = 120.0
 _LEFT_EVERY_S = 0.05
 _COMPRESSED_FROM = 256
 _CUT = b'{"MCR": "9641", "Owner": {}}'
-_SOFT_404 = b"""<!DOCTYPE html>
+SOFT_404 = b"""<!DOCTYPE html>
 <html>
 <head>
 	<meta charset="utf-8">
@@ -32,8 +32,8 @@ _SOFT_404 = b"""<!DOCTYPE html>
 <body><h1>Page not found</h1><p>The page you were looking for is not here.</p></body>
 </html>
 """
-_MAINTENANCE = b"""<!DOCTYPE html><html><head><title>Scheduled maintenance</title></head><body>We will be back soon.</body></html>"""
-_CHALLENGE = b"""<!DOCTYPE html><html lang="en-US"><head><title>Just a moment...</title>
+MAINTENANCE = b"""<!DOCTYPE html><html><head><title>Scheduled maintenance</title></head><body>We will be back soon.</body></html>"""
+CHALLENGE = b"""<!DOCTYPE html><html lang="en-US"><head><title>Just a moment...</title>
 <script>(function(){window._cf_chl_opt={cType:'managed'};})();</script>
 <script src="/cdn-cgi/challenge-platform/h/b/orchestrate/chl_page/v1" data-mark="cf-chl"></script></head>
 <body><noscript>Enable JavaScript and cookies to continue</noscript></body></html>
@@ -75,7 +75,7 @@ def _json(value: Any) -> Answer:
 
 
 _NOT_FOUND = Answer(404)
-_PAGE_NOT_FOUND = Answer(200, _SOFT_404, "text/html")
+_PAGE_NOT_FOUND = Answer(200, SOFT_404, "text/html")
 _FAULTY = {
     "throttled": Answer(429),
     "unavailable": Answer(503),
@@ -83,8 +83,8 @@ _FAULTY = {
     "unauthorized": Answer(401),
     "forbidden": Answer(403),
     "soft_404": _PAGE_NOT_FOUND,
-    "challenge": Answer(403, _CHALLENGE, "text/html", {"cf-mitigated": "challenge"}),
-    "maintenance": Answer(200, _MAINTENANCE, "text/html"),
+    "challenge": Answer(403, CHALLENGE, "text/html", {"cf-mitigated": "challenge"}),
+    "maintenance": Answer(200, MAINTENANCE, "text/html"),
     "empty_404": _NOT_FOUND,
     "null_answer": _json(None),
 }
@@ -167,7 +167,7 @@ class Assessor:
                 answer = Answer(answer.status, headers={"Retry-After": fault.retry_after} if fault.retry_after else {})
             return self._send(request, answer)
         if fault.name == "hang":
-            await _wait_until_left(request)
+            await wait_until_left(request)
         if fault.name in ("hang", "reset"):
             if request.transport:
                 request.transport.abort()
@@ -227,7 +227,8 @@ def _apn(text: str) -> str | None:
         return None
 
 
-async def _wait_until_left(request: web.Request) -> None:
+async def wait_until_left(request: web.Request) -> None:
+    """Wait until the client has gone, or for two minutes."""
     until = time.monotonic() + _HANG_S
     while request.transport and not request.transport.is_closing() and time.monotonic() < until:
         await asyncio.sleep(_LEFT_EVERY_S)

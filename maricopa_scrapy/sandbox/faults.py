@@ -63,7 +63,12 @@ OF_LAYER = ("missing_field", "new_field", "retyped_field")
 OF_DOCUMENTS = ("wrong_document",)
 OF_SEARCHES = ("dropped_filter",)
 OF_ROWS = ("hidden_rows",)
-NAMES = (*ANY_PATH, *INSTEAD_OF_PARCEL, *EDITS, *OF_PAGES, *OF_DOCUMENTS, *OF_SEARCHES, *OF_ROWS)
+# Only of the treasurer's page of a parcel.
+OF_TAXES = (
+    "endless_shell", "changed_order", "swapped_values", "renamed_heading", "unknown_status", "paid_but_due", "blank_cell", "empty_grid",
+    "more_pages",
+)  # fmt: skip
+NAMES = (*ANY_PATH, *INSTEAD_OF_PARCEL, *EDITS, *OF_PAGES, *OF_DOCUMENTS, *OF_SEARCHES, *OF_ROWS, *OF_TAXES)
 
 
 class FaultError(ValueError):

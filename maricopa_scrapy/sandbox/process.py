@@ -48,12 +48,15 @@ class SandboxProcess:
         recorder_rush: int | None = None,
         recorder_today: str | None = None,
         recorder_indexed: str | None = None,
+        affidavits: int | None = None,
+        affidavits_dirty: int | None = None,
     ) -> None:
         values = {
             "seed": seed, "epoch": epoch, "existing": existing, "port": port, "latency": latency, "rate": rate, "burst": burst,
             "retry-after": retry_after, "token": token, "gis-parcels": gis_parcels,
             "recorder-daily": recorder_daily, "recorder-rush": recorder_rush, "recorder-today": recorder_today,
             "recorder-indexed": recorder_indexed,
+            "affidavits": affidavits, "affidavits-dirty": affidavits_dirty,
         }  # fmt: skip
         flags = {"no-compress": not compress, "slow-down": slow_down, "track": track, "access-log": access_log}
         self._arguments = [f"--{name}={value}" for name, value in values.items() if value is not None]
@@ -115,6 +118,11 @@ class SandboxProcess:
     def conduct(self, **changes: Any) -> dict[str, Any]:
         """Change latency, rate, burst, retry_after, slow_down or recorder_indexed while it serves. Raises SandboxError."""
         return self._ask("POST", "/_conduct", changes)
+
+    def changes(self, count: int, since: int) -> list[dict[str, Any]]:
+        """Return what the first `count` parcels say otherwise than in an earlier epoch: apn, the county's table and key, old, new."""
+        found: list[dict[str, Any]] = self._ask("GET", f"/_changes?count={count}&since={since}")["changes"]
+        return found
 
     def reset(self) -> None:
         """Forget all counts and fill the rate budget; faults stay."""

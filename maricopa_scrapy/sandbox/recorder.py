@@ -10,7 +10,7 @@ import orjson
 from aiohttp import web
 
 from maricopa_scrapy.identifiers import IdentifierError, parse_recording_number
-from maricopa_scrapy.sandbox.assessor import _CHALLENGE, _FAULTY, Answer, _wait_until_left
+from maricopa_scrapy.sandbox.assessor import _FAULTY, CHALLENGE, Answer, wait_until_left
 from maricopa_scrapy.sandbox.counts import Counts
 from maricopa_scrapy.sandbox.draw import number, share
 from maricopa_scrapy.sandbox.faults import Fault, Faults
@@ -99,12 +99,12 @@ class Recorder:
                 counts, Answer(_FAULTY[fault.name].status, headers={"Retry-After": fault.retry_after} if fault.retry_after else {})
             )
         if fault.name == "challenge":
-            return self._send(counts, Answer(403, _CHALLENGE, "text/html", {"cf-mitigated": "challenge"}))
+            return self._send(counts, Answer(403, CHALLENGE, "text/html", {"cf-mitigated": "challenge"}))
         if fault.name in _FAULTY:
             return self._send(counts, _FAULTY[fault.name])
         if fault.name in ("hang", "reset"):
             if fault.name == "hang":
-                await _wait_until_left(request)
+                await wait_until_left(request)
             if request.transport:
                 request.transport.abort()
             return web.Response()

@@ -1,4 +1,4 @@
-"""The server: the sources of the county and what tests ask of it below /_stats, /_reset, /_faults and /_apns."""
+"""The server: the sources of the county and what tests ask of it below /_stats, /_reset, /_faults, /_apns and /_changes."""
 
 import asyncio
 import contextlib
@@ -21,15 +21,21 @@ from maricopa_scrapy.sandbox.assessor import PREFIX, Assessor
 from maricopa_scrapy.sandbox.counts import Counts
 from maricopa_scrapy.sandbox.county import County
 from maricopa_scrapy.sandbox.faults import FaultError, Faults
+from maricopa_scrapy.sandbox.files import PREFIX as BULK
+from maricopa_scrapy.sandbox.files import Files
 from maricopa_scrapy.sandbox.gis import PREFIX as GIS
 from maricopa_scrapy.sandbox.gis import Gis
 from maricopa_scrapy.sandbox.limiter import Limiter, RetryAfter
 from maricopa_scrapy.sandbox.recorder import LEGACY, STORAGE, Recorder, today_in_phoenix
 from maricopa_scrapy.sandbox.recorder import PREFIX as RECORDER
 from maricopa_scrapy.sandbox.recorder_documents import Documents
+from maricopa_scrapy.sandbox.treasurer import PREFIX as TREASURER
+from maricopa_scrapy.sandbox.treasurer import Treasurer
 
 _ROBOTS = "User-agent: *\nDisallow: /_\n"
 _GOODBYE_S = 0.2
+
+SOURCES = ("assessor", "gis", "treasurer", "bulk", "recorder", "recorder_legacy")
 
 
 class SandboxError(Exception):
@@ -46,6 +52,7 @@ class Options:
     track: count the fetches of each parcel. gis_parcels: rows of the GIS layers.
     recorder_daily: documents a working day; recorder_rush: liens more on one day a month; recorder_today, recorder_indexed: the
     recorder's last day, and the last whose names are indexed (YYYY-MM-DD; today, and two days before it).
+    affidavits: lines of the Sales Affidavits, affidavits_dirty of which are not of its shape.
     """
 
     latency: float = 0.0
@@ -62,35 +69,39 @@ class Options:
     recorder_rush: int = 0
     recorder_today: str | None = None
     recorder_indexed: str | None = None
+    affidavits: int = 20_000
+    affidavits_dirty: int = 5
 
 
 def build_app(county: County, options: Options | None = None) -> web.Application:
     """Return the application. Raises SandboxError for options that make no sense."""
     options = options or Options()
     try:
-        faults = Faults(county.seed, options.faults)
-        limiter = Limiter(options.rate, options.burst, options.retry_after, options.slow_down)
+        faults = {source: Faults(county.seed) for source in SOURCES} | {"assessor": Faults(county.seed, options.faults)}
+        limiters = {source: Limiter(options.rate, options.burst, options.retry_after, options.slow_down) for source in SOURCES}
     except ValueError as error:
         raise SandboxError(str(error)) from None
-    counts = Counts(options.track)
-    assessor = Assessor(county, options, counts, faults, limiter)
-    gis_counts, gis_faults = Counts(), Faults(county.seed)
-    gis_limiter = Limiter(options.rate, options.burst, options.retry_after, options.slow_down)
-    gis = Gis(county, options.gis_parcels, options, gis_counts, gis_faults, gis_limiter)
+    counts = {source: Counts(options.track) for source in SOURCES}
+
+    def desk(source: str) -> tuple[Options, Counts, Faults, Limiter]:
+        return options, counts[source], faults[source], limiters[source]
+
     app = web.Application()
-    counts_of = {"assessor": counts, "gis": gis_counts, "recorder": Counts(options.track), "recorder_legacy": Counts(options.track)}
-    faults_of = {"assessor": faults, "gis": gis_faults, "recorder": Faults(county.seed), "recorder_legacy": Faults(county.seed)}
-    limiters = {"assessor": limiter, "gis": gis_limiter} | {
-        name: Limiter(options.rate, options.burst, options.retry_after, options.slow_down) for name in ("recorder", "recorder_legacy")
-    }
+    app.add_routes(_control(county, counts, faults, tuple(limiters.values()), options))
+    app.add_routes([web.get(f"{path}/robots.txt", _robots) for path in ("", PREFIX, GIS, TREASURER, BULK, RECORDER, LEGACY)])
+    assessor = Assessor(county, *desk("assessor"))
+    gis = Gis(county, options.gis_parcels, *desk("gis"))
+    treasurer = Treasurer(county, *desk("treasurer"))
+    files = Files(county, options.affidavits, options.affidavits_dirty, *desk("bulk"))
     try:
         today = dt.date.fromisoformat(options.recorder_today) if options.recorder_today else today_in_phoenix()
     except ValueError as error:
         raise SandboxError(f"recorder_today: {error}") from None
     documents = Documents(county.seed, today, options.recorder_daily, options.recorder_rush)
-    recorder = Recorder(documents, options, counts_of, faults_of, limiters, county.seed)
-    app.add_routes(_control(county, counts_of, faults_of, tuple(limiters.values()), options))
-    app.add_routes([web.get(f"{path}/robots.txt", _robots) for path in ("", PREFIX, GIS, RECORDER, LEGACY)])
+    recorder = Recorder(documents, options, counts, faults, limiters, county.seed)
+    app.on_cleanup.append(files.close)
+    app.router.add_get(TREASURER + "/{path:.*}", treasurer.handle, allow_head=False)
+    app.router.add_get(BULK + "/{path:.*}", files.handle, allow_head=False)
     for path in (RECORDER, LEGACY, STORAGE):
         app.router.add_route("*", path + "/{path:.*}", recorder.handle)
     app.router.add_get(PREFIX + "/{path:.*}", assessor.handle, allow_head=False)
@@ -134,6 +145,14 @@ def _control(
         if not (count.isdecimal() and absent.isdecimal()):
             return _answer({"error": "count and absent are whole numbers"}, 400)
         return web.Response(text="".join(f"{apn}\n" for apn in county.apns(int(count)) + county.absent(int(absent))))
+
+    @routes.get("/_changes")
+    async def changes(request: web.Request) -> web.Response:
+        count, since = (request.query.get(name, "0") for name in ("count", "since"))
+        if not (count.isdecimal() and since.isdecimal() and int(since) <= county.epoch):
+            return _answer({"error": f"count is a whole number, since an epoch up to {county.epoch}"}, 400)
+        found = [(apn, *change) for apn in county.apns(int(count)) for change in county.changes(apn, int(since))]
+        return _answer({"changes": [dict(zip(("apn", "table", "key", "old", "new"), one, strict=True)) for one in found]})
 
     @routes.post("/_faults")
     async def set_faults(request: web.Request) -> web.Response:

@@ -51,6 +51,11 @@ class AssessorSpider(LedgerSpider):
         path = self.manifest.paths["search"].format(query=quote(words, safe=""), page=page)
         return self.fetch(target, path, handler)
 
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """As `kept_body` does it."""
+        return ("phones",) if self.manifest.keep_sketches else ("phones", "sketches")
+
     def kept_body(self, body: bytes) -> bytes:
         """Leave out telephone numbers, and the sketch unless the manifest keeps it."""
         return pages.redact(body, sketches=not self.manifest.keep_sketches)

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
 from scrapy import Request, Spider, signals
-from scrapy.exceptions import IgnoreRequest
 from scrapy.http import Response
 from scrapy.utils.defer import _schedule_coro
 from twisted.python.failure import Failure
@@ -17,7 +16,8 @@ from maricopa_scrapy import arguments
 from maricopa_scrapy.arguments import ApnList
 from maricopa_scrapy.download.pace import retry_after
 from maricopa_scrapy.download.refusals import Refusal, Unauthorized, cause_of, check_json_answer
-from maricopa_scrapy.items import Answer, Capture, Cause, Extent, FollowOn, Issue, Json, Outcome, Reason, Rows, Target
+from maricopa_scrapy.download.slots import WIDTH, Dropped, PacedDownloader
+from maricopa_scrapy.items import PRIORITIES, Answer, Capture, Cause, Extent, FollowOn, Issue, Json, Outcome, Reason, Rows, Target
 from maricopa_scrapy.pages.errors import PageError, Throttled
 from maricopa_scrapy.settings_files import Manifest
 from maricopa_scrapy.spiders.company import Company
@@ -32,17 +32,14 @@ if TYPE_CHECKING:
 
 __all__ = ["Handler", "LedgerSpider", "Reading", "StartError", "Work"]
 
-PRIORITIES = ("critical", "high", "normal", "low")
 # Seconds between two looks at the ledger while the last targets are under way: at first, and at least soon after.
 _POLL_FIRST_S = 0.03
 _POLL_S = 0.25
 _POLL_MOST_S = 3.0
 # A failure of these kinds is ordinary weather: the ledger's cause says enough, no person needs to look.
+# Of the slot's width, by the priority of a target, critical first: how much a job may use whose execution is hybrid. 0: one at a time.
+_HYBRID = (1.0, 1.0, 0.5, 0.0)
 _WEATHER = frozenset((Cause.THROTTLED, Cause.TIMEOUT, Cause.CONNECTION, Cause.SERVER_ERROR))
-
-
-class _Dropped(IgnoreRequest):
-    """A request that was not sent because the run ends; its target is given back."""
 
 
 @dataclass(slots=True)
@@ -63,6 +60,8 @@ class Ledger(Protocol):
     async def lease(self, limit: int, source: str) -> "Lease": ...
 
     async def give_back(self, source: str) -> None: ...
+
+    async def ask(self, question: Callable[..., Any], *args: Any) -> Any: ...
 
     def flush(self) -> None: ...
 
@@ -113,6 +112,8 @@ class LedgerSpider(Spider):
     assigned: Work
     ledger: Ledger
     pace: "Pace"
+    # How the job is carried out (crawl.job.execution); known when the run opens.
+    execution = "parallel"
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -133,6 +134,11 @@ class LedgerSpider(Spider):
         spider.is_sandbox = bool(crawler.settings["MARICOPA_SANDBOX"])
         crawler.signals.connect(spider._glance, signal=signals.response_downloaded)
         return spider
+
+    @classmethod
+    def chosen(cls, given: dict[str, str]) -> type["LedgerSpider"]:
+        """Return the spider that does what is asked, and take out of `given` what chose it. Raises ArgumentError."""
+        return cls
 
     @classmethod
     def read_arguments(cls, given: dict[str, str]) -> Work:
@@ -201,7 +207,7 @@ class LedgerSpider(Spider):
                 yield request
         except asyncio.CancelledError:
             # Ctrl-C: the engine would wait for what waits in the slot, for as long as that is held.
-            self._drop_waiting()
+            self._downloader.drop_waiting()
             raise
 
     async def _merged(self) -> AsyncIterator[Request]:
@@ -278,9 +284,21 @@ class LedgerSpider(Spider):
             callback=self._received,
             errback=self._failed,
             cb_kwargs={"target": target, "handler": handler},
-            meta={"download_slot": self.source, "download_timeout": self.manifest.timeout, "dont_redirect": True},
+            meta={
+                "download_slot": self.source, "download_timeout": self.manifest.timeout, "dont_redirect": True, WIDTH: self._width(target),
+            },
             dont_filter=True,
-        )
+        )  # fmt: skip
+
+    def _width(self, target: Target) -> float:
+        if self.execution == "hybrid":
+            return _HYBRID[target.priority]
+        return 0.0 if self.execution == "sequential" else 1.0
+
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """What `kept_body` leaves out, as captures say it: lower-case words."""
+        return ()
 
     def check_answer(self, response: Response) -> None:
         """Return when the response may be what was asked for. Raises Refusal or Unauthorized."""
@@ -294,9 +312,9 @@ class LedgerSpider(Spider):
         """Return the part of a body that is kept as the capture."""
         return body
 
-    def kept_capture(self, capture: Capture, target: Target) -> Capture:
-        """Return the capture of an answer that was read well, as it is to be kept."""
-        return capture
+    def kept_of(self, target: Target) -> str:
+        """Return whose bodies are kept as captures: of all answers, of those that could not be read, or of none."""
+        return self.manifest.captures
 
     def not_found(self, target: Target, handler: Handler) -> Request | None:
         """Return the request that can prove that there is nothing, or None where an empty answer is a failure."""
@@ -324,11 +342,13 @@ class LedgerSpider(Spider):
                 self.pace.refused(response.request, self.source)
             where = error.path if isinstance(error, PageError) else str(error)
             kept = capture or self._capture(response)
+            kept = kept if self.kept_of(target) != "none" else kept.without_body()
             yield proof or self._failure(response.request or Request(response.url), target, error.cause, str(error), where, kept, response)
         else:
             self.pace.answered(self.source)
+            kept = capture if self.kept_of(target) == "all" else capture.without_body()
             yield reading.then or Answer(
-                target, reading.outcome, reading.records, self.kept_capture(capture, target), reading.complete, reading.follow_ons,
+                target, reading.outcome, reading.records, kept, reading.complete, reading.follow_ons,
                 reading.issues, pages=reading.pages, unkeyed=reading.unkeyed, extent=reading.extent,
                 shortfall=reading.shortfall,
             )  # fmt: skip
@@ -336,7 +356,7 @@ class LedgerSpider(Spider):
     def _failed(self, failure: Failure) -> Iterator[Answer]:
         error = failure.value
         assert error is not None
-        if isinstance(error, _Dropped):
+        if isinstance(error, Dropped):
             return
         request: Request = failure.request  # type: ignore[attr-defined]
         self._leave(request)
@@ -358,7 +378,8 @@ class LedgerSpider(Spider):
         issues = []
         if cause not in _WEATHER:
             example: Json = {"url": capture.url, "status": capture.status} if capture else {}
-            issues.append(Issue(cause, f"{target.kind}: {where or message}"[:200], message, example))
+            screenshot = request.meta.get("maricopa_picture")
+            issues.append(Issue(cause, f"{target.kind}: {where or message}"[:200], message, example, screenshot))
         self.logger.warning("%s %s: %s (%s)", target.kind, target.key, cause, message)
         return Answer(target, Outcome.FAILED, capture=capture, issues=issues, cause=cause, message=message,
                       retry_after=retry_after(response) if response and cause is Cause.THROTTLED else None,
@@ -372,12 +393,12 @@ class LedgerSpider(Spider):
     def _capture(self, response: Response) -> Capture:
         body = self.kept_body(response.body)
         content_type = (response.headers.get(b"Content-Type") or b"").decode("latin-1")
-        return Capture(
-            hashlib.sha256(body).digest(), self.source, response.url, response.status, content_type, dt.datetime.now(dt.UTC), body
-        )
+        at = dt.datetime.now(dt.UTC)
+        sha256 = hashlib.sha256(body).digest()
+        return Capture(sha256, self.source, response.url, response.status, content_type, at, body, left_out=self.left_out)
 
-    def stop(self, reason: str) -> None:
-        """End the run at once: what is under way is awaited, what waits in the slot is not sent."""
+    def stop(self, reason: str, patience: float | None = None) -> None:
+        """End the run at once: what waits in the slot is not sent, what is under way is awaited, for `patience` seconds at most."""
         engine = self.crawler.engine
         if self._lead is not self:
             self._lead.stop(reason)
@@ -386,11 +407,13 @@ class LedgerSpider(Spider):
             return
         self.stopping = reason
         engine.pause()
-        self._drop_waiting()
+        self._downloader.drop_waiting()
+        if patience is not None:
+            asyncio.get_running_loop().call_later(patience, self._downloader.drop_under_way)
         _schedule_coro(engine.close_spider_async(reason=reason))
 
-    def _drop_waiting(self) -> None:
-        for slot in self.crawler.engine.downloader.slots.values():
-            while slot.queue:
-                _, waiting = slot.queue.popleft()
-                waiting.errback(_Dropped("the run ends"))
+    @property
+    def _downloader(self) -> PacedDownloader:
+        downloader = self.crawler.engine.downloader
+        assert isinstance(downloader, PacedDownloader)
+        return downloader

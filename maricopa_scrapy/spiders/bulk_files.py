@@ -1,47 +1,57 @@
-"""The assessor's bulk files as a target of the roll spider: read from this machine's disk, a batch of lines an item.
+"""The assessor's bulk files as targets of a spider: read from this machine's disk, a batch of lines an item.
 
 One file is one target, acknowledged with its last batch: a load that was killed begins again, and stores nothing twice.
 """
 
 import asyncio
 import datetime as dt
-import hashlib
-import io
 import logging
-import zipfile
-from collections.abc import AsyncIterator, Callable, Iterator
-from itertools import islice
+import re
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+from zoneinfo import ZoneInfo
 
 from scrapy import Request
 
 from maricopa_scrapy.arguments import ArgumentError
-from maricopa_scrapy.items import Answer, Capture, Cause, FollowOn, Issue, Outcome, Target
-from maricopa_scrapy.pages.bulk_files import FILES, parse_lines
-from maricopa_scrapy.pages.errors import PageError
+from maricopa_scrapy.items import Answer, Capture, Cause, FollowOn, Issue, Outcome, Rows, Target
+from maricopa_scrapy.pages import affidavits
+from maricopa_scrapy.pages.bulk_files import FILES, FileShape, Layout, Repeats, future_dates, parse_lines, rejected, too_many
+from maricopa_scrapy.spiders.base import Ledger, LedgerSpider
+from maricopa_scrapy.spiders.bulk_scan import Batch, FileRefused, Member, Scan, batches, check_shrink, scan
+from maricopa_scrapy.store import loads
+from maricopa_scrapy.store.connect import DatabaseUnavailable
 
-if TYPE_CHECKING:
-    from maricopa_scrapy.spiders.base import Ledger
+SHAPES = {**FILES, affidavits.NAME: affidavits.SALES_AFFIDAVITS}
 
-_LINES_A_BATCH = 2_000
+_PHOENIX = ZoneInfo("America/Phoenix")
 # Fewer than make the pipeline wait: an engine that closes meanwhile never learns that an item of start() is done.
 _AHEAD_MOST = 12
 _PAUSE_S = 0.005
 _SHOWN = 5
+# Secured Master comes in books; each is compared with itself.
+_BOOK = re.compile(r"BK\d+", re.IGNORECASE)
 
 
-def target(name: str, value: str) -> FollowOn:
-    """Return the target of a file. Raises ArgumentError when it cannot be read."""
+def target(source: str, name: str, file: str, value: str, accept_shrink: bool = False) -> FollowOn:
+    """Return the target of a file that argument `name` gives. Raises ArgumentError when it cannot be read."""
     path = Path(value).expanduser()
     try:
         if not path.is_file():
             raise ArgumentError(name, f"{value} is not a file; give the county's .txt or .zip (docs/sources.md has its address)")
-        with path.open("rb") as file:
-            file.read(1)
+        with path.open("rb") as opened:
+            opened.read(1)
     except OSError as error:
         raise ArgumentError(name, f"{value}: {error.strerror}") from None
-    return FollowOn("gis", "file", str(path.resolve()), {"file": name})
+    return of_path(source, file, path, accept_shrink)
+
+
+def of_path(source: str, file: str, path: Path, accept_shrink: bool) -> FollowOn:
+    """Return the target of a file on this machine's disk."""
+    book = None if path.suffix.lower() == ".zip" else _BOOK.search(path.name)
+    detail = {"file": file, "book": book and book[0].upper(), "accept_shrink": accept_shrink}
+    return FollowOn(source, "file", str(path.resolve()), detail)
 
 
 def marker(target: Target) -> Request:
@@ -49,44 +59,106 @@ def marker(target: Target) -> Request:
     return Request(f"file://{target.key}", cb_kwargs={"target": target}, meta={"bulk_file": True}, dont_filter=True)
 
 
-def target_of(request: Any) -> Target | None:
-    """Return the file that a request stands for, None for any other."""
-    if isinstance(request, Request) and request.meta.get("bulk_file"):
-        found: Target = request.cb_kwargs["target"]
-        return found
-    return None
+class BulkFileSpider(LedgerSpider):
+    """Base class of spiders that have targets of kind `file` too: `request()` returns their `marker`."""
+
+    # A batch is 2,000 rows.
+    batch_most = 8
+
+    async def _requests(self) -> AsyncIterator[Any]:
+        async for request in super()._requests():
+            if request.meta.get("bulk_file"):
+                async for answer in _answers(request.cb_kwargs["target"], self.ledger, self.logger, lambda: self.stopping):
+                    yield answer
+            else:
+                yield request
 
 
-async def answers(target: Target, ledger: "Ledger", logger: Any, is_stopping: Callable[[], Any]) -> AsyncIterator[Answer]:
+async def _answers(target: Target, ledger: Ledger, logger: Any, is_stopping: Callable[[], Any]) -> AsyncIterator[Answer]:
     """Yield the file's answers: parts, and a last one that acknowledges the target or says why not; none once the run ends."""
-    assert target.detail is not None
-    path, shape = Path(target.key), FILES[target.detail["file"]]
-    rows = rejected = 0
+    detail = target.detail or {}
+    path, shape = Path(target.key), SHAPES[detail["file"]]
     try:
-        capture = await asyncio.to_thread(_capture, path)
-        for place, first, lines in _batches(path):
-            read = parse_lines(lines, shape, place, first)
-            rows += len(lines) - len(read.rejects)
-            rejected += len(read.rejects)
-            for number, reason in read.rejects[:_SHOWN]:
-                logger.warning("%s, line %d is rejected: %s", place, number, reason)
-            issues = [Issue("rejected_line", reason, f"{place}, line {number}: {reason}") for number, reason in read.rejects]
-            yield Answer(target, Outcome.DONE, capture=capture, pages=read.pages, issues=issues, is_part=True)
-            # Without a database the backlog stays as it is.
-            while ledger.backlog >= _AHEAD_MOST and not is_stopping():
-                await asyncio.sleep(_PAUSE_S)
-            if is_stopping():
-                return
-            await asyncio.sleep(0)
-        if not rows:
-            raise EOFError("the file has no lines")
-    except PageError as error:
-        yield _failure(target, Cause.SOURCE_CHANGED, f"{path.name}: {error}", logger)
-    except (OSError, UnicodeDecodeError, zipfile.BadZipFile, EOFError, NotImplementedError) as error:
-        yield _failure(target, Cause.MALFORMED, f"{path.name}: {error}", logger)
-    else:
-        logger.info("%s: %d rows, %d lines rejected", path.name, rows, rejected)
-        yield Answer(target, Outcome.DONE, capture=capture, unkeyed=rows)
+        found = await asyncio.to_thread(scan, path, shape)
+        if not detail.get("accept_shrink"):
+            check_shrink(found, await ledger.ask(loads.last_rows, detail["file"], detail.get("book")))
+        load = _Load(target, shape, found, logger)
+        for member, layout in found.members:
+            with member.open() as file:
+                for batch in batches(file, bool(shape.header)):
+                    yield load.part(batch, member, layout)
+                    # Without a database the backlog stays as it is.
+                    while ledger.backlog >= _AHEAD_MOST and not is_stopping():
+                        await asyncio.sleep(_PAUSE_S)
+                    if is_stopping():
+                        return
+                    await asyncio.sleep(0)
+        yield load.end()
+    except DatabaseUnavailable:
+        return
+    except FileRefused as error:
+        yield _failure(target, error.cause, f"{path.name}: {error}", logger)
+    except OSError as error:
+        yield _failure(target, Cause.MALFORMED, f"{path.name}: {error.strerror or error}; is the file still there, and readable?", logger)
+
+
+class _Load:
+    """One file on its way into its table."""
+
+    def __init__(self, target: Target, shape: FileShape, found: Scan, logger: Any) -> None:
+        now = dt.datetime.now(dt.UTC)
+        self._target, self._shape, self._found, self._logger = target, shape, found, logger
+        self._repeats = Repeats(shape, found.again)
+        self._today = now.astimezone(_PHOENIX).date()
+        # The file's digest stands for it: its body is the user's to keep.
+        uri = Path(target.key).as_uri()
+        self._capture = Capture(
+            found.digest, target.source, uri, 200, "text/plain", now, b"", is_kept=False, size=Path(target.key).stat().st_size
+        )
+        self._rows = self._aside = self._misfits = self._future = 0
+
+    def part(self, batch: Batch, member: Member, layout: Layout) -> Answer:
+        """Read a batch. Raises FileRefused when too much of the file does not fit."""
+        place = member.place
+        lines = _decoded(batch.lines)
+        read = parse_lines(lines, self._shape, place, batch.first, layout, self._repeats)
+        misfits = [one for one in read.rejects if one.is_misfit]
+        self._misfits += len(misfits)
+        begins = batch.first <= 1 + bool(self._shape.header)
+        if too_many(self._misfits, self._found.lines) or (begins and 2 * len(misfits) > len(lines)):
+            raise FileRefused(
+                Cause.SOURCE_CHANGED,
+                f"{self._misfits:,} lines of {place}, up to line {batch.first + len(lines) - 1:,}, are not those of the {self._shape.name} "
+                f"(line {misfits[-1].number:,}: {misfits[-1].reason}); it is another file, or its columns have moved (docs/sources.md); "
+                f"{self._rows:,} rows before them are stored",
+            )
+        self._rows += len(read.numbers)
+        self._aside += len(read.rejects)
+        for one in read.rejects[:_SHOWN]:
+            self._logger.warning("%s, line %d is rejected: %s", place, one.number, one.reason)
+        future = future_dates(read, self._shape, self._today, place)
+        self._future += len(future)
+        issues = [Issue("rejected_line", one.kind, f"{place}, line {one.number}: {one.reason}") for one in read.rejects] + future
+        if layout.new and begins:
+            issues.append(
+                Issue("new_field", ", ".join(layout.new)[:200], f"{place} has columns that are not stored: {', '.join(layout.new)}")
+            )
+        pages: list[Rows] = read.pages
+        if read.rejects:
+            assert self._target.detail is not None
+            pages = [*pages, rejected(read.rejects, self._target.detail["file"], place, self._found.digest)]
+        return Answer(self._target, Outcome.DONE, capture=self._capture, pages=pages, issues=issues, is_part=True)
+
+    def end(self) -> Answer:
+        """Acknowledge the file. Raises FileRefused when no line of it is a row."""
+        name = Path(self._target.key).name
+        if not self._rows:
+            raise FileRefused(Cause.SOURCE_CHANGED, f"none of its {self._found.lines:,} lines is a row of the {self._shape.name}")
+        self._logger.info(
+            "%s: %d lines: %d rows, %d set aside (bulk.reject)%s", name, self._found.lines, self._rows, self._aside,
+            f"; {self._future} dates in the future" if self._future else "",
+        )  # fmt: skip
+        return Answer(self._target, Outcome.DONE, capture=self._capture, unkeyed=self._rows)
 
 
 def _failure(target: Target, cause: Cause, message: str, logger: Any) -> Answer:
@@ -95,33 +167,7 @@ def _failure(target: Target, cause: Cause, message: str, logger: Any) -> Answer:
     return Answer(target, Outcome.FAILED, issues=[issue], cause=cause, message=message, is_final=True)
 
 
-def _capture(path: Path) -> Capture:
-    """The file's digest stands for it: its body is the user's to keep."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
-    return Capture(digest.digest(), "gis", path.as_uri(), 200, "text/plain", dt.datetime.now(dt.UTC), b"", is_kept=False)
-
-
-def _batches(path: Path) -> Iterator[tuple[str, int, list[str]]]:
-    """Yield (name of the file, number of the first line, lines) of a text file, or of each text file in a zip."""
-    if not zipfile.is_zipfile(path):
-        with path.open("rb") as raw:
-            yield from _lines(path.name, raw)
-        return
-    with zipfile.ZipFile(path) as archive:
-        for name in sorted(name for name in archive.namelist() if name.lower().endswith(".txt")):
-            with archive.open(name) as member:
-                yield from _lines(Path(name).name, member)
-
-
-def _lines(name: str, raw: Any) -> Iterator[tuple[str, int, list[str]]]:
-    text = io.TextIOWrapper(raw, encoding="utf-8-sig", newline="\n")
-    number = 1
-    while lines := list(islice(text, _LINES_A_BATCH)):
-        kept = [line.rstrip("\r\n").replace("\0", "") for line in lines]
-        while kept and not kept[-1]:
-            kept.pop()
-        yield name, number, kept
-        number += len(lines)
+def _decoded(lines: list[bytes]) -> list[str]:
+    # What is not UTF-8 is told by its surrogates, and set aside with its line.
+    text = b"\n".join(lines).decode("utf-8-sig", "surrogateescape").replace("\0", "")
+    return [line.removesuffix("\r") for line in text.split("\n")] if "\r" in text else text.split("\n")

@@ -5,6 +5,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from maricopa_scrapy.settings_files import Manifest
+from maricopa_scrapy.store import floors
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
@@ -18,6 +19,8 @@ def connect_to(source: str, needed_paths: tuple[str, ...], settings: Any) -> tup
     manifest: Manifest | None = settings["MARICOPA_MANIFESTS"].get(source)
     if manifest is None or not set(needed_paths) <= manifest.paths.keys():
         raise StartError(f"config/sources has no file of source {source} with the paths {', '.join(needed_paths)}")
+    if wrong := floors.mistake(manifest.floors):
+        raise StartError(f"config/sources/{source}.yaml: {wrong}")
     sandbox = settings["MARICOPA_SANDBOX"]
     base_url = f"{sandbox.rstrip('/')}/{source}" if sandbox else manifest.base_url.rstrip("/")
     on_loopback = _is_on_loopback(base_url)

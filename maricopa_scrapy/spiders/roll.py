@@ -2,7 +2,7 @@
 
 import datetime as dt
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice
 from typing import Any, ClassVar
@@ -14,13 +14,13 @@ from scrapy import Request
 
 from maricopa_scrapy import arguments
 from maricopa_scrapy.arguments import ApnList, ArgumentError
-from maricopa_scrapy.items import Capture, FollowOn, Issue, Outcome, Target
+from maricopa_scrapy.items import FollowOn, Issue, Outcome, Target
 from maricopa_scrapy.pages import gis as pages
 from maricopa_scrapy.pages.bulk_files import FILES
 from maricopa_scrapy.pages.errors import Malformed, SourceChanged
 from maricopa_scrapy.settings_files import Manifest
 from maricopa_scrapy.spiders import bulk_files
-from maricopa_scrapy.spiders.base import LedgerSpider, Reading, StartError, Work
+from maricopa_scrapy.spiders.base import Reading, StartError, Work
 from maricopa_scrapy.spiders.deeds import deed_follow_ons
 from maricopa_scrapy.store import roll as rolls
 from maricopa_scrapy.store.ledger import Run
@@ -35,7 +35,7 @@ _EXTENT = [
 _TRIES_A_LAYER = 2
 
 
-class RollSpider(LedgerSpider):
+class RollSpider(bulk_files.BulkFileSpider):
     """Targets: `layer` (which one, and is it as we know it), `extent`, then a `range` a page; `list` of APNs; `ids` since a day; `file`."""
 
     name = "roll"
@@ -79,7 +79,7 @@ class RollSpider(LedgerSpider):
         name = arguments.one_of(given, wanted) if wanted else "county"
         options = _options(given, name)
         if name in _FILES:
-            return Work("bulk_file", {name: given[name]}, [bulk_files.target(name, given[name])])
+            return Work("bulk_file", given, [bulk_files.target(cls.source, name, name, given[name], options["accept_shrink"])])
         if name == "apns":
             apns = ApnList(name, given[name], arguments.flag("skip_invalid", given.get("skip_invalid", "no")))
             return Work("parcel_list", given, list_target(apns, options), apns=apns)
@@ -211,19 +211,9 @@ class RollSpider(LedgerSpider):
                 odd.append(Issue("no_deed_number", target.key[:200], told, {"apns": lacking[:50]}))
         return Reading(follow_ons=deeds, issues=page.issues + odd, pages=[*page.pages, *filter(None, [missing])])
 
-    def kept_capture(self, capture: Capture, target: Target) -> Capture:
-        """Keep the body only where all captures are wanted."""
-        wanted = (target.detail or {}).get("captures") or self.manifest.captures
-        return capture if wanted == "all" else replace(capture, body=b"", is_kept=False)
-
-    async def _requests(self) -> AsyncIterator[Any]:
-        async for request in super()._requests():
-            target = bulk_files.target_of(request)
-            if target is None:
-                yield request
-            else:
-                async for answer in bulk_files.answers(target, self.ledger, self.logger, lambda: self.stopping):
-                    yield answer
+    def kept_of(self, target: Target) -> str:
+        """As the argument `captures` says, else the manifest."""
+        return (target.detail or {}).get("captures") or super().kept_of(target)
 
     def _deeds(self, page: pages.Page) -> tuple[list[FollowOn], list[Issue]]:
         return deed_follow_ons(self.parameters, _deed_numbers(page))
@@ -260,7 +250,7 @@ class RollSpider(LedgerSpider):
 
 def _options(given: dict[str, str], name: str) -> dict[str, Any]:
     for option in ("layer", "geometry", "captures", "accept_shrink"):
-        if option in given and (name in _FILES or (option == "accept_shrink" and name != "county")):
+        if option in given and (name not in (*_FILES, "county") if option == "accept_shrink" else name in _FILES):
             raise ArgumentError(option, f"does not go with `{name}`")
     geometry = arguments.choice("geometry", given.get("geometry", "point"), ("point", "polygon"))
     shrink = arguments.flag("accept_shrink", given.get("accept_shrink", "no"))
@@ -268,7 +258,7 @@ def _options(given: dict[str, str], name: str) -> dict[str, Any]:
     if "layer" in given:
         options["layer"] = given["layer"]
     if "captures" in given:
-        options["captures"] = arguments.choice("captures", given["captures"], ("all", "failures"))
+        options["captures"] = arguments.choice("captures", given["captures"], ("all", "failures", "none"))
     return options
 
 

@@ -6,7 +6,7 @@ Rows, changes, captures, follow-ons, issues, and only then the acknowledgement o
 import datetime as dt
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -26,7 +26,13 @@ CREATE_STAGES = """
         not_before timestamptz, spent integer
     ) ON COMMIT DELETE ROWS;
 """
-_KNOWN_CAPTURES = "SELECT sha256 FROM crawl.capture WHERE sha256 = ANY(%s)"
+_KNOWN_CAPTURES = "SELECT sha256, body IS NOT NULL FROM crawl.capture WHERE sha256 = ANY(%s)"
+_CAPTURE = "crawl.capture (sha256, source, url, status, content_type, fetched_at, size, left_out, is_rendered, body)"
+# An answer that was not kept, or was pruned, and came again.
+_KEEP_AFTER_ALL = """
+    UPDATE crawl.capture SET url = %s, status = %s, content_type = %s, fetched_at = %s, size = %s, left_out = %s, body = %s,
+        pruned_at = NULL WHERE sha256 = %s
+"""
 # Runs take turns with each schema: what one has looked up stays so until it has stored, and nothing deadlocks.
 _TAKE_TURNS = "SELECT pg_advisory_xact_lock(hashtext('maricopa_scrapy'), hashtext(%s))"
 _STILL_OPEN = """
@@ -46,9 +52,10 @@ _ACKNOWLEDGE = """
 _RECORD_ISSUE = """
     INSERT INTO crawl.issue AS i
         (job_id, run_id, source, kind, signature, message, target_key, example, capture_sha256, count,
-         first_at, last_at)
-    VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
-    ON CONFLICT (job_id, source, kind, signature) DO UPDATE SET count = i.count + excluded.count, last_at = excluded.last_at
+         first_at, last_at, screenshot)
+    VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+    ON CONFLICT (job_id, source, kind, signature) DO UPDATE
+    SET count = i.count + excluded.count, last_at = excluded.last_at, screenshot = coalesce(i.screenshot, excluded.screenshot)
 """
 _FALL_SHORT = "UPDATE crawl.job SET shortfall = left(concat_ws('; ', shortfall, %s), 4000) WHERE id = %s"
 _COSTS_NOTHING = (Cause.THROTTLED, Cause.CHALLENGE)
@@ -150,7 +157,7 @@ class _Batch:
         for table in self._rows.keys() | self._complete.keys():
             self._merge(cursor, table, run, at)
         paging.store_pages(cursor, run, [(entry.target, entry.pages, entry.unkeyed) for entry in self._entries if entry.pages])
-        follow_ons = [follow_on for entry in self._entries for follow_on in entry.follow_ons]
+        follow_ons = [replace(follow_on, priority=entry.target.priority) for entry in self._entries for follow_on in entry.follow_ons]
         if follow_ons:
             add_targets(cursor, run.job_id, follow_ons)
         self._record_issues(cursor, run, at)
@@ -168,13 +175,16 @@ class _Batch:
             roll.advance(cursor, run)
 
     def _keep_captures(self, cursor: Cursor) -> None:
-        captures = {entry.capture.sha256: entry.capture for entry in self._entries if entry.capture and entry.capture.is_kept}
+        captures = {entry.capture.sha256: entry.capture for entry in self._entries if entry.capture}
         if not captures:
             return
         cursor.execute(_KNOWN_CAPTURES, (list(captures),))
-        for (sha256,) in cursor.fetchall():
-            del captures[bytes(sha256)]
-        copy_lines(cursor, copy_into("crawl.capture"), capture_lines(list(captures.values())))
+        for sha256, has_body in cursor.fetchall():
+            one = captures.pop(bytes(sha256))
+            if one.is_kept and not has_body:
+                facts = (one.url, one.status, one.content_type, one.fetched_at, len(one.body), list(one.left_out))
+                cursor.execute(_KEEP_AFTER_ALL, (*facts, zstandard.ZstdCompressor(level=1).compress(one.body), one.sha256))
+        copy_lines(cursor, copy_into(_CAPTURE), capture_lines(list(captures.values())))
 
     def _merge(self, cursor: Cursor, table: Table, run: Run, at: dt.datetime) -> None:
         rows = self._rows.get(table, {})
@@ -204,7 +214,8 @@ class _Batch:
             issue, entry = same[0]
             example = None if issue.example is None else orjson.dumps(issue.example, default=str).decode()
             values = (run.job_id, run.id, entry.target.source, issue.kind, issue.signature, issue.message, entry.target.key, example)
-            cursor.execute(_RECORD_ISSUE, (*values, entry.capture.sha256 if entry.capture else None, len(same), at, at))
+            screenshot = next((other.screenshot for other, _ in same if other.screenshot), None)
+            cursor.execute(_RECORD_ISSUE, (*values, entry.capture.sha256 if entry.capture else None, len(same), at, at, screenshot))
 
 
 def capture_lines(captures: list[Capture]) -> list[str]:
@@ -216,10 +227,11 @@ def capture_lines(captures: list[Capture]) -> list[str]:
     bodies = {capture.sha256: compressed[number].tobytes() for number, capture in enumerate(full)}
     lines = []
     for capture in captures:
-        facts = (capture.source, capture.url, capture.status, capture.content_type, capture.fetched_at, len(capture.body))
-        lines.append(
-            f"\\\\x{capture.sha256.hex()}\t{copy_line(facts)}\t\\\\x{(bodies.get(capture.sha256) or compressor.compress(b'')).hex()}"
-        )
+        size = len(capture.body) if capture.size is None else capture.size
+        facts = (capture.source, capture.url, capture.status, capture.content_type, capture.fetched_at, size)
+        more = f"{{{','.join(capture.left_out)}}}\t{capture.is_rendered}"
+        body = f"\\\\x{(bodies.get(capture.sha256) or compressor.compress(b'')).hex()}" if capture.is_kept else ""
+        lines.append(f"\\\\x{capture.sha256.hex()}\t{copy_line(facts)}\t{more}\t{body}")
     return lines
 
 

@@ -29,10 +29,13 @@ _PLAIN = {int, float, dt.date, type(None)}
 
 @dataclass(slots=True)
 class Lines:
-    """Rows of one table: their keys, the digests of what the source said, and the lines that COPY takes."""
+    """Rows of one table: their keys, the digests of what the source said, and the lines that COPY takes.
+
+    A key is a text, or a tuple where the table's key has several columns.
+    """
 
     table: Table
-    keys: list[str]
+    keys: list[Any]
     digests: list[str]
     lines: list[bytes]
     # Orders rows of the same key: the lowest is the one that stands for it.
@@ -63,14 +66,19 @@ def lines_of(rows: Rows, origin: str) -> Lines:
     ready = [b"%b\t\\\\x%b%b" % (line, digest.encode(), end) for line, digest in zip(encoded, digests, strict=True)]
     floor = table.fields.index("floor") if "floor" in table.fields else None
     ranks = None if floor is None else [-1 if value is None else value for value in rows.columns[floor]]
-    keys = list(rows.columns[table.key_at[0]])
+    keys = (
+        list(rows.columns[table.key_at[0]]) if len(table.key) == 1 else list(zip(*(rows.columns[at] for at in table.key_at), strict=True))
+    )
     assert len(keys) == len(digests) == len(lines)
     return Lines(table, keys, digests, ready, ranks)
 
 
 def _texts(column: Sequence[Any]) -> Sequence[str]:
-    types = set(map(type, column))
-    if types == {str}:
+    try:
+        "".join(column)
+    except TypeError:
+        types = set(map(type, column))
+    else:
         return column
     if types <= {str, type(None)}:
         return [value or "" for value in column]
@@ -119,15 +127,18 @@ def merge_lines(cursor: Cursor, run: Run, rows: Lines, withhold: Callable[[Lines
         return
     table = rows.table
     cursor.execute(BY_INDEX)
-    cursor.execute(_present(table), (array_of(rows.keys), _FEW + 1))
-    present = {key for (key,) in cursor.fetchall()}
+    is_single = len(table.key) == 1
+    keys = {"key_0": array_of(rows.keys)} if is_single else _arrays(rows.keys)
+    cursor.execute(_present(table), {**keys, "few": _FEW + 1})
+    present = {key[0] if is_single else key for key in cursor.fetchall()}
     if len(present) <= _FEW < len(rows):
         # Nearly all are new: those need no second look.
         copy_bytes(cursor, table.copy_new, [line for key, line in zip(rows.keys, rows.lines, strict=True) if key not in present])
         rows = _with_keys(rows, present)
         if not rows.keys:
             return
-    cursor.execute(_look_up(table), {"keys": array_of(rows.keys), "digests": array_of(rows.digests), "total": len(rows)})
+        keys = {"key_0": array_of(rows.keys)} if is_single else _arrays(rows.keys)
+    cursor.execute(_look_up(table), {**keys, "digests": array_of(rows.digests), "total": len(rows)})
     found = cursor.fetchone()
     assert found is not None
     new, new_at, changed_at = found
@@ -151,26 +162,37 @@ def copy_bytes(cursor: Cursor, statement: str, lines: Sequence[bytes]) -> None:
     cursor.copy_expert(statement, io.BytesIO(b"\n".join(lines) + b"\n"), size=_CHUNK)
 
 
-def _with_keys(rows: Lines, keys: set[str]) -> Lines:
+def _with_keys(rows: Lines, keys: set[Any]) -> Lines:
     return rows.where(lambda at: rows.keys[at] in keys)
 
 
+def _arrays(keys: Sequence[tuple[Any, ...]]) -> dict[str, str]:
+    return {f"key_{at}": array_of([str(value) for value in column]) for at, column in enumerate(zip(*keys, strict=True))}
+
+
+def _unnested(table: Table) -> str:
+    return ", ".join(f"%(key_{at})s::{kind}[]" for at, kind in enumerate(table.key_types))
+
+
 def _present(table: Table) -> str:
-    return f"SELECT {table.key[0]} FROM {table.name} WHERE {table.key[0]} = ANY(%s::text[]) LIMIT %s"
+    if len(table.key) == 1:
+        return f"SELECT {table.key[0]} FROM {table.name} WHERE {table.key[0]} = ANY({_unnested(table)}) LIMIT %(few)s"
+    names = ", ".join(table.key)
+    return f"SELECT {names} FROM unnest({_unnested(table)}) AS k ({names}) JOIN {table.name} USING ({names}) LIMIT %(few)s"
 
 
 def _look_up(table: Table) -> str:
     """How many rows are new and, by position from 1, which; which are there and differ. No position of new ones when all are."""
-    (key,) = table.key
     back = " OR t.removed_at IS NOT NULL" if table.complete_by else ""
+    same = " AND ".join(f"t.{column} = k.{column}" for column in table.key)
     return f"""
         SELECT count(*) FILTER (WHERE is_new),
                CASE WHEN count(*) FILTER (WHERE is_new) < %(total)s THEN array_agg(n) FILTER (WHERE is_new) END,
                array_agg(n) FILTER (WHERE NOT is_new)
         FROM (
-            SELECT k.n, t.{key} IS NULL AS is_new
-            FROM unnest(%(keys)s::text[], %(digests)s::text[]) WITH ORDINALITY AS k (key, digest, n)
-            LEFT JOIN {table.name} t ON t.{key} = k.key
-            WHERE t.content_hash IS DISTINCT FROM decode(k.digest, 'hex'){back}
+            SELECT k.n, t.{table.key[0]} IS NULL AS is_new
+            FROM unnest({_unnested(table)}, %(digests)s::text[]) WITH ORDINALITY AS k ({", ".join(table.key)}, said, n)
+            LEFT JOIN {table.name} t ON {same}
+            WHERE t.content_hash IS DISTINCT FROM decode(k.said, 'hex'){back}
         ) looked_up
     """

@@ -3,10 +3,12 @@
 import logging
 import os
 import re
+import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib import resources
+from pathlib import Path
 from typing import Any, TypeVar
 
 import psycopg2
@@ -89,7 +91,7 @@ def migrate(url: str) -> None:
     try:
         with guard.cursor() as cursor:
             cursor.execute("SELECT pg_advisory_lock(%s)", (_MIGRATION_LOCK,))
-        with resources.as_file(resources.files("maricopa_scrapy.store") / "migrations") as folder:
+        with _migrations() as folder:
             backend = Backend(parse_uri("postgresql:///"), "_yoyo_migration")
             try:
                 backend.init_database()
@@ -101,6 +103,16 @@ def migrate(url: str) -> None:
                 backend.connection.close()
     finally:
         guard.close()
+
+
+@contextmanager
+def _migrations() -> Iterator[Path]:
+    # As files, which inside an egg they are not; resources.as_file takes a folder from Python 3.12 on.
+    with tempfile.TemporaryDirectory(prefix="maricopa-") as name:
+        for file in (resources.files("maricopa_scrapy.store") / "migrations").iterdir():
+            if file.name.endswith(".sql"):
+                (Path(name) / file.name).write_bytes(file.read_bytes())
+        yield Path(name)
 
 
 def _without_password(message: str, url: str) -> str:
@@ -154,6 +166,26 @@ class Session:
                     raise DatabaseUnavailable(f"the database was lost ({_first_line(error)})") from error
                 logger.warning("database lost (%s); trying again", _first_line(error))
                 time.sleep(min(_RETRY_PAUSE_S, max(0.0, deadline - now)))
+
+    def chunks(self, statement: str, values: Mapping[str, Any], size: int = 2_000) -> Iterator[list[tuple[Any, ...]]]:
+        """Yield the rows of a query, up to `size` at a time, from a cursor of the server: of one moment, and in bounded memory.
+
+        Raises DatabaseUnavailable: what was yielded cannot be yielded again.
+        """
+        connection = connect(self._url)
+        try:
+            connection.set_session(isolation_level="REPEATABLE READ", readonly=True)
+            # Once a chunk is handed out, it is for the caller to take its time.
+            with connection, connection.cursor() as cursor:
+                cursor.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
+                with connection.cursor(name="chunks") as rows:
+                    rows.execute(statement, values)
+                    while chunk := rows.fetchmany(size):
+                        yield chunk
+        except (psycopg2.OperationalError, psycopg2.InterfaceError) as error:
+            raise DatabaseUnavailable(f"the database was lost ({_first_line(error)})") from error
+        finally:
+            connection.close()
 
     def _open(self) -> Connection:
         self._connection = connect(self._url)

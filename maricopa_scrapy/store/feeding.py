@@ -19,11 +19,23 @@ _MAY_BE_FED = """
 """
 
 
-def may_be_fed(cursor: Cursor, run_id: int, job_id: int, source: str, later: float) -> bool:
-    """Return whether a run of the job that lives, or one that begins with this one, can still add targets of the source.
+# Runs of the job's plan that may yet find targets for the source, now or when their supervisor starts them.
+_MAY_COME = """
+    SELECT EXISTS (
+        SELECT FROM crawl.planned_run p JOIN crawl.job j ON j.id = p.job_id LEFT JOIN crawl.run r ON r.id = p.run_id
+        WHERE p.job_id = %(job)s AND %(source)s = ANY (p.feeds) AND p.state <> 'ended'
+          AND (r.state = 'running' OR j.supervised_at > now() - make_interval(secs => %(silence)s)))
+"""
 
-    A feeder's target that is due only `later` seconds from now is not waited for.
+
+def may_be_fed(cursor: Cursor, run_id: int, job_id: int, source: str, later: float, silence: float) -> bool:
+    """Return whether a run of the job that lives, is planned, or begins with this one, can still add targets of the source.
+
+    A feeder's target that is due only `later` seconds from now is not waited for; a supervisor silent for `silence` starts none.
     """
+    cursor.execute(_MAY_COME, {"job": job_id, "source": source, "silence": silence})
+    if cursor.fetchone() == (True,):
+        return True
     if source not in FEEDERS:
         return False
     names = {"job": job_id, "run": run_id, "source": source, "feeders": list(FEEDERS[source]), "later": later, "begins": _BEGINS_S}

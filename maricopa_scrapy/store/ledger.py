@@ -6,7 +6,7 @@ a run that is silent, or whose process is gone, is lost, and its leases go back.
 
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any
@@ -15,28 +15,23 @@ import psutil
 from psycopg2.extensions import cursor as Cursor
 from psycopg2.extras import Json
 
-from maricopa_scrapy.items import FollowOn, Reason, Target
+from maricopa_scrapy.items import Floor, FollowOn, Reason, Target
 from maricopa_scrapy.store.connect import Session
 from maricopa_scrapy.store.feeding import may_be_fed
-from maricopa_scrapy.store.node import is_alive, node
+from maricopa_scrapy.store.floors import note_shortfall
+from maricopa_scrapy.store.node import is_alive, node_name
 from maricopa_scrapy.store.tables import copy_into, copy_line, copy_lines
+from maricopa_scrapy.store.verdict import CANCELLED, Counts, counts_of, judge, settle
 
 HEARTBEAT_S = 3.0
 SILENCE_S = 10.0
-
-COMPLETED = "completed"
-COMPLETED_WITH_FAILURES = "completed_with_failures"
-INCOMPLETE = "incomplete"
-BLOCKED = "blocked"
-FAILED = "failed"
-CANCELLED = "cancelled"
+# Between two looks at what is wished of the job.
+GLANCE_S = 1.0
 
 _ENUMERATE_BATCH = 20_000
 # Between two retries of a source that has none left, when nothing else is to be done.
 _RETRY_EVERY_S = 1.0
 _TRIES = 2
-# Between two looks at what another source may still add.
-_FEED_EVERY_S = 0.5
 # A run waits so long for a target that is due later; beyond, it ends without it.
 _LATER_S = 60.0
 
@@ -51,12 +46,14 @@ _LEASE = """
         LIMIT %(free)s FOR UPDATE SKIP LOCKED
     ), fresh AS (
         SELECT id FROM crawl.target WHERE job_id = %(job)s AND source = %(source)s AND state = 'pending' AND cause IS NULL
-          AND (not_before IS NULL OR not_before <= now()) ORDER BY id LIMIT %(fresh)s FOR UPDATE SKIP LOCKED
+          AND (not_before IS NULL OR not_before <= now()) ORDER BY priority, id LIMIT %(fresh)s FOR UPDATE SKIP LOCKED
     )
     UPDATE crawl.target t SET state = 'leased', run_id = %(run)s
     FROM (SELECT id FROM again UNION ALL SELECT id FROM free UNION ALL SELECT id FROM fresh LIMIT %(limit)s) due WHERE t.id = due.id
-    RETURNING t.id, t.source, t.kind, t.key, t.attempts, t.detail, t.failures
+    RETURNING t.id, t.source, t.kind, t.key, t.attempts, t.detail, t.failures, t.priority
 """
+# Between two looks at what other sources may still add.
+_FEED_EVERY_S = 0.5
 
 
 class LedgerError(RuntimeError):
@@ -64,27 +61,9 @@ class LedgerError(RuntimeError):
 
 
 @dataclass(frozen=True, slots=True)
-class Counts:
-    """Targets by state."""
-
-    pending: int = 0
-    leased: int = 0
-    done: int = 0
-    gone: int = 0
-    dead: int = 0
-
-    @property
-    def open(self) -> int:
-        return self.pending + self.leased
-
-    @property
-    def total(self) -> int:
-        return self.open + self.done + self.gone + self.dead
-
-
-@dataclass(frozen=True, slots=True)
 class Lease:
-    """`targets` to work on now. When there are none: `wait` seconds until one is due (0: when a lease ends), None when all are final."""
+    """`targets` to work on now. When there are none: `wait` seconds until one is due (0: when a lease ends), None when all are final
+    and none can come."""
 
     targets: list[Target]
     wait: float | None = None
@@ -92,12 +71,13 @@ class Lease:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One spider process at work on one job."""
+    """One spider process at work on one job. `execution`: how many requests it may have under way (`crawl.job`)."""
 
     id: int
     job_id: int
     source: str
-    # Whose targets it leases, where it is not that source alone; and what the job was asked for.
+    execution: str = "parallel"
+    # Whose targets it leases beside its own source's; and what the job was asked for.
     also: tuple[str, ...] = ()
     parameters: dict[str, Any] = field(default_factory=dict, hash=False)
 
@@ -114,8 +94,10 @@ def open_job(
     mode: str = "api_only",
     priority: str = "normal",
     is_sandbox: bool = False,
+    execution: str = "parallel",
+    also: Callable[[Cursor, int], None] = lambda cursor, job_id: None,
 ) -> tuple[int, int]:
-    """Write a job with its targets, all or nothing; returns (job id, distinct targets).
+    """Write a job with its targets, and what is `also` to be written with it, all or nothing; returns (job id, distinct targets).
 
     `targets` is read once and may be long; what it raises leaves no job behind.
     Raises LedgerError when the sandbox's invented records would come to stand beside the county's.
@@ -124,14 +106,15 @@ def open_job(
     def work(cursor: Cursor) -> tuple[int, int]:
         _check_county(cursor, is_sandbox)
         cursor.execute(
-            "INSERT INTO crawl.job (type, mode, priority, parameters, is_sandbox) VALUES (%s, %s, %s, %s, %s) RETURNING id",
-            (type_, mode, priority, Json(parameters), is_sandbox),
+            "INSERT INTO crawl.job (type, mode, priority, parameters, is_sandbox, execution) VALUES (%s, %s, %s, %s, %s, %s) RETURNING id",
+            (type_, mode, priority, Json(parameters), is_sandbox, execution),
         )
         (job_id,) = _one(cursor)
         supply = iter(targets)
         accepted = 0
         while chunk := list(islice(supply, _ENUMERATE_BATCH)):
             accepted += add_targets(cursor, job_id, chunk)
+        also(cursor, job_id)
         return job_id, accepted
 
     return session.transact(work)
@@ -141,17 +124,17 @@ def add_targets(cursor: Cursor, job_id: int, targets: Iterable[FollowOn]) -> int
     """Insert the targets that the job does not have yet, in the caller's transaction; returns how many were new."""
     cursor.execute(
         "CREATE TEMP TABLE IF NOT EXISTS stage_target_new"
-        " (source text, kind text, key text, detail jsonb, not_before timestamptz, position int) ON COMMIT DELETE ROWS"
+        " (source text, kind text, key text, detail jsonb, priority smallint, not_before timestamptz, position int) ON COMMIT DELETE ROWS"
     )
     cursor.execute("DELETE FROM stage_target_new")
     lines = (
-        copy_line((t.source, t.kind, t.key, None if t.detail is None else json.dumps(t.detail), t.not_before, position))
+        copy_line((t.source, t.kind, t.key, None if t.detail is None else json.dumps(t.detail), t.priority, t.not_before, position))
         for position, t in enumerate(targets)
     )
     copy_lines(cursor, copy_into("stage_target_new"), lines)
     cursor.execute(
-        "INSERT INTO crawl.target (job_id, source, kind, key, detail, not_before)"
-        " SELECT %s, source, kind, key, detail, not_before FROM stage_target_new ORDER BY position"
+        "INSERT INTO crawl.target (job_id, source, kind, key, detail, priority, not_before)"
+        " SELECT %s, source, kind, key, detail, priority, not_before FROM stage_target_new ORDER BY position"
         " ON CONFLICT (job_id, source, kind, key) DO NOTHING",
         (job_id,),
     )
@@ -160,16 +143,17 @@ def add_targets(cursor: Cursor, job_id: int, targets: Iterable[FollowOn]) -> int
     return accepted
 
 
-def open_run(session: Session, job_id: int, spider: str, source: str, is_sandbox: bool = False, also: Iterable[str] = ()) -> Run:
-    """Register this process as a run of the job, which leases targets of its source and of those of `also` that the job names.
-
-    Raises LedgerError when there is no such job.
+def open_run(
+    session: Session, job_id: int, spider: str, source: str, is_sandbox: bool = False, planned: int | None = None, also: Iterable[str] = ()
+) -> Run:
+    """Register this process as a run of the job, number `planned` of its plan, which leases targets of its source and of those of `also`
+    that the job names (`sources`). Raises LedgerError when the job is not to be worked on.
     """
 
     def work(cursor: Cursor) -> Run:
-        _check_job(cursor, job_id)
+        execution = _check_runnable(cursor, job_id)
         _check_county(cursor, is_sandbox)
-        _reap(cursor)
+        reap(cursor)
         cursor.execute(
             "UPDATE crawl.job SET state = 'running', verdict = NULL, reason = NULL, finished_at = NULL,"
             " started_at = coalesce(started_at, now()) WHERE id = %s RETURNING parameters",
@@ -177,30 +161,45 @@ def open_run(session: Session, job_id: int, spider: str, source: str, is_sandbox
         )
         (parameters,) = _one(cursor)
         named = parameters.get("sources") or ()
-        run = Run(0, job_id, source, tuple(one for one in also if one in named), parameters)
+        run = Run(0, job_id, source, execution, tuple(one for one in also if one in named), parameters)
         cursor.execute(
             "INSERT INTO crawl.run (job_id, spider, source, sources, node, pid, pid_started)"
             " VALUES (%s, %s, %s, %s, %s, %s, %s) RETURNING id",
-            (job_id, spider, source, run.sources, node(), os.getpid(), psutil.Process().create_time()),
+            (job_id, spider, source, run.sources, node_name(), os.getpid(), psutil.Process().create_time()),
         )
         (run_id,) = _one(cursor)
+        cursor.execute(
+            "UPDATE crawl.planned_run SET state = 'started', run_id = %s, ended_at = NULL"
+            " WHERE job_id = %s AND number = %s AND spider = %s",
+            (run_id, job_id, planned, spider),
+        )
         return replace(run, id=run_id)
 
     return session.transact(work)
 
 
-def heartbeat(session: Session, run: Run) -> None:
-    """Say that the run lives, and give back what silent runs held."""
+def heartbeat(session: Session, run: Run, traffic: dict[str, Any] | None = None) -> None:
+    """Say that the run lives and what went over its wire, and give back what silent runs held."""
 
     def work(cursor: Cursor) -> None:
         cursor.execute(
-            "UPDATE crawl.run SET heartbeat_at = now(), state = 'running', reason = NULL, finished_at = NULL"
-            " WHERE id = %s AND state <> 'closed'",
-            (run.id,),
+            "UPDATE crawl.run SET heartbeat_at = now(), state = 'running', reason = NULL, finished_at = NULL,"
+            " traffic = coalesce(%s, traffic) WHERE id = %s AND state <> 'closed'",
+            (None if traffic is None else Json(traffic), run.id),
         )
-        _reap(cursor)
+        reap(cursor)
 
     session.transact(work)
+
+
+def wish(session: Session, job_id: int) -> str:
+    """Return what is wished of the job: run, pause or cancel."""
+
+    def work(cursor: Cursor) -> str:
+        cursor.execute("SELECT wish FROM crawl.job WHERE id = %s", (job_id,))
+        return str(_one(cursor)[0])
+
+    return session.transact(work)
 
 
 def lease(session: Session, run: Run, limit: int, source: str | None = None) -> Lease:
@@ -230,7 +229,7 @@ def lease(session: Session, run: Run, limit: int, source: str | None = None) -> 
             found = cursor.fetchall()
             cursor.execute("UPDATE crawl.source SET retried_at = now() WHERE source = %s", (source,))
             again = 0
-        targets = sorted((Target(*row) for row in found), key=lambda target: target.id)
+        targets = sorted((Target(*row) for row in found), key=lambda target: (target.priority, target.id))
         if targets:
             if again:
                 _spend_retries(cursor, source, sum(target.attempts > 0 for target in targets))
@@ -243,7 +242,8 @@ def lease(session: Session, run: Run, limit: int, source: str | None = None) -> 
         )
         still_open, wait = _one(cursor)
         if not still_open:
-            return Lease([], wait=_FEED_EVERY_S if may_be_fed(cursor, run.id, run.job_id, source, _LATER_S) else None)
+            is_fed = may_be_fed(cursor, run.id, run.job_id, source, _LATER_S, SILENCE_S)
+            return Lease([], wait=_FEED_EVERY_S if is_fed else None)
         # What is due and was not leased waits for a retry.
         least = _RETRY_EVERY_S if retries < 1 else 0.0
         return Lease([], wait=max(least, float(wait)) if wait is not None else 0.0)
@@ -256,32 +256,32 @@ def give_back(session: Session, run: Run, source: str | None = None) -> None:
     session.transact(lambda cursor: _release(cursor, [run.id], run.job_id, source))
 
 
-def close_run(session: Session, run: Run, ended: str, stats: dict[str, Any]) -> tuple[str, Counts]:
-    """End the run, give back its leases and judge it; the last run of a job ends the job.
+def close_run(
+    session: Session, run: Run, ended: str, stats: dict[str, Any], traffic: dict[str, Any] | None = None, floors: Sequence[Floor] = ()
+) -> tuple[str, Counts]:
+    """End the run, give back its leases and judge it, also by the floors of its source; the last run of a job ends the job.
 
     Returns (verdict, counts of the run's sources in the job).
     """
 
     def work(cursor: Cursor) -> tuple[str, Counts]:
-        cursor.execute("SELECT 1 FROM crawl.job WHERE id = %s FOR NO KEY UPDATE", (run.job_id,))
+        cursor.execute("SELECT shortfall FROM crawl.job WHERE id = %s FOR NO KEY UPDATE", (run.job_id,))
+        (shortfall,) = _one(cursor)
         cursor.execute("SELECT 1 FROM crawl.run WHERE id = %s FOR NO KEY UPDATE", (run.id,))
         _release(cursor, [run.id], run.job_id)
-        counts = _counts(cursor, run.job_id, run.sources)
-        cursor.execute("SELECT shortfall FROM crawl.job WHERE id = %s", (run.job_id,))
-        (shortfall,) = _one(cursor)
+        counts = counts_of(cursor, run.job_id, run.sources)
         # Nothing else ends in order with targets open: they are due later than a run waits.
         reason = Reason.DUE_LATER if ended == Reason.FINISHED and counts.open else ended
-        verdict = _judge(reason, counts, shortfall)
+        below = note_shortfall(cursor, run.id, run.job_id, run.source, () if counts.open else floors)
+        verdict = judge(reason, counts, shortfall or below)
         cursor.execute(
-            "UPDATE crawl.run SET state = 'closed', verdict = %s, reason = %s, stats = %s, finished_at = now() WHERE id = %s",
-            (verdict, reason, Json(stats), run.id),
+            "UPDATE crawl.run SET state = 'closed', verdict = %s, reason = %s, stats = %s, traffic = %s, finished_at = now() WHERE id = %s",
+            (verdict, reason, Json(stats), None if traffic is None else Json(traffic), run.id),
         )
-        cursor.execute(
-            "UPDATE crawl.job SET state = 'finished', verdict = %s, reason = %s, finished_at = now()"
-            " WHERE id = %s AND state = 'running'"
-            " AND NOT EXISTS (SELECT FROM crawl.run r WHERE r.job_id = job.id AND r.state = 'running')",
-            (_judge(reason, _counts(cursor, run.job_id, None), shortfall), reason, run.job_id),
-        )
+        # One that paused is begun anew when the job goes on.
+        then = "planned" if reason == Reason.PAUSED else "ended"
+        cursor.execute("UPDATE crawl.planned_run SET state = %s, message = %s, ended_at = now() WHERE run_id = %s", (then, reason, run.id))
+        settle(cursor, run.job_id)
         return verdict, counts
 
     return session.transact(work)
@@ -292,13 +292,18 @@ def check_job(session: Session, job_id: int) -> None:
     session.transact(lambda cursor: _check_job(cursor, job_id))
 
 
+def check_runnable(session: Session, job_id: int) -> None:
+    """Raise LedgerError when the job is not to be worked on."""
+    session.transact(lambda cursor: _check_runnable(cursor, job_id))
+
+
 def own_verdict(session: Session, job_id: int) -> str | None:
     """Return the verdict of this process's own run of the job; None when it was never closed."""
 
     def work(cursor: Cursor) -> str | None:
         cursor.execute(
             "SELECT verdict FROM crawl.run WHERE job_id = %s AND node = %s AND pid = %s AND pid_started = %s ORDER BY id DESC LIMIT 1",
-            (job_id, node(), os.getpid(), psutil.Process().create_time()),
+            (job_id, node_name(), os.getpid(), psutil.Process().create_time()),
         )
         row = cursor.fetchone()
         return row[0] if row else None
@@ -308,7 +313,7 @@ def own_verdict(session: Session, job_id: int) -> str | None:
 
 def counts(session: Session, job_id: int, sources: list[str] | None = None) -> Counts:
     """Count the job's targets by state, of some sources or of all."""
-    return session.transact(lambda cursor: _counts(cursor, job_id, sources))
+    return session.transact(lambda cursor: counts_of(cursor, job_id, sources))
 
 
 def _spend_retries(cursor: Cursor, source: str, count: int) -> None:
@@ -329,31 +334,21 @@ def _check_county(cursor: Cursor, is_sandbox: bool) -> None:
         )
 
 
-def _check_job(cursor: Cursor, job_id: int) -> None:
-    cursor.execute("SELECT verdict FROM crawl.job WHERE id = %s FOR NO KEY UPDATE", (job_id,))
+def _check_job(cursor: Cursor, job_id: int) -> tuple[Any, ...]:
+    cursor.execute("SELECT verdict, wish, execution FROM crawl.job WHERE id = %s FOR NO KEY UPDATE", (job_id,))
     row = cursor.fetchone()
     if row is None:
-        raise LedgerError(f"there is no job {job_id}; `maricopa status` lists the jobs")
-    if row[0] == CANCELLED:
+        raise LedgerError(f"there is no job {job_id}; `maricopa jobs` lists them")
+    return row
+
+
+def _check_runnable(cursor: Cursor, job_id: int) -> str:
+    verdict, wish, execution = _check_job(cursor, job_id)
+    if verdict == CANCELLED or wish == "cancel":
         raise LedgerError(f"job {job_id} was cancelled; start a new one")
-
-
-def _judge(reason: str, counts: Counts, shortfall: str | None = None) -> str:
-    if reason == Reason.BLOCKED:
-        return BLOCKED
-    if reason in (Reason.UNAUTHORIZED, Reason.PIPELINE_ERROR):
-        return FAILED
-    if counts.open or shortfall:
-        return INCOMPLETE
-    return COMPLETED_WITH_FAILURES if counts.dead else COMPLETED
-
-
-def _counts(cursor: Cursor, job_id: int, sources: list[str] | None) -> Counts:
-    cursor.execute(
-        "SELECT state, count(*) FROM crawl.target WHERE job_id = %s AND (%s::text[] IS NULL OR source = ANY(%s)) GROUP BY state",
-        (job_id, sources, sources),
-    )
-    return Counts(**dict(cursor.fetchall()))
+    if wish == "pause":
+        raise LedgerError(f"job {job_id} is paused; `maricopa resume {job_id}` goes on with it")
+    return str(execution)
 
 
 def _release(cursor: Cursor, run_ids: list[int], job_id: int, source: str | None = None) -> None:
@@ -366,16 +361,16 @@ def _release(cursor: Cursor, run_ids: list[int], job_id: int, source: str | None
     )
 
 
-def _reap(cursor: Cursor) -> None:
+def reap(cursor: Cursor) -> None:
     """Mark runs lost that are silent, or whose process on this machine is gone, and give back their leases."""
     cursor.execute(
         "SELECT id, job_id, node, pid, pid_started, heartbeat_at < now() - make_interval(secs => %s)"
         " FROM crawl.run WHERE state = 'running' FOR NO KEY UPDATE SKIP LOCKED",
         (SILENCE_S,),
     )
-    here = node()
+    node = node_name()
     for run_id, job_id, on, pid, started, silent in cursor.fetchall():
-        if silent or (on == here and not is_alive(pid, started)):
+        if silent or (on == node and not is_alive(pid, started)):
             cursor.execute("UPDATE crawl.run SET state = 'lost', reason = 'lost', finished_at = now() WHERE id = %s", (run_id,))
             _release(cursor, [run_id], job_id)
 
@@ -384,28 +379,3 @@ def _one(cursor: Cursor) -> tuple[Any, ...]:
     row = cursor.fetchone()
     assert row is not None
     return row
-
-
-def jobs(session: Session, limit: int = 20) -> Iterator[dict[str, Any]]:
-    """Yield the newest jobs with their counts, newest first."""
-
-    def work(cursor: Cursor) -> list[dict[str, Any]]:
-        cursor.execute(
-            """
-            SELECT j.id, j.type, j.priority, j.parameters, j.state, j.verdict, j.reason, j.enumerated, j.created_at,
-                   j.finished_at, count(*) FILTER (WHERE t.state = 'done') AS done,
-                   count(*) FILTER (WHERE t.state = 'gone') AS gone, count(*) FILTER (WHERE t.state = 'dead') AS dead,
-                   count(*) FILTER (WHERE t.state IN ('pending', 'leased')) AS open,
-                   EXISTS (SELECT FROM crawl.run r WHERE r.job_id = j.id AND r.state = 'running'
-                           AND r.heartbeat_at > now() - make_interval(secs => %s)) AS is_live
-            FROM (SELECT * FROM crawl.job ORDER BY id DESC LIMIT %s) j LEFT JOIN crawl.target t ON t.job_id = j.id
-            GROUP BY j.id, j.type, j.priority, j.parameters, j.state, j.verdict, j.reason, j.enumerated, j.created_at,
-                     j.finished_at
-            ORDER BY j.id DESC
-            """,
-            (SILENCE_S, limit),
-        )
-        names = [column.name for column in cursor.description or ()]
-        return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
-
-    yield from session.transact(work)

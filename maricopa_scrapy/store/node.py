@@ -17,7 +17,7 @@ def is_alive(pid: int, started: float) -> bool:
         return True
 
 
-def node() -> str:
+def node_name() -> str:
     """Return the name of this machine, or of this container on it."""
     # Two containers may share a host name, but not a process id space.
     space = Path("/proc/self/ns/pid")

@@ -3,6 +3,7 @@
 import datetime as dt
 import io
 from collections.abc import Iterable
+from decimal import Decimal
 from functools import cache
 from hashlib import blake2b
 from typing import Any, get_args
@@ -14,6 +15,7 @@ from maricopa_scrapy.items import Record
 
 _BOOKKEEPING = ("content_hash", "capture_sha256", "first_seen_at", "changed_at")
 _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
+_KEY_TYPES: dict[Any, str] = {str: "text", int: "bigint", dt.date: "date", Decimal: "numeric"}
 # COPY's text format with empty as NULL: half the time of CSV, whose writer looks at every character.
 _FORMAT = "FROM STDIN (FORMAT text, NULL '')"
 
@@ -22,6 +24,7 @@ class Table:
     """One record class's table. Identifiers come from our own classes, never from data."""
 
     def __init__(self, record: type[Record]) -> None:
+        self.record = record
         self.name = record.table
         self.schema = record.table.split(".")[0]
         self.stage = "stage_" + record.table.replace(".", "_")
@@ -29,7 +32,9 @@ class Table:
         self.complete_by = record.complete_by
         self.fields = tuple(record.model_fields)
         self.json_at = tuple(i for i, info in enumerate(record.model_fields.values()) if {list, dict} & set(_origins(info.annotation)))
+        self.time_at = tuple(i for i, info in enumerate(record.model_fields.values()) if dt.datetime in _types(info.annotation))
         self.key_at = tuple(self.fields.index(column) for column in self.key)
+        self.key_types = tuple(_KEY_TYPES[record.model_fields[column].annotation] for column in self.key)
         columns = ", ".join(self.fields + _BOOKKEEPING)
         self.create_stage = f"CREATE TEMP TABLE IF NOT EXISTS {self.stage} (LIKE {self.name}) ON COMMIT DELETE ROWS"
         self.copy = f"COPY {self.stage} ({columns}) {_FORMAT}"
@@ -39,11 +44,15 @@ class Table:
         self.mark_removed = self._mark_removed()
 
     def cells(self, record: Record) -> list[Any]:
-        """Return the record's own columns, JSON as text."""
+        """Return the record's own columns, JSON as text, moments in UTC."""
         cells = list(record.__dict__.values())
         for i in self.json_at:
             if cells[i] is not None:
                 cells[i] = _json(cells[i])
+        # As Postgres says it again, whatever the zone was.
+        for i in self.time_at:
+            if cells[i] is not None:
+                cells[i] = cells[i].astimezone(dt.UTC)
         return cells
 
     def row(self, record: Record, origin: str) -> tuple[tuple[Any, ...], str, str]:
@@ -54,7 +63,7 @@ class Table:
         cells = self.cells(record)
         key = tuple([cells[i] for i in self.key_at])
         line = copy_line(cells)
-        digest = blake2b(line.encode(), digest_size=16).hexdigest()
+        digest = digest_of(line)
         return key, digest, f"{line}\t\\\\x{digest}\t{origin}"
 
     def _same(self, left: str, right: str) -> str:
@@ -113,9 +122,14 @@ def _origins(annotation: Any) -> list[Any]:
     return [getattr(part, "__origin__", part) for part in get_args(annotation)]
 
 
+def _types(annotation: Any) -> tuple[Any, ...]:
+    return (annotation, *get_args(annotation))
+
+
 def _json(value: Any) -> str:
     try:
-        return orjson.dumps(value).decode()
+        # Sorted: jsonb forgets the order of keys, and the hash must be the same when it is taken again of a stored row.
+        return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
     except TypeError as error:
         raise ValueError(f"not JSON: {error}") from error
 
@@ -129,6 +143,11 @@ def origin_of(capture_sha256: bytes, at: dt.datetime) -> str:
 def table_of(record: type[Record]) -> Table:
     """Return the table of a record class."""
     return Table(record)
+
+
+def digest_of(line: str) -> str:
+    """Return the hash of a row, of its line without bookkeeping. Raises ValueError for text that cannot be UTF-8."""
+    return blake2b(line.encode(), digest_size=16).hexdigest()
 
 
 def copy_line(cells: Iterable[Any]) -> str:

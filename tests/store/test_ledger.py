@@ -130,7 +130,7 @@ def test_a_job_ends_with_its_last_run(session: Session, database: Database) -> N
 
 
 def test_a_job_that_is_not_there(session: Session) -> None:
-    with pytest.raises(LedgerError, match=r"there is no job 7; `maricopa status`"):
+    with pytest.raises(LedgerError, match=r"there is no job 7; `maricopa jobs`"):
         ledger.open_run(session, 7, "assessor", "assessor")
 
 
@@ -148,4 +148,6 @@ def test_verify_names_what_does_not_agree(session: Session, database: Database) 
     assert "10 targets were accepted, 9 are there" in found
     assert "parcel 10100004 is done, but its answer held nothing" in found
     assert "parcel 10100005 is done, but has no row in assessor.parcel" in found
-    assert "assessor.owner: 1 rows whose capture belongs to no finished target" in found
+    # A row that no capture brought is no job's.
+    assert "apn=10100006" not in found
+    assert "assessor.owner: apn=10100006: a row whose capture belongs to no finished target" in "\n".join(verify.problems(session))

@@ -1,0 +1,421 @@
+"""The verbs of `maricopa` about jobs: run, jobs, status, pause, resume, cancel, retry, report, cleanup."""
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.live import Live
+
+from maricopa_scrapy import arguments
+from maricopa_scrapy.arguments import ArgumentError
+from maricopa_scrapy.settings_files import ConfigError
+from maricopa_scrapy.store import cleanup as cleaning
+from maricopa_scrapy.store import jobs as ledger_jobs
+from maricopa_scrapy.store import progress, statistics
+from maricopa_scrapy.store.connect import DatabaseUnavailable, Session
+from maricopa_scrapy.store.ledger import LedgerError
+from maricopa_scrapy.store.progress import JobProgress
+from maricopa_scrapy.store.verdict import EXIT_CODES, FAILED, INCOMPLETE
+from maricopa_scrapy.terminal import database, fail, out
+
+if TYPE_CHECKING:
+    from maricopa_scrapy.manager.manager import JobManager
+    from maricopa_scrapy.manager.plan import Plan
+
+_GLANCE_S = 0.5
+_LINE_EVERY_S = 10.0
+# How long pause and cancel wait for the runs, which need 5 s at most, or 10 s when one is lost.
+_END_S = 12.0
+
+Job = Annotated[int, typer.Argument(help="a job's number, as `maricopa jobs` shows it")]
+On = Annotated[
+    list[str] | None,
+    typer.Option("--on", envvar="MARICOPA_NODES", help="a scrapyd node: http://user:password@host:6800; may be given several times"),
+]
+Detach = Annotated[bool, typer.Option("--detach", help="go on in the background; `maricopa status JOB --watch` shows it")]
+AsJson = Annotated[bool, typer.Option("--json", help="as JSON, the schema of docs/manager.md")]
+
+
+def run(
+    job_type: Annotated[
+        str, typer.Argument(metavar="TYPE", help="property-search, comprehensive, tax, sales, validation or data-enhancement")
+    ],
+    apns: Annotated[str | None, typer.Option(help="a file, or APNs separated by commas; of a CSV the first column, and `priority`")] = None,
+    owner: Annotated[str | None, typer.Option(help="an owner's name")] = None,
+    address: Annotated[str | None, typer.Option(help="a street address")] = None,
+    match: Annotated[str | None, typer.Option(help="any: every row that a search finds, not only those that fit")] = None,
+    mode: Annotated[
+        str | None, typer.Option(help="api-only, scraping-only, api-then-scraping, parallel-all or intelligent; each job has its default")
+    ] = None,
+    priority: Annotated[str, typer.Option(help="critical, high, normal or low")] = "normal",
+    execution: Annotated[
+        str, typer.Option(help="parallel; sequential: one request under way at each source; hybrid: as urgent as each target is")
+    ] = "parallel",
+    older_than: Annotated[str | None, typer.Option(help="data-enhancement: sections older than so long, such as 30d")] = None,
+    sections: Annotated[str | None, typer.Option(help="data-enhancement: of property, gis, tax, sales; separated by commas")] = None,
+    skip_invalid: Annotated[bool, typer.Option("--skip-invalid", help="leave out lines of the list that hold no APN")] = False,
+    on: On = None,
+    setting: Annotated[list[str] | None, typer.Option("-s", "--set", metavar="NAME=VALUE", help="a Scrapy setting for every run")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="show the plan, and stop")] = False,
+    yes: Annotated[bool, typer.Option("-y", "--yes", help="do not ask whether to begin")] = False,
+    detach: Detach = False,
+    as_json: AsJson = False,
+) -> None:
+    """Collect: show the plan, ask, run, report. Ctrl-C pauses the job.
+
+    Exit codes: 0 completed, 1 failed, 2 a mistake in the command, 3 completed_with_failures, 4 incomplete, 5 blocked, 6 cancelled.
+
+    Example: maricopa run comprehensive --apns apns.txt
+    Example: maricopa run property-search --owner "ARIZONA STATE LAND DEPT" --priority high
+    Example: maricopa run data-enhancement --older-than 30d --sections tax,sales -y --detach
+    """
+    from maricopa_scrapy.manager import views
+    from maricopa_scrapy.manager.plan import Order
+
+    with _mistakes():
+        settings = _settings(setting or [])
+        order = Order(
+            job_type, mode, apns, owner, address, match, priority, execution,
+            None if older_than is None else arguments.age("older_than", older_than),
+            tuple(word.strip() for word in (sections or "").split(",") if word.strip()), skip_invalid,
+        )  # fmt: skip
+        with _manager(on or [], settings) as manager:
+            plan = manager.plan(order)
+            plan.parameters |= {"settings": settings} if settings else {}
+            if not as_json or dry_run:
+                for part in views.plan(plan):
+                    out.print(part)
+            if dry_run:
+                plan.discard()
+                return
+            if not yes:
+                _ask(plan)
+            if detach:
+                _detach(manager.write(plan), on or [])
+                return
+            job = manager.begin(plan)
+            code = _follow(manager, job, as_json)
+    raise typer.Exit(code)
+
+
+def resume(job: Job, on: On = None, detach: Detach = False, as_json: AsJson = False) -> None:
+    """Go on with a job that is paused, interrupted, incomplete, or whose manager is gone.
+
+    Example: maricopa resume 12
+    """
+    with _mistakes():
+        if detach:
+            with database() as session:
+                is_supervised = ledger_jobs.resume(session, job)
+            if is_supervised:
+                out.print(f"job {job} goes on; `maricopa status {job} --watch` shows it")
+            else:
+                _detach(job, on or [])
+            return
+        with _manager_of(job, on or []) as manager:
+            if not manager.resume(job):
+                out.print(f"job {job} goes on; `maricopa status {job} --watch` shows it")
+                return
+            code = _follow(manager, job, as_json)
+    raise typer.Exit(code)
+
+
+def retry(
+    job: Job,
+    cause: Annotated[str | None, typer.Option(help="only what was given up for this cause, such as timeout")] = None,
+    on: On = None,
+    detach: Detach = False,
+) -> None:
+    """Ask again for what a job has given up.
+
+    Example: maricopa retry 12 --cause timeout
+    """
+    with _mistakes():
+        with database() as session:
+            count = ledger_jobs.retry(session, job, cause)
+            is_running = ledger_jobs.see(session, job).state == "running"
+        out.print(f"job {job}: {count} targets are asked for again")
+        if is_running:
+            return
+        if detach:
+            _detach(job, on or [])
+            return
+        with _manager_of(job, on or []) as manager:
+            code = _follow(manager, job, False) if manager.resume(job) else 0
+    raise typer.Exit(code)
+
+
+def pause(job: Job) -> None:
+    """Pause a job, from any terminal and machine, within 5 s; nothing is lost.
+
+    Example: maricopa pause 12
+    """
+    _wish(job, "pause", "paused", f"`maricopa resume {job}` goes on with it")
+
+
+def cancel(job: Job) -> None:
+    """End a job for good, within 5 s; what was collected stays.
+
+    Example: maricopa cancel 12
+    """
+    _wish(job, "cancel", "finished", "what it had collected is stored")
+
+
+def jobs(
+    limit: Annotated[int, typer.Option(min=1, help="how many, the newest first")] = 20,
+    as_json: Annotated[bool, typer.Option("--json", help="a line of JSON a job")] = False,
+) -> None:
+    """List the newest jobs.
+
+    Example: maricopa jobs --limit 5
+    """
+    from maricopa_scrapy.manager import views
+
+    with database() as session:
+        found = ledger_jobs.newest(session, limit)
+        if not as_json:
+            out.print(views.job_list(found))
+            return
+        for job in found:
+            _print_json(progress.read(session, job["id"]))
+
+
+def status(
+    job: Annotated[int | None, typer.Argument(help="a job's number; without one, the newest jobs and what is stored")] = None,
+    watch: Annotated[bool, typer.Option("--watch", help="until the job ends")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """How a job stands, or all of them and what is stored. It reads the ledger alone, wherever the job runs.
+
+    Example: maricopa status 12 --watch
+    """
+    from maricopa_scrapy import dossier
+    from maricopa_scrapy.manager import views
+
+    with database() as session:
+        if job is None:
+            if watch or as_json:
+                raise fail("--watch and --json are about one job: give its number")
+            for part in dossier.status(session):
+                out.print(part)
+            return
+        if watch:
+            with contextlib.suppress(KeyboardInterrupt):
+                _watch(session, job, as_json)
+            return
+        found = progress.read(session, job)
+        if as_json:
+            _print_json(found)
+        else:
+            out.print(views.live(found))
+
+
+def report(job: Job) -> None:
+    """What became of a job: counts, pace and response times by source, what was given up and why, and issues.
+
+    Example: maricopa report 12
+    """
+    with database() as session:
+        _report(session, job)
+
+
+def cleanup(
+    older_than: Annotated[str, typer.Option(help="jobs that ended longer ago than this, such as 90d")] = "90d",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="say what would be removed")] = False,
+) -> None:
+    """Remove old jobs from the ledger. What stored rows rest on stays, and so do the rows.
+
+    Example: maricopa cleanup --older-than 90d --dry-run
+    """
+    with _mistakes(), database() as session:
+        removed = cleaning.cleanup(session, arguments.age("older_than", older_than), dry_run)
+        word = "would be removed" if dry_run else "removed"
+        out.print(f"{word}: {removed.jobs:,} jobs, {removed.targets:,} targets, {removed.captures:,} captures")
+        if removed.kept:
+            out.print(f"kept: {removed.kept:,} old jobs, of which stored rows are the newest word, or rolls")
+
+
+@contextlib.contextmanager
+def _mistakes() -> Iterator[None]:
+    from maricopa_scrapy.manager.catalog import NoSuchJob
+    from maricopa_scrapy.manager.executor import NodeError
+    from maricopa_scrapy.manager.plan import PlanError
+    from maricopa_scrapy.spiders.base import StartError
+
+    try:
+        yield
+    except ArgumentError as error:
+        raise fail(f"--{error.name.replace('_', '-')}: {error.message}") from None
+    except (PlanError, NoSuchJob, StartError, NodeError, LedgerError, DatabaseUnavailable, ConfigError) as error:
+        raise fail(str(error)) from None
+
+
+def _settings(pairs: list[str]) -> dict[str, str]:
+    settings = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals or not name.isidentifier():
+            raise fail(f"-s {pair}: the form is NAME=VALUE")
+        settings[name] = value
+    return settings
+
+
+def _manager(nodes: list[str], settings: dict[str, str]) -> "JobManager":
+    from maricopa_scrapy.manager.manager import JobManager
+    from maricopa_scrapy.manager.nodes import Nodes
+    from maricopa_scrapy.manager.scrapyd import ScrapydNode
+
+    executor = Nodes([ScrapydNode(url, settings=settings) for url in nodes]) if nodes else None
+    if executor is not None:
+        executor.check()
+    return JobManager(executor=executor, settings=settings, runs_per_source=max(1, len(nodes)))
+
+
+def _manager_of(job: int, nodes: list[str]) -> "JobManager":
+    with database() as session:
+        settings, places = ledger_jobs.circumstances(session, job)
+    # Of a node its address is known, and not its password.
+    return _manager(nodes or [place for place in places if place != "local"], settings)
+
+
+def _ask(plan: "Plan") -> None:
+    if sys.stdin.isatty() and typer.confirm("Begin?", default=True):
+        return
+    plan.discard()
+    if not sys.stdin.isatty():
+        raise fail("nobody can be asked whether to begin, as this is no terminal: add -y")
+    raise typer.Exit(0)
+
+
+def _detach(job: int, nodes: list[str]) -> None:
+    from maricopa_scrapy.store import embedded
+
+    folder = embedded.default_data_dir() / "log"
+    folder.mkdir(parents=True, exist_ok=True)
+    log = folder / f"job-{job}.log"
+    # Not in the command, which all can see: an address may hold a password.
+    environment = os.environ | ({"MARICOPA_NODES": " ".join(nodes)} if nodes else {})
+    with log.open("ab") as file:
+        child = subprocess.Popen(
+            [sys.executable, "-m", "maricopa_scrapy", "resume", str(job)],
+            env=environment, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT, start_new_session=True,
+        )  # fmt: skip
+    deadline = time.monotonic() + 30
+    with database() as session:
+        while not progress.read(session, job).is_supervised:
+            if child.poll() is not None or time.monotonic() > deadline:
+                said = log.read_text(errors="replace").strip().splitlines()
+                raise fail(f"job {job} did not begin: {said[-1] if said else 'no word'} (log: {log})")
+            time.sleep(0.1)
+    out.print(f"job {job} goes on in the background (process {child.pid}); `maricopa status {job} --watch` shows it", soft_wrap=True)
+
+
+def _follow(manager: "JobManager", job: int, as_json: bool) -> int:
+    """Show the job until it ends; Ctrl-C pauses it. Returns the exit code."""
+    shown = _Display(as_json)
+    is_pausing = False
+    with shown:
+        while True:
+            try:
+                found = manager.status(job)
+                is_over = found.state == "finished" and not manager.is_supervised(job)
+                shown.show(found, is_over)
+                if is_over or (is_pausing and found.state == "paused"):
+                    break
+                manager.check()
+                time.sleep(_GLANCE_S)
+            except KeyboardInterrupt:
+                if is_pausing:
+                    break
+                is_pausing = True
+                with contextlib.suppress(LedgerError):
+                    manager.pause(job)
+    if is_pausing and found.state != "finished":
+        out.print(f"job {job} is {found.word}; `maricopa resume {job}` goes on with it")
+        return EXIT_CODES[INCOMPLETE]
+    if not as_json:
+        with database() as session:
+            out.print()
+            _report(session, job)
+    return EXIT_CODES.get(found.verdict or "", EXIT_CODES[FAILED])
+
+
+def _watch(session: Session, job: int, as_json: bool) -> None:
+    with _Display(as_json) as shown:
+        while True:
+            begun = time.monotonic()
+            found = progress.read(session, job)
+            shown.show(found, found.state == "finished")
+            if found.state == "finished":
+                return
+            # Counting a million targets takes its time: no more than a tenth of ours.
+            time.sleep(max(_GLANCE_S, 10 * (time.monotonic() - begun)))
+
+
+class _Display:
+    """In a terminal one view that changes; else a line every 10 s, or of JSON when something changed."""
+
+    def __init__(self, as_json: bool) -> None:
+        self._as_json = as_json
+        self._live = Live(console=out, refresh_per_second=4) if out.is_terminal and not as_json else None
+        self._said_at = 0.0
+        self._said = ""
+
+    def __enter__(self) -> "_Display":
+        if self._live is not None:
+            self._live.__enter__()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._live is not None:
+            self._live.__exit__(None, None, None)
+
+    def show(self, found: JobProgress, is_last: bool) -> None:
+        """Show how the job stands, when it is time to."""
+        from maricopa_scrapy.manager import views
+
+        if self._live is not None:
+            self._live.update(views.live(found))
+            return
+        now = time.monotonic()
+        state = f"{found.word} {found.counts}"
+        due = now - self._said_at >= (1.0 if self._as_json and state != self._said else _LINE_EVERY_S)
+        if due or is_last:
+            self._said_at, self._said = now, state
+            if self._as_json:
+                _print_json(found)
+            else:
+                out.print(views.line(found), soft_wrap=True, markup=False)
+
+
+def _wish(job: int, what: str, state: str, remark: str) -> None:
+    with database() as session:
+        found = ledger_jobs.wish(session, job, what)
+        deadline = time.monotonic() + _END_S
+        while found.state not in (state, "finished") and time.monotonic() < deadline:
+            time.sleep(0.2)
+            found = ledger_jobs.see(session, job)
+        if found.state not in (state, "finished"):
+            out.print(f"job {job}: a run has not ended yet; `maricopa status {job}` shows when it has")
+        elif found.state == "finished" and found.verdict != "cancelled":
+            out.print(f"job {job} had ended before: {found.verdict}")
+        else:
+            out.print(f"job {job} is {found.verdict or found.state}; {remark}")
+
+
+def _report(session: Session, job: int) -> None:
+    from maricopa_scrapy.manager import views
+
+    for part in views.report(progress.read(session, job), statistics.read(session, job), statistics.issues(session, job)):
+        out.print(part)
+
+
+def _print_json(found: JobProgress) -> None:
+    sys.stdout.write(json.dumps(found.as_dict()) + "\n")
+    sys.stdout.flush()

@@ -1,0 +1,97 @@
+"""The download handler of sources that only a browser can show: scrapy-playwright's, with pages that are used again.
+
+scrapy-playwright opens a page for each request and closes it, without a timeout on either, and asks the same page again when its
+browser is gone. Here a page serves many parcels, everything ends in time, and a failure goes back through the ledger.
+Requests without a `Visit` in their meta (robots.txt) go the ordinary way.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from importlib import resources
+from typing import TYPE_CHECKING, Any
+
+from scrapy import Request
+from scrapy.http import Headers
+from scrapy.http import Response as ScrapyResponse
+from scrapy_playwright.handler import ScrapyPlaywrightDownloadHandler
+
+from maricopa_scrapy.download.browser_launch import BrowserProvider
+from maricopa_scrapy.download.browser_page import PageVisit, Shown, Visit
+from maricopa_scrapy.download.browser_pool import BrowserPool, PoolOptions
+from maricopa_scrapy.settings_files import Config
+
+if TYPE_CHECKING:
+    from scrapy.crawler import Crawler
+
+logger = logging.getLogger(__name__)
+
+# Keys of a request's meta: its Visit; then the PNG of what went wrong.
+VISIT = "maricopa_visit"
+PICTURE = "maricopa_picture"
+
+
+class BrowserHandler(ScrapyPlaywrightDownloadHandler):  # type: ignore[misc]
+    """`pack` of the spider makes one body of what was shown; the rest is Scrapy's."""
+
+    def __init__(self, crawler: "Crawler") -> None:
+        super().__init__(crawler)
+        self._config: Config = crawler.settings["MARICOPA_CONFIG"]
+        self._own_name: str = crawler.settings["USER_AGENT"]
+        self._pages: BrowserPool | None = None
+        self._pictured: set[str] = set()
+
+    async def _launch(self) -> None:
+        """Start nothing yet: there is a handler for http and one for https, and only one of them is asked."""
+
+    def _opened(self, visit: Visit) -> BrowserPool:
+        if self._pages is None:
+            self.browser_provider = BrowserProvider(self.config)
+            self.browser_provider.settings = browser = self._config.browser
+            script = resources.files("maricopa_scrapy.download").joinpath("stealth.js").read_text() if browser.stealth else ""
+            options = PoolOptions(
+                self._config.batch_processing.browser_pool_size, browser.retire_after, visit.layout.timeouts.close,
+                browser.user_agents, self._own_name, script,
+            )  # fmt: skip
+            self._pages = BrowserPool(self._launched, self.browser_provider.kill, options)
+        return self._pages
+
+    async def _launched(self) -> Any:
+        provider = self.browser_provider
+        if provider.playwright is None:
+            await provider.start()
+        self.stats.inc_value("maricopa/browser/launched")
+        return await provider.launch_browser()
+
+    async def download_request(self, request: Request) -> ScrapyResponse:
+        """Show what the request's Visit asks for. Raises TimeoutError, ConnectionError or BrowserFailed."""
+        visit: Visit | None = request.meta.get(VISIT)
+        if visit is None:
+            response: ScrapyResponse = await super().download_request(request)
+            return response
+        pool = self._opened(visit)
+        tab = await pool.take()
+        seen = PageVisit(tab.page, tab.session, visit)
+        try:
+            shown = await asyncio.wait_for(seen.run(request.url), request.meta["download_timeout"])
+            if shown.problem is not None and shown.problem not in self._pictured:
+                self._pictured.add(shown.problem)
+                request.meta[PICTURE] = await seen.picture()
+        finally:
+            pool.give_back(tab, seen.is_well)
+            self.stats.set_value("maricopa/browser/pages", pool.opened)
+        return _response(request, shown, self.crawler.spider.pack)
+
+    async def _close(self) -> None:
+        if self._pages is not None:
+            await self._pages.close()
+            await self.browser_provider.close()
+
+
+def _response(request: Request, shown: Shown, pack: Callable[[Shown], bytes]) -> ScrapyResponse:
+    if shown.kind == "page":
+        kept = {name: value for name, value in shown.headers.items() if name in ("retry-after", "date")}
+        body = "".join(shown.html.values()).encode("utf-8", "ignore")
+        return ScrapyResponse(request.url, shown.status, Headers(kept | {"Content-Type": "text/html"}), body, request=request)
+    headers = Headers({"Content-Type": "application/json"})
+    return ScrapyResponse(request.url, 200, headers, pack(shown), request=request)

@@ -1,0 +1,283 @@
+"""One parcel in one page of a browser: one navigation, then its tabs in place.
+
+What ends a wait is seen, not timed: a filled grid, the search's view, a data call that is refused. What is on the page then is the
+answer, whatever it is: to read it is the parser's work.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from importlib import resources
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+from playwright.async_api import CDPSession, Page, Request, Response
+from playwright.async_api import Error as PlaywrightError
+from playwright.async_api import TimeoutError as PlaywrightTimeout
+
+from maricopa_scrapy.download.refusals import BrowserFailed
+from maricopa_scrapy.settings_files import PageLayout, Refusals
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+# What a page is made of; the rest (pictures, sockets that stay open) is not waited for.
+_AWAITED = ("document", "script", "xhr", "fetch")
+_LONG_POLLS = "_blazor"
+_ALIVE_S = 3.0
+# Once a page has the words of a challenge, it may still be a parcel's; for so many seconds.
+_DOUBT_S = 3.0
+_FILLED = resources.files("maricopa_scrapy.download").joinpath("browser_page.js").read_text(encoding="utf-8")
+_STALE = (
+    """grid => [...document.querySelectorAll(grid + " tbody")].map(b => b.textContent.replace(/\\s+/g, " ").trim()).find(t => t) || null"""
+)
+_TEXT = "() => document.body ? document.body.innerText : ''"
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """What is wanted of a page: which tabs. `check` says what is wrong with the HTML of one, or None; `key` is the parcel's."""
+
+    layout: PageLayout
+    refusals: Refusals
+    tabs: tuple[str, ...]
+    key: str
+    check: Callable[[str, str], str | None]
+
+
+@dataclass(slots=True)
+class Shown:
+    """What was shown: the HTML of each tab, or that of a page in their place (`kind` absent, shell, or page).
+
+    `status`, `headers`: of the document, or of the data call that was refused. `problem`: what `check` said of the last tab.
+    """
+
+    kind: str
+    html: dict[str, str] = field(default_factory=dict)
+    status: int = 200
+    headers: dict[str, str] = field(default_factory=dict)
+    problem: str | None = None
+
+
+class _Refused(Exception):
+    """A data call of the page was answered by an error."""
+
+    def __init__(self, response: Response) -> None:
+        super().__init__(f"HTTP {response.status} for {response.url}")
+        self.response = response
+
+
+class PageVisit:
+    """One visit. Use once."""
+
+    def __init__(self, page: Page, session: CDPSession, visit: Visit) -> None:
+        self._page = page
+        self._session = session
+        self._visit = visit
+        self._layout = visit.layout
+        self._pending: set[Request] = set()
+        self._failed: list[str] = []
+        self._none_pending = asyncio.Event()
+        self._none_pending.set()
+        self._trouble: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._host = ""
+        self.is_well = True
+
+    async def run(self, url: str) -> Shown:
+        """Show the parcel. Raises TimeoutError, ConnectionError or BrowserFailed."""
+        self._host = urlsplit(url).netloc
+        listeners: dict[str, Callable[..., None]] = {
+            "request": self._asked, "requestfinished": self._answered, "requestfailed": self._lost, "response": self._seen,
+            "crash": self._crashed,
+        }  # fmt: skip
+        for event, listener in listeners.items():
+            self._page.on(event, listener)  # type: ignore[call-overload]
+        try:
+            return await self._show(url)
+        except (PlaywrightTimeout, TimeoutError) as error:
+            self.is_well = False
+            await self._must_answer()
+            raise TimeoutError(_first_line(error)) from None
+        except PlaywrightError as error:
+            self.is_well = False
+            raise _translated(error) from None
+        except BaseException:
+            self.is_well = False
+            raise
+        finally:
+            for event, listener in listeners.items():
+                self._page.remove_listener(event, listener)
+            self._trouble.cancel()
+
+    async def picture(self) -> bytes | None:
+        """Return a PNG of what is shown now; None when the browser makes none in time."""
+        try:
+            return await asyncio.wait_for(self._page.screenshot(type="png"), self._layout.timeouts.snapshot)
+        except (PlaywrightError, TimeoutError) as error:
+            logger.warning("no picture of %s: %s", self._visit.key, _first_line(error))
+            return None
+
+    async def _show(self, url: str) -> Shown:
+        response = await self._raced(self._page.goto(url, wait_until="domcontentloaded", timeout=0), self._layout.timeouts.load)
+        if response is None:
+            raise ConnectionError(f"no answer for {url}")
+        if response.status != 200:
+            self.is_well = False
+            return Shown("page", {"page": await response.text()}, response.status, await response.all_headers())
+        shown = Shown("parcel", {}, 200, await response.all_headers())
+        try:
+            for tab in self._visit.tabs:
+                if not await self._show_tab(tab, shown):
+                    break
+        except _Refused as refused:
+            self.is_well = False
+            answer = refused.response
+            return Shown("page", {"page": await self._html()}, answer.status, await answer.all_headers())
+        return shown
+
+    async def _show_tab(self, tab: str, shown: Shown) -> bool:
+        stale = await self._click(tab) if shown.html else None
+        state = await self._filled(tab, stale)
+        html = await self._html()
+        if state is None and not shown.html and await self._is_empty(html):
+            shown.kind = "page" if self._is_suspicious(html) else "shell"
+            shown.problem = None if shown.kind == "page" else "a shell without data"
+        elif state == "absent":
+            shown.kind = "absent"
+        shown.html[tab] = html
+        if shown.kind != "parcel":
+            return False
+        shown.problem = self._visit.check(tab, html)
+        if state is None and shown.problem is None:
+            # It reads well, but is not as it should be: rows may be missing.
+            raise TimeoutError(f"the tab {tab} was not filled within {self._layout.timeouts.settle:g} s")
+        return shown.problem is None
+
+    async def _click(self, tab: str) -> str | None:
+        """Open a tab; returns the text of the grid that is still there, whose rows are not the new tab's."""
+        stale: str | None = await self._page.evaluate(_STALE, self._layout.grid)
+        link = self._page.locator(self._layout.tabs).nth(self._layout.places[tab])
+        await link.click(timeout=self._layout.timeouts.load * 1000)
+        return stale
+
+    async def _filled(self, tab: str, stale: str | None) -> str | None:
+        """Wait until the tab is filled; returns "filled", "absent", or None when it is not in time. Raises _Refused."""
+        columns = self._layout.columns[tab]
+        required = [[name.lower() for name in column.headings] for column in columns.values() if not column.optional]
+        known = [name.lower() for column in columns.values() for name in column.headings]
+        selectors = {"grid": self._layout.grid, "parcel": self._layout.parcel, "absent": self._layout.absent}
+        order = [selectors, required, known, stale, self._layout.quiet]
+        seconds = self._layout.timeouts.settle
+        if not stale and self._is_suspicious(await self._html()):
+            seconds = min(seconds, _DOUBT_S)
+        until = asyncio.get_running_loop().time() + seconds
+        while (left := until - asyncio.get_running_loop().time()) > 0:
+            try:
+                state: str = await self._raced(self._page.evaluate(_FILLED, order), left)
+                if not self._pending:
+                    return state
+                # Data is still to come: what was filled may yet be added to.
+                await self._raced(self._none_pending.wait(), until - asyncio.get_running_loop().time())
+            except TimeoutError:
+                break
+            except PlaywrightError as error:
+                if "Execution context was destroyed" not in str(error):
+                    raise
+        self.is_well = False
+        if self._failed:
+            raise ConnectionError(self._failed[0])
+        if self._pending:
+            raise TimeoutError(f"{len(self._pending)} calls of the page got no answer, among them {next(iter(self._pending)).url}")
+        return None
+
+    async def _raced(self, work: Any, seconds: float) -> Any:
+        """Await work for so many seconds, or until there is trouble."""
+        task = asyncio.ensure_future(work)
+        try:
+            await asyncio.wait((task, self._trouble), timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+            if self._trouble.done():
+                return self._trouble.result()
+            if not task.done():
+                raise TimeoutError(f"nothing came within {seconds:g} s")
+            return task.result()
+        finally:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError, PlaywrightError):
+                await task
+
+    async def _html(self) -> str:
+        try:
+            return await asyncio.wait_for(self._page.content(), self._layout.timeouts.close)
+        except TimeoutError:
+            raise BrowserFailed("the browser gave no HTML of the page") from None
+
+    async def _is_empty(self, html: str) -> bool:
+        """Whether the page has nothing of a parcel: neither its number nor money. With them it is a page that has changed."""
+        text: str = await self._page.evaluate(_TEXT)
+        key = self._visit.key
+        return "$" not in text and f"{key[:3]}-{key[3:5]}-{key[5:]}" not in text
+
+    def _is_suspicious(self, html: str) -> bool:
+        marks = self._visit.refusals
+        title = html.lower().partition("<title")[2].partition("</title")[0]
+        return any(mark in html for mark in marks.challenge) or any(mark.lower() in title for mark in marks.maintenance)
+
+    async def _must_answer(self) -> None:
+        """Tell a slow county from a browser that hangs. Raises BrowserFailed."""
+
+        async def answer() -> None:
+            # A navigation under way would keep the question back.
+            await self._session.send("Page.stopLoading")
+            await self._session.send("Runtime.evaluate", {"expression": "1"})
+
+        try:
+            await asyncio.wait_for(answer(), _ALIVE_S)
+        except (TimeoutError, PlaywrightError):
+            raise BrowserFailed("the browser does not answer") from None
+
+    def _asked(self, request: Request) -> None:
+        if request.resource_type in _AWAITED and _LONG_POLLS not in request.url:
+            self._pending.add(request)
+            self._none_pending.clear()
+
+    def _answered(self, request: Request) -> None:
+        self._pending.discard(request)
+        if not self._pending:
+            self._none_pending.set()
+
+    def _lost(self, request: Request) -> None:
+        if request in self._pending:
+            failure = request.failure or ""
+            if "ERR_ABORTED" not in failure and urlsplit(request.url).netloc == self._host:
+                self._failed.append(f"{failure} for {request.url}")
+                self._fail(ConnectionError(self._failed[0]))
+        self._answered(request)
+
+    def _seen(self, response: Response) -> None:
+        # A navigation's own status is looked at by itself.
+        is_call = response.request.resource_type in ("xhr", "fetch") and urlsplit(response.url).netloc == self._host
+        if is_call and (response.status in (403, 429) or response.status >= 500):
+            self._fail(_Refused(response))
+
+    def _crashed(self, _: Page) -> None:
+        self._fail(BrowserFailed("the page's process is gone"))
+
+    def _fail(self, error: Exception) -> None:
+        if not self._trouble.done():
+            self._trouble.set_exception(error)
+            # It may come when nobody waits any more.
+            self._trouble.exception()
+
+
+def _translated(error: PlaywrightError) -> Exception:
+    line = _first_line(error)
+    if "ERR_TIMED_OUT" in line or "ERR_CONNECTION_TIMED_OUT" in line:
+        return TimeoutError(line)
+    return ConnectionError(line) if "net::ERR_" in line else BrowserFailed(line)
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -1,0 +1,59 @@
+"""A parcel's page as it is kept: the rendered HTML of each tab, in one body. Bytes in, bytes out."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import orjson
+
+from maricopa_scrapy.pages.errors import Malformed
+
+CONTENT_TYPE = "application/json"
+# What has no text of the page, and differs from visit to visit.
+_UNSEEN = re.compile(r"<(script|style|svg)\b[^>]*>.*?</\1\s*>|<!--.*?-->", re.DOTALL | re.IGNORECASE)
+_PHONE = re.compile(r"(?<![\w$.,-])(?:\+?1[ .-]?)?(?:\(\d{3}\)|\d{3})[ .-]*\d{3}[ .-]\d{4}(?![\w.-]*\d)|(?<=tel:)[+\d().\s%-]+")
+
+Kind = Literal["parcel", "absent", "shell"]
+
+
+@dataclass(frozen=True, slots=True)
+class Tabs:
+    """What a browser showed: a `parcel` with the HTML of each tab, or one page: `absent`, or a `shell` without data.
+
+    `version`: of the layout that it was read by.
+    """
+
+    kind: Kind
+    html: Mapping[str, str]
+    version: int
+
+
+def pack(tabs: Tabs) -> bytes:
+    """Return the tabs as one body, without scripts, comments and telephone numbers."""
+    html = {name: keep(text) for name, text in tabs.html.items()}
+    return orjson.dumps({"kind": tabs.kind, "version": tabs.version, "tabs": html})
+
+
+def unpack(body: bytes) -> Tabs:
+    """Return the tabs of a body. Raises Malformed."""
+    try:
+        value = orjson.loads(body)
+        kind, version, html = value["kind"], value["version"], value["tabs"]
+    except (orjson.JSONDecodeError, KeyError, TypeError) as error:
+        raise Malformed("body", f"the tabs of a page ({error})", body) from None
+    is_text = isinstance(html, dict) and all(isinstance(text, str) for text in html.values())
+    if kind not in ("parcel", "absent", "shell") or type(version) is not int or not is_text or not html:
+        raise Malformed("body", "the tabs of a page", body)
+    return Tabs(kind, html, version)
+
+
+def keep(html: str) -> str:
+    """Return a page's HTML as it is kept: without scripts, styles, comments, telephone numbers.
+
+    >>> keep('<p>Call (602) 555-0142 <!-- x --></p><script>1</script><td>123-45-678</td>')
+    '<p>Call  </p><td>123-45-678</td>'
+    """
+    # Lone surrogates are no UTF-8, and NUL no text of Postgres.
+    html = html.encode("utf-8", "ignore").decode().replace("\0", "")
+    return _PHONE.sub("", _UNSEEN.sub("", html))

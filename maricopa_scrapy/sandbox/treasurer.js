@@ -1,0 +1,92 @@
+// The sandbox's treasurer in the browser: an empty shell until data comes, grids whose cells are filled a moment later.
+"use strict";
+const shell = document.getElementById("app");
+const visit = shell.dataset.visit, apn = shell.dataset.apn;
+const FILL_MS = 40;
+
+async function get(name) {
+  const answer = await fetch(`api/${name}?Parcel=${apn}&visit=${visit}`);
+  if (!answer.ok) throw new Error(`${name}: ${answer.status}`);
+  return answer.json();
+}
+
+function element(tag, className, ...children) {
+  const made = document.createElement(tag);
+  if (className) made.className = className;
+  made.append(...children);
+  return made;
+}
+
+function block(heading, lines) {
+  const text = element("div", "trs-text");
+  lines.forEach((line, at) => text.append(...(at ? [document.createElement("br"), line] : [line])));
+  return [element("h3", "trs-fs-18", heading), text];
+}
+
+function grid(data) {
+  const head = element("tr", "k-table-row", ...data.columns.map((title) =>
+    element("th", title ? "k-table-th k-header" : "k-hierarchy-cell k-table-th k-header", element("span", "k-column-title", title))));
+  const header = element("div", "k-grid-header", element("table", "k-grid-header-table k-table", element("thead", "k-table-thead", head)));
+  const body = element("tbody", "k-table-tbody");
+  const made = element("div", "k-grid", header, element("div", "k-grid-content", element("table", "k-grid-table k-table", body)));
+  const fill = [];
+  for (const row of data.rows) {
+    const line = element("tr", "k-table-row k-master-row");
+    line.append(element("td", "k-table-td k-hierarchy-cell", "+"));
+    for (const value of row) {
+      const cell = element("span", "trs-fs-16");
+      fill.push(() => { cell.textContent = value; });
+      line.append(element("td", "k-table-td", cell));
+    }
+    body.append(line);
+  }
+  if (data.none) {
+    body.append(element("tr", "k-table-row k-grid-norecords", element("td", "k-table-td", element("span", "trs-fs-16", data.none))));
+  }
+  if (data.pager) made.append(element("div", "k-pager", element("span", "k-pager-info", data.pager)));
+  setTimeout(() => fill.forEach((one) => one()), FILL_MS);
+  return made;
+}
+
+function tabs(onClick) {
+  const list = element("ul");
+  list.id = "ptiNav";
+  ["Tax Summary", "Payment History", "Tax Details", "Tax Stubs", "Districts", "Valuations"].forEach((title, at) => {
+    const link = element("a", "nav-link", title);
+    link.href = "javascript:void(0)";
+    link.addEventListener("click", () => onClick(at));
+    list.append(element("li", "nav-item", link));
+  });
+  return list;
+}
+
+function showAbsent(text) {
+  const column = element("div", "col", text);
+  column.id = "propertyOwnerSearchResultColumn";
+  shell.replaceChildren(column);
+}
+
+async function main() {
+  // Without its stylesheet the page shows nothing.
+  if (!getComputedStyle(document.documentElement).getPropertyValue("--trs-ready")) return;
+  const account = await get("account");
+  if (account.absent) return showAbsent(account.absent);
+  if (!account.blocks) return;
+  const [bills] = await Promise.all([get("bills"), get("notices")]);
+  const place = element("div", "container-fluid", grid(bills));
+  const open = async (at) => {
+    // The old grid stays until the new one has come.
+    if (at === 0) place.replaceChildren(grid(await get("bills")));
+    if (at === 1) place.replaceChildren(grid(await get("payments")));
+  };
+  const facts = element("div", "container", ...account.blocks.flatMap(([heading, lines]) => block(heading, lines)));
+  shell.replaceChildren(tabs((at) => open(at).catch(failed)), element("div", "trs-parcel", facts, place));
+}
+
+function failed(error) {
+  const notice = element("div", "", "An unhandled error has occurred.");
+  notice.id = "blazor-error-ui";
+  document.body.append(notice);
+}
+
+main().catch(failed);

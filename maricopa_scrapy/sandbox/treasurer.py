@@ -1,0 +1,244 @@
+"""The treasurer's site below /treasurer, for a real browser: an empty shell, its data calls, and the answers to everything else."""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable
+from importlib import resources
+from typing import Any
+
+import orjson
+from aiohttp import web
+
+from maricopa_scrapy.identifiers import IdentifierError, format_apn, parse_apn
+from maricopa_scrapy.sandbox.assessor import CHALLENGE, MAINTENANCE, SOFT_404, Conduct, wait_until_left
+from maricopa_scrapy.sandbox.counts import Counts
+from maricopa_scrapy.sandbox.county import County
+from maricopa_scrapy.sandbox.faults import ANY_PATH, Fault, Faults
+from maricopa_scrapy.sandbox.limiter import Limiter
+from maricopa_scrapy.sandbox.treasurer_bills import Bill, Payment, taxes
+
+PREFIX = "/treasurer"
+_PAGE = "/PropertyTaxInformation/"
+_DATA = ("account", "bills", "notices", "payments")
+_ASSETS = {"treasurer.js": ("script", "text/javascript"), "treasurer.css": ("stylesheet", "text/css")}
+# Names of what the page asks for and may be spared.
+_SPARED = {"logo.png": "image", "banner.png": "image", "font.woff2": "font"}
+_VISITS_KEPT = 10_000
+_SUMMARY = ("Tax Year", "Status", "Assessed Tax", "Tax Paid", "Interest/Fees", "Total Due")
+_HISTORY = ("Tax Year", "Description", "Amount", "Paid Date")
+_NONE = {"bills": "No tax records.", "payments": "No activity records."}
+_SHELL = """<!DOCTYPE html>
+<html lang="en"><head><meta charset="utf-8"><title>Property Tax Information</title>
+<link rel="stylesheet" href="treasurer.css"><link rel="icon" href="data:,"></head>
+<body><div class="trs-header"><img src="logo.png" alt="Treasurer"> Questions? Call (602) 555-0142</div>
+<div id="app" data-visit="{visit}" data-apn="{apn}"><div class="trs-loading">Loading...</div></div>
+<script src="treasurer.js"></script></body></html>
+"""
+_STATUS = {"throttled": 429, "unavailable": 503, "server_error": 500, "unauthorized": 401, "forbidden": 403}
+_FORBIDDEN = b"<html><head><title>403 Forbidden</title></head><body><h1>403 Forbidden</h1></body></html>"
+_Grid = dict[str, Any]
+
+
+def _other_order(grid: _Grid) -> _Grid:
+    """Columns and their headings in another order."""
+    order = list(range(1, len(grid["columns"]))) or [0]
+    order = [order[1], order[0], *reversed(order[2:])]
+    columns = [grid["columns"][0], *(grid["columns"][at] for at in order)]
+    return grid | {"columns": columns, "rows": [[row[at - 1] for at in order] for row in grid["rows"]]}
+
+
+def _other_values(grid: _Grid) -> _Grid:
+    """The headings as ever, the values below them in another order."""
+    return grid | {"rows": [row[:2] + row[:1:-1] for row in grid["rows"]]}
+
+
+def _with_heading(old: str, new: str) -> Callable[[_Grid], _Grid]:
+    return lambda grid: grid | {"columns": [new if title == old else title for title in grid["columns"]]}
+
+
+def _first_row(at: int, value: str) -> Callable[[_Grid], _Grid]:
+    return lambda grid: grid | {"rows": [[*row[:at], value, *row[at + 1 :]] if not n else row for n, row in enumerate(grid["rows"])]}
+
+
+def _without_column(grid: _Grid) -> _Grid:
+    return grid | {"columns": [*grid["columns"][:2], *grid["columns"][3:]], "rows": [row[:1] + row[2:] for row in grid["rows"]]}
+
+
+def _with_column(grid: _Grid) -> _Grid:
+    return grid | {"columns": [*grid["columns"], "Green Levy"], "rows": [[*row, "$1.00"] for row in grid["rows"]]}
+
+
+# Of the summary, by the fault of the visit.
+GRID_EDITS: dict[str, Callable[[_Grid], _Grid]] = {
+    "changed_order": _other_order,
+    "swapped_values": _other_values,
+    "renamed_heading": _with_heading("Total Due", "Balance"),
+    "unknown_status": _first_row(1, "Partially Paid"),
+    "paid_but_due": _first_row(1, "Paid"),
+    "retyped_field": _first_row(2, "12x"),
+    "blank_cell": _first_row(5, ""),
+    "missing_field": _without_column,
+    "new_field": _with_column,
+    "empty_grid": lambda grid: grid | {"rows": [], "none": None},
+    "more_pages": lambda grid: grid | {"pager": f"1 - {len(grid['rows'])} of {len(grid['rows']) + 7} items"},
+}
+
+
+class Treasurer:
+    """The source on one county."""
+
+    def __init__(self, county: County, conduct: Conduct, counts: Counts, faults: Faults, limiter: Limiter) -> None:
+        self._county = county
+        self._conduct = conduct
+        self._counts = counts
+        self._faults = faults
+        self._limiter = limiter
+        # Which fault the page of a visit got: its data calls tell the same story.
+        self._visits: OrderedDict[str, str] = OrderedDict()
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        """Answer any path below the prefix."""
+        kind, name = _read(request.path)
+        serial = self._counts.begin(kind)
+        if kind == "unknown":
+            self._counts.unknown(request.path_qs)
+        try:
+            if kind in ("script", "stylesheet"):
+                return _asset(name)
+            if kind in ("image", "font", "unknown"):
+                return web.Response(status=404)
+            await asyncio.sleep(self._conduct.latency)
+            return await (self._page(request, serial) if kind == "parcel" else self._data(request, kind, serial))
+        finally:
+            self._counts.end()
+
+    async def _page(self, request: web.Request, serial: int) -> web.StreamResponse:
+        wait = self._limiter.take()
+        refusal = self._limiter.refusal(wait)
+        if refusal is not None:
+            self._counts.refused()
+            return web.Response(status=429, headers=refusal)
+        if wait:
+            await asyncio.sleep(wait)
+        apn = _apn(request.query.get("Parcel") or request.query.get("parcel") or "")
+        exists = apn is not None and self._county.exists(apn)
+        if apn:
+            self._counts.fetched(apn)
+        fault = self._faults.choose(serial, "parcel", apn, exists) if self._faults else None
+        if fault is not None:
+            self._counts.faulted(fault.name)
+            if fault.name in ANY_PATH:
+                return await self._misbehave(request, fault)
+            self._visits[str(serial)] = fault.name
+            if len(self._visits) > _VISITS_KEPT:
+                self._visits.popitem(last=False)
+        body = _SHELL.format(visit=serial, apn=apn or "").encode()
+        self._counts.sent(200, len(body))
+        return web.Response(body=body, content_type="text/html", charset="utf-8")
+
+    async def _data(self, request: web.Request, kind: str, serial: int) -> web.StreamResponse:
+        apn = _apn(request.query.get("Parcel", ""))
+        exists = apn is not None and self._county.exists(apn)
+        of_page = self._visits.get(request.query.get("visit", ""))
+        fault = self._faults.choose(serial, kind, apn, exists) if self._faults else None
+        if fault is not None:
+            self._counts.faulted(fault.name)
+            return await self._misbehave(request, fault)
+        body = orjson.dumps(self._answer(kind, apn, exists, of_page))
+        self._counts.sent(200, len(body))
+        return web.Response(body=body, content_type="application/json")
+
+    def _answer(self, kind: str, apn: str | None, exists: bool, fault: str | None) -> Any:
+        if kind == "notices":
+            return []
+        if apn is None or not exists:
+            return {"absent": "No properties match your search."}
+        if kind == "account":
+            return self._account(apn, fault)
+        known = taxes(self._county.seed, self._county.epoch, apn)
+        if kind == "payments":
+            return _grid("payments", _HISTORY, [_line(payment) for payment in known.payments])
+        grid = _grid("bills", _SUMMARY, [_row(bill) for bill in known.bills])
+        return GRID_EDITS[fault](grid) if fault in GRID_EDITS else grid
+
+    def _account(self, apn: str, fault: str | None) -> Any:
+        if fault == "endless_shell":
+            return {}
+        shown = next(each for each in self._county.walk() if each != apn) if fault == "wrong_parcel" else apn
+        owner, situs = self.identity(apn)
+        number = "" if fault == "no_identity" else f" {format_apn(shown)}-{int(shown[:8]) % 10}"
+        blocks = [[f"Property Tax Information{number}", []], ["Owner Name and Mailing Address", owner], ["Property Situs Address", [situs]]]
+        return {"blocks": blocks}
+
+    def identity(self, apn: str) -> tuple[list[str], str]:
+        """Return the lines of the owner's block and the situs address."""
+        parcel, _ = self._county.undrawn(apn)
+        owner = parcel["Owner"]
+        lines = [owner["Ownership"], owner["MailingAddress1"], owner["MailingAddress2"]]
+        town = f"{owner['MailingCity']}, {owner['MailingState']} {owner['MailingZip']}" if owner["MailingCity"] else None
+        return [line for line in (*lines, town) if line], parcel["PropertyAddress"].strip()
+
+    async def _misbehave(self, request: web.Request, fault: Fault) -> web.StreamResponse:
+        if fault.name == "hang":
+            await wait_until_left(request)
+        if fault.name in ("hang", "reset"):
+            if request.transport:
+                request.transport.abort()
+            return web.Response()
+        if fault.name in ("truncated", "malformed"):
+            # Promise more than is sent.
+            response = web.StreamResponse(headers={"Content-Type": "text/html", "Content-Length": "5000"})
+            await response.prepare(request)
+            await response.write(_SHELL[:60].encode())
+            if request.transport:
+                request.transport.close()
+            return response
+        status = _STATUS.get(fault.name, 403 if fault.name == "challenge" else 200)
+        bodies = {"challenge": CHALLENGE, "maintenance": MAINTENANCE, "soft_404": SOFT_404, "forbidden": _FORBIDDEN}
+        if status in (429, 503):
+            self._counts.refused()
+        body = bodies.get(fault.name, b"")
+        self._counts.sent(status, len(body))
+        headers = {"Retry-After": fault.retry_after} if fault.retry_after else {}
+        return web.Response(status=status, body=body, content_type="text/html", headers=headers)
+
+
+def _grid(name: str, headings: tuple[str, ...], rows: list[list[str]]) -> _Grid:
+    return {"columns": ["", *headings], "rows": rows, "none": None if rows else _NONE[name], "pager": None}
+
+
+def _row(bill: Bill) -> list[str]:
+    return [str(bill.tax_year), bill.status, *map(_money, (bill.assessed, bill.paid, bill.interest, bill.due))]
+
+
+def _line(payment: Payment) -> list[str]:
+    return [str(payment.tax_year), payment.description, _money(payment.amount), f"{payment.paid_on:%m/%d/%Y}"]
+
+
+def _money(cents: int) -> str:
+    return f"${cents // 100:,}.{cents % 100:02d}"
+
+
+def _read(path: str) -> tuple[str, str]:
+    if not path.startswith(PREFIX + _PAGE):
+        return "unknown", ""
+    name = path[len(PREFIX + _PAGE) :]
+    if not name:
+        return "parcel", ""
+    if name.removeprefix("api/") in _DATA:
+        return name.removeprefix("api/"), ""
+    if name in _ASSETS:
+        return _ASSETS[name][0], name
+    return _SPARED.get(name, "unknown"), name
+
+
+def _asset(name: str) -> web.Response:
+    body = (resources.files("maricopa_scrapy.sandbox") / name).read_bytes()
+    return web.Response(body=body, content_type=_ASSETS[name][1], headers={"Cache-Control": "max-age=3600"})
+
+
+def _apn(text: str) -> str | None:
+    try:
+        return parse_apn(text)
+    except IdentifierError:
+        return None

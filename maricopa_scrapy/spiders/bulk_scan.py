@@ -1,0 +1,221 @@
+"""A bulk file looked through before a row of it is stored: is it whole, how many lines has it, which keys come more than once?
+
+The look costs a tenth of the load, and keeps a file that was cut short, or is another one, from being stored in part.
+"""
+
+import hashlib
+import zipfile
+from array import array
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from operator import methodcaller
+from pathlib import Path
+from typing import IO
+
+from maricopa_scrapy.items import Cause
+from maricopa_scrapy.pages.bulk_files import FileShape, Layout, layout_of, parse_lines, rough_keys, too_many
+from maricopa_scrapy.pages.errors import SourceChanged
+
+_LINES_A_BATCH = 2_000
+_BLOCK = 1 << 18
+_BUCKET = 200_000
+# The county's zips unpack to four to six times their size; what unpacks to more than this is no file of its.
+_RATIO_MOST = 100
+_UNPACKED_MOST = 4 * 2**30
+_ENCRYPTED = 0x1
+# Keys that come again, of all lines: beyond it two files were joined, or the key is no key.
+_AGAIN_MOST = 0.1
+_AGAIN_FEW = 100
+# Against the last load of the same file.
+_SHRINK_MOST = 0.02
+_ZIP = b"PK\x03\x04"
+_BOM = b"\xef\xbb\xbf"
+
+
+class FileRefused(Exception):
+    """A file that is not loaded; the message says what is wrong with it, and the remedy."""
+
+    def __init__(self, cause: Cause, message: str) -> None:
+        super().__init__(message)
+        self.cause = cause
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A text file, or one in a zip: `name` is empty for a file that is no zip."""
+
+    path: Path
+    name: str = ""
+
+    @property
+    def place(self) -> str:
+        """What a person finds it by."""
+        return f"{self.path.name}/{self.name}" if self.name else self.path.name
+
+    @contextmanager
+    def open(self) -> Iterator[IO[bytes]]:
+        """Open it for reading as a stream."""
+        if self.name:
+            with zipfile.ZipFile(self.path) as archive, archive.open(self.name) as file:
+                yield file
+        else:
+            with self.path.open("rb") as file:
+                yield file
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Some lines, of which the first has number `first`. `is_open`: the file ends with the last of them, and with no newline."""
+
+    first: int
+    lines: list[bytes]
+    is_open: bool = False
+
+
+@dataclass(slots=True)
+class Scan:
+    """What a file is: its digest, its members with their layouts, its lines (headers left out), and hashes of keys that come again."""
+
+    digest: bytes
+    members: list[tuple[Member, Layout]] = field(default_factory=list)
+    lines: int = 0
+    again: set[int] = field(default_factory=set)
+
+
+def batches(file: IO[bytes], has_header: bool) -> Iterator[Batch]:
+    """Yield a file's lines, without its header."""
+    rest, first = b"", 1
+    held: list[bytes] = []
+
+    def take(count: int, is_open: bool = False) -> Batch:
+        nonlocal first
+        begin = 1 if has_header and first == 1 else 0
+        batch = Batch(first + begin, held[begin:count], is_open)
+        first += min(count, len(held))
+        del held[:count]
+        return batch
+
+    while block := file.read(_BLOCK):
+        *lines, rest = (rest + block).split(b"\n")
+        held += lines
+        while len(held) > _LINES_A_BATCH:
+            yield take(_LINES_A_BATCH)
+    if rest:
+        held.append(rest)
+    if held:
+        yield take(_LINES_A_BATCH, is_open=bool(rest))
+
+
+def scan(path: Path, shape: FileShape) -> Scan:
+    """Look through a file. Raises FileRefused or OSError."""
+    found = Scan(_digest(path))
+    hashes = array("q")
+    misfits = 0
+    # Last lines that no newline ends.
+    ends: list[tuple[Member, Layout, int, bytes]] = []
+    try:
+        for member in _members(path):
+            layout = _layout(member, shape)
+            found.members.append((member, layout))
+            fits = (layout.width - 1).__eq__
+            with member.open() as file:
+                for batch in batches(file, bool(shape.header)):
+                    hashes.extend(map(hash, rough_keys(batch.lines, shape, layout)))
+                    misfits += len(batch.lines) - sum(map(fits, map(methodcaller("count", b"|"), batch.lines)))
+                    if batch.is_open and batch.lines:
+                        ends.append((member, layout, batch.first + len(batch.lines) - 1, batch.lines[-1]))
+    except zipfile.BadZipFile as error:
+        raise FileRefused(Cause.MALFORMED, f"the zip is damaged ({error}); fetch the file again") from None
+    except (EOFError, NotImplementedError, RuntimeError) as error:
+        raise FileRefused(Cause.MALFORMED, f"the zip cannot be read ({error}); fetch it again, or give the .txt that is in it") from None
+    found.lines = len(hashes)
+    if not found.lines:
+        raise FileRefused(Cause.MALFORMED, "the file has no lines; fetch it again")
+    if too_many(misfits, found.lines):
+        width = found.members[0][1].width
+        raise FileRefused(
+            Cause.SOURCE_CHANGED,
+            f"{misfits:,} of {found.lines:,} lines do not have the {width} columns of the {shape.name}: it is another file, or damaged, "
+            "or the county has changed it (docs/sources.md); nothing of it is stored",
+        )
+    for end in ends:
+        _check_end(shape, *end)
+    found.again = _again(hashes, shape)
+    return found
+
+
+def check_shrink(found: Scan, before: int | None) -> None:
+    """Raise FileRefused when the last load of the same file had over 2 % more rows than this file has lines."""
+    if before is not None and found.lines < before * (1 - _SHRINK_MOST):
+        raise FileRefused(
+            Cause.MALFORMED,
+            f"it has {found.lines:,} lines, and the last one that was loaded had {before:,} rows: it was cut short, or is a part; fetch it "
+            "again, or, if it is right, load it with -a accept_shrink=yes",
+        )
+
+
+def _digest(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").digest()
+
+
+def _members(path: Path) -> list[Member]:
+    with path.open("rb") as file:
+        is_zip = file.read(len(_ZIP)) == _ZIP
+    if not is_zip:
+        return [Member(path)]
+    with zipfile.ZipFile(path) as archive:
+        texts = [one for one in archive.infolist() if one.filename.lower().endswith(".txt")]
+    if not texts:
+        raise FileRefused(Cause.MALFORMED, "there is no .txt in the zip; is it one of the county's?")
+    if any(one.flag_bits & _ENCRYPTED for one in texts):
+        raise FileRefused(Cause.MALFORMED, "the zip wants a password; the county's do not")
+    size = sum(one.file_size for one in texts)
+    packed = path.stat().st_size
+    if size > min(_UNPACKED_MOST, _RATIO_MOST * packed):
+        raise FileRefused(Cause.MALFORMED, f"its {packed:,} bytes would unpack to {size:,}, which no file of the county's does")
+    return [Member(path, name) for name in sorted({one.filename for one in texts})]
+
+
+def _layout(member: Member, shape: FileShape) -> Layout:
+    with member.open() as file:
+        first = file.readline(_BLOCK).removeprefix(_BOM).decode("utf-8", "replace").rstrip("\r\n")
+    try:
+        return layout_of(shape, first)
+    except SourceChanged as error:
+        raise FileRefused(
+            Cause.SOURCE_CHANGED, f"{member.place}: {error}; it is another file, or the county has changed it (docs/sources.md)"
+        ) from None
+
+
+def _check_end(shape: FileShape, member: Member, layout: Layout, number: int, last: bytes) -> None:
+    """Refuse a file whose last line stops before its last column does."""
+    line = last.decode("utf-8", "replace").rstrip("\r")
+    is_short = line.count("|") < layout.width - 1
+    rejects = parse_lines([line], shape, "", 1, layout).rejects
+    if is_short or any(one.reason.startswith(f"column {layout.width} ") for one in rejects):
+        where = f"line {number:,}, its last, breaks off ({rejects[0].reason})"
+        raise FileRefused(Cause.MALFORMED, f"{member.place} is cut short: {where}; fetch the file again")
+
+
+def _again(hashes: "array[int]", shape: FileShape) -> set[int]:
+    found: set[int] = set()
+    repeated = 0
+    # By parts: a set of all at once is the half of the memory that a load may take.
+    parts = len(hashes) // _BUCKET + 1
+    for part in range(parts):
+        some = [one for one in hashes if one % parts == part]
+        distinct = len(set(some))
+        if distinct < len(some):
+            repeated += len(some) - distinct
+            found.update(one for one, count in Counter(some).items() if count > 1)
+    if repeated > max(_AGAIN_FEW, _AGAIN_MOST * len(hashes)):
+        what = "parcel and deed" if len(shape.key) > 1 else "parcel"
+        raise FileRefused(
+            Cause.SOURCE_CHANGED,
+            f"{repeated:,} of {len(hashes):,} lines have a {what} that an earlier line has: two files were joined, or it is another file; "
+            "nothing of it is stored",
+        )
+    return found

@@ -1,0 +1,115 @@
+"""The treasurer's tax pages: bills of all years, what is paid and due, and the payments. One page a parcel, in a browser."""
+
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from scrapy import Request
+
+from maricopa_scrapy import arguments
+from maricopa_scrapy.arguments import ApnList, ArgumentError
+from maricopa_scrapy.items import FollowOn, Issue, Outcome, Target
+from maricopa_scrapy.items_treasurer import TaxBill, TaxPayment
+from maricopa_scrapy.pages import treasurer as pages
+from maricopa_scrapy.pages import treasurer_tabs
+from maricopa_scrapy.pages.errors import PageError
+from maricopa_scrapy.settings_files import Manifest, PageLayout
+from maricopa_scrapy.spiders.base import LedgerSpider, Reading, StartError, Work
+
+if TYPE_CHECKING:
+    from maricopa_scrapy.download.browser_page import Shown
+
+_TABS = ("summary", "payments")
+_HANDLER = "maricopa_scrapy.download.browser.BrowserHandler"
+
+
+class TaxSpider(LedgerSpider):
+    """Targets: `parcel` by APN; `detail` has its `tabs` unless all are wanted."""
+
+    name = "tax"
+    source = "treasurer"
+    needed_paths: ClassVar[tuple[str, ...]] = ("parcel",)
+    known_arguments: ClassVar[tuple[str, ...]] = ("apns", "tabs")
+    # No other spider gets the browser's handler, nor loads what it needs.
+    custom_settings = {"DOWNLOAD_HANDLERS": {"http": _HANDLER, "https": _HANDLER}}
+
+    @classmethod
+    def work(cls, given: dict[str, str]) -> Work:
+        """Read `apns`; `tabs=summary` leaves out the payments."""
+        name = arguments.one_of(given, ("apns",))
+        tabs = _tabs(given.get("tabs", ",".join(_TABS)))
+        apns = ApnList(name, given[name], arguments.flag("skip_invalid", given.get("skip_invalid", "no")))
+        detail = None if tabs == _TABS else {"tabs": list(tabs)}
+        targets = (FollowOn(cls.source, "parcel", apn, detail) for apn in apns)
+        return Work("tax", {"apns": given[name]} | ({"tabs": ",".join(tabs)} if detail else {}), targets, apns=apns)
+
+    @classmethod
+    def connection(cls, settings: Any) -> tuple[Manifest, str, dict[str, str]]:
+        """As every source's; and there must be a browser. Raises StartError."""
+        from maricopa_scrapy.download import browser_launch
+
+        manifest, base_url, headers = super().connection(settings)
+        if manifest.page is None:
+            raise StartError("config/sources/treasurer.yaml has no `page`")
+        try:
+            browser_launch.check(settings["MARICOPA_CONFIG"].browser)
+        except browser_launch.NoBrowser as error:
+            raise StartError(str(error)) from None
+        return manifest, base_url, headers
+
+    def request(self, target: Target) -> Request:
+        """Ask for a parcel's page."""
+        from maricopa_scrapy.download.browser import VISIT
+        from maricopa_scrapy.download.browser_page import Visit
+
+        layout = self._page()
+        request = self.fetch(target, self.manifest.paths["parcel"].format(apn=target.key), self.parse_page)
+        tabs = tuple(target.detail["tabs"]) if target.detail else _TABS
+        request.meta[VISIT] = Visit(layout, self.manifest.refusals, tabs, target.key, partial(self._problem, target.key))
+        return request
+
+    def _page(self) -> PageLayout:
+        assert self.manifest.page is not None
+        return self.manifest.page
+
+    def _layout(self) -> pages.Layout:
+        page = self._page()
+        columns = {
+            tab: {name: (column.headings, column.kind, column.optional) for name, column in named.items()}
+            for tab, named in page.columns.items()
+        }
+        return pages.Layout(page.version, page.absent, page.grid, page.account, columns, page.none, page.blocks, page.statuses)
+
+    def _problem(self, apn: str, tab: str, html: str) -> str | None:
+        """Return what is wrong with a tab, while it can still be looked at; without the value, so that many are one."""
+        try:
+            pages.parse_tab(tab, treasurer_tabs.keep(html), apn, self._layout())
+        except PageError as error:
+            return f"{error.cause} {error.path}"
+        return None
+
+    def pack(self, shown: "Shown") -> bytes:
+        """Return what the browser showed as one body."""
+        assert shown.kind != "page"
+        return treasurer_tabs.pack(treasurer_tabs.Tabs(shown.kind, shown.html, self._page().version))  # type: ignore[arg-type]
+
+    def kept_body(self, body: bytes) -> bytes:
+        """Leave out telephone numbers of a page that is no parcel's; a parcel's has none any more."""
+        return treasurer_tabs.keep(body.decode("utf-8", "ignore")).encode() if body[:1] == b"<" else body
+
+    def parse_page(self, body: bytes, target: Target) -> Reading:
+        """Read a parcel's tabs."""
+        page = pages.parse_page(body, target.key, self._layout())
+        if not page.exists:
+            return Reading(Outcome.GONE)
+        issues = [Issue("new_field", heading, f"the treasurer's page has a new column: {heading}") for heading in page.new_fields]
+        complete: list[Any] = [(TaxBill, target.key)]
+        if target.detail is None or "payments" in target.detail["tabs"]:
+            complete.append((TaxPayment, target.key))
+        return Reading(records=page.records, complete=complete, issues=issues)
+
+
+def _tabs(value: str) -> tuple[str, ...]:
+    wanted = [arguments.choice("tabs", part.strip(), _TABS) for part in value.split(",")]
+    if "summary" not in wanted:
+        raise ArgumentError("tabs", f"{value!r} leaves out the summary, which says what is owed; give summary, or summary,payments")
+    return tuple(tab for tab in _TABS if tab in wanted)

@@ -1,0 +1,92 @@
+"""How the `maricopa` command meets a person: one line for a mistake, and the database for the time of a verb."""
+
+import csv
+import datetime as dt
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import IO, Any
+from zoneinfo import ZoneInfo
+
+import orjson
+import typer
+from rich.console import Console
+
+from maricopa_scrapy.settings_files import Config, ConfigError, Manifest, load
+from maricopa_scrapy.store import floors
+from maricopa_scrapy.store.connect import DatabaseUnavailable, Session, session
+from maricopa_scrapy.store.ledger import LedgerError
+
+FORMATS = ("csv", "jsonl")
+_PHOENIX = ZoneInfo("America/Phoenix")
+
+out = Console(highlight=False)
+errors = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def fail(message: str) -> typer.Exit:
+    """Say what was wrong, on one line; returns the exception that ends the command with code 2."""
+    errors.print(f"error: {message}", markup=False)
+    return typer.Exit(2)
+
+
+@contextmanager
+def database() -> Iterator[Session]:
+    """Open the database; what it or the ledger refuses is a mistake like any other."""
+    try:
+        with session() as opened:
+            yield opened
+    except (DatabaseUnavailable, ConfigError, LedgerError) as error:
+        raise fail(str(error)) from None
+
+
+def settings() -> tuple[Config, dict[str, Manifest]]:
+    """Read config/*.yaml, or end the command with what is wrong in it."""
+    try:
+        config, manifests = load()
+    except ConfigError as error:
+        raise fail(str(error)) from None
+    for source, manifest in manifests.items():
+        if wrong := floors.mistake(manifest.floors):
+            raise fail(f"config/sources/{source}.yaml: {wrong}")
+    return config, manifests
+
+
+def moment(option: str, text: str) -> dt.datetime:
+    """Return the moment that an option names; a day begins in Phoenix, and so does a time without a zone."""
+    try:
+        found = dt.datetime.fromisoformat(text)
+    except ValueError:
+        raise fail(f"{option} {text}: neither a day such as 2026-11-01 nor a moment such as 2026-11-01T12:00:00Z") from None
+    return found if found.tzinfo else found.replace(tzinfo=_PHOENIX)
+
+
+def write_rows(path: Path | None, format_: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Write rows to a file, or to standard output, as they come: csv with a header, or a JSON object a line."""
+    if format_ not in FORMATS:
+        raise fail(f"--format {format_}: there is {', '.join(FORMATS)}")
+    try:
+        with nullcontext(sys.stdout) if path is None else path.open("w", newline="", encoding="utf-8") as file:
+            _write(file, format_, columns, rows)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise fail(f"--to {path}: {error.strerror}") from None
+
+
+def _write(file: IO[str], format_: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    if format_ == "jsonl":
+        for row in rows:
+            file.write(orjson.dumps(dict(zip(columns, row, strict=True)), default=str).decode() + "\n")
+        return
+    writer = csv.writer(file)
+    writer.writerow(columns)
+    for row in rows:
+        writer.writerow([_cell(value) for value in row])
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, dict | list):
+        return orjson.dumps(value).decode()
+    return value.isoformat() if isinstance(value, dt.datetime) else value

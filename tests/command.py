@@ -1,0 +1,80 @@
+"""The `maricopa` command as a user starts it, in a process of its own."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from maricopa_scrapy.sandbox.county import County
+from tests.conftest import ROOT, Database
+
+# From the word to the end: the promise for pause and cancel is 5 s.
+WITHIN_S = 5.0
+
+
+@dataclass
+class Said:
+    """What a finished command said."""
+
+    code: int
+    out: str
+    errors: str
+
+    @property
+    def json(self) -> dict[str, Any]:
+        """The last line of its output."""
+        found: dict[str, Any] = json.loads(self.out.splitlines()[-1])
+        return found
+
+
+@dataclass
+class Maricopa:
+    """Starts the command against a database and a sandbox; logs go to `folder`."""
+
+    database: Database
+    sandbox: str
+    folder: Path
+    rate: float | None = 100
+    environment: dict[str, str] = field(default_factory=dict)
+
+    def start(self, *arguments: str) -> "subprocess.Popen[str]":
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("MARICOPA_")}
+        environment |= {"MARICOPA_DATABASE_URL": self.database.url, "MARICOPA_SANDBOX": self.sandbox, "COLUMNS": "120"}
+        environment |= {"MARICOPA_DATA_DIR": str(self.folder)} | self.environment
+        rate = ["-s", f"MARICOPA_RATE_LIMIT={self.rate}"] if self.rate and arguments[0] == "run" else []
+        return subprocess.Popen(
+            [sys.executable, "-m", "maricopa_scrapy", *arguments, *rate],
+            cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+
+    def __call__(self, *arguments: str, timeout: float = 60) -> Said:
+        process = self.start(*arguments)
+        try:
+            out, errors = process.communicate(timeout=timeout)
+        finally:
+            if process.poll() is None:
+                process.kill()
+        return Said(process.returncode, out, errors)
+
+    def logs(self) -> str:
+        """Return what the runs logged."""
+        return "\n".join(log.read_text() for log in sorted((self.folder / "log").glob("*.log")))
+
+
+def wait_for(true: Callable[[], object], seconds: float = 30.0) -> float:
+    """Wait until something is so; returns after how many seconds."""
+    begun = time.monotonic()
+    while not true():
+        assert time.monotonic() - begun < seconds
+        time.sleep(0.05)
+    return time.monotonic() - begun
+
+
+def apns(count: int) -> str:
+    """Return an argument of so many APNs of the sandbox county."""
+    return ",".join(County().apns(count))

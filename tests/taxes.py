@@ -1,0 +1,95 @@
+"""What the treasurer's crawl tests share: a browser or the reason why there is none, short timeouts, and the sandbox's truth."""
+
+import os
+import shutil
+from collections.abc import Callable
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from maricopa_scrapy.download.browser_launch import NoBrowser, check
+from maricopa_scrapy.sandbox.county import County
+from maricopa_scrapy.sandbox.process import SandboxProcess
+from maricopa_scrapy.sandbox.treasurer_bills import taxes
+from maricopa_scrapy.settings_files import BrowserSettings
+from tests.conftest import ROOT, Crawler, Database
+
+Start = Callable[..., SandboxProcess]
+_STATUS = {"Paid": "paid", "Unpaid": "unpaid", "Tax Lien": "lien", "Available Tax Lien": "state_lien"}
+
+
+def why_no_browser() -> str:
+    """Return why no browser test can run here; where CI is set they must."""
+    if os.environ.get("CI"):
+        return ""
+    try:
+        check(BrowserSettings())
+    except NoBrowser as error:
+        return str(error)
+    return ""
+
+
+_WHY = why_no_browser()
+needs_browser = pytest.mark.skipif(bool(_WHY), reason=_WHY or "there is a browser")
+
+
+def settings(folder: Path, pool: int = 4, retire_after: int = 100, attempts: int = 6, **timeouts: float) -> dict[str, str]:
+    """Return the environment of a crawl: shipped settings but for these, and a data folder of its own."""
+    shutil.copytree(ROOT / "config", folder)
+    manifest = folder / "sources" / "treasurer.yaml"
+    content = yaml.safe_load(manifest.read_text())
+    content["page"]["timeouts"] |= {"load": 5, "settle": 3, "close": 3} | timeouts
+    content["attempts"] = attempts
+    content["attempts_of"] = {}
+    manifest.write_text(yaml.safe_dump(content))
+    config = folder / "config.yaml"
+    text = config.read_text().replace("browser_pool_size: 4", f"browser_pool_size: {pool}")
+    config.write_text(text.replace("retire_after: 100", f"retire_after: {retire_after}"))
+    return {"MARICOPA_CONFIG": str(folder), "MARICOPA_DATA_DIR": str(folder.parent / "data")}
+
+
+def crawler(database: Database, sandbox: SandboxProcess, folder: Path, rate: float | None = 100, **changes: Any) -> Crawler:
+    """Return the crawler of a test, with `settings` in a folder that is not there yet."""
+    return Crawler(database, sandbox.url, rate, settings(folder / "settings", **changes))
+
+
+def listed(folder: Path, apns: list[str]) -> str:
+    """Write a list of APNs; returns the argument that names it."""
+    path = folder / "apns.txt"
+    path.write_text("\n".join(apns) + "\n")
+    return f"apns={path}"
+
+
+def dollars(cents: int) -> Decimal:
+    """Return cents as the database has them."""
+    return Decimal(cents) / 100
+
+
+def true_bills(county: County, apn: str) -> list[tuple[Any, ...]]:
+    """Return year, status, assessed, paid, interest, due of each bill, newest first."""
+    known = taxes(county.seed, county.epoch, apn)
+    return [(b.tax_year, _STATUS[b.status], *map(dollars, (b.assessed, b.paid, b.interest, b.due))) for b in known.bills]
+
+
+def true_payments(county: County, apn: str) -> list[tuple[Any, ...]]:
+    """Return year, day and amount of each payment, sorted."""
+    return sorted((p.tax_year, p.paid_on, dollars(p.amount)) for p in taxes(county.seed, county.epoch, apn).payments)
+
+
+def differences(database: Database, county: County, apns: list[str], payments: bool = True) -> list[str]:
+    """Return the parcels of which the database does not say just what the sandbox says."""
+    wrong = []
+    for apn in apns:
+        bills = database.rows(
+            "SELECT tax_year, status, assessed, paid, interest, amount_due FROM treasurer.bill"
+            " WHERE apn = %s AND removed_at IS NULL ORDER BY 1 DESC", apn,
+        )  # fmt: skip
+        paid = database.rows(
+            "SELECT tax_year, paid_on, amount FROM treasurer.payment WHERE apn = %s AND removed_at IS NULL ORDER BY 1, 2, 3", apn
+        )
+        if bills != true_bills(county, apn) or paid != (true_payments(county, apn) if payments else []):
+            wrong.append(apn)
+    return wrong

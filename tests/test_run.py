@@ -1,0 +1,260 @@
+"""`maricopa run` and its companions on this machine, against the sandbox: what is collected, seen, paused, cancelled and taken up again."""
+
+import os
+import re
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+from maricopa_scrapy.sandbox.county import County
+from maricopa_scrapy.sandbox.process import SandboxProcess
+from maricopa_scrapy.store import verify
+from maricopa_scrapy.store.connect import Session
+from maricopa_scrapy.store.verdict import EXIT_CODES
+from tests.command import WITHIN_S, Maricopa, apns, wait_for
+from tests.conftest import Database
+
+Start = Callable[..., SandboxProcess]
+
+
+def _agrees(database: Database) -> None:
+    session = Session(database.url)
+    assert verify.problems(session) == []
+    session.close()
+
+
+def _crawls(job: int = 1) -> list[int]:
+    return [process.pid for process in psutil.process_iter(["cmdline"]) if f"job={job}" in (process.info["cmdline"] or ())]
+
+
+def test_a_job_from_the_plan_to_the_report(tmp_path: Path, database: Database, county: Start) -> None:
+    sandbox = county()
+    maricopa = Maricopa(database, sandbox.url, tmp_path)
+    planned = maricopa("run", "property-search", "--apns", apns(40), "--mode", "parallel-all", "--dry-run")
+    assert planned.code == 0, planned.errors
+    assert re.search(r"assessor +assessor's API +40 +100\.00/s", planned.out)
+    assert re.search(r"gis +GIS layers, in lists +2 ", planned.out)
+    assert database.one("SELECT count(*) FROM crawl.job") == 0
+    unasked = maricopa("run", "property-search", "--apns", apns(40))
+    assert (unasked.code, unasked.errors.count("\n")) == (2, 1)
+    assert "add -y" in unasked.errors
+    assert "assessor" not in sandbox.stats()
+
+    done = maricopa("run", "property_search", "--apns", apns(40), "--mode", "parallel_all", "-y")
+    assert done.code == 0, done.errors + maricopa.logs()
+    assert dict(database.rows("SELECT source, count(*) FROM crawl.target WHERE state = 'done' GROUP BY 1")) == {"assessor": 40, "gis": 2}  # type: ignore[arg-type]
+    assert database.rows("SELECT type, mode, state, verdict FROM crawl.job") == [
+        ("property_search", "parallel_all", "finished", "completed")
+    ]
+    assert "Job 1: property-search, parallel-all, parallel: completed" in done.out
+    assert re.search(r"assessor +40 +0 +0 +0 +40 +0 ", done.out)
+    assert not _crawls()
+    _agrees(database)
+
+    status = maricopa("status", "1", "--json").json
+    assert (status["status"], status["total"], status["done"], status["success_rate"]) == ("completed", 42, 42, 1.0)
+    by_source = {source["source"]: source for source in status["sources"]}
+    served = sandbox.stats()
+    for name, source in by_source.items():
+        assert source["requests"] == source["answers"] == served[name]["requests"]
+        assert source["bytes"] > 0
+        assert 0 < source["p50_seconds"] <= source["p95_seconds"]
+    assert "completed" in maricopa("jobs").out
+    assert "requests a parcel" in maricopa("report", "1").out
+
+
+def test_validation_asks_the_api_only_for_what_the_gis_does_not_have(tmp_path: Path, database: Database, county: Start) -> None:
+    sandbox = county(track=True)
+    absent = County().absent(6)
+    path = tmp_path / "apns.txt"
+    path.write_text("\n".join(County().apns(30) + absent))
+    maricopa = Maricopa(database, sandbox.url, tmp_path)
+    done = maricopa("run", "validation", "--apns", str(path), "-y")
+    assert done.code == 0, done.errors + maricopa.logs()
+    assert set(sandbox.stats()["assessor"]["fetched"]) == set(absent)
+    assert {key for (key,) in database.rows("SELECT key FROM crawl.target WHERE source = 'assessor' AND state = 'gone'")} == set(absent)
+    assert database.rows("SELECT phase, state FROM crawl.planned_run ORDER BY number") == [(0, "ended"), (1, "ended")]
+    _agrees(database)
+
+
+def test_pause_resume_and_cancel_from_another_terminal(tmp_path: Path, database: Database, county: Start) -> None:
+    sandbox = county(latency=0.05, track=True)
+    maricopa = Maricopa(database, sandbox.url, tmp_path, rate=20)
+    begun = maricopa("run", "property-search", "--apns", apns(200), "-y", "--detach")
+    assert begun.code == 0, begun.errors + maricopa.logs()
+    assert "job 1 goes on in the background" in begun.out
+    wait_for(lambda: database.states().get("done"))
+    at = time.monotonic()
+    said = maricopa("pause", "1")
+    assert time.monotonic() - at < WITHIN_S
+    assert "job 1 is paused; `maricopa resume 1` goes on" in said.out
+    assert wait_for(lambda: not _crawls()) < WITHIN_S
+    asked = sandbox.stats()["assessor"]["requests"]
+    assert maricopa("status", "1", "--json").json["status"] == "paused"
+    assert sandbox.stats()["assessor"]["requests"] == asked
+
+    # The one that was detached waits, and goes on.
+    assert "job 1 goes on" in maricopa("resume", "1").out
+    wait_for(lambda: sandbox.stats()["assessor"]["requests"] > asked + 5)
+    watched = maricopa.start("status", "1", "--watch", "--json")
+    time.sleep(1.5)
+    at = time.monotonic()
+    assert "job 1 is cancelled; what it had collected is stored" in maricopa("cancel", "1").out
+    assert time.monotonic() - at < WITHIN_S
+    assert wait_for(lambda: not _crawls()) < WITHIN_S
+    out, _ = watched.communicate(timeout=10)
+    assert '"status": "cancelled"' in out.splitlines()[-1]
+    for verb in ("cancel", "pause", "resume"):
+        refused = maricopa(verb, "1")
+        assert (refused.code, refused.errors.count("\n")) == (2, 1)
+        assert "cancelled" in refused.errors
+    assert database.rows("SELECT state, verdict FROM crawl.job") == [("finished", "cancelled")]
+    assert database.one("SELECT count(*) FROM assessor.parcel") == database.states()["done"]
+    assert max(sandbox.stats()["assessor"]["fetched"].values()) == 1
+    _agrees(database)
+    # And its supervisor has gone home.
+    assert wait_for(lambda: "completed" not in maricopa.logs() and not _supervisors(tmp_path)) < WITHIN_S
+
+
+def _supervisors(folder: Path) -> list[int]:
+    found = []
+    for process in psutil.process_iter(["cmdline"]):
+        if "resume" in (process.info["cmdline"] or ()):
+            try:
+                if process.environ().get("MARICOPA_DATA_DIR") == str(folder):
+                    found.append(process.pid)
+            except psutil.Error:
+                continue
+    return found
+
+
+def test_ctrl_c_pauses_and_a_manager_that_was_killed_is_replaced(tmp_path: Path, database: Database, county: Start) -> None:
+    sandbox = county(latency=0.05, track=True)
+    maricopa = Maricopa(database, sandbox.url, tmp_path, rate=20)
+    first = maricopa.start("run", "property-search", "--apns", apns(150), "-y")
+    wait_for(lambda: database.states().get("done"))
+    first.send_signal(signal.SIGINT)
+    out, errors = first.communicate(timeout=15)
+    assert first.returncode == EXIT_CODES["incomplete"], errors
+    assert "job 1 is paused; `maricopa resume 1` goes on with it" in out
+
+    second = maricopa.start("resume", "1")
+    wait_for(_crawls)
+    done = database.states()["done"]
+    os.kill(second.pid, signal.SIGKILL)
+    second.communicate()
+    # Its spider goes on by itself.
+    wait_for(lambda: database.states()["done"] > done + 10)
+    assert len(_crawls()) == 1
+    os.kill(_crawls()[0], signal.SIGKILL)
+    assert maricopa("status", "1").code == 0
+    third = maricopa("resume", "1")
+    assert third.code == 0, third.errors + maricopa.logs()
+    assert database.states() == {"done": 150}
+    assert database.one("SELECT verdict FROM crawl.job") == "completed"
+    _agrees(database)
+
+
+def test_a_spider_that_is_killed_is_started_again(tmp_path: Path, database: Database, county: Start) -> None:
+    sandbox = county(latency=0.05)
+    maricopa = Maricopa(database, sandbox.url, tmp_path, rate=30)
+    running = maricopa.start("run", "property-search", "--apns", apns(150), "-y")
+    for _ in range(2):
+        done = database.states().get("done", 0)
+        wait_for(lambda done=done: database.states().get("done", 0) > done)  # type: ignore[misc]
+        (pid,) = _crawls()
+        os.kill(pid, signal.SIGKILL)
+    out, errors = running.communicate(timeout=60)
+    assert running.returncode == 0, errors + maricopa.logs()
+    assert database.states() == {"done": 150}
+    assert database.rows("SELECT state, count(*) FROM crawl.run GROUP BY 1 ORDER BY 1") == [("closed", 1), ("lost", 2)]
+    assert "completed" in out
+    _agrees(database)
+
+
+def test_what_was_given_up_is_asked_for_again(tmp_path: Path, database: Database, county: Start) -> None:
+    sandbox = county()
+    sandbox.faults({"renamed_field": {"probability": 1.0, "keys": County().apns(3)}})
+    maricopa = Maricopa(database, sandbox.url, tmp_path)
+    first = maricopa("run", "property-search", "--apns", apns(12), "-y")
+    assert first.code == EXIT_CODES["completed_with_failures"], first.errors
+    assert re.search(r"source_changed +3", first.out)
+    assert "its causes: source_changed" in maricopa("retry", "1", "--cause", "timeout").errors
+    sandbox.clear_faults()
+    again = maricopa("retry", "1", "--cause", "source_changed")
+    assert again.code == 0, again.errors + maricopa.logs()
+    assert "3 targets are asked for again" in again.out
+    assert database.states() == {"done": 12}
+    assert "nothing to retry" in maricopa("retry", "1").errors or "given up no target" in maricopa("retry", "1").errors
+
+
+@pytest.mark.parametrize("execution", ["sequential", "hybrid"])
+def test_execution_says_how_many_requests_are_under_way(tmp_path: Path, database: Database, county: Start, execution: str) -> None:
+    sandbox = county(latency=0.15)
+    path = tmp_path / "apns.csv"
+    words = ["low"] * 4 + ["", "normal"] * 4 + ["critical", "high"] * 5
+    path.write_text("\n".join(["APN;owner;priority", *(f"{apn};X;{word}" for apn, word in zip(County().apns(22), words, strict=True))]))
+    maricopa = Maricopa(database, sandbox.url, tmp_path)
+    done = maricopa("run", "property-search", "--apns", str(path), "--execution", execution, "-y")
+    assert done.code == 0, done.errors + maricopa.logs()
+    peak = sandbox.stats()["assessor"]["in_flight_peak"]
+    assert peak == (1 if execution == "sequential" else 5)
+    when = dict(
+        database.rows("SELECT priority, array_agg(extract(epoch FROM done_at)::float ORDER BY done_at) FROM crawl.target GROUP BY 1")
+    )  # type: ignore[arg-type]
+    assert {priority: len(times) for priority, times in when.items()} == {0: 5, 1: 5, 2: 8, 3: 4}
+    # The more urgent first; and in hybrid the last of them one at a time.
+    assert max(when[0]) <= min(when[2])
+    assert max(when[1]) <= min(when[3])
+    assert max(when[2]) <= min(when[3])
+    gaps = [later - earlier for earlier, later in zip(when[3], when[3][1:], strict=False)]
+    assert min(gaps) >= 0.14
+
+
+MISTAKES: list[tuple[tuple[str, ...], str]] = [
+    (("run", "comprehensiv", "--apns", "x"), r"there is no job 'comprehensiv'; did you mean comprehensive\?"),
+    (("run", "tax", "--mode", "api-only", "--apns", "165-28-054"), r"tax has no mode api-only: the treasurer has no API"),
+    (("run", "property-search", "--mode", "parallel"), r"there is no mode 'parallel'; did you mean parallel-all\?"),
+    (("run", "property-search"), r"property-search needs one of --apns, --owner, --address"),
+    (("run", "property-search", "--apns", "missing.txt"), r"--apns: 'missing.txt' is neither an APN"),
+    (("run", "property-search", "--apns", "165-28-054", "--owner", "X"), r"--apns and --owner exclude each other"),
+    (("run", "property-search", "--apns", "165-28-054", "--priority", "urgent"), r"--priority: 'urgent' is not one of"),
+    (("run", "property-search", "--apns", "165-28-054", "--execution", "hybird"), r"did you mean hybrid\?"),
+    (("run", "property-search", "--apns", "165-28-054", "--sections", "tax"), r"--sections goes with data-enhancement"),
+    (("run", "validation", "--owner", "X"), r"validation takes --apns, not --owner"),
+    (("run", "data-enhancement", "--sections", "taxes"), r"--sections: 'taxes' is not one of property"),
+    (("run", "data-enhancement", "--older-than", "30"), r"--older-than: '30' is not a length of time; the form is 30d"),
+    (("run", "data-enhancement", "--sections", "tax", "--mode", "api-only"), r"section tax: the treasurer has no API"),
+    (("status", "99"), r"there is no job 99; `maricopa jobs` lists them"),
+    (("pause", "99"), r"there is no job 99"),
+    (("cancel", "99"), r"there is no job 99"),
+    (("resume", "99"), r"there is no job 99"),
+    (("retry", "99"), r"there is no job 99"),
+    (("report", "99"), r"there is no job 99"),
+    (("cleanup", "--older-than", "soon"), r"--older-than: 'soon' is not a length of time"),
+    (("run", "property-search", "--apns", "165-28-054", "-y", "--on", "http://127.0.0.1:9"), r"http://127.0.0.1:9 cannot be reached"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "message"), MISTAKES, ids=lambda value: " ".join(value) if isinstance(value, tuple) else "")
+def test_a_mistake_is_one_line(tmp_path: Path, database: Database, arguments: tuple[str, ...], message: str) -> None:
+    said = Maricopa(database, "http://127.0.0.1:9", tmp_path, rate=None)(*arguments)
+    assert said.code == 2, said
+    assert said.errors.count("\n") == 1, said.errors
+    assert re.search(message, said.errors), said.errors
+    assert database.one("SELECT count(*) FROM crawl.job") == 0
+
+
+def test_every_verb_has_help_with_an_example_and_run_lists_the_exit_codes(tmp_path: Path, database: Database) -> None:
+    maricopa = Maricopa(database, "", tmp_path, rate=None)
+    for verb in ("run", "jobs", "status", "pause", "resume", "cancel", "retry", "report", "cleanup"):
+        said = maricopa(verb, "--help")
+        assert said.code == 0
+        assert f"Example: maricopa {verb}" in said.out
+    words = " ".join(maricopa("run", "--help").out.split())
+    for verdict, code in EXIT_CODES.items():
+        assert f"{code} {verdict}" in words
