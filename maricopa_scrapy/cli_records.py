@@ -1,12 +1,19 @@
 """The verbs of `maricopa` that look after what is stored: is it right, what changed, what was it read from."""
 
+import dataclasses
 import datetime as dt
+import sys
 from pathlib import Path
 from typing import Annotated
 
+import orjson
 import typer
+from rich.table import Table
+from rich.text import Text
 
-from maricopa_scrapy.store import history, ledger, verify
+from maricopa_scrapy import arguments
+from maricopa_scrapy.arguments import ArgumentError
+from maricopa_scrapy.store import captures, history, issues, ledger, verify
 from maricopa_scrapy.store.connect import Session
 from maricopa_scrapy.store.queries import QUERIES
 from maricopa_scrapy.terminal import database, fail, moment, out, settings, write_rows
@@ -75,3 +82,148 @@ def changes(
         if missing := history.lacking(opened, asked):
             raise fail(f"--query {query} needs {', '.join(missing)}, which this version does not collect; `scrapy crawl {asked.spider}`")
         write_rows(to, format_, asked.columns, history.answers(opened, asked, begin, end))
+
+
+@app.command()
+def reparse(
+    source: Annotated[str, typer.Option(help="whose captures: assessor, gis, ...")],
+    job: Annotated[int | None, typer.Option(help="of this job only")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="show what differs, and store nothing")] = False,
+    limit: Annotated[int, typer.Option(min=0, help="how many differences and failures to show one by one")] = 20,
+) -> None:
+    """Read the stored captures again with today's parser: what differs from the stored rows, field by field, is shown and stored.
+
+    Rows that a later answer changed are left as they are. Corrections are changes like any other, of a run named reparse. Exit code 1
+    when a capture cannot be read any more.
+
+    Example: maricopa reparse --source assessor --job 12 --dry-run
+    """
+    from maricopa_scrapy import reparse as again
+    from maricopa_scrapy.spiders.base import StartError
+
+    _, manifests = settings()
+    if source not in (known := again.registry()):
+        raise fail(f"--source {source}: there is {', '.join(sorted(known))}")
+    with database() as opened:
+        _check_job(opened, job)
+        try:
+            report = again.Reparse(opened, manifests, source, job, dry_run, limit).run()
+        except (ledger.LedgerError, StartError) as error:
+            raise fail(str(error)) from None
+    for part in again.shown(report, dry_run):
+        out.print(part)
+    if report.failed:
+        raise typer.Exit(1)
+
+
+@app.command("issues")
+def issues_(job: Job = None, as_json: Annotated[bool, typer.Option("--json", help="one JSON object a line")] = False) -> None:
+    """What a person must look at: surprises, each once, with how often and when, and an example to open.
+
+    Example: maricopa issues 12
+    """
+    with database() as opened:
+        _check_job(opened, job)
+        found = issues.known(opened, job)
+    if as_json:
+        sys.stdout.writelines(orjson.dumps(dataclasses.asdict(issue)).decode() + "\n" for issue in found)
+        return
+    for issue in found:
+        often = f"{issue.count:,} times" + (f" in {issue.jobs:,} jobs" if issue.jobs > 1 else "")
+        when = f"{issue.first_at:%Y-%m-%d %H:%M} to {issue.last_at:%Y-%m-%d %H:%M} UTC"
+        out.print(Text.assemble((f"{issue.source} {issue.kind}", "bold"), f": {issue.message}"), soft_wrap=True)
+        out.print(Text(f"    {often}, {when}; the newest: job {issue.job}, {issue.target}"), soft_wrap=True)
+        if issue.url or issue.capture:
+            kept = f"capture {issue.capture}" + ("" if issue.has_body else " (its body is not kept)") if issue.capture else ""
+            out.print(Text(f"    {'  '.join(filter(None, (issue.url, kept)))}", style="dim"), soft_wrap=True)
+    if not found:
+        out.print("nothing to look at")
+
+
+@app.command()
+def doctor(
+    on: Annotated[
+        list[str] | None, typer.Option("--on", envvar="MARICOPA_NODES", help="a scrapyd node; may be given several times")
+    ] = None,
+) -> None:
+    """Is all that a crawl needs ready here: settings, token, browser, database, scrapyd? Exit code 1 when something is not.
+
+    No host of the county is asked.
+
+    Example: maricopa doctor
+    """
+    from maricopa_scrapy.doctor import findings
+
+    is_well = True
+    for one in findings(on or []):
+        is_well &= one.is_well
+        mark = ("ok      ", "green") if one.is_well else ("problem ", "bold red")
+        out.print(Text.assemble(mark, (f"{one.what}: ", "bold"), one.says), soft_wrap=True)
+        if one.remedy:
+            out.print(Text(f"        {one.remedy}"), soft_wrap=True)
+    if not is_well:
+        raise typer.Exit(1)
+
+
+@app.command("captures")
+def captures_(
+    warc: Annotated[Path | None, typer.Option(help="write the kept answers to this WARC file (.warc, or .warc.gz)")] = None,
+    source: Annotated[str | None, typer.Option(help="of this source only")] = None,
+    job: Annotated[int | None, typer.Option(help="of this job only")] = None,
+) -> None:
+    """The raw answers: how many are kept of each source, and how big they are; or all of them as a web archive.
+
+    Example: maricopa captures --warc tax.warc.gz --source treasurer
+    """
+    _, manifests = settings()
+    if source is not None and source not in manifests:
+        raise fail(f"--source {source}: there is {', '.join(manifests)}")
+    with database() as opened:
+        _check_job(opened, job)
+        if warc is not None:
+            from maricopa_scrapy.warc import write
+
+            try:
+                count = write(warc, captures.bodies(opened, source, job))
+            except OSError as error:
+                raise fail(f"--warc {warc}: {error.strerror}") from None
+            out.print(f"{count:,} records in {warc}", markup=False, soft_wrap=True)
+            return
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        for name in ("source", "policy", "answers", "kept", "pruned", "MB", "MB stored", "from", "to", "without"):
+            table.add_column(name, justify="right" if name in ("answers", "kept", "pruned", "MB", "MB stored") else "left")
+        for one in captures.kept(opened):
+            policy = manifests[one.source].captures if one.source in manifests else ""
+            table.add_row(
+                one.source, policy, f"{one.answers:,}", f"{one.bodies:,}", f"{one.pruned:,}", f"{one.size / 1e6:,.1f}",
+                f"{one.stored / 1e6:,.1f}", f"{one.first_at:%Y-%m-%d}", f"{one.last_at:%Y-%m-%d}", one.left_out,
+            )  # fmt: skip
+    out.print(table if table.row_count else "no answer is stored yet")
+
+
+@app.command()
+def prune(
+    older_than: Annotated[str | None, typer.Option(help="answers that came longer ago than this, such as 90d")] = None,
+    unreferenced: Annotated[bool, typer.Option("--unreferenced", help="answers that no target and no issue refers to")] = False,
+    source: Annotated[str | None, typer.Option(help="of this source only")] = None,
+    even_present: Annotated[
+        bool, typer.Option("--even-present", help="also those from which the present values of a row were read")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="say what would go, and take nothing away")] = False,
+) -> None:
+    """Take away bodies of old answers, to make room. Address, date, status and digest of each stay.
+
+    Those from which a row's present values were read stay too, unless --even-present: without them `maricopa reparse` cannot read again.
+
+    Example: maricopa prune --older-than 180d --source assessor --dry-run
+    """
+    if older_than is None and not unreferenced:
+        raise fail("give --older-than, such as 90d, or --unreferenced")
+    try:
+        before = None if older_than is None else dt.datetime.now(dt.UTC) - arguments.age("older_than", older_than)
+    except ArgumentError as error:
+        raise fail(str(error)) from None
+    with database() as opened:
+        count, size = captures.prune(opened, before, source, unreferenced, even_present, dry_run)
+    will = "would go" if dry_run else "are gone; Postgres uses their room again"
+    out.print(f"{count:,} bodies, {size / 1e6:,.1f} MB, {will}")

@@ -65,6 +65,8 @@ class Record(BaseModel):
     key: ClassVar[tuple[str, ...]]
     # Rows of the same value here that a later, complete answer no longer has are marked removed.
     complete_by: ClassVar[str | None] = None
+    # Columns that say who told the row: not in its hash, and no change of it.
+    told_by: ClassVar[tuple[str, ...]] = ()
 
 
 class Parcel(Record):
@@ -254,10 +256,14 @@ class Related(Record):
 
 @dataclass(slots=True)
 class Rows:
-    """Many records of one class by column, in the order of its fields: a page of 2,000 needs no object for each."""
+    """Many records of one class by column, in the order of its fields: a page of 2,000 needs no object for each.
+
+    `mapped`: the columns that the source has at all; empty where nobody needs to know.
+    """
 
     record: type[Record]
     columns: Sequence[Sequence[Any]]
+    mapped: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.columns[0])
@@ -267,7 +273,8 @@ class Rows:
 class Extent:
     """How much a layer holds at one moment: lowest and highest row id and the number of rows; `page` rows an answer.
 
-    `detail` goes with every range of the walk over it.
+    `detail` goes with every range of the walk over it. `confirmed`: whether the layer has as many rows of the APNs that came more than
+    once in `walk` as came; None when it was not asked.
     """
 
     layer: str
@@ -278,6 +285,8 @@ class Extent:
     read_at: dt.datetime
     detail: dict[str, Any]
     accept_shrink: bool = False
+    confirmed: bool | None = None
+    walk: int | None = None
 
 
 class Floor(BaseModel):
@@ -345,26 +354,24 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class FollowOn:
-    """Work that an answer uncovered, for this source or another; it becomes as urgent as the target that was answered."""
+    """Work that an answer uncovered, for this source or another, not asked for before `not_before`; as urgent as the target answered."""
 
     source: str
     kind: str
     key: str
     detail: dict[str, Any] | None = None
-    # Not asked for sooner.
     not_before: dt.datetime | None = None
     priority: int = NORMAL
 
 
 @dataclass(frozen=True, slots=True)
 class Issue:
-    """Something that a person must look at. `signature` is what makes two of them the same."""
+    """Something that a person must look at. `signature` is what makes two of them the same, `screenshot` a PNG of what a browser showed."""
 
     kind: str
     signature: str
     message: str
     example: Json | None = None
-    # PNG of what a browser showed.
     screenshot: bytes | None = None
 
 
@@ -394,12 +401,10 @@ class Answer:
     # Not while the source as a whole fails: then no attempt is spent.
     is_target_s_fault: bool = True
     pages: list[Rows] = field(default_factory=list)
-    # Rows of a page that have no key, and so no place in a table.
     unkeyed: int = 0
     extent: Extent | None = None
-    # More is to come: the rows are stored, the target stays open.
+    # is_part: more is to come, the target stays open. is_final: a failure that another try cannot mend.
     is_part: bool = False
-    # A failure that another try cannot mend.
     is_final: bool = False
     # Why the job is incomplete, although the target is answered.
     shortfall: str | None = None

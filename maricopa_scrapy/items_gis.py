@@ -15,6 +15,7 @@ class GisParcel(Record):
     key = ("apn",)
     # A complete roll marks what it has not seen; a parcel that comes back is unmarked by its page.
     complete_by = "apn"
+    told_by = ("layer",)
 
     apn: str
     floor: int | None
@@ -72,20 +73,24 @@ class GisParcel(Record):
 
 
 class GisOutline(Record):
-    """`gis.outline`: the parcel's polygon as the text of a GeoJSON geometry, WGS 84; only where a roll asked for it."""
+    """`gis.outline`: the parcel's polygon as the text of a GeoJSON geometry, WGS 84; only where a roll asked for it.
+
+    NULL: a polygon came that cannot be read.
+    """
 
     table = "gis.outline"
     key = ("apn",)
 
     apn: str
-    geometry: str
+    geometry: str | None
 
 
 class GisAbsent(Record):
-    """`gis.absent`: an APN that was asked for by list, and that the layer does not have."""
+    """`gis.absent`: an APN that was asked for by list, twice, and that the layer does not have."""
 
     table = "gis.absent"
     key = ("apn",)
+    told_by = ("layer",)
 
     apn: str
     layer: str

@@ -168,3 +168,31 @@ def maricopa(database: Database | None, *arguments: str, **more: str) -> "subpro
         environment["MARICOPA_DATABASE_URL"] = database.url
     command = [sys.executable, "-c", "from maricopa_scrapy.cli import main; main()", *arguments]
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120)
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[..., Any]]:
+    """Start stubs of a layer that end with the test; each has `count` parcels with a row and `more` rows."""
+    from tests.layer_stub import LayerStub, apn, row
+
+    started: list[LayerStub] = []
+
+    def start(count: int, *more: dict[str, Any], layer: str = "E") -> Any:
+        stub = LayerStub([*(row(number, apn(number), layer) for number in range(1, count + 1)), *more], layer)
+        started.append(stub)
+        return stub
+
+    yield start
+    for stub in started:
+        stub.close()
+
+
+@pytest.fixture
+def crawl(tmp_path: Path, database: Database) -> "Callable[..., Crawl]":
+    """Crawl a stub of a layer by pages of ten rows."""
+    from tests.rolls import crawler
+
+    def run(stub: Any, *arguments: str, **changes: Any) -> Crawl:
+        return crawler(tmp_path, database, stub, page=10, **changes)("roll", *arguments)
+
+    return run

@@ -16,7 +16,7 @@ _TYPES = {"text": "String", "code": "String", "words": "String", "whole": "Integ
 _VALUES = {"text": "text", "code": "X1", "words": "w", "whole": 1, "money": 100, "decimal": 1.5, "degrees": -112.0, "padded": "  1,000",
            "year": 2000, "text_date": "02/01/2013"}  # fmt: skip
 # A day of 2021 as layer E writes it, and as layer A does.
-_DATES = {"E": 1627887600000, "A": 1361923200000}
+_DATES = {"E": 1627887600000, "C": 1627887600000, "A": 1361923200000, "D": 1361923200000, "F": 1361923200000}
 
 Query = dict[str, str]
 
@@ -94,5 +94,7 @@ class LayerStub:
             return {"features": [{"attributes": ends}]}
         if "returnIdsOnly" in query:
             return {"objectIds": [one["OBJECTID"] for one in rows]}
+        if "returnCountOnly" in query:
+            return {"count": len(rows)}
         names = query["outFields"].split(",")
         return {"features": [{"attributes": {name: one[name] for name in names}} for one in rows]}

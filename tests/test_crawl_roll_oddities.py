@@ -2,46 +2,19 @@
 
 import csv
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-
-import pytest
 
 from maricopa_scrapy.store import verify
 from maricopa_scrapy.store.connect import Session
 from tests.conftest import Crawl, Database
 from tests.layer_stub import LayerStub, Query, apn, row
-from tests.rolls import agrees, crawler
+from tests.rolls import agrees
 from tests.test_diff import maricopa
 
 _ROLLS = "SELECT state, row_count, received, parcels, unkeyed, missing FROM gis.roll ORDER BY job_id, walk"
 Serve = Callable[..., LayerStub]
-
-
-@pytest.fixture
-def serve() -> Iterator[Serve]:
-    """Start stubs that end with the test; each has `count` parcels with a row and `more` rows."""
-    started: list[LayerStub] = []
-
-    def start(count: int, *more: dict[str, Any], layer: str = "E") -> LayerStub:
-        stub = LayerStub([*(row(number, apn(number), layer) for number in range(1, count + 1)), *more], layer)
-        started.append(stub)
-        return stub
-
-    yield start
-    for stub in started:
-        stub.close()
-
-
-@pytest.fixture
-def crawl(tmp_path: Path, database: Database) -> Callable[..., Crawl]:
-    """Crawl a stub by pages of ten rows."""
-
-    def run(stub: LayerStub, *arguments: str, **changes: Any) -> Crawl:
-        return crawler(tmp_path, database, stub, page=10, **changes)("roll", *arguments)
-
-    return run
 
 
 def test_a_page_of_one_row_without_an_apn_stores_nothing_and_stops_nothing(
@@ -186,3 +159,93 @@ def test_a_walk_that_cannot_be_ended_is_incomplete_and_can_be_taken_up(
     assert database.rows(_ROLLS) == [("complete", 40, 40, 40, 0, 0)]
     assert database.one("SELECT shortfall FROM crawl.job") is None
     agrees(database)
+
+
+def test_dead_layers_are_passed_over_one_after_the_other_down_to_the_last(
+    database: Database, serve: Serve, crawl: Callable[..., Crawl]
+) -> None:
+    for name in ("D", "F"):
+        stub = serve(30, layer=name)
+        ended = crawl(stub, "-a", "accept_shrink=yes")
+        assert ended.code == 0, ended.log
+        assert database.rows("SELECT layer, state FROM gis.roll ORDER BY job_id DESC LIMIT 1") == [(name, "complete")]
+    passed = database.rows("SELECT kind, signature, count FROM crawl.issue WHERE job_id = 2 ORDER BY signature")
+    assert passed == [("layer_failed", f"layer {name}: server_error", 1) for name in "ACDE"]
+    # E was tried twice before the others.
+    assert database.rows("SELECT kind, attempts FROM crawl.target WHERE kind = 'layer'") == [("layer", 1)] * 2
+
+
+def test_a_layer_with_sparse_ids_is_asked_for_them_and_not_for_empty_ranges(
+    database: Database, serve: Serve, crawl: Callable[..., Crawl]
+) -> None:
+    stub = serve(20, *(row(1_000_000 * number, apn(20 + number)) for number in range(1, 16)))
+    ended = crawl(stub)
+    assert ended.code == 0, ended.log
+    assert database.rows(_ROLLS) == [("complete", 35, 35, 35, 0, 0)]
+    # Two extents, the ids, and pages of ten rows.
+    assert len(stub.asked) == 2 + 1 + 4
+    agrees(database)
+
+
+def test_one_polygon_that_cannot_be_read_costs_no_more_than_itself(database: Database, serve: Serve, crawl: Callable[..., Crawl]) -> None:
+    stub = serve(20)
+    square = [[-112.0, 33.0], [-112.0, 33.1], [-111.9, 33.1], [-111.9, 33.0], [-112.0, 33.0]]
+    broken = [[-112.0, 33.0], [-112.0, "NaN"]]
+
+    def hook(query: Query) -> Any:
+        if "outFields" not in query:
+            return None
+        answer = stub.answer(query)
+        for one in answer["features"]:
+            one["geometry"] = {"rings": [broken if one["attributes"]["OBJECTID"] == 7 else square]}
+        return answer
+
+    stub.hook = hook
+    ended = crawl(stub, "-a", "geometry=polygon")
+    assert ended.code == 0, ended.log
+    assert database.one("SELECT count(*) FROM gis.parcel WHERE owner_name = 'text'") == 20
+    assert database.rows("SELECT apn FROM gis.outline WHERE geometry IS NULL") == [(apn(7),)]
+    assert database.one("SELECT count(geometry) FROM gis.outline") == 19
+    ((kind, signature, apns),) = database.rows("SELECT kind, signature, example->'apns' FROM crawl.issue")
+    assert (kind, signature, apns) == ("odd_value", "E.geometry", [apn(7)])
+    # Of more than one in a hundred, and more than one, the page is refused.
+    square.pop()
+    assert crawl(stub, "-a", "geometry=polygon").code == 4
+    assert database.rows("SELECT DISTINCT cause FROM crawl.target WHERE state = 'dead'") == [("source_changed",)]
+
+
+def test_an_apn_that_a_short_answer_left_out_is_found_by_the_second_look(
+    database: Database, serve: Serve, crawl: Callable[..., Crawl]
+) -> None:
+    stub = serve(40)
+    answers = iter(range(100))
+
+    def hook(query: Query) -> Any:
+        if "outFields" in query and next(answers) == 0:
+            return {"features": stub.answer(query)["features"][:-1]}
+        return None
+
+    stub.hook = hook
+    asked = [apn(number) for number in range(35, 45)]
+    ended = crawl(stub, "-a", f"apns={','.join(asked)}")
+    assert ended.code == 0, ended.log
+    assert {one for (one,) in database.rows("SELECT apn FROM gis.parcel")} == set(asked[:6])
+    assert {one for (one,) in database.rows("SELECT apn FROM gis.absent")} == set(asked[6:])
+    # The list, how many there are of those that did not come, and those once more.
+    assert len(stub.asked) == 3
+    assert database.one("SELECT count(*) FROM gis.unfound") == 0
+    agrees(database)
+
+
+def test_a_list_asks_by_the_field_that_the_manifest_maps(
+    tmp_path: Path, database: Database, serve: Serve, crawl: Callable[..., Crawl]
+) -> None:
+    stub = serve(3)
+    assert crawl(stub, "-a", f"apns={apn(1)}").code == 0
+    manifest = tmp_path / "settings" / "sources" / "gis.yaml"
+    manifest.write_text(manifest.read_text().replace("apn: [APN, code]", "apn: [OwnerName, code]", 1))
+    stub.rows[2]["OwnerName"] = apn(2)
+    stub.hook = lambda query: {"features": [{"attributes": {name: stub.rows[2][name] for name in query["outFields"].split(",")}}]}
+    assert crawl(stub, "-a", f"apns={apn(2)}").code == 0
+    assert stub.asked[-1]["where"] == f"OwnerName IN ('{apn(2)}')"
+    assert {one for (one,) in database.rows("SELECT apn FROM gis.parcel")} == {apn(1), apn(2)}

@@ -16,7 +16,7 @@ from maricopa_scrapy.items_gis import GisAbsent, GisOutline, GisParcel
 from maricopa_scrapy.pages.answers import decode
 from maricopa_scrapy.pages.errors import ABSENT, BadRequest, Malformed, PageError, ServiceError, SourceChanged, Throttled, shown
 from maricopa_scrapy.pages.gis_geometry import geojson
-from maricopa_scrapy.pages.gis_values import KINDS, Odd, Reading, constant
+from maricopa_scrapy.pages.gis_values import KINDS, Odd, Reading, constant, most_odd
 from maricopa_scrapy.pages.values import INT8
 
 _APN = re.compile(APN_PATTERN, re.ASCII)
@@ -137,6 +137,14 @@ def parse_extent(body: bytes, layer: str, page: int, read_at: dt.datetime, detai
     return Extent(layer, first, last, count, page, read_at, detail)
 
 
+def parse_count(body: bytes) -> int:
+    """Read how many rows a query has."""
+    count = _object(body).get("count", ABSENT)
+    if type(count) is not int:
+        raise Malformed("count", "a number of rows", count)
+    return count
+
+
 def parse_ids(body: bytes) -> list[int]:
     """Read all row ids of a query, in order; null is none."""
     ids = _object(body).get("objectIds", ABSENT)
@@ -168,9 +176,11 @@ def parse_features(body: bytes, shape: Shape, object_id: str, lacking: Iterable[
     nothing: list[None] = [None] * len(features)
     table = [given.get(column, nothing) for column in COLUMNS]
     kept, unkeyed, issues = _with_apn(table, apns, shape.layer)
-    pages = [Rows(GisParcel, kept)]
+    pages = [Rows(GisParcel, kept, tuple(columns))]
     if outlines:
-        pages.append(_outlines(features, apns))
+        outline_rows, broken = _outlines(features, apns, shape.layer)
+        pages.append(outline_rows)
+        issues += broken
     issues += [
         Issue("odd_value", f"{shape.layer}.{odd.field}", f"{odd.field} cannot be {shown(odd.value)}; stored without it", _example(odd))
         for odd in reading.odd.values()
@@ -182,11 +192,9 @@ def _example(odd: Odd) -> dict[str, Any]:
     return {"value": shown(odd.value) if isinstance(odd.value, str | float) or abs(odd.value) > INT8 else odd.value, "rows": odd.count}
 
 
-def absent(asked: Iterable[str], page: Page, layer: str) -> Rows | None:
-    """Return the APNs that were asked for and did not come."""
-    found = set(page.apns)
-    missing = [apn for apn in asked if apn not in found]
-    return Rows(GisAbsent, [missing, constant(layer, len(missing))]) if missing else None
+def absent_rows(apns: list[str], layer: str) -> Rows:
+    """Return APNs that a layer does not have."""
+    return Rows(GisAbsent, [apns, constant(layer, len(apns))])
 
 
 def _object(body: bytes) -> dict[str, Any]:
@@ -255,7 +263,25 @@ def _with_apn(table: list[Any], apns: list[str | None], layer: str) -> tuple[lis
     return kept, unkeyed, [Issue("no_apn", f"layer {layer}", f"layer {layer} has rows without an APN; they are counted and not stored")]
 
 
-def _outlines(features: list[Any], apns: list[str | None]) -> Rows:
-    shapes = [(apn, geojson(one.get("geometry"))) for one, apn in zip(features, apns, strict=True)]
-    found = [(apn, shape) for apn, shape in shapes if apn is not None and shape is not None]
-    return Rows(GisOutline, [[apn for apn, _ in found], [shape for _, shape in found]])
+def _outlines(features: list[Any], apns: list[str | None], layer: str) -> tuple[Rows, list[Issue]]:
+    """Return the polygons of a page; of those that cannot be read, which are few, none. Raises SourceChanged when they are not."""
+    found: list[tuple[str, str | None]] = []
+    broken: list[tuple[str, SourceChanged]] = []
+    for one, apn in zip(features, apns, strict=True):
+        if apn is None:
+            continue
+        try:
+            shape = geojson(one.get("geometry"))
+        except SourceChanged as error:
+            broken.append((apn, error))
+            found.append((apn, None))
+        else:
+            if shape is not None:
+                found.append((apn, shape))
+    if len(broken) > most_odd(len(features)):
+        raise broken[0][1]
+    issues = []
+    if broken:
+        message = f"the outline of {', '.join(apn for apn, _ in broken[:_SHOWN])} cannot be read ({broken[0][1]}); stored without it"
+        issues.append(Issue("odd_value", f"{layer}.geometry", message, {"apns": [apn for apn, _ in broken], "rows": len(broken)}))
+    return Rows(GisOutline, [[apn for apn, _ in found], [text for _, text in found]]), issues

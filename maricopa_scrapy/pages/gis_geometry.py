@@ -1,6 +1,7 @@
 """Polygons of Esri as GeoJSON. A parcel of several parts is a MultiPolygon; holes belong to the part around them."""
 
 from itertools import pairwise
+from math import isfinite
 from typing import Any
 
 import orjson
@@ -14,23 +15,34 @@ def geojson(geometry: object) -> str | None:
     """Return the text of a GeoJSON geometry for one of Esri's or GeoJSON's own; None for none. Raises SourceChanged."""
     if geometry is None or geometry == {} or (isinstance(geometry, dict) and geometry.get("rings") == []):
         return None
-    if isinstance(geometry, dict) and geometry.get("type") in ("Polygon", "MultiPolygon"):
-        return orjson.dumps({"type": geometry["type"], "coordinates": geometry.get("coordinates")}).decode()
-    rings = geometry.get("rings") if isinstance(geometry, dict) else None
+    kind = geometry.get("type") if isinstance(geometry, dict) else None
     try:
-        parts = _parts(rings)
-    except (TypeError, ValueError, IndexError):
+        if kind == "Polygon":
+            parts = [[_ring(ring) for ring in geometry["coordinates"]]]  # type: ignore[index]
+        elif kind == "MultiPolygon":
+            parts = [[_ring(ring) for ring in part] for part in geometry["coordinates"]]  # type: ignore[index]
+        else:
+            parts = _parts(geometry["rings"])  # type: ignore[index]
+    except (TypeError, ValueError, KeyError):
         parts = []
-    if not parts:
+    if not parts or not all(parts):
         raise SourceChanged("features.geometry", "a polygon", geometry)
-    if len(parts) == 1:
+    if len(parts) == 1 and kind != "MultiPolygon":
         return orjson.dumps({"type": "Polygon", "coordinates": parts[0]}).decode()
     return orjson.dumps({"type": "MultiPolygon", "coordinates": parts}).decode()
 
 
+def _ring(points: Any) -> _Ring:
+    """Return a ring of at least three corners that ends where it begins. Raises TypeError or ValueError for anything else."""
+    ring = [[float(x), float(y)] for x, y, *_ in points]
+    if len(ring) < 4 or ring[0] != ring[-1] or not all(isfinite(x) and isfinite(y) for x, y in ring):
+        raise ValueError("not a closed ring")
+    return ring
+
+
 def _parts(rings: Any) -> list[list[_Ring]]:
     """Esri: outer rings run clockwise, holes the other way. GeoJSON wants the reverse, each part with its holes."""
-    closed: list[_Ring] = [[[float(x), float(y)] for x, y, *_ in ring] for ring in rings]
+    closed = [_ring(ring) for ring in rings]
     outer = [ring for ring in closed if _area(ring) <= 0]
     holes = [ring for ring in closed if _area(ring) > 0]
     if not outer:

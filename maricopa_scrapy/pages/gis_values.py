@@ -209,10 +209,15 @@ def _whole(values: Values, field: str, most: int, reading: Reading) -> Values:
     return values
 
 
+def most_odd(rows: int) -> int:
+    """Return how many rows of a page may have an odd value of one field."""
+    return max(1, rows // _FEW_OF)
+
+
 def _leave_out(values: Values, field: str, expected: str, is_wrong: Callable[[Any], Any], reading: Reading) -> Values:
     """Return the values without those of another form, which are few. Raises SourceChanged when they are not."""
     wrong = {at for at, value in enumerate(values) if value is not None and is_wrong(value)}
-    if len(wrong) > max(1, len(values) // _FEW_OF):
+    if len(wrong) > most_odd(len(values)):
         _refuse(values, field, expected, lambda value: value is not None and bool(is_wrong(value)))
     for at in sorted(wrong):
         reading.note(field, values[at])

@@ -9,6 +9,7 @@ import orjson
 
 from maricopa_scrapy.pages.errors import Malformed
 
+# Of the one body.
 CONTENT_TYPE = "application/json"
 # What has no text of the page, and differs from visit to visit.
 _UNSEEN = re.compile(r"<(script|style|svg)\b[^>]*>.*?</\1\s*>|<!--.*?-->", re.DOTALL | re.IGNORECASE)

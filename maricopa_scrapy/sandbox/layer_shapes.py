@@ -121,4 +121,6 @@ SHAPES = {
     "E": LayerShape(_typed, 2000, ("APN", "APNDash"), "DeedDate", _PHOENIX_MS),
     "C": LayerShape(_typed, 2000, ("APN", "APNDash"), "DeedDate", _PHOENIX_MS),
     "A": LayerShape(_text_rows, 1000, ("APN", "APN_DASH"), "DEED_DATE", 0),
+    "D": LayerShape(_text_rows, 2000, ("APN", "APN_DASH"), "DEED_DATE", 0),
+    "F": LayerShape(_text_rows, 1000, ("APN", "APN_DASH"), "DEED_DATE", 0),
 }

@@ -3,9 +3,8 @@
 import asyncio
 import datetime as dt
 import hashlib
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from scrapy import Request, Spider, signals
 from scrapy.http import Response
@@ -13,15 +12,15 @@ from scrapy.utils.defer import _schedule_coro
 from twisted.python.failure import Failure
 
 from maricopa_scrapy import arguments
-from maricopa_scrapy.arguments import ApnList
 from maricopa_scrapy.download.pace import retry_after
 from maricopa_scrapy.download.refusals import Refusal, Unauthorized, cause_of, check_json_answer
 from maricopa_scrapy.download.slots import WIDTH, Dropped, PacedDownloader
-from maricopa_scrapy.items import PRIORITIES, Answer, Capture, Cause, Extent, FollowOn, Issue, Json, Outcome, Reason, Rows, Target
+from maricopa_scrapy.items import PRIORITIES, Answer, Capture, Cause, Issue, Json, Outcome, Reason, Target
 from maricopa_scrapy.pages.errors import PageError, Throttled
 from maricopa_scrapy.settings_files import Manifest
 from maricopa_scrapy.spiders.company import Company
 from maricopa_scrapy.spiders.connection import StartError, connect_to
+from maricopa_scrapy.spiders.work import Handler, Ledger, Reading, Work
 
 if TYPE_CHECKING:
     from psycopg2.extensions import cursor as Cursor
@@ -36,59 +35,10 @@ __all__ = ["Handler", "LedgerSpider", "Reading", "StartError", "Work"]
 _POLL_FIRST_S = 0.03
 _POLL_S = 0.25
 _POLL_MOST_S = 3.0
-# A failure of these kinds is ordinary weather: the ledger's cause says enough, no person needs to look.
 # Of the slot's width, by the priority of a target, critical first: how much a job may use whose execution is hybrid. 0: one at a time.
 _HYBRID = (1.0, 1.0, 0.5, 0.0)
+# A failure of these kinds is ordinary weather: the ledger's cause says enough, no person needs to look.
 _WEATHER = frozenset((Cause.THROTTLED, Cause.TIMEOUT, Cause.CONNECTION, Cause.SERVER_ERROR))
-
-
-@dataclass(slots=True)
-class Work:
-    """What a spider was asked to do: go on with `job_id`, or a new job of `targets`."""
-
-    type: str
-    parameters: dict[str, Any]
-    targets: Iterable[FollowOn] = ()
-    job_id: int | None = None
-    priority: str = "normal"
-    apns: ApnList | None = None
-
-
-class Ledger(Protocol):
-    """What a spider may ask of the ledger (extensions/run.py)."""
-
-    async def lease(self, limit: int, source: str) -> "Lease": ...
-
-    async def give_back(self, source: str) -> None: ...
-
-    async def ask(self, question: Callable[..., Any], *args: Any) -> Any: ...
-
-    def flush(self) -> None: ...
-
-    @property
-    def backlog(self) -> int: ...
-
-
-@dataclass(slots=True)
-class Reading:
-    """What a page handler read from one response."""
-
-    outcome: Outcome = Outcome.DONE
-    records: list[Any] = field(default_factory=list)
-    complete: list[Any] = field(default_factory=list)
-    follow_ons: list[FollowOn] = field(default_factory=list)
-    issues: list[Issue] = field(default_factory=list)
-    pages: list[Rows] = field(default_factory=list)
-    unkeyed: int = 0
-    extent: Extent | None = None
-    # Why the job is incomplete, although the target is answered.
-    shortfall: str | None = None
-    # What must be asked before the target can be answered.
-    then: Request | None = None
-
-
-# Reads the kept body of an answer, that is, its capture.
-Handler = Callable[[bytes, Target], Reading]
 
 
 class LedgerSpider(Spider):
@@ -98,6 +48,10 @@ class LedgerSpider(Spider):
     needed_paths: ClassVar[tuple[str, ...]] = ()
     known_arguments: ClassVar[tuple[str, ...]] = ()
     common_arguments: ClassVar[tuple[str, ...]] = ("job", "priority", "skip_invalid")
+    # Whether its captures are what a browser showed.
+    is_rendered: ClassVar[bool] = False
+    # Kind of target: the method that reads its answers into rows. `maricopa reparse` reads captures by the same one.
+    handlers: ClassVar[dict[str, Callable[[Any, bytes, Target], "Reading"]]] = {}
     # Answers a transaction at most: fewer where one answer is thousands of rows.
     batch_most: ClassVar[int] = 1_000_000
     # Statuses that speak of a mistake of ours: another try cannot mend it.
@@ -162,6 +116,13 @@ class LedgerSpider(Spider):
     def connection(cls, settings: Any) -> tuple[Manifest, str, dict[str, str]]:
         """Return the source's manifest, its address and the headers it wants. Raises StartError."""
         return connect_to(cls.source, cls.needed_paths, settings)
+
+    @classmethod
+    def reader(cls, manifests: Mapping[str, Manifest]) -> Self:
+        """Return a spider of which only the `handlers` can be used: it has no crawler, no host, no ledger. Raises StartError."""
+        spider = cls()
+        spider.manifest, spider.base_url, spider.headers, spider.is_sandbox = manifests[cls.source], "", {}, False
+        return spider
 
     @classmethod
     def take_up(cls, cursor: "Cursor", run: "Run") -> None:
@@ -290,6 +251,10 @@ class LedgerSpider(Spider):
             dont_filter=True,
         )  # fmt: skip
 
+    def check_answer(self, response: Response) -> None:
+        """Return when the response may be what was asked for. Raises Refusal or Unauthorized."""
+        check_json_answer(response, self.manifest.refusals)
+
     def _width(self, target: Target) -> float:
         if self.execution == "hybrid":
             return _HYBRID[target.priority]
@@ -299,10 +264,6 @@ class LedgerSpider(Spider):
     def left_out(self) -> tuple[str, ...]:
         """What `kept_body` leaves out, as captures say it: lower-case words."""
         return ()
-
-    def check_answer(self, response: Response) -> None:
-        """Return when the response may be what was asked for. Raises Refusal or Unauthorized."""
-        check_json_answer(response, self.manifest.refusals)
 
     def says_none(self, response: Response, target: Target) -> bool:
         """Tell whether the response says positively that there is no such thing, other than in what `check_answer` lets pass."""
@@ -353,7 +314,7 @@ class LedgerSpider(Spider):
                 shortfall=reading.shortfall,
             )  # fmt: skip
 
-    def _failed(self, failure: Failure) -> Iterator[Answer]:
+    def _failed(self, failure: Failure) -> Iterator[Answer | Request]:
         error = failure.value
         assert error is not None
         if isinstance(error, Dropped):
@@ -372,7 +333,8 @@ class LedgerSpider(Spider):
         where: str = "",
         capture: Capture | None = None,
         response: Response | None = None,
-    ) -> Answer:
+    ) -> Answer | Request:
+        """Return the answer of a target that failed, or what is asked instead."""
         is_open = self.pace.is_open(self.source)
         self.pace.failed(request, self.source, cause)
         issues = []
@@ -395,7 +357,8 @@ class LedgerSpider(Spider):
         content_type = (response.headers.get(b"Content-Type") or b"").decode("latin-1")
         at = dt.datetime.now(dt.UTC)
         sha256 = hashlib.sha256(body).digest()
-        return Capture(sha256, self.source, response.url, response.status, content_type, at, body, left_out=self.left_out)
+        facts = (self.source, response.url, response.status, content_type, at)
+        return Capture(sha256, *facts, body, left_out=self.left_out, is_rendered=self.is_rendered)
 
     def stop(self, reason: str, patience: float | None = None) -> None:
         """End the run at once: what waits in the slot is not sent, what is under way is awaited, for `patience` seconds at most."""

@@ -2,10 +2,10 @@
 
 import datetime as dt
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from itertools import islice
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
@@ -14,7 +14,7 @@ from scrapy import Request
 
 from maricopa_scrapy import arguments
 from maricopa_scrapy.arguments import ApnList, ArgumentError
-from maricopa_scrapy.items import FollowOn, Issue, Outcome, Target
+from maricopa_scrapy.items import Answer, Cause, Extent, FollowOn, Issue, Outcome, Target
 from maricopa_scrapy.pages import gis as pages
 from maricopa_scrapy.pages.bulk_files import FILES
 from maricopa_scrapy.pages.errors import Malformed, SourceChanged
@@ -31,12 +31,19 @@ _EXTENT = [
     {"statisticType": kind, "onStatisticField": "{id}", "outStatisticFieldName": name}
     for kind, name in (("min", "first_id"), ("max", "last_id"), ("count", "row_count"))
 ]
-# Tries of one layer before the next is tried.
+# Tries of the first layer before the others are tried, one after the other, at once.
 _TRIES_A_LAYER = 2
+# What each range of a walk is told.
+_SHARED = ("object_id", "lacking", "outlines", "captures", "list")
 
 
 class RollSpider(bulk_files.BulkFileSpider):
-    """Targets: `layer` (which one, and is it as we know it), `extent`, then a `range` a page; `list` of APNs; `ids` since a day; `file`."""
+    """Its targets, by kind:
+
+    `layer`: which one, and is it as we know it; then, of the county, an `extent`, a `range` a page (of a layer with sparse ids first all
+    `ids`), and `doubled`: has the layer as many rows of some APNs as came? Of APNs a `list`, and `absent`: has it any of those that
+    did not come? Of the deeds since a day `ids` and ranges. `file`: a bulk file.
+    """
 
     name = "roll"
     source = "gis"
@@ -55,15 +62,14 @@ class RollSpider(bulk_files.BulkFileSpider):
     def connection(cls, settings: Any) -> tuple[Manifest, str, dict[str, str]]:
         """As every source's, and the layers of the manifest. Raises StartError."""
         manifest, base_url, headers = super().connection(settings)
-        try:
-            cls.shapes = {
-                name: pages.Shape(name, layer.days, layer.columns, layer.optional, layer.ignored) for name, layer in manifest.layers.items()
-            }
-        except ValueError as error:
-            raise StartError(f"config/sources/gis.yaml: {error}") from None
-        if not cls.shapes:
-            raise StartError("config/sources/gis.yaml has no layers")
+        cls.shapes = _shapes(manifest)
         return manifest, base_url, headers
+
+    @classmethod
+    def reader(cls, manifests: Mapping[str, Manifest]) -> Self:
+        """As every source's, with the layers of the manifest. Raises StartError."""
+        cls.shapes = _shapes(manifests[cls.source])
+        return super().reader(manifests)
 
     @classmethod
     def take_up(cls, cursor: Cursor, run: Run) -> None:
@@ -96,8 +102,7 @@ class RollSpider(bulk_files.BulkFileSpider):
         """Ask for what the target is."""
         detail = target.detail or {}
         if target.kind == "layer":
-            order = self._order(detail)
-            return self._ask_layer(target, order[min(target.attempts // _TRIES_A_LAYER, len(order) - 1) :])
+            return self._ask_layer(target, self._order(detail))
         if target.kind == "file":
             return bulk_files.marker(target)
         query: dict[str, str] = {"where": detail.get("where", "1=1"), "f": "json"}
@@ -107,12 +112,15 @@ class RollSpider(bulk_files.BulkFileSpider):
             return self._query(target, layer, query | {"outStatistics": statistics}, self.parse_extent)
         if target.kind == "ids":
             return self._query(target, layer, query | {"returnIdsOnly": "true"}, self.parse_ids)
+        if target.kind in ("absent", "doubled"):
+            query |= {"where": self._where_apns(layer, detail["apns"]), "returnCountOnly": "true"}
+            return self._query(target, layer, query, self.parse_absent if target.kind == "absent" else self.parse_doubled, post=True)
         fields = [detail["object_id"], *(name for name, _ in self.shapes[layer].without(detail["lacking"]).values())]
         query |= {"outFields": ",".join(fields), "returnGeometry": "false", "orderByFields": detail["object_id"]}
         if detail.get("outlines"):
             query |= {"returnGeometry": "true", "outSR": "4326", "geometryPrecision": "8"}
         if target.kind == "list":
-            query["where"] = f"APN IN ({','.join(repr(apn) for apn in detail['apns'])})"
+            query["where"] = self._where_apns(layer, detail["apns"])
             return self._query(target, layer, query, self.parse_list, post=True)
         ids = "{0}>={1} AND {0}<={2}".format(detail["object_id"], detail["first"], detail["last"])
         query["where"] = f"{ids} AND {detail['where']}" if "where" in detail else ids
@@ -127,13 +135,11 @@ class RollSpider(bulk_files.BulkFileSpider):
         except SourceChanged as error:
             if not others:
                 raise
-            self.logger.warning("layer %s is not as we know it (%s); trying layer %s", name, error, others[0])
-            self._passed_over.append(Issue("source_changed", f"layer {name}: {error.path}"[:200], str(error)))
-            return Reading(then=self._ask_layer(target, others))
+            return Reading(then=self._pass_over(target, order, Issue("source_changed", f"layer {name}: {error.path}"[:200], str(error))))
         page = min(layer.page, self.manifest.layers[name].page)
         self.logger.info("layer %s: %d rows an answer, without %s", name, page, ", ".join(layer.lacking) or "nothing")
         shared = {"layer": name, "object_id": layer.object_id, "lacking": layer.lacking, "captures": detail.get("captures"),
-                  "outlines": detail["geometry"] == "polygon"}  # fmt: skip
+                  "outlines": detail["geometry"] == "polygon", "list": self.manifest.layers[name].list}  # fmt: skip
         if target.key == "apns":
             follow_ons = list(self._lists(detail["apns"], name, shared))
         elif target.key == "since":
@@ -147,9 +153,19 @@ class RollSpider(bulk_files.BulkFileSpider):
     def parse_extent(self, body: bytes, target: Target) -> Reading:
         """Read how much the layer holds; what follows from it is the store's to say (store/roll.py)."""
         detail = target.detail or {}
-        shared = {name: detail[name] for name in ("object_id", "lacking", "outlines", "captures")}
+        shared = {name: detail[name] for name in _SHARED}
         extent = pages.parse_extent(body, detail["layer"], detail["page"], dt.datetime.now(dt.UTC), shared)
         return Reading(extent=replace(extent, accept_shrink=detail["accept_shrink"]))
+
+    def parse_doubled(self, body: bytes, target: Target) -> Reading:
+        """Read whether the layer has as many rows of some APNs as came: the extent that waits for it goes on, or the walk begins anew."""
+        detail = target.detail or {}
+        count = pages.parse_count(body)
+        if count != detail["rows"]:
+            self.logger.warning("%s: %d rows came, the layer has %d", target.key, detail["rows"], count)
+        told: dict[str, Any] = {name: detail[name] for name in ("layer", "first", "last", "count", "page", "accept_shrink", "walk")}
+        told |= {"read_at": dt.datetime.fromisoformat(detail["read_at"]), "detail": {name: detail[name] for name in _SHARED}}
+        return Reading(extent=Extent(**told, confirmed=count == detail["rows"]))
 
     def parse_ids(self, body: bytes, target: Target) -> Reading:
         """Read the row ids of a query: each page of them is a range with a known number of rows."""
@@ -158,7 +174,8 @@ class RollSpider(bulk_files.BulkFileSpider):
         follow_ons: list[FollowOn] = []
         while part := list(islice(ids, detail["page"])):
             one = detail | {"first": part[0], "last": part[-1], "expected": len(part)}
-            follow_ons.append(FollowOn(self.source, "range", f"{detail['layer']} {detail['where']} ids {part[0]}-{part[-1]}", one))
+            what = detail.get("where") or f"walk {detail['walk']}"
+            follow_ons.append(FollowOn(self.source, "range", f"{detail['layer']} {what} ids {part[0]}-{part[-1]}", one))
         return Reading(Outcome.DONE if follow_ons else Outcome.GONE, follow_ons=follow_ons)
 
     def parse_range(self, body: bytes, target: Target) -> Reading:
@@ -183,7 +200,7 @@ class RollSpider(bulk_files.BulkFileSpider):
         return Reading(outcome, follow_ons=follow_ons + deeds, issues=page.issues + odd, pages=page.pages, unkeyed=page.unkeyed)
 
     def parse_list(self, body: bytes, target: Target) -> Reading:
-        """Read the parcels of a list; what did not come is noted as absent."""
+        """Read the parcels of a list; what did not come is asked for once more (store/lists.py), then noted as absent."""
         detail = target.detail or {}
         apns = detail["apns"]
         page = self._features(body, detail)
@@ -197,19 +214,30 @@ class RollSpider(bulk_files.BulkFileSpider):
         asked = set(apns)
         if not asked.issuperset(page.apns):
             raise Malformed("features", "parcels that were asked for", [apn for apn in page.apns if apn not in asked])
-        missing = pages.absent(apns, page, detail["layer"])
-        if missing is not None:
+        found = set(page.apns)
+        missing = [apn for apn in apns if apn not in found]
+        if missing:
             self.logger.info("%s: %d of %d are not in layer %s: %s", target.key, len(missing), len(apns), detail["layer"],
-                             ", ".join(islice(missing.columns[0], 5)))  # fmt: skip
+                             ", ".join(missing[:5]))  # fmt: skip
         deeds, odd = self._deeds(page)
         if "assessor" in self.parameters.get("follow", ()):
-            lacking = [apn for apn, deed in _deed_numbers(page) if deed is None] + list(missing.columns[0] if missing else ())
+            lacking = [apn for apn, deed in _deed_numbers(page) if deed is None] + missing
             if self.serves("assessor"):
                 deeds += [FollowOn("assessor", "parcel", apn) for apn in lacking]
             elif lacking:
                 told = f"{len(lacking)} parcels have no deed number in layer {detail['layer']}; the API was not asked, for want of a token"
                 odd.append(Issue("no_deed_number", target.key[:200], told, {"apns": lacking[:50]}))
-        return Reading(follow_ons=deeds, issues=page.issues + odd, pages=[*page.pages, *filter(None, [missing])])
+        absent = [pages.absent_rows(missing, detail["layer"])] if missing else []
+        return Reading(follow_ons=deeds, issues=page.issues + odd, pages=[*page.pages, *absent])
+
+    def parse_absent(self, body: bytes, target: Target) -> Reading:
+        """Read whether the layer has any of the APNs that did not come; if so, they are asked for by list once more."""
+        detail = target.detail or {}
+        if pages.parse_count(body):
+            return Reading(follow_ons=list(self._lists(detail["apns"], f"{detail['layer']} again", detail)))
+        return Reading(pages=[pages.absent_rows(detail["apns"], detail["layer"])])
+
+    handlers = {"range": parse_range, "list": parse_list, "absent": parse_absent}
 
     def kept_of(self, target: Target) -> str:
         """As the argument `captures` says, else the manifest."""
@@ -224,8 +252,26 @@ class RollSpider(bulk_files.BulkFileSpider):
     def _order(self, detail: dict[str, Any]) -> list[str]:
         return [detail["layer"]] if detail.get("layer") else list(self.shapes)
 
+    def _failure(self, request: Request, target: Target, cause: Cause, message: str, *more: Any) -> Answer | Request:
+        """As every spider's; a layer that fails once more than it may is left for the next one."""
+        failed = super()._failure(request, target, cause, message, *more)
+        order = request.meta.get("layers", ())
+        if cause is Cause.THROTTLED or len(order) < 2 or target.attempts + 1 < min(_TRIES_A_LAYER, self.manifest.attempts):
+            return failed
+        return self._pass_over(target, order, Issue("layer_failed", f"layer {order[0]}: {cause}", f"layer {order[0]}: {cause} ({message})"))
+
+    def _pass_over(self, target: Target, order: list[str], why: Issue) -> Request:
+        self.logger.warning("layer %s is left for layer %s (%s)", order[0], order[1], why.message)
+        self._passed_over.append(why)
+        return self._ask_layer(target, order[1:])
+
+    def _where_apns(self, layer: str, apns: list[str]) -> str:
+        field, _ = self.shapes[layer].columns["apn"]
+        return f"{field} IN ({','.join(repr(apn) for apn in apns)})"
+
     def _ask_layer(self, target: Target, order: list[str]) -> Request:
-        return self._ask(target, self._address(order[0]) + "?f=json", lambda body, target: self.parse_layer(body, target, order))
+        request = self._ask(target, self._address(order[0]) + "?f=json", lambda body, target: self.parse_layer(body, target, order))
+        return request.replace(meta={**request.meta, "layers": order})
 
     def _query(self, target: Target, layer: str, query: dict[str, str], handler: Any, post: bool = False) -> Request:
         address, form = self._address(layer) + "/query", urlencode(query)
@@ -246,6 +292,18 @@ class RollSpider(bulk_files.BulkFileSpider):
         for at in range(0, len(apns), size):
             part = apns[at : at + size]
             yield FollowOn(self.source, "list", f"{prefix} {part[0]}-{part[-1]} ({len(part)})", {**shared, "apns": part})
+
+
+def _shapes(manifest: Manifest) -> dict[str, pages.Shape]:
+    try:
+        shapes = {
+            name: pages.Shape(name, layer.days, layer.columns, layer.optional, layer.ignored) for name, layer in manifest.layers.items()
+        }
+    except ValueError as error:
+        raise StartError(f"config/sources/gis.yaml: {error}") from None
+    if not shapes:
+        raise StartError("config/sources/gis.yaml has no layers")
+    return shapes
 
 
 def _options(given: dict[str, str], name: str) -> dict[str, Any]:

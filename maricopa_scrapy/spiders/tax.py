@@ -29,6 +29,7 @@ class TaxSpider(LedgerSpider):
     source = "treasurer"
     needed_paths: ClassVar[tuple[str, ...]] = ("parcel",)
     known_arguments: ClassVar[tuple[str, ...]] = ("apns", "tabs")
+    is_rendered = True
     # No other spider gets the browser's handler, nor loads what it needs.
     custom_settings = {"DOWNLOAD_HANDLERS": {"http": _HANDLER, "https": _HANDLER}}
 
@@ -71,18 +72,10 @@ class TaxSpider(LedgerSpider):
         assert self.manifest.page is not None
         return self.manifest.page
 
-    def _layout(self) -> pages.Layout:
-        page = self._page()
-        columns = {
-            tab: {name: (column.headings, column.kind, column.optional) for name, column in named.items()}
-            for tab, named in page.columns.items()
-        }
-        return pages.Layout(page.version, page.absent, page.grid, page.account, columns, page.none, page.blocks, page.statuses)
-
     def _problem(self, apn: str, tab: str, html: str) -> str | None:
         """Return what is wrong with a tab, while it can still be looked at; without the value, so that many are one."""
         try:
-            pages.parse_tab(tab, treasurer_tabs.keep(html), apn, self._layout())
+            pages.parse_tab(tab, treasurer_tabs.keep(html), apn, layout_of(self._page()))
         except PageError as error:
             return f"{error.cause} {error.path}"
         return None
@@ -92,13 +85,18 @@ class TaxSpider(LedgerSpider):
         assert shown.kind != "page"
         return treasurer_tabs.pack(treasurer_tabs.Tabs(shown.kind, shown.html, self._page().version))  # type: ignore[arg-type]
 
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """What `kept_body` and `pack` leave out."""
+        return ("phones", "scripts", "styles")
+
     def kept_body(self, body: bytes) -> bytes:
         """Leave out telephone numbers of a page that is no parcel's; a parcel's has none any more."""
         return treasurer_tabs.keep(body.decode("utf-8", "ignore")).encode() if body[:1] == b"<" else body
 
     def parse_page(self, body: bytes, target: Target) -> Reading:
         """Read a parcel's tabs."""
-        page = pages.parse_page(body, target.key, self._layout())
+        page = pages.parse_page(body, target.key, layout_of(self._page()))
         if not page.exists:
             return Reading(Outcome.GONE)
         issues = [Issue("new_field", heading, f"the treasurer's page has a new column: {heading}") for heading in page.new_fields]
@@ -106,6 +104,17 @@ class TaxSpider(LedgerSpider):
         if target.detail is None or "payments" in target.detail["tabs"]:
             complete.append((TaxPayment, target.key))
         return Reading(records=page.records, complete=complete, issues=issues)
+
+    handlers = {"parcel": parse_page}
+
+
+def layout_of(page: PageLayout) -> pages.Layout:
+    """Return a manifest's layout as the parser takes it."""
+    columns = {
+        tab: {name: (column.headings, column.kind, column.optional) for name, column in named.items()}
+        for tab, named in page.columns.items()
+    }
+    return pages.Layout(page.version, page.absent, page.grid, page.account, columns, page.none, page.blocks, page.statuses)
 
 
 def _tabs(value: str) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ import zstandard
 from psycopg2.extensions import cursor as Cursor
 
 from maricopa_scrapy.items import Answer, Capture, Cause, Extent, FollowOn, Issue, Outcome, Target
-from maricopa_scrapy.store import paging, roll
+from maricopa_scrapy.store import lists, paging, roll
 from maricopa_scrapy.store.columns import Lines, lines_of
 from maricopa_scrapy.store.ledger import Run, add_targets
 from maricopa_scrapy.store.tables import Table, copy_into, copy_line, copy_lines, origin_of, table_of
@@ -130,6 +130,12 @@ def store_batch(cursor: Cursor, run: Run, entries: list[Entry]) -> int:
     return batch.rows
 
 
+def take_turns(cursor: Cursor, schemas: set[str]) -> None:
+    """Wait until no other run stores rows in the schemas; they are this transaction's until it ends."""
+    for schema in sorted(schemas):
+        cursor.execute(_TAKE_TURNS, (schema,))
+
+
 class _Batch:
     """Entries as one transaction."""
 
@@ -151,8 +157,7 @@ class _Batch:
     def store(self, cursor: Cursor, run: Run) -> None:
         at = dt.datetime.now(dt.UTC)
         paged = {page.table for entry in self._entries for page in entry.pages}
-        for schema in sorted({"crawl", run.source} | {table.schema for table in self._rows.keys() | self._complete.keys() | paged}):
-            cursor.execute(_TAKE_TURNS, (schema,))
+        take_turns(cursor, {"crawl", run.source} | {table.schema for table in self._rows.keys() | self._complete.keys() | paged})
         self._keep_captures(cursor)
         for table in self._rows.keys() | self._complete.keys():
             self._merge(cursor, table, run, at)
@@ -169,10 +174,13 @@ class _Batch:
         for entry in self._entries:
             if entry.extent is not None:
                 roll.settle(cursor, run, entry.extent)
-            elif entry.target.kind == "extent":
+            elif entry.target.kind in ("extent", "doubled"):
                 roll.note_dead_extent(cursor, run)
-        if any(entry.target.kind == "range" for entry in self._entries):
+        kinds = {entry.target.kind for entry in self._entries}
+        if kinds & {"range", "ids"}:
             roll.advance(cursor, run)
+        if "list" in kinds:
+            lists.ask_again(cursor, run)
 
     def _keep_captures(self, cursor: Cursor) -> None:
         captures = {entry.capture.sha256: entry.capture for entry in self._entries if entry.capture}

@@ -29,6 +29,7 @@ _DELETE_TARGETS = """
 _EMPTY = """
     CREATE TEMP TABLE empty_job ON COMMIT DROP AS
     SELECT id FROM old_job o WHERE NOT EXISTS (SELECT FROM crawl.target t WHERE t.job_id = o.id)
+      AND NOT EXISTS (SELECT FROM crawl.change c JOIN crawl.run r ON r.id = c.run_id WHERE r.job_id = o.id)
 """
 _DELETE_JOBS = (
     "DELETE FROM crawl.issue WHERE job_id IN (SELECT id FROM empty_job)",

@@ -6,7 +6,7 @@ travel at all; only changed ones are staged, compared field by field and merged 
 
 import datetime as dt
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
@@ -15,6 +15,7 @@ import orjson
 from psycopg2.extensions import cursor as Cursor
 
 from maricopa_scrapy.items import Rows
+from maricopa_scrapy.store.layers import shared_fields
 from maricopa_scrapy.store.ledger import Run
 from maricopa_scrapy.store.tables import Table, copy_line, table_of
 
@@ -40,6 +41,8 @@ class Lines:
     lines: list[bytes]
     # Orders rows of the same key: the lowest is the one that stands for it.
     ranks: list[int] | None = None
+    # Who told the rows of a page, and which columns it maps.
+    told: tuple[str, tuple[str, ...]] | None = None
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -54,7 +57,7 @@ class Lines:
 def lines_of(rows: Rows, origin: str) -> Lines:
     """Return the rows as lines; `origin` is what tables.origin_of says. Raises ValueError for text that cannot be UTF-8."""
     table = table_of(rows.record)
-    texts = [_texts(column) for column in rows.columns]
+    texts = [_texts(rows.columns[at]) for at in table.hashed_at]
     lines = list(map("\t".join, zip(*texts, strict=True)))
     body = "\n".join(lines)
     if "\\" in body or "\r" in body or body.count("\n") >= max(1, len(lines)) or body.count("\t") != len(lines) * (len(texts) - 1):
@@ -62,15 +65,23 @@ def lines_of(rows: Rows, origin: str) -> Lines:
     # Text of no lines still splits into one.
     encoded = body.encode().split(b"\n") if lines else []
     digests = [blake2b(line, digest_size=16).hexdigest() for line in encoded]
-    end = b"\t" + origin.encode()
-    ready = [b"%b\t\\\\x%b%b" % (line, digest.encode(), end) for line, digest in zip(encoded, digests, strict=True)]
+    ends = _ends([rows.columns[at] for at in table.told_at], origin, len(lines))
+    ready = [b"%b\t\\\\x%b%b" % (line, digest.encode(), end) for line, digest, end in zip(encoded, digests, ends, strict=True)]
     floor = table.fields.index("floor") if "floor" in table.fields else None
     ranks = None if floor is None else [-1 if value is None else value for value in rows.columns[floor]]
     keys = (
         list(rows.columns[table.key_at[0]]) if len(table.key) == 1 else list(zip(*(rows.columns[at] for at in table.key_at), strict=True))
     )
     assert len(keys) == len(digests) == len(lines)
-    return Lines(table, keys, digests, ready, ranks)
+    told = (str(rows.columns[table.told_at[0]][0]), rows.mapped) if rows.mapped and keys else None
+    return Lines(table, keys, digests, ready, ranks, told)
+
+
+def _ends(told: Sequence[Sequence[Any]], origin: str, count: int) -> Iterable[bytes]:
+    """Return what follows the hash in each row: who told it, and the answer's origin."""
+    tellers = list(zip(*told, strict=True)) if told else [()] * count
+    ends = {cells: "\t".join(["", *(copy_line([cell]) for cell in cells), origin]).encode() for cells in set(tellers)}
+    return map(ends.__getitem__, tellers)
 
 
 def _texts(column: Sequence[Any]) -> Sequence[str]:
@@ -149,9 +160,11 @@ def merge_lines(cursor: Cursor, run: Run, rows: Lines, withhold: Callable[[Lines
         changed = rows.where(wanted.__contains__)
         if withhold is not None:
             changed = withhold(changed)
+        if not changed.keys:
+            return
         cursor.execute(table.create_stage)
         copy_bytes(cursor, table.copy, changed.lines)
-        cursor.execute(table.merge, {"run": run.id})
+        cursor.execute(table.merge, {"run": run.id, "shared": shared_fields(cursor) if table.told_at else None})
         cursor.execute(f"TRUNCATE {table.stage}")
 
 

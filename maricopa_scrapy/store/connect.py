@@ -115,6 +115,22 @@ def _migrations() -> Iterator[Path]:
         yield Path(name)
 
 
+def pending_migrations(url: str) -> list[str]:
+    """Return the migrations that the database does not have yet, and apply none. Raises DatabaseUnavailable."""
+    files = (resources.files("maricopa_scrapy.store") / "migrations").iterdir()
+    names = {file.name.removesuffix(".sql") for file in files if file.name.endswith(".sql")}
+    connection = connect(url)
+    try:
+        with connection, connection.cursor() as cursor:
+            cursor.execute("SELECT to_regclass('_yoyo_migration') IS NOT NULL")
+            if cursor.fetchone() == (True,):
+                cursor.execute("SELECT migration_id FROM _yoyo_migration")
+                names -= {name for (name,) in cursor.fetchall()}
+    finally:
+        connection.close()
+    return sorted(names)
+
+
 def _without_password(message: str, url: str) -> str:
     # Of a password with a bare / or @, libpq takes a part for the host or the database, and quotes it.
     secret = re.search(r"//[^:/]*:(.+)@", url)

@@ -27,7 +27,7 @@ def digests(table: Table, rows: Sequence[Sequence[Any]]) -> list[str]:
 
 def is_untouched(table: Table, row: Sequence[Any], digest: str) -> bool:
     """Whether a row has the hash when its numbers are written as a single record's are, not as a page's."""
-    cells = [_canonical(value) if at in table.json_at and value is not None else value for at, value in enumerate(row)]
+    cells = [_canonical(row[at]) if at in table.json_at and row[at] is not None else row[at] for at in table.hashed_at]
     return digest_of(copy_line(cells)) == digest
 
 

@@ -2,12 +2,13 @@
 
 The extent is one target. It is asked at the beginning, when an interrupted job goes on, and when no range is open any more;
 what it says then decides: a reloaded layer begins a new walk, the same one completes the walk or has missing rows asked again.
+A layer that was reloaded and has the same extent gives some parcels twice: the layer is asked whether it has as many rows of them.
 """
 
 import datetime as dt
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from psycopg2.extensions import cursor as Cursor
@@ -15,7 +16,7 @@ from psycopg2.extras import Json
 
 from maricopa_scrapy.items import Extent, FollowOn, Target
 from maricopa_scrapy.store import stacked
-from maricopa_scrapy.store.columns import BY_COST, array_of
+from maricopa_scrapy.store.columns import BY_COST, Lines, array_of
 from maricopa_scrapy.store.ledger import Run, add_targets
 
 logger = logging.getLogger(__name__)
@@ -24,35 +25,52 @@ logger = logging.getLogger(__name__)
 MISSING_MOST = 0.02
 _ROUNDS_MOST = 3
 _WALKS_MOST = 5
+# Row ids so sparse are not walked by ranges: all ids are asked for first. Of more rows the list would be too long for one answer.
+_SPARSE = 3
+_IDS_MOST = 5_000_000
+# Lists of APNs that came more than once, and that the layer is asked to confirm.
+_CONFIRM_MOST = 4
 
 _OPEN_ROLL = """
-    SELECT walk, layer, first_id, last_id, row_count, rounds, started_at FROM gis.roll
+    SELECT walk, layer, first_id, last_id, row_count, rounds, started_at, first_change, is_confirmed FROM gis.roll
     WHERE job_id = %s AND state = 'open' ORDER BY walk DESC LIMIT 1
 """
 _OPEN_RANGES = """
-    SELECT EXISTS (SELECT FROM crawl.target WHERE job_id = %s AND source = 'gis' AND kind = 'range' AND state IN ('pending', 'leased'))
+    SELECT EXISTS (SELECT FROM crawl.target WHERE job_id = %s AND source = 'gis' AND kind IN ('range', 'ids')
+                   AND state IN ('pending', 'leased'))
+"""
+_OPEN_DOUBLED = """
+    SELECT EXISTS (SELECT FROM crawl.target WHERE job_id = %s AND source = 'gis' AND kind = 'doubled' AND state IN ('pending', 'leased'))
 """
 _ASK_EXTENT = """
     UPDATE crawl.target SET state = 'pending', not_before = NULL, attempts = 0, done_at = NULL, run_id = NULL
     WHERE job_id = %s AND source = 'gis' AND kind = 'extent' AND state IN ('done', 'dead')
 """
-_DEAD_EXTENT = "SELECT EXISTS (SELECT FROM crawl.target WHERE job_id = %s AND source = 'gis' AND kind = 'extent' AND state = 'dead')"
+_DEAD_EXTENT = """
+    SELECT EXISTS (SELECT FROM crawl.target WHERE job_id = %s AND source = 'gis' AND kind IN ('extent', 'doubled') AND state = 'dead')
+"""
+# A walk that fell short, as long as it is known what it has seen.
+_UNFINISHED = """
+    UPDATE gis.roll r SET state = 'open', rounds = 0, is_confirmed = false, finished_at = NULL
+    WHERE job_id = %(job)s AND state = 'incomplete' AND walk = (SELECT max(walk) FROM gis.roll WHERE job_id = %(job)s)
+      AND EXISTS (SELECT FROM gis.seen s WHERE s.job_id = r.job_id AND s.walk = r.walk)
+"""
+_REVIVE = """
+    UPDATE crawl.target SET state = 'pending', not_before = NULL, attempts = 0, failures = NULL, done_at = NULL, run_id = NULL
+    WHERE job_id = %s AND source = 'gis' AND kind IN ('range', 'ids', 'doubled') AND state = 'dead' AND (detail->>'walk')::int = %s
+"""
 _LAST_RANGE = "SELECT max(done_at) FROM crawl.target WHERE job_id = %s AND source = 'gis' AND kind = 'range' AND state = 'done'"
 _CANCEL_RANGES = """
     UPDATE crawl.target SET state = 'gone', message = 'the layer was reloaded; its ids are others now', done_at = now()
-    WHERE job_id = %s AND source = 'gis' AND kind = 'range' AND state IN ('pending', 'leased', 'dead')
+    WHERE job_id = %s AND source = 'gis' AND kind IN ('range', 'ids', 'doubled') AND state IN ('pending', 'leased', 'dead')
 """
 _RELOADED = """
     INSERT INTO crawl.issue AS i (job_id, run_id, source, kind, signature, message, target_key, first_at, last_at)
     VALUES (%s, %s, 'gis', 'source_reloaded', %s, %s, %s, now(), now())
     ON CONFLICT (job_id, source, kind, signature) DO UPDATE SET count = i.count + 1, last_at = now()
 """
-# A range that was asked again counts once, with its fullest answer.
-_RECEIVED = """
-    SELECT coalesce(sum(rows), 0), coalesce(sum(unkeyed), 0) FROM (
-        SELECT DISTINCT ON (first_id) cardinality(keys) + unkeyed AS rows, unkeyed FROM gis.seen
-        WHERE job_id = %s AND walk = %s ORDER BY first_id, cardinality(keys) + unkeyed DESC
-    ) ranges
+_RECEIVED = f"""
+    SELECT coalesce(sum(rows), 0), coalesce(sum(unkeyed), 0) FROM ({stacked.RANGES}) ranges
 """
 _INCOMPLETE_RANGES = """
     SELECT DISTINCT ON ((detail->>'first')::bigint) detail FROM crawl.target
@@ -64,28 +82,45 @@ _FULL_RANGES = (
 )
 _DEAD_RANGES = """
     SELECT count(*) FROM crawl.target
-    WHERE job_id = %s AND source = 'gis' AND kind = 'range' AND state = 'dead' AND (detail->>'walk')::int = %s
+    WHERE job_id = %s AND source = 'gis' AND kind IN ('range', 'ids') AND state = 'dead' AND (detail->>'walk')::int = %s
 """
-_KEYS = """
-    CREATE TEMP TABLE roll_key ON COMMIT DROP AS
-    SELECT DISTINCT unnest(keys) AS apn FROM gis.seen WHERE job_id = %s AND walk = %s
+_KEYS = f"""
+    CREATE TEMP TABLE roll_key ON COMMIT DROP AS SELECT DISTINCT unnest(keys) AS apn FROM ({stacked.RANGES}) ranges
 """
 _PRESENT = "SELECT count(*) FROM gis.parcel WHERE removed_at IS NULL"
-_MISSING = f"{_PRESENT.replace('gis.parcel', 'gis.parcel t')} AND NOT EXISTS (SELECT FROM roll_key k WHERE k.apn = t.apn)"
+# What another layer told, and no complete roll of this one has had, this one cannot miss.
+_UNSEEN = """
+    CREATE TEMP TABLE roll_unseen ON COMMIT DROP AS
+    SELECT t.apn, t.layer = %(layer)s OR coalesce(t.first_seen_at < last.at, false)
+        AND NOT EXISTS (SELECT FROM gis.not_in_layer n WHERE n.layer = %(layer)s AND n.apn = t.apn) AS is_missing
+    FROM gis.parcel t, (SELECT max(finished_at) AS at FROM gis.roll WHERE state = 'complete' AND layer = %(layer)s) last
+    WHERE t.removed_at IS NULL AND NOT EXISTS (SELECT FROM roll_key k WHERE k.apn = t.apn)
+"""
+_MISSING = "SELECT count(*) FILTER (WHERE is_missing), count(*) FILTER (WHERE NOT is_missing) FROM roll_unseen"
 _MARK_MISSING = """
     WITH missing AS (
-        UPDATE gis.parcel t SET removed_at = %(at)s
-        WHERE t.removed_at IS NULL AND NOT EXISTS (SELECT FROM roll_key k WHERE k.apn = t.apn) RETURNING t.apn
+        UPDATE gis.parcel t SET removed_at = %(at)s FROM roll_unseen u WHERE t.apn = u.apn AND u.is_missing RETURNING t.apn
     ), logged AS (
         INSERT INTO crawl.change (table_name, key, field, old, new, changed_at, run_id)
         SELECT 'gis.parcel', jsonb_build_object('apn', apn), 'removed_at', NULL, %(at)s::text, %(at)s, %(run)s FROM missing
     )
     SELECT count(*) FROM missing
 """
+_NOT_IN_LAYER = """
+    INSERT INTO gis.not_in_layer (layer, apn) SELECT %(layer)s, apn FROM roll_unseen WHERE NOT is_missing ON CONFLICT DO NOTHING
+"""
+_IN_LAYER = """
+    DELETE FROM gis.not_in_layer n WHERE layer = %(layer)s
+      AND EXISTS (SELECT FROM gis.parcel t WHERE t.apn = n.apn AND t.removed_at IS NULL)
+"""
 _END = """
     UPDATE gis.roll SET state = %(state)s, received = %(received)s, parcels = %(parcels)s, stacked = %(stacked)s, unkeyed = %(unkeyed)s,
         missing = %(missing)s, finished_at = %(at)s
     WHERE job_id = %(job)s AND walk = %(walk)s
+"""
+_NOT_ABSENT = """
+    DELETE FROM gis.absent a USING gis.parcel t WHERE a.apn = t.apn AND t.removed_at IS NULL
+      AND NOT EXISTS (SELECT FROM gis.not_in_layer n WHERE n.layer = %(layer)s AND n.apn = t.apn)
 """
 _OUTLINE_VIEW = """
     SELECT EXISTS (SELECT FROM pg_extension WHERE extname = 'postgis') AND to_regclass('gis.parcel_outline') IS NULL
@@ -93,6 +128,14 @@ _OUTLINE_VIEW = """
 _CREATE_OUTLINE_VIEW = """
     CREATE VIEW gis.parcel_outline AS
     SELECT p.*, ST_SetSRID(ST_GeomFromGeoJSON(o.geometry), 4326) AS outline FROM gis.parcel p JOIN gis.outline o USING (apn)
+"""
+# Of this job, and of those that fell short before a roll was complete: a new walk has seen all that they had.
+_FORGET_SEEN = """
+    DELETE FROM gis.seen s USING gis.roll r WHERE r.job_id = s.job_id AND r.walk = s.walk AND (s.job_id = %(job)s OR r.state = 'incomplete')
+"""
+_EMPTY_ASIDE = """
+    DELETE FROM gis.aside WHERE NOT EXISTS (SELECT FROM gis.roll r JOIN crawl.job j ON j.id = r.job_id
+        WHERE (r.state = 'open' AND j.verdict IS DISTINCT FROM 'cancelled') OR EXISTS (SELECT FROM gis.seen s WHERE s.job_id = r.job_id))
 """
 
 
@@ -105,35 +148,46 @@ class _Roll:
     count: int
     rounds: int
     started_at: dt.datetime
+    first_change: int
+    is_confirmed: bool
 
     def agrees_with(self, extent: Extent) -> bool:
         return (self.layer, self.first, self.last, self.count) == (extent.layer, extent.first, extent.last, extent.count)
 
 
 def ranges(extent: Extent, walk: int) -> Iterator[FollowOn]:
-    """Yield the targets of a walk. In a layer without gaps each has an exact number of rows."""
-    is_dense = extent.last - extent.first + 1 == extent.count
+    """Yield the targets of a walk. In a layer without gaps each has an exact number of rows; of sparse ids all are asked for first."""
+    span = extent.last - extent.first + 1
+    if span > max(_SPARSE * extent.count, extent.page) and extent.count <= _IDS_MOST:
+        detail = {"layer": extent.layer, "walk": walk, "page": extent.page, **extent.detail}
+        yield FollowOn("gis", "ids", f"{extent.layer} walk {walk} ids", detail)
+        return
     for first in range(extent.first, extent.last + 1, extent.page):
         last = min(first + extent.page - 1, extent.last)
         detail = {"layer": extent.layer, "walk": walk, "first": first, "last": last, **extent.detail}
-        if is_dense:
+        if span == extent.count:
             detail["expected"] = last - first + 1
         yield FollowOn("gis", "range", f"{extent.layer} walk {walk} ids {first}-{last}", detail)
 
 
-def note_seen(cursor: Cursor, run: Run, target: Target, keys: list[str], unkeyed: int) -> None:
+def note_seen(cursor: Cursor, run: Run, target: Target, page: Lines, unkeyed: int) -> None:
     """Note what a range's answer held, for the end of its walk."""
     assert target.detail is not None
+    digests = "".join([digest[:16] for digest in page.digests])
     cursor.execute(
-        "INSERT INTO gis.seen (target_id, job_id, walk, first_id, keys, unkeyed) VALUES (%s, %s, %s, %s, %s::text[], %s)",
-        (target.id, run.job_id, target.detail["walk"], target.detail["first"], array_of(keys), unkeyed),
+        "INSERT INTO gis.seen (target_id, job_id, walk, first_id, keys, digests, unkeyed)"
+        " VALUES (%s, %s, %s, %s, %s::text[], decode(%s, 'hex'), %s)",
+        (target.id, run.job_id, target.detail["walk"], target.detail["first"], array_of(page.keys), digests, unkeyed),
     )
 
 
 def take_up(cursor: Cursor, run: Run) -> None:
-    """Have the extent of an interrupted walk read again before it goes on. Called for every run that opens."""
+    """Have an unfinished walk go on: what failed for good is asked again, its extent first. Called for every run that opens."""
+    cursor.execute(_UNFINISHED, {"job": run.job_id})
     cursor.execute(_OPEN_ROLL, (run.job_id,))
-    if cursor.fetchone():
+    row = cursor.fetchone()
+    if row:
+        cursor.execute(_REVIVE, (run.job_id, row[0]))
         cursor.execute(_ASK_EXTENT, (run.job_id,))
         cursor.execute("UPDATE crawl.job SET shortfall = NULL WHERE id = %s", (run.job_id,))
 
@@ -150,7 +204,7 @@ def note_dead_extent(cursor: Cursor, run: Run) -> None:
 def advance(cursor: Cursor, run: Run) -> None:
     """After targets were acknowledged: when no range is open, have the extent read a last time."""
     cursor.execute(_OPEN_ROLL, (run.job_id,))
-    if cursor.fetchone() and not _has_open_ranges(cursor, run):
+    if cursor.fetchone() and not _is_open(cursor, _OPEN_RANGES, run):
         cursor.execute(_ASK_EXTENT, (run.job_id,))
 
 
@@ -159,12 +213,20 @@ def settle(cursor: Cursor, run: Run, extent: Extent) -> None:
     cursor.execute(_OPEN_ROLL, (run.job_id,))
     row = cursor.fetchone()
     if row is None:
-        _begin(cursor, run, extent, 1)
+        if extent.confirmed is None:
+            _begin(cursor, run, extent, 1, extent.read_at)
         return
     roll = _Roll(*row)
-    if not roll.agrees_with(extent):
+    if extent.walk not in (None, roll.walk):
+        return
+    if extent.confirmed:
+        if _is_open(cursor, _OPEN_DOUBLED, run):
+            return
+        cursor.execute("UPDATE gis.roll SET is_confirmed = true WHERE job_id = %s AND walk = %s", (run.job_id, roll.walk))
+        roll = replace(roll, is_confirmed=True)
+    if not roll.agrees_with(extent) or extent.confirmed is False:
         _begin_anew(cursor, run, roll, extent)
-    elif not _has_open_ranges(cursor, run):
+    elif not _is_open(cursor, _OPEN_RANGES, run):
         cursor.execute(_LAST_RANGE, (run.job_id,))
         (last_range,) = cursor.fetchone() or (None,)
         if last_range and last_range > extent.read_at:
@@ -173,15 +235,27 @@ def settle(cursor: Cursor, run: Run, extent: Extent) -> None:
             _finish(cursor, run, roll, extent)
 
 
-def _has_open_ranges(cursor: Cursor, run: Run) -> bool:
-    cursor.execute(_OPEN_RANGES, (run.job_id,))
+def _is_open(cursor: Cursor, query: str, run: Run) -> bool:
+    cursor.execute(query, (run.job_id,))
     return bool((cursor.fetchone() or (False,))[0])
 
 
-def _begin(cursor: Cursor, run: Run, extent: Extent, walk: int) -> None:
+def _begin(cursor: Cursor, run: Run, extent: Extent, walk: int, started_at: dt.datetime, first_change: int | None = None) -> None:
     cursor.execute(
-        "INSERT INTO gis.roll (job_id, walk, layer, first_id, last_id, row_count, page, detail) VALUES (%s, %s, %s, %s, %s, %s, %s, %s)",
-        (run.job_id, walk, extent.layer, extent.first, extent.last, extent.count, extent.page, Json(extent.detail)),
+        "INSERT INTO gis.roll (job_id, walk, layer, first_id, last_id, row_count, page, detail, started_at, first_change)"
+        " SELECT %s, %s, %s, %s, %s, %s, %s, %s, %s, coalesce(%s, max(id), 0) FROM crawl.change",
+        (
+            run.job_id,
+            walk,
+            extent.layer,
+            extent.first,
+            extent.last,
+            extent.count,
+            extent.page,
+            Json(extent.detail),
+            started_at,
+            first_change,
+        ),
     )
     asked = add_targets(cursor, run.job_id, ranges(extent, walk))
     logger.info("layer %s: %d rows, ids %d to %d, %d requests", extent.layer, extent.count, extent.first, extent.last, asked)
@@ -190,35 +264,39 @@ def _begin(cursor: Cursor, run: Run, extent: Extent, walk: int) -> None:
 def _begin_anew(cursor: Cursor, run: Run, roll: _Roll, extent: Extent) -> None:
     before = f"{roll.count} rows, ids {roll.first} to {roll.last}"
     after = f"{extent.count} rows, ids {extent.first} to {extent.last}"
+    if extent.confirmed is False:
+        after = "and other rows under the same ids: parcels came more than once that it has less often"
     message = f"layer {extent.layer} was reloaded during walk {roll.walk}: {before}, now {after}"
     logger.warning("%s; the walk begins anew", message)
     cursor.execute(_RELOADED, (run.job_id, run.id, f"layer {extent.layer}", message, extent.layer))
     cursor.execute(_CANCEL_RANGES, (run.job_id,))
     counts = {"received": None, "parcels": None, "stacked": None, "unkeyed": None, "missing": None}
     cursor.execute(_END, {"job": run.job_id, "walk": roll.walk, "state": "reloaded", "at": dt.datetime.now(dt.UTC), **counts})
-    _forget(cursor, run)
+    cursor.execute("DELETE FROM gis.seen WHERE job_id = %s", (run.job_id,))
     if roll.walk >= _WALKS_MOST:
         _fall_short(cursor, run, f"layer {extent.layer} was reloaded in each of {roll.walk} walks")
     else:
-        _begin(cursor, run, extent, roll.walk + 1)
+        # What the walk before has stored and replaced belongs to this one.
+        _begin(cursor, run, extent, roll.walk + 1, roll.started_at, roll.first_change)
 
 
 def _finish(cursor: Cursor, run: Run, roll: _Roll, extent: Extent) -> None:
+    values = {"job": run.job_id, "walk": roll.walk, "layer": roll.layer}
     cursor.execute(BY_COST)
     cursor.execute("SET LOCAL work_mem = '128MB'")
-    cursor.execute(_RECEIVED, (run.job_id, roll.walk))
+    cursor.execute(_RECEIVED, values)
     received, unkeyed = cursor.fetchone() or (0, 0)
     if received < roll.count and _ask_again(cursor, run, roll, extent):
         return
-    cursor.execute(_KEYS, (run.job_id, roll.walk))
-    parcels = cursor.rowcount
-    counts: dict[str, Any] = {
-        "received": received, "parcels": parcels, "stacked": received - unkeyed - parcels, "unkeyed": unkeyed, "missing": None,
-    }  # fmt: skip
+    further = stacked.find_doubled(cursor, run.job_id, roll.walk)
+    if further and not roll.is_confirmed and (_is_open(cursor, _OPEN_DOUBLED, run) or _ask_to_confirm(cursor, run, roll, extent)):
+        return
+    parcels = received - unkeyed - further
+    counts: dict[str, Any] = {"received": received, "parcels": parcels, "stacked": further, "unkeyed": unkeyed, "missing": None}
+    stacked.settle(cursor, run, roll.walk, roll.layer, roll.started_at, roll.first_change)
     shortfall = _shortfall(cursor, run, roll, received)
     if shortfall is None:
-        stacked.settle(cursor, run, roll.walk, roll.started_at)
-        present, missing = _count_missing(cursor, parcels)
+        present, missing, elsewhere = _count_missing(cursor, values, parcels)
         if missing > present * MISSING_MOST and not extent.accept_shrink:
             shortfall = (
                 f"layer {roll.layer} misses {missing} of the {present} parcels that are stored ({missing / present:.1%}); none was "
@@ -226,32 +304,56 @@ def _finish(cursor: Cursor, run: Run, roll: _Roll, extent: Extent) -> None:
             )
     if shortfall is None:
         counts["missing"] = _mark_missing(cursor, run) if missing else 0
-        cursor.execute("DELETE FROM gis.absent a USING roll_key k WHERE a.apn = k.apn")
+        # All that are present were seen now, but for those that other layers have.
+        cursor.execute(_IN_LAYER, values)
+        if elsewhere:
+            cursor.execute(_NOT_IN_LAYER, values)
+            logger.info("%d parcels of other layers are not in layer %s, and stay as they are", elsewhere, roll.layer)
+        cursor.execute(_NOT_ABSENT, values)
+        stacked.forget(cursor, run, roll.walk, roll.layer)
         _show_outlines(cursor)
     state = "incomplete" if shortfall else "complete"
     # By the clock that dates rows and changes, and after the last of them: `maricopa diff` begins there.
-    cursor.execute(_END, {"job": run.job_id, "walk": roll.walk, "state": state, "at": dt.datetime.now(dt.UTC), **counts})
-    _forget(cursor, run)
+    cursor.execute(_END, {**values, "state": state, "at": dt.datetime.now(dt.UTC), **counts})
     if shortfall:
+        # What was seen is kept: the job can be gone on with.
         _fall_short(cursor, run, shortfall)
         return
+    _forget(cursor, run)
     logger.info(
         "layer %s is complete: %d rows, %d parcels, %d further rows of stacked ones, %d without an APN, %d missing since the last roll",
         roll.layer, received, parcels, counts["stacked"], unkeyed, counts["missing"],
     )  # fmt: skip
 
 
-def _count_missing(cursor: Cursor, seen: int) -> tuple[int, int]:
-    """Return how many parcels are there, and how many of them the walk has not seen."""
+def _ask_to_confirm(cursor: Cursor, run: Run, roll: _Roll, extent: Extent) -> bool:
+    """Ask the layer how many rows it has of the APNs that came more often than before; returns whether there are any."""
+    size = extent.detail["list"]
+    found = stacked.unexplained(cursor, run.job_id, roll.walk, roll.layer, _CONFIRM_MOST * size)
+    parts = [found[at : at + size] for at in range(0, len(found), size)]
+    told = {"first": extent.first, "last": extent.last, "count": extent.count, "read_at": extent.read_at.isoformat()}
+    shared = {**extent.detail, **told, "layer": roll.layer, "walk": roll.walk, "page": extent.page, "accept_shrink": extent.accept_shrink}
+    targets = []
+    for part in parts:
+        key = f"{roll.layer} walk {roll.walk} rows of {part[0][0]}-{part[-1][0]} ({len(part)}) at {extent.read_at:%H:%M:%S.%f}"
+        detail = {**shared, "apns": [apn for apn, _ in part], "rows": sum(rows for _, rows in part)}
+        targets.append(FollowOn("gis", "doubled", key, detail))
+    return bool(targets) and add_targets(cursor, run.job_id, targets) > 0
+
+
+def _count_missing(cursor: Cursor, values: dict[str, Any], seen: int) -> tuple[int, int, int]:
+    """Return how many parcels are there, how many of them the walk misses, and how many only other layers have."""
     cursor.execute(_PRESENT)
     (present,) = cursor.fetchone() or (0,)
     # All that was seen is there: as many as that, and no more are.
     if present == seen:
-        return present, 0
+        return present, 0, 0
+    cursor.execute(_KEYS, values)
     cursor.execute("ANALYZE roll_key")
+    cursor.execute(_UNSEEN, values)
     cursor.execute(_MISSING)
-    (missing,) = cursor.fetchone() or (0,)
-    return present, missing
+    missing, elsewhere = cursor.fetchone() or (0, 0)
+    return present, missing, elsewhere
 
 
 def _mark_missing(cursor: Cursor, run: Run) -> int:
@@ -283,7 +385,8 @@ def _shortfall(cursor: Cursor, run: Run, roll: _Roll, received: int) -> str | No
     cursor.execute(_DEAD_RANGES, (run.job_id, roll.walk))
     (dead,) = cursor.fetchone() or (0,)
     if dead:
-        return f"{dead} requests for layer {roll.layer} failed for good; {received} of its {roll.count} rows came"
+        came = f"{received} of its {roll.count} rows came"
+        return f"{dead} requests for layer {roll.layer} failed for good; {came}; scrapy crawl roll -a job={run.job_id} asks again"
     if received != roll.count:
         return f"layer {roll.layer} says that it has {roll.count} rows; {received} came"
     return None
@@ -295,7 +398,10 @@ def _fall_short(cursor: Cursor, run: Run, reason: str) -> None:
 
 
 def _forget(cursor: Cursor, run: Run) -> None:
-    cursor.execute("DELETE FROM gis.seen WHERE job_id = %s", (run.job_id,))
+    values = {"job": run.job_id}
+    cursor.execute(_FORGET_SEEN, values)
+    cursor.execute("DELETE FROM gis.doubled WHERE job_id = %(job)s", values)
+    cursor.execute(_EMPTY_ASIDE)
 
 
 def _show_outlines(cursor: Cursor) -> None:

@@ -35,12 +35,15 @@ class Table:
         self.time_at = tuple(i for i, info in enumerate(record.model_fields.values()) if dt.datetime in _types(info.annotation))
         self.key_at = tuple(self.fields.index(column) for column in self.key)
         self.key_types = tuple(_KEY_TYPES[record.model_fields[column].annotation] for column in self.key)
-        columns = ", ".join(self.fields + _BOOKKEEPING)
+        self.told_at = tuple(self.fields.index(column) for column in record.told_by)
+        self.hashed_at = tuple(i for i in range(len(self.fields)) if i not in self.told_at)
+        # The hash comes before what it does not cover, so that a page's rows share the end of their lines.
+        columns = ", ".join((*(self.fields[i] for i in self.hashed_at), "content_hash", *record.told_by, *_BOOKKEEPING[1:]))
         self.create_stage = f"CREATE TEMP TABLE IF NOT EXISTS {self.stage} (LIKE {self.name}) ON COMMIT DELETE ROWS"
         self.copy = f"COPY {self.stage} ({columns}) {_FORMAT}"
         self.copy_new = f"COPY {self.name} ({columns}) {_FORMAT}"
         self.known = f"SELECT {', '.join(self.key)}, encode(content_hash, 'hex') FROM {self.name} WHERE {self.key[0]} = ANY(%(keys)s)"
-        self.merge = self._merge(columns)
+        self.merge = self._merge(columns, record.told_by)
         self.mark_removed = self._mark_removed()
 
     def cells(self, record: Record) -> list[Any]:
@@ -62,6 +65,9 @@ class Table:
         """
         cells = self.cells(record)
         key = tuple([cells[i] for i in self.key_at])
+        if self.told_at:
+            origin = f"{copy_line([cells[i] for i in self.told_at])}\t{origin}"
+            cells = [cells[i] for i in self.hashed_at]
         line = copy_line(cells)
         digest = digest_of(line)
         return key, digest, f"{line}\t\\\\x{digest}\t{origin}"
@@ -73,14 +79,15 @@ class Table:
         pairs = ", ".join(f"'{column}', {alias}.{column}" for column in self.key)
         return f"jsonb_build_object({pairs})"
 
-    def _merge(self, columns: str) -> str:
+    def _merge(self, columns: str, told_by: tuple[str, ...]) -> str:
         """New and changed rows, and a change row for each field that differs, from one look at the table.
 
-        An unchanged row is not touched, not even locked. Two runs at once must take turns (see writer.py).
+        An unchanged row is not touched, not even locked. Two runs at once must take turns (see writer.py). Takes the values `run` and,
+        for a table that says who told a row, `shared`: the fields that count by who told it before and after (layers.py).
         """
         fields = [field for field in self.fields if field not in self.key]
         old = "".join(f", t.{field} AS old_{field}" for field in fields)
-        pairs = [f"('{field}', i.old_{field}::text, i.{field}::text)" for field in fields]
+        pairs = [f"('{field}', i.old_{field}::text, i.{field}::text)" for field in fields if field not in told_by]
         sets = [f"{column} = excluded.{column}" for column in (*fields, "content_hash", "capture_sha256", "changed_at")]
         differs = "t.content_hash IS DISTINCT FROM s.content_hash"
         if self.complete_by:
@@ -88,6 +95,7 @@ class Table:
             pairs.append("('removed_at', i.old_removed_at::text, NULL)")
             sets.append("removed_at = NULL")
             differs += " OR t.removed_at IS NOT NULL"
+        counts = "".join(f" AND coalesce(%(shared)s::jsonb -> i.old_{by} -> i.{by} ? c.field, true)" for by in told_by)
         return f"""
             WITH incoming AS MATERIALIZED (
                 SELECT s.*, t.content_hash IS NOT NULL AS is_known{old}
@@ -96,7 +104,7 @@ class Table:
                 INSERT INTO crawl.change (table_name, key, field, old, new, changed_at, run_id)
                 SELECT '{self.name}', {self._key_json("i")}, c.field, c.old, c.new, i.changed_at, %(run)s
                 FROM incoming i CROSS JOIN LATERAL (VALUES {", ".join(pairs)}) AS c (field, old, new)
-                WHERE i.is_known AND c.old IS DISTINCT FROM c.new
+                WHERE i.is_known AND c.old IS DISTINCT FROM c.new{counts}
             )
             INSERT INTO {self.name} ({columns}) SELECT {columns} FROM incoming
             ON CONFLICT ({", ".join(self.key)}) DO UPDATE SET {", ".join(sets)}

@@ -9,6 +9,7 @@ from psycopg2.extensions import cursor as Cursor
 from maricopa_scrapy.items import Floor, Improvement, Owner, Parcel, Record, Related, Rental, Residence, Valuation
 from maricopa_scrapy.items_bulk import BulkReject, ResidentialParcel, Sale, SecuredParcel
 from maricopa_scrapy.items_gis import GisAbsent, GisOutline, GisParcel
+from maricopa_scrapy.items_page import PageParcel
 from maricopa_scrapy.items_recorder import (
     CodeLabel,
     CodePair,
@@ -30,12 +31,16 @@ from maricopa_scrapy.store.ledger import SILENCE_S
 from maricopa_scrapy.store.tables import Table, table_of
 
 RECORDS: tuple[type[Record], ...] = (
-    Parcel, Owner, Valuation, Residence, Improvement, Rental, Related, GisParcel, GisOutline, GisAbsent, SecuredParcel, ResidentialParcel,
-    Sale, BulkReject, TaxAccount, TaxBill, TaxPayment,
+    Parcel, Owner, Valuation, Residence, Improvement, Rental, Related, PageParcel, GisParcel, GisOutline, GisAbsent, SecuredParcel,
+    ResidentialParcel, Sale, BulkReject, TaxAccount, TaxBill, TaxPayment,
     Document, DocumentCode, Party, CodeLabel, CodePair, NameIndex, SearchWindow, NameMatch, Neighbour, LegacyDocument, Image,
 )  # fmt: skip
 # (source, kind of target): the table that has a row under the target's key as soon as it is done.
-OWN_ROW: dict[tuple[str, str], type[Record]] = {("assessor", "parcel"): Parcel, ("treasurer", "parcel"): TaxAccount}
+OWN_ROW: dict[tuple[str, str], type[Record]] = {
+    ("assessor", "parcel"): Parcel,
+    ("assessor_page", "parcel"): PageParcel,
+    ("treasurer", "parcel"): TaxAccount,
+}
 
 # Of each table, so many keys are named; the others are counted.
 _SHOWN = 10
@@ -118,7 +123,8 @@ def check(session: Session, job_id: int | None = None, of_sources: Mapping[str, 
         values = {"job": job_id, "silence": SILENCE_S, "shown": _SHOWN}
         tables = [table_of(record) for record in RECORDS]
         found: list[Problem] = []
-        for part in (_targets, _leases, _rolls, _changes):
+        found += leases(cursor, job_id)
+        for part in (_targets, _rolls, _changes):
             found += part(cursor, values)
         for table in tables:
             found += _origins(cursor, table, values)
@@ -153,6 +159,11 @@ def _targets(cursor: Cursor, values: dict[str, Any]) -> Iterator[Problem]:
                 t.name, f"job {job}", m.format(key), r
             ),
         )  # fmt: skip
+
+
+def leases(cursor: Cursor, job_id: int | None) -> list[Problem]:
+    """Return what runs that are gone still hold, and those that never said that they ended."""
+    return list(_leases(cursor, {"job": job_id, "silence": SILENCE_S}))
 
 
 def _leases(cursor: Cursor, values: dict[str, Any]) -> Iterator[Problem]:

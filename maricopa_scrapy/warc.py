@@ -1,0 +1,83 @@
+"""Captures as a WARC file, the format of web archives (ISO 28500), by webrecorder's warcio; any reader of WARC files takes it.
+
+What a host sent is a `response` record; of its headers, status and content type were kept. What a browser showed is a `resource`
+record, one a tab. `WARC-Left-Out` says what the kept body does without: the payload is then not, byte for byte, what was sent.
+"""
+
+import datetime as dt
+import io
+from collections.abc import Iterable, Iterator
+from http import HTTPStatus
+from pathlib import Path
+
+from warcio.statusandheaders import StatusAndHeaders
+from warcio.warcwriter import WARCWriter
+
+from maricopa_scrapy import __version__
+from maricopa_scrapy.items import Capture
+from maricopa_scrapy.pages import treasurer_tabs
+from maricopa_scrapy.pages.errors import Malformed
+
+
+def write(path: Path, captures: Iterable[Capture]) -> int:
+    """Write captures to a file, compressed when its name ends in .gz; returns the number of records. Raises OSError."""
+    count = 0
+    part = path.with_name(path.name + ".part")
+    try:
+        with part.open("wb") as file:
+            writer = WARCWriter(file, gzip=path.suffix == ".gz")
+            about = {"software": f"maricopa_scrapy {__version__}", "format": "WARC File Format 1.1", "conformsTo": "ISO 28500:2017"}
+            writer.write_record(writer.create_warcinfo_record(path.name, about))
+            for capture in captures:
+                for record in _records(writer, capture):
+                    writer.write_record(record)
+                    count += 1
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+    return count
+
+
+def _records(writer: WARCWriter, capture: Capture) -> Iterator[object]:
+    more = {"WARC-Date": _moment(capture.fetched_at)}
+    if capture.left_out:
+        more["WARC-Left-Out"] = ", ".join(capture.left_out)
+    if capture.is_rendered:
+        for place, content_type, body in _shown(capture):
+            yield writer.create_warc_record(
+                place, "resource", io.BytesIO(body), len(body), warc_content_type=content_type, warc_headers_dict=dict(more)
+            )
+        return
+    headers = [("Content-Length", str(len(capture.body)))]
+    if capture.content_type:
+        headers.insert(0, ("Content-Type", capture.content_type))
+    status = StatusAndHeaders(_status(capture.status), headers, protocol="HTTP/1.1")
+    yield writer.create_warc_record(
+        capture.url, "response", io.BytesIO(capture.body), len(capture.body), http_headers=status, warc_headers_dict=more
+    )
+
+
+def _shown(capture: Capture) -> Iterator[tuple[str, str, bytes]]:
+    """Yield (address, content type, body) of each part of what a browser showed."""
+    if capture.content_type.startswith(treasurer_tabs.CONTENT_TYPE):
+        try:
+            tabs = treasurer_tabs.unpack(capture.body)
+        except Malformed:
+            # A page that was no parcel's was kept as it was.
+            yield capture.url, capture.content_type, capture.body
+            return
+        for name, html in tabs.html.items():
+            yield f"{capture.url}#{name}", "text/html; charset=utf-8", html.encode()
+        return
+    yield capture.url, capture.content_type or "application/octet-stream", capture.body
+
+
+def _status(code: int) -> str:
+    try:
+        return f"{code} {HTTPStatus(code).phrase}"
+    except ValueError:
+        return f"{code} Unknown"
+
+
+def _moment(at: dt.datetime) -> str:
+    return at.astimezone(dt.UTC).isoformat().replace("+00:00", "Z")

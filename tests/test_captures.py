@@ -1,0 +1,166 @@
+"""What is kept of answers, and what people get of it: policies, issues with their evidence, a web archive, and room again."""
+
+import datetime as dt
+import hashlib
+import json
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import orjson
+from warcio.archiveiterator import ArchiveIterator
+
+from maricopa_scrapy.items import Capture
+from maricopa_scrapy.pages import treasurer_tabs
+from maricopa_scrapy.sandbox.county import County
+from maricopa_scrapy.sandbox.process import SandboxProcess
+from maricopa_scrapy.store import verify
+from maricopa_scrapy.store.batch import body_of
+from maricopa_scrapy.store.connect import Session
+from maricopa_scrapy.warc import write
+from tests.conftest import ROOT, Crawler, Database, maricopa
+
+Start = Callable[..., SandboxProcess]
+
+
+def _settings(tmp_path: Path, name: str, old: str, new: str) -> dict[str, str]:
+    folder = tmp_path / name
+    shutil.copytree(ROOT / "config", folder)
+    manifest = folder / "sources" / "assessor.yaml"
+    text = re.sub(r"(?m)^attempts: \d+", "attempts: 2", manifest.read_text())
+    assert old in text
+    manifest.write_text(text.replace(old, new))
+    return {"MARICOPA_CONFIG": str(folder)}
+
+
+def test_issues_archive_and_room(tmp_path: Path, database: Database, county: Start, session: Session) -> None:
+    apns = County().apns(12)
+    sandbox = county()
+    sandbox.faults({"new_field": {"probability": 1.0}})
+    crawler = Crawler(database, sandbox.url)
+    assert crawler("assessor", "-a", f"apns={','.join(apns[:8])}").code == 0
+    assert crawler("assessor", "-a", f"apns={','.join(apns)}").code == 0
+
+    # One line for what is the same, over both jobs; one job's by itself.
+    (issue,) = [json.loads(line) for line in maricopa(database, "issues", "--json").stdout.splitlines()]
+    assert (issue["source"], issue["kind"], issue["signature"], issue["count"], issue["jobs"]) == (
+        "assessor",
+        "new_field",
+        "GreenScore",
+        20,
+        2,
+    )
+    assert (issue["job"], issue["target"] in apns, issue["has_body"]) == (2, True, True)
+    assert issue["url"] == f"{sandbox.url}/assessor/parcel/{issue['target']}"
+    body = database.one("SELECT body FROM crawl.capture WHERE encode(sha256, 'hex') = %s", issue["capture"])
+    assert b"GreenScore" in body_of(body)
+    shown = maricopa(database, "issues", "1").stdout
+    assert "assessor new_field: the assessor's answer has a new field: GreenScore" in shown
+    assert re.search(r"8 times, .* UTC; the newest: job 1", shown)
+    assert maricopa(database, "issues", "9").returncode == 2
+
+    # The archive holds the kept bodies, and its own reader finds no fault with it.
+    for name in ("all.warc", "all.warc.gz"):
+        path = tmp_path / name
+        told = maricopa(database, "captures", "--warc", str(path))
+        assert (told.returncode, told.stdout.split()[0]) == (0, "12"), told.stderr
+        with path.open("rb") as file:
+            found = {}
+            for record in ArchiveIterator(file, check_digests="raise"):
+                if record.rec_type == "warcinfo":
+                    continue
+                assert (record.rec_type, record.http_headers.get_statuscode()) == ("response", "200")
+                assert record.http_headers.get_header("Content-Type") == "application/json"
+                assert record.rec_headers.get_header("WARC-Left-Out") == "phones, sketches"
+                at = dt.datetime.fromisoformat(record.rec_headers.get_header("WARC-Date"))
+                found[record.rec_headers.get_header("WARC-Target-URI")] = (at, hashlib.sha256(record.content_stream().read()).digest())
+        stored = {url: (at, bytes(sha)) for url, at, sha in database.rows("SELECT url, fetched_at, sha256 FROM crawl.capture")}
+        assert found == stored
+    of_job = tmp_path / "job.warc"
+    assert maricopa(database, "captures", "--warc", str(of_job), "--job", "1").stdout.startswith("8 records")
+    assert maricopa(database, "captures", "--warc", str(tmp_path / "no" / "x.warc")).returncode == 2
+
+    # Room: what present values were read from stays, unless that too is asked for.
+    sandbox.clear_faults()
+    after = county(epoch=2)
+    assert Crawler(database, after.url)("assessor", "-a", f"apns={','.join(apns)}").code == 0
+    rows = " UNION ".join(f"SELECT capture_sha256 FROM {record.table}" for record in verify.RECORDS)
+    held = database.one(f"SELECT count(*) FROM ({rows}) r")
+    bodies = "SELECT count(*) FROM crawl.capture WHERE body IS NOT NULL"
+    everything = database.one(bodies)
+    assert held < everything
+    assert maricopa(database, "prune").returncode == 2
+    assert maricopa(database, "prune", "--older-than", "1d", "--even-present").stdout.startswith("0 bodies")
+    database.rows("UPDATE crawl.capture SET fetched_at = fetched_at - interval '2 days' RETURNING 1")
+    dry = maricopa(database, "prune", "--older-than", "1d", "--dry-run")
+    assert dry.stdout.startswith(f"{everything - held} bodies"), dry.stdout + dry.stderr
+    assert database.one(bodies) == everything
+    assert maricopa(database, "prune", "--older-than", "1d").stdout.startswith(f"{everything - held} bodies")
+    assert database.one(bodies) == held
+    assert database.one("SELECT count(*) FROM crawl.capture WHERE pruned_at IS NOT NULL AND url <> '' AND size > 0") == everything - held
+    assert verify.problems(session) == []
+    again = maricopa(database, "reparse", "--source", "assessor", "--dry-run").stdout
+    assert f"{everything - held} answers have no body to read" in again
+    assert "no field differs" in again
+    listed = maricopa(database, "captures").stdout
+    assert re.search(rf"assessor +all +{everything} +{held} +{everything - held} .*phones, sketches", listed), listed
+    assert maricopa(database, "prune", "--older-than", "1d", "--even-present").stdout.startswith(f"{held} bodies")
+    assert database.one(bodies) == 0
+    # An answer that comes again brings its body back.
+    assert Crawler(database, after.url)("assessor", "-a", f"apns={','.join(apns)}").code == 0
+    assert database.one(bodies) == 12
+    assert verify.problems(session) == []
+
+
+def test_what_is_not_kept_is_noted_with_its_facts(tmp_path: Path, database: Database, county: Start, session: Session) -> None:
+    apns = County().apns(6)
+    sandbox = county()
+    sandbox.faults({"malformed": {"probability": 1.0, "kind": "parcel", "keys": apns[:1]}})
+    for policy, bodies in (("failures", 1), ("none", 0)):
+        environment = _settings(tmp_path, policy, "captures: all", f"captures: {policy}")
+        crawl = Crawler(database, sandbox.url, environment=environment)("assessor", "-a", f"apns={','.join(apns)}")
+        assert crawl.code == 3, crawl.log
+        assert database.one("SELECT count(*) FROM crawl.capture WHERE body IS NOT NULL") == bodies
+        facts = database.rows("SELECT url, status, size > 1000, left_out FROM crawl.capture")
+        assert len(facts) == 6
+        assert {(status, is_sized, *left_out) for _, status, is_sized, left_out in facts} == {(200, True, "phones", "sketches")}
+        assert {url.rpartition("/")[2] for url, *_ in facts} == set(apns)
+        assert verify.problems(session) == []
+        database.rows("UPDATE crawl.capture SET body = NULL RETURNING 1")
+
+
+def test_kept_sketches_are_said_to_be(tmp_path: Path, database: Database, county: Start) -> None:
+    truth = County()
+    apn = next(apn for apn in truth.apns(20) if truth.parcel(apn)["Sketches"]["Pages"])
+    environment = _settings(tmp_path, "sketches", "keep_sketches: false", "keep_sketches: true")
+    assert Crawler(database, county().url, environment=environment)("assessor", "-a", f"apns={apn}").code == 0
+    ((body, left_out),) = database.rows("SELECT body, left_out FROM crawl.capture")
+    assert left_out == ["phones"]
+    assert orjson.loads(body_of(body))["Sketches"] == truth.parcel(apn)["Sketches"]
+    told = maricopa(database, "reparse", "--source", "assessor", "--dry-run")
+    assert "no field differs" in told.stdout
+
+
+def test_what_a_browser_showed_is_a_resource_a_tab(tmp_path: Path) -> None:
+    at = dt.datetime(2026, 11, 1, 12, 0, 0, 123456, dt.UTC)
+    html = {"summary": "<html><body>due</body></html>", "payments": "<html><body>paid: ü</body></html>"}
+    packed = treasurer_tabs.pack(treasurer_tabs.Tabs("parcel", html, 1))
+    captures = [
+        Capture(b"1", "treasurer", "http://host/parcel/1", 200, "application/json", at, packed, left_out=("phones",), is_rendered=True),
+        Capture(b"2", "treasurer", "http://host/parcel/2", 200, "text/html", at, b"<html></html>", is_rendered=True),
+        Capture(b"3", "assessor", "http://host/parcel/3", 404, "", at, b""),
+    ]
+    path = tmp_path / "shown.warc.gz"
+    assert write(path, captures) == 4
+    with path.open("rb") as file:
+        read = [
+            (record.rec_type, record.rec_headers.get_header("WARC-Target-URI"), record.content_stream().read().decode())
+            for record in ArchiveIterator(file, check_digests="raise")
+        ]
+    assert read[1:] == [
+        ("resource", "http://host/parcel/1#summary", html["summary"]),
+        ("resource", "http://host/parcel/1#payments", html["payments"]),
+        ("resource", "http://host/parcel/2", "<html></html>"),
+        ("response", "http://host/parcel/3", ""),
+    ]
