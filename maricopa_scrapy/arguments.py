@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from maricopa_scrapy.identifiers import IdentifierError, parse_apn
+from maricopa_scrapy.identifiers import IdentifierError, parse_apn, parse_recording_number
 from maricopa_scrapy.items import PRIORITIES
 
 # What people and spreadsheets call the column, letters only.
@@ -37,6 +37,12 @@ class ApnList:
     After reading, `given` is how many APNs there were (duplicates included), `skipped` the lines that were none.
     """
 
+    what = "APN"
+    things = "parcels"
+    examples = ("165-28-054", "16528054", "123-45-678")
+    headings = _HEADINGS
+    parse = staticmethod(parse_apn)
+
     def __init__(self, name: str, value: str, skip_invalid: bool = False) -> None:
         self.name = name
         self.skip_invalid = skip_invalid
@@ -50,7 +56,7 @@ class ApnList:
         if self._literal is None:
             self.path = self._path = self._find_file(value)
         elif not self._literal:
-            raise ArgumentError(name, "the list is empty; give a file, or APNs such as 165-28-054,123-45-678")
+            raise ArgumentError(name, f"the list is empty; give a file, or {self.what}s such as {self.examples[0]},{self.examples[2]}")
 
     def __iter__(self) -> Iterator[str]:
         self.given = 0
@@ -61,31 +67,30 @@ class ApnList:
             yield apn
         if not self.given:
             left_out = "".join(f"; skipped {line}" for line in self.skipped[:5])
-            raise ArgumentError(self.name, f"{self._path}: no APN in it; one a line, such as 165-28-054{left_out}")
+            raise ArgumentError(self.name, f"{self._path}: no {self.what} in it; one a line, such as {self.examples[0]}{left_out}")
 
-    @staticmethod
-    def _read_literal(value: str) -> list[str] | None:
+    def _read_literal(self, value: str) -> list[str] | None:
         parts = [part for part in value.replace(";", ",").replace("\n", ",").split(",") if part.strip()]
         try:
-            return [parse_apn(part) for part in parts]
+            return [self.parse(part) for part in parts]
         except IdentifierError:
             return None
 
     def _find_file(self, value: str) -> Path:
         for part in value.split(","):
-            if "," in value and not _is_apn(part) and any(_is_apn(other) for other in value.split(",")):
-                raise ArgumentError(self.name, f"{_shown(part)} is not an APN; the form is 165-28-054 or 16528054")
+            if "," in value and not self._is_one(part) and any(self._is_one(other) for other in value.split(",")):
+                form = f"the form is {self.examples[0]} or {self.examples[1]}"
+                raise ArgumentError(self.name, f"{_shown(part)} is not {_a(self.what)}; {form}")
         try:
             path = Path(value).expanduser()
             is_folder, exists = path.is_dir(), path.exists()
         except (OSError, RuntimeError, ValueError) as error:
-            raise ArgumentError(self.name, f"{_shown(value)} is neither an APN nor the name of a file ({error})") from error
+            raise ArgumentError(self.name, f"{_shown(value)} is neither {_a(self.what)} nor the name of a file ({error})") from error
         if is_folder:
-            raise ArgumentError(self.name, f"{value} is a folder; give a file with one APN a line")
+            raise ArgumentError(self.name, f"{value} is a folder; give a file with one {self.what} a line")
         if not exists:
-            raise ArgumentError(
-                self.name, f"{_shown(value)} is neither an APN (such as 165-28-054) nor a file here (looked in {Path.cwd()})"
-            )
+            form = f"{_a(self.what)} (such as {self.examples[0]})"
+            raise ArgumentError(self.name, f"{_shown(value)} is neither {form} nor a file here (looked in {Path.cwd()})")
         return path
 
     def _read_file(self) -> Iterator[str]:
@@ -101,18 +106,35 @@ class ApnList:
 
     def _read_line(self, number: int, line: str) -> str | None:
         cell = _first_cell(line)
-        if not cell or (not self.given and not self.skipped and _is_heading(cell)):
+        if not cell or (not self.given and not self.skipped and _is_heading(cell, self.headings)):
             return None
         try:
-            return parse_apn(cell)
+            return self.parse(cell)
         except IdentifierError:
             where = f"{self._path}, line {number}: {_shown(line)}"
             if self.skip_invalid:
                 self.skipped.append(where)
                 return None
             raise ArgumentError(
-                self.name, f"{where} is not an APN; correct the line, or leave such lines out with --skip-invalid"
+                self.name, f"{where} is not {_a(self.what)}; correct the line, or leave such lines out with --skip-invalid"
             ) from None
+
+    def _is_one(self, text: str) -> bool:
+        try:
+            self.parse(text)
+        except IdentifierError:
+            return False
+        return True
+
+
+class RecordingNumbers(ApnList):
+    """The recording numbers of a file or of the argument itself, in the same forms."""
+
+    what = "recording number"
+    things = "documents"
+    examples = ("2001-0849180", "20010849180", "20130183449")
+    headings = frozenset(["recordingnumber", "recordingno", "recordingnum", "recnum", "deednumber", "documentnumber", "number"])
+    parse = staticmethod(parse_recording_number)
 
 
 def _first_cell(line: str) -> str:
@@ -126,6 +148,10 @@ def _first_cell(line: str) -> str:
     return text.strip().strip("'\"").strip()
 
 
+def _a(what: str) -> str:
+    return f"{'an' if what[0] in 'AEIO' else 'a'} {what}"
+
+
 def _is_apn(text: str) -> bool:
     try:
         parse_apn(text)
@@ -134,8 +160,8 @@ def _is_apn(text: str) -> bool:
     return True
 
 
-def _is_heading(cell: str) -> bool:
-    return "".join(c for c in cell.lower() if c.isalpha()) in _HEADINGS and not any(c.isdigit() for c in cell)
+def _is_heading(cell: str, headings: frozenset[str]) -> bool:
+    return "".join(c for c in cell.lower() if c.isalpha()) in headings and not any(c.isdigit() for c in cell)
 
 
 def _shown(line: str) -> str:

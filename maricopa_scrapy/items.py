@@ -34,6 +34,7 @@ class Cause(StrEnum):
     CONNECTION = "connection"
     MALFORMED = "malformed"
     WRONG_PARCEL = "wrong_parcel"
+    WRONG_DOCUMENT = "wrong_document"
     SOURCE_CHANGED = "source_changed"
     BROWSER = "browser"
     STORE = "store"
@@ -48,6 +49,7 @@ class Reason(StrEnum):
     SOURCE_UNAVAILABLE = "source_unavailable"
     DATABASE_UNAVAILABLE = "database_unavailable"
     PIPELINE_ERROR = "pipeline_error"
+    DUE_LATER = "due_later"
     REFUSED_START = "refused_start"
     PAUSED = "paused"
     CANCELLED = "cancelled"
@@ -352,24 +354,24 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class FollowOn:
-    """Work that an answer uncovered, for this source or another; it becomes as urgent as the target that was answered."""
+    """Work that an answer uncovered, for this source or another, not asked for before `not_before`; as urgent as the target answered."""
 
     source: str
     kind: str
     key: str
     detail: dict[str, Any] | None = None
+    not_before: dt.datetime | None = None
     priority: int = NORMAL
 
 
 @dataclass(frozen=True, slots=True)
 class Issue:
-    """Something that a person must look at. `signature` is what makes two of them the same."""
+    """Something that a person must look at. `signature` is what makes two of them the same, `screenshot` a PNG of what a browser showed."""
 
     kind: str
     signature: str
     message: str
     example: Json | None = None
-    # PNG of what a browser showed.
     screenshot: bytes | None = None
 
 
@@ -399,13 +401,13 @@ class Answer:
     # Not while the source as a whole fails: then no attempt is spent.
     is_target_s_fault: bool = True
     pages: list[Rows] = field(default_factory=list)
-    # Rows of a page that have no key, and so no place in a table.
     unkeyed: int = 0
     extent: Extent | None = None
-    # More is to come: the rows are stored, the target stays open.
+    # is_part: more is to come, the target stays open. is_final: a failure that another try cannot mend.
     is_part: bool = False
-    # A failure that another try cannot mend.
     is_final: bool = False
+    # Why the job is incomplete, although the target is answered.
+    shortfall: str | None = None
 
     @property
     def size(self) -> int:

@@ -174,6 +174,13 @@ class Layer(_Settings):
     ignored: tuple[str, ...] = ()
 
 
+class Indexing(_Settings):
+    """When what a source has not indexed yet is asked for again: hours between two tries, days after which it is given up."""
+
+    again_after: Positive = 24.0
+    give_up_after: Count = 14
+
+
 class PageLabels(_Settings):
     """The labels of the assessor's public page, as pages/assessor_page.py takes them."""
 
@@ -260,6 +267,8 @@ class Manifest(_Settings):
     keep_sketches: bool = False
     links: dict[str, str] = {}
     layers: dict[str, Layer] = {}
+    names: Indexing = Indexing()
+    codes: dict[Annotated[str, Field(pattern=r"^[A-Z0-9]{2}$")], str] = {}
     labels: PageLabels | None = None
     captures: Literal["all", "failures", "none"] = "all"
     floors: tuple[Floor, ...] = ()

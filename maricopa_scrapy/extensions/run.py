@@ -17,7 +17,7 @@ from maricopa_scrapy.download.pace import Pace
 from maricopa_scrapy.extensions.traffic import Traffic
 from maricopa_scrapy.items import Floor, Reason
 from maricopa_scrapy.settings_files import Config
-from maricopa_scrapy.spiders.base import LedgerSpider, Work
+from maricopa_scrapy.spiders.base import LedgerSpider, StartError, Work
 from maricopa_scrapy.store import ledger, source
 from maricopa_scrapy.store.connect import DatabaseUnavailable, Session, database_url, migrate
 from maricopa_scrapy.store.ledger import Lease, LedgerError, Run
@@ -47,11 +47,11 @@ def open_work(session: Session, work: Work, is_sandbox: bool) -> int:
         given, skipped = work.apns.given, work.apns.skipped
         accepted = accepted if work.apns.distinct is None else work.apns.distinct
         logger.info(
-            "job %d: %d parcels (%d given, %d duplicates, %d lines skipped)",
-            job_id, accepted, given, given - accepted, len(skipped),
+            "job %d: %d %s (%d given, %d duplicates, %d lines skipped)",
+            job_id, accepted, work.apns.things, given, given - accepted, len(skipped),
         )  # fmt: skip
         for line in skipped:
-            logger.warning("skipped: %s is not an APN", line)
+            logger.warning("skipped: %s is not a valid %s", line, work.apns.what)
     return job_id
 
 
@@ -84,7 +84,8 @@ class RunLedger:
             hasty.close()
             planned = getattr(spider, "_planned", None)
             number = None if planned is None else arguments.number("_planned", planned)
-            run = ledger.open_run(session, job_id, spider.name, spider.source, spider.is_sandbox, number)
+            also = [desk.source for desk in spider.servable()]
+            run = ledger.open_run(session, job_id, spider.name, spider.source, spider.is_sandbox, number, also)
             session.transact(lambda cursor: spider.take_up(cursor, run))
             return run
 
@@ -102,18 +103,18 @@ class RunLedger:
             self._on_loss()
             raise
 
-    async def lease(self, limit: int) -> Lease:
+    async def lease(self, limit: int, source: str) -> Lease:
         if self._closed:
             return Lease([])
         try:
-            return await self._do(ledger.lease, self.run, limit)
+            return await self._do(ledger.lease, self.run, limit, source)
         except DatabaseUnavailable as error:
             logger.error("%s", error)
             self._on_loss()
             return Lease([])
 
-    async def give_back(self) -> None:
-        await self._do(ledger.give_back, self.run)
+    async def give_back(self, source: str) -> None:
+        await self._do(ledger.give_back, self.run, source)
 
     @property
     def backlog(self) -> int:
@@ -129,7 +130,7 @@ class RunLedger:
         return await self._do(source.exchange, self.run, name, wants, step)
 
     async def counts(self) -> Counts:
-        return await self._do(ledger.counts, self.run.job_id, self.run.source)
+        return await self._do(ledger.counts, self.run.job_id, self.run.sources)
 
     async def close(self, reason: str, stats: dict[str, Any], traffic: dict[str, Any], floors: Sequence[Floor]) -> tuple[str, Counts]:
         self._closed = True
@@ -183,14 +184,15 @@ class RunRecord:
             assert pace is not None
             assert traffic is not None
             self._traffic = traffic
-            await pace.join(opened, spider.source)
-        except (ArgumentError, DatabaseUnavailable, LedgerError) as error:
+            for source in opened.run.sources:
+                await pace.join(opened, source)
+            self._ledger, spider.ledger, spider.pace = opened, opened, pace
+            spider.begin(opened.run)
+        except (ArgumentError, DatabaseUnavailable, LedgerError, StartError) as error:
             logger.error("%s", error)
             unavailable = isinstance(error, DatabaseUnavailable)
             raise CloseSpider(Reason.DATABASE_UNAVAILABLE if unavailable else Reason.REFUSED_START) from error
-        self._ledger, spider.ledger, spider.pace = opened, opened, pace
         self._floors = spider.manifest.floors
-        spider.execution = opened.run.execution
         _take_over_garbage_collection()
         logging.getLogger("scrapy.downloadermiddlewares.robotstxt").addFilter(_without_traceback)
         self._beating = asyncio.ensure_future(self._beat(spider))
@@ -238,6 +240,11 @@ class RunRecord:
         )  # fmt: skip
         if reason == Reason.PAUSED:
             logger.info("`maricopa resume %d` goes on", run.job_id)
+        elif counts.open and reason == Reason.FINISHED:
+            logger.warning(
+                "%d targets are due later: what they ask for is not there yet; `scrapy crawl %s -a job=%d` goes on with them then",
+                counts.open, spider.name, run.job_id,
+            )  # fmt: skip
         elif counts.open and reason != Reason.CANCELLED:
             logger.warning("%d targets are left; `scrapy crawl %s -a job=%d` goes on with them", counts.open, spider.name, run.job_id)
 

@@ -38,6 +38,12 @@ class WrongParcel(PageError):
     cause = Cause.WRONG_PARCEL
 
 
+class WrongDocument(PageError):
+    """The answer is another document than the one asked for."""
+
+    cause = Cause.WRONG_DOCUMENT
+
+
 class SourceChanged(PageError):
     """Readable, but not as documented: a key is missing, a value has another type or form."""
 

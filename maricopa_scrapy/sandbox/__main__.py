@@ -38,6 +38,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--no-compress", action="store_true", help="never gzip")
     parser.add_argument("--track", action="store_true", help="count the fetches of each parcel")
     parser.add_argument("--gis-parcels", type=int, default=1_760_000, help="rows of the GIS layers")
+    parser.add_argument("--recorder-daily", type=int, default=300, help="documents of a working day")
+    parser.add_argument("--recorder-rush", type=int, default=0, help="liens more on one working day a month")
+    parser.add_argument("--recorder-today", help="the recorder's last day, YYYY-MM-DD (default: today)")
+    parser.add_argument("--recorder-indexed", help="the last day whose names are indexed (default: two days before)")
     parser.add_argument("--affidavits", type=int, default=20_000, help="lines of the Sales Affidavits file")
     parser.add_argument("--affidavits-dirty", type=int, default=5, help="of them, lines that are not of its shape")
     parser.add_argument("--access-log", action="store_true", help="a line on stderr for each answer")
@@ -75,6 +79,10 @@ def main(arguments: list[str] | None = None, *, announce: bool = False) -> int:
         compress=not args.no_compress,
         track=args.track,
         gis_parcels=args.gis_parcels,
+        recorder_daily=args.recorder_daily,
+        recorder_rush=args.recorder_rush,
+        recorder_today=args.recorder_today,
+        recorder_indexed=args.recorder_indexed,
         affidavits=args.affidavits,
         affidavits_dirty=args.affidavits_dirty,
     )

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from maricopa_scrapy.identifiers import IdentifierError, parse_apn
+from maricopa_scrapy.identifiers import IdentifierError, parse_apn, parse_recording_number
 from maricopa_scrapy.sandbox.draw import share
 
 # Instead of the answer, or in its transport; on every path.
@@ -65,12 +65,16 @@ EDITS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
 # Only of a GIS layer: of a page of its rows, and of what it says of itself.
 OF_PAGES = ("error_body", "short_page")
 OF_LAYER = ("missing_field", "new_field", "retyped_field")
+# Only of the recorder: of a document's detail, of a search; and of single rows of a search, whose total stays.
+OF_DOCUMENTS = ("wrong_document",)
+OF_SEARCHES = ("dropped_filter",)
+OF_ROWS = ("hidden_rows",)
 # Only of the treasurer's page of a parcel.
 OF_TAXES = (
     "endless_shell", "changed_order", "swapped_values", "renamed_heading", "unknown_status", "paid_but_due", "blank_cell", "empty_grid",
     "more_pages", "patched_grid",
 )  # fmt: skip
-NAMES = (*ANY_PATH, *INSTEAD_OF_PARCEL, *EDITS, *OF_PAGES, *OF_TAXES)
+NAMES = (*ANY_PATH, *INSTEAD_OF_PARCEL, *EDITS, *OF_PAGES, *OF_DOCUMENTS, *OF_SEARCHES, *OF_ROWS, *OF_TAXES)
 
 
 class FaultError(ValueError):
@@ -79,9 +83,9 @@ class FaultError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One fault. Of the requests it can meet, limited by `kind` (parcel, search or a sub-resource's name) and `keys` (APNs),
-    the first `count` get it, for `seconds` from when it was set, each with `probability`. `retry_after` is the header of throttled
-    and unavailable, as sent.
+    """One fault. Of the requests it can meet, limited by `kind` (parcel, search or a sub-resource's name) and `keys` (APNs or
+    recording numbers), the first `count` get it, for `seconds` from when it was set, each with `probability`. `retry_after` is the
+    header of throttled and unavailable, as sent.
 
     Without kind "search", `keys` never meet a search; with it, they meet the search for such an APN.
     """
@@ -128,6 +132,11 @@ class Faults:
     def __bool__(self) -> bool:
         return bool(self._faults)
 
+    def share_of(self, name: str) -> float:
+        """Return the probability of a fault that meets rows, not requests; 0 when it is not in force."""
+        fault = self._faults.get(name)
+        return fault.probability if fault else 0.0
+
     def choose(self, request: int, kind: str, key: str | None, exists: bool) -> Fault | None:
         """Return the fault of a request: the first in force that meets it. `exists`: it asks for a parcel that exists."""
         for name, fault in self._faults.items():
@@ -145,8 +154,9 @@ class Faults:
 
 def _meets(fault: Fault, kind: str, key: str | None, exists: bool) -> bool:
     if fault.name not in ANY_PATH and not (kind == "parcel" and exists):
+        in_recorder = (fault.name in OF_DOCUMENTS and kind == "document") or (fault.name in OF_SEARCHES and kind == "search")
         in_gis = (fault.name in OF_PAGES and kind in ("page", "list")) or (fault.name in OF_LAYER and kind == "layer")
-        if not in_gis:
+        if not (in_gis or in_recorder):
             return False
     if fault.kind is not None and fault.kind != kind:
         return False
@@ -159,13 +169,20 @@ def parse_fault(name: str, options: Any) -> Fault:
         raise FaultError(f"there is no fault {name!r}; there are {', '.join(NAMES)}")
     options = dict(options) if isinstance(options, Mapping) else {"probability": options}
     try:
-        keys = tuple(parse_apn(key) for key in options.pop("keys", None) or ())
+        keys = tuple(_key(key) for key in options.pop("keys", None) or ())
         retry_after = options.pop("retry_after", None)
         fault = Fault(name, keys=keys, retry_after=None if retry_after is None else str(retry_after), **options)
     except (TypeError, IdentifierError) as error:
         raise FaultError(f"fault {name}: {error}") from None
     _check(name, fault.probability, fault.count, fault.seconds)
     return fault
+
+
+def _key(text: str) -> str:
+    try:
+        return parse_apn(text)
+    except IdentifierError:
+        return parse_recording_number(text)
 
 
 def _check(name: str, probability: object, count: object, seconds: object) -> None:

@@ -1,7 +1,7 @@
 """The county's parcels as its GIS layers tell them: one row for each of the first N APNs of the county, by row id.
 
 Row ids have gaps, where an APN does not exist. One parcel in some thousands is stacked: a later row has its APN again, on floor 2.
-A period of change gives one parcel in a hundred another owner, deed and sale.
+A period of change gives one parcel in a hundred another owner, deed and sale. One parcel in five has the deed of the row before it.
 """
 
 import datetime as dt
@@ -105,7 +105,7 @@ class ParcelLayer:
     def facts(self, row: int, epoch: int | None = None) -> Facts:
         """Return what is true of a row, in plain values."""
         base = self.base(row)
-        a, b, c, d, e, f, g, h = struct.unpack("<8Q", blake2b(b"%d|gis|%d" % (self._seed, base)).digest())
+        a, b, c, d, e, f, g, h = self._draw(base)
         version = self._changed_in(base, self.epoch if epoch is None else epoch)
         house = a % 10 < 8
         if a >> 8 & 3:
@@ -114,6 +114,13 @@ class ParcelLayer:
             owner = f"{COMPANY[(b + version) % len(COMPANY)]} {BUSINESS[b >> 16 & 7]}"
         day = _FUTURE_DAY if c % 2_003 == 5 else _FIRST_DAY + (c + version * 631) % _DAYS
         year, sale_day = _CALENDAR.get(day) or _calendar(day)
+        if version or a >> 40 & 7 >= 2:
+            deed_year, deed_day, deed = year, day, g
+        else:
+            # Sold together with the row before it, by one deed.
+            before = self._draw(base - 1)
+            deed_day, deed = _FUTURE_DAY if before[2] % 2_003 == 5 else _FIRST_DAY + before[2] % _DAYS, before[6]
+            deed_year = (_CALENDAR.get(deed_day) or _calendar(deed_day))[0]
         sold = (c >> 20) % 5 < 2
         town = TOWNS[d % len(TOWNS)]
         street, kind = STREETS[(d >> 8) % len(STREETS)].rsplit(" ", 1)
@@ -139,8 +146,8 @@ class ParcelLayer:
             "livable_sqft": None if vacant else 900 + (f >> 30) % 4_000,
             "full_cash_value": value,
             "limited_property_value": value * 61 // 100,
-            "deed_number": f"{year}{g % 1_100_000:07d}",
-            "deed_date": day,
+            "deed_number": f"{deed_year}{deed % 1_100_000:07d}",
+            "deed_date": deed_day,
             "sale_date": sale_day if sold else None,
             "sale_price": 50_000 + (g >> 24) % 9_000 * 100 + version if sold else None,
             "subdivision": SUBDIVISION[(g >> 40) % len(SUBDIVISION)],
@@ -152,6 +159,9 @@ class ParcelLayer:
             "longitude": -113.0 + (h >> 31) % 1_800_000 / 1e6 + 1e-9 / 3,
             "latitude": 32.6 + (h >> 43) % 1_300_000 / 1e6 + 1e-9 / 3,
         }
+
+    def _draw(self, row: int) -> tuple[int, ...]:
+        return struct.unpack("<8Q", blake2b(b"%d|gis|%d" % (self._seed, row)).digest())
 
 
 _CALENDAR: dict[int, tuple[int, int]] = {}

@@ -44,12 +44,18 @@ class SandboxProcess:
         track: bool = False,
         access_log: bool = False,
         gis_parcels: int | None = None,
+        recorder_daily: int | None = None,
+        recorder_rush: int | None = None,
+        recorder_today: str | None = None,
+        recorder_indexed: str | None = None,
         affidavits: int | None = None,
         affidavits_dirty: int | None = None,
     ) -> None:
         values = {
             "seed": seed, "epoch": epoch, "existing": existing, "port": port, "latency": latency, "rate": rate, "burst": burst,
             "retry-after": retry_after, "token": token, "gis-parcels": gis_parcels,
+            "recorder-daily": recorder_daily, "recorder-rush": recorder_rush, "recorder-today": recorder_today,
+            "recorder-indexed": recorder_indexed,
             "affidavits": affidavits, "affidavits-dirty": affidavits_dirty,
         }  # fmt: skip
         flags = {"no-compress": not compress, "slow-down": slow_down, "track": track, "access-log": access_log}
@@ -110,7 +116,10 @@ class SandboxProcess:
         self._ask("DELETE", "/_faults")
 
     def conduct(self, source: str = "", **changes: Any) -> dict[str, Any]:
-        """Change latency, rate, burst, retry_after or slow_down while it serves; of one source, its rate only. Raises SandboxError."""
+        """Change latency, rate, burst, retry_after, slow_down or recorder_indexed while it serves; of one source, its rate only.
+
+        Raises SandboxError.
+        """
         return self._ask("POST", f"/_conduct?source={source}" if source else "/_conduct", changes)
 
     def changes(self, count: int, since: int) -> list[dict[str, Any]]:

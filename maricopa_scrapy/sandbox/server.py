@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import datetime as dt
 import errno
 import ipaddress
 import logging
@@ -27,13 +28,16 @@ from maricopa_scrapy.sandbox.files import Files
 from maricopa_scrapy.sandbox.gis import PREFIX as GIS
 from maricopa_scrapy.sandbox.gis import Gis
 from maricopa_scrapy.sandbox.limiter import Limiter, RetryAfter
+from maricopa_scrapy.sandbox.recorder import LEGACY, STORAGE, Recorder, today_in_phoenix
+from maricopa_scrapy.sandbox.recorder import PREFIX as RECORDER
+from maricopa_scrapy.sandbox.recorder_documents import Documents
 from maricopa_scrapy.sandbox.treasurer import PREFIX as TREASURER
 from maricopa_scrapy.sandbox.treasurer import Treasurer
 
 _ROBOTS = "User-agent: *\nDisallow: /_\n"
 _GOODBYE_S = 0.2
 
-SOURCES = ("assessor", "assessor_page", "gis", "treasurer", "bulk")
+SOURCES = ("assessor", "assessor_page", "gis", "treasurer", "bulk", "recorder", "recorder_legacy")
 
 
 class SandboxError(Exception):
@@ -48,6 +52,8 @@ class Options:
     slow_down: no 429, but waiting. These can be changed while it serves (POST /_conduct).
     faults: as Faults.set takes them. token: what AUTHORIZATION must be. compress: gzip for clients that take it.
     track: count the fetches of each parcel. gis_parcels: rows of the GIS layers.
+    recorder_daily: documents a working day; recorder_rush: liens more on one day a month; recorder_today, recorder_indexed: the
+    recorder's last day, and the last whose names are indexed (YYYY-MM-DD; today, and two days before it).
     affidavits: lines of the Sales Affidavits, affidavits_dirty of which are not of its shape.
     """
 
@@ -61,6 +67,10 @@ class Options:
     compress: bool = True
     track: bool = False
     gis_parcels: int = 1_760_000
+    recorder_daily: int = 300
+    recorder_rush: int = 0
+    recorder_today: str | None = None
+    recorder_indexed: str | None = None
     affidavits: int = 20_000
     affidavits_dirty: int = 5
 
@@ -80,15 +90,24 @@ def build_app(county: County, options: Options | None = None) -> web.Application
 
     app = web.Application()
     app.add_routes(_control(county, counts, faults, limiters, options))
-    app.add_routes([web.get(f"{path}/robots.txt", _robots) for path in ("", PREFIX, GIS, TREASURER, BULK, ASSESSOR_PAGE)])
+    prefixes = ("", PREFIX, GIS, TREASURER, BULK, ASSESSOR_PAGE, RECORDER, LEGACY)
+    app.add_routes([web.get(f"{path}/robots.txt", _robots) for path in prefixes])
     assessor = Assessor(county, *desk("assessor"))
     gis = Gis(county, options.gis_parcels, *desk("gis"))
     page = AssessorPage(county, *desk("assessor_page"))
     treasurer = Treasurer(county, *desk("treasurer"))
     files = Files(county, options.affidavits, options.affidavits_dirty, *desk("bulk"))
+    try:
+        today = dt.date.fromisoformat(options.recorder_today) if options.recorder_today else today_in_phoenix()
+    except ValueError as error:
+        raise SandboxError(f"recorder_today: {error}") from None
+    documents = Documents(county.seed, today, options.recorder_daily, options.recorder_rush)
+    recorder = Recorder(documents, options, counts, faults, limiters, county.seed)
     app.on_cleanup.append(files.close)
     app.router.add_get(TREASURER + "/{path:.*}", treasurer.handle, allow_head=False)
     app.router.add_get(BULK + "/{path:.*}", files.handle, allow_head=False)
+    for path in (RECORDER, LEGACY, STORAGE):
+        app.router.add_route("*", path + "/{path:.*}", recorder.handle)
     app.router.add_get(PREFIX + "/{path:.*}", assessor.handle, allow_head=False)
     app.router.add_get(ASSESSOR_PAGE + "/{path:.*}", page.handle, allow_head=False)
     for method in ("GET", "POST"):
@@ -104,7 +123,7 @@ def _answer(value: Any, status: int = 200) -> web.Response:
     return web.Response(body=orjson.dumps(value), status=status, content_type="application/json")
 
 
-_CONDUCT = ("latency", "rate", "burst", "retry_after", "slow_down")
+_CONDUCT = ("latency", "rate", "burst", "retry_after", "slow_down", "recorder_indexed")
 
 
 def _control(

@@ -3,11 +3,8 @@
 import asyncio
 import datetime as dt
 import hashlib
-import os
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from scrapy import Request, Spider, signals
 from scrapy.http import Response
@@ -15,15 +12,15 @@ from scrapy.utils.defer import _schedule_coro
 from twisted.python.failure import Failure
 
 from maricopa_scrapy import arguments
-from maricopa_scrapy.arguments import ApnList
 from maricopa_scrapy.download.pace import retry_after
 from maricopa_scrapy.download.refusals import Refusal, Unauthorized, cause_of, check_json_answer
 from maricopa_scrapy.download.slots import WIDTH, Dropped, PacedDownloader
-from maricopa_scrapy.items import PRIORITIES, Answer, Capture, Cause, Extent, FollowOn, Issue, Json, Outcome, Reason, Rows, Target
+from maricopa_scrapy.items import PRIORITIES, Answer, Capture, Cause, FollowOn, Issue, Json, Outcome, Reason, Target
 from maricopa_scrapy.pages.errors import PageError, Throttled
 from maricopa_scrapy.settings_files import Manifest
 from maricopa_scrapy.spiders.company import Company
-from maricopa_scrapy.store import floors
+from maricopa_scrapy.spiders.connection import StartError, connect_to
+from maricopa_scrapy.spiders.work import Handler, Ledger, Reading, Work
 
 if TYPE_CHECKING:
     from psycopg2.extensions import cursor as Cursor
@@ -32,67 +29,16 @@ if TYPE_CHECKING:
     from maricopa_scrapy.download.pace import Pace
     from maricopa_scrapy.store.ledger import Lease, Run
 
-_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+__all__ = ["Handler", "LedgerSpider", "Reading", "StartError", "Work"]
+
 # Seconds between two looks at the ledger while the last targets are under way: at first, and at least soon after.
 _POLL_FIRST_S = 0.03
 _POLL_S = 0.25
 _POLL_MOST_S = 3.0
-# A failure of these kinds is ordinary weather: the ledger's cause says enough, no person needs to look.
 # Of the slot's width, by the priority of a target, critical first: how much a job may use whose execution is hybrid. 0: one at a time.
 _HYBRID = (1.0, 1.0, 0.5, 0.0)
+# A failure of these kinds is ordinary weather: the ledger's cause says enough, no person needs to look.
 _WEATHER = frozenset((Cause.THROTTLED, Cause.TIMEOUT, Cause.CONNECTION, Cause.SERVER_ERROR))
-
-
-class StartError(RuntimeError):
-    """A run that cannot begin; the message is one line with the remedy."""
-
-
-@dataclass(slots=True)
-class Work:
-    """What a spider was asked to do: go on with `job_id`, or a new job of `targets`. `mode`: api_only or scraping_only."""
-
-    type: str
-    parameters: dict[str, Any]
-    targets: Iterable[FollowOn] = ()
-    job_id: int | None = None
-    priority: str = "normal"
-    apns: ApnList | None = None
-    mode: str = "api_only"
-
-
-class Ledger(Protocol):
-    """What a spider may ask of the ledger (extensions/run.py)."""
-
-    async def lease(self, limit: int) -> "Lease": ...
-
-    async def give_back(self) -> None: ...
-
-    async def ask(self, question: Callable[..., Any], *args: Any) -> Any: ...
-
-    def flush(self) -> None: ...
-
-    @property
-    def backlog(self) -> int: ...
-
-
-@dataclass(slots=True)
-class Reading:
-    """What a page handler read from one response."""
-
-    outcome: Outcome = Outcome.DONE
-    records: list[Any] = field(default_factory=list)
-    complete: list[Any] = field(default_factory=list)
-    follow_ons: list[FollowOn] = field(default_factory=list)
-    issues: list[Issue] = field(default_factory=list)
-    pages: list[Rows] = field(default_factory=list)
-    unkeyed: int = 0
-    extent: Extent | None = None
-    # What must be asked before the target can be answered.
-    then: Request | None = None
-
-
-# Reads the kept body of an answer, that is, its capture.
-Handler = Callable[[bytes, Target], Reading]
 
 
 class LedgerSpider(Spider):
@@ -108,6 +54,10 @@ class LedgerSpider(Spider):
     handlers: ClassVar[dict[str, Callable[[Any, bytes, Target], "Reading"]]] = {}
     # Answers a transaction at most: fewer where one answer is thousands of rows.
     batch_most: ClassVar[int] = 1_000_000
+    # Statuses that speak of a mistake of ours: another try cannot mend it.
+    final_statuses: ClassVar[tuple[int, ...]] = ()
+    # Spiders whose sources this one serves beside its own, in jobs whose parameter `sources` names them.
+    also: ClassVar[tuple[type["LedgerSpider"], ...]] = ()
 
     manifest: Manifest
     base_url: str
@@ -122,7 +72,12 @@ class LedgerSpider(Spider):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.stopping: str | None = None
+        self.parameters: dict[str, Any] = {}
         self._company = Company()
+        self._lead: LedgerSpider = self
+        self._desks: list[LedgerSpider] = [self]
+        # Of one source beside others: its requests under way, so that one that is held keeps no room from the rest.
+        self._places: asyncio.Semaphore | None = None
 
     @classmethod
     def from_crawler(cls, crawler: "Crawler", *args: Any, **kwargs: Any) -> Self:
@@ -158,24 +113,14 @@ class LedgerSpider(Spider):
         raise NotImplementedError
 
     @classmethod
+    def opening(cls) -> Iterable[FollowOn]:
+        """Return what is asked first in a job whose targets of this source others find."""
+        return ()
+
+    @classmethod
     def connection(cls, settings: Any) -> tuple[Manifest, str, dict[str, str]]:
         """Return the source's manifest, its address and the headers it wants. Raises StartError."""
-        manifest: Manifest | None = settings["MARICOPA_MANIFESTS"].get(cls.source)
-        if manifest is None or not set(cls.needed_paths) <= manifest.paths.keys():
-            raise StartError(f"config/sources has no file of source {cls.source} with the paths {', '.join(cls.needed_paths)}")
-        if wrong := floors.mistake(manifest.floors):
-            raise StartError(f"config/sources/{cls.source}.yaml: {wrong}")
-        sandbox = settings["MARICOPA_SANDBOX"]
-        base_url = f"{sandbox.rstrip('/')}/{cls.source}" if sandbox else manifest.base_url.rstrip("/")
-        on_loopback = _is_on_loopback(base_url)
-        if sandbox and not on_loopback:
-            raise StartError(f"MARICOPA_SANDBOX={sandbox} is not an address on this machine; `maricopa sandbox` prints one")
-        for name in ("MARICOPA_RATE_LIMIT", "MARICOPA_RATE_CEILING"):
-            if settings[name] and not _is_rate(settings[name]):
-                raise StartError(f"{name}={settings[name]} is not a number of requests per second above zero")
-            if settings[name] and not on_loopback:
-                raise StartError(f"{name} is for the sandbox only; for a county host see api_rate_limit in config.yaml")
-        return manifest, base_url, _token_header(manifest, sandbox)
+        return connect_to(cls.source, cls.needed_paths, settings)
 
     @classmethod
     def reader(cls, manifests: Mapping[str, Manifest]) -> Self:
@@ -188,6 +133,35 @@ class LedgerSpider(Spider):
     def take_up(cls, cursor: "Cursor", run: "Run") -> None:
         """Prepare the ledger for a run that opens; called in a transaction of its own, by the thread that may."""
 
+    def begin(self, run: "Run") -> None:
+        """Take up a run: what its job was asked for, and the other sources that it serves. Raises StartError."""
+        self.parameters, self.execution = run.parameters, run.execution
+        for desk in self.also:
+            if desk.source in run.also:
+                self._desks.append(desk.beside(self, run))
+        if len(self._desks) > 1:
+            for one in self._desks:
+                one._places = asyncio.Semaphore(one.manifest.concurrency + 2)
+
+    def servable(self) -> tuple[type["LedgerSpider"], ...]:
+        """Return the spiders of `also` that can ask their source."""
+        return self.also
+
+    def serves(self, source: str) -> bool:
+        """Whether this run leases the targets of a source."""
+        return any(desk.source == source for desk in self._lead._desks)
+
+    @classmethod
+    def beside(cls, lead: "LedgerSpider", run: "Run") -> Self:
+        """Return a spider that serves its own source in the run of another. Raises StartError."""
+        desk = cls(name=cls.name or lead.name)
+        desk.crawler, desk.settings = lead.crawler, lead.settings
+        desk.manifest, desk.base_url, desk.headers = cls.connection(lead.settings)
+        desk.is_sandbox, desk.ledger, desk.pace, desk._lead = lead.is_sandbox, lead.ledger, lead.pace, lead
+        lead.crawler.signals.connect(desk._glance, signal=signals.response_downloaded)
+        desk.begin(run)
+        return desk
+
     def request(self, target: Target) -> Request:
         """Return the request that answers the target."""
         raise NotImplementedError
@@ -195,12 +169,33 @@ class LedgerSpider(Spider):
     async def start(self) -> AsyncIterator[Request]:
         """Lease targets as the engine has room for them, until none of the job's is open."""
         try:
-            async for request in self._requests():
+            async for request in self._requests() if len(self._desks) == 1 else self._merged():
                 yield request
         except asyncio.CancelledError:
             # Ctrl-C: the engine would wait for what waits in the slot, for as long as that is held.
             self._downloader.drop_waiting()
             raise
+
+    async def _merged(self) -> AsyncIterator[Request]:
+        """Yield the requests of all sources, each as it comes."""
+        waiting: asyncio.Queue[Request] = asyncio.Queue(1)
+
+        async def feed(desk: LedgerSpider) -> None:
+            async for request in desk._requests():
+                await waiting.put(request)
+
+        feeds = asyncio.gather(*map(feed, self._desks))
+        try:
+            while not feeds.done() or not waiting.empty():
+                found = asyncio.ensure_future(waiting.get())
+                await asyncio.wait((found, feeds), return_when=asyncio.FIRST_COMPLETED)
+                if found.done():
+                    yield found.result()
+                else:
+                    found.cancel()
+            feeds.result()
+        finally:
+            feeds.cancel()
 
     async def _requests(self) -> AsyncIterator[Request]:
         upcoming = self._lease_soon()
@@ -211,16 +206,20 @@ class LedgerSpider(Spider):
                 upcoming = self._lease_soon()
                 pause = _POLL_FIRST_S
                 for target in leased.targets:
-                    yield self.request(target)
-                    while self.crawler.engine.needs_backout():
+                    request = self.request(target)
+                    if self._places:
+                        await self._places.acquire()
+                        request.meta["maricopa_place"] = True
+                    yield request
+                    while not self._places and self.crawler.engine.needs_backout():
                         await self.crawler.signals.wait_for(signals.scheduler_empty)
                 continue
-            if leased.wait is None or self.stopping:
+            if leased.wait is None or self._lead.stopping:
                 return
             self.ledger.flush()
             if leased.wait == 0 and self._is_idle():
                 # Leased by this run, and not in its hands: the answer to a lease was lost.
-                await self.ledger.give_back()
+                await self.ledger.give_back(self.source)
             await asyncio.sleep(min(max(leased.wait, pause), _POLL_MOST_S))
             pause = min(2 * pause, _POLL_S)
             upcoming = self._lease_soon()
@@ -241,7 +240,7 @@ class LedgerSpider(Spider):
         rate = 1 / slot.delay if slot else self.manifest.rate.start
         # About a second of work, and another in advance: other runs of the job find some too.
         limit = max(2 * self.manifest.concurrency, min(250, int(rate)))
-        return asyncio.ensure_future(self.ledger.lease(limit))
+        return asyncio.ensure_future(self.ledger.lease(limit, self.source))
 
     def fetch(self, target: Target, path: str, handler: Handler) -> Request:
         """Return the request for a path of the source; `handler` reads what passes for an answer."""
@@ -251,9 +250,11 @@ class LedgerSpider(Spider):
             callback=self._received,
             errback=self._failed,
             cb_kwargs={"target": target, "handler": handler},
-            meta={"download_slot": self.source, "download_timeout": self.manifest.timeout, WIDTH: self._width(target)},
+            meta={
+                "download_slot": self.source, "download_timeout": self.manifest.timeout, "dont_redirect": True, WIDTH: self._width(target),
+            },
             dont_filter=True,
-        )
+        )  # fmt: skip
 
     def check_answer(self, response: Response) -> None:
         """Return when the response may be what was asked for. Raises Refusal or Unauthorized."""
@@ -269,6 +270,10 @@ class LedgerSpider(Spider):
         """What `kept_body` leaves out, as captures say it: lower-case words."""
         return ()
 
+    def says_none(self, response: Response, target: Target) -> bool:
+        """Tell whether the response says positively that there is no such thing, other than in what `check_answer` lets pass."""
+        return False
+
     def kept_body(self, body: bytes) -> bytes:
         """Return the part of a body that is kept as the capture."""
         return body
@@ -283,11 +288,14 @@ class LedgerSpider(Spider):
 
     async def _received(self, response: Response, target: Target, handler: Handler) -> AsyncIterator[Answer | Request]:
         capture: Capture | None = None
+        self._leave(response.request)
         try:
-            self.check_answer(response)
+            is_none = self.says_none(response, target)
+            if not is_none:
+                self.check_answer(response)
             await self._company.wait()
             capture = self._capture(response)
-            reading = handler(capture.body, target)
+            reading = Reading(Outcome.GONE) if is_none else handler(capture.body, target)
         except Unauthorized:
             self.stop(Reason.UNAUTHORIZED)
         except (Refusal, PageError) as error:
@@ -308,6 +316,7 @@ class LedgerSpider(Spider):
             yield reading.then or Answer(
                 target, reading.outcome, reading.records, kept, reading.complete, reading.follow_ons,
                 reading.issues, pages=reading.pages, unkeyed=reading.unkeyed, extent=reading.extent,
+                shortfall=reading.shortfall,
             )  # fmt: skip
 
     def _failed(self, failure: Failure) -> Iterator[Answer | Request]:
@@ -316,6 +325,7 @@ class LedgerSpider(Spider):
         if isinstance(error, Dropped):
             return
         request: Request = failure.request  # type: ignore[attr-defined]
+        self._leave(request)
         target: Target = request.cb_kwargs["target"]
         yield self._failure(request, target, cause_of(error), str(error) or type(error).__name__)
 
@@ -340,7 +350,12 @@ class LedgerSpider(Spider):
         self.logger.warning("%s %s: %s (%s)", target.kind, target.key, cause, message)
         return Answer(target, Outcome.FAILED, capture=capture, issues=issues, cause=cause, message=message,
                       retry_after=retry_after(response) if response and cause is Cause.THROTTLED else None,
-                      is_target_s_fault=not is_open)  # fmt: skip
+                      is_target_s_fault=not is_open,
+                      is_final=response is not None and response.status in self.final_statuses)  # fmt: skip
+
+    def _leave(self, request: Request | None) -> None:
+        if self._places and request and request.meta.pop("maricopa_place", None):
+            self._places.release()
 
     def _capture(self, response: Response) -> Capture:
         body = self.kept_body(response.body)
@@ -353,6 +368,9 @@ class LedgerSpider(Spider):
     def stop(self, reason: str, patience: float | None = None) -> None:
         """End the run at once: what waits in the slot is not sent, what is under way is awaited, for `patience` seconds at most."""
         engine = self.crawler.engine
+        if self._lead is not self:
+            self._lead.stop(reason)
+            return
         if self.stopping:
             return
         self.stopping = reason
@@ -367,32 +385,3 @@ class LedgerSpider(Spider):
         downloader = self.crawler.engine.downloader
         assert isinstance(downloader, PacedDownloader)
         return downloader
-
-
-def _is_on_loopback(url: str) -> bool:
-    try:
-        parts = urlsplit(url)
-        return parts.scheme in ("http", "https") and parts.hostname in _LOOPBACK
-    except ValueError:
-        return False
-
-
-def _is_rate(value: Any) -> bool:
-    try:
-        return 0 < float(value) <= 1_000_000
-    except (TypeError, ValueError):
-        return False
-
-
-def _token_header(manifest: Manifest, sandbox: str) -> dict[str, str]:
-    if not manifest.token_env or not manifest.token_header:
-        return {}
-    if sandbox:
-        return {manifest.token_header: "sandbox"}
-    token = os.environ.get(manifest.token_env, "").strip()
-    if not token:
-        raise StartError(
-            f"{manifest.token_env} is not set: {manifest.token_help}, then `export {manifest.token_env}=...`; "
-            "the sandbox county needs none (`maricopa sandbox`)"
-        )
-    return {manifest.token_header: token}

@@ -18,8 +18,9 @@ from maricopa_scrapy.arguments import ArgumentError
 from maricopa_scrapy.items import Answer, Capture, Cause, FollowOn, Issue, Outcome, Rows, Target
 from maricopa_scrapy.pages import affidavits
 from maricopa_scrapy.pages.bulk_files import FILES, FileShape, Layout, Repeats, future_dates, parse_lines, rejected, too_many
-from maricopa_scrapy.spiders.base import Ledger, LedgerSpider
+from maricopa_scrapy.spiders.base import LedgerSpider
 from maricopa_scrapy.spiders.bulk_scan import Batch, FileRefused, Member, Scan, batches, check_shrink, damage_named, scan
+from maricopa_scrapy.spiders.work import Ledger
 from maricopa_scrapy.store import loads
 from maricopa_scrapy.store.connect import DatabaseUnavailable
 

@@ -2,7 +2,7 @@
 
 import datetime as dt
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from itertools import islice
 from typing import Any, ClassVar, Self
@@ -21,6 +21,7 @@ from maricopa_scrapy.pages.errors import Malformed, SourceChanged
 from maricopa_scrapy.settings_files import Manifest
 from maricopa_scrapy.spiders import bulk_files
 from maricopa_scrapy.spiders.base import Reading, StartError, Work
+from maricopa_scrapy.spiders.deeds import deed_follow_ons
 from maricopa_scrapy.store import roll as rolls
 from maricopa_scrapy.store.ledger import Run
 
@@ -87,7 +88,7 @@ class RollSpider(bulk_files.BulkFileSpider):
             return Work("bulk_file", given, [bulk_files.target(cls.source, name, name, given[name], options["accept_shrink"])])
         if name == "apns":
             apns = ApnList(name, given[name], arguments.flag("skip_invalid", given.get("skip_invalid", "no")))
-            return Work("parcel_list", given, _of_list(apns, options), apns=apns)
+            return Work("parcel_list", given, list_target(apns, options), apns=apns)
         if "skip_invalid" in given:
             raise ArgumentError("skip_invalid", "goes with a list of apns")
         if name == "since":
@@ -170,7 +171,7 @@ class RollSpider(bulk_files.BulkFileSpider):
         """Read the row ids of a query: each page of them is a range with a known number of rows."""
         detail = target.detail or {}
         ids = iter(pages.parse_ids(body))
-        follow_ons = []
+        follow_ons: list[FollowOn] = []
         while part := list(islice(ids, detail["page"])):
             one = detail | {"first": part[0], "last": part[-1], "expected": len(part)}
             what = detail.get("where") or f"walk {detail['walk']}"
@@ -195,7 +196,8 @@ class RollSpider(bulk_files.BulkFileSpider):
         elif len(page.ids) != detail.get("expected", len(page.ids)):
             raise Malformed("features", f"{detail['expected']} rows", page.ids)
         outcome = Outcome.DONE if page.ids else Outcome.GONE
-        return Reading(outcome, follow_ons=follow_ons, issues=page.issues, pages=page.pages, unkeyed=page.unkeyed)
+        deeds, odd = self._deeds(page)
+        return Reading(outcome, follow_ons=follow_ons + deeds, issues=page.issues + odd, pages=page.pages, unkeyed=page.unkeyed)
 
     def parse_list(self, body: bytes, target: Target) -> Reading:
         """Read the parcels of a list; what did not come is asked for once more (store/lists.py), then noted as absent."""
@@ -217,7 +219,16 @@ class RollSpider(bulk_files.BulkFileSpider):
         if missing:
             self.logger.info("%s: %d of %d are not in layer %s: %s", target.key, len(missing), len(apns), detail["layer"],
                              ", ".join(missing[:5]))  # fmt: skip
-        return Reading(issues=page.issues, pages=[*page.pages, *([pages.absent_rows(missing, detail["layer"])] if missing else [])])
+        deeds, odd = self._deeds(page)
+        if "assessor" in self.parameters.get("follow", ()):
+            lacking = [apn for apn, deed in _deed_numbers(page) if deed is None] + missing
+            if self.serves("assessor"):
+                deeds += [FollowOn("assessor", "parcel", apn) for apn in lacking]
+            elif lacking:
+                told = f"{len(lacking)} parcels have no deed number in layer {detail['layer']}; the API was not asked, for want of a token"
+                odd.append(Issue("no_deed_number", target.key[:200], told, {"apns": lacking[:50]}))
+        absent = [pages.absent_rows(missing, detail["layer"])] if missing else []
+        return Reading(follow_ons=deeds, issues=page.issues + odd, pages=[*page.pages, *absent])
 
     def parse_absent(self, body: bytes, target: Target) -> Reading:
         """Read whether the layer has any of the APNs that did not come; if so, they are asked for by list once more."""
@@ -231,6 +242,9 @@ class RollSpider(bulk_files.BulkFileSpider):
     def kept_of(self, target: Target) -> str:
         """As the argument `captures` says, else the manifest."""
         return (target.detail or {}).get("captures") or super().kept_of(target)
+
+    def _deeds(self, page: pages.Page) -> tuple[list[FollowOn], list[Issue]]:
+        return deed_follow_ons(self.parameters, _deed_numbers(page))
 
     def _features(self, body: bytes, detail: dict[str, Any]) -> pages.Page:
         return pages.parse_features(body, self.shapes[detail["layer"]], detail["object_id"], detail["lacking"], detail["outlines"])
@@ -306,10 +320,16 @@ def _options(given: dict[str, str], name: str) -> dict[str, Any]:
     return options
 
 
-def _of_list(apns: ApnList, options: dict[str, Any]) -> Any:
+def list_target(apns: ApnList, options: dict[str, Any]) -> Iterator[FollowOn]:
+    """Yield the target that asks for parcels by lists; `options` as `-a geometry` and the like give them."""
     distinct = list(dict.fromkeys(apns))
     apns.distinct = len(distinct)
     yield FollowOn("gis", "layer", "apns", {**options, "apns": distinct})
+
+
+def _deed_numbers(page: pages.Page) -> Iterator[tuple[str, str | None]]:
+    columns = dict(zip(pages.COLUMNS, page.pages[0].columns, strict=True))
+    return zip(columns["apn"], columns["deed_number"], strict=True)
 
 
 def _since(shape: pages.Shape, since: str, until: str) -> str:

@@ -57,6 +57,7 @@ _RECORD_ISSUE = """
     ON CONFLICT (job_id, source, kind, signature) DO UPDATE
     SET count = i.count + excluded.count, last_at = excluded.last_at, screenshot = coalesce(i.screenshot, excluded.screenshot)
 """
+_FALL_SHORT = "UPDATE crawl.job SET shortfall = left(concat_ws('; ', shortfall, %s), 4000) WHERE id = %s"
 _COSTS_NOTHING = (Cause.THROTTLED, Cause.CHALLENGE)
 _RETRY_PAUSE_S = 1.0
 _RETRY_PAUSE_MOST_S = 60.0
@@ -79,6 +80,7 @@ class Entry:
     unkeyed: int = 0
     extent: Extent | None = None
     is_part: bool = False
+    shortfall: str | None = None
 
 
 def entry_of(answer: Answer, attempts: int, attempts_of: Mapping[Cause, int] = MappingProxyType({})) -> Entry:
@@ -108,6 +110,7 @@ def entry_of(answer: Answer, attempts: int, attempts_of: Mapping[Cause, int] = M
         answer.unkeyed,
         answer.extent,
         answer.is_part,
+        answer.shortfall,
     )
 
 
@@ -163,6 +166,8 @@ class _Batch:
         if follow_ons:
             add_targets(cursor, run.job_id, follow_ons)
         self._record_issues(cursor, run, at)
+        if shortfalls := [entry.shortfall for entry in self._entries if entry.shortfall]:
+            cursor.execute(_FALL_SHORT, ("; ".join(shortfalls), run.job_id))
         lines = {entry.target.id: entry.acknowledgement for entry in self._entries if not entry.is_part}
         copy_lines(cursor, copy_into("stage_target"), lines.values())
         cursor.execute(_ACKNOWLEDGE, (run.id,))
@@ -216,7 +221,7 @@ class _Batch:
         for same in found.values():
             issue, entry = same[0]
             example = None if issue.example is None else orjson.dumps(issue.example, default=str).decode()
-            values = (run.job_id, run.id, run.source, issue.kind, issue.signature, issue.message, entry.target.key, example)
+            values = (run.job_id, run.id, entry.target.source, issue.kind, issue.signature, issue.message, entry.target.key, example)
             screenshot = next((other.screenshot for other, _ in same if other.screenshot), None)
             cursor.execute(_RECORD_ISSUE, (*values, entry.capture.sha256 if entry.capture else None, len(same), at, at, screenshot))
 

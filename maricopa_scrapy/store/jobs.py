@@ -13,7 +13,8 @@ from psycopg2.extensions import cursor as Cursor
 
 from maricopa_scrapy.items import PRIORITIES
 from maricopa_scrapy.store.connect import Session
-from maricopa_scrapy.store.ledger import SILENCE_S, LedgerError, is_alive, node_name, reap
+from maricopa_scrapy.store.ledger import SILENCE_S, LedgerError, reap
+from maricopa_scrapy.store.node import is_alive, node_name
 from maricopa_scrapy.store.verdict import CANCELLED, settle
 
 # Any number that no other program's advisory lock is likely to use.

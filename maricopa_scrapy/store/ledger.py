@@ -6,11 +6,9 @@ a run that is silent, or whose process is gone, is lost, and its leases go back.
 
 import json
 import os
-import socket
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 import psutil
@@ -19,7 +17,9 @@ from psycopg2.extras import Json
 
 from maricopa_scrapy.items import Floor, FollowOn, Reason, Target
 from maricopa_scrapy.store.connect import Session
+from maricopa_scrapy.store.feeding import may_be_fed
 from maricopa_scrapy.store.floors import note_shortfall
+from maricopa_scrapy.store.node import is_alive, node_name
 from maricopa_scrapy.store.tables import copy_into, copy_line, copy_lines
 from maricopa_scrapy.store.verdict import CANCELLED, Counts, counts_of, judge, settle
 
@@ -32,6 +32,8 @@ _ENUMERATE_BATCH = 20_000
 # Between two retries of a source that has none left, when nothing else is to be done.
 _RETRY_EVERY_S = 1.0
 _TRIES = 2
+# A run waits so long for a target that is due later; beyond, it ends without it.
+_LATER_S = 60.0
 
 # Failed targets that spent an attempt, those that spent none, and those never asked for.
 _LEASE = """
@@ -50,14 +52,8 @@ _LEASE = """
     FROM (SELECT id FROM again UNION ALL SELECT id FROM free UNION ALL SELECT id FROM fresh LIMIT %(limit)s) due WHERE t.id = due.id
     RETURNING t.id, t.source, t.kind, t.key, t.attempts, t.detail, t.failures, t.priority
 """
-# Runs of the job that may yet find targets for the source, now or when their supervisor starts them.
-_MAY_COME = """
-    SELECT EXISTS (
-        SELECT FROM crawl.planned_run p JOIN crawl.job j ON j.id = p.job_id LEFT JOIN crawl.run r ON r.id = p.run_id
-        WHERE p.job_id = %s AND %s = ANY (p.feeds) AND p.state <> 'ended'
-          AND (r.state = 'running' OR j.supervised_at > now() - make_interval(secs => %s)))
-"""
-_MAY_COME_AGAIN_S = 1.0
+# Between two looks at what other sources may still add.
+_FEED_EVERY_S = 0.5
 
 
 class LedgerError(RuntimeError):
@@ -81,6 +77,13 @@ class Run:
     job_id: int
     source: str
     execution: str = "parallel"
+    # Whose targets it leases beside its own source's; and what the job was asked for.
+    also: tuple[str, ...] = ()
+    parameters: dict[str, Any] = field(default_factory=dict, hash=False)
+
+    @property
+    def sources(self) -> list[str]:
+        return [self.source, *self.also]
 
 
 def open_job(
@@ -121,17 +124,17 @@ def add_targets(cursor: Cursor, job_id: int, targets: Iterable[FollowOn]) -> int
     """Insert the targets that the job does not have yet, in the caller's transaction; returns how many were new."""
     cursor.execute(
         "CREATE TEMP TABLE IF NOT EXISTS stage_target_new"
-        " (source text, kind text, key text, detail jsonb, priority smallint, position int) ON COMMIT DELETE ROWS"
+        " (source text, kind text, key text, detail jsonb, priority smallint, not_before timestamptz, position int) ON COMMIT DELETE ROWS"
     )
     cursor.execute("DELETE FROM stage_target_new")
     lines = (
-        copy_line((t.source, t.kind, t.key, None if t.detail is None else json.dumps(t.detail), t.priority, position))
+        copy_line((t.source, t.kind, t.key, None if t.detail is None else json.dumps(t.detail), t.priority, t.not_before, position))
         for position, t in enumerate(targets)
     )
     copy_lines(cursor, copy_into("stage_target_new"), lines)
     cursor.execute(
-        "INSERT INTO crawl.target (job_id, source, kind, key, detail, priority)"
-        " SELECT %s, source, kind, key, detail, priority FROM stage_target_new ORDER BY position"
+        "INSERT INTO crawl.target (job_id, source, kind, key, detail, priority, not_before)"
+        " SELECT %s, source, kind, key, detail, priority, not_before FROM stage_target_new ORDER BY position"
         " ON CONFLICT (job_id, source, kind, key) DO NOTHING",
         (job_id,),
     )
@@ -140,8 +143,12 @@ def add_targets(cursor: Cursor, job_id: int, targets: Iterable[FollowOn]) -> int
     return accepted
 
 
-def open_run(session: Session, job_id: int, spider: str, source: str, is_sandbox: bool = False, planned: int | None = None) -> Run:
-    """Register this process as a run of the job, number `planned` of its plan. Raises LedgerError when the job is not to be worked on."""
+def open_run(
+    session: Session, job_id: int, spider: str, source: str, is_sandbox: bool = False, planned: int | None = None, also: Iterable[str] = ()
+) -> Run:
+    """Register this process as a run of the job, number `planned` of its plan, which leases targets of its source and of those of `also`
+    that the job names (`sources`). Raises LedgerError when the job is not to be worked on.
+    """
 
     def work(cursor: Cursor) -> Run:
         execution = _check_runnable(cursor, job_id)
@@ -149,12 +156,16 @@ def open_run(session: Session, job_id: int, spider: str, source: str, is_sandbox
         reap(cursor)
         cursor.execute(
             "UPDATE crawl.job SET state = 'running', verdict = NULL, reason = NULL, finished_at = NULL,"
-            " started_at = coalesce(started_at, now()) WHERE id = %s",
+            " started_at = coalesce(started_at, now()) WHERE id = %s RETURNING parameters",
             (job_id,),
         )
+        (parameters,) = _one(cursor)
+        named = parameters.get("sources") or ()
+        run = Run(0, job_id, source, execution, tuple(one for one in also if one in named), parameters)
         cursor.execute(
-            "INSERT INTO crawl.run (job_id, spider, source, node, pid, pid_started) VALUES (%s, %s, %s, %s, %s, %s) RETURNING id",
-            (job_id, spider, source, node_name(), os.getpid(), psutil.Process().create_time()),
+            "INSERT INTO crawl.run (job_id, spider, source, sources, node, pid, pid_started)"
+            " VALUES (%s, %s, %s, %s, %s, %s, %s) RETURNING id",
+            (job_id, spider, source, run.sources, node_name(), os.getpid(), psutil.Process().create_time()),
         )
         (run_id,) = _one(cursor)
         cursor.execute(
@@ -162,7 +173,7 @@ def open_run(session: Session, job_id: int, spider: str, source: str, is_sandbox
             " WHERE job_id = %s AND number = %s AND spider = %s",
             (run_id, job_id, planned, spider),
         )
-        return Run(run_id, job_id, source, execution)
+        return replace(run, id=run_id)
 
     return session.transact(work)
 
@@ -191,22 +202,24 @@ def wish(session: Session, job_id: int) -> str:
     return session.transact(work)
 
 
-def lease(session: Session, run: Run, limit: int) -> Lease:
-    """Lease up to `limit` targets of the run's job and source that are due.
+def lease(session: Session, run: Run, limit: int, source: str | None = None) -> Lease:
+    """Lease up to `limit` targets of the run's job and of one of its sources that are due.
 
     Of failed ones no more than the source has retries, one a second when nothing else is left. While the source is in trouble,
     two to try it with, first those that never failed: a row of bad targets must not keep it closed.
+    A target that is due long after is not waited for; one that another source's answer may still add is.
     """
+    source = source or run.source
 
     def work(cursor: Cursor) -> Lease:
         cursor.execute(
             "SELECT retries, is_open, retried_at < now() - make_interval(secs => %s) FROM crawl.source WHERE source = %s FOR UPDATE",
-            (_RETRY_EVERY_S, run.source),
+            (_RETRY_EVERY_S, source),
         )
         retries, is_open, may_retry = cursor.fetchone() or (None, False, False)
         retries = limit if retries is None else int(retries)
         most = min(limit, _TRIES) if is_open else limit
-        names = {"job": run.job_id, "source": run.source, "run": run.id}
+        names = {"job": run.job_id, "source": source, "run": run.id}
         again = 0 if is_open else min(most, max(retries, 0))
         cursor.execute(_LEASE, names | {"again": again, "free": 0 if is_open else most, "fresh": most, "limit": most})
         found = cursor.fetchall()
@@ -214,22 +227,23 @@ def lease(session: Session, run: Run, limit: int) -> Lease:
             # No retry of a target, but of the source; or the only thing left to do.
             cursor.execute(_LEASE, names | {"again": 1, "free": 1, "fresh": 0, "limit": 1})
             found = cursor.fetchall()
-            cursor.execute("UPDATE crawl.source SET retried_at = now() WHERE source = %s", (run.source,))
+            cursor.execute("UPDATE crawl.source SET retried_at = now() WHERE source = %s", (source,))
             again = 0
         targets = sorted((Target(*row) for row in found), key=lambda target: (target.priority, target.id))
         if targets:
             if again:
-                _spend_retries(cursor, run.source, sum(target.attempts > 0 for target in targets))
+                _spend_retries(cursor, source, sum(target.attempts > 0 for target in targets))
             return Lease(targets)
         cursor.execute(
             "SELECT count(*), extract(epoch FROM min(coalesce(not_before, now())) FILTER (WHERE state = 'pending') - now())"
-            " FROM crawl.target WHERE job_id = %s AND source = %s AND state IN ('pending', 'leased')",
-            (run.job_id, run.source),
+            " FROM crawl.target WHERE job_id = %s AND source = %s AND state IN ('pending', 'leased')"
+            " AND NOT (state = 'pending' AND cause IS NULL AND coalesce(not_before, now()) > now() + make_interval(secs => %s))",
+            (run.job_id, source, _LATER_S),
         )
         still_open, wait = _one(cursor)
         if not still_open:
-            cursor.execute(_MAY_COME, (run.job_id, run.source, SILENCE_S))
-            return Lease([], wait=_MAY_COME_AGAIN_S if _one(cursor)[0] else None)
+            is_fed = may_be_fed(cursor, run.id, run.job_id, source, _LATER_S, SILENCE_S)
+            return Lease([], wait=_FEED_EVERY_S if is_fed else None)
         # What is due and was not leased waits for a retry.
         least = _RETRY_EVERY_S if retries < 1 else 0.0
         return Lease([], wait=max(least, float(wait)) if wait is not None else 0.0)
@@ -237,17 +251,17 @@ def lease(session: Session, run: Run, limit: int) -> Lease:
     return session.transact(work)
 
 
-def give_back(session: Session, run: Run) -> None:
-    """Make what the run has leased pending again."""
-    session.transact(lambda cursor: _release(cursor, [run.id], run.job_id))
+def give_back(session: Session, run: Run, source: str | None = None) -> None:
+    """Make what the run has leased, of one source or of all, pending again."""
+    session.transact(lambda cursor: _release(cursor, [run.id], run.job_id, source))
 
 
 def close_run(
-    session: Session, run: Run, reason: str, stats: dict[str, Any], traffic: dict[str, Any] | None = None, floors: Sequence[Floor] = ()
+    session: Session, run: Run, ended: str, stats: dict[str, Any], traffic: dict[str, Any] | None = None, floors: Sequence[Floor] = ()
 ) -> tuple[str, Counts]:
     """End the run, give back its leases and judge it, also by the floors of its source; the last run of a job ends the job.
 
-    Returns (verdict, counts of the run's source in the job).
+    Returns (verdict, counts of the run's sources in the job).
     """
 
     def work(cursor: Cursor) -> tuple[str, Counts]:
@@ -255,7 +269,9 @@ def close_run(
         (shortfall,) = _one(cursor)
         cursor.execute("SELECT 1 FROM crawl.run WHERE id = %s FOR NO KEY UPDATE", (run.id,))
         _release(cursor, [run.id], run.job_id)
-        counts = counts_of(cursor, run.job_id, run.source)
+        counts = counts_of(cursor, run.job_id, run.sources)
+        # Nothing else ends in order with targets open: they are due later than a run waits.
+        reason = Reason.DUE_LATER if ended == Reason.FINISHED and counts.open else ended
         below = note_shortfall(cursor, run.id, run.job_id, run.source, () if counts.open else floors)
         verdict = judge(reason, counts, shortfall or below)
         cursor.execute(
@@ -263,8 +279,8 @@ def close_run(
             (verdict, reason, Json(stats), None if traffic is None else Json(traffic), run.id),
         )
         # One that paused is begun anew when the job goes on.
-        ended = "planned" if reason == Reason.PAUSED else "ended"
-        cursor.execute("UPDATE crawl.planned_run SET state = %s, message = %s, ended_at = now() WHERE run_id = %s", (ended, reason, run.id))
+        then = "planned" if reason == Reason.PAUSED else "ended"
+        cursor.execute("UPDATE crawl.planned_run SET state = %s, message = %s, ended_at = now() WHERE run_id = %s", (then, reason, run.id))
         settle(cursor, run.job_id)
         return verdict, counts
 
@@ -305,9 +321,9 @@ def own_verdict(session: Session, job_id: int) -> str | None:
     return session.transact(work)
 
 
-def counts(session: Session, job_id: int, source: str | None = None) -> Counts:
-    """Count the job's targets by state, of one source or of all."""
-    return session.transact(lambda cursor: counts_of(cursor, job_id, source))
+def counts(session: Session, job_id: int, sources: list[str] | None = None) -> Counts:
+    """Count the job's targets by state, of some sources or of all."""
+    return session.transact(lambda cursor: counts_of(cursor, job_id, sources))
 
 
 def _spend_retries(cursor: Cursor, source: str, count: int) -> None:
@@ -345,12 +361,13 @@ def _check_runnable(cursor: Cursor, job_id: int) -> str:
     return str(execution)
 
 
-def _release(cursor: Cursor, run_ids: list[int], job_id: int) -> None:
+def _release(cursor: Cursor, run_ids: list[int], job_id: int, source: str | None = None) -> None:
     """Take from runs what they hold: targets, and shares of sources."""
-    cursor.execute("DELETE FROM crawl.share WHERE run_id = ANY(%s)", (run_ids,))
+    cursor.execute("DELETE FROM crawl.share WHERE run_id = ANY(%s) AND (%s IS NULL OR source = %s)", (run_ids, source, source))
     cursor.execute(
-        "UPDATE crawl.target SET state = 'pending', run_id = NULL WHERE job_id = %s AND state = 'leased' AND run_id = ANY(%s)",
-        (job_id, run_ids),
+        "UPDATE crawl.target SET state = 'pending', run_id = NULL"
+        " WHERE job_id = %s AND state = 'leased' AND run_id = ANY(%s) AND (%s IS NULL OR source = %s)",
+        (job_id, run_ids, source, source),
     )
 
 
@@ -366,23 +383,6 @@ def reap(cursor: Cursor) -> None:
         if silent or (on == node and not is_alive(pid, started)):
             cursor.execute("UPDATE crawl.run SET state = 'lost', reason = 'lost', finished_at = now() WHERE id = %s", (run_id,))
             _release(cursor, [run_id], job_id)
-
-
-def is_alive(pid: int, started: float) -> bool:
-    try:
-        process = psutil.Process(pid)
-        # Told from the time of boot, which a stepped clock moves. A zombie is only waited for.
-        return abs(process.create_time() - started) < 60.0 and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
-    except psutil.AccessDenied:
-        return True
-
-
-def node_name() -> str:
-    # Two containers may share a host name, but not a process id space.
-    space = Path("/proc/self/ns/pid")
-    return f"{socket.gethostname()}/{space.readlink()}" if space.exists() else socket.gethostname()
 
 
 def _one(cursor: Cursor) -> tuple[Any, ...]:

@@ -1,0 +1,111 @@
+"""Scans of documents into the data folder, by Scrapy's FilesPipeline; what the recorder withholds, or does not have yet, is told apart."""
+
+import datetime as dt
+import hashlib
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any, Self
+
+from scrapy import Request
+from scrapy.exceptions import DropItem
+from scrapy.http import Response
+from scrapy.pipelines.files import FilesPipeline, FSFilesStore
+from twisted.python.failure import Failure
+
+from maricopa_scrapy.download.pace import refusal_of, retry_after
+from maricopa_scrapy.download.refusals import cause_of
+from maricopa_scrapy.items import Answer, Capture, Cause, Outcome
+from maricopa_scrapy.items_recorder import Image
+from maricopa_scrapy.pages.recorder_legacy import is_blocked
+from maricopa_scrapy.store.embedded import default_data_dir
+
+if TYPE_CHECKING:
+    from scrapy.crawler import Crawler
+
+FOLDER = "documents"
+
+
+class _Folder(FSFilesStore):
+    """A folder that is made with its first file."""
+
+    def __init__(self, basedir: str) -> None:
+        self.basedir = basedir
+        self.created_directories = defaultdict(set)
+
+
+class ScansPipeline(FilesPipeline):
+    """Downloads the scan of each `scan` target, and completes its answer with what came."""
+
+    STORE_SCHEMES = {"": _Folder, "file": _Folder}
+    LOG_FAILED_RESULTS = False
+
+    @classmethod
+    def from_crawler(cls, crawler: "Crawler") -> Self:
+        pipeline = cls(str(default_data_dir() / FOLDER), crawler=crawler)
+        # Asked for anew each time: a file is never taken for an answer.
+        pipeline.expires = -1
+        return pipeline
+
+    def get_media_requests(self, item: Any, info: Any) -> list[Request]:
+        """Return the request for the scan of a `scan` target; of other items none."""
+        if not isinstance(item, Answer) or item.target.kind != "scan":
+            return []
+        request: Request = info.spider.request(item.target)
+        return [request.replace(callback=None, errback=None, cb_kwargs={}, meta=request.meta | {"dont_redirect": False})]
+
+    def file_path(self, request: Request, response: Response | None = None, info: Any = None, *, item: Any = None) -> str:
+        """Return YEAR/NUMBER.pdf."""
+        number = item.target.detail["number"]
+        return f"{number[:4]}/{number}.pdf"
+
+    async def media_downloaded(self, response: Response, request: Request, info: Any, *, item: Any = None) -> Any:
+        """Keep a scan, and note on the answer what else came."""
+        spider, number = info.spider, item.target.detail["number"]
+        body, status = response.body, response.status
+        type_ = (response.headers.get(b"Content-Type") or b"").decode("latin-1")
+        item.capture = Capture(hashlib.sha256(body).digest(), item.target.source, response.url, status, type_, dt.datetime.now(dt.UTC),
+                               b"", is_kept=False)  # fmt: skip
+        facts = {"recording_number": number, "url": request.url, "path": None, "sha256": None, "size": None, "is_restricted": False}
+        if status == 200 and body.startswith(b"%PDF-"):
+            kept = await super().media_downloaded(response, request, info, item=item)
+            digest = hashlib.sha256(body).hexdigest()
+            item.records = [Image(**facts | {"path": kept["path"], "sha256": digest, "size": len(body)})]
+        elif status == 200 and is_blocked(body):
+            item.records = [Image(**facts | {"is_restricted": True})]
+        elif status == 404:
+            recorded = item.target.detail["date"]
+            item.follow_ons, item.issues = spider.look_again(
+                recorded and dt.date.fromisoformat(recorded), number, "scan", item.target.detail
+            )
+            item.outcome = Outcome.DONE if item.follow_ons else Outcome.GONE
+        elif any(mark in body[:20_000].decode("latin-1") for mark in spider.manifest.refusals.challenge):
+            spider.stop("blocked")
+        else:
+            cause = Cause.THROTTLED if refusal_of(response) else Cause.SERVER_ERROR if status >= 500 else Cause.MALFORMED
+            self._fail(item, cause, f"HTTP {status} with {type_ or 'no type'} where a scan is due", retry_after(response))
+            spider.pace.failed(request, item.target.source, cause)
+            return {}
+        spider.pace.answered(item.target.source)
+        return {}
+
+    def media_failed(self, failure: Failure, request: Request, info: Any) -> Any:
+        """Leave it to `item_completed`, which knows whose scan it was."""
+        failure.raiseException()
+
+    def item_completed(self, results: list[Any], item: Any, info: Any) -> Any:
+        """Complete the answer of a scan that never came. Raises DropItem where the run ends: its target is given back."""
+        if results and info.spider.stopping:
+            raise DropItem("the run ends")
+        # It would give the same failure again when the target is tried again.
+        info.downloaded.clear()
+        for is_well, failure in results:
+            if not is_well:
+                cause = cause_of(failure.value)
+                self._fail(item, cause, str(failure.value) or type(failure.value).__name__, None)
+                info.spider.pace.failed(info.spider.request(item.target), item.target.source, cause)
+        return item
+
+    def _fail(self, item: Answer, cause: Cause, message: str, again: float | None) -> None:
+        item.outcome, item.cause, item.message, item.retry_after = Outcome.FAILED, cause, message, again
+        spider: Any = self.crawler.spider
+        item.is_target_s_fault = not spider.pace.is_open(item.target.source)
+        spider.logger.warning("scan %s: %s (%s)", item.target.key, cause, message)

@@ -1,0 +1,33 @@
+"""From parcels to other offices: a parcel's deed number is the recording number of its last deed, its APN the treasurer's."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from maricopa_scrapy.identifiers import IdentifierError, parse_recording_number
+from maricopa_scrapy.items import FollowOn, Issue
+
+
+def page_follow_ons(parameters: dict[str, Any], apn: str, is_cancelled: bool | None) -> list[FollowOn]:
+    """Return the treasurer's page of a parcel as a target, where the job asks for it (`follow`): of one that is cancelled there is none."""
+    is_wanted = "treasurer" in parameters.get("follow", ()) and not is_cancelled
+    return [FollowOn("treasurer", "parcel", apn)] if is_wanted else []
+
+
+def deed_follow_ons(parameters: dict[str, Any], deeds: Iterable[tuple[str, str | None]]) -> tuple[list[FollowOn], list[Issue]]:
+    """Return the documents of parcels as targets, each once, where the job asks for them (`follow`), and numbers that are none.
+
+    `deeds` has (APN, deed number as the source says it).
+    """
+    if "recorder" not in parameters.get("follow", ()):
+        return [], []
+    found: dict[str, None] = {}
+    odd = []
+    for apn, number in deeds:
+        if number is None:
+            continue
+        try:
+            found[parse_recording_number(number)] = None
+        except IdentifierError:
+            odd.append(Issue("odd_deed_number", number[:40], f"the deed number of {apn}, {number!r}, is no recording number"))
+    detail = {"neighbours": True} if parameters.get("neighbours") == "yes" else None
+    return [FollowOn("recorder", "document", number, detail) for number in found], odd

@@ -1,0 +1,245 @@
+"""The recorder's documents: by number, by code and days, or by an owner's name."""
+
+import datetime as dt
+import math
+import re
+from collections.abc import Iterator
+from typing import Any, ClassVar
+from urllib.parse import urlencode
+
+from scrapy import Request
+
+from maricopa_scrapy import arguments
+from maricopa_scrapy.arguments import ArgumentError, RecordingNumbers
+from maricopa_scrapy.items import FollowOn, Issue, Target
+from maricopa_scrapy.items_recorder import CodePair, Document, DocumentCode, NameMatch, SearchWindow
+from maricopa_scrapy.pages import recorder, recorder_search
+from maricopa_scrapy.pages.errors import SourceChanged
+from maricopa_scrapy.pages.recorder_search import COUNTED_MOST, SearchPage, SearchRow, squeezed
+from maricopa_scrapy.spiders.base import LedgerSpider, Reading, Work
+from maricopa_scrapy.spiders.recorder_api import PHOENIX, RecorderSpider
+from maricopa_scrapy.spiders.recorder_pages import LegacyPages, legacy_list
+
+_FIRST_DAY = dt.date(1947, 1, 1)
+_CODE = re.compile(r"[A-Z0-9]{2}")
+# A name with one of these is a business or a trust, any other a person's: LAST FIRST M.
+_BUSINESS = re.compile(
+    r"\b(L ?L ?C|INC|LLP|LP|CORP|CO|COMPANY|TRUST|TR|BANK|NA|ASSOCIATION|ASSN|HOA|CHURCH|CITY|TOWN|COUNTY|STATE|DEPT|DISTRICT|"
+    r"PARTNERSHIP|PARTNERS|HOLDINGS|PROPERTIES|GROUP|FUND|FOUNDATION|AUTHORITY|UNION|OF|AND|THE)\b"
+)
+# Pages of one search: the deepest that anyone walked was 5,000 of 20 rows.
+_PAGES_MOST = 1_000
+_WAYS = ("recording_numbers", "owner", "since")
+
+
+class DocumentsSpider(RecorderSpider):
+    """Targets, beside the recorder's own: `codes` (the list of them) and `window`, a page of a search of some days."""
+
+    name = "documents"
+    known_arguments: ClassVar[tuple[str, ...]] = (*_WAYS, "until", "codes", "via", "pdf")
+    also: ClassVar[tuple[type[LedgerSpider], ...]] = (LegacyPages,)
+
+    @classmethod
+    def work(cls, given: dict[str, str]) -> Work:
+        """Read what is wanted: `recording_numbers`, an `owner`, or `codes` (all without it) of the days `since` to `until`.
+
+        `via=legacy` asks the legacy pages in place of the API: for numbers, or for some codes.
+        """
+        wanted = [name for name in _WAYS if name in given and not (name == "since" and "owner" in given)]
+        name = arguments.one_of(given, wanted if wanted else _WAYS)
+        for option, ways in {"until": ("since", "owner"), "codes": ("since",), "skip_invalid": ("recording_numbers",)}.items():
+            if option in given and name not in ways:
+                raise ArgumentError(option, f"does not go with `{name}`")
+        is_legacy = arguments.choice("via", given.get("via", "api"), ("api", "legacy")) == "legacy"
+        if is_legacy and (name == "owner" or (name == "since" and "codes" not in given)):
+            raise ArgumentError("via", "the legacy pages are asked by recording_numbers, or by codes of some days: give -a codes=NS,LP")
+        given = given | {"pdf": "yes" if arguments.flag("pdf", given.get("pdf", "no")) else "no"}
+        if is_legacy and given["pdf"] == "yes":
+            raise ArgumentError("pdf", "does not go with `via=legacy`, whose scans bear a mark; leave via=legacy out")
+        beside = {"sources": [LegacyPages.source]} if is_legacy else {}
+        index = FollowOn(cls.source, "index", "names")
+        if name == "recording_numbers":
+            numbers = RecordingNumbers(name, given[name], arguments.flag("skip_invalid", given.get("skip_invalid", "no")))
+            targets = _of_numbers(numbers, None if is_legacy else index)
+            return Work("documents", given | beside, targets, apns=numbers)
+        since, until = _span(given, name)
+        if name == "owner":
+            return Work("documents", given, [index, _of_owner(arguments.query(name, given[name]).upper(), since, until)])
+        days = {"since": str(since), "until": str(until)}
+        if "codes" not in given:
+            return Work("documents", given | days, [index, FollowOn(cls.source, "codes", "all", days)])
+        if is_legacy:
+            return Work("documents", given | days | beside, [legacy_list(code, since, until) for code in _codes(given["codes"])])
+        return Work("documents", given | days, [index, *(_of_code(code, since, until) for code in _codes(given["codes"]))])
+
+    def request(self, target: Target) -> Request:
+        """Ask for the list of codes, a page of a search, or what every recorder's spider asks for."""
+        if target.kind == "codes":
+            return self.fetch(target, self.manifest.paths["codes"], self.parse_codes)
+        if target.kind != "window":
+            return super().request(target)
+        detail = target.detail or {}
+        query = detail["query"] | {"beginDate": detail["since"], "endDate": detail["until"], "pageNumber": detail["page"],
+                                   "pageSize": self.manifest.search_page_size}  # fmt: skip
+        return self.fetch(target, f"{self.manifest.paths['search']}?{urlencode(query)}", self.parse_window)
+
+    def parse_codes(self, body: bytes, target: Target) -> Reading:
+        """Read the recorder's list of codes: each is searched for the job's days."""
+        detail = target.detail or {}
+        codes = recorder.parse_codes(body)
+        since, until = dt.date.fromisoformat(detail["since"]), dt.date.fromisoformat(detail["until"])
+        follow_ons = [_of_code(entry.query_code, since, until) for entry in codes.labels]
+        issues = [Issue("odd_code", code, f"the recorder's list has {code} for a code, which cannot be asked for") for code in codes.odd]
+        shortfall = f"documents of the codes {', '.join(codes.odd)} were not searched" if codes.odd else None
+        return Reading(records=list(codes.labels), follow_ons=follow_ons, issues=issues, shortfall=shortfall)
+
+    def parse_window(self, body: bytes, target: Target) -> Reading:
+        """Read a page of a search, and at its end hold the rows against the total.
+
+        What cannot be counted is halved by days; a single day is read on to its end.
+        """
+        detail = target.detail or {}
+        since, until = dt.date.fromisoformat(detail["since"]), dt.date.fromisoformat(detail["until"])
+        code, owner = detail["query"].get("documentCode"), detail.get("owner")
+        display = self.manifest.codes.get(code) if code else None
+        page = recorder_search.parse_search(body)
+        recorder_search.check_answers(page, since, until, squeezed(owner) if owner else None, display)
+        total = page.total if detail["page"] == 1 else detail["total"]
+        if total is None:
+            raise SourceChanged("totalResults", "the total, on the first page", -1)
+        if total > COUNTED_MOST and since < until:
+            return self._halved(detail, since, until, total, page)
+        first = [[row.name, row.number] for row in page.rows[:1]]
+        if first and first == detail.get("first"):
+            return self._ended(detail, total, SearchPage(), "saturated", f"page {detail['page']} repeats the page before it")
+        reading = self._found(page, owner, code)
+        seen = detail["seen"] + page.count
+        is_counted = total <= COUNTED_MOST
+        size = self.manifest.search_page_size
+        if page.count and detail["page"] < (math.ceil(total / size) if is_counted else _PAGES_MOST):
+            so_far = {"seen": seen, "junk": detail["junk"] + page.junk, "total": total, "first": first}
+            reading.follow_ons.append(_window(detail | {"page": detail["page"] + 1} | so_far))
+            return reading
+        ended = self._end(detail, since, until, total, page)
+        reading.records += ended.records
+        reading.follow_ons += ended.follow_ons
+        reading.issues += ended.issues
+        reading.shortfall = ended.shortfall
+        return reading
+
+    def _end(self, detail: dict[str, Any], since: dt.date, until: dt.date, total: int, page: SearchPage) -> Reading:
+        """Hold what came against what was reported."""
+        seen = detail["seen"] + page.count
+        if total > COUNTED_MOST:
+            if seen <= COUNTED_MOST + 1:
+                return self._ended(detail, total, page, "saturated", f"more than {COUNTED_MOST} rows were reported, {seen} could be read")
+            told = f"{seen} rows were read on to the end; beyond {COUNTED_MOST} they are not counted, so none can be told to be missing"
+            return self._ended(detail, total, page, "walked", told)
+        if seen >= total:
+            return self._ended(detail, total, page, "complete")
+        if since < until:
+            # By halves it shows which days are short, or that they are not.
+            return self._halved(detail, since, until, total, page)
+        return self._ended(detail, total, page, "short", f"{total} rows were reported, {seen} came")
+
+    def _halved(self, detail: dict[str, Any], since: dt.date, until: dt.date, total: int, page: SearchPage) -> Reading:
+        middle = since + (until - since) / 2
+        parts = [(since, middle), (middle + dt.timedelta(days=1), until)]
+        whole: dict[str, Any] = {key: detail[key] for key in ("query", "label", "owner") if key in detail}
+        reading = self._ended(detail, total, page, "split")
+        reading.follow_ons = [_first_page(whole, begin, end) for begin, end in parts]
+        return reading
+
+    def _ended(self, detail: dict[str, Any], total: int, page: SearchPage, state: str, message: str = "") -> Reading:
+        days = detail["since"] if detail["since"] == detail["until"] else f"{detail['since']} to {detail['until']}"
+        window = SearchWindow(query=detail["label"], since=detail["since"], until=detail["until"], total=total,
+                              row_count=detail["seen"] + page.count, junk_rows=detail["junk"] + page.junk, state=state)  # fmt: skip
+        told = f"{detail['label']} of {days}: {message}"
+        issues = [Issue(f"{state}_window", f"{detail['label']} {days}", told)] if message else []
+        if message:
+            self.logger.warning("%s", told)
+        return Reading(records=[window], issues=issues, shortfall=told if state in ("short", "saturated") else None)
+
+    def _found(self, page: SearchPage, owner: str | None, code: str | None) -> Reading:
+        """The rows of a page: each document is asked for, except the few with a suffix, which only the row tells of."""
+        reading = Reading()
+        for row in page.rows:
+            if owner:
+                reading.records.append(NameMatch(owner=owner, recording_number=row.number, name=row.name))
+            if row.suffix:
+                reading.records += _of_row(row)
+                told = f"{row.number} cannot be asked for; only the row of a search tells of it"
+                reading.issues.append(Issue("suffix", row.number, told))
+            else:
+                reading.follow_ons.append(FollowOn(self.source, "document", row.number))
+        if code and len(page.pair) == 1:
+            reading.records.append(CodePair(query_code=code, display_code=next(iter(page.pair))))
+        elif code and page.pair:
+            several = ", ".join(sorted(page.pair))
+            reading.issues.append(Issue("mixed_codes", code, f"the query code {code} finds documents of several codes: {several}"))
+        if page.junk:
+            reading.issues.append(Issue("junk_row", "search", "a row without number or date: its document is hidden"))
+        return reading
+
+
+def _of_row(row: SearchRow) -> list[Any]:
+    unknown = dict.fromkeys(("page_amount", "affidavit_present", "affidavit_page_amount", "restricted", "name_count", "image_url"))
+    document = Document(recording_number=row.number, suffix=row.suffix, recording_date=row.date, docket_book=row.docket_book,
+                        page_map=row.page_map, **unknown)  # fmt: skip
+    return [document, DocumentCode(recording_number=row.number, display_code=row.display_code, position=1)]
+
+
+def _of_code(code: str, since: dt.date, until: dt.date) -> FollowOn:
+    return _first_page({"query": {"documentCode": code}, "label": code}, since, until)
+
+
+def _of_owner(owner: str, since: dt.date, until: dt.date) -> FollowOn:
+    words = owner.split()
+    if _BUSINESS.search(owner) or len(words) > 4 or len(words) == 1:
+        query = {"businessNames": owner}
+    else:
+        query = dict(zip(("lastNames", "firstNames", "middleNameIs"), (words[0], words[1], " ".join(words[2:])), strict=True))
+    query = {key: value for key, value in query.items() if value}
+    return _first_page({"query": query, "label": f"owner {owner}", "owner": owner}, since, until)
+
+
+def _first_page(whole: dict[str, Any], since: dt.date, until: dt.date) -> FollowOn:
+    return _window(whole | {"since": str(since), "until": str(until), "page": 1, "seen": 0, "junk": 0})
+
+
+def _window(detail: dict[str, Any]) -> FollowOn:
+    return FollowOn("recorder", "window", f"{detail['label']} {detail['since']}..{detail['until']} page={detail['page']}", detail)
+
+
+def _of_numbers(numbers: RecordingNumbers, index: FollowOn | None) -> Iterator[FollowOn]:
+    distinct = dict.fromkeys(numbers)
+    numbers.distinct = len(distinct)
+    if index is None:
+        yield from (FollowOn(LegacyPages.source, "page", number) for number in distinct)
+        return
+    yield index
+    for number in distinct:
+        yield FollowOn(index.source, "document", number)
+
+
+def _span(given: dict[str, str], name: str) -> tuple[dt.date, dt.date]:
+    today = dt.datetime.now(PHOENIX).date()
+    since = arguments.date("since", given["since"]) if "since" in given else _FIRST_DAY
+    until = arguments.date("until", given["until"]) if "until" in given else today
+    if until > today:
+        raise ArgumentError("until", f"{until} is after today in Arizona, {today}")
+    if since > until:
+        raise ArgumentError("since", f"{since} is after {'today' if 'until' not in given else 'until'}, {until}")
+    if since < _FIRST_DAY:
+        raise ArgumentError("since", f"{since} is before {_FIRST_DAY}, where the recorder's numbers begin")
+    return since, until
+
+
+def _codes(value: str) -> list[str]:
+    codes = [part.strip().upper() for part in value.replace(";", ",").split(",") if part.strip()]
+    for code in codes:
+        if not _CODE.fullmatch(code):
+            raise ArgumentError("codes", f"{code!r} is no query code: it has two letters, such as NS (a longer one is cut by the recorder)")
+    if not codes:
+        raise ArgumentError("codes", "the list is empty; give codes of two letters, such as NS,LP,FL")
+    return list(dict.fromkeys(codes))

@@ -1,0 +1,157 @@
+"""What the spiders of the recorder's API share: documents by number, and what is asked for again because it is not indexed yet."""
+
+import datetime as dt
+import re
+from collections.abc import AsyncIterator
+from typing import Any, ClassVar
+from zoneinfo import ZoneInfo
+
+from psycopg2.extensions import cursor as Cursor
+from scrapy import Request
+from scrapy.http import Response
+
+from maricopa_scrapy.download.refusals import Refusal, check_json_answer
+from maricopa_scrapy.items import Answer, Cause, FollowOn, Issue, Outcome, Target
+from maricopa_scrapy.items_recorder import Document, DocumentCode, Image, NameIndex, Neighbour, Party
+from maricopa_scrapy.pages import recorder as pages
+from maricopa_scrapy.spiders.base import LedgerSpider, Reading
+from maricopa_scrapy.store.deeds import ask_index_again
+from maricopa_scrapy.store.ledger import Run
+
+PHOENIX = ZoneInfo("America/Phoenix")
+# On so many documents that they tie nothing.
+_EVERYWHERE = re.compile(r"\b(TRUSTEE|TITLE|ESCROW|BANK|MORTGAGE|MERS|LENDING|LOANS?|SERVICING|CREDIT UNION|AGENCY|COUNTY)\b")
+_NEIGHBOURS = (1, 2)
+
+
+class RecorderSpider(LedgerSpider):
+    """Targets: `document` by number, its `scan`, `neighbour` of a deed, `index`: how far the index of names has come."""
+
+    source = "recorder"
+    needed_paths: ClassVar[tuple[str, ...]] = ("search", "document", "index", "codes", "image")
+    # 400: a parameter or a limit that the API does not take.
+    final_statuses: ClassVar[tuple[int, ...]] = (400,)
+    custom_settings = {
+        "ITEM_PIPELINES": {"maricopa_scrapy.pipelines.scans.ScansPipeline": 300, "maricopa_scrapy.pipelines.store.StorePipeline": 500},
+        # The preview of a scan leads to where it is stored; every other request says that it follows nothing.
+        "REDIRECT_ENABLED": True,
+        "MEDIA_ALLOW_REDIRECTS": True,
+    }
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._indexed_until: dt.date | None = None
+
+    @classmethod
+    def take_up(cls, cursor: Cursor, run: Run) -> None:
+        """Have the index's day asked for again."""
+        ask_index_again(cursor, run)
+
+    def request(self, target: Target) -> Request:
+        """Ask for a document, or how far the index has come."""
+        if target.kind == "index":
+            return self.fetch(target, self.manifest.paths["index"], self.parse_index)
+        if target.kind == "scan":
+            return self.fetch(target, self._image_path(number_of(target)), self.parse_document)
+        handler = self.parse_neighbour if target.kind == "neighbour" else self.parse_document
+        return self.fetch(target, self.manifest.paths["document"].format(number=number_of(target)[:11]), handler)
+
+    async def _requests(self) -> AsyncIterator[Any]:
+        async for request in super()._requests():
+            target: Target = request.cb_kwargs["target"]
+            # Fetched by the pipeline (pipelines/scans.py), which completes the answer.
+            yield Answer(target, Outcome.DONE) if target.kind == "scan" else request
+
+    def check_answer(self, response: Response) -> None:
+        """As for every JSON; and an HTML page, of whatever kind, is a guard before the API: the run ends."""
+        try:
+            check_json_answer(response, self.manifest.refusals)
+        except Refusal as error:
+            is_page = response.body.lstrip()[:1] == b"<" and response.status < 429
+            if is_page and error.cause in (Cause.SOFT_404, Cause.REFUSED):
+                raise Refusal(Cause.CHALLENGE, f"HTTP {response.status} with an HTML page where JSON is due") from None
+            raise
+
+    def says_none(self, response: Response, target: Target) -> bool:
+        """404 with a JSON object: there is no such document."""
+        return response.status == 404 and target.kind in ("document", "neighbour") and response.body.lstrip()[:1] == b"{"
+
+    def parse_index(self, body: bytes, target: Target) -> Reading:
+        """Read the last day whose names are all indexed."""
+        self._indexed_until = pages.parse_index(body)
+        return Reading(records=[NameIndex(complete_until=self._indexed_until)])
+
+    def parse_document(self, body: bytes, target: Target) -> Reading:
+        """Read a document; what follows: it again when its names are indexed, its neighbours, its scan."""
+        number, detail = number_of(target), target.detail or {}
+        page = self._read(body, number)
+        reading = self._stored(page)
+        if not page.names:
+            again, issue = self.look_again(page.document.recording_date, number, "names", detail)
+            reading.follow_ons += again
+            reading.issues += issue
+        if self.parameters.get("pdf") == "yes" and "again" not in detail:
+            scan, withheld = self._scan(page.document)
+            reading.follow_ons += scan
+            reading.records += withheld
+        if detail.get("neighbours"):
+            shared = {"names": page.names, "date": str(page.document.recording_date), "deed": number}
+            for distance in _NEIGHBOURS:
+                asked = shared | {"number": next_number(number, distance), "distance": distance}
+                reading.follow_ons.append(FollowOn(self.source, "neighbour", f"{number}+{distance}", asked))
+        return reading
+
+    def parse_neighbour(self, body: bytes, target: Target) -> Reading:
+        """Read a document recorded after a deed: tied to it only where it is of the same day and shares a name that is not everywhere."""
+        detail = target.detail or {}
+        page = self._read(body, detail["number"])
+        reading = self._stored(page)
+        shared = [name for name in page.names if name in detail["names"] and not _EVERYWHERE.search(name)]
+        if shared and str(page.document.recording_date) == detail["date"]:
+            reason = f"recorded {detail['distance']} after the deed on the same day, and both name {shared[0]}"
+            reading.records.append(Neighbour(recording_number=page.document.recording_number, deed_number=detail["deed"],
+                                             distance=detail["distance"], confidence="probable", reason=reason))  # fmt: skip
+        return reading
+
+    def look_again(self, recorded: dt.date | None, number: str, what: str, detail: dict[str, Any]) -> tuple[list[FollowOn], list[Issue]]:
+        """Return the target that asks again for what a fresh document does not have yet; an issue once it is too old for that.
+
+        A document whose names are not there is asked for when the index may have passed its day.
+        """
+        again = detail.get("again", 0) + 1
+        days = self.manifest.names.give_up_after
+        today = dt.datetime.now(PHOENIX).date()
+        if recorded is None or (today - recorded).days > days:
+            return [], [Issue(f"no_{what}", number, f"{number}: no {what}, {days} days after it was recorded")] if again > 1 else []
+        lag = (recorded - self._indexed_until).days if self._indexed_until else 1
+        due = dt.datetime.now(dt.UTC) + dt.timedelta(hours=self.manifest.names.again_after * min(max(lag, 1), 3))
+        kind = "document" if what == "names" else what
+        return [FollowOn(self.source, kind, f"{number} again {again}", {**detail, "number": number, "again": again}, due)], []
+
+    def _scan(self, document: Document) -> tuple[list[FollowOn], list[Image]]:
+        """Return the scan of a document as a target; of a restricted one only that it is withheld."""
+        number, date = document.recording_number, document.recording_date
+        if document.restricted:
+            return [], [Image(recording_number=number, url=document.image_url or "", path=None, sha256=None, size=None, is_restricted=True)]
+        return [FollowOn(self.source, "scan", number, {"number": number, "date": str(date) if date else None})], []
+
+    def _image_path(self, number: str) -> str:
+        return self.manifest.paths["image"].format(number=number, suffix="")
+
+    def _read(self, body: bytes, number: str) -> pages.DocumentPage:
+        return pages.parse_document(body, number, self.manifest.base_url + self._image_path(number))
+
+    def _stored(self, page: pages.DocumentPage) -> Reading:
+        number = page.document.recording_number
+        return Reading(records=list(page.records), complete=[(DocumentCode, number), (Party, number)])
+
+
+def number_of(target: Target) -> str:
+    """Return the recording number that a target is about."""
+    number: str = (target.detail or {}).get("number", target.key)
+    return number
+
+
+def next_number(number: str, distance: int) -> str:
+    """Return the number that was given out `distance` after one."""
+    return f"{number[:4]}{int(number[4:11]) + distance:07d}"

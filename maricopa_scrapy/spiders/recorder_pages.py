@@ -1,0 +1,109 @@
+"""The recorder's legacy pages, as a source beside its API: lists by code and days, and documents. One request at a time."""
+
+import datetime as dt
+from typing import Any, ClassVar
+from urllib.parse import quote
+
+from scrapy import Request
+from scrapy.http import Response
+
+from maricopa_scrapy.download.refusals import Refusal, check_json_answer
+from maricopa_scrapy.items import Cause, FollowOn, Issue, Outcome, Target
+from maricopa_scrapy.items_recorder import CodePair, Image, SearchWindow
+from maricopa_scrapy.pages import recorder_legacy as pages
+from maricopa_scrapy.pages.errors import SourceChanged
+from maricopa_scrapy.spiders.base import LedgerSpider, Reading
+
+
+class LegacyPages(LedgerSpider):
+    """Targets: `list`, the documents of a code and some days from a number on, and `page`, one document."""
+
+    # Not a spider of its own: `scrapy crawl documents -a via=legacy` runs it.
+    name = ""
+    source = "recorder_legacy"
+    needed_paths: ClassVar[tuple[str, ...]] = ("list", "document", "recent")
+
+    def request(self, target: Target) -> Request:
+        """Ask for a list or for a document."""
+        detail = target.detail or {}
+        if target.kind == "page":
+            return self._page(target, "document", self.parse_page)
+        days: dict[str, str] = {name: quote(f"{dt.date.fromisoformat(detail[name]):%m/%d/%Y}", safe="") for name in ("since", "until")}
+        most = str(self.manifest.search_page_size)
+        path = self.manifest.paths["list"].format(cursor=detail["cursor"], code=detail["code"], most=most, **days)
+        return self.fetch(target, path, self.parse_list)
+
+    def check_answer(self, response: Response) -> None:
+        """Return for an HTML page that is no challenge. Raises Refusal."""
+        try:
+            check_json_answer(response, self.manifest.refusals)
+        except Refusal as error:
+            if response.status == 200 and error.cause is Cause.SOFT_404:
+                return
+            raise
+        raise Refusal(Cause.MALFORMED, "HTTP 200 without an HTML page")
+
+    def parse_list(self, body: bytes, target: Target) -> Reading:
+        """Read a list. It is cut at its most without a word, and begins with the last row of the one before: fewer rows are its end."""
+        detail = target.detail or {}
+        found = pages.parse_legacy_list(body)
+        since, until = dt.date.fromisoformat(detail["since"]), dt.date.fromisoformat(detail["until"])
+        for row in found.rows:
+            if not since <= row.date <= until:
+                raise SourceChanged("Grid1", f"a day from {since} to {until}", str(row.date))
+        numbers = [row.number for row in found.rows]
+        if detail["cursor"] != "0" and numbers[:1] != [detail["cursor"]]:
+            raise SourceChanged("Grid1", f"a list that begins with {detail['cursor']}", ", ".join(numbers[:1]))
+        fresh = numbers[1:] if detail["cursor"] != "0" else numbers
+        reading = Reading(follow_ons=[FollowOn(self.source, "page", number) for number in fresh])
+        seen = detail["seen"] + len(fresh)
+        if len(numbers) >= self.manifest.search_page_size:
+            if not fresh:
+                told = f"{detail['code']} of {since} to {until}: the list does not go on after {detail['cursor']}"
+                return Reading(records=[self._window(detail, seen, "saturated")], issues=[Issue("saturated_window", told[:200], told)],
+                               shortfall=told)  # fmt: skip
+            reading.follow_ons.append(legacy_list(detail["code"], since, until, found.cursor or numbers[-1], seen))
+        else:
+            # Nothing reports how many there are.
+            reading.records.append(self._window(detail, seen, "walked"))
+        return reading
+
+    def parse_page(self, body: bytes, target: Target) -> Reading:
+        """Read a document; where this page does not know it, the page for documents whose names are not indexed may."""
+        return self._document(body, target, is_last=False)
+
+    def parse_recent(self, body: bytes, target: Target) -> Reading:
+        """Read a document whose names are not indexed."""
+        return self._document(body, target, is_last=True)
+
+    def _document(self, body: bytes, target: Target, is_last: bool) -> Reading:
+        if pages.is_blocked(body):
+            return Reading(records=[Image(recording_number=target.key, url=self._url(target, "document"), path=None, sha256=None, size=None,
+                                          is_restricted=True)])  # fmt: skip
+        try:
+            document = pages.parse_legacy_document(body, target.key)
+        except SourceChanged as error:
+            if is_last or error.path != "lblRecNum":
+                raise
+            return Reading(then=self._page(target, "recent", self.parse_recent))
+        records: list[Any] = [document]
+        codes = list(document.display_codes or ())
+        if document.query_code and len(codes) == 1:
+            records.append(CodePair(query_code=document.query_code, display_code=codes[0]))
+        return Reading(Outcome.DONE, records=records)
+
+    def _window(self, detail: dict[str, Any], seen: int, state: str) -> SearchWindow:
+        return SearchWindow(query=f"legacy {detail['code']}", since=detail["since"], until=detail["until"], total=seen, row_count=seen,
+                            junk_rows=0, state=state)  # fmt: skip
+
+    def _page(self, target: Target, which: str, handler: Any) -> Request:
+        return self.fetch(target, self.manifest.paths[which].format(number=target.key[:11], suffix=target.key[11:]), handler)
+
+    def _url(self, target: Target, which: str) -> str:
+        return self.manifest.base_url + self.manifest.paths[which].format(number=target.key[:11], suffix=target.key[11:])
+
+
+def legacy_list(code: str, since: dt.date, until: dt.date, cursor: str = "0", seen: int = 0) -> FollowOn:
+    """Return a list from a number on as a target; `seen` documents came before it."""
+    detail = {"code": code, "since": str(since), "until": str(until), "cursor": cursor, "seen": seen}
+    return FollowOn("recorder_legacy", "list", f"{code} {since}..{until} from {cursor}", detail)

@@ -1,0 +1,60 @@
+"""The last deed of each parcel, and its document at the recorder: from APN to deed number to one request a document."""
+
+from collections.abc import Iterator
+from typing import ClassVar
+
+from psycopg2.extensions import cursor as Cursor
+
+from maricopa_scrapy import arguments
+from maricopa_scrapy.arguments import ApnList
+from maricopa_scrapy.items import FollowOn
+from maricopa_scrapy.spiders.assessor import AssessorSpider
+from maricopa_scrapy.spiders.base import LedgerSpider, StartError, Work
+from maricopa_scrapy.spiders.recorder_api import RecorderSpider
+from maricopa_scrapy.spiders.roll import RollSpider, list_target
+from maricopa_scrapy.store.deeds import add_stored_deeds
+from maricopa_scrapy.store.ledger import Run
+
+
+class SalesSpider(RecorderSpider):
+    """Targets: those of the GIS for lists of parcels, of the assessor for parcels that the GIS has no deed of, and their documents."""
+
+    name = "sales"
+    known_arguments: ClassVar[tuple[str, ...]] = ("apns", "neighbours", "pdf")
+    also: ClassVar[tuple[type[LedgerSpider], ...]] = (RollSpider, AssessorSpider)
+    # A list is 500 rows of 50 columns.
+    batch_most = 100
+
+    @classmethod
+    def work(cls, given: dict[str, str]) -> Work:
+        """Read `apns`; `neighbours=yes` also asks for the two documents after each deed: the loan of the purchase is often one."""
+        apns = ApnList("apns", given[arguments.one_of(given, ("apns",))], arguments.flag("skip_invalid", given.get("skip_invalid", "no")))
+        neighbours = "yes" if arguments.flag("neighbours", given.get("neighbours", "no")) else "no"
+        pdf = "yes" if arguments.flag("pdf", given.get("pdf", "no")) else "no"
+        parameters = {"apns": given["apns"], "neighbours": neighbours, "pdf": pdf,
+                      "follow": ["recorder", "assessor"], "sources": ["gis", "assessor"]}  # fmt: skip
+        return Work("sales", parameters, _targets(apns), apns=apns)
+
+    @classmethod
+    def opening(cls) -> Iterator[FollowOn]:
+        """How far the index of names has come."""
+        yield FollowOn("recorder", "index", "names")
+
+    def servable(self) -> tuple[type[LedgerSpider], ...]:
+        """Leave out the assessor's API where its token is not set: the GIS has the deeds of nearly all parcels."""
+        try:
+            AssessorSpider.connection(self.settings)
+        except StartError:
+            return (RollSpider,)
+        return self.also
+
+    @classmethod
+    def take_up(cls, cursor: Cursor, run: Run) -> None:
+        """Add the deeds of parcels that the job has stored."""
+        super().take_up(cursor, run)
+        add_stored_deeds(cursor, run)
+
+
+def _targets(apns: ApnList) -> Iterator[FollowOn]:
+    yield from SalesSpider.opening()
+    yield from list_target(apns, {"geometry": "point", "accept_shrink": False})
