@@ -124,9 +124,9 @@ def test_a_run_waits_for_those_that_may_find_it_work(session: Session, database:
     job = _planned(session, PlannedRun("assessor", "assessor", feeds=("recorder",)), PlannedRun("sales", "recorder"))
     sales = ledger.open_run(session, job, "sales", "recorder", planned=2)
     # Planned and not begun, then at work, then done with a deed found.
-    assert ledger.lease(session, sales, 5) == ledger.Lease([], wait=1.0)
+    assert ledger.lease(session, sales, 5) == ledger.Lease([], wait=ledger._FEED_EVERY_S)
     assessor = ledger.open_run(session, job, "assessor", "assessor", planned=1)
-    assert ledger.lease(session, sales, 5) == ledger.Lease([], wait=1.0)
+    assert ledger.lease(session, sales, 5) == ledger.Lease([], wait=ledger._FEED_EVERY_S)
     session.transact(lambda cursor: ledger.add_targets(cursor, job, [FollowOn("recorder", "document", "20200000001", priority=0)]))
     _finish(session, assessor)
     (target,) = ledger.lease(session, sales, 5).targets
