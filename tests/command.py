@@ -10,6 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pytest
+from typer.testing import CliRunner
+
+from maricopa_scrapy.cli import app
 from maricopa_scrapy.sandbox.county import County
 from tests.conftest import ROOT, Database
 
@@ -44,8 +48,7 @@ class Maricopa:
 
     def start(self, *arguments: str) -> "subprocess.Popen[str]":
         environment = {name: value for name, value in os.environ.items() if not name.startswith("MARICOPA_")}
-        environment |= {"MARICOPA_DATABASE_URL": self.database.url, "MARICOPA_SANDBOX": self.sandbox, "COLUMNS": "120"}
-        environment |= {"MARICOPA_DATA_DIR": str(self.folder)} | self.environment
+        environment |= self._environment()
         rate = ["-s", f"MARICOPA_RATE_LIMIT={self.rate}"] if self.rate and arguments[0] == "run" else []
         return subprocess.Popen(
             [sys.executable, "-m", "maricopa_scrapy", *arguments, *rate],
@@ -60,6 +63,20 @@ class Maricopa:
             if process.poll() is None:
                 process.kill()
         return Said(process.returncode, out, errors)
+
+    def here(self, *arguments: str) -> Said:
+        """Run the command in this process: for what it refuses, or only looks up."""
+        with pytest.MonkeyPatch.context() as patch:
+            for name in [name for name in os.environ if name.startswith("MARICOPA_")]:
+                patch.delenv(name)
+            for name, value in self._environment().items():
+                patch.setenv(name, value)
+            said = CliRunner().invoke(app, list(arguments))
+        return Said(said.exit_code, said.stdout, said.stderr)
+
+    def _environment(self) -> dict[str, str]:
+        named = {"MARICOPA_DATABASE_URL": self.database.url, "MARICOPA_SANDBOX": self.sandbox, "MARICOPA_DATA_DIR": str(self.folder)}
+        return named | {"COLUMNS": "120"} | self.environment
 
     def logs(self) -> str:
         """Return what the runs logged."""

@@ -39,7 +39,7 @@ def make(tmp_path: Path, database: Database, county: Start, monkeypatch: pytest.
             for file in (ROOT / "config" / "sources").glob("*.yaml"):
                 (folder / "sources" / file.name).write_text(file.read_text())
             monkeypatch.setenv("MARICOPA_CONFIG", str(folder))
-        sandbox = county(latency=latency)
+        sandbox = county(latency=latency, gis_parcels=200)
         made.append(JobManager(database.url, sandbox=sandbox.url, settings={"MARICOPA_RATE_LIMIT": str(rate)}))
         return made[-1]
 

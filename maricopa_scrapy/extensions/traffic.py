@@ -21,51 +21,58 @@ _MOST = 2_000
 
 
 class Traffic:
-    """Counts the requests of the spider's own source; robots.txt is none of them."""
+    """Counts the requests of each source that the run asks; robots.txt is none of them."""
 
     def __init__(self, crawler: "Crawler") -> None:
-        self._source = ""
-        self._counts = Counter[str]()
-        self._times = Counter[int]()
-        self._sent: deque[float] = deque(maxlen=_MOST)
-        self._since = time.monotonic()
-        for handler, signal in (
-            (self._opened, signals.spider_opened), (self._downloaded, signals.response_downloaded),
-            (self._left, signals.request_left_downloader),
-        ):  # fmt: skip
+        self._sources = {name: _Source() for name in crawler.settings["MARICOPA_MANIFESTS"]}
+        for handler, signal in ((self._downloaded, signals.response_downloaded), (self._left, signals.request_left_downloader)):
             crawler.signals.connect(handler, signal=signal)
 
     @classmethod
     def from_crawler(cls, crawler: "Crawler") -> Self:
         return cls(crawler)
 
-    def snapshot(self) -> dict[str, Any]:
-        """Return the counts: `requests`, `answers`, `refusals`, `bytes`, seconds waited, times by bucket, and requests per second now."""
-        now = time.monotonic()
-        while self._sent and self._sent[0] < now - _NOW_S:
-            self._sent.popleft()
-        window = min(_NOW_S, now - self._since)
-        if len(self._sent) == _MOST:
-            window = now - self._sent[0]
-        rate = len(self._sent) / window if window > 1.0 else 0.0
-        waited = self._counts["waited_ms"] / 1000
-        plain = {name: self._counts[name] for name in ("requests", "answers", "refusals", "bytes")}
-        return plain | {"waited": round(waited, 3), "rate": round(rate, 3), "times": {str(at): n for at, n in sorted(self._times.items())}}
-
-    def _opened(self, spider: Spider) -> None:
-        self._source = getattr(spider, "source", "")
-        self._since = time.monotonic()
+    def snapshot(self) -> dict[str, dict[str, Any]]:
+        """Return by source: `requests`, `answers`, `refusals`, `bytes`, response times by bucket, and requests per second now (`rate`)."""
+        return {name: source.snapshot() for name, source in self._sources.items() if source.requests}
 
     def _left(self, request: Request, spider: Spider) -> None:
-        if request.meta.get("download_slot") == self._source and SENT_AT in request.meta:
-            self._counts["requests"] += 1
-            self._sent.append(time.monotonic())
+        source = self._sources.get(request.meta.get("download_slot", ""))
+        if source is not None and SENT_AT in request.meta:
+            source.requests += 1
+            source.sent.append(time.monotonic())
 
     def _downloaded(self, response: Response, request: Request, spider: Spider) -> None:
-        if request.meta.get("download_slot") != self._source or SENT_AT not in request.meta:
-            return
-        waited = time.monotonic() - request.meta[SENT_AT]
-        self._counts["refusals" if refusal_of(response) else "answers"] += 1
-        self._counts["bytes"] += len(response.body)
-        self._counts["waited_ms"] += round(waited * 1000)
-        self._times[bucket(waited)] += 1
+        source = self._sources.get(request.meta.get("download_slot", ""))
+        if source is not None and SENT_AT in request.meta:
+            source.answered(time.monotonic() - request.meta[SENT_AT], len(response.body), refusal_of(response))
+
+
+class _Source:
+    """The counts of one source."""
+
+    def __init__(self) -> None:
+        self.requests = 0
+        self.sent: deque[float] = deque(maxlen=_MOST)
+        self._answers = self._refusals = self._bytes = 0
+        self._times = Counter[int]()
+        self._since = time.monotonic()
+
+    def answered(self, seconds: float, size: int, is_refusal: bool) -> None:
+        if is_refusal:
+            self._refusals += 1
+        else:
+            self._answers += 1
+        self._bytes += size
+        self._times[bucket(seconds)] += 1
+
+    def snapshot(self) -> dict[str, Any]:
+        now = time.monotonic()
+        while self.sent and self.sent[0] < now - _NOW_S:
+            self.sent.popleft()
+        window = now - self.sent[0] if len(self.sent) == _MOST else min(_NOW_S, now - self._since)
+        return {
+            "requests": self.requests, "answers": self._answers, "refusals": self._refusals, "bytes": self._bytes,
+            "rate": round(len(self.sent) / window, 3) if window > 1.0 else 0.0,
+            "times": {str(at): count for at, count in sorted(self._times.items())},
+        }  # fmt: skip

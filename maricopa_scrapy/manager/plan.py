@@ -21,7 +21,7 @@ from maricopa_scrapy.spiders.base import LedgerSpider
 from maricopa_scrapy.store import source as paces
 from maricopa_scrapy.store.connect import Session
 from maricopa_scrapy.store.jobs import PlannedRun
-from maricopa_scrapy.store.stale import stale
+from maricopa_scrapy.store.stale import deeds, stale
 
 EXECUTIONS = ("sequential", "parallel", "hybrid")
 # A list longer than this is handed on as a file.
@@ -121,6 +121,15 @@ class Plan:
             file.unlink(missing_ok=True)
 
 
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What a step of the plan is told beside its order: the rates learnt so far, and all steps of the mode."""
+
+    session: Session
+    rates: Mapping[str, float]
+    steps: Sequence[Step]
+
+
 class Planner:
     """Turns orders into plans; `settings` are Scrapy's, with those of the command line."""
 
@@ -142,13 +151,13 @@ class Planner:
             order, plan.priorities = self._list(order, plan)
         wanted = self._sections(name, how.steps, how.misses, order)
         steps = [step for step in how.steps if not wanted or step.section in wanted]
-        rates = {pace.source: pace.rate for pace in paces.paces(session)}
+        known = _Known(session, {pace.source: pace.rate for pace in paces.paces(session)}, steps)
         for step in self._possible(steps, given, plan):
             apns = self._stale(step, order, session, mode == "intelligent") if step.section else None
             if apns == []:
                 plan.notes.append(f"{self.catalog.spiders[step.step].title}: nothing is missing, or older than asked")
             else:
-                plan.steps.append(self._step(step, given, order, plan, apns, rates, steps))
+                plan.steps.append(self._step(step, given, order, plan, apns, known))
         if not plan.steps:
             raise PlanError(f"there is nothing to do: {'; '.join(plan.notes + plan.misses) or 'no spider of this job is there'}")
         self._describe(plan, order)
@@ -234,9 +243,7 @@ class Planner:
         kind = self._manifests[source].rate.kind
         return stale(session, source, order.older_than, given, without_cancelled and kind == "scraper")
 
-    def _step(
-        self, step: Step, given: str, order: Order, plan: Plan, apns: list[str] | None, rates: Mapping[str, float], steps: Sequence[Step]
-    ) -> PlannedStep:
+    def _step(self, step: Step, given: str, order: Order, plan: Plan, apns: list[str] | None, known: "_Known") -> PlannedStep:
         facts = self.catalog.spiders[step.step]
         own = {"via": facts.via} if facts.via else {}
         if given in step.takes and not step.rest:
@@ -245,19 +252,24 @@ class Planner:
             own |= {"skip_invalid": "yes"} if order.skip_invalid and apns is None else {}
         spider = self._class(self.catalog.spider(step.step)).chosen(own)
         manifest, _, _ = spider.connection(self._settings)
-        targets = spider.work(own).targets if given in own else ()
+        targets: Iterable[FollowOn] = () if step.rest else spider.opening()
+        if facts.asks == "deed" and apns is not None:
+            apns = deeds(known.session, apns)
+            targets = chain(targets, [FollowOn(spider.source, "document", number) for number in apns])
+        elif given in own:
+            targets = spider.work(own).targets
         parcels = len(apns) if apns is not None else plan.parcels
         requests, is_at_most = parcels, step.rest or given not in step.takes or facts.asks == "deed"
         if facts.asks == "list" and parcels is not None:
             size = next(iter(manifest.layers.values())).list if manifest.layers else 1
             requests = 1 + -(-parcels // size)
-        feeds = tuple(self._class(self.catalog.spider(name)).source for name in step.feeds if self._needs_feeding(name, given, steps))
+        feeds = tuple(self._class(self.catalog.spider(name)).source for name in step.feeds if self._needs_feeding(name, given, known.steps))
         pinned = self._settings.getfloat("MARICOPA_RATE_LIMIT")
         ceiling = pinned or self._settings.getfloat("MARICOPA_RATE_CEILING") or self._ceiling(manifest)
-        rate = pinned or min(rates.get(spider.source, manifest.rate.start), ceiling)
+        rate = pinned or min(known.rates.get(spider.source, manifest.rate.start), ceiling)
         return PlannedStep(
             step.step, facts.title, self.catalog.spider(step.step), spider.source, step.phase, feeds, targets, requests, is_at_most,
-            rate, ceiling, not pinned and spider.source not in rates, step.rest,
+            rate, ceiling, not pinned and spider.source not in known.rates, step.rest,
         )  # fmt: skip
 
     def _needs_feeding(self, name: str, given: str, steps: Sequence[Step]) -> bool:

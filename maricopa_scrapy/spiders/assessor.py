@@ -10,13 +10,13 @@ from scrapy import Request
 from maricopa_scrapy import arguments
 from maricopa_scrapy.arguments import ApnList, ArgumentError
 from maricopa_scrapy.download.refusals import Refusal
-from maricopa_scrapy.items import Cause, FollowOn, Improvement, Issue, Outcome, Owner, Rental, Target
+from maricopa_scrapy.items import Cause, FollowOn, Improvement, Issue, Outcome, Owner, Parcel, Rental, Target
 from maricopa_scrapy.pages import assessor as pages
 from maricopa_scrapy.pages.links import moved_link
 from maricopa_scrapy.settings_files import Manifest
 from maricopa_scrapy.spiders.assessor_page import AssessorPageSpider, expected_links
 from maricopa_scrapy.spiders.base import Handler, LedgerSpider, Reading, Work
-from maricopa_scrapy.spiders.deeds import deed_follow_ons
+from maricopa_scrapy.spiders.deeds import deed_follow_ons, page_follow_ons
 
 if TYPE_CHECKING:
     from scrapy.crawler import Crawler
@@ -112,7 +112,9 @@ class AssessorSpider(LedgerSpider):
         complete = [(Improvement, target.key), (Rental, target.key)]
         owners = [(target.key, record.deed_number) for record in page.records if isinstance(record, Owner)]
         deeds, odd = deed_follow_ons(self.parameters, owners)
-        return Reading(records=page.records, complete=complete, follow_ons=deeds, issues=issues + odd)
+        is_cancelled = any(record.is_cancelled for record in page.records if isinstance(record, Parcel))
+        follow_ons = deeds + page_follow_ons(self.parameters, target.key, is_cancelled)
+        return Reading(records=page.records, complete=complete, follow_ons=follow_ons, issues=issues + odd)
 
     handlers = {"parcel": parse_parcel}
 

@@ -3,7 +3,7 @@
 import asyncio
 import datetime as dt
 import hashlib
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from scrapy import Request, Spider, signals
@@ -15,7 +15,7 @@ from maricopa_scrapy import arguments
 from maricopa_scrapy.download.pace import retry_after
 from maricopa_scrapy.download.refusals import Refusal, Unauthorized, cause_of, check_json_answer
 from maricopa_scrapy.download.slots import WIDTH, Dropped, PacedDownloader
-from maricopa_scrapy.items import PRIORITIES, Answer, Capture, Cause, Issue, Json, Outcome, Reason, Target
+from maricopa_scrapy.items import PRIORITIES, Answer, Capture, Cause, FollowOn, Issue, Json, Outcome, Reason, Target
 from maricopa_scrapy.pages.errors import PageError, Throttled
 from maricopa_scrapy.settings_files import Manifest
 from maricopa_scrapy.spiders.company import Company
@@ -113,6 +113,11 @@ class LedgerSpider(Spider):
         raise NotImplementedError
 
     @classmethod
+    def opening(cls) -> Iterable[FollowOn]:
+        """Return what is asked first in a job whose targets of this source others find."""
+        return ()
+
+    @classmethod
     def connection(cls, settings: Any) -> tuple[Manifest, str, dict[str, str]]:
         """Return the source's manifest, its address and the headers it wants. Raises StartError."""
         return connect_to(cls.source, cls.needed_paths, settings)
@@ -130,7 +135,7 @@ class LedgerSpider(Spider):
 
     def begin(self, run: "Run") -> None:
         """Take up a run: what its job was asked for, and the other sources that it serves. Raises StartError."""
-        self.parameters = run.parameters
+        self.parameters, self.execution = run.parameters, run.execution
         for desk in self.also:
             if desk.source in run.also:
                 self._desks.append(desk.beside(self, run))

@@ -1,10 +1,16 @@
-"""From parcels to documents: the deed number of a parcel is the recording number of its last deed."""
+"""From parcels to other offices: a parcel's deed number is the recording number of its last deed, its APN the treasurer's."""
 
 from collections.abc import Iterable
 from typing import Any
 
 from maricopa_scrapy.identifiers import IdentifierError, parse_recording_number
 from maricopa_scrapy.items import FollowOn, Issue
+
+
+def page_follow_ons(parameters: dict[str, Any], apn: str, is_cancelled: bool | None) -> list[FollowOn]:
+    """Return the treasurer's page of a parcel as a target, where the job asks for it (`follow`): of one that is cancelled there is none."""
+    is_wanted = "treasurer" in parameters.get("follow", ()) and not is_cancelled
+    return [FollowOn("treasurer", "parcel", apn)] if is_wanted else []
 
 
 def deed_follow_ons(parameters: dict[str, Any], deeds: Iterable[tuple[str, str | None]]) -> tuple[list[FollowOn], list[Issue]]:

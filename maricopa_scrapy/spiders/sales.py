@@ -35,6 +35,11 @@ class SalesSpider(RecorderSpider):
                       "follow": ["recorder", "assessor"], "sources": ["gis", "assessor"]}  # fmt: skip
         return Work("sales", parameters, _targets(apns), apns=apns)
 
+    @classmethod
+    def opening(cls) -> Iterator[FollowOn]:
+        """How far the index of names has come."""
+        yield FollowOn("recorder", "index", "names")
+
     def servable(self) -> tuple[type[LedgerSpider], ...]:
         """Leave out the assessor's API where its token is not set: the GIS has the deeds of nearly all parcels."""
         try:
@@ -51,5 +56,5 @@ class SalesSpider(RecorderSpider):
 
 
 def _targets(apns: ApnList) -> Iterator[FollowOn]:
-    yield FollowOn("recorder", "index", "names")
+    yield from SalesSpider.opening()
     yield from list_target(apns, {"geometry": "point", "accept_shrink": False})

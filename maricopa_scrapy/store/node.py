@@ -9,8 +9,9 @@ import psutil
 def is_alive(pid: int, started: float) -> bool:
     """Whether the process that began at `started`, seconds since 1970, runs."""
     try:
-        # Told from the time of boot, which a stepped clock moves.
-        return abs(psutil.Process(pid).create_time() - started) < 60.0
+        process = psutil.Process(pid)
+        # Told from the time of boot, which a stepped clock moves. A zombie is only waited for.
+        return abs(process.create_time() - started) < 60.0 and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
     except psutil.AccessDenied:

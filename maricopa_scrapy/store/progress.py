@@ -21,9 +21,9 @@ _JOB = """
 _TARGETS = "SELECT source, state, count(*) FROM crawl.target WHERE job_id = %(job)s GROUP BY source, state"
 _CAUSES = "SELECT cause, count(*) FROM crawl.target WHERE job_id = %(job)s AND state = 'dead' GROUP BY cause ORDER BY 2 DESC, 1"
 _RUNS = """
-    SELECT source, spider, state, state = 'running' AND heartbeat_at > now() - make_interval(secs => %(silence)s), traffic,
+    SELECT served, spider, state, state = 'running' AND heartbeat_at > now() - make_interval(secs => %(silence)s), traffic -> served,
            extract(epoch FROM coalesce(finished_at, now()) - started_at)::double precision
-    FROM crawl.run WHERE job_id = %(job)s ORDER BY id
+    FROM crawl.run CROSS JOIN LATERAL unnest(coalesce(sources, ARRAY[source])) AS served WHERE job_id = %(job)s ORDER BY id
 """
 _PLANNED = "SELECT source, spider, state, phase, message FROM crawl.planned_run WHERE job_id = %(job)s ORDER BY number"
 _PACES = """

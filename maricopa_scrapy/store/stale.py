@@ -32,6 +32,12 @@ _RECORDED = """
 """
 # The page shows nothing that the API does not tell: who was answered by either needs no page.
 _ON_PAGE = _ANSWERED.replace("t.source = %(source)s", "t.source IN ('assessor', 'assessor_page')")
+_DEEDS = """
+    SELECT DISTINCT number FROM (
+        SELECT coalesce(o.deed_number, g.deed_number) AS number
+        FROM unnest(%(apns)s::text[]) AS s (apn) LEFT JOIN assessor.owner o USING (apn) LEFT JOIN gis.parcel g USING (apn)
+    ) last WHERE number ~ '^(19|20)[0-9]{9}$' ORDER BY number
+"""
 _BY_SOURCE = {"gis": _SEEN, "recorder": _RECORDED, "assessor_page": _ON_PAGE}
 _IS_CANCELLED = "SELECT FROM assessor.parcel p WHERE p.apn = s.apn AND p.is_cancelled"
 
@@ -52,6 +58,16 @@ def stale(session: Session, source: str, older_than: dt.timedelta | None, apns: 
     return session.transact(work)
 
 
+def deeds(session: Session, apns: list[str]) -> list[str]:
+    """Return the recording numbers of the last deeds of stored parcels, each once."""
+
+    def work(cursor: Cursor) -> list[str]:
+        cursor.execute(_DEEDS, {"apns": apns})
+        return [number for (number,) in cursor.fetchall()]
+
+    return session.transact(work)
+
+
 def missing_of_lists(cursor: Cursor, job_id: int) -> list[str]:
     """Return the APNs that the job asked the GIS for and that it does not have, in the order in which they were asked for."""
     cursor.execute(
@@ -62,7 +78,8 @@ def missing_of_lists(cursor: Cursor, job_id: int) -> list[str]:
             t.state <> 'done' OR EXISTS (SELECT FROM gis.absent a WHERE a.apn = asked.apn)
             OR NOT EXISTS (SELECT FROM gis.parcel g WHERE g.apn = asked.apn)
             OR EXISTS (
-                SELECT FROM crawl.target l WHERE l.job_id = t.job_id AND l.source = 'gis' AND l.kind = 'list' AND l.state <> 'done'
+                SELECT FROM crawl.target l WHERE l.job_id = t.job_id AND l.source = 'gis' AND l.kind IN ('list', 'absent')
+                AND l.state NOT IN ('done', 'gone')
                 AND l.detail -> 'apns' ? asked.apn))
         ORDER BY place
         """,

@@ -10,9 +10,10 @@ from maricopa_scrapy.store.ledger import SILENCE_S
 from maricopa_scrapy.store.progress import Traffic, traffic_of
 
 _RUNS = """
-    SELECT r.source, r.traffic, r.state = 'running' AND r.heartbeat_at > now() - make_interval(secs => %(silence)s),
+    SELECT served, r.traffic -> served, r.state = 'running' AND r.heartbeat_at > now() - make_interval(secs => %(silence)s),
            extract(epoch FROM coalesce(r.finished_at, now()) - r.started_at)::double precision
-    FROM crawl.run r WHERE %(job)s IS NULL OR r.job_id = %(job)s
+    FROM crawl.run r CROSS JOIN LATERAL unnest(coalesce(r.sources, ARRAY[r.source])) AS served
+    WHERE %(job)s IS NULL OR r.job_id = %(job)s
 """
 _TARGETS = "SELECT source, state, count(*) FROM crawl.target WHERE %(job)s IS NULL OR job_id = %(job)s GROUP BY source, state"
 _VERDICTS = "SELECT coalesce(verdict, state), count(*) FROM crawl.job WHERE %(job)s IS NULL OR id = %(job)s GROUP BY 1 ORDER BY 1"

@@ -20,8 +20,9 @@ _IS_LIVE = "SELECT EXISTS (SELECT FROM crawl.run WHERE job_id = %s AND state = '
 _IS_PLANNED = "SELECT EXISTS (SELECT FROM crawl.planned_run WHERE job_id = %s AND state <> 'ended')"
 # Of each source the run that closed last.
 _REASONS = """
-    SELECT DISTINCT ON (source) source, reason, shortfall FROM crawl.run WHERE job_id = %s AND state = 'closed'
-    ORDER BY source, finished_at DESC, id DESC
+    SELECT DISTINCT ON (served) served, reason, CASE WHEN served = source THEN shortfall END
+    FROM crawl.run CROSS JOIN LATERAL unnest(coalesce(sources, ARRAY[source])) AS served WHERE job_id = %s AND state = 'closed'
+    ORDER BY served, finished_at DESC, id DESC
 """
 _BY_SOURCE = "SELECT source, state, count(*) FROM crawl.target WHERE job_id = %s GROUP BY source, state"
 _FINISH = "UPDATE crawl.job SET state = 'finished', verdict = %s, reason = %s, finished_at = now() WHERE id = %s"

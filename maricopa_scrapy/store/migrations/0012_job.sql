@@ -41,4 +41,4 @@ DROP INDEX crawl.target_open;
 CREATE INDEX target_open ON crawl.target (job_id, source, priority, id) WHERE state IN ('pending', 'leased');
 
 ALTER TABLE crawl.run ADD COLUMN traffic jsonb;
-COMMENT ON COLUMN crawl.run.traffic IS 'requests, answers, refusals, bytes, and response times as a histogram (extensions/traffic.py); written with each beat';
+COMMENT ON COLUMN crawl.run.traffic IS 'by source: requests, answers, refusals, bytes, and response times as a histogram (extensions/traffic.py); written with each beat';
