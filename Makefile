@@ -1,7 +1,7 @@
 # GNU make 3.81 (macOS) or later. Nothing here needs root.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format bench bench-scrapyd lock clean
+.PHONY: help setup browser demo test lint format bench bench-scrapyd lock clean
 
 BIN := .venv/bin
 READY := .venv/.ready
@@ -15,11 +15,11 @@ export QUICK
 unexport PYTHONHOME PYTHONPATH PIP_USER PIP_TARGET PIP_PREFIX PIP_REQUIRE_VIRTUALENV
 
 help:
-	@echo 'make demo            set up, then collect 200 parcels from the sandbox county and show them'
+	@echo 'make demo            set up, then collect 50 parcels from all offices of the sandbox county and show them'
 	@echo 'make test            set up, then ruff, mypy and the tests (ARGS="-k word" for some of them)'
 	@echo 'make lint            set up, then ruff and mypy'
 	@echo 'make format          set up, then lay the code out as `make lint` wants it'
-	@echo 'make bench-assessor  set up, then that benchmark; also bench-pace, bench-roll, bench-scrapyd (QUICK=1: a short run of it)'
+	@echo 'make bench-assessor  set up, then that benchmark; also bench-browser, bench-pace, bench-roll, bench-affidavits, bench-jobs, bench-scrapyd (QUICK=1: a short run of it)'
 	@echo 'make lock            write requirements.txt anew from pyproject.toml'
 	@echo 'make clean           remove .venv, builds and caches; never data'
 	@echo
@@ -27,7 +27,28 @@ help:
 
 setup: $(READY)
 
-demo: $(READY)
+# For the treasurer's pages. What was tried in vain is not tried again until `make clean`.
+HAS_BROWSER = $(BIN)/python -c 'from maricopa_scrapy import settings_files; from maricopa_scrapy.download.browser_launch import check; \
+	check(settings_files.load()[0].browser)' 2>/dev/null
+TRIED := .venv/.browser-tried
+browser: $(READY)
+	@$(HAS_BROWSER) && exit 0; \
+	if [ ! -f $(TRIED) ]; then \
+	    if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	        echo 'installing the Debian package chromium-headless-shell, for the treasurer'\''s pages'; \
+	        { apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends chromium-headless-shell; } \
+	            >.venv/browser.log 2>&1 || true; \
+	    fi; \
+	    if ! $(HAS_BROWSER); then \
+	        echo 'installing Playwright'\''s own Chromium, for the treasurer'\''s pages'; \
+	        PLAYWRIGHT_DOWNLOAD_CONNECTION_TIMEOUT=10000 $(BIN)/python -m playwright install chromium-headless-shell \
+	            >>.venv/browser.log 2>&1 || true; \
+	    fi; \
+	    touch $(TRIED); \
+	fi; \
+	$(HAS_BROWSER) || echo 'no browser: taxes are left out; install Chromium, or chromium-headless-shell (Debian), or see .venv/browser.log'
+
+demo: browser
 	@$(BIN)/maricopa demo
 
 # All steps run whatever became of the ones before; $$code is that of the first to fail.
@@ -38,7 +59,7 @@ CHECKS = code=0; \
 	done
 
 # pytest comes last, so that its summary is the last line.
-test: $(READY)
+test: browser
 	@$(CHECKS); \
 	[ $$code -eq 0 ] || echo 'the checks failed (see above); the tests run all the same'; \
 	echo pytest; \
@@ -51,7 +72,10 @@ lint: $(READY)
 format: $(READY)
 	@$(BIN)/python -m ruff check --fix --quiet .; $(BIN)/python -m ruff format .
 
-bench: bench-assessor bench-pace bench-roll bench-scrapyd
+bench: bench-assessor bench-pace bench-roll bench-affidavits bench-jobs bench-scrapyd bench-browser
+
+bench-browser: browser
+	@$(BIN)/python -m benchmarks.browser
 
 bench-scrapyd: $(READY)
 	@$(BIN)/python -m benchmarks.scrapyd_nodes

@@ -40,7 +40,7 @@ PARCELS = int(os.environ.get("PARCELS", 150_000 if QUICK else 1_760_000))
 PEER_PARCELS = 60_000 if QUICK else 400_000
 # For pyesridump's command, which rests ten seconds after every five requests.
 RESTING_PARCELS = 11_000 if QUICK else 50_000
-FAULTY_PARCELS = 6_000 if QUICK else 100_000
+FAULTY_PARCELS = 20_000 if QUICK else 100_000
 BULK_LINES = 150_000 if QUICK else 500_000
 # The walk at a pinned rate: as many pages as it says, at 1/s (QUICK: fewer).
 PACED_PAGES = 8 if QUICK else 60

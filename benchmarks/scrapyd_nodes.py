@@ -24,20 +24,20 @@ import psutil
 
 from benchmarks.pace_cases import ROOT, Place, place, seen
 from benchmarks.table import QUICK, Bench, Row
-from maricopa_scrapy.items import FollowOn
 from maricopa_scrapy.manager.deploy import deploy
 from maricopa_scrapy.manager.executor import NodeError
+from maricopa_scrapy.manager.manager import JobManager
 from maricopa_scrapy.manager.nodes import Nodes
 from maricopa_scrapy.manager.scrapyd import ScrapydNode
 from maricopa_scrapy.sandbox.county import County
-from maricopa_scrapy.store import embedded, ledger
-from maricopa_scrapy.store.connect import Session
+from maricopa_scrapy.store import embedded
 
 USER, PASSWORD = "maricopa", "p@ss/word:1"
 # Smaller in the short run, so that ten seconds are not all of it.
 RATE = 25.0 if QUICK else 50.0
 PARCELS = 400 if QUICK else 2_000
-_START_S = 30.0
+_START_S = 60.0
+_SLOW_S = 3.0
 
 
 @dataclass
@@ -137,46 +137,46 @@ def two_nodes(here: Place, rate: float) -> Iterator[tuple[Scrapyd, Scrapyd, Node
         yield first, second, Nodes([one.node(MARICOPA_RATE_LIMIT=str(rate)) for one in (first, second)])
 
 
-def node_lost(server: str, folder: Path, parcels: int, rate: float, others: bool = True) -> dict[str, Any]:
-    """Kill -9 of one node, its scrapyd and its crawl, when a fifth is done.
-
-    `others`: the other node's run is there already and goes on; else another run is started when the first is silent.
-    """
-    name = "node_lost" if others else "node_lost_alone"
-    with place(server, folder, name, rate=rate, burst=rate / 2) as here, two_nodes(here, rate) as (first, second, nodes):
-        handle = _begin(here, parcels, nodes, 2 if others else 1, first, second)
+def node_lost(server: str, folder: Path, parcels: int, rate: float, runs: int = 2) -> dict[str, Any]:
+    """Kill -9 of one node, its scrapyd and its crawl, when a fifth is done; of two runs the other goes on meanwhile."""
+    with (
+        place(server, folder, f"node_lost_{runs}", rate=rate, burst=rate / 2) as here,
+        two_nodes(here, rate) as (first, second, nodes),
+        _job(here, nodes, parcels, runs, first, second) as manager,
+    ):
         killed, done_before = time.time(), _done(here)
         first.kill_with_crawls()
-        if not others:
-            # What a supervisor does: the place does not answer, and the run does not beat.
-            _wait("silence", lambda: nodes.is_running(handle) is None and not _beating(here), first, second)
-            nodes.start("assessor", {"job": "1"})
-        _wait("the end", lambda: _verdict(here) is not None, first, second, timeout=60 + 3 * parcels / rate)
-        return _figures(here, parcels, rate, killed) | {"done at the kill": done_before, "crawls of the lost node": len(first.crawls())}
+        verdict = manager.wait(1, 120 + 3 * parcels / rate).verdict
+        left = len(first.crawls()) + len(second.crawls())
+        return _figures(here, parcels, rate, killed) | {"verdict": verdict, "done at the kill": done_before, "crawls left": left}
 
 
 def scrapyd_lost(server: str, folder: Path, parcels: int, rate: float) -> dict[str, Any]:
     """Kill -9 of one scrapyd alone, when a fifth is done: its crawl goes on beside the other node's."""
-    with place(server, folder, "scrapyd_lost", rate=rate, burst=rate / 2) as here, two_nodes(here, rate) as (first, second, nodes):
-        _begin(here, parcels, nodes, 2, first, second)
+    with (
+        place(server, folder, "scrapyd_lost", rate=rate, burst=rate / 2) as here,
+        two_nodes(here, rate) as (first, second, nodes),
+        _job(here, nodes, parcels, 2, first, second) as manager,
+    ):
         killed, done_before = time.time(), _done(here)
         first.kill()
         orphans = len(first.crawls())
-        _wait("the end", lambda: _verdict(here) is not None, first, second, timeout=60 + 3 * parcels / rate)
+        verdict = manager.wait(1, 120 + 3 * parcels / rate).verdict
         _wait("its crawl", lambda: not first.crawls(), first, second)
-        return _figures(here, parcels, rate, killed) | {"done at the kill": done_before, "crawls that went on": orphans}
+        return _figures(here, parcels, rate, killed) | {"verdict": verdict, "done at the kill": done_before, "crawls that went on": orphans}
 
 
-def _begin(here: Place, parcels: int, nodes: Nodes, runs: int, *processes: Scrapyd) -> str:
-    """Write the job, start its runs, and wait until all are at work and a fifth is done; returns the first one's handle."""
-    session = Session(here.url)
-    targets = (FollowOn("assessor", "parcel", apn) for apn in County().apns(parcels))
-    ledger.open_job(session, "property_search", targets, {}, is_sandbox=True)
-    session.close()
-    handles = [nodes.start("assessor", {"job": "1"}) for _ in range(runs)]
-    at_work = "SELECT 1 FROM crawl.run r WHERE EXISTS (SELECT FROM crawl.target t WHERE t.run_id = r.id)"
-    _wait("runs at work", lambda: len(here.rows(at_work)) == runs and _done(here) >= parcels / 5, *processes)
-    return handles[0]
+@contextlib.contextmanager
+def _job(here: Place, nodes: Nodes, parcels: int, runs: int, *processes: Scrapyd) -> Iterator[JobManager]:
+    """A job on the nodes, from when all of its runs are at work and a fifth is done. Until then the county is slow: no run has it all."""
+    with JobManager(here.url, executor=nodes, sandbox=here.sandbox.url, runs_per_source=runs) as manager:
+        here.sandbox.conduct(latency=_SLOW_S)
+        manager.submit(County().apns(parcels), processing_mode="api_only")
+        at_work = "SELECT 1 FROM crawl.run r WHERE EXISTS (SELECT FROM crawl.target t WHERE t.run_id = r.id)"
+        _wait("all runs at work", lambda: len(here.rows(at_work)) == runs, *processes)
+        here.sandbox.conduct(latency=0.0)
+        _wait("a fifth", lambda: _done(here) >= parcels / 5, *processes)
+        yield manager
 
 
 def _figures(here: Place, parcels: int, rate: float, killed: float) -> dict[str, Any]:
@@ -184,7 +184,6 @@ def _figures(here: Place, parcels: int, rate: float, killed: float) -> dict[str,
     after = [at for at in counted.answered if at > killed]
     return {
         "lost": parcels - _done(here),
-        "verdict": _verdict(here),
         "runs": sorted(here.rows("SELECT state, verdict FROM crawl.run"), key=str),
         "fetched again": sum(stats["fetched"].values()) - parcels,
         "most in 10 s of the budget": counted.most_per_second(10) / rate,
@@ -194,7 +193,7 @@ def _figures(here: Place, parcels: int, rate: float, killed: float) -> dict[str,
     }
 
 
-def _wait(what: str, is_so: Callable[[], bool], *nodes: Scrapyd, timeout: float = 60) -> None:
+def _wait(what: str, is_so: Callable[[], bool], *nodes: Scrapyd, timeout: float = 120) -> None:
     until = time.monotonic() + timeout
     while not is_so():
         if time.monotonic() > until:
@@ -207,20 +206,11 @@ def _done(here: Place) -> int:
     return int(here.rows("SELECT count(*) FROM crawl.target WHERE state = 'done'")[0][0])
 
 
-def _verdict(here: Place) -> str | None:
-    ((verdict,),) = here.rows("SELECT verdict FROM crawl.job")
-    return str(verdict) if verdict else None
-
-
-def _beating(here: Place) -> bool:
-    return bool(here.rows(f"SELECT 1 FROM crawl.run WHERE heartbeat_at > now() - make_interval(secs => {ledger.SILENCE_S})"))
-
-
 def cases(server: str, folder: Path) -> Iterator[Row]:
     """The rows of all cases, which run side by side; for other benches too."""
     with ThreadPoolExecutor(3 if QUICK else 1) as pool:
         lost = pool.submit(node_lost, server, folder, PARCELS, RATE)
-        alone = pool.submit(node_lost, server, folder, PARCELS // 4, RATE, False)
+        alone = pool.submit(node_lost, server, folder, PARCELS // 4, RATE, 1)
         orphan = pool.submit(scrapyd_lost, server, folder, PARCELS, RATE)
         for name, figures in (
             (f"{PARCELS:,} parcels, 2 nodes, one killed with its crawl", lost.result()),

@@ -45,8 +45,10 @@ class ApnList:
         # How many differ, where the reader knows before the ledger does.
         self.distinct: int | None = None
         self._literal = self._read_literal(value)
+        # The file, where it is one.
+        self.path: Path | None = None
         if self._literal is None:
-            self._path = self._find_file(value)
+            self.path = self._path = self._find_file(value)
         elif not self._literal:
             raise ArgumentError(name, "the list is empty; give a file, or APNs such as 165-28-054,123-45-678")
 
@@ -228,14 +230,11 @@ def _suggest(word: str, known: list[str]) -> str:
     return f"; did you mean {close[0]}?" if close else ""
 
 
-def priorities(name: str, value: str) -> dict[str, int]:
-    """Return how urgent single APNs are: of a CSV file with a heading `priority`, that column; nothing of any other list.
+def priorities(name: str, path: Path) -> dict[str, int]:
+    """Return how urgent single APNs are, 0 critical to 3 low: of a CSV file with a heading `priority`, that column; else nothing.
 
     Lines whose field is empty are left out, and so are those that hold no APN, which ApnList tells of.
     """
-    path = Path(value)
-    if len(value) > 4096 or not path.is_file():
-        return {}
     found: dict[str, int] = {}
     with path.open(encoding=_encoding(path), newline="") as file:
         heading = file.readline()

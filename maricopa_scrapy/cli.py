@@ -96,16 +96,17 @@ def deploy(
 
 
 @app.command()
-def demo(parcels: Annotated[int, typer.Option(min=1, max=100_000, help="how many to collect")] = 200) -> None:
-    """Start the sandbox county, collect parcels from it, and show the result.
+def demo(parcels: Annotated[int, typer.Option(min=1, max=100_000, help="how many to collect")] = 50) -> None:
+    """Start the sandbox county, collect parcels from all of its offices, and show the result.
 
     Example: maricopa demo --parcels 50
     """
     from maricopa_scrapy.demo import run
+    from maricopa_scrapy.spiders.base import StartError
 
     try:
         code = run(parcels, out)
-    except (DatabaseUnavailable, ConfigError) as error:
+    except (DatabaseUnavailable, ConfigError, StartError) as error:
         raise fail(str(error)) from None
     raise typer.Exit(code)
 

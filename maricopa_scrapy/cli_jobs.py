@@ -1,7 +1,6 @@
 """The verbs of `maricopa` about jobs: run, jobs, status, pause, resume, cancel, retry, report, cleanup."""
 
 import contextlib
-import json
 import os
 import subprocess
 import sys
@@ -10,7 +9,6 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.live import Live
 
 from maricopa_scrapy import arguments
 from maricopa_scrapy.arguments import ArgumentError
@@ -20,7 +18,6 @@ from maricopa_scrapy.store import jobs as ledger_jobs
 from maricopa_scrapy.store import progress, statistics
 from maricopa_scrapy.store.connect import DatabaseUnavailable, Session
 from maricopa_scrapy.store.ledger import LedgerError
-from maricopa_scrapy.store.progress import JobProgress
 from maricopa_scrapy.store.verdict import EXIT_CODES, FAILED, INCOMPLETE
 from maricopa_scrapy.terminal import database, fail, out
 
@@ -28,8 +25,6 @@ if TYPE_CHECKING:
     from maricopa_scrapy.manager.manager import JobManager
     from maricopa_scrapy.manager.plan import Plan
 
-_GLANCE_S = 0.5
-_LINE_EVERY_S = 10.0
 # How long pause and cancel wait for the runs, which need 5 s at most, or 10 s when one is lost.
 _END_S = 12.0
 
@@ -175,7 +170,7 @@ def jobs(
 
     Example: maricopa jobs --limit 5
     """
-    from maricopa_scrapy.manager import views
+    from maricopa_scrapy.manager import display, views
 
     with database() as session:
         found = ledger_jobs.newest(session, limit)
@@ -183,7 +178,7 @@ def jobs(
             out.print(views.job_list(found))
             return
         for job in found:
-            _print_json(progress.read(session, job["id"]))
+            display.print_json(out, progress.read(session, job["id"]))
 
 
 def status(
@@ -196,7 +191,7 @@ def status(
     Example: maricopa status 12 --watch
     """
     from maricopa_scrapy import dossier
-    from maricopa_scrapy.manager import views
+    from maricopa_scrapy.manager import display, views
 
     with database() as session:
         if job is None:
@@ -206,12 +201,12 @@ def status(
                 out.print(part)
             return
         if watch:
-            with contextlib.suppress(KeyboardInterrupt):
-                _watch(session, job, as_json)
+            with contextlib.suppress(KeyboardInterrupt), display.Display(out, as_json) as shown:
+                display.watch(session, job, shown)
             return
         found = progress.read(session, job)
         if as_json:
-            _print_json(found)
+            display.print_json(out, found)
         else:
             out.print(views.live(found))
 
@@ -317,26 +312,11 @@ def _detach(job: int, nodes: list[str]) -> None:
 
 
 def _follow(manager: "JobManager", job: int, as_json: bool) -> int:
-    """Show the job until it ends; Ctrl-C pauses it. Returns the exit code."""
-    shown = _Display(as_json)
-    is_pausing = False
-    with shown:
-        while True:
-            try:
-                found = manager.status(job)
-                is_over = found.state == "finished" and not manager.is_supervised(job)
-                shown.show(found, is_over)
-                if is_over or (is_pausing and found.state == "paused"):
-                    break
-                manager.check()
-                time.sleep(_GLANCE_S)
-            except KeyboardInterrupt:
-                if is_pausing:
-                    break
-                is_pausing = True
-                with contextlib.suppress(LedgerError):
-                    manager.pause(job)
-    if is_pausing and found.state != "finished":
+    from maricopa_scrapy.manager.display import Display, follow
+
+    with Display(out, as_json) as display:
+        found = follow(manager, job, display)
+    if found.state != "finished":
         out.print(f"job {job} is {found.word}; `maricopa resume {job}` goes on with it")
         return EXIT_CODES[INCOMPLETE]
     if not as_json:
@@ -344,54 +324,6 @@ def _follow(manager: "JobManager", job: int, as_json: bool) -> int:
             out.print()
             _report(session, job)
     return EXIT_CODES.get(found.verdict or "", EXIT_CODES[FAILED])
-
-
-def _watch(session: Session, job: int, as_json: bool) -> None:
-    with _Display(as_json) as shown:
-        while True:
-            begun = time.monotonic()
-            found = progress.read(session, job)
-            shown.show(found, found.state == "finished")
-            if found.state == "finished":
-                return
-            # Counting a million targets takes its time: no more than a tenth of ours.
-            time.sleep(max(_GLANCE_S, 10 * (time.monotonic() - begun)))
-
-
-class _Display:
-    """In a terminal one view that changes; else a line every 10 s, or of JSON when something changed."""
-
-    def __init__(self, as_json: bool) -> None:
-        self._as_json = as_json
-        self._live = Live(console=out, refresh_per_second=4) if out.is_terminal and not as_json else None
-        self._said_at = 0.0
-        self._said = ""
-
-    def __enter__(self) -> "_Display":
-        if self._live is not None:
-            self._live.__enter__()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        if self._live is not None:
-            self._live.__exit__(None, None, None)
-
-    def show(self, found: JobProgress, is_last: bool) -> None:
-        """Show how the job stands, when it is time to."""
-        from maricopa_scrapy.manager import views
-
-        if self._live is not None:
-            self._live.update(views.live(found))
-            return
-        now = time.monotonic()
-        state = f"{found.word} {found.counts}"
-        due = now - self._said_at >= (1.0 if self._as_json and state != self._said else _LINE_EVERY_S)
-        if due or is_last:
-            self._said_at, self._said = now, state
-            if self._as_json:
-                _print_json(found)
-            else:
-                out.print(views.line(found), soft_wrap=True, markup=False)
 
 
 def _wish(job: int, what: str, state: str, remark: str) -> None:
@@ -414,8 +346,3 @@ def _report(session: Session, job: int) -> None:
 
     for part in views.report(progress.read(session, job), statistics.read(session, job), statistics.issues(session, job)):
         out.print(part)
-
-
-def _print_json(found: JobProgress) -> None:
-    sys.stdout.write(json.dumps(found.as_dict()) + "\n")
-    sys.stdout.flush()

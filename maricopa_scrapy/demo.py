@@ -1,106 +1,91 @@
-"""`make demo`: the sandbox county, a real crawl of it, and what came of it."""
+"""`make demo`: a comprehensive collection from the sandbox county, with its plan, its progress, and what came of it."""
 
 import os
-import subprocess
 import sys
-import tempfile
-import time
 from pathlib import Path
 
 from psycopg2.extensions import cursor as Cursor
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from maricopa_scrapy import dossier
+from maricopa_scrapy import dossier, settings_files
+from maricopa_scrapy.download.browser_launch import NoBrowser, check
+from maricopa_scrapy.manager import views
+from maricopa_scrapy.manager.display import Display, follow
+from maricopa_scrapy.manager.local import LocalProcesses
+from maricopa_scrapy.manager.manager import JobManager
+from maricopa_scrapy.manager.plan import Order
 from maricopa_scrapy.sandbox.county import County
 from maricopa_scrapy.sandbox.process import SandboxProcess
-from maricopa_scrapy.store import embedded, jobs
+from maricopa_scrapy.store import embedded, progress, statistics
 from maricopa_scrapy.store.connect import Session, migrate
+from maricopa_scrapy.store.verdict import EXIT_CODES, FAILED, INCOMPLETE
 
 # Requests per second: the sandbox bears it, a county host would not be asked so.
-_RATE = 50
-_LINE_EVERY_S = 2.0
+_RATE = "10"
 
 
 def run(parcels: int, out: Console) -> int:
-    """Collect `parcels` parcels from the sandbox into a database of its own; returns the crawl's exit code."""
+    """Collect `parcels` parcels from the sandbox's offices into a database of its own; returns the job's exit code.
+
+    Without a browser taxes are left out. Raises StartError where something else is missing.
+    """
     # Invented records never stand beside real ones, so the demo has a database of its own.
     data_dir = embedded.default_data_dir() / "demo"
     out.print(f"starting Postgres in {data_dir}")
     url = embedded.start(data_dir)
     migrate(url)
+    settings = {"MARICOPA_RATE_LIMIT": _RATE}
     session = Session(url)
-    with tempfile.TemporaryDirectory() as folder, SandboxProcess() as sandbox:
-        out.print(f"sandbox county on {sandbox.url} (invented records, nothing leaves this machine)")
-        apns = Path(folder) / "apns.txt"
-        apns.write_text("\n".join(County().apns(parcels)))
-        log = data_dir / "crawl.log"
-        out.print(f"scrapy crawl assessor -a apns={apns}  (log: {log})")
-        code = _crawl(apns, log, sandbox.url, data_dir, session, parcels, out)
-        requests = sandbox.stats()["assessor"]["requests"]
-    if code:
-        out.print(log.read_text(errors="replace")[-2000:], markup=False)
-        out.print(f"the crawl ended with exit code {code}; its log: {log}")
-        return code
-    out.print(f"{requests} requests for {parcels} parcels\n")
+    with SandboxProcess(gis_parcels=max(200, 2 * parcels)) as sandbox:
+        out.print(f"sandbox county on {sandbox.url} (invented records, nothing leaves this machine)\n")
+        spiders = LocalProcesses(data_dir / "log", settings, {"MARICOPA_DATABASE_URL": url, "MARICOPA_SANDBOX": sandbox.url})
+        with JobManager(url, executor=spiders, settings=settings, sandbox=sandbox.url) as manager:
+            plan = manager.plan(Order("comprehensive", _mode(out), apns=",".join(County().apns(parcels))))
+            for part in views.plan(plan):
+                out.print(part)
+            out.print()
+            job = manager.begin(plan)
+            with Display(out) as display:
+                done = follow(manager, job, display)
+    out.print()
+    for part in views.report(done, statistics.read(session, job), statistics.issues(session, job)):
+        out.print(part)
+    if done.state != "finished":
+        return EXIT_CODES[INCOMPLETE]
+    out.print(f"logs: {data_dir / 'log'}\n", soft_wrap=True)
     for part in dossier.status(session):
         out.print(part)
     out.print()
-    for part in dossier.parcel(session, _newest(session)):
+    for part in dossier.parcel(session, _with_sales(session, 1)[0]):
         out.print(part)
     out.print(
         f"\nNext: look around with\n  export MARICOPA_DATA_DIR={data_dir}\n  {_command()} status\n"
         f"or collect from the county itself, with a token of your own: see README.md"
     )
+    code = EXIT_CODES.get(progress.read(session, job).verdict or "", EXIT_CODES[FAILED])
     session.close()
-    return 0
+    return code
 
 
-def _crawl(apns: Path, log: Path, sandbox: str, data_dir: Path, session: Session, parcels: int, out: Console) -> int:
-    environment = {k: v for k, v in os.environ.items() if k != "MARICOPA_DATABASE_URL"}
-    environment |= {"MARICOPA_DATA_DIR": str(data_dir), "MARICOPA_SANDBOX": sandbox}
-    environment["SCRAPY_SETTINGS_MODULE"] = "maricopa_scrapy.settings"
-    before = max((job["id"] for job in jobs.newest(session, 1)), default=0)
-    command = [sys.executable, "-m", "scrapy", "crawl", "assessor", "-a", f"apns={apns}", "-s", f"MARICOPA_RATE_LIMIT={_RATE}"]
-    with log.open("wb") as file:
-        crawl = subprocess.Popen(command, env=environment, stdout=file, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
-        try:
-            _watch(crawl, session, before, parcels, out)
-        finally:
-            if crawl.poll() is None:
-                crawl.terminate()
-        return crawl.wait()
+def _mode(out: Console) -> str | None:
+    try:
+        check(settings_files.load()[0].browser)
+    except NoBrowser as error:
+        out.print(f"taxes are left out: {error}", markup=False)
+        return "api_only"
+    return None
 
 
-def _watch(crawl: "subprocess.Popen[bytes]", session: Session, before: int, parcels: int, out: Console) -> None:
-    columns = (TextColumn("collecting"), BarColumn(), MofNCompleteColumn(), TextColumn("parcels"), TimeRemainingColumn())
-    with Progress(*columns, console=out, disable=not out.is_terminal) as bar:
-        task = bar.add_task("", total=parcels)
-        said = 0.0
-        while True:
-            ended = crawl.poll() is not None
-            final = sum(job["done"] + job["gone"] + job["dead"] for job in jobs.newest(session, 1) if job["id"] > before)
-            bar.update(task, completed=final)
-            if not out.is_terminal and (ended or time.monotonic() - said >= _LINE_EVERY_S):
-                said = time.monotonic()
-                out.print(f"collecting: {final} of {parcels} parcels")
-            if ended:
-                return
-            time.sleep(0.2)
+def _with_sales(session: Session, count: int) -> list[str]:
+    """Return parcels of which there is most to see, first those that are homes and were sold."""
 
-
-def _newest(session: Session) -> str:
-    def work(cursor: Cursor) -> str:
+    def work(cursor: Cursor) -> list[str]:
         cursor.execute(
-            "SELECT apn FROM public.property WHERE is_residential AND sale_price IS NOT NULL AND NOT coalesce(is_redacted, false)"
-            " ORDER BY last_seen_at DESC, apn LIMIT 1"
+            "SELECT apn FROM public.property WHERE source = 'assessor'"
+            " ORDER BY is_residential AND sale_price IS NOT NULL AND NOT coalesce(is_redacted, false) DESC NULLS LAST, apn LIMIT %s",
+            (count,),
         )
-        row = cursor.fetchone()
-        if row is None:
-            cursor.execute("SELECT apn FROM assessor.parcel LIMIT 1")
-            row = cursor.fetchone()
-        assert row is not None
-        return str(row[0])
+        return [apn for (apn,) in cursor.fetchall()]
 
     return session.transact(work)
 

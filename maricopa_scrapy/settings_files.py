@@ -155,10 +155,11 @@ class Retries(_Settings):
 
 
 class Refusals(_Settings):
-    """Words in a page that was not asked for: what tells a challenge, and a site that is closed for maintenance."""
+    """Words in a page that was not asked for: what tells a challenge, a site that is closed for maintenance, an unknown address."""
 
     challenge: tuple[Words, ...] = ()
     maintenance: tuple[Words, ...] = ()
+    soft_404: tuple[Words, ...] = ()
 
 
 class Layer(_Settings):
@@ -171,6 +172,15 @@ class Layer(_Settings):
     columns: dict[str, tuple[str, str]]
     optional: dict[str, tuple[str, str]] = {}
     ignored: tuple[str, ...] = ()
+
+
+class PageLabels(_Settings):
+    """The labels of the assessor's public page, as pages/assessor_page.py takes them."""
+
+    columns: dict[str, tuple[str, ...]]
+    optional: tuple[str, ...] = ()
+    ignored: tuple[str, ...] = ()
+    absent: tuple[Words, ...] = ()
 
 
 class Column(_Settings):
@@ -207,6 +217,22 @@ class PageLayout(_Settings):
     blocks: dict[str, tuple[str, ...]]
     statuses: dict[str, Literal["paid", "unpaid", "lien", "state_lien"]]
 
+    @model_validator(mode="after")
+    def _whole(self) -> "PageLayout":
+        wanted = {
+            "summary": ("tax_year", "status", "assessed", "paid", "interest", "amount_due"),
+            "payments": ("tax_year", "description", "amount", "paid_on"),
+        }
+        for name, named in (("places", [*self.places]), ("columns", [*self.columns]), ("none", [*self.none])):
+            if set(named) != set(wanted):
+                raise ValueError(f"{name} has {', '.join(named)}, not {', '.join(wanted)}")
+        for tab, columns in wanted.items():
+            if set(self.columns[tab]) != set(columns):
+                raise ValueError(f"columns.{tab} has {', '.join(self.columns[tab])}, not {', '.join(columns)}")
+        if set(self.blocks) != {"owner", "situs_address"}:
+            raise ValueError(f"blocks has {', '.join(self.blocks)}, not owner, situs_address")
+        return self
+
 
 class Manifest(_Settings):
     """config/sources/<source>.yaml: one source's addresses, pace and limits; seconds and bytes."""
@@ -234,6 +260,7 @@ class Manifest(_Settings):
     keep_sketches: bool = False
     links: dict[str, str] = {}
     layers: dict[str, Layer] = {}
+    labels: PageLabels | None = None
     captures: Literal["all", "failures", "none"] = "all"
     floors: tuple[Floor, ...] = ()
     page: PageLayout | None = None

@@ -55,7 +55,7 @@ def test_every_leaf_of_a_captured_parcel_is_in_the_database(database: Database, 
             stored.append(record(**dict(zip(record.model_fields, row, strict=True))))
     assert check_parcel(orjson.loads(captured), APN, stored) > 250
     # The treasurer's link is the old one: that is an issue for a person, once.
-    assert database.rows("SELECT kind, count FROM crawl.issue") == [("moved_link", 1)]
+    assert database.rows("SELECT kind, count FROM crawl.issue") == [("treasurer_moved", 1)]
 
 
 def test_the_capture_is_the_answer_without_its_sketch(database: Database, host: str, captured: bytes) -> None:

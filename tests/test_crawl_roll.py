@@ -208,7 +208,11 @@ def test_two_runs_share_one_roll(tmp_path: Path, database: Database, county: Sta
     first = crawl.start("roll")
     while database.states().get("done", 0) < 3:
         time.sleep(0.05)
+    sandbox.conduct(latency=2)
     second = crawl.start("roll", "-a", "job=1")
+    while database.one("SELECT count(*) FROM crawl.run") < 2:
+        time.sleep(0.05)
+    sandbox.conduct(latency=0.05)
     for process in (first, second):
         log, _ = process.communicate(timeout=60)
         assert process.returncode == 0, log

@@ -138,7 +138,7 @@ def test_a_shifted_file_is_refused_before_a_row_is_stored(tmp_path: Path, databa
 
 
 def test_a_load_that_was_killed_begins_again_and_stores_nothing_twice(tmp_path: Path, database: Database, county: Start) -> None:
-    count = 120_000
+    count = 70_000
     path = tmp_path / "Secured_Master.txt"
     with path.open("w") as file:
         file.writelines(secured_line(number) + "\n" for number in range(count))

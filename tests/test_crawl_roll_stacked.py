@@ -8,10 +8,9 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Crawl, Database
+from tests.conftest import Crawl, Database, maricopa
 from tests.layer_stub import LayerStub, Query, apn, row
 from tests.rolls import agrees, crawler
-from tests.test_diff import maricopa
 
 Serve = Callable[..., LayerStub]
 _STACKED = "SELECT apn, floor, copies FROM gis.stacked ORDER BY apn, floor"
@@ -221,7 +220,7 @@ def test_a_removed_parcel_is_marked_in_property_and_was_last_seen_by_the_roll_be
     assert last == ends[0]
     assert ends[0] < removed < ends[1]
     shown = maricopa(database, "property", apn(60))
-    assert "The county's roll has it no more: marked" in shown.stdout
+    assert "the county's roll has it no more: marked" in shown.stdout
     assert "no more" not in maricopa(database, "property", apn(61)).stdout
     last, removed = seen[apn(61)]
     assert (last > ends[1], removed) == (True, None)

@@ -42,4 +42,4 @@ def test_a_roll_beside_the_one_before(tmp_path: Path, database: Database, county
     apn = next(iter(written))[0]
     shown = maricopa(database, "property", apn)
     assert shown.returncode == 0, shown.stderr
-    assert "Source: gis" in shown.stdout
+    assert "Owner  county GIS, " in shown.stdout

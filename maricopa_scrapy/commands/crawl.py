@@ -3,19 +3,33 @@
 import argparse
 import logging
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from scrapy.commands.crawl import Command as CrawlCommand
 from scrapy.exceptions import UsageError
 
+from maricopa_scrapy import arguments
 from maricopa_scrapy.arguments import ArgumentError
 from maricopa_scrapy.extensions.run import open_work
-from maricopa_scrapy.spiders.base import LedgerSpider, StartError
+from maricopa_scrapy.spiders.base import LedgerSpider, StartError, Work
 from maricopa_scrapy.store import ledger
 from maricopa_scrapy.store.connect import DatabaseUnavailable, Session, database_url, migrate
 from maricopa_scrapy.store.ledger import LedgerError
 from maricopa_scrapy.store.verdict import EXIT_CODES, FAILED
 
 _USAGE = 2
+
+
+@contextmanager
+def _database() -> Iterator[Session]:
+    url = database_url()
+    migrate(url)
+    session = Session(url)
+    try:
+        yield session
+    finally:
+        session.close()
 
 
 class Command(CrawlCommand):
@@ -47,28 +61,36 @@ class Command(CrawlCommand):
         if opts.skip_invalid:
             opts.spargs["skip_invalid"] = "yes"
         try:
-            job_id = self._open_job(crawler.spidercls, opts.spargs)
+            spider, job_id = self._open_job(crawler.spidercls, opts.spargs)
         except (ArgumentError, DatabaseUnavailable, LedgerError, StartError) as error:
             self._refuse(name, str(error))
             return
+        if spider is not crawler.spidercls:
+            crawler = self.crawler_process.create_crawler(spider)
         # What the manager and scrapyd add has a name of its own kind, such as _planned.
         added = {name: value for name, value in opts.spargs.items() if name.startswith("_")}
         self.crawler_process.crawl(crawler, job=str(job_id), **added)
         self.crawler_process.start()
         self.exitcode = self._verdict(job_id)
 
-    def _open_job(self, spider: type[LedgerSpider], given: dict[str, str]) -> int:
+    def _open_job(self, spider: type[LedgerSpider], given: dict[str, str]) -> tuple[type[LedgerSpider], int]:
+        if "job" not in given:
+            spider, work = self._work(spider, given)
+            with _database() as session:
+                return spider, open_work(session, work, bool(self.settings and self.settings["MARICOPA_SANDBOX"]))
+        with _database() as session:
+            if "via" in spider.known_arguments:
+                # A job goes on by the way on which it began.
+                given = {"via": ledger.way(session, arguments.number("job", given["job"]))} | given
+            spider, work = self._work(spider, given)
+            assert work.job_id is not None
+            ledger.check_runnable(session, work.job_id)
+            return spider, work.job_id
+
+    def _work(self, spider: type[LedgerSpider], given: dict[str, str]) -> tuple[type[LedgerSpider], Work]:
+        spider = spider.chosen(given)
         spider.connection(self.settings)
-        work = spider.read_arguments(given)
-        url = database_url()
-        migrate(url)
-        session = Session(url)
-        try:
-            if work.job_id is not None:
-                ledger.check_runnable(session, work.job_id)
-            return open_work(session, work, bool(self.settings and self.settings["MARICOPA_SANDBOX"]))
-        finally:
-            session.close()
+        return spider, spider.read_arguments(given)
 
     def _verdict(self, job_id: int) -> int:
         try:

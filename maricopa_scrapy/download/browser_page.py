@@ -27,7 +27,9 @@ T = TypeVar("T")
 # What a page is made of; the rest (pictures, sockets that stay open) is not waited for.
 _AWAITED = ("document", "script", "xhr", "fetch")
 _LONG_POLLS = "_blazor"
-_ALIVE_S = 3.0
+_ALIVE_S = 2.0
+_TRIES = 3
+_AGAIN_S = 0.2
 # Once a page has the words of a challenge, it may still be a parcel's; for so many seconds.
 _DOUBT_S = 3.0
 _FILLED = resources.files("maricopa_scrapy.download").joinpath("browser_page.js").read_text(encoding="utf-8")
@@ -97,13 +99,13 @@ class PageVisit:
             self._page.on(event, listener)  # type: ignore[call-overload]
         try:
             return await self._show(url)
-        except (PlaywrightTimeout, TimeoutError) as error:
+        except (PlaywrightError, TimeoutError, ConnectionError) as error:
             self.is_well = False
-            await self._must_answer()
-            raise TimeoutError(_first_line(error)) from None
-        except PlaywrightError as error:
-            self.is_well = False
-            raise _translated(error) from None
+            failure = _translated(error)
+            if not isinstance(failure, BrowserFailed):
+                # A browser that dies breaks its connections first.
+                await self._must_answer()
+            raise failure from None
         except BaseException:
             self.is_well = False
             raise
@@ -139,10 +141,20 @@ class PageVisit:
         return shown
 
     async def _show_tab(self, tab: str, shown: Shown) -> bool:
-        stale = await self._click(tab) if shown.html else None
+        stale = None
+        if shown.html:
+            link = self._page.locator(self._layout.tabs).nth(self._layout.places[tab])
+            if not await link.count():
+                # What is there instead is read as this tab, which it is not.
+                shown.html[tab] = await self._html()
+                shown.problem = self._visit.check(tab, shown.html[tab])
+                return False
+            # The grid that is still there, whose rows are not the new tab's.
+            stale = await self._page.evaluate(_STALE, self._layout.grid)
+            await link.evaluate("link => link.click()")
         state = await self._filled(tab, stale)
         html = await self._html()
-        if state is None and not shown.html and await self._is_empty(html):
+        if state is None and not shown.html and await self._is_empty():
             shown.kind = "page" if self._is_suspicious(html) else "shell"
             shown.problem = None if shown.kind == "page" else "a shell without data"
         elif state == "absent":
@@ -155,13 +167,6 @@ class PageVisit:
             # It reads well, but is not as it should be: rows may be missing.
             raise TimeoutError(f"the tab {tab} was not filled within {self._layout.timeouts.settle:g} s")
         return shown.problem is None
-
-    async def _click(self, tab: str) -> str | None:
-        """Open a tab; returns the text of the grid that is still there, whose rows are not the new tab's."""
-        stale: str | None = await self._page.evaluate(_STALE, self._layout.grid)
-        link = self._page.locator(self._layout.tabs).nth(self._layout.places[tab])
-        await link.click(timeout=self._layout.timeouts.load * 1000)
-        return stale
 
     async def _filled(self, tab: str, stale: str | None) -> str | None:
         """Wait until the tab is filled; returns "filled", "absent", or None when it is not in time. Raises _Refused."""
@@ -214,7 +219,7 @@ class PageVisit:
         except TimeoutError:
             raise BrowserFailed("the browser gave no HTML of the page") from None
 
-    async def _is_empty(self, html: str) -> bool:
+    async def _is_empty(self) -> bool:
         """Whether the page has nothing of a parcel: neither its number nor money. With them it is a page that has changed."""
         text: str = await self._page.evaluate(_TEXT)
         key = self._visit.key
@@ -233,10 +238,16 @@ class PageVisit:
             await self._session.send("Page.stopLoading")
             await self._session.send("Runtime.evaluate", {"expression": "1"})
 
-        try:
-            await asyncio.wait_for(answer(), _ALIVE_S)
-        except (TimeoutError, PlaywrightError):
-            raise BrowserFailed("the browser does not answer") from None
+        for _ in range(_TRIES):
+            try:
+                await asyncio.wait_for(answer(), _ALIVE_S)
+                return
+            except TimeoutError:
+                continue
+            except PlaywrightError:
+                # A question that meets a change of pages is lost.
+                await asyncio.sleep(_AGAIN_S)
+        raise BrowserFailed("the browser does not answer")
 
     def _asked(self, request: Request) -> None:
         if request.resource_type in _AWAITED and _LONG_POLLS not in request.url:
@@ -272,10 +283,12 @@ class PageVisit:
             self._trouble.exception()
 
 
-def _translated(error: PlaywrightError) -> Exception:
+def _translated(error: Exception) -> Exception:
     line = _first_line(error)
-    if "ERR_TIMED_OUT" in line or "ERR_CONNECTION_TIMED_OUT" in line:
+    if isinstance(error, PlaywrightTimeout | TimeoutError) or "TIMED_OUT" in line:
         return TimeoutError(line)
+    if isinstance(error, ConnectionError):
+        return error
     return ConnectionError(line) if "net::ERR_" in line else BrowserFailed(line)
 
 

@@ -45,9 +45,28 @@ class Unauthorized(Exception):
 
 def check_json_answer(response: Response, marks: Refusals) -> None:
     """Return when the answer may be the JSON that was asked for. Raises Refusal or Unauthorized otherwise."""
-    status, body = response.status, response.body
-    if status == 401:
+    if response.status == 401:
         raise Unauthorized
+    content_type, is_html = _check_status(response, marks)
+    if is_html:
+        raise Refusal(Cause.SOFT_404, "HTTP 200 with an HTML page where JSON is due")
+    if content_type and "json" not in content_type and response.body.lstrip()[:1] not in _JSON_BEGINS:
+        raise Refusal(Cause.MALFORMED, f"HTTP 200 with {content_type.split(';')[0]} where JSON is due")
+
+
+def check_page_answer(response: Response, marks: Refusals) -> None:
+    """Return when the answer may be the HTML page that was asked for. Raises Refusal otherwise, also for 401: a page has no token."""
+    content_type, is_html = _check_status(response, marks)
+    if not is_html:
+        raise Refusal(Cause.MALFORMED, f"HTTP 200 with {content_type.split(';')[0] or 'no type'} where an HTML page is due")
+    title = _title(response.body.decode("latin-1"))
+    if any(mark.lower() in title for mark in marks.soft_404):
+        raise Refusal(Cause.SOFT_404, "HTTP 200 with the page for unknown addresses")
+
+
+def _check_status(response: Response, marks: Refusals) -> tuple[str, bool]:
+    """Return the content type of an answer of status 200, and whether it is HTML. Raises Refusal."""
+    status, body = response.status, response.body
     content_type = (response.headers.get(b"Content-Type") or b"").decode("latin-1").lower()
     is_html = "html" in content_type or body.lstrip()[:1] == b"<"
     if is_html:
@@ -64,10 +83,7 @@ def check_json_answer(response: Response, marks: Refusals) -> None:
         raise Refusal(Cause.SERVER_ERROR, f"HTTP {status}" + ("" if body else " with an empty body"))
     if status != 200:
         raise Refusal(Cause.REFUSED, f"HTTP {status}")
-    if is_html:
-        raise Refusal(Cause.SOFT_404, "HTTP 200 with an HTML page where JSON is due")
-    if content_type and "json" not in content_type and body.lstrip()[:1] not in _JSON_BEGINS:
-        raise Refusal(Cause.MALFORMED, f"HTTP 200 with {content_type.split(';')[0]} where JSON is due")
+    return content_type, is_html
 
 
 def _check_page(status: int, body: bytes, marks: Refusals) -> None:
@@ -75,9 +91,13 @@ def _check_page(status: int, body: bytes, marks: Refusals) -> None:
     if any(mark in text for mark in marks.challenge):
         raise Refusal(Cause.CHALLENGE, f"HTTP {status} with a challenge page")
     # Only the title: an ordinary page may speak of maintenance too.
-    title = _TITLE.search(text)
-    if title and status not in (429, 503) and any(mark.lower() in title[1].lower() for mark in marks.maintenance):
+    if status not in (429, 503) and any(mark.lower() in _title(text) for mark in marks.maintenance):
         raise Refusal(Cause.SERVER_ERROR, f"HTTP {status} with a maintenance page")
+
+
+def _title(text: str) -> str:
+    title = _TITLE.search(text)
+    return title[1].lower() if title else ""
 
 
 def cause_of(error: BaseException) -> Cause:

@@ -126,6 +126,14 @@ class PacedDownloader(Downloader):
         finally:
             self._under_way.discard(task)
 
+    def _process_queue(self, slot: Slot) -> None:
+        # Ctrl-C may come while requests are on their way here, behind robots.txt: the engine would wait for all of them.
+        run = self.crawler.engine._slot
+        if run is not None and run.closing is not None:
+            self.drop_waiting()
+        else:
+            super()._process_queue(slot)
+
     def look_again(self, slot: PacedSlot) -> None:
         """Send what is due now, whatever the slot was waiting for."""
         if slot.latercall:

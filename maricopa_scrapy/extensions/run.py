@@ -42,7 +42,7 @@ def open_work(session: Session, work: Work, is_sandbox: bool) -> int:
     """Write the job of a spider's work, unless it goes on with one; returns the job's id."""
     if work.job_id is not None:
         return work.job_id
-    job_id, accepted = ledger.open_job(session, work.type, work.targets, work.parameters, priority=work.priority, is_sandbox=is_sandbox)
+    job_id, accepted = ledger.open_job(session, work.type, work.targets, work.parameters, work.mode, work.priority, is_sandbox)
     if work.apns is not None:
         given, skipped = work.apns.given, work.apns.skipped
         accepted = accepted if work.apns.distinct is None else work.apns.distinct

@@ -182,12 +182,12 @@ class Planner:
         plan.notes += [f"left out: {line}" for line in apns.skipped[:5]]
         if len(apns.skipped) > 5:
             plan.notes.append(f"left out: {len(apns.skipped) - 5} more lines that hold no APN")
-        urgent = {**arguments.priorities("apns", order.apns), **order.priorities}
-        # What can be read only once, such as a pipe, is kept for the spiders.
-        path = None if "," in order.apns else Path(order.apns).expanduser()
-        if path is not None and path.exists() and not path.is_file():
-            order = replace(order, apns=self._kept(sorted(distinct), plan))
-        return order, urgent
+        if apns.path is None:
+            return order, order.priorities
+        if not apns.path.is_file():
+            # What can be read only once, such as a pipe, is kept for the spiders.
+            return replace(order, apns=self._kept(sorted(distinct), plan)), order.priorities
+        return order, {**arguments.priorities("apns", apns.path), **order.priorities}
 
     def _kept(self, apns: Sequence[str], plan: Plan) -> str:
         if len(apns) <= _LITERAL_MOST:
@@ -229,7 +229,8 @@ class Planner:
 
     def _stale(self, step: Step, order: Order, session: Session, without_cancelled: bool) -> list[str]:
         given = None if order.apns is None else list(dict.fromkeys(ApnList("apns", order.apns, order.skip_invalid)))
-        source = self._class(self.catalog.spider(step.step)).source
+        via = self.catalog.spiders[step.step].via
+        source = self._class(self.catalog.spider(step.step)).chosen({"via": via} if via else {}).source
         kind = self._manifests[source].rate.kind
         return stale(session, source, order.older_than, given, without_cancelled and kind == "scraper")
 

@@ -7,9 +7,7 @@ matched with the asked one by the treasurer's link and the sketches. Source of a
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cache
 from typing import Any
-from urllib.parse import unquote_plus
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -27,6 +25,7 @@ from maricopa_scrapy.pages.assessor_search import (
     parse_search_row,
 )
 from maricopa_scrapy.pages.errors import Malformed, NotFound, SourceChanged, WrongParcel
+from maricopa_scrapy.pages.links import TREASURER, leads_elsewhere, names, parcels_in
 from maricopa_scrapy.pages.redaction import redact, sketch_digest, without_phones, without_sketches
 from maricopa_scrapy.pages.shapes import NewFields, plain_rows, pop
 from maricopa_scrapy.pages.values import is_missing, text
@@ -37,8 +36,6 @@ __all__ = [
     "parse_search", "parse_search_row", "parse_sketches", "parse_valuations", "redact", "without_phones", "without_sketches",
 ]  # fmt: skip
 
-_PARCEL_PARAMETER = re.compile(r"[?&]parcel=([^&#]*)", re.IGNORECASE)
-_HOST_AND_PATH = re.compile(r"(?:https?:)?//([^/?#]*)([^?#]*)", re.IGNORECASE)
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 # One call for all years.
 _VALUATIONS = TypeAdapter(list[Valuation])
@@ -68,7 +65,7 @@ class Part:
 def parse_parcel(body: bytes, apn: str, links: Mapping[str, str] | None = None) -> Page:
     """Read /parcel/{apn}: Parcel, Owner, Valuation of each year, Residence, Improvement of each, Rental if registered, Related.
 
-    `apn` is the one asked for, normalised; `links` the expected URL of each link key (query and scheme don't count).
+    `apn` is the one asked for, normalised; `links` the expected URL of each link key (see links.leads_elsewhere).
     Raises PageError: NotFound, Soft404, Malformed, WrongParcel, SourceChanged.
     """
     raw = decode(body)
@@ -78,7 +75,7 @@ def parse_parcel(body: bytes, apn: str, links: Mapping[str, str] | None = None) 
         raise Malformed("body", "an object", raw)
     _check_identity(raw, apn)
     new: NewFields = {}
-    moved = _moved_links(raw, links or {})
+    moved = _moved_links(raw, links or {}, apn)
     columns = shapes.PROPERTY_INFO.take(raw) | shapes.PARCEL.take(raw) | shapes.GEO.read(pop(raw, "Geo", ""), new)
     related = {column: columns.pop(column) for column in shapes.RELATED_COLUMNS}
     related |= shapes.LINKS.take(raw)
@@ -243,14 +240,12 @@ def _digest(sketch: object) -> dict[str, Any]:
 
 def _check_identity(raw: dict[str, Any], apn: str) -> None:
     named = _sketch_apns(raw.get("Sketches"))
-    url = raw.get("TreasurersTransitionUrl")
+    url = raw.get(TREASURER)
     if isinstance(url, str):
-        for value in _PARCEL_PARAMETER.findall(url):
-            number = unquote_plus(value).strip()
-            if number:
-                named.append(("TreasurersTransitionUrl", number))
+        # A form that we do not know yet counts where it has the APN: that the treasurer moved is no failure of the parcel.
+        named += [(TREASURER, number) for number in parcels_in(url) or [apn] * names(url, apn)]
     if not named:
-        raise Malformed("TreasurersTransitionUrl", f"a link or a sketch that names parcel {apn}", url)
+        raise Malformed(TREASURER, f"a link or a sketch that names parcel {apn}", url)
     _compare(named, apn)
 
 
@@ -273,20 +268,10 @@ def _compare(named: list[tuple[str, str]], apn: str) -> None:
             raise WrongParcel(path, f"parcel {apn}", number)
 
 
-def _moved_links(raw: dict[str, Any], links: Mapping[str, str]) -> list[tuple[str, str]]:
+def _moved_links(raw: dict[str, Any], links: Mapping[str, str], apn: str) -> list[tuple[str, str]]:
     moved = []
     for key, expected in links.items():
         got = text(raw.get(key), key)
-        if got is not None and _place(got) != _expected_place(expected):
+        if got is not None and leads_elsewhere(got, expected, apn):
             moved.append((key, got))
     return moved
-
-
-@cache
-def _expected_place(url: str) -> tuple[str, str]:
-    return _place(url)
-
-
-def _place(url: str) -> tuple[str, str]:
-    found = _HOST_AND_PATH.match(url)
-    return (found[1].lower(), found[2] or "/") if found else ("", url)

@@ -17,8 +17,9 @@ from maricopa_scrapy.items_bulk import BulkReject, ResidentialParcel, SecuredPar
 from maricopa_scrapy.pages.bulk_values import KINDS, Convert
 from maricopa_scrapy.pages.errors import SourceChanged
 
-# Of all lines of a file: beyond it the file is shifted, damaged or another one.
+# Of all lines of a file: beyond it the file is shifted, damaged or another one. With a header the columns are known for sure.
 _MISFIT_MOST = 0.02
+_MISFIT_MOST_HEADED = 0.1
 _FEW = 5
 _LINE_KEPT = 1000
 _DIGEST_KEPT = 16
@@ -78,9 +79,9 @@ class Layout:
 
 def layout_of(shape: FileShape, first_line: str) -> Layout:
     """Read the header of a file. Raises SourceChanged when a column is not in it."""
-    names = first_line.split("|") if shape.header else ()
     if not shape.header:
         return Layout(tuple(range(len(shape.kinds))), len(shape.kinds))
+    names = first_line.split("|")
     at = {name.strip().upper(): position for position, name in enumerate(names)}
     missing = [name for name in shape.header if name not in at]
     if missing:
@@ -136,18 +137,18 @@ class Repeats:
 def rough_keys(lines: Sequence[bytes], shape: FileShape, layout: Layout) -> list[bytes]:
     """Return something that lines of the same key have in common, however the file writes it, at the price of a look."""
     at = [layout.order[position] for position in shape.key]
-    rows = [line.split(b"|", max(at) + 1) for line in lines]
-    try:
-        keys = (
-            [b"".join([row[position][-_SHORT_DEED:] for position in at]) for row in rows] if len(at) > 1 else [row[at[0]] for row in rows]
-        )
-    except IndexError:
-        keys = []
-    joined = b"".join(keys)
-    if joined.isalnum() and joined == joined.upper():
+    most = max(at) + 1
+
+    def joined(rows: list[list[bytes]]) -> list[bytes]:
+        # An APN has nine characters at the most; of a deed number the century is left out, which the file does not always write.
+        return [b"".join([row[position][-_SHORT_DEED:] for position in at]) if len(row) >= most else row[0] for row in rows]
+
+    rows = [line.split(b"|", most) for line in lines]
+    keys = joined(rows)
+    together = b"".join(keys)
+    if together.isalnum() and together == together.upper():
         return keys
-    plain = [[cell.translate(None, b" -.\r").upper() for cell in row] for row in rows]
-    return [b"".join([cell[-_SHORT_DEED:] for cell in map(row.__getitem__, at)]) if len(row) > max(at) else row[0] for row in plain]
+    return joined([[cell.translate(None, b" -.\r").upper() for cell in row] for row in rows])
 
 
 def parse_lines(
@@ -238,9 +239,10 @@ def _fits(convert: Convert, value: str) -> bool:
     return True
 
 
-def too_many(misfits: int, lines: int) -> bool:
-    """Whether so many lines that do not fit make the file another than it should be: over 2 % and over five, or half of a few."""
-    return misfits > max(lines * _MISFIT_MOST, min(_FEW, lines / 2))
+def too_many(misfits: int, lines: int, shape: FileShape) -> bool:
+    """Whether so many lines that do not fit make a file another than its shape: over a share of all and over five, or half of a few."""
+    share = _MISFIT_MOST_HEADED if shape.header else _MISFIT_MOST
+    return misfits > max(lines * share, min(_FEW, lines / 2))
 
 
 def rejected(rejects: Sequence[Reject], file: str, place: str, digest: bytes) -> Rows:

@@ -15,12 +15,12 @@ _SATURDAY, _SUNDAY = 5, 6
 
 
 def instalments(tax_year: int, assessed: Decimal) -> tuple[dt.datetime, dt.datetime | None]:
-    """Return the moments after which each half is delinquent; the second is None for a bill of one payment.
+    """Return the moments (UTC) after which each half is delinquent; the second is None for a bill of one payment.
 
     >>> [str(until) for until in instalments(2025, Decimal("840.12"))]
-    ['2025-11-03 17:00:00-07:00', '2026-05-01 17:00:00-07:00']
+    ['2025-11-04 00:00:00+00:00', '2026-05-02 00:00:00+00:00']
     >>> [str(until) for until in instalments(2022, Decimal("99.90"))]
-    ['2023-01-03 17:00:00-07:00', 'None']
+    ['2023-01-04 00:00:00+00:00', 'None']
     """
     if assessed <= _ONE_PAYMENT_MOST:
         return _closing(dt.date(tax_year, 12, 31)), None
@@ -30,7 +30,7 @@ def instalments(tax_year: int, assessed: Decimal) -> tuple[dt.datetime, dt.datet
 def _closing(day: dt.date) -> dt.datetime:
     while day.weekday() >= _SATURDAY or _is_holiday(day):
         day += dt.timedelta(days=1)
-    return dt.datetime.combine(day, _CLOSING)
+    return dt.datetime.combine(day, _CLOSING).astimezone(dt.UTC)
 
 
 def _is_holiday(day: dt.date) -> bool:

@@ -62,7 +62,7 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
+class Asked:
     """A path, understood. `kind` is parcel, search, a sub-resource, or unknown; `key` the APN that a parcel's path names."""
 
     kind: str
@@ -75,14 +75,14 @@ def _json(value: Any) -> Answer:
 
 
 _NOT_FOUND = Answer(404)
-_PAGE_NOT_FOUND = Answer(200, SOFT_404, "text/html")
+PAGE_NOT_FOUND = Answer(200, SOFT_404, "text/html")
 _FAULTY = {
     "throttled": Answer(429),
     "unavailable": Answer(503),
     "server_error": Answer(500),
     "unauthorized": Answer(401),
     "forbidden": Answer(403),
-    "soft_404": _PAGE_NOT_FOUND,
+    "soft_404": PAGE_NOT_FOUND,
     "challenge": Answer(403, CHALLENGE, "text/html", {"cf-mitigated": "challenge"}),
     "maintenance": Answer(200, MAINTENANCE, "text/html"),
     "empty_404": _NOT_FOUND,
@@ -103,7 +103,7 @@ class Assessor:
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Answer any path below the prefix."""
-        asked = _read(request.path)
+        asked = self._read(request)
         serial = self._counts.begin(asked.kind)
         if asked.kind == "unknown":
             self._counts.unknown(request.path_qs)
@@ -114,7 +114,7 @@ class Assessor:
         finally:
             self._counts.end()
 
-    async def _respond(self, request: web.Request, asked: _Asked, serial: int) -> web.StreamResponse:
+    async def _respond(self, request: web.Request, asked: Asked, serial: int) -> web.StreamResponse:
         wait = self._limiter.take()
         refusal = self._limiter.refusal(wait)
         if refusal is not None:
@@ -122,7 +122,7 @@ class Assessor:
             return self._send(request, Answer(429, headers=refusal))
         if wait:
             await asyncio.sleep(wait)
-        if self._conduct.token is not None and request.headers.get("AUTHORIZATION") != self._conduct.token:
+        if not self._may_ask(request):
             return self._send(request, Answer(401))
         if asked.kind == "parcel" and asked.key:
             self._counts.fetched(asked.key)
@@ -132,17 +132,23 @@ class Assessor:
         self._counts.faulted(fault.name)
         return await self._misbehave(request, asked, fault)
 
-    def _fault(self, request: web.Request, asked: _Asked, serial: int) -> Fault | None:
+    def _read(self, request: web.Request) -> Asked:
+        return _read(request.path)
+
+    def _may_ask(self, request: web.Request) -> bool:
+        return self._conduct.token is None or request.headers.get("AUTHORIZATION") == self._conduct.token
+
+    def _fault(self, request: web.Request, asked: Asked, serial: int) -> Fault | None:
         key = _apn(request.query.get("q", "")) if asked.kind == "search" else asked.key
         exists = asked.kind == "parcel" and asked.key is not None and self._county.exists(asked.key)
         return self._faults.choose(serial, asked.kind, key, exists)
 
-    def _answer(self, request: web.Request, asked: _Asked) -> Answer:
+    def _answer(self, request: web.Request, asked: Asked) -> Answer:
         if asked.kind == "search":
             page = request.query.get("page", "")
             return _json(self._directory.search(asked.name, request.query.get("q", ""), int(page) if page.isdecimal() else 1))
         if asked.kind == "unknown":
-            return _NOT_FOUND if asked.name == "parcel" else _PAGE_NOT_FOUND
+            return _NOT_FOUND if asked.name == "parcel" else PAGE_NOT_FOUND
         if asked.key is None:
             return Answer(500)
         if not self._county.exists(asked.key):
@@ -156,10 +162,10 @@ class Assessor:
         # Both were seen of the county.
         return _json(None) if number(self._county.seed, "null", apn) % 2 else _NOT_FOUND
 
-    async def _misbehave(self, request: web.Request, asked: _Asked, fault: Fault) -> web.StreamResponse:
+    async def _misbehave(self, request: web.Request, asked: Asked, fault: Fault) -> web.StreamResponse:
         if fault.name in EDITS or fault.name == "wrong_parcel":
             assert asked.key is not None
-            return self._send(request, _json(self._edited(asked.key, fault.name)))
+            return self._send(request, self._edited(asked.key, fault.name))
         if fault.name in _FAULTY:
             answer = _FAULTY[fault.name]
             if answer.status in (429, 503):
@@ -174,14 +180,17 @@ class Assessor:
             return web.Response()
         answer = self._answer(request, asked)
         if fault.name == "malformed":
-            return self._send(request, Answer(200, (answer.body or _CUT)[: len(answer.body or _CUT) * 2 // 3], "application/json"))
+            whole, content_type = answer.body or _CUT, answer.content_type or "application/json"
+            return self._send(request, Answer(200, whole[: len(whole) * 2 // 3], content_type))
         return await self._send_half(request, answer)
 
-    def _edited(self, apn: str, fault: str) -> dict[str, Any]:
+    def _edited(self, apn: str, fault: str) -> Answer:
         if fault != "wrong_parcel":
-            return EDITS[fault](self._county.parcel(apn))
-        other = next(each for each in self._county.walk() if each != apn)
-        return self._county.parcel(other)
+            return _json(EDITS[fault](self._county.parcel(apn)))
+        return _json(self._county.parcel(self._other(apn)))
+
+    def _other(self, apn: str) -> str:
+        return next(each for each in self._county.walk() if each != apn)
 
     def _send(self, request: web.Request, answer: Answer) -> web.Response:
         body, headers = answer.body, dict(answer.headers)
@@ -208,16 +217,16 @@ class Assessor:
         return response
 
 
-def _read(path: str) -> _Asked:
+def _read(path: str) -> Asked:
     parts = path[len(PREFIX) :].strip("/").split("/")
     if parts[0] == "parcel" and len(parts) > 1:
         name = parts[2] if len(parts) > 2 else ""
         if parts[1] in ("mcr", "str") or (name and name not in SUB_RESOURCES) or len(parts) > (4 if name == "rental-details" else 3):
-            return _Asked("unknown", "parcel")
-        return _Asked(name or "parcel", name, _apn(parts[1]))
+            return Asked("unknown", "parcel")
+        return Asked(name or "parcel", name, _apn(parts[1]))
     if parts[0] == "search" and len(parts) == 2 and parts[1] in CATEGORIES:
-        return _Asked("search", parts[1])
-    return _Asked("unknown")
+        return Asked("search", parts[1])
+    return Asked("unknown")
 
 
 def _apn(text: str) -> str | None:

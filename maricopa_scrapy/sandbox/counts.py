@@ -27,6 +27,7 @@ class Counts:
         self._statuses: Counter[str] = Counter()
         self._faults: Counter[str] = Counter()
         self._fetched: Counter[str] = Counter()
+        self._agents: Counter[str] = Counter()
         self._seconds: Counter[int] = Counter()
         self._answered_at: deque[float] = deque(maxlen=_ANSWERS_KEPT)
         self._refused_at: deque[float] = deque(maxlen=_ANSWERS_KEPT)
@@ -78,6 +79,11 @@ class Counts:
         if self._track:
             self._fetched[apn] += 1
 
+    def agent(self, name: str) -> None:
+        """Note who asked: a User-Agent."""
+        if self._track:
+            self._agents[name] += 1
+
     def unknown(self, path: str) -> None:
         """Note a path that the source does not have."""
         if len(self._paths) < _PATHS_KEPT:
@@ -101,6 +107,7 @@ class Counts:
         }
         if self._track:
             report["fetched"] = dict(self._fetched)
+            report["agents"] = dict(self._agents)
             report["answered_at"] = list(self._answered_at)
             report["refused_at"] = list(self._refused_at)
         return report

@@ -47,6 +47,11 @@ def _owner_as_list(parcel: dict[str, Any]) -> dict[str, Any]:
     return parcel | {"Owner": []}
 
 
+def _treasurer_moved(parcel: dict[str, Any]) -> dict[str, Any]:
+    apn = parcel["TreasurersTransitionUrl"].rpartition("=")[2]
+    return parcel | {"TreasurersTransitionUrl": f"https://treasurer.maricopa.gov/tax/parcel/{apn}"}
+
+
 EDITS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     "renamed_field": _renamed_field,
     "missing_field": _missing_field,
@@ -55,6 +60,7 @@ EDITS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     "nul_text": _nul_text,
     "no_identity": _no_identity,
     "owner_as_list": _owner_as_list,
+    "treasurer_moved": _treasurer_moved,
 }
 # Only of a GIS layer: of a page of its rows, and of what it says of itself.
 OF_PAGES = ("error_body", "short_page")
@@ -62,7 +68,7 @@ OF_LAYER = ("missing_field", "new_field", "retyped_field")
 # Only of the treasurer's page of a parcel.
 OF_TAXES = (
     "endless_shell", "changed_order", "swapped_values", "renamed_heading", "unknown_status", "paid_but_due", "blank_cell", "empty_grid",
-    "more_pages",
+    "more_pages", "patched_grid",
 )  # fmt: skip
 NAMES = (*ANY_PATH, *INSTEAD_OF_PARCEL, *EDITS, *OF_PAGES, *OF_TAXES)
 

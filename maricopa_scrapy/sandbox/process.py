@@ -109,9 +109,9 @@ class SandboxProcess:
         """Answer well again."""
         self._ask("DELETE", "/_faults")
 
-    def conduct(self, **changes: Any) -> dict[str, Any]:
-        """Change latency, rate, burst, retry_after or slow_down while it serves. Raises SandboxError."""
-        return self._ask("POST", "/_conduct", changes)
+    def conduct(self, source: str = "", **changes: Any) -> dict[str, Any]:
+        """Change latency, rate, burst, retry_after or slow_down while it serves; of one source, its rate only. Raises SandboxError."""
+        return self._ask("POST", f"/_conduct?source={source}" if source else "/_conduct", changes)
 
     def changes(self, count: int, since: int) -> list[dict[str, Any]]:
         """Return what the first `count` parcels say otherwise than in an earlier epoch: apn, the county's table and key, old, new."""

@@ -7,7 +7,7 @@ import ipaddress
 import logging
 import signal
 import socket
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -17,6 +17,8 @@ from aiohttp import web
 from aiohttp.abc import AbstractAccessLogger
 
 from maricopa_scrapy.sandbox.assessor import PREFIX, Assessor
+from maricopa_scrapy.sandbox.assessor_page import PREFIX as ASSESSOR_PAGE
+from maricopa_scrapy.sandbox.assessor_page import AssessorPage
 from maricopa_scrapy.sandbox.counts import Counts
 from maricopa_scrapy.sandbox.county import County
 from maricopa_scrapy.sandbox.faults import FaultError, Faults
@@ -31,7 +33,7 @@ from maricopa_scrapy.sandbox.treasurer import Treasurer
 _ROBOTS = "User-agent: *\nDisallow: /_\n"
 _GOODBYE_S = 0.2
 
-SOURCES = ("assessor", "gis", "treasurer", "bulk")
+SOURCES = ("assessor", "assessor_page", "gis", "treasurer", "bulk")
 
 
 class SandboxError(Exception):
@@ -77,16 +79,18 @@ def build_app(county: County, options: Options | None = None) -> web.Application
         return options, counts[source], faults[source], limiters[source]
 
     app = web.Application()
-    app.add_routes(_control(county, counts, faults, tuple(limiters.values()), options))
-    app.add_routes([web.get(f"{path}/robots.txt", _robots) for path in ("", PREFIX, GIS, TREASURER, BULK)])
+    app.add_routes(_control(county, counts, faults, limiters, options))
+    app.add_routes([web.get(f"{path}/robots.txt", _robots) for path in ("", PREFIX, GIS, TREASURER, BULK, ASSESSOR_PAGE)])
     assessor = Assessor(county, *desk("assessor"))
     gis = Gis(county, options.gis_parcels, *desk("gis"))
+    page = AssessorPage(county, *desk("assessor_page"))
     treasurer = Treasurer(county, *desk("treasurer"))
     files = Files(county, options.affidavits, options.affidavits_dirty, *desk("bulk"))
     app.on_cleanup.append(files.close)
     app.router.add_get(TREASURER + "/{path:.*}", treasurer.handle, allow_head=False)
     app.router.add_get(BULK + "/{path:.*}", files.handle, allow_head=False)
     app.router.add_get(PREFIX + "/{path:.*}", assessor.handle, allow_head=False)
+    app.router.add_get(ASSESSOR_PAGE + "/{path:.*}", page.handle, allow_head=False)
     for method in ("GET", "POST"):
         app.router.add_route(method, GIS + "/{path:.*}", gis.handle)
     return app
@@ -104,7 +108,7 @@ _CONDUCT = ("latency", "rate", "burst", "retry_after", "slow_down")
 
 
 def _control(
-    county: County, counts: Mapping[str, Counts], faults: Mapping[str, Faults], limiters: Sequence[Limiter], options: Options
+    county: County, counts: Mapping[str, Counts], faults: Mapping[str, Faults], limiters: Mapping[str, Limiter], options: Options
 ) -> web.RouteTableDef:
     """Return the paths that are not the county's: they are never counted, delayed or refused."""
     routes = web.RouteTableDef()
@@ -117,7 +121,7 @@ def _control(
     async def reset(_: web.Request) -> web.Response:
         for each in counts.values():
             each.reset()
-        for limiter in limiters:
+        for limiter in limiters.values():
             limiter.reset()
         return _answer({})
 
@@ -155,10 +159,13 @@ def _control(
             if not isinstance(changes, dict) or not changes.keys() <= set(_CONDUCT):
                 raise ValueError(f"conduct is an object of {', '.join(_CONDUCT)}")
             changed = replace(options, **changes)
-            for limiter in limiters:
+            source = request.query.get("source")
+            for limiter in [limiters[source]] if source else limiters.values():
                 limiter.change(changed.rate, changed.burst, changed.retry_after, changed.slow_down)
-        except (TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError) as error:
             return _answer({"error": str(error)}, 400)
+        if source:
+            return _answer(changes)
         for name in changes:
             setattr(options, name, changes[name])
         return _answer({name: getattr(options, name) for name in _CONDUCT})

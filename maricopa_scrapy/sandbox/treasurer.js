@@ -48,6 +48,25 @@ function grid(data) {
   return made;
 }
 
+// A grid whose elements stay: its headings change first, then its rows one after another, then there are more of them, or fewer.
+function patch(old, data) {
+  const fresh = grid(data), body = old.querySelector("tbody"), rows = [...fresh.querySelectorAll("tbody tr")];
+  old.querySelector("thead").replaceChildren(...fresh.querySelector("thead").children);
+  let at = 0;
+  const next = () => {
+    const row = rows[at];
+    if (row === undefined) {
+      while (body.children.length > rows.length) body.lastElementChild.remove();
+      return;
+    }
+    if (at < body.children.length) body.children[at].replaceChildren(...row.children);
+    else body.append(row);
+    at += 1;
+    setTimeout(next, 15);
+  };
+  setTimeout(next, FILL_MS);
+}
+
 function tabs(onClick) {
   const list = element("ul");
   list.id = "ptiNav";
@@ -77,7 +96,8 @@ async function main() {
   const open = async (at) => {
     // The old grid stays until the new one has come.
     if (at === 0) place.replaceChildren(grid(await get("bills")));
-    if (at === 1) place.replaceChildren(grid(await get("payments")));
+    if (at === 1 && account.patch) patch(place.firstElementChild, await get("payments"));
+    else if (at === 1) place.replaceChildren(grid(await get("payments")));
   };
   const facts = element("div", "container", ...account.blocks.flatMap(([heading, lines]) => block(heading, lines)));
   shell.replaceChildren(tabs((at) => open(at).catch(failed)), element("div", "trs-parcel", facts, place));

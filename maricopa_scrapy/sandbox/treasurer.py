@@ -122,6 +122,7 @@ class Treasurer:
             await asyncio.sleep(wait)
         apn = _apn(request.query.get("Parcel") or request.query.get("parcel") or "")
         exists = apn is not None and self._county.exists(apn)
+        self._counts.agent(request.headers.get("User-Agent", ""))
         if apn:
             self._counts.fetched(apn)
         fault = self._faults.choose(serial, "parcel", apn, exists) if self._faults else None
@@ -168,7 +169,7 @@ class Treasurer:
         owner, situs = self.identity(apn)
         number = "" if fault == "no_identity" else f" {format_apn(shown)}-{int(shown[:8]) % 10}"
         blocks = [[f"Property Tax Information{number}", []], ["Owner Name and Mailing Address", owner], ["Property Situs Address", [situs]]]
-        return {"blocks": blocks}
+        return {"blocks": blocks, "patch": fault == "patched_grid"}
 
     def identity(self, apn: str) -> tuple[list[str], str]:
         """Return the lines of the owner's block and the situs address."""

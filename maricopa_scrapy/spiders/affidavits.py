@@ -98,9 +98,9 @@ class AffidavitsSpider(bulk_files.BulkFileSpider):
     def _whole(self, target: Target, download: Download, response: Response) -> Answer:
         path = download.finish()
         detail = target.detail or {}
-        self.logger.info("%s: fetched, %d bytes", path, path.stat().st_size)
-        now = dt.datetime.now(dt.UTC)
-        capture = Capture(download.sha256, self.source, response.url, 200, "application/zip", now, b"", is_kept=False)
+        size, now = path.stat().st_size, dt.datetime.now(dt.UTC)
+        self.logger.info("%s: fetched, %d bytes", path, size)
+        capture = Capture(download.sha256, self.source, response.url, 200, "application/zip", now, b"", is_kept=False, size=size)
         del self._downloads[target.id]
         follow_on = bulk_files.of_path(self.source, detail["file"], path, detail["accept_shrink"])
         return Answer(target, Outcome.DONE, capture=capture, follow_ons=[follow_on])

@@ -1,7 +1,8 @@
 """The assessor's API: one request a parcel; a search where the APN is not known, or where the county seems not to know it."""
 
+from collections.abc import Mapping
 from hashlib import blake2b
-from typing import ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 from urllib.parse import quote
 
 from scrapy import Request
@@ -11,7 +12,13 @@ from maricopa_scrapy.arguments import ApnList, ArgumentError
 from maricopa_scrapy.download.refusals import Refusal
 from maricopa_scrapy.items import Cause, FollowOn, Improvement, Issue, Outcome, Rental, Target
 from maricopa_scrapy.pages import assessor as pages
+from maricopa_scrapy.pages.links import moved_link
+from maricopa_scrapy.settings_files import Manifest
+from maricopa_scrapy.spiders.assessor_page import AssessorPageSpider, expected_links
 from maricopa_scrapy.spiders.base import Handler, LedgerSpider, Reading, Work
+
+if TYPE_CHECKING:
+    from scrapy.crawler import Crawler
 
 _SEARCHES = ("owner", "address")
 
@@ -22,7 +29,35 @@ class AssessorSpider(LedgerSpider):
     name = "assessor"
     source = "assessor"
     needed_paths: ClassVar[tuple[str, ...]] = ("parcel", "search")
-    known_arguments: ClassVar[tuple[str, ...]] = ("apns", *_SEARCHES, "match")
+    known_arguments: ClassVar[tuple[str, ...]] = ("apns", *_SEARCHES, "match", "via")
+    links: dict[str, str]
+
+    @classmethod
+    def chosen(cls, given: dict[str, str]) -> type[LedgerSpider]:
+        """`via=page` is the spider of the public page, which is asked by APN only."""
+        if arguments.choice("via", given.pop("via", "api"), ("api", "page")) == "api":
+            return cls
+        for name in (*_SEARCHES, "match"):
+            if name in given:
+                raise ArgumentError(name, "does not go with `via=page`, which reads pages by APN; give -a apns=..., or leave via=page out")
+        return AssessorPageSpider
+
+    @classmethod
+    def from_crawler(cls, crawler: "Crawler", *args: Any, **kwargs: Any) -> Any:
+        """As every spider's, and where links should lead. Raises ArgumentError or StartError."""
+        chosen = cls.chosen(kwargs)
+        if chosen is not cls:
+            return chosen.from_crawler(crawler, *args, **kwargs)
+        spider = super().from_crawler(crawler, *args, **kwargs)
+        spider.links = expected_links(spider.manifest.links, crawler.settings["MARICOPA_MANIFESTS"])
+        return spider
+
+    @classmethod
+    def reader(cls, manifests: Mapping[str, Manifest]) -> Self:
+        """As every source's, and where links should lead. Raises StartError."""
+        spider = super().reader(manifests)
+        spider.links = expected_links(spider.manifest.links, manifests)
+        return spider
 
     @classmethod
     def work(cls, given: dict[str, str]) -> Work:
@@ -61,11 +96,9 @@ class AssessorSpider(LedgerSpider):
 
     def parse_parcel(self, body: bytes, target: Target) -> Reading:
         """Read a whole parcel."""
-        page = pages.parse_parcel(body, target.key, self.manifest.links)
-        issues = [Issue("new_field", path, f"the assessor's answer has a new field: {path}") for path in page.new_fields] + [
-            Issue("moved_link", f"{key} {_place(url)}", f"{key} leads to {_place(url)}, not to {self.manifest.links[key]}")
-            for key, url in page.moved_links
-        ]
+        page = pages.parse_parcel(body, target.key, self.links)
+        issues = [Issue("new_field", path, f"the assessor's answer has a new field: {path}") for path in page.new_fields]
+        issues += [moved_link(key, url, self.links[key], target.key) for key, url in page.moved_links]
         complete = [(Improvement, target.key), (Rental, target.key)]
         return Reading(records=page.records, complete=complete, issues=issues)
 
@@ -113,7 +146,3 @@ def search_page(name: str, words: str, match: str, number: int, seen: int = 0, l
     """Return page `number` of a search as a target; `seen` rows came before it, `last` the digest of the page before it."""
     detail = {"name": name, "words": words, "match": match, "page": number, "seen": seen, "last": last}
     return FollowOn("assessor", "search", f"{name}={words} page={number}", detail)
-
-
-def _place(url: str) -> str:
-    return url.split("?", 1)[0]

@@ -49,7 +49,7 @@ class StartError(RuntimeError):
 
 @dataclass(slots=True)
 class Work:
-    """What a spider was asked to do: go on with `job_id`, or a new job of `targets`."""
+    """What a spider was asked to do: go on with `job_id`, or a new job of `targets`. `mode`: api_only or scraping_only."""
 
     type: str
     parameters: dict[str, Any]
@@ -57,6 +57,7 @@ class Work:
     job_id: int | None = None
     priority: str = "normal"
     apns: ApnList | None = None
+    mode: str = "api_only"
 
 
 class Ledger(Protocol):
@@ -101,7 +102,7 @@ class LedgerSpider(Spider):
     needed_paths: ClassVar[tuple[str, ...]] = ()
     known_arguments: ClassVar[tuple[str, ...]] = ()
     common_arguments: ClassVar[tuple[str, ...]] = ("job", "priority", "skip_invalid")
-    # Whether its captures are what a browser showed.
+    # Captures are what a browser showed.
     is_rendered: ClassVar[bool] = False
     # Kind of target: the method that reads its answers into rows. `maricopa reparse` reads captures by the same one.
     handlers: ClassVar[dict[str, Callable[[Any, bytes, Target], "Reading"]]] = {}
@@ -254,6 +255,10 @@ class LedgerSpider(Spider):
             dont_filter=True,
         )
 
+    def check_answer(self, response: Response) -> None:
+        """Return when the response may be what was asked for. Raises Refusal or Unauthorized."""
+        check_json_answer(response, self.manifest.refusals)
+
     def _width(self, target: Target) -> float:
         if self.execution == "hybrid":
             return _HYBRID[target.priority]
@@ -279,7 +284,7 @@ class LedgerSpider(Spider):
     async def _received(self, response: Response, target: Target, handler: Handler) -> AsyncIterator[Answer | Request]:
         capture: Capture | None = None
         try:
-            check_json_answer(response, self.manifest.refusals)
+            self.check_answer(response)
             await self._company.wait()
             capture = self._capture(response)
             reading = handler(capture.body, target)
@@ -342,10 +347,8 @@ class LedgerSpider(Spider):
         content_type = (response.headers.get(b"Content-Type") or b"").decode("latin-1")
         at = dt.datetime.now(dt.UTC)
         sha256 = hashlib.sha256(body).digest()
-        return Capture(
-            sha256, self.source, response.url, response.status, content_type, at, body,
-            left_out=self.left_out, is_rendered=self.is_rendered,
-        )  # fmt: skip
+        facts = (self.source, response.url, response.status, content_type, at)
+        return Capture(sha256, *facts, body, left_out=self.left_out, is_rendered=self.is_rendered)
 
     def stop(self, reason: str, patience: float | None = None) -> None:
         """End the run at once: what waits in the slot is not sent, what is under way is awaited, for `patience` seconds at most."""

@@ -19,7 +19,7 @@ from maricopa_scrapy.items import Answer, Capture, Cause, FollowOn, Issue, Outco
 from maricopa_scrapy.pages import affidavits
 from maricopa_scrapy.pages.bulk_files import FILES, FileShape, Layout, Repeats, future_dates, parse_lines, rejected, too_many
 from maricopa_scrapy.spiders.base import Ledger, LedgerSpider
-from maricopa_scrapy.spiders.bulk_scan import Batch, FileRefused, Member, Scan, batches, check_shrink, scan
+from maricopa_scrapy.spiders.bulk_scan import Batch, FileRefused, Member, Scan, batches, check_shrink, damage_named, scan
 from maricopa_scrapy.store import loads
 from maricopa_scrapy.store.connect import DatabaseUnavailable
 
@@ -29,7 +29,7 @@ _PHOENIX = ZoneInfo("America/Phoenix")
 # Fewer than make the pipeline wait: an engine that closes meanwhile never learns that an item of start() is done.
 _AHEAD_MOST = 12
 _PAUSE_S = 0.005
-_SHOWN = 5
+_SHOWN = 20
 # Secured Master comes in books; each is compared with itself.
 _BOOK = re.compile(r"BK\d+", re.IGNORECASE)
 
@@ -38,10 +38,13 @@ def target(source: str, name: str, file: str, value: str, accept_shrink: bool = 
     """Return the target of a file that argument `name` gives. Raises ArgumentError when it cannot be read."""
     path = Path(value).expanduser()
     try:
+        value.encode()
         if not path.is_file():
             raise ArgumentError(name, f"{value} is not a file; give the county's .txt or .zip (docs/sources.md has its address)")
         with path.open("rb") as opened:
             opened.read(1)
+    except UnicodeEncodeError:
+        raise ArgumentError(name, f"{value!r}: the file's name is not UTF-8; rename it") from None
     except OSError as error:
         raise ArgumentError(name, f"{value}: {error.strerror}") from None
     return of_path(source, file, path, accept_shrink)
@@ -84,7 +87,7 @@ async def _answers(target: Target, ledger: Ledger, logger: Any, is_stopping: Cal
             check_shrink(found, await ledger.ask(loads.last_rows, detail["file"], detail.get("book")))
         load = _Load(target, shape, found, logger)
         for member, layout in found.members:
-            with member.open() as file:
+            with damage_named(), member.open() as file:
                 for batch in batches(file, bool(shape.header)):
                     yield load.part(batch, member, layout)
                     # Without a database the backlog stays as it is.
@@ -125,7 +128,7 @@ class _Load:
         misfits = [one for one in read.rejects if one.is_misfit]
         self._misfits += len(misfits)
         begins = batch.first <= 1 + bool(self._shape.header)
-        if too_many(self._misfits, self._found.lines) or (begins and 2 * len(misfits) > len(lines)):
+        if too_many(self._misfits, self._found.lines, self._shape) or (begins and 2 * len(misfits) > len(lines)):
             raise FileRefused(
                 Cause.SOURCE_CHANGED,
                 f"{self._misfits:,} lines of {place}, up to line {batch.first + len(lines) - 1:,}, are not those of the {self._shape.name} "
@@ -133,9 +136,9 @@ class _Load:
                 f"{self._rows:,} rows before them are stored",
             )
         self._rows += len(read.numbers)
-        self._aside += len(read.rejects)
-        for one in read.rejects[:_SHOWN]:
+        for one in read.rejects[: max(0, _SHOWN - self._aside)]:
             self._logger.warning("%s, line %d is rejected: %s", place, one.number, one.reason)
+        self._aside += len(read.rejects)
         future = future_dates(read, self._shape, self._today, place)
         self._future += len(future)
         issues = [Issue("rejected_line", one.kind, f"{place}, line {one.number}: {one.reason}") for one in read.rejects] + future
@@ -150,8 +153,10 @@ class _Load:
         return Answer(self._target, Outcome.DONE, capture=self._capture, pages=pages, issues=issues, is_part=True)
 
     def end(self) -> Answer:
-        """Acknowledge the file. Raises FileRefused when no line of it is a row."""
+        """Acknowledge the file. Raises FileRefused when its lines are not those that were counted, or none is a row."""
         name = Path(self._target.key).name
+        if self._rows + self._aside != self._found.lines:
+            raise FileRefused(Cause.MALFORMED, f"it was {self._found.lines:,} lines long, and has changed while it was read; load it again")
         if not self._rows:
             raise FileRefused(Cause.SOURCE_CHANGED, f"none of its {self._found.lines:,} lines is a row of the {self._shape.name}")
         self._logger.info(

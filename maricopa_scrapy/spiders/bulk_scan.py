@@ -3,8 +3,11 @@
 The look costs a tenth of the load, and keeps a file that was cut short, or is another one, from being stored in part.
 """
 
+import errno
 import hashlib
+import struct
 import zipfile
+import zlib
 from array import array
 from collections import Counter
 from collections.abc import Iterator
@@ -20,6 +23,7 @@ from maricopa_scrapy.pages.errors import SourceChanged
 
 _LINES_A_BATCH = 2_000
 _BLOCK = 1 << 18
+_LINE_MOST = 1 << 20
 _BUCKET = 200_000
 # The county's zips unpack to four to six times their size; what unpacks to more than this is no file of its.
 _RATIO_MOST = 100
@@ -84,8 +88,24 @@ class Scan:
     again: set[int] = field(default_factory=set)
 
 
+@contextmanager
+def damage_named() -> Iterator[None]:
+    """Let what a damaged zip raises be FileRefused."""
+    try:
+        yield
+    except (zipfile.BadZipFile, zlib.error, struct.error, EOFError, UnicodeDecodeError) as error:
+        raise FileRefused(Cause.MALFORMED, f"the zip is damaged ({str(error) or 'it ends too soon'}); fetch the file again") from None
+    except OSError as error:
+        # Where a damaged zip sends zipfile.
+        if error.errno != errno.EINVAL:
+            raise
+        raise FileRefused(Cause.MALFORMED, "the zip is damaged (its table of contents); fetch the file again") from None
+    except NotImplementedError as error:
+        raise FileRefused(Cause.MALFORMED, f"the zip cannot be read ({error}); fetch it again, or give the .txt that is in it") from None
+
+
 def batches(file: IO[bytes], has_header: bool) -> Iterator[Batch]:
-    """Yield a file's lines, without its header."""
+    """Yield a file's lines, without its header. Raises FileRefused for what has no lines."""
     rest, first = b"", 1
     held: list[bytes] = []
 
@@ -102,10 +122,12 @@ def batches(file: IO[bytes], has_header: bool) -> Iterator[Batch]:
         held += lines
         while len(held) > _LINES_A_BATCH:
             yield take(_LINES_A_BATCH)
+        if len(rest) > _LINE_MOST:
+            raise FileRefused(Cause.SOURCE_CHANGED, f"a line of over {_LINE_MOST:,} bytes: it is no text file of the county's")
     if rest:
         held.append(rest)
-    if held:
-        yield take(_LINES_A_BATCH, is_open=bool(rest))
+    while held:
+        yield take(_LINES_A_BATCH, is_open=bool(rest) and len(held) <= _LINES_A_BATCH)
 
 
 def scan(path: Path, shape: FileShape) -> Scan:
@@ -115,7 +137,7 @@ def scan(path: Path, shape: FileShape) -> Scan:
     misfits = 0
     # Last lines that no newline ends.
     ends: list[tuple[Member, Layout, int, bytes]] = []
-    try:
+    with damage_named():
         for member in _members(path):
             layout = _layout(member, shape)
             found.members.append((member, layout))
@@ -126,14 +148,10 @@ def scan(path: Path, shape: FileShape) -> Scan:
                     misfits += len(batch.lines) - sum(map(fits, map(methodcaller("count", b"|"), batch.lines)))
                     if batch.is_open and batch.lines:
                         ends.append((member, layout, batch.first + len(batch.lines) - 1, batch.lines[-1]))
-    except zipfile.BadZipFile as error:
-        raise FileRefused(Cause.MALFORMED, f"the zip is damaged ({error}); fetch the file again") from None
-    except (EOFError, NotImplementedError, RuntimeError) as error:
-        raise FileRefused(Cause.MALFORMED, f"the zip cannot be read ({error}); fetch it again, or give the .txt that is in it") from None
     found.lines = len(hashes)
     if not found.lines:
         raise FileRefused(Cause.MALFORMED, "the file has no lines; fetch it again")
-    if too_many(misfits, found.lines):
+    if too_many(misfits, found.lines, shape):
         width = found.members[0][1].width
         raise FileRefused(
             Cause.SOURCE_CHANGED,
@@ -167,7 +185,8 @@ def _members(path: Path) -> list[Member]:
     if not is_zip:
         return [Member(path)]
     with zipfile.ZipFile(path) as archive:
-        texts = [one for one in archive.infolist() if one.filename.lower().endswith(".txt")]
+        # Not what a Mac adds of its own, __MACOSX/._NAME.
+        texts = [one for one in archive.infolist() if one.filename.lower().endswith(".txt") and not Path(one.filename).name.startswith(".")]
     if not texts:
         raise FileRefused(Cause.MALFORMED, "there is no .txt in the zip; is it one of the county's?")
     if any(one.flag_bits & _ENCRYPTED for one in texts):

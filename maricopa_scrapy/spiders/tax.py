@@ -72,18 +72,10 @@ class TaxSpider(LedgerSpider):
         assert self.manifest.page is not None
         return self.manifest.page
 
-    def _layout(self) -> pages.Layout:
-        page = self._page()
-        columns = {
-            tab: {name: (column.headings, column.kind, column.optional) for name, column in named.items()}
-            for tab, named in page.columns.items()
-        }
-        return pages.Layout(page.version, page.absent, page.grid, page.account, columns, page.none, page.blocks, page.statuses)
-
     def _problem(self, apn: str, tab: str, html: str) -> str | None:
         """Return what is wrong with a tab, while it can still be looked at; without the value, so that many are one."""
         try:
-            pages.parse_tab(tab, treasurer_tabs.keep(html), apn, self._layout())
+            pages.parse_tab(tab, treasurer_tabs.keep(html), apn, layout_of(self._page()))
         except PageError as error:
             return f"{error.cause} {error.path}"
         return None
@@ -95,8 +87,8 @@ class TaxSpider(LedgerSpider):
 
     @property
     def left_out(self) -> tuple[str, ...]:
-        """As treasurer_tabs.keep does it."""
-        return ("phones", "scripts")
+        """What `kept_body` and `pack` leave out."""
+        return ("phones", "scripts", "styles")
 
     def kept_body(self, body: bytes) -> bytes:
         """Leave out telephone numbers of a page that is no parcel's; a parcel's has none any more."""
@@ -104,7 +96,7 @@ class TaxSpider(LedgerSpider):
 
     def parse_page(self, body: bytes, target: Target) -> Reading:
         """Read a parcel's tabs."""
-        page = pages.parse_page(body, target.key, self._layout())
+        page = pages.parse_page(body, target.key, layout_of(self._page()))
         if not page.exists:
             return Reading(Outcome.GONE)
         issues = [Issue("new_field", heading, f"the treasurer's page has a new column: {heading}") for heading in page.new_fields]
@@ -114,6 +106,15 @@ class TaxSpider(LedgerSpider):
         return Reading(records=page.records, complete=complete, issues=issues)
 
     handlers = {"parcel": parse_page}
+
+
+def layout_of(page: PageLayout) -> pages.Layout:
+    """Return a manifest's layout as the parser takes it."""
+    columns = {
+        tab: {name: (column.headings, column.kind, column.optional) for name, column in named.items()}
+        for tab, named in page.columns.items()
+    }
+    return pages.Layout(page.version, page.absent, page.grid, page.account, columns, page.none, page.blocks, page.statuses)
 
 
 def _tabs(value: str) -> tuple[str, ...]:

@@ -276,6 +276,16 @@ def check_job(session: Session, job_id: int) -> None:
     session.transact(lambda cursor: _check_job(cursor, job_id))
 
 
+def way(session: Session, job_id: int) -> str:
+    """Return by which way (`via`) a job was begun; "api" for all that say nothing of it."""
+
+    def work(cursor: Cursor) -> str:
+        cursor.execute("SELECT parameters ->> 'via' FROM crawl.job WHERE id = %s", (job_id,))
+        return (cursor.fetchone() or (None,))[0] or "api"
+
+    return session.transact(work)
+
+
 def check_runnable(session: Session, job_id: int) -> None:
     """Raise LedgerError when the job is not to be worked on."""
     session.transact(lambda cursor: _check_runnable(cursor, job_id))

@@ -1,6 +1,7 @@
 """The pages of one transaction of the writer: each table's rows at once, and what a roll or a list must remember of them."""
 
 from collections.abc import Sequence
+from functools import partial
 
 from psycopg2.extensions import cursor as Cursor
 
@@ -33,16 +34,11 @@ def store_pages(cursor: Cursor, run: Run, answers: Sequence[tuple[Target, list[L
         if table.name != "gis.parcel":
             merge_lines(cursor, run, last_of_each_key(rows))
         elif walk is not None:
-            merge_lines(cursor, run, stacked.without_known(cursor, rows), lambda changed: stacked.keep_replaced(cursor, changed))
+            merge_lines(cursor, run, stacked.without_known(cursor, rows), partial(stacked.keep_replaced, cursor))
         else:
             cursor.execute("DELETE FROM gis.absent WHERE apn = ANY(%s::text[])", (array_of(rows.keys),))
-            target = parts[0][0]
-            whole = kind == "list"
-            merge_lines(
-                cursor,
-                run,
-                stacked.lowest_of_each(rows),
-                lambda changed, target=target, whole=whole: (  # type: ignore[misc]
-                    stacked.keep_replaced(cursor, changed) if whole else stacked.without_doubtful(cursor, run, target, changed)
-                ),
-            )
+            # A list has all rows of its APNs; of the deeds since a day that is not known.
+            withhold = partial(stacked.keep_replaced, cursor)
+            if kind == "range":
+                withhold = partial(stacked.without_doubtful, cursor, run, parts[0][0])
+            merge_lines(cursor, run, stacked.lowest_of_each(rows), withhold)

@@ -72,6 +72,7 @@ _STACK = f"""
 _TOUCHED = f"""
     CREATE TEMP TABLE roll_touched ON COMMIT DROP AS
     SELECT t.apn FROM gis.parcel t WHERE t.apn IN (SELECT apn FROM gis.doubled WHERE {_OURS}) AND t.changed_at >= %(started)s
+      AND (t.first_seen_at >= %(started)s OR EXISTS (SELECT FROM gis.aside a WHERE a.apn = t.apn AND a.changed_at < %(started)s))
 """
 _REWIND = (
     "DELETE FROM crawl.change c USING roll_touched t"
@@ -147,18 +148,15 @@ def without_doubtful(cursor: Cursor, run: Run, target: Target, rows: Lines) -> L
     cursor.execute(_DOUBTFUL, (rows.keys, floors))
     doubtful = sorted(apn for (apn,) in cursor.fetchall())
     shared = {name: detail[name] for name in ("layer", "object_id", "lacking", "captures", "outlines", "list")}
-    size = detail["list"]
-    parts = [doubtful[at : at + size] for at in range(0, len(doubtful), size)]
-    add_targets(
-        cursor,
-        run.job_id,
-        (
-            FollowOn(run.source, "list", f"{detail['layer']} all floors {part[0]}-{part[-1]} of {target.id}", {**shared, "apns": part})
-            for part in parts
-        ),
-    )
+    parts = [doubtful[at : at + detail["list"]] for at in range(0, len(doubtful), detail["list"])]
+    targets = []
+    for part in parts:
+        key = f"{detail['layer']} all floors of {part[0]}-{part[-1]} ({len(part)}), target {target.id}"
+        targets.append(FollowOn(run.source, "list", key, {**shared, "apns": part}))
+    if targets:
+        add_targets(cursor, run.job_id, targets)
     left = set(doubtful)
-    return keep_replaced(cursor, rows.where(lambda at: rows.keys[at] not in left)) if left else keep_replaced(cursor, rows)
+    return keep_replaced(cursor, rows.where(lambda at: rows.keys[at] not in left))
 
 
 def find_doubled(cursor: Cursor, job: int, walk: int) -> int:

@@ -7,7 +7,8 @@ from psycopg2.extensions import cursor as Cursor
 from maricopa_scrapy.store.connect import Session
 
 _STORED = """
-    SELECT apn FROM (SELECT apn FROM assessor.parcel UNION SELECT apn FROM gis.parcel WHERE removed_at IS NULL) stored
+    SELECT apn FROM (SELECT apn FROM assessor.parcel UNION SELECT apn FROM gis.parcel WHERE removed_at IS NULL
+        UNION SELECT apn FROM assessor_page.parcel) stored
     WHERE %(apns)s::text[] IS NULL OR apn = ANY (%(apns)s::text[])
 """
 # Of a source whose targets are parcels: when the county last answered for it, be it that there is none.
@@ -29,7 +30,9 @@ _RECORDED = """
         (SELECT o.deed_number FROM assessor.owner o WHERE o.apn = s.apn), (SELECT g.deed_number FROM gis.parcel g WHERE g.apn = s.apn))
       AND (%(before)s::timestamptz IS NULL OR t.done_at >= %(before)s)
 """
-_BY_SOURCE = {"gis": _SEEN, "recorder": _RECORDED}
+# The page shows nothing that the API does not tell: who was answered by either needs no page.
+_ON_PAGE = _ANSWERED.replace("t.source = %(source)s", "t.source IN ('assessor', 'assessor_page')")
+_BY_SOURCE = {"gis": _SEEN, "recorder": _RECORDED, "assessor_page": _ON_PAGE}
 _IS_CANCELLED = "SELECT FROM assessor.parcel p WHERE p.apn = s.apn AND p.is_cancelled"
 
 

@@ -9,6 +9,7 @@ from psycopg2.extensions import cursor as Cursor
 from maricopa_scrapy.items import Floor, Improvement, Owner, Parcel, Record, Related, Rental, Residence, Valuation
 from maricopa_scrapy.items_bulk import BulkReject, ResidentialParcel, Sale, SecuredParcel
 from maricopa_scrapy.items_gis import GisAbsent, GisOutline, GisParcel
+from maricopa_scrapy.items_page import PageParcel
 from maricopa_scrapy.items_treasurer import TaxAccount, TaxBill, TaxPayment
 from maricopa_scrapy.store import floors
 from maricopa_scrapy.store.connect import Session
@@ -17,11 +18,15 @@ from maricopa_scrapy.store.ledger import SILENCE_S
 from maricopa_scrapy.store.tables import Table, table_of
 
 RECORDS: tuple[type[Record], ...] = (
-    Parcel, Owner, Valuation, Residence, Improvement, Rental, Related, GisParcel, GisOutline, GisAbsent, SecuredParcel, ResidentialParcel,
-    Sale, BulkReject, TaxAccount, TaxBill, TaxPayment,
+    Parcel, Owner, Valuation, Residence, Improvement, Rental, Related, PageParcel, GisParcel, GisOutline, GisAbsent, SecuredParcel,
+    ResidentialParcel, Sale, BulkReject, TaxAccount, TaxBill, TaxPayment,
 )  # fmt: skip
 # (source, kind of target): the table that has a row under the target's key as soon as it is done.
-OWN_ROW: dict[tuple[str, str], type[Record]] = {("assessor", "parcel"): Parcel, ("treasurer", "parcel"): TaxAccount}
+OWN_ROW: dict[tuple[str, str], type[Record]] = {
+    ("assessor", "parcel"): Parcel,
+    ("assessor_page", "parcel"): PageParcel,
+    ("treasurer", "parcel"): TaxAccount,
+}
 
 # Of each table, so many keys are named; the others are counted.
 _SHOWN = 10

@@ -9,7 +9,7 @@ import pytest
 from scrapy.http import HtmlResponse, Response
 
 from maricopa_scrapy.download.pace import retry_after
-from maricopa_scrapy.download.refusals import Refusal, Unauthorized, check_json_answer
+from maricopa_scrapy.download.refusals import Refusal, Unauthorized, check_json_answer, check_page_answer
 from maricopa_scrapy.items import Cause
 from maricopa_scrapy.settings_files import load
 
@@ -87,3 +87,42 @@ def test_retry_after_as_a_date_is_clamped(ahead: float, least: float, most: floa
     found = retry_after(Response("http://127.0.0.1/", status=429, headers={"Retry-After": value}))
     assert found is not None
     assert least <= found <= most
+
+
+PAGE_MARKS = MANIFESTS["assessor_page"].refusals
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "body", "cause"),
+    [
+        (403, HTML, _page("Just a moment...", "<script>window._cf_chl_opt={}</script>"), Cause.CHALLENGE),
+        (200, HTML, _page("Wait", "<script src='/cdn-cgi/challenge-platform/h/b/orchestrate/x'></script>"), Cause.CHALLENGE),
+        (200, HTML, _page("Page not found: an office"), Cause.SOFT_404),
+        (404, HTML, _page("Not found"), Cause.SOFT_404),
+        (404, {}, b"", Cause.NOT_FOUND),
+        (200, HTML, b" ", Cause.NOT_FOUND),
+        (200, {"Content-Type": "application/json"}, b"{}", Cause.MALFORMED),
+        (200, {}, b"OK", Cause.MALFORMED),
+        (200, HTML, _page("Scheduled maintenance"), Cause.SERVER_ERROR),
+        (401, {}, b"", Cause.REFUSED),
+        (302, HTML, _page("Moved"), Cause.REFUSED),
+        (429, HTML, _page("Slow down"), Cause.THROTTLED),
+    ],
+)  # fmt: skip
+def test_where_a_page_is_due(status: int, headers: dict[str, str], body: bytes, cause: Cause) -> None:
+    with pytest.raises(Refusal) as caught:
+        check_page_answer(Response("http://127.0.0.1/mcs/", status=status, headers=headers, body=body), PAGE_MARKS)
+    assert caught.value.cause is cause
+
+
+def test_an_ordinary_page_passes_also_with_a_script_of_its_front() -> None:
+    script = "<script>a.src='/cdn-cgi/challenge-platform/scripts/jsd/main.js';</script>"
+    check_page_answer(Response("http://127.0.0.1/mcs/", headers=HTML, body=_page("An office", script)), PAGE_MARKS)
+
+
+@pytest.mark.skipif(not CAPTURES, reason="MARICOPA_CAPTURES names no folder of captured answers")
+def test_the_captured_soft_404_is_one_for_a_page_too() -> None:
+    body = (Path(CAPTURES or ".") / "assessor" / "soft404_page.html").read_bytes()
+    with pytest.raises(Refusal) as caught:
+        check_page_answer(Response("http://127.0.0.1/mcs/", headers=HTML, body=body), PAGE_MARKS)
+    assert caught.value.cause is Cause.SOFT_404

@@ -91,6 +91,21 @@ def test_the_egg_holds_the_package_and_nothing_else(monkeypatch: pytest.MonkeyPa
     assert names == files | config | information | {"maricopa_scrapy/config/__init__.py", "maricopa_scrapy_deployed.py"}
 
 
+def test_an_installed_package_makes_the_same_egg(tmp_path: Path) -> None:
+    ignored = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(ROOT / "maricopa_scrapy", tmp_path / "installed" / "maricopa_scrapy", ignore=ignored)
+    shutil.copytree(ROOT / "config", tmp_path / "installed" / "maricopa_scrapy" / "config", ignore=ignored)
+    code = "import hashlib; from maricopa_scrapy.manager.deploy import build; print(hashlib.sha256(build()).hexdigest())"
+    own = {name: value for name, value in os.environ.items() if name != "MARICOPA_CONFIG"}
+    digests = [
+        subprocess.run(
+            [sys.executable, "-c", code], cwd=at, env=own | {"PYTHONPATH": path}, capture_output=True, text=True, check=True
+        ).stdout
+        for at, path in ((ROOT, str(ROOT)), (tmp_path, str(tmp_path / "installed")))
+    ]
+    assert digests[0] == digests[1]
+
+
 def test_versions_sort_by_time() -> None:
     import datetime as dt
 

@@ -32,12 +32,12 @@ def result(server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Re
     folder = tmp_path_factory.mktemp("nodes")
     jobs: dict[str, Callable[[], dict[str, Any]]] = {
         "node": lambda: cases.node_lost(server, folder, 300, RATE),
-        "node, alone": lambda: cases.node_lost(server, folder, 100, RATE, others=False),
+        "node, alone": lambda: cases.node_lost(server, folder, 100, RATE, runs=1),
         "scrapyd": lambda: cases.scrapyd_lost(server, folder, 300, RATE),
     }
     with ThreadPoolExecutor(len(jobs)) as pool:
         futures: dict[str, Future[dict[str, Any]]] = {name: pool.submit(job) for name, job in jobs.items()}
-        yield lambda name: futures[name].result(timeout=240)
+        yield lambda name: futures[name].result(timeout=400)
 
 
 @pytest.mark.parametrize("case", ["node", "node, alone"])
@@ -45,8 +45,10 @@ def test_a_lost_node_s_targets_go_to_another(result: Result, case: str) -> None:
     figures = result(case)
     assert figures["lost"] == 0, figures
     assert figures["verdict"] == "completed"
-    assert figures["runs"] == [("closed", "completed"), ("lost", None)]
-    assert figures["crawls of the lost node"] == 0
+    # The lost one's was started on the other node.
+    assert figures["runs"].count(("lost", None)) == 1
+    assert set(figures["runs"]) == {("closed", "completed"), ("lost", None)}
+    assert figures["crawls left"] == 0
     # What it had in its hands: at most a second of answers that were not stored, and its slot.
     assert figures["fetched again"] <= 2 * RATE
     assert figures["most in 10 s of the budget"] <= 1.10
@@ -56,6 +58,7 @@ def test_a_scrapyd_that_is_lost_alone_does_not_end_its_crawl(result: Result) -> 
     figures = result("scrapyd")
     assert figures["crawls that went on"] == 1, figures
     assert figures["lost"] == 0, figures
+    # And none is started in its place.
     assert figures["runs"] == [("closed", "completed"), ("closed", "completed")]
     assert figures["fetched again"] == 0
     assert figures["most in 10 s of the budget"] <= 1.10
@@ -70,7 +73,7 @@ def _post(node: Scrapyd, service: str, **fields: str) -> None:
         assert b'"status": "ok"' in answer.read()
 
 
-def _until(is_so: Callable[[], bool], timeout: float = 30) -> float:
+def _until(is_so: Callable[[], bool], timeout: float = 60) -> float:
     begun = time.monotonic()
     while not is_so():
         assert time.monotonic() - begun < timeout, "waited in vain"
@@ -124,7 +127,7 @@ def test_stop_kill_pause_and_cancel_and_a_node_that_was_started_anew(
         return bool(database.rows("SELECT 1 FROM crawl.target WHERE state = 'leased' AND run_id = %s", run))
 
     with Scrapyd(tmp_path, environment) as scrapyd:
-        node = scrapyd.node(MARICOPA_RATE_LIMIT="2")
+        node = scrapyd.node(MARICOPA_RATE_LIMIT="1")
         deploy(node)
 
         handle = node.start("assessor", {"apns": apns})
@@ -134,8 +137,9 @@ def test_stop_kill_pause_and_cancel_and_a_node_that_was_started_anew(
         shown = " ".join(crawl.cmdline())
         assert f"_job={handle}" in shown
         node.stop(handle)
-        took = _until(lambda: node.is_running(handle) is False, 10)
-        assert took < 5
+        # To send what waits in the slot would take ten seconds.
+        assert _until(lambda: database.one("SELECT state FROM crawl.run") == "closed") < 5
+        _until(lambda: node.is_running(handle) is False, 10)
         assert database.rows("SELECT state, reason, verdict FROM crawl.run") == [("closed", "shutdown", "incomplete")]
         assert database.one("SELECT count(*) FROM crawl.target WHERE state = 'leased'") == 0
         node.stop(handle)  # it is over: nothing to do
@@ -161,13 +165,15 @@ def test_stop_kill_pause_and_cancel_and_a_node_that_was_started_anew(
         assert scrapyd.crawls() == [crawl]
         # But the ledger reaches it.
         jobs.wish(session, 1, "pause")
-        assert _until(lambda: database.one("SELECT state FROM crawl.job") == "paused" and scrapyd.crawls() == []) < 5
+        assert _until(lambda: database.one("SELECT state FROM crawl.job") == "paused") < 5
+        _until(lambda: scrapyd.crawls() == [])
         jobs.resume(session, 1)
-        node = scrapyd.node(MARICOPA_RATE_LIMIT="2")
+        node = scrapyd.node(MARICOPA_RATE_LIMIT="1")
         handle = node.start("assessor", {"job": "1"})
         _until(lambda: works(4))
         jobs.wish(session, 1, "cancel")
-        assert _until(lambda: database.one("SELECT state FROM crawl.job") == "finished" and node.is_running(handle) is False) < 5
+        assert _until(lambda: database.one("SELECT state FROM crawl.job") == "finished") < 5
+        _until(lambda: node.is_running(handle) is False)
         assert database.one("SELECT verdict FROM crawl.job") == "cancelled"
         assert verify.problems(session) == []
         handle = node.start("assessor", {"job": "1"})

@@ -61,8 +61,8 @@ COMMENT ON COLUMN bulk.sale.deed_number IS 'the recorder''s number, 11 digits; d
 COMMENT ON COLUMN bulk.sale.occurrence IS 'numbers the lines that a deed has for one parcel, in the order of the file';
 
 -- A line set aside is known by its file's digest and its place: next month's file does not overwrite this one's.
-ALTER TABLE bulk.reject RENAME TO reject_0006;
-ALTER INDEX bulk.reject_pkey RENAME TO reject_0006_pkey;
+-- Lines of before do not say which edition they were of, and are dropped: loading their file again sets them aside again.
+DROP TABLE bulk.reject;
 CREATE TABLE bulk.reject (
     digest         text,
     place          text,
@@ -78,12 +78,6 @@ CREATE TABLE bulk.reject (
 );
 COMMENT ON COLUMN bulk.reject.digest IS 'the first 16 digits of the file''s SHA-256: which edition of the file it was';
 COMMENT ON COLUMN bulk.reject.place IS 'file:line, of a zip zip/member:line; its folder is the key of the target in crawl.target';
-INSERT INTO bulk.reject
-SELECT left(encode(capture_sha256, 'hex'), 16), place,
-       coalesce((SELECT min(t.detail->>'file') FROM crawl.target t WHERE t.capture_sha256 = r.capture_sha256), 'unknown'),
-       substring(place FROM '\d+$')::integer, reason, line, content_hash, capture_sha256, first_seen_at, changed_at
-FROM bulk.reject_0006 r;
-DROP TABLE bulk.reject_0006;
 
 -- One row for what one source says of one sale; nothing is merged, so that a sale may stand here from several sources (basis).
 -- sale_date: NULL where only the month is known (affidavits know no day; the others write the first of the month).

@@ -1,0 +1,28 @@
+"""Everything that an owner has: a search, then the parcels that it finds.
+
+python examples/simple_search.py
+"""
+
+from maricopa_scrapy.manager.manager import JobManager
+from maricopa_scrapy.sandbox.process import SandboxProcess
+from maricopa_scrapy.store import embedded
+from maricopa_scrapy.store.connect import Session
+
+
+def main() -> None:
+    # A sandbox county and a database for its invented records. For the county itself: `with JobManager() as manager`.
+    database = embedded.start(embedded.default_data_dir() / "examples")
+    fast = {"MARICOPA_RATE_LIMIT": "50"}
+    with SandboxProcess() as county, JobManager(database, sandbox=county.url, settings=fast) as manager:
+        job = manager.submit("ARIZONA STATE LAND DEPT", job_type="property_search", search_type="owner")
+        print(manager.wait(job).verdict)
+
+    session = Session(database)
+    query = "SELECT apn, property_address, full_cash_value FROM property WHERE ownership = 'ARIZONA STATE LAND DEPT' ORDER BY apn LIMIT 5"
+    for row in session.transact(lambda cursor: (cursor.execute(query), cursor.fetchall())[1]):
+        print(*row)
+    session.close()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,109 @@
+"""The assessor's public page, for people without a token: a plain GET a parcel, and only what the server itself writes into it."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+from scrapy import Request
+from scrapy.http import Response
+
+from maricopa_scrapy import arguments
+from maricopa_scrapy.arguments import ApnList
+from maricopa_scrapy.download.refusals import check_page_answer
+from maricopa_scrapy.items import FollowOn, Issue, Outcome, Target
+from maricopa_scrapy.pages.assessor_page import Layout, parse_page, without_scripts
+from maricopa_scrapy.pages.links import TREASURER, moved_link
+from maricopa_scrapy.settings_files import Manifest
+from maricopa_scrapy.spiders.base import LedgerSpider, Reading, StartError, Work
+
+if TYPE_CHECKING:
+    from scrapy.crawler import Crawler
+
+
+class AssessorPageSpider(LedgerSpider):
+    """Targets: `parcel` by APN. `scrapy crawl assessor -a via=page` is this spider too."""
+
+    name = "assessor_page"
+    source = "assessor_page"
+    needed_paths: ClassVar[tuple[str, ...]] = ("parcel",)
+    known_arguments: ClassVar[tuple[str, ...]] = ("apns",)
+    layout: ClassVar[Layout]
+    treasurer: str | None
+
+    @classmethod
+    def from_crawler(cls, crawler: "Crawler", *args: Any, **kwargs: Any) -> Self:
+        """As every spider's, and where the link to the treasurer should lead. Raises ArgumentError or StartError."""
+        spider = super().from_crawler(crawler, *args, **kwargs)
+        spider.treasurer = expected_links({}, crawler.settings["MARICOPA_MANIFESTS"]).get(TREASURER)
+        return spider
+
+    @classmethod
+    def connection(cls, settings: Any) -> tuple[Manifest, str, dict[str, str]]:
+        """As every source's, and the labels of the page. Raises StartError."""
+        manifest, base_url, headers = super().connection(settings)
+        cls.layout = _layout(manifest)
+        return manifest, base_url, headers
+
+    @classmethod
+    def reader(cls, manifests: Mapping[str, Manifest]) -> Self:
+        """As every source's, with the labels of the page, and where its link should lead. Raises StartError."""
+        cls.layout = _layout(manifests[cls.source])
+        spider = super().reader(manifests)
+        spider.treasurer = expected_links({}, manifests).get(TREASURER)
+        return spider
+
+    @classmethod
+    def work(cls, given: dict[str, str]) -> Work:
+        """Read `apns`."""
+        name = arguments.one_of(given, ("apns",))
+        apns = ApnList(name, given[name], arguments.flag("skip_invalid", given.get("skip_invalid", "no")))
+        targets = (FollowOn(cls.source, "parcel", apn) for apn in apns)
+        return Work("property_search", {"via": "page", name: given[name]}, targets, apns=apns, mode="scraping_only")
+
+    def request(self, target: Target) -> Request:
+        """Ask for a parcel's page."""
+        return self.fetch(target, self.manifest.paths["parcel"].format(apn=target.key), self.parse_parcel)
+
+    def check_answer(self, response: Response) -> None:
+        """A page is due. Raises Refusal."""
+        check_page_answer(response, self.manifest.refusals)
+
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """As `kept_body` does it."""
+        return ("scripts",)
+
+    def kept_body(self, body: bytes) -> bytes:
+        """Leave out the scripts, which hold the site's own token."""
+        return without_scripts(body)
+
+    def parse_parcel(self, body: bytes, target: Target) -> Reading:
+        """Read a parcel's page."""
+        page = parse_page(body, target.key, self.layout, self.treasurer)
+        if page.record is None:
+            return Reading(Outcome.GONE)
+        issues = [Issue("new_field", label, f"the assessor's page has a new label: {label}") for label in page.new_labels]
+        if page.moved and self.treasurer:
+            issues.append(moved_link(TREASURER, page.moved, self.treasurer, target.key))
+        return Reading(records=[page.record], issues=issues)
+
+    handlers = {"parcel": parse_parcel}
+
+    def _glance(self, response: Response) -> None:
+        """Without a token a 401 is a refusal of one page, and ends no run."""
+
+
+def _layout(manifest: Manifest) -> Layout:
+    if manifest.labels is None:
+        raise StartError("config/sources/assessor_page.yaml: labels: missing")
+    try:
+        return Layout(**dict(manifest.labels))
+    except ValueError as error:
+        raise StartError(f"config/sources/assessor_page.yaml: {error}") from None
+
+
+def expected_links(links: dict[str, str], manifests: Mapping[str, Manifest]) -> dict[str, str]:
+    """Return where links should lead: of the treasurer, what its own manifest says."""
+    treasurer = manifests.get("treasurer")
+    if treasurer is None or "parcel" not in treasurer.paths:
+        return links
+    return links | {TREASURER: treasurer.base_url.rstrip("/") + treasurer.paths["parcel"]}
