@@ -63,6 +63,7 @@ def test_killed_renderers_and_browsers_cost_no_parcel(tmp_path: Path, database: 
     assert process.returncode == 0, log
     assert database.states() == {"done": 48}
     assert differences(database, truth, apns) == []
+    print(f"seconds until the next parcel was stored: {[round(seconds, 1) for seconds in recoveries]}")
     assert max(recoveries) < _RECOVERY_S, recoveries
     # Three at least: a browser that was killed was replaced, and nobody else was blamed.
     causes = {cause for (cause,) in database.rows("SELECT DISTINCT jsonb_object_keys(failures) FROM crawl.target")}

@@ -9,6 +9,8 @@ import orjson
 
 from maricopa_scrapy.pages.errors import Malformed
 
+# Of the one body.
+CONTENT_TYPE = "application/json"
 # What has no text of the page, and differs from visit to visit.
 _UNSEEN = re.compile(r"<(script|style|svg)\b[^>]*>.*?</\1\s*>|<!--.*?-->", re.DOTALL | re.IGNORECASE)
 _PHONE = re.compile(r"(?<![\w$.,-])(?:\+?1[ .-]?)?(?:\(\d{3}\)|\d{3})[ .-]*\d{3}[ .-]\d{4}(?![\w.-]*\d)|(?<=tel:)[+\d().\s%-]+")

@@ -54,9 +54,9 @@ class AssessorSpider(LedgerSpider):
 
     @classmethod
     def reader(cls, manifests: Mapping[str, Manifest]) -> Self:
-        """As every source's, and where links should lead. Raises StartError."""
+        """As every spider's, and where links should lead. Raises StartError."""
         spider = super().reader(manifests)
-        spider.links = expected_links(spider.manifest.links, manifests)
+        spider.links = expected_links(spider.manifest.links, dict(manifests))
         return spider
 
     @classmethod

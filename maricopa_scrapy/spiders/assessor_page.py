@@ -45,10 +45,10 @@ class AssessorPageSpider(LedgerSpider):
 
     @classmethod
     def reader(cls, manifests: Mapping[str, Manifest]) -> Self:
-        """As every source's, with the labels of the page, and where its link should lead. Raises StartError."""
-        cls.layout = _layout(manifests[cls.source])
+        """As every spider's, with the labels of the page. Raises StartError."""
         spider = super().reader(manifests)
-        spider.treasurer = expected_links({}, manifests).get(TREASURER)
+        cls.layout = _layout(spider.manifest)
+        spider.treasurer = expected_links({}, dict(manifests)).get(TREASURER)
         return spider
 
     @classmethod
@@ -101,7 +101,7 @@ def _layout(manifest: Manifest) -> Layout:
         raise StartError(f"config/sources/assessor_page.yaml: {error}") from None
 
 
-def expected_links(links: dict[str, str], manifests: Mapping[str, Manifest]) -> dict[str, str]:
+def expected_links(links: dict[str, str], manifests: dict[str, Manifest]) -> dict[str, str]:
     """Return where links should lead: of the treasurer, what its own manifest says."""
     treasurer = manifests.get("treasurer")
     if treasurer is None or "parcel" not in treasurer.paths:

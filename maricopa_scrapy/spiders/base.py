@@ -102,7 +102,7 @@ class LedgerSpider(Spider):
     needed_paths: ClassVar[tuple[str, ...]] = ()
     known_arguments: ClassVar[tuple[str, ...]] = ()
     common_arguments: ClassVar[tuple[str, ...]] = ("job", "priority", "skip_invalid")
-    # Captures are what a browser showed.
+    # Whether its captures are what a browser showed.
     is_rendered: ClassVar[bool] = False
     # Kind of target: the method that reads its answers into rows. `maricopa reparse` reads captures by the same one.
     handlers: ClassVar[dict[str, Callable[[Any, bytes, Target], "Reading"]]] = {}
