@@ -71,7 +71,7 @@ def run(
     Example: maricopa run data-enhancement --older-than 30d --sections tax,sales -y --detach
     """
     from maricopa_scrapy.manager import views
-    from maricopa_scrapy.manager.plan import Order
+    from maricopa_scrapy.manager.plan import NothingToDo, Order
 
     with _mistakes():
         settings = _settings(setting or [])
@@ -81,7 +81,11 @@ def run(
             tuple(word.strip() for word in (sections or "").split(",") if word.strip()), skip_invalid,
         )  # fmt: skip
         with _manager(on or [], settings) as manager:
-            plan = manager.plan(order)
+            try:
+                plan = manager.plan(order)
+            except NothingToDo as error:
+                out.print(str(error), soft_wrap=True)
+                return
             plan.parameters |= {"settings": settings} if settings else {}
             if not as_json or dry_run:
                 for part in views.plan(plan):

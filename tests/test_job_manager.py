@@ -142,7 +142,7 @@ def test_stored_parcels_get_what_they_lack(make: Callable[..., JobManager], data
     manager = make()
     apns = County().apns(20)
     assert manager.wait(manager.submit(apns), timeout=60).verdict == "completed"
-    with pytest.raises(PlanError, match=r"there is nothing to do: assessor's API: nothing is missing, or older than asked"):
+    with pytest.raises(PlanError, match=r"there is nothing to do: assessor's API: nothing that can be asked for is missing"):
         manager.submit([], job_type="data_enhancement", parameters={"older_than": "1d", "sections": "property"})
     database.rows("UPDATE crawl.target SET done_at = done_at - interval '40 d' WHERE key = ANY(%s) RETURNING 1", apns[:7])
     job = manager.submit(

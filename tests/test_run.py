@@ -94,6 +94,57 @@ def test_validation_asks_the_api_only_for_what_the_gis_does_not_have(tmp_path: P
     _agrees(database)
 
 
+def test_what_one_office_says_is_asked_of_the_next(tmp_path: Path, database: Database, county: Start) -> None:
+    sandbox = county(track=True, gis_parcels=100)
+    there, absent = County().apns(10), County().absent(2)
+    path = tmp_path / "apns.txt"
+    path.write_text("\n".join(there + absent))
+    maricopa = Maricopa(database, sandbox.url, tmp_path, rate=20)
+    done = maricopa("run", "comprehensive", "--mode", "intelligent", "--apns", str(path), "-y", "--json")
+    assert done.code == 0, done.errors + maricopa.logs()
+    states = {(source, state): count for source, state, count in database.rows(_BY_SOURCE)}
+    deeds = {number for (number,) in database.rows("SELECT deed_number FROM assessor.owner WHERE deed_number IS NOT NULL")}
+    documents = {key for (key,) in database.rows("SELECT key FROM crawl.target WHERE source = 'recorder' AND kind = 'document'")}
+    assert documents == {number for number in deeds if re.fullmatch(r"(19|20)\d{9}", number)}
+    assert states[("assessor", "done")] == states[("treasurer", "done")] == 10
+    assert states[("assessor", "gone")] == 2
+    # No page is opened for a parcel that there is not.
+    assert set(sandbox.stats()["treasurer"]["fetched"]) == set(there)
+    assert {source["source"] for source in done.json["sources"]} == {"assessor", "treasurer", "recorder"}
+    _agrees(database)
+
+
+_BY_SOURCE = "SELECT source, state, count(*) FROM crawl.target GROUP BY source, state"
+
+
+def test_a_browser_s_crawl_is_cancelled_within_five_seconds(tmp_path: Path, database: Database, county: Start) -> None:
+    maricopa = Maricopa(database, county(latency=0.5).url, tmp_path, rate=20)
+    running = maricopa.start("run", "tax", "--apns", apns(60), "-y")
+    wait_for(lambda: database.states().get("done"))
+    (pid,) = _crawls(database)
+    at = time.monotonic()
+    assert maricopa.here("cancel", "1").code == 0
+    assert time.monotonic() - at < WITHIN_S
+    # Neither the crawl is left nor its browser, which is of its group.
+    assert wait_for(lambda: not _group(pid)) < WITHIN_S
+    out, errors = running.communicate(timeout=20)
+    assert running.returncode == EXIT_CODES["cancelled"], out + errors
+    assert database.states().keys() == {"done", "pending"}
+    assert database.one("SELECT count(*) FROM treasurer.account") == database.states()["done"]
+    _agrees(database)
+
+
+def _group(pid: int) -> list[int]:
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if os.getpgid(process.pid) == pid and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process.pid)
+        except (ProcessLookupError, psutil.NoSuchProcess):
+            continue
+    return found
+
+
 def test_pause_resume_and_cancel_from_another_terminal(tmp_path: Path, database: Database, county: Start) -> None:
     sandbox = county(latency=0.05, track=True)
     maricopa = Maricopa(database, sandbox.url, tmp_path, rate=20)

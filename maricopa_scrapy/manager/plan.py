@@ -32,6 +32,10 @@ class PlanError(ValueError):
     """A job that cannot be as it was asked for; the message is one line with the reason."""
 
 
+class NothingToDo(PlanError):
+    """All that was asked for is stored, and as new as asked."""
+
+
 @dataclass(frozen=True, slots=True)
 class Order:
     """What is asked of the manager: a kind of job, and one of `apns` (a file, or a list), `owner`, `address`.
@@ -153,13 +157,14 @@ class Planner:
         steps = [step for step in how.steps if not wanted or step.section in wanted]
         known = _Known(session, {pace.source: pace.rate for pace in paces.paces(session)}, steps)
         for step in self._possible(steps, given, plan):
-            apns = self._stale(step, order, session, mode == "intelligent") if step.section else None
+            apns = self._lacking(step, order, session, mode == "intelligent") if step.section else None
             if apns == []:
-                plan.notes.append(f"{self.catalog.spiders[step.step].title}: nothing is missing, or older than asked")
+                plan.notes.append(f"{self.catalog.spiders[step.step].title}: nothing that can be asked for is missing, or older than asked")
             else:
                 plan.steps.append(self._step(step, given, order, plan, apns, known))
         if not plan.steps:
-            raise PlanError(f"there is nothing to do: {'; '.join(plan.notes + plan.misses) or 'no spider of this job is there'}")
+            kind = NothingToDo if plan.notes and not plan.misses else PlanError
+            raise kind(f"there is nothing to do: {'; '.join(plan.notes + plan.misses) or 'no spider of this job is there'}")
         self._describe(plan, order)
         return plan
 
@@ -236,12 +241,14 @@ class Planner:
                 possible.append(step)
         return possible
 
-    def _stale(self, step: Step, order: Order, session: Session, without_cancelled: bool) -> list[str]:
+    def _lacking(self, step: Step, order: Order, session: Session, without_cancelled: bool) -> list[str]:
+        """Return the APNs that the step's section lacks; of the recorder the numbers of their deeds."""
         given = None if order.apns is None else list(dict.fromkeys(ApnList("apns", order.apns, order.skip_invalid)))
         via = self.catalog.spiders[step.step].via
         source = self._class(self.catalog.spider(step.step)).chosen({"via": via} if via else {}).source
         kind = self._manifests[source].rate.kind
-        return stale(session, source, order.older_than, given, without_cancelled and kind == "scraper")
+        apns = stale(session, source, order.older_than, given, without_cancelled and kind == "scraper")
+        return deeds(session, apns) if self.catalog.spiders[step.step].asks == "deed" else apns
 
     def _step(self, step: Step, given: str, order: Order, plan: Plan, apns: list[str] | None, known: "_Known") -> PlannedStep:
         facts = self.catalog.spiders[step.step]
@@ -254,7 +261,6 @@ class Planner:
         manifest, _, _ = spider.connection(self._settings)
         targets: Iterable[FollowOn] = () if step.rest else spider.opening()
         if facts.asks == "deed" and apns is not None:
-            apns = deeds(known.session, apns)
             targets = chain(targets, [FollowOn(spider.source, "document", number) for number in apns])
         elif given in own:
             targets = spider.work(own).targets

@@ -159,7 +159,7 @@ def report(of: JobProgress, figures: Statistics, issues: Sequence[dict[str, Any]
     yield f"{counts.total:,} targets: {counts.done:,} done, {counts.gone:,} gone, {counts.dead:,} dead, {counts.open:,} open{success}"
     per = "" if figures.requests_per_parcel is None else f", {figures.requests_per_parcel:.2f} requests a parcel"
     yield f"{figures.requests:,} requests, {figures.refusals:,} refused, {_size(figures.bytes)}{per}"
-    right = ("done", "gone", "dead", "open", "requests", "refused", "per s", "p50", "p95", "time")
+    right = ("done", "gone", "dead", "open", "asked", "refused", "per s", "p50", "p95", "time")
     rows = table("Sources", "source", *right, right=right)
     for source in of.sources:
         counts, traffic = source.counts, source.traffic

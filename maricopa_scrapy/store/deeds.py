@@ -5,7 +5,7 @@ from psycopg2.extensions import cursor as Cursor
 from maricopa_scrapy.items import FollowOn
 from maricopa_scrapy.store.ledger import Run, add_targets
 
-# The parcels that this job has asked for and stored.
+# The parcels that this job has asked for and stored; of one that the assessor is asked for, he says which deed is the last.
 _DEEDS = """
     SELECT DISTINCT deed_number FROM (
         SELECT o.deed_number FROM crawl.target t JOIN assessor.owner o ON o.apn = t.key
@@ -14,6 +14,8 @@ _DEEDS = """
         SELECT g.deed_number FROM crawl.target t CROSS JOIN jsonb_array_elements_text(t.detail -> 'apns') AS a (apn)
         JOIN gis.parcel g USING (apn)
         WHERE t.job_id = %(job)s AND t.source = 'gis' AND t.kind = 'list' AND t.state = 'done'
+          AND NOT EXISTS (SELECT FROM crawl.target n
+                          WHERE n.job_id = t.job_id AND n.source = 'assessor' AND n.kind = 'parcel' AND n.key = g.apn)
     ) stored WHERE deed_number ~ '^(19|20)[0-9]{9}$' ORDER BY deed_number
 """
 

@@ -170,9 +170,12 @@ def open_run(
         (run_id,) = _one(cursor)
         cursor.execute(
             "UPDATE crawl.planned_run SET state = 'started', run_id = %s, ended_at = NULL"
-            " WHERE job_id = %s AND number = %s AND spider = %s",
-            (run_id, job_id, planned, spider),
+            " WHERE job_id = %s AND number = %s AND source = %s RETURNING feeds",
+            (run_id, job_id, planned, source),
         )
+        # What its answers are followed for, its place in the plan says: two that know the same are not both asked for it.
+        for (feeds,) in cursor.fetchall():
+            run = replace(run, parameters=parameters | {"follow": feeds})
         return replace(run, id=run_id)
 
     return session.transact(work)
