@@ -33,6 +33,7 @@ class AssessorSpider(LedgerSpider):
     source = "assessor"
     needed_paths: ClassVar[tuple[str, ...]] = ("parcel", "search")
     known_arguments: ClassVar[tuple[str, ...]] = ("apns", *_SEARCHES, "match", "via")
+    has_ways = True
     links: dict[str, str]
 
     @classmethod
