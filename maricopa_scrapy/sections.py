@@ -15,7 +15,7 @@ from rich.text import Text
 
 _TITLES = {
     "assessor": "assessor's API", "assessor_page": "assessor's public page", "gis": "county GIS", "treasurer": "treasurer",
-    "recorder": "recorder", "bulk": "bulk files",
+    "recorder": "recorder", "recorder_legacy": "recorder's legacy pages", "bulk": "bulk files",
 }  # fmt: skip
 # The source that each basis of `sale` is of.
 _BASES = {"affidavit": "bulk", "assessor": "assessor", "gis": "gis"}
@@ -33,6 +33,8 @@ _SALES = """
     SELECT * FROM public.sale WHERE apn = %s
     ORDER BY coalesce(sale_month, to_char(deed_date, 'YYYY-MM')) DESC NULLS LAST, deed_number, basis, occurrence
 """
+
+_DOCUMENTS = "SELECT * FROM public.document WHERE apn = %s ORDER BY recording_date DESC NULLS LAST, recording_number DESC LIMIT 50"
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +170,11 @@ def _sales(cursor: Cursor, apn: str) -> Part | None:
     return Part(_sold(sales), ", ".join(dict.fromkeys(_BASES[sale["basis"]] for sale in sales)), None) if sales else None
 
 
+def _documents(cursor: Cursor, apn: str) -> Part | None:
+    rows = _rows(cursor, _DOCUMENTS, apn)
+    return Part(_recorded(rows), ", ".join(sorted({row["source"] for row in rows})), None) if rows else None
+
+
 SECTIONS = (
     Section("Parcel", _parcel),
     Section("Owner", _owner),
@@ -176,6 +183,7 @@ SECTIONS = (
     Section("Improvements", _improvements),
     Section("Taxes", _taxes),
     Section("Sales", _sales),
+    Section("Documents", _documents),
 )
 
 
@@ -229,6 +237,18 @@ def _sold(sales: list[dict[str, Any]]) -> Table:
         said_by = sale["basis"] + (", a date in the future" if sale["is_future"] else "")
         people = (Text(sale[name] or "") for name in ("seller", "buyer"))
         table.add_row(sale["sale_month"] or "", _money(sale["sale_price"]), Text(deed), *people, said_by)
+    return table
+
+
+def _recorded(documents: list[dict[str, Any]]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("number", "recorded", "codes", "names", "tied by"):
+        table.add_column(name, overflow="fold")
+    for row in documents:
+        names = row["names"] or ["not indexed yet"]
+        recorded = f"{row['recording_date']:%Y-%m-%d}" if row["recording_date"] else ""
+        tie = row["basis"].replace("_", " ") + ("" if row["confidence"] == "exact" else f" ({row['confidence']})")
+        table.add_row(row["recording_number"], recorded, Text(", ".join(row["codes"] or ())), Text("; ".join(names)), tie)
     return table
 
 

@@ -59,7 +59,7 @@ def _records(writer: WARCWriter, capture: Capture) -> Iterator[object]:
 
 def _shown(capture: Capture) -> Iterator[tuple[str, str, bytes]]:
     """Yield (address, content type, body) of each part of what a browser showed."""
-    if capture.content_type.startswith(treasurer_tabs.CONTENT_TYPE):
+    if capture.content_type.startswith("application/json"):
         try:
             tabs = treasurer_tabs.unpack(capture.body)
         except Malformed:

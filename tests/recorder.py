@@ -59,7 +59,9 @@ def stored(database: Database) -> dict[str, tuple[Any, ...]]:
     return {number: tuple(values) for number, *values in rows}
 
 
-def agrees(database: Database) -> None:
+def agrees(database: Database, *altered: str) -> None:
     session = Session(database.url)
-    assert verify.problems(session) == []
+    # Parcels that the test itself altered are rightly named.
+    found = [problem for problem in verify.problems(session) if not any(f"apn={apn}:" in problem for apn in altered)]
+    assert not found, found
     session.close()

@@ -202,7 +202,8 @@ def test_spiders_read_answers_by_the_same_handlers() -> None:
     found = reparse.registry()
     assert found["assessor"].keys() >= {"parcel"}
     assert found["gis"].keys() >= {"range", "list"}
-    for source in ("assessor", "gis"):
+    assert found["assessor_page"].keys() == found["treasurer"].keys() == {"parcel"}
+    for source in ("assessor", "assessor_page", "treasurer", "gis"):
         for kind, spider in found[source].items():
             reader = spider.reader(manifests)
             reader.base_url = "http://127.0.0.1"

@@ -79,7 +79,7 @@ class Command(CrawlCommand):
             with _database() as session:
                 return spider, open_work(session, work, bool(self.settings and self.settings["MARICOPA_SANDBOX"]))
         with _database() as session:
-            if "via" in spider.known_arguments:
+            if spider.has_ways:
                 # A job goes on by the way on which it began.
                 given = {"via": ledger.way(session, arguments.number("job", given["job"]))} | given
             spider, work = self._work(spider, given)

@@ -37,12 +37,14 @@ class ScansPipeline(FilesPipeline):
 
     STORE_SCHEMES = {"": _Folder, "file": _Folder}
     LOG_FAILED_RESULTS = False
+    _unfetched: dict[str, BaseException]
 
     @classmethod
     def from_crawler(cls, crawler: "Crawler") -> Self:
         pipeline = cls(str(default_data_dir() / FOLDER), crawler=crawler)
         # Asked for anew each time: a file is never taken for an answer.
         pipeline.expires = -1
+        pipeline._unfetched = {}
         return pipeline
 
     def get_media_requests(self, item: Any, info: Any) -> list[Request]:
@@ -88,8 +90,9 @@ class ScansPipeline(FilesPipeline):
         return {}
 
     def media_failed(self, failure: Failure, request: Request, info: Any) -> Any:
-        """Leave it to `item_completed`, which knows whose scan it was."""
-        failure.raiseException()
+        """Leave it to `item_completed`, which knows whose scan it was: of an error that is raised Scrapy writes the whole traceback."""
+        assert failure.value is not None
+        self._unfetched[request.url] = failure.value
 
     def item_completed(self, results: list[Any], item: Any, info: Any) -> Any:
         """Complete the answer of a scan that never came. Raises DropItem where the run ends: its target is given back."""
@@ -97,10 +100,11 @@ class ScansPipeline(FilesPipeline):
             raise DropItem("the run ends")
         # It would give the same failure again when the target is tried again.
         info.downloaded.clear()
-        for is_well, failure in results:
-            if not is_well:
-                cause = cause_of(failure.value)
-                self._fail(item, cause, str(failure.value) or type(failure.value).__name__, None)
+        for is_well, result in results:
+            error = self._unfetched.pop(info.spider.request(item.target).url, None) if is_well else result.value
+            if error is not None:
+                cause = cause_of(error)
+                self._fail(item, cause, str(error) or type(error).__name__, None)
                 info.spider.pace.failed(info.spider.request(item.target), item.target.source, cause)
         return item
 

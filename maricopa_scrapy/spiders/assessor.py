@@ -21,6 +21,8 @@ from maricopa_scrapy.spiders.deeds import deed_follow_ons, page_follow_ons
 if TYPE_CHECKING:
     from scrapy.crawler import Crawler
 
+    from maricopa_scrapy.store.ledger import Run
+
 _SEARCHES = ("owner", "address")
 
 
@@ -31,6 +33,7 @@ class AssessorSpider(LedgerSpider):
     source = "assessor"
     needed_paths: ClassVar[tuple[str, ...]] = ("parcel", "search")
     known_arguments: ClassVar[tuple[str, ...]] = ("apns", *_SEARCHES, "match", "via")
+    has_ways = True
     links: dict[str, str]
 
     @classmethod
@@ -52,6 +55,13 @@ class AssessorSpider(LedgerSpider):
         spider = super().from_crawler(crawler, *args, **kwargs)
         spider.links = expected_links(spider.manifest.links, crawler.settings["MARICOPA_MANIFESTS"])
         return spider
+
+    @classmethod
+    def beside(cls, lead: LedgerSpider, run: "Run") -> Self:
+        """As every spider's, and where links should lead. Raises StartError."""
+        desk = super().beside(lead, run)
+        desk.links = expected_links(desk.manifest.links, lead.settings["MARICOPA_MANIFESTS"])
+        return desk
 
     @classmethod
     def reader(cls, manifests: Mapping[str, Manifest]) -> Self:

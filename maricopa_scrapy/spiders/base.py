@@ -52,6 +52,8 @@ class LedgerSpider(Spider):
     is_rendered: ClassVar[bool] = False
     # Kind of target: the method that reads its answers into rows. `maricopa reparse` reads captures by the same one.
     handlers: ClassVar[dict[str, Callable[[Any, bytes, Target], "Reading"]]] = {}
+    # Whether `via` chooses the spider; a job then goes on by the way on which it began.
+    has_ways: ClassVar[bool] = False
     # Answers a transaction at most: fewer where one answer is thousands of rows.
     batch_most: ClassVar[int] = 1_000_000
     # Statuses that speak of a mistake of ours: another try cannot mend it.

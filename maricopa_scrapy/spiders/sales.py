@@ -8,6 +8,7 @@ from psycopg2.extensions import cursor as Cursor
 from maricopa_scrapy import arguments
 from maricopa_scrapy.arguments import ApnList
 from maricopa_scrapy.items import FollowOn
+from maricopa_scrapy.spiders.affidavits import AffidavitsSpider
 from maricopa_scrapy.spiders.assessor import AssessorSpider
 from maricopa_scrapy.spiders.base import LedgerSpider, StartError, Work
 from maricopa_scrapy.spiders.recorder_api import RecorderSpider
@@ -24,6 +25,11 @@ class SalesSpider(RecorderSpider):
     also: ClassVar[tuple[type[LedgerSpider], ...]] = (RollSpider, AssessorSpider)
     # A list is 500 rows of 50 columns.
     batch_most = 100
+
+    @classmethod
+    def chosen(cls, given: dict[str, str]) -> type[LedgerSpider]:
+        """The file of Sales Affidavits is read by a spider of its own."""
+        return AffidavitsSpider if "affidavits" in given else cls
 
     @classmethod
     def work(cls, given: dict[str, str]) -> Work:

@@ -52,9 +52,9 @@ class Table:
         for i in self.json_at:
             if cells[i] is not None:
                 cells[i] = _json(cells[i])
-        # As Postgres says it again, whatever the zone was.
+        # As Postgres says it again, whatever the zone was; a time of day without one stays as it is.
         for i in self.time_at:
-            if cells[i] is not None:
+            if cells[i] is not None and cells[i].tzinfo:
                 cells[i] = cells[i].astimezone(dt.UTC)
         return cells
 
