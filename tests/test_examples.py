@@ -4,6 +4,8 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -22,13 +24,28 @@ SHOWS = {
 }
 
 
-@pytest.mark.parametrize("example", sorted((ROOT / "examples").glob("*.py")), ids=lambda path: path.stem)
-def test_example(example: Path, tmp_path: Path) -> None:
+Run = Callable[[Path], "subprocess.CompletedProcess[str]"]
+EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
+    """Start all examples with the first question, some at a time: they mostly wait for the county."""
+    folder = tmp_path_factory.mktemp("examples")
     environment = {name: value for name, value in os.environ.items() if not name.startswith("MARICOPA_") and name != "DISPLAY"}
-    run = subprocess.run(
-        [sys.executable, str(example)], cwd=ROOT, env=environment | {"MARICOPA_DATA_DIR": str(tmp_path)}, capture_output=True, text=True,
-        timeout=90, check=False,
-    )  # fmt: skip
-    assert run.returncode == 0, run.stderr
+
+    def start(example: Path) -> "subprocess.CompletedProcess[str]":
+        named = environment | {"MARICOPA_DATA_DIR": str(folder / example.stem)}
+        return subprocess.run([sys.executable, str(example)], cwd=ROOT, env=named, capture_output=True, text=True, timeout=180, check=False)
+
+    with ThreadPoolExecutor(3) as pool:
+        futures = {example: pool.submit(start, example) for example in EXAMPLES}
+        yield lambda example: futures[example].result()
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
+def test_example(example: Path, run: Run) -> None:
+    done = run(example)
+    assert done.returncode == 0, done.stderr
     for pattern in SHOWS[example.stem]:
-        assert re.search(pattern, run.stdout, re.MULTILINE), (pattern, run.stdout, run.stderr)
+        assert re.search(pattern, done.stdout, re.MULTILINE), (pattern, done.stdout, done.stderr)
