@@ -116,7 +116,8 @@ def job_list(jobs: Sequence[dict[str, Any]]) -> RenderableType:
     right = ("job", "targets", "done", "gone", "dead", "open")
     made = table("Jobs", "job", "type", "state", *right[1:], "asked for", right=right)
     made.columns[-1].overflow = "ellipsis"
-    made.columns[-1].no_wrap = True
+    for column in made.columns:
+        column.no_wrap = True
     for job in jobs:
         urgent = "" if job["priority"] == "normal" else f" ({job['priority']})"
         made.add_row(
