@@ -126,7 +126,7 @@ def test_the_file_is_fetched_in_pieces_through_faults(tmp_path: Path, database: 
     sandbox = county(gis_parcels=1, affidavits=9000, affidavits_dirty=8)
     sandbox.faults({"server_error": {"probability": 1, "count": 1, "kind": "file"}, "reset": {"probability": 0.2}}, source="bulk")
     environment = _settings(tmp_path, max_body=65_536, attempts=20)
-    crawl = Crawler(database, sandbox.url, environment=environment)("affidavits", "-a", "affidavits=download")
+    crawl = Crawler(database, sandbox.url, environment=environment)("sales", "-a", "affidavits=download")
     assert crawl.code == 0, crawl.log
     fetched = tmp_path / "data" / "bulk" / "Sales_Affidavits.zip"
     assert [name.name for name in fetched.parent.iterdir()] == [fetched.name]

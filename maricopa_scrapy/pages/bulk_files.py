@@ -136,19 +136,26 @@ class Repeats:
 
 def rough_keys(lines: Sequence[bytes], shape: FileShape, layout: Layout) -> list[bytes]:
     """Return something that lines of the same key have in common, however the file writes it, at the price of a look."""
-    at = [layout.order[position] for position in shape.key]
-    most = max(at) + 1
+    apn, *others = [layout.order[position] for position in shape.key]
+    most = max(apn, *others, 0) + 1
 
     def joined(rows: list[list[bytes]]) -> list[bytes]:
-        # An APN has nine characters at the most; of a deed number the century is left out, which the file does not always write.
-        return [b"".join([row[position][-_SHORT_DEED:] for position in at]) if len(row) >= most else row[0] for row in rows]
+        keys = [row[apn] for row in rows]
+        for at in others:
+            # Of a deed number the century is left out, which the file does not always write.
+            keys = [key + row[at][-_SHORT_DEED:] for key, row in zip(keys, rows, strict=True)]
+        return keys
 
     rows = [line.split(b"|", most) for line in lines]
-    keys = joined(rows)
+    try:
+        keys = joined(rows)
+    except IndexError:
+        rows = [row if len(row) >= most else [*row, *[b""] * most] for row in rows]
+        keys = joined(rows)
     together = b"".join(keys)
     if together.isalnum() and together == together.upper():
         return keys
-    return joined([[cell.translate(None, b" -.\r").upper() for cell in row] for row in rows])
+    return joined([[cell.translate(None, b" -.\r").upper() for cell in row[:most]] for row in rows])
 
 
 def parse_lines(

@@ -27,8 +27,6 @@ from maricopa_scrapy.store.connect import DatabaseUnavailable
 SHAPES = {**FILES, affidavits.NAME: affidavits.SALES_AFFIDAVITS}
 
 _PHOENIX = ZoneInfo("America/Phoenix")
-# Fewer than make the pipeline wait: an engine that closes meanwhile never learns that an item of start() is done.
-_AHEAD_MOST = 12
 _PAUSE_S = 0.005
 _SHOWN = 20
 # Secured Master comes in books; each is compared with itself.
@@ -70,16 +68,22 @@ class BulkFileSpider(LedgerSpider):
     batch_most = 8
 
     async def _requests(self) -> AsyncIterator[Any]:
+        # As many as one transaction takes, and nearly as many again, so that the writer never waits for the reader. At twice as many
+        # the pipeline would wait, and an engine that closes meanwhile never learns that an item of start() is done.
+        most = 2 * min(self.settings["MARICOPA_CONFIG"].writer.batch_size, self.batch_most) - 1
         async for request in super()._requests():
             if request.meta.get("bulk_file"):
-                async for answer in _answers(request.cb_kwargs["target"], self.ledger, self.logger, lambda: self.stopping):
+                async for answer in _answers(request.cb_kwargs["target"], self.ledger, most, self.logger, lambda: self.stopping):
                     yield answer
             else:
                 yield request
 
 
-async def _answers(target: Target, ledger: Ledger, logger: Any, is_stopping: Callable[[], Any]) -> AsyncIterator[Answer]:
-    """Yield the file's answers: parts, and a last one that acknowledges the target or says why not; none once the run ends."""
+async def _answers(target: Target, ledger: Ledger, most: int, logger: Any, is_stopping: Callable[[], Any]) -> AsyncIterator[Answer]:
+    """Yield the file's answers: parts, `most` ahead of what is stored, and a last one that acknowledges the target or says why not.
+
+    None once the run ends.
+    """
     detail = target.detail or {}
     path, shape = Path(target.key), SHAPES[detail["file"]]
     try:
@@ -92,7 +96,7 @@ async def _answers(target: Target, ledger: Ledger, logger: Any, is_stopping: Cal
                 for batch in batches(file, bool(shape.header)):
                     yield load.part(batch, member, layout)
                     # Without a database the backlog stays as it is.
-                    while ledger.backlog >= _AHEAD_MOST and not is_stopping():
+                    while ledger.backlog >= most and not is_stopping():
                         await asyncio.sleep(_PAUSE_S)
                     if is_stopping():
                         return
@@ -176,4 +180,4 @@ def _failure(target: Target, cause: Cause, message: str, logger: Any) -> Answer:
 def _decoded(lines: list[bytes]) -> list[str]:
     # What is not UTF-8 is told by its surrogates, and set aside with its line.
     text = b"\n".join(lines).decode("utf-8-sig", "surrogateescape").replace("\0", "")
-    return [line.removesuffix("\r") for line in text.split("\n")] if "\r" in text else text.split("\n")
+    return text.replace("\r\n", "\n").removesuffix("\r").split("\n")
