@@ -21,6 +21,16 @@ from maricopa_scrapy.store.connect import Session, migrate
 ROOT = Path(__file__).parent.parent
 
 
+@pytest.fixture(autouse=True)
+def _environment() -> Iterator[None]:
+    """Scrapy's get_project_settings writes SCRAPY_SETTINGS_MODULE, which the processes of later tests would inherit."""
+    before = dict(os.environ)
+    yield
+    for name in os.environ.keys() - before.keys():
+        del os.environ[name]
+    os.environ.update(before)
+
+
 @pytest.fixture(scope="session")
 def server() -> Iterator[str]:
     """URL of an embedded server for the whole session."""

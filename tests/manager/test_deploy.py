@@ -63,9 +63,9 @@ def test_a_node_runs_what_was_deployed(scrapyd: Scrapyd, config: Path) -> None:
         " from scrapy.utils.project import get_project_settings as s; u = s(); import maricopa_scrapy.spiders.assessor as m;"
         " print(m.__file__, u['USER_AGENT'], sorted(u['MARICOPA_MANIFESTS']))"
     )
-    beside = {"PYTHONPATH": str(ROOT)}
+    beside = {name: value for name, value in os.environ.items() if not name.startswith("SCRAPY")} | {"PYTHONPATH": str(ROOT)}
     run = subprocess.run(
-        [sys.executable, "-c", shown, str(egg)], cwd=scrapyd.folder, env=os.environ | beside, capture_output=True, text=True, check=True
+        [sys.executable, "-c", shown, str(egg)], cwd=scrapyd.folder, env=beside, capture_output=True, text=True, check=True
     )
     assert run.stdout.startswith(f"{egg}/maricopa_scrapy/spiders/assessor.py maricopa_scrapy/"), run.stdout
     assert "(+tests@example.org)" in run.stdout
