@@ -1,5 +1,6 @@
 """What a running crawl tells Prometheus and, when it has ended, the views for dashboards: one crawl, seen from both sides."""
 
+import re
 import socket
 import time
 import urllib.request
@@ -15,7 +16,7 @@ from maricopa_scrapy.sandbox.process import SandboxProcess
 from maricopa_scrapy.store.connect import Session
 from tests import report_jobs
 from tests.command import Maricopa
-from tests.conftest import Crawler, Database
+from tests.conftest import ROOT, Crawler, Database
 
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
@@ -101,6 +102,11 @@ def test_the_views_count_failures_and_changes(database: Database, session: Sessi
     assert failures == [(source, "timeout", dead[source], 0) for source in sorted(dead)]
     changes = database.rows("SELECT table_name, field, changes FROM report_changes_daily ORDER BY 2")
     assert changes == [("assessor.owner", field, 7) for field in ("deed_number", "ownership", "sale_price")]
+    # And what the page about dashboards asks of them.
+    blocks = re.findall(r"(?ms)^    (--.*?;)$", (ROOT / "docs" / "dashboards.md").read_text())
+    assert len(blocks) == 5
+    for block in blocks:
+        assert database.rows(block.replace("$__timeFilter(hour)", "hour > now() - interval '1 day'").replace("%", "%%")), block
 
 
 def test_a_port_in_use_is_one_line_and_a_port_that_is_none_a_mistake(database: Database, county: Callable[..., SandboxProcess]) -> None:

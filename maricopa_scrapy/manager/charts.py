@@ -114,10 +114,10 @@ def nice(value: float) -> float:
     """Return the next round number that is no less.
 
     >>> nice(0.13), nice(1.0), nice(4.2), nice(68)
-    (0.2, 1.0, 5.0, 100.0)
+    (0.15, 1.0, 5.0, 80.0)
     """
     power = 10.0 ** math.floor(math.log10(value))
-    return round(next(step * power for step in (1, 2, 5, 10) if value <= step * power * 1.0000001), 10)
+    return round(next(step * power for step in (1, 1.5, 2, 3, 4, 5, 6, 8, 10) if value <= step * power * 1.0000001), 10)
 
 
 def stacked(parts: Mapping[str, int]) -> list[Bar]:

@@ -99,11 +99,13 @@ def _arguments(parameters: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def _percent(part: float | None, whole: float | None = 1.0) -> str:
-    """Return a share; all of it only when it is."""
+    """Return a share; all or nothing only when it is."""
     if part is None or not whole:
         return "–"
     share = part / whole
     text = f"{share:.1%}"
+    if text == "0.0%":
+        return "under 0.1%" if share else "0%"
     return ("99.9%" if share < 1 else "100%") if text == "100.0%" else text
 
 
