@@ -16,7 +16,7 @@ class Outcome:
 
 OUTCOMES = {
     "completed": Outcome("good", "Every target is done, or the county says that there is none."),
-    "completed_with_failures": Outcome("warn", "Some targets were given up; all others are done.", "retry"),
+    "completed_with_failures": Outcome("warn", "Targets were given up; none is left open.", "retry"),
     "incomplete": Outcome("warn", "Targets are left, or less came than a healthy run brings.", "resume"),
     "blocked": Outcome("bad", "The host wants to see a human. That is neither solved nor evaded: wait, then go on.", "resume"),
     "failed": Outcome("bad", "The run could not do its work.", "resume"),
