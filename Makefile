@@ -1,7 +1,7 @@
 # GNU make 3.81 (macOS) or later. Nothing here needs root.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup browser demo test lint format bench bench-scrapyd lock clean
+.PHONY: help setup browser demo test lint format bench bench-scrapyd docs lock clean
 
 BIN := .venv/bin
 READY := .venv/.ready
@@ -20,6 +20,7 @@ help:
 	@echo 'make lint            set up, then ruff and mypy'
 	@echo 'make format          set up, then lay the code out as `make lint` wants it'
 	@echo 'make bench-assessor  set up, then that benchmark; also bench-browser, bench-pace, bench-roll, bench-affidavits, bench-recorder, bench-jobs, bench-scrapyd (QUICK=1: a short run of it)'
+	@echo 'make docs            write docs/data.md anew from the records'
 	@echo 'make lock            write requirements.txt anew from pyproject.toml'
 	@echo 'make clean           remove .venv, builds and caches; never data'
 	@echo
@@ -84,6 +85,9 @@ bench-scrapyd: $(READY)
 
 bench-%: $(READY)
 	@$(BIN)/python -m benchmarks.$*
+
+docs: $(READY)
+	@$(BIN)/python -m maricopa_scrapy.store.dictionary >docs/data.md
 
 # uv makes the lock and so is not in it. The lock serves every system and Python from 3.11 on, and names no index.
 lock: $(READY)

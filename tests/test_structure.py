@@ -13,6 +13,7 @@ from scrapy.utils.project import get_project_settings
 
 from maricopa_scrapy.spiders.base import LedgerSpider
 from maricopa_scrapy.store import floors
+from maricopa_scrapy.store.dictionary import dictionary
 from maricopa_scrapy.store.tables import table_of
 from maricopa_scrapy.store.verify import RECORDS
 from tests.conftest import ROOT, Database
@@ -127,6 +128,10 @@ def test_every_manifest_is_named_for_its_source() -> None:
 def test_every_floor_is_of_a_table_and_columns_that_there_are() -> None:
     for source, manifest in get_project_settings()["MARICOPA_MANIFESTS"].items():
         assert floors.mistake(manifest.floors) is None, source
+
+
+def test_the_data_dictionary_is_what_the_records_say() -> None:
+    assert (ROOT / "docs" / "data.md").read_text() == dictionary(), "run `make docs`"
 
 
 @pytest.mark.parametrize("record", RECORDS, ids=lambda record: record.table)
