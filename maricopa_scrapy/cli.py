@@ -122,6 +122,29 @@ def sandbox(context: typer.Context) -> None:
     raise typer.Exit(serve(context.args, announce=True))
 
 
+@app.command("new-source")
+def new_source(
+    name: Annotated[str, typer.Argument(help="also the module, the spider and the schema, such as permits")],
+    url: Annotated[str, typer.Option(help="where the source is asked: https://permits.example.gov")],
+    path: Annotated[str, typer.Option(help="of one parcel: /permits/{apn}")],
+    title: Annotated[str | None, typer.Option(help="as a person would call it")] = None,
+    kind: Annotated[str, typer.Option(help="what one answer is: also the table")] = "record",
+) -> None:
+    """Make the files of a further source in a checkout of the project: manifest, record, parser, spider, migration, test.
+
+    Example: maricopa new-source permits --url https://permits.example.gov --path '/permits/{apn}' --kind permit
+    """
+    from maricopa_scrapy import new_source as scaffold
+
+    try:
+        files = scaffold.write(Path.cwd(), name, title or name, url, path, kind)
+    except scaffold.ScaffoldError as error:
+        raise fail(str(error)) from None
+    for file in files:
+        out.print(file, markup=False, highlight=False, soft_wrap=True)
+    out.print('\nnext: CONTRIBUTING.md, "A source in six steps"')
+
+
 def main() -> None:
     """Run the command."""
     app()

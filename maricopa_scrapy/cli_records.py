@@ -16,6 +16,7 @@ from maricopa_scrapy.arguments import ArgumentError
 from maricopa_scrapy.store import captures, history, issues, ledger, verify
 from maricopa_scrapy.store.connect import Session
 from maricopa_scrapy.store.queries import QUERIES
+from maricopa_scrapy.store.tables import RECORDS
 from maricopa_scrapy.terminal import database, fail, moment, out, settings, write_rows
 
 app = typer.Typer()
@@ -72,7 +73,7 @@ def changes(
         raise fail("--table and --query: give one of them")
     if query is not None and query not in QUERIES:
         raise fail(f"--query {query}: there is {', '.join(QUERIES)}")
-    if table is not None and table not in (names := [record.table for record in verify.RECORDS]):
+    if table is not None and table not in (names := [record.table for record in RECORDS]):
         raise fail(f"--table {table}: there is {', '.join(names)}")
     with database() as opened:
         if query is None:

@@ -54,7 +54,7 @@ def _paces(known: list[source.Pace]) -> Table:
 
 
 def _sizes(cursor: Cursor) -> list[tuple[str, int]]:
-    from maricopa_scrapy.store.verify import RECORDS
+    from maricopa_scrapy.store.tables import RECORDS
 
     sizes = []
     for record in RECORDS:

@@ -10,7 +10,7 @@ import orjson
 import pytest
 
 from maricopa_scrapy.store.batch import body_of
-from maricopa_scrapy.store.verify import RECORDS
+from maricopa_scrapy.store.tables import RECORDS
 from tests.conftest import Crawler, Database
 from tests.pages.assessor_mapping import check_parcel
 

@@ -9,7 +9,7 @@ from psycopg2.extensions import cursor as Cursor
 from maricopa_scrapy.items import Capture
 from maricopa_scrapy.store.batch import body_of
 from maricopa_scrapy.store.connect import Session
-from maricopa_scrapy.store.verify import RECORDS
+from maricopa_scrapy.store.tables import RECORDS
 
 _CHUNK = 100
 _KEPT = """

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from psycopg2.extensions import cursor as Cursor
 
 from maricopa_scrapy.store.connect import Session
-from maricopa_scrapy.store.verify import RECORDS
+from maricopa_scrapy.store.tables import RECORDS
 
 # Rolls are what `maricopa diff` compares: their jobs stay.
 _OLD = """

@@ -8,7 +8,7 @@ from types import NoneType
 from typing import Any, get_args, get_origin
 
 from maricopa_scrapy.items import Record
-from maricopa_scrapy.store.verify import RECORDS
+from maricopa_scrapy.store.tables import RECORDS
 
 _HEAD = """# Data dictionary
 

@@ -5,8 +5,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from psycopg2.extensions import cursor as Cursor
 
-from maricopa_scrapy.items import Floor, Record
-from maricopa_scrapy.store.tables import Table, table_of
+from maricopa_scrapy.items import Floor
+from maricopa_scrapy.store.tables import RECORDS, Table, table_of
 
 logger = logging.getLogger(__name__)
 
@@ -20,7 +20,7 @@ _ENDED = """
 
 def table_named(name: str) -> Table | None:
     """Return the table of that name, None when no record class has it."""
-    return next((table_of(record) for record in Record.__subclasses__() if record.table == name), None)
+    return next((table_of(record) for record in RECORDS if record.table == name), None)
 
 
 def mistake(floors: Sequence[Floor]) -> str | None:

@@ -20,8 +20,7 @@ from maricopa_scrapy.store.fingerprint import columns_of, touched
 from maricopa_scrapy.store.layers import shared_fields
 from maricopa_scrapy.store.ledger import Run
 from maricopa_scrapy.store.stacked import lowest_of_each
-from maricopa_scrapy.store.tables import Table, copy_lines, origin_of, table_of
-from maricopa_scrapy.store.verify import RECORDS
+from maricopa_scrapy.store.tables import RECORDS, Table, copy_lines, origin_of, table_of
 
 Key = tuple[Any, ...]
 

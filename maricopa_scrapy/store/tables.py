@@ -1,8 +1,10 @@
 """A record class as a table: its rows as COPY takes them, and the SQL that merges a staged batch into it."""
 
 import datetime as dt
+import importlib
 import io
-from collections.abc import Iterable
+import pkgutil
+from collections.abc import Iterable, Iterator
 from decimal import Decimal
 from functools import cache
 from hashlib import blake2b
@@ -11,6 +13,7 @@ from typing import Any, get_args
 import orjson
 from psycopg2.extensions import cursor as Cursor
 
+import maricopa_scrapy
 from maricopa_scrapy.items import Record
 
 _BOOKKEEPING = ("content_hash", "capture_sha256", "first_seen_at", "changed_at")
@@ -151,6 +154,18 @@ def origin_of(capture_sha256: bytes, at: dt.datetime) -> str:
 def table_of(record: type[Record]) -> Table:
     """Return the table of a record class."""
     return Table(record)
+
+
+def _records() -> Iterator[type[Record]]:
+    for part in sorted(part.name for part in pkgutil.iter_modules(maricopa_scrapy.__path__) if part.name.startswith("items")):
+        name = f"maricopa_scrapy.{part}"
+        for value in vars(importlib.import_module(name)).values():
+            if isinstance(value, type) and issubclass(value, Record) and value is not Record and value.__module__ == name:
+                yield value
+
+
+# Of every items*.py: nobody has to name a new one here.
+RECORDS: tuple[type[Record], ...] = tuple(_records())
 
 
 def digest_of(line: str) -> str:

@@ -6,35 +6,15 @@ from typing import Any
 
 from psycopg2.extensions import cursor as Cursor
 
-from maricopa_scrapy.items import Floor, Improvement, Owner, Parcel, Record, Related, Rental, Residence, Valuation
-from maricopa_scrapy.items_bulk import BulkReject, ResidentialParcel, Sale, SecuredParcel
-from maricopa_scrapy.items_gis import GisAbsent, GisOutline, GisParcel
+from maricopa_scrapy.items import Floor, Parcel, Record
 from maricopa_scrapy.items_page import PageParcel
-from maricopa_scrapy.items_recorder import (
-    CodeLabel,
-    CodePair,
-    Document,
-    DocumentCode,
-    Image,
-    LegacyDocument,
-    NameIndex,
-    NameMatch,
-    Neighbour,
-    Party,
-    SearchWindow,
-)  # fmt: skip
-from maricopa_scrapy.items_treasurer import TaxAccount, TaxBill, TaxPayment
+from maricopa_scrapy.items_treasurer import TaxAccount
 from maricopa_scrapy.store import floors
 from maricopa_scrapy.store.connect import Session
 from maricopa_scrapy.store.fingerprint import columns_of, touched
 from maricopa_scrapy.store.ledger import SILENCE_S
-from maricopa_scrapy.store.tables import Table, table_of
+from maricopa_scrapy.store.tables import RECORDS, Table, table_of
 
-RECORDS: tuple[type[Record], ...] = (
-    Parcel, Owner, Valuation, Residence, Improvement, Rental, Related, PageParcel, GisParcel, GisOutline, GisAbsent, SecuredParcel,
-    ResidentialParcel, Sale, BulkReject, TaxAccount, TaxBill, TaxPayment,
-    Document, DocumentCode, Party, CodeLabel, CodePair, NameIndex, SearchWindow, NameMatch, Neighbour, LegacyDocument, Image,
-)  # fmt: skip
 # (source, kind of target): the table that has a row under the target's key as soon as it is done.
 OWN_ROW: dict[tuple[str, str], type[Record]] = {
     ("assessor", "parcel"): Parcel,
