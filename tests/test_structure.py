@@ -48,7 +48,8 @@ MAY_IMPORT = {
     "reparse": {"items", "pages", "download", "settings_files", "spiders", "store"},
     "doctor": {"store", "settings_files", "download", "manager"},
     "warc": {"items", "pages"},
-    "cli_records": {"store", "spiders", "arguments", "reparse", "doctor", "warc", "terminal"},
+    "export": {"store"},
+    "cli_records": {"store", "spiders", "arguments", "reparse", "doctor", "warc", "export", "terminal"},
     "cli_jobs": {"store", "manager", "arguments", "settings_files", "terminal", "dossier", "spiders"},
     "__main__": {"cli"},
     "cli": {
