@@ -208,6 +208,21 @@ def test_ctrl_c_leaves_nothing_that_looks_finished(tmp_path: Path, maricopa: Mar
     assert list(out.iterdir()) == []
 
 
+@pytest.mark.parametrize("format_", ["csv", "parquet"])
+def test_a_database_that_is_lost_is_said_in_a_line(tmp_path: Path, maricopa: Maricopa, database: Database, format_: str) -> None:
+    _slow(database)
+    out = tmp_path / "out"
+    process = _start(maricopa, out, "--format", format_)
+    wait_for(lambda: list(out.glob("*.part")))
+    time.sleep(0.5)
+    database.rows("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()")
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 2, errors
+    # Before it psycopg2 itself may print what its COPY stumbled over.
+    assert errors.splitlines()[-1].startswith("error: the database was lost")
+    assert list(out.iterdir()) == []
+
+
 def _slow(database: Database) -> None:
     """Make the view give a row each 50 ms, over ten minutes of them."""
     definition = database.one("SELECT pg_get_viewdef('valuation')")

@@ -7,10 +7,11 @@ fills; its documents those that it asked for, and those tied to its parcels.
 import os
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import IO, Any
 
+import psycopg2
 from psycopg2.extensions import QueryCanceledError
 from psycopg2.extensions import connection as Connection
 from psycopg2.extras import execute_values
@@ -186,7 +187,8 @@ class Selection:
             with source:
                 yield source
         except BaseException:
-            self._connection.cancel()
+            with suppress(psycopg2.Error):
+                self._connection.cancel()
             thread.join()
             # That a stream was cut short is not what went wrong.
             if failed and not isinstance(failed[0], BrokenPipeError | QueryCanceledError):
