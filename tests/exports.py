@@ -11,6 +11,7 @@ from typing import Any
 import duckdb
 import openpyxl
 import pandas as pd
+import psycopg2
 from openpyxl.utils.escape import unescape
 
 from tests.conftest import Database
@@ -33,10 +34,12 @@ STAMPS = {"content_hash": b"", "capture_sha256": b"", "first_seen_at": AT, "chan
 def fill(database: Database) -> None:
     """A parcel for each text, told by the assessor, the last by the GIS; bills, values, sales, documents; two jobs."""
 
+    connection = psycopg2.connect(database.url)
+    cursor = connection.cursor()
+
     def add(table: str, **values: Any) -> None:
         given = values if table.startswith("crawl.") else values | STAMPS
-        places = ", ".join(["%s"] * len(given))
-        database.rows(f"INSERT INTO {table} ({', '.join(given)}) VALUES ({places}) RETURNING 1", *given.values())
+        cursor.execute(f"INSERT INTO {table} ({', '.join(given)}) VALUES ({', '.join(['%s'] * len(given))})", list(given.values()))
 
     def target(job: int, source: str, kind: str, key: str, state: str = "done", **more: Any) -> None:
         add("crawl.target", job_id=job, source=source, kind=kind, key=key, state=state, done_at=AT, **more)
@@ -77,6 +80,8 @@ def fill(database: Database) -> None:
         for name in ('DOE "J"', "=ROE", "a,b"):
             add("recorder.party", recording_number=number, name=name)
     add("recorder.legacy_document", recording_number="00000000004", recorded_at="2001-02-03 04:05:06")
+    connection.commit()
+    connection.close()
 
 
 def truth(database: Database, view: str, where: str = "true") -> list[tuple[Any, ...]]:
