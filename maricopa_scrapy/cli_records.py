@@ -202,6 +202,36 @@ def captures_(
     out.print(table if table.row_count else "no answer is stored yet")
 
 
+@app.command("export")
+def export_(
+    to: Annotated[Path, typer.Option(help="a folder; the export is a new folder in it, named by job and time")],
+    job: Annotated[int | None, typer.Option(help="what belongs to this job's parcels and documents; everything without")] = None,
+    format_: Annotated[str, typer.Option("--format", help="csv, xlsx, parquet, geojson or sqlite")] = "csv",
+) -> None:
+    """Take the records away as files: properties, valuations, taxes, sales, documents, and a summary. Columns: docs/export.md.
+
+    The folder's name ends in .part until all is in it; nothing is overwritten.
+
+    Example: maricopa export --job 12 --to results/
+    Example: maricopa export --to results/ --format parquet
+    """
+    from maricopa_scrapy.export.export import FORMATS, export
+    from maricopa_scrapy.export.writers import ExportError
+
+    if format_ not in FORMATS:
+        raise fail(f"--format {format_}: there is {', '.join(FORMATS)}")
+    with database() as opened:
+        _check_job(opened, job)
+        try:
+            done = export(opened, to, format_, job, dt.datetime.now(dt.UTC))
+        except ExportError as error:
+            raise fail(str(error)) from None
+        except OSError as error:
+            raise fail(f"--to {to}: {error.strerror or error}") from None
+    rows = ", ".join(f"{count:,} {name}" for name, count in done.counts.items())
+    out.print(f"{done.folder}: {rows}" + (f"; job {job} is {done.outcome}" if job is not None else ""), markup=False, soft_wrap=True)
+
+
 @app.command()
 def prune(
     older_than: Annotated[str | None, typer.Option(help="answers that came longer ago than this, such as 90d")] = None,

@@ -188,16 +188,24 @@ class Session:
 
         Raises DatabaseUnavailable: what was yielded cannot be yielded again.
         """
+        with self.snapshot() as connection, connection.cursor(name="chunks") as rows:
+            rows.execute(statement, values)
+            while chunk := rows.fetchmany(size):
+                yield chunk
+
+    @contextmanager
+    def snapshot(self) -> Iterator[Connection]:
+        """A connection of its own for the time of a `with` block, in one transaction: all that it reads is of one moment.
+
+        Raises DatabaseUnavailable when the database is lost meanwhile.
+        """
         connection = connect(self._url)
         try:
-            connection.set_session(isolation_level="REPEATABLE READ", readonly=True)
+            connection.set_session(isolation_level="REPEATABLE READ")
             # Once a chunk is handed out, it is for the caller to take its time.
             with connection, connection.cursor() as cursor:
                 cursor.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
-                with connection.cursor(name="chunks") as rows:
-                    rows.execute(statement, values)
-                    while chunk := rows.fetchmany(size):
-                        yield chunk
+                yield connection
         except (psycopg2.OperationalError, psycopg2.InterfaceError) as error:
             raise DatabaseUnavailable(f"the database was lost ({_first_line(error)})") from error
         finally:

@@ -1,0 +1,1 @@
+"""Stored records as files for other programs: CSV, Excel, Parquet, GeoJSON, SQLite."""
