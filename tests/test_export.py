@@ -213,14 +213,19 @@ def test_a_database_that_is_lost_is_said_in_a_line(tmp_path: Path, maricopa: Mar
     _slow(database)
     out = tmp_path / "out"
     process = _start(maricopa, out, "--format", format_)
-    wait_for(lambda: list(out.glob("*.part")))
-    time.sleep(0.5)
+    wait_for(lambda: database.one(_AT_WORK))
     database.rows("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()")
     _, errors = process.communicate(timeout=30)
     assert process.returncode == 2, errors
     # Before it psycopg2 itself may print what its COPY stumbled over.
     assert errors.splitlines()[-1].startswith("error: the database was lost")
     assert list(out.iterdir()) == []
+
+
+_AT_WORK = """
+    SELECT count(*) FROM pg_stat_activity
+    WHERE datname = current_database() AND pid <> pg_backend_pid() AND wait_event = 'PgSleep' AND starts_with(query, 'COPY')
+"""
 
 
 def _slow(database: Database) -> None:
