@@ -35,7 +35,7 @@ TRIED := .venv/.browser-tried
 browser: $(READY)
 	@$(HAS_BROWSER); \
 	if [ $$code -eq 3 ]; then \
-	    now="$$(id -u):$$PATH:$$(command -v apt-get):$$http_proxy:$$https_proxy"; \
+	    now=$$(echo "$$(id -u):$$PATH:$$(command -v apt-get):$$http_proxy:$$https_proxy" | cksum); \
 	    if [ -n '$(filter browser,$(MAKECMDGOALS))' ] || [ -z "$$(find $(TRIED) -mmin -60 2>/dev/null)" ] \
 	        || [ "$$now" != "$$(cat $(TRIED))" ]; then \
 	        : >.venv/browser.log; \

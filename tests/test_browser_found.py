@@ -67,7 +67,7 @@ class Make:
 
     def __call__(self, goal: str = "browser", **more: str) -> tuple[int, str]:
         self.log.unlink(missing_ok=True)
-        environment = {"PATH": str(self.folder / "bin"), "HOME": str(self.folder)} | more
+        environment = {"PATH": str(self.folder / "bin"), "HOME": str(self.folder), "MARICOPA_CONFIG": str(ROOT / "config")} | more
         done = subprocess.run(
             [shutil.which("make") or "make", goal], cwd=self.folder, env=environment, capture_output=True, text=True, timeout=60
         )  # fmt: skip
@@ -81,7 +81,7 @@ class Make:
 @pytest.fixture
 def make(tmp_path: Path) -> Make:
     folder = tmp_path / "project"
-    for name in ("sh", "cat", "echo", "find", "rm"):
+    for name in ("sh", "cat", "cksum", "echo", "find", "rm"):
         (folder / "bin").mkdir(parents=True, exist_ok=True)
         (folder / "bin" / name).symlink_to(shutil.which(name) or name)
     for name in ("requirements.txt", "pyproject.toml", ".venv/.ready"):
