@@ -71,12 +71,14 @@ CHECKS = code=0; \
 	    $(BIN)/python -m $$step || { failed=$$?; [ $$code -ne 0 ] || code=$$failed; }; \
 	done
 
-# pytest comes last, so that its summary is the last line; it says what was skipped, and why.
+# pytest comes last, so that its summary, with what was skipped and why, is the last thing. Most tests wait, and do so side by side; first come those that measure time.
+PYTEST := $(BIN)/python -m pytest -rs
+ALL = $(PYTEST) -m timed || { failed=$$?; [ $$code -ne 0 ] || code=$$failed; }; $(PYTEST) -m 'not timed' -n 3 --dist loadgroup
 test: browser
 	@$(CHECKS); \
 	[ $$code -eq 0 ] || echo 'the checks failed (see above); the tests run all the same'; \
 	echo pytest; \
-	$(BIN)/python -m pytest -rs $(ARGS) || { failed=$$?; [ $$code -ne 0 ] || code=$$failed; }; \
+	$(if $(ARGS),$(PYTEST) $(ARGS),$(ALL)) || { failed=$$?; [ $$code -ne 0 ] || code=$$failed; }; \
 	exit $$code
 
 lint: $(READY)

@@ -11,6 +11,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -137,8 +138,7 @@ def place(
     server: str, folder: Path, name: str, manifest: dict[str, Any] | None = None, page: int | None = None, **options: Any
 ) -> Iterator[Place]:
     """A fresh database, a sandbox county, and a folder of settings when `manifest` changes the assessor's, `page` the layers' rows."""
-    mine = folder / name
-    mine.mkdir()
+    mine = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=folder))
     environment = {}
     if manifest or page:
         shutil.copytree(ROOT / "config", mine / "config")

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -215,13 +216,37 @@ def status(
             out.print(views.live(found))
 
 
-def report(job: Job) -> None:
+def report(
+    job: Job,
+    html: Annotated[
+        Path | None,
+        typer.Option("--html", help="write a page with charts: a file, a folder (report-JOB.html in it), or - for standard output"),
+    ] = None,
+) -> None:
     """What became of a job: counts, pace and response times by source, what was given up and why, and issues.
 
+    The page also has rates over time, what changed, and examples. It needs no network, and may be sent to others as it is: one file.
+
     Example: maricopa report 12
+    Example: maricopa report 12 --html report.html
     """
     with database() as session:
-        _report(session, job)
+        if html is None:
+            _report(session, job)
+            return
+        from maricopa_scrapy.manager import report_page
+        from maricopa_scrapy.store import report as reporting
+
+        page = report_page.render(reporting.read(session, job))
+    if str(html) == "-":
+        sys.stdout.write(page)
+        return
+    file = html / f"report-{job}.html" if html.is_dir() else html
+    try:
+        file.write_text(page, encoding="utf-8")
+    except OSError as error:
+        raise fail(f"--html {file}: {error.strerror}") from None
+    out.print(f"{file}: open it in a browser", markup=False, soft_wrap=True)
 
 
 def cleanup(

@@ -9,14 +9,14 @@ from rich.console import Console
 
 from maricopa_scrapy import dossier, settings_files
 from maricopa_scrapy.download.browser_find import NoBrowser, check
-from maricopa_scrapy.manager import views
+from maricopa_scrapy.manager import report_page, views
 from maricopa_scrapy.manager.display import Display, follow
 from maricopa_scrapy.manager.local import LocalProcesses
 from maricopa_scrapy.manager.manager import JobManager
 from maricopa_scrapy.manager.plan import Order
 from maricopa_scrapy.sandbox.county import County
 from maricopa_scrapy.sandbox.process import SandboxProcess
-from maricopa_scrapy.store import embedded, progress, statistics
+from maricopa_scrapy.store import embedded, progress, report, statistics
 from maricopa_scrapy.store.connect import Session, migrate
 from maricopa_scrapy.store.verdict import EXIT_CODES, FAILED, INCOMPLETE
 
@@ -52,7 +52,9 @@ def run(parcels: int, out: Console) -> int:
         out.print(part)
     if done.state != "finished":
         return EXIT_CODES[INCOMPLETE]
-    out.print(f"logs: {data_dir / 'log'}\n", soft_wrap=True)
+    page = data_dir / f"report-{job}.html"
+    page.write_text(report_page.render(report.read(session, job)), encoding="utf-8")
+    out.print(f"the same with charts: {page}\nlogs: {data_dir / 'log'}\n", soft_wrap=True)
     for part in dossier.status(session):
         out.print(part)
     out.print()

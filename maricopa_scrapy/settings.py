@@ -27,6 +27,8 @@ MARICOPA_SANDBOX = os.environ.get("MARICOPA_SANDBOX", "")
 # Requests per second, for the sandbox only; refused for any other host: start and ceiling, or the ceiling alone.
 MARICOPA_RATE_LIMIT = None
 MARICOPA_RATE_CEILING = None
+# The port of /metrics, here for `-s`: 0 is any that is free, None none.
+MARICOPA_METRICS_PORT = _config.metrics.port
 
 # Default True. A proxy of the user's knows nothing of this machine's own addresses.
 HTTPPROXY_ENABLED = not MARICOPA_SANDBOX
@@ -84,6 +86,7 @@ EXTENSIONS = {
     "maricopa_scrapy.extensions.traffic.Traffic": 5,
     "maricopa_scrapy.extensions.run.RunRecord": 10,
     "maricopa_scrapy.extensions.progress.Progress": 20,
+    "maricopa_scrapy.extensions.metrics.Metrics": 30,
     # Each off: it does nothing here but cost time on every request.
     "scrapy.extensions.spiderstate.SpiderState": None,
 }

@@ -30,6 +30,7 @@ Count = Annotated[int, BeforeValidator(_no_flag), Field(ge=1)]
 Seconds = Annotated[float, BeforeValidator(_no_flag), Field(gt=0, le=86_400, allow_inf_nan=False)]
 Ceiling = Annotated[float, BeforeValidator(_no_flag), Field(gt=0, le=CEILING_MOST, allow_inf_nan=False)]
 
+Port = Annotated[int, BeforeValidator(_no_flag), Field(ge=0, le=65_535)]
 PoolSize = Annotated[int, BeforeValidator(_no_flag), Field(ge=1, le=16)]
 
 Words = Annotated[str, StringConstraints(strip_whitespace=True, min_length=3)]
@@ -90,6 +91,12 @@ class BrowserSettings(_Settings):
     stealth: bool = False
 
 
+class MetricsSettings(_Settings):
+    """The first port of this machine on which a crawl answers Prometheus; 0 for any, none for not at all."""
+
+    port: Port | None = None
+
+
 class Config(_Settings):
     """config.yaml."""
 
@@ -97,6 +104,7 @@ class Config(_Settings):
     batch_processing: BatchProcessing = BatchProcessing()
     browser: BrowserSettings = BrowserSettings()
     writer: WriterSettings = WriterSettings()
+    metrics: MetricsSettings = MetricsSettings()
 
 
 class Rate(_Settings):

@@ -21,6 +21,20 @@ from maricopa_scrapy.store.connect import Session, migrate
 ROOT = Path(__file__).parent.parent
 
 
+# Begun first, so that the run does not end with one of them alone.
+_LONGEST = ("test_pace", "test_trouble", "test_scrapyd", "test_crawl_sales", "test_browser_kills", "test_run", "test_run_on_nodes")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Spread the tests over pytest-xdist's workers one by one, but for those that share what their module starts."""
+    items.sort(key=lambda item: next((rank for rank, name in enumerate(_LONGEST) if item.path.stem == name), len(_LONGEST)))
+    for item in items:
+        shared = [fixtures[-1].scope for fixtures in item._fixtureinfo.name2fixturedefs.values() if fixtures]
+        if "module" in shared:
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+
+
 @pytest.fixture(autouse=True)
 def _environment() -> Iterator[None]:
     """Scrapy's get_project_settings writes SCRAPY_SETTINGS_MODULE, which the processes of later tests would inherit."""

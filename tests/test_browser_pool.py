@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -25,15 +26,15 @@ from maricopa_scrapy.download.refusals import BrowserFailed
 from maricopa_scrapy.settings_files import BrowserSettings
 from tests.taxes import needs_browser, remote_browser
 
-_OPEN_S, _LAUNCH_S, _CLOSE_S = 2.0, 15.0, 1.0
+_CLOSE_S = 1.5
+# For what hangs.
+_SHORT_S = 1.5
 
 
 @pytest.fixture(autouse=True)
 def _short(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MARICOPA_DATA_DIR", str(tmp_path / "data"))
-    monkeypatch.setattr(browser_pool, "_OPEN_S", _OPEN_S)
-    monkeypatch.setattr(browser_pool, "_LAUNCH_S", _LAUNCH_S)
-    monkeypatch.setattr(browser_launch, "_DRIVER_S", _CLOSE_S)
+    monkeypatch.setattr(browser_launch, "_DRIVER_S", 1.0)
 
 
 class Pool(BrowserPool):
@@ -140,11 +141,13 @@ def test_a_browser_that_hangs_costs_itself_and_not_the_next_one(monkeypatch: pyt
         pool.give_back(await pool.take(), is_well=False)
         await _until(lambda: not pool._under_way)
         pool.suspend()
-        early = asyncio.ensure_future(pool.take())
-        await asyncio.sleep(0.75 * _OPEN_S)
-        late = asyncio.ensure_future(pool.take())
-        with pytest.raises(BrowserFailed, match="the browser opened no page within 2 s"):
-            await early
+        with monkeypatch.context() as patch:
+            patch.setattr(browser_pool, "_OPEN_S", _SHORT_S)
+            early = asyncio.ensure_future(pool.take())
+            await asyncio.sleep(0.75 * _SHORT_S)
+            late = asyncio.ensure_future(pool.take())
+            with pytest.raises(BrowserFailed, match="the browser opened no page within 1.5 s"):
+                await early
         tab = await pool.take()
         with pytest.raises(BrowserFailed):
             await late
@@ -156,13 +159,13 @@ def test_a_browser_that_hangs_costs_itself_and_not_the_next_one(monkeypatch: pyt
         for process in below("--user-data-dir="):
             process.kill()
         await _until(lambda: not tab.browser.is_connected())
-        monkeypatch.setattr(browser_pool, "_LAUNCH_S", _OPEN_S)
         pool.after = pool.suspend
-        with pytest.raises(BrowserFailed, match="no browser was started within 2 s"):
-            await pool.take()
+        with monkeypatch.context() as patch:
+            patch.setattr(browser_pool, "_LAUNCH_S", _SHORT_S)
+            with pytest.raises(BrowserFailed, match="no browser was started within 1.5 s"):
+                await pool.take()
         assert left("maricopa-crawl=", 1) == []
         # A driver that hangs is ended too.
-        monkeypatch.setattr(browser_pool, "_LAUNCH_S", _LAUNCH_S)
         pool.after = None
         await pool.take()
         for driver in below("cli.js"):
@@ -176,10 +179,10 @@ def test_a_browser_under_another_name_that_never_starts_is_ended(tmp_path: Path,
     wrapper.write_text("#!/bin/sh\nsleep 60\n")
     wrapper.chmod(0o755)
     monkeypatch.setattr(browser_find, "_proven", {str(wrapper)})
-    monkeypatch.setattr(browser_pool, "_LAUNCH_S", _OPEN_S)
+    monkeypatch.setattr(browser_pool, "_LAUNCH_S", _SHORT_S)
 
     async def work(pool: Pool) -> None:
-        with pytest.raises(BrowserFailed, match="no browser was started within 2 s"):
+        with pytest.raises(BrowserFailed, match="no browser was started within 1.5 s"):
             await pool.take()
         assert left("browse", 1) + left("sleep", 1) == []
 
@@ -193,8 +196,10 @@ def test_a_browser_elsewhere_that_hangs_keeps_no_contexts(tmp_path: Path, monkey
         processes = [remote, *remote.children(recursive=True)]
         for process in processes:
             process.suspend()
-        with pytest.raises(BrowserFailed, match="opened no page within"):
-            await pool.take()
+        with monkeypatch.context() as patch:
+            patch.setattr(browser_pool, "_OPEN_S", _SHORT_S)
+            with pytest.raises(BrowserFailed, match="opened no page within"):
+                await pool.take()
         pool.give_back(tab, is_well=False)
         for process in processes:
             process.resume()
@@ -249,7 +254,7 @@ def marked() -> Iterator[Callable[..., psutil.Process]]:
 def test_what_is_ended_is_what_has_the_mark(tmp_path: Path, marked: Callable[..., psutil.Process]) -> None:
     folder = tmp_path / "data" / "browsers"
     folder.mkdir(parents=True)
-    gone, other = "--maricopa-crawl=gone", "--maricopa-crawl=other"
+    gone, other = (f"--maricopa-crawl={uuid.uuid4().hex}" for _ in range(2))
     left_behind, of_another, bystander = marked(gone), marked(other), marked("chromium", "--user-data-dir=/tmp/profile")
     sleeper = left_behind.children()[0]
     # Of a crawl that is gone, whose number another process has by now; of one that lives; and a note of a process without a mark.

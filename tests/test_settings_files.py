@@ -66,6 +66,7 @@ def test_a_bad_manifest(folder: Path, old: str, new: str, said: str) -> None:
         ("scraper_rate_limit: 1.0", "scraper_rate_limit: -1", r"batch_processing\.scraper_rate_limit: .*\(got -1\)"),
         ("scraper_rate_limit: 1.0", "scraper_rate_limit: 9", r"batch_processing\.scraper_rate_limit: .*\(got 9\)"),
         ("batch_size: 500", "batch_size: many", r"writer\.batch_size: .*\(got 'many'\)"),
+        ("port:   ", "port: 99999 ", r"metrics\.port: .*\(got 99999\)"),
     ],
 )
 def test_a_bad_config(folder: Path, old: str, new: str, said: str) -> None:

@@ -140,6 +140,11 @@ class Pace(AutoThrottle):
         allowance = self._sources[source].allowance
         return allowance is not None and allowance.is_open
 
+    def allowed(self, source: str) -> float:
+        """Return the requests per second that this run may send of the source: 0 while it is held, or its breaker open."""
+        allowance = self._sources[source].allowance
+        return 0.0 if allowance is None or allowance.hold or allowance.is_open else allowance.rate
+
     def answered(self, source: str) -> None:
         """An answer of the source passed for one."""
         local = self._sources[source]

@@ -4,6 +4,7 @@ import asyncio
 import gc
 import itertools
 import logging
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Self, TypeVar
@@ -67,6 +68,8 @@ class RunLedger:
         self._writer: Writer | None = None
         self._closed = False
         self.run: Run
+        # Seconds since 1970 at which the ledger last heard of the run.
+        self.beat_at = 0.0
 
     async def _do(self, work: Callable[..., T], *args: Any) -> T:
         try:
@@ -90,6 +93,7 @@ class RunLedger:
             return run
 
         self.run = await self._do(opened)
+        self.beat_at = time.time()
 
     async def ask(self, question: Callable[..., T], *args: Any) -> T:
         """Return what a function of the store says: it is given the session, and `args`.
@@ -120,8 +124,13 @@ class RunLedger:
     def backlog(self) -> int:
         return self._writer.backlog if self._writer is not None else 0
 
+    @property
+    def rows(self) -> int:
+        return self._writer.rows if self._writer is not None else 0
+
     async def heartbeat(self, traffic: dict[str, Any]) -> None:
         await self._do(ledger.heartbeat, self.run, traffic)
+        self.beat_at = time.time()
 
     async def wish(self) -> str:
         return await self._do(ledger.wish, self.run.job_id)

@@ -1,6 +1,5 @@
 """Jobs as a person reads them: the plan, the live view, a line of progress, the list, and the report."""
 
-import datetime as dt
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +9,10 @@ from rich.table import Table
 from rich.text import Text
 
 from maricopa_scrapy.manager.catalog import shown
+from maricopa_scrapy.manager.quantities import duration as _time
+from maricopa_scrapy.manager.quantities import latency as _latency
+from maricopa_scrapy.manager.quantities import size as _size
+from maricopa_scrapy.manager.quantities import when as _when
 from maricopa_scrapy.store.progress import JobProgress, SourceProgress
 from maricopa_scrapy.store.statistics import Statistics
 from maricopa_scrapy.store.verdict import COMPLETED
@@ -188,35 +191,3 @@ def report(of: JobProgress, figures: Statistics, issues: Sequence[dict[str, Any]
         yield found
     if of.word in ("incomplete", "paused", "interrupted", "blocked", "failed") and of.counts.open:
         yield f"`maricopa resume {of.job}` goes on with what is open"
-
-
-def _time(seconds: float | None) -> str:
-    if seconds is None:
-        return "?"
-    whole = round(seconds)
-    if whole < 100:
-        return f"{whole} s"
-    minutes, rest = divmod(whole, 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes} min"
-    return f"{minutes} min {rest} s" if minutes < 10 else f"{minutes} min"
-
-
-def _latency(seconds: float | None) -> str:
-    if seconds is None:
-        return ""
-    return f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:.1f} s"
-
-
-def _size(count: int) -> str:
-    size = float(count)
-    for unit in ("bytes", "kB", "MB"):
-        if size < 1000:
-            return f"{size:.0f} {unit}" if unit == "bytes" else f"{size:.1f} {unit}"
-        size /= 1000
-    return f"{size:.1f} GB"
-
-
-def _when(moment: dt.datetime | None) -> str:
-    return f"{moment:%Y-%m-%d %H:%M} UTC" if moment else "never"

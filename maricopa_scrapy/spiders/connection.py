@@ -31,6 +31,9 @@ def connect_to(source: str, needed_paths: tuple[str, ...], settings: Any) -> tup
             raise StartError(f"{name}={settings[name]} is not a number of requests per second above zero")
         if settings[name] and not on_loopback:
             raise StartError(f"{name} is for the sandbox only; for a county host see api_rate_limit in config.yaml")
+    port = settings["MARICOPA_METRICS_PORT"]
+    if port not in (None, "") and not (str(port).isdecimal() and int(port) <= 65_535):
+        raise StartError(f"MARICOPA_METRICS_PORT={port} is not a port; 0 is any that is free")
     return manifest, base_url, _token_header(manifest, sandbox)
 
 

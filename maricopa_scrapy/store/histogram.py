@@ -16,6 +16,15 @@ def bucket(seconds: float) -> int:
     return max(0, round(math.log(max(seconds, 0.001) * 1000, _STEP)))
 
 
+def limit(at: int) -> float:
+    """Return the seconds at which a bucket begins.
+
+    >>> round(limit(80), 3), round(limit(88), 3)
+    (0.981, 1.961)
+    """
+    return float(_STEP ** (at - 0.5)) / 1000
+
+
 def quantile(times: Mapping[str, int], share: float) -> float | None:
     """Return the seconds within which that share of the answers came; None without any.
 

@@ -20,6 +20,7 @@ from maricopa_scrapy.store.connect import Session
 from maricopa_scrapy.store.feeding import may_be_fed
 from maricopa_scrapy.store.floors import note_shortfall
 from maricopa_scrapy.store.node import is_alive, node_name
+from maricopa_scrapy.store.samples import note
 from maricopa_scrapy.store.tables import copy_into, copy_line, copy_lines
 from maricopa_scrapy.store.verdict import CANCELLED, Counts, counts_of, judge, settle
 
@@ -190,6 +191,7 @@ def heartbeat(session: Session, run: Run, traffic: dict[str, Any] | None = None)
             " traffic = coalesce(%s, traffic) WHERE id = %s AND state <> 'closed'",
             (None if traffic is None else Json(traffic), run.id),
         )
+        note(cursor, run.id)
         reap(cursor)
 
     session.transact(work)
@@ -281,6 +283,7 @@ def close_run(
             "UPDATE crawl.run SET state = 'closed', verdict = %s, reason = %s, stats = %s, traffic = %s, finished_at = now() WHERE id = %s",
             (verdict, reason, Json(stats), None if traffic is None else Json(traffic), run.id),
         )
+        note(cursor, run.id, is_last=True)
         # One that paused is begun anew when the job goes on.
         then = "planned" if reason == Reason.PAUSED else "ended"
         cursor.execute("UPDATE crawl.planned_run SET state = %s, message = %s, ended_at = now() WHERE run_id = %s", (then, reason, run.id))

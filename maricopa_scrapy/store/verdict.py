@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from psycopg2.extensions import cursor as Cursor
 
 from maricopa_scrapy.items import Reason
+from maricopa_scrapy.store.connect import Session
 
 COMPLETED = "completed"
 COMPLETED_WITH_FAILURES = "completed_with_failures"
@@ -56,6 +57,11 @@ def counts_of(cursor: Cursor, job_id: int, sources: list[str] | None = None) -> 
     return Counts(**dict(cursor.fetchall()))
 
 
+def by_source(session: Session, job_id: int) -> dict[str, Counts]:
+    """Count the job's targets by state, of each source."""
+    return session.transact(lambda cursor: _by_source(cursor, job_id))
+
+
 def judge(reason: str | None, counts: Counts, shortfall: str | None = None) -> str:
     """Return the verdict on targets whose last run ended for `reason`."""
     if reason == Reason.CANCELLED:
@@ -94,17 +100,22 @@ def settle(cursor: Cursor, job_id: int) -> str:
 def _verdict(cursor: Cursor, job_id: int, shortfall: str | None) -> tuple[str, str | None]:
     cursor.execute(_REASONS, (job_id,))
     closed: dict[str, tuple[str | None, str | None]] = {source: (reason, below) for source, reason, below in cursor.fetchall()}
+    counts = _by_source(cursor, job_id)
+    found: list[tuple[str, str | None]] = []
+    for source in closed.keys() | counts.keys():
+        reason, below = closed.get(source, (None, None))
+        # A source with open targets and no run that closed: its runs were lost, or never began.
+        reason = reason or Reason.LOST
+        found.append((judge(reason, counts.get(source, Counts()), shortfall or below), reason))
+    return min(found, key=lambda one: (_WORST_FIRST.index(one[0]), one[1] or ""), default=(COMPLETED, None))
+
+
+def _by_source(cursor: Cursor, job_id: int) -> dict[str, Counts]:
     cursor.execute(_BY_SOURCE, (job_id,))
     states: dict[str, dict[str, int]] = {}
     for source, state, count in cursor.fetchall():
         states.setdefault(source, {})[state] = count
-    found: list[tuple[str, str | None]] = []
-    for source in closed.keys() | states.keys():
-        reason, below = closed.get(source, (None, None))
-        # A source with open targets and no run that closed: its runs were lost, or never began.
-        reason = reason or Reason.LOST
-        found.append((judge(reason, Counts(**states.get(source, {})), shortfall or below), reason))
-    return min(found, key=lambda one: (_WORST_FIRST.index(one[0]), one[1] or ""), default=(COMPLETED, None))
+    return {source: Counts(**of_source) for source, of_source in states.items()}
 
 
 def _is(cursor: Cursor, question: str, job_id: int) -> bool:
