@@ -278,4 +278,8 @@ def test_what_is_ended_is_what_has_the_mark(tmp_path: Path, marked: Callable[...
 
 
 def _ended(process: psutil.Process) -> bool:
-    return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    """Whether it ends within a moment."""
+    until = time.monotonic() + 1
+    while (is_there := process.is_running() and process.status() != psutil.STATUS_ZOMBIE) and time.monotonic() < until:
+        time.sleep(0.02)
+    return not is_there
