@@ -17,6 +17,7 @@ unexport PYTHONHOME PYTHONPATH PIP_USER PIP_TARGET PIP_PREFIX PIP_REQUIRE_VIRTUA
 help:
 	@echo 'make demo            set up, then collect 50 parcels from all offices of the sandbox county and show them'
 	@echo 'make test            set up, then ruff, mypy and the tests (ARGS="-k word" for some of them)'
+	@echo 'make browser         set up, then get a browser for the treasurer'\''s pages, unless there is one that runs'
 	@echo 'make lint            set up, then ruff and mypy'
 	@echo 'make format          set up, then lay the code out as `make lint` wants it'
 	@echo 'make bench-assessor  set up, then that benchmark; also bench-browser, bench-pace, bench-roll, bench-affidavits, bench-recorder, bench-export, bench-jobs, bench-scrapyd (QUICK=1: a short run of it)'
@@ -28,26 +29,38 @@ help:
 
 setup: $(READY)
 
-# For the treasurer's pages. What was tried in vain is not tried again until `make clean`.
-HAS_BROWSER = $(BIN)/python -c 'from maricopa_scrapy import settings_files; from maricopa_scrapy.download.browser_launch import check; \
-	check(settings_files.load()[0].browser)' 2>/dev/null
+# For the treasurer's pages. Exit code 0: there is a browser that shows a page; 2: a setting is wrong; 3: there is none.
+HAS_BROWSER = said=$$($(BIN)/python -m maricopa_scrapy.download.browser_find 2>&1); code=$$?
+# What was tried in vain is tried again an hour later, in other circumstances, and by `make browser` itself.
 TRIED := .venv/.browser-tried
 browser: $(READY)
-	@$(HAS_BROWSER) && exit 0; \
-	if [ ! -f $(TRIED) ]; then \
-	    if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-	        echo 'installing the Debian package chromium-headless-shell, for the treasurer'\''s pages'; \
-	        { apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends chromium-headless-shell; } \
-	            >.venv/browser.log 2>&1 || true; \
+	@$(HAS_BROWSER); \
+	if [ $$code -eq 3 ]; then \
+	    now=$$(echo "$$(id -u):$$PATH:$$(command -v apt-get):$$http_proxy:$$https_proxy" | cksum); \
+	    if [ -n '$(filter browser,$(MAKECMDGOALS))' ] || [ -z "$$(find $(TRIED) -mmin -60 2>/dev/null)" ] \
+	        || [ "$$now" != "$$(cat $(TRIED))" ]; then \
+	        : >.venv/browser.log; \
+	        if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	            echo 'installing the Debian package chromium-headless-shell, for the treasurer'\''s pages'; \
+	            { apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends chromium-headless-shell; } \
+	                >>.venv/browser.log 2>&1 </dev/null || echo 'apt-get failed; see .venv/browser.log'; \
+	            $(HAS_BROWSER); \
+	        fi; \
+	        if [ $$code -eq 3 ]; then \
+	            echo 'installing Playwright'\''s own Chromium, for the treasurer'\''s pages'; \
+	            PLAYWRIGHT_DOWNLOAD_CONNECTION_TIMEOUT=10000 $(BIN)/python -m playwright install chromium-headless-shell \
+	                >>.venv/browser.log 2>&1 </dev/null || echo 'playwright install failed; see .venv/browser.log'; \
+	            $(HAS_BROWSER); \
+	        fi; \
+	        printf '%s\n' "$$now" >$(TRIED); \
 	    fi; \
-	    if ! $(HAS_BROWSER); then \
-	        echo 'installing Playwright'\''s own Chromium, for the treasurer'\''s pages'; \
-	        PLAYWRIGHT_DOWNLOAD_CONNECTION_TIMEOUT=10000 $(BIN)/python -m playwright install chromium-headless-shell \
-	            >>.venv/browser.log 2>&1 || true; \
-	    fi; \
-	    touch $(TRIED); \
 	fi; \
-	$(HAS_BROWSER) || echo 'no browser: taxes are left out; install Chromium, or chromium-headless-shell (Debian), or see .venv/browser.log'
+	[ -z "$$said" ] || printf '%s\n' "$$said" >&2; \
+	case $$code in \
+	    0) rm -f $(TRIED);; \
+	    3) echo 'taxes are left out; `make browser` tries again to get a browser';; \
+	    *) exit $$code;; \
+	esac
 
 demo: browser
 	@$(BIN)/maricopa demo
@@ -59,8 +72,8 @@ CHECKS = code=0; \
 	    $(BIN)/python -m $$step || { failed=$$?; [ $$code -ne 0 ] || code=$$failed; }; \
 	done
 
-# pytest comes last, so that its summary is the last line. Most tests wait, and do so side by side; first come those that measure time.
-PYTEST := $(BIN)/python -m pytest
+# pytest comes last, so that its summary, with what was skipped and why, is the last thing. Most tests wait, and do so side by side; first come those that measure time.
+PYTEST := $(BIN)/python -m pytest -rs
 ALL = $(PYTEST) -m timed || { failed=$$?; [ $$code -ne 0 ] || code=$$failed; }; $(PYTEST) -m 'not timed' -n 3 --dist loadgroup
 test: browser
 	@$(CHECKS); \

@@ -17,7 +17,7 @@ import psutil
 
 from benchmarks.assessor import database
 from benchmarks.table import QUICK, Bench, Row
-from maricopa_scrapy.download.browser_launch import NoBrowser, find
+from maricopa_scrapy.download.browser_find import NoBrowser, find
 from maricopa_scrapy.sandbox.county import County
 from maricopa_scrapy.sandbox.process import SandboxProcess
 from maricopa_scrapy.sandbox.treasurer_bills import taxes

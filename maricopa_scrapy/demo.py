@@ -8,7 +8,7 @@ from psycopg2.extensions import cursor as Cursor
 from rich.console import Console
 
 from maricopa_scrapy import dossier, settings_files
-from maricopa_scrapy.download.browser_launch import NoBrowser, check
+from maricopa_scrapy.download.browser_find import NoBrowser, check
 from maricopa_scrapy.manager import report_page, views
 from maricopa_scrapy.manager.display import Display, follow
 from maricopa_scrapy.manager.local import LocalProcesses

@@ -69,12 +69,12 @@ def _tokens(manifests: dict[str, Manifest]) -> Iterator[Finding]:
 
 
 def _browser(config: Config) -> Finding:
-    from maricopa_scrapy.download import browser_launch
+    from maricopa_scrapy.download import browser_find
 
     try:
-        browser_launch.check(config.browser)
-        where = browser_launch.endpoint_of(config.browser) or browser_launch.find(config.browser)
-    except browser_launch.NoBrowser as error:
+        browser_find.check(config.browser)
+        where = browser_find.endpoint_of(config.browser) or browser_find.find(config.browser)
+    except browser_find.NoBrowser as error:
         says, _, remedy = str(error).partition(": ")
         return Finding("browser", says, remedy or "see `browser` of config.yaml")
     return Finding("browser", str(where))

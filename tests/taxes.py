@@ -1,16 +1,20 @@
 """What the treasurer's crawl tests share: a browser or the reason why there is none, short timeouts, and the sandbox's truth."""
 
+import contextlib
 import os
 import shutil
-from collections.abc import Callable
+import subprocess
+import time
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import yaml
 
-from maricopa_scrapy.download.browser_launch import NoBrowser, check
+from maricopa_scrapy.download.browser_find import NoBrowser, check, find
 from maricopa_scrapy.sandbox.county import County
 from maricopa_scrapy.sandbox.process import SandboxProcess
 from maricopa_scrapy.sandbox.treasurer_bills import taxes
@@ -34,6 +38,24 @@ def why_no_browser() -> str:
 
 _WHY = why_no_browser()
 needs_browser = pytest.mark.skipif(bool(_WHY), reason=_WHY or "there is a browser")
+
+
+@contextlib.contextmanager
+def remote_browser(folder: Path) -> Iterator[tuple[psutil.Process, str]]:
+    """Start a browser that is none of a crawl's; yields its process and its address."""
+    profile = folder / "profile"
+    command = [find(BrowserSettings()), "--headless", "--no-sandbox", "--remote-debugging-port=0", f"--user-data-dir={profile}"]
+    browser = psutil.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        port = profile / "DevToolsActivePort"
+        until = time.monotonic() + 20
+        while not (port.exists() and port.read_text().strip()) and time.monotonic() < until:
+            time.sleep(0.05)
+        yield psutil.Process(browser.pid), f"http://127.0.0.1:{port.read_text().splitlines()[0]}"
+    finally:
+        for process in [*browser.children(recursive=True), browser]:
+            process.kill()
+        browser.wait()
 
 
 def settings(folder: Path, pool: int = 4, retire_after: int = 100, attempts: int = 6, **timeouts: float) -> dict[str, str]:

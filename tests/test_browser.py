@@ -4,19 +4,15 @@ import datetime as dt
 import re
 import subprocess
 import sys
-import time
 from decimal import Decimal
 from pathlib import Path
 
-import psutil
 import pytest
 
-from maricopa_scrapy.download.browser_launch import find
 from maricopa_scrapy.pages.treasurer_calendar import instalments
 from maricopa_scrapy.sandbox.county import County
-from maricopa_scrapy.settings_files import BrowserSettings
 from tests.conftest import ROOT, Crawler, Database
-from tests.taxes import Start, crawler, differences, listed, needs_browser, settings
+from tests.taxes import Start, crawler, differences, listed, needs_browser, remote_browser, settings
 
 APN = "16528054"
 
@@ -26,7 +22,7 @@ APN = "16528054"
     [
         ({"PATH": "/nowhere", "PLAYWRIGHT_BROWSERS_PATH": "/nowhere"}, "", r"no browser was found: .*apt-get install .*playwright install"),
         ({}, "/nowhere/chrome", r"browser\.executable: /nowhere/chrome is no program"),
-        ({}, "/bin/false", r"the browser /bin/false does not run: .*install"),
+        ({}, "/bin/false", r"browser\.executable: the browser /bin/false does not run: .*leave it empty"),
         ({"MARICOPA_BROWSER_ENDPOINT": "http://127.0.0.1:9"}, "", r"browser\.endpoint: no browser answers on 127\.0\.0\.1"),
     ],
 )  # fmt: skip
@@ -78,26 +74,14 @@ def test_a_page_is_replaced_after_some_parcels_and_says_who_asks(tmp_path: Path,
 
 @needs_browser
 def test_a_browser_that_runs_is_used_and_left_running(tmp_path: Path, database: Database, county: Start) -> None:
-    profile = tmp_path / "profile"
-    command = [find(BrowserSettings()), "--no-sandbox", "--remote-debugging-port=0", f"--user-data-dir={profile}"]
-    browser = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        port = profile / "DevToolsActivePort"
-        until = time.monotonic() + 20
-        while not (port.exists() and port.read_text().strip()) and time.monotonic() < until:
-            time.sleep(0.05)
-        endpoint = f"http://127.0.0.1:{port.read_text().splitlines()[0]}"
+    with remote_browser(tmp_path) as (browser, endpoint):
         apns = County().apns(4)
         run = crawler(database, county(), tmp_path)
         run.environment = (run.environment or {}) | {"MARICOPA_BROWSER_ENDPOINT": endpoint, "PATH": "/nowhere"}
         crawl = run("tax", "-a", listed(tmp_path, apns))
         assert crawl.code == 0, crawl.log
         assert differences(database, County(), apns) == []
-        assert browser.poll() is None
-    finally:
-        for process in [*psutil.Process(browser.pid).children(recursive=True), browser]:
-            process.kill()
-        browser.wait()
+        assert browser.is_running()
 
 
 @pytest.mark.parametrize(

@@ -14,13 +14,16 @@ from tests.conftest import ROOT, Database, administer, maricopa
 
 @pytest.fixture
 def browser(tmp_path: Path) -> dict[str, str]:
-    """Settings that name a program which says its version, as a browser does."""
+    """Settings that name a program which shows a page, as a browser does."""
+    shows = tmp_path / "shows"
+    shows.write_text("#!/bin/sh\necho '<title>maricopa</title>'\n")
+    shows.chmod(0o755)
     folder = tmp_path / "config"
     shutil.copytree(ROOT / "config", folder)
     config = folder / "config.yaml"
     assert 'executable: ""' in config.read_text()
     config.write_text(
-        config.read_text().replace('executable: ""', 'executable: "true"').replace('contact: ""', 'contact: "me@example.org"')
+        config.read_text().replace('executable: ""', f'executable: "{shows}"').replace('contact: ""', 'contact: "me@example.org"')
     )
     return {"MARICOPA_CONFIG": str(folder)}
 
@@ -31,7 +34,7 @@ def test_all_is_well(database: Database, browser: dict[str, str]) -> None:
     assert "problem" not in told.stdout
     for expected in (
         r"settings: 3 sources|settings: \d+ sources: assessor.*contact me@example.org", "token of assessor: MARICOPA_ASSESSOR_TOKEN is set",
-        r"browser: .*true", r"database: MARICOPA_DATABASE_URL; Postgres \d+\.\d+", "migrations: all are applied",
+        r"browser: .*/shows", r"database: MARICOPA_DATABASE_URL; Postgres \d+\.\d+", "migrations: all are applied",
         "leases: none is of a run that is gone",
     ):  # fmt: skip
         assert re.search(expected, told.stdout), told.stdout
@@ -48,7 +51,7 @@ def test_each_problem_has_its_remedy(tmp_path: Path, database: Database, session
     database.rows("INSERT INTO crawl.source (source, state) VALUES ('assessor', %s) RETURNING 1", state)
     config = Path(browser["MARICOPA_CONFIG"])
     settings = config / "config.yaml"
-    settings.write_text(settings.read_text().replace('executable: "true"', 'executable: "/no/such/browser"'))
+    settings.write_text(settings.read_text().replace(str(tmp_path / "shows"), "/no/such/browser"))
     told = maricopa(database, "doctor", MARICOPA_NODES="http://127.0.0.1:9", **browser)
     assert told.returncode == 1
     for expected in (

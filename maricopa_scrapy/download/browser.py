@@ -11,6 +11,7 @@ from collections.abc import Callable
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
+from playwright.async_api import Error as PlaywrightError
 from scrapy import Request
 from scrapy.http import Headers
 from scrapy.http import Response as ScrapyResponse
@@ -18,7 +19,8 @@ from scrapy_playwright.handler import ScrapyPlaywrightDownloadHandler
 
 from maricopa_scrapy.download.browser_launch import BrowserProvider
 from maricopa_scrapy.download.browser_page import PageVisit, Shown, Visit
-from maricopa_scrapy.download.browser_pool import BrowserPool, PoolOptions
+from maricopa_scrapy.download.browser_pool import BrowserPool, PoolOptions, first_line
+from maricopa_scrapy.download.refusals import BrowserFailed
 from maricopa_scrapy.settings_files import Config
 
 if TYPE_CHECKING:
@@ -44,24 +46,22 @@ class BrowserHandler(ScrapyPlaywrightDownloadHandler):  # type: ignore[misc]
     async def _launch(self) -> None:
         """Start nothing yet: there is a handler for http and one for https, and only one of them is asked."""
 
-    def _opened(self, visit: Visit) -> BrowserPool:
+    def _opened(self, visit: Visit, seconds: float) -> BrowserPool:
         if self._pages is None:
-            self.browser_provider = BrowserProvider(self.config)
-            self.browser_provider.settings = browser = self._config.browser
+            browser, timeouts = self._config.browser, visit.layout.timeouts
+            self.browser_provider = BrowserProvider(self.config, browser)
             script = resources.files("maricopa_scrapy.download").joinpath("stealth.js").read_text() if browser.stealth else ""
             options = PoolOptions(
-                self._config.batch_processing.browser_pool_size, browser.retire_after, visit.layout.timeouts.close,
+                self._config.batch_processing.browser_pool_size, browser.retire_after, seconds + timeouts.snapshot, timeouts.close,
                 browser.user_agents, self._own_name, script,
             )  # fmt: skip
-            self._pages = BrowserPool(self._launched, self.browser_provider.kill, options)
+            self._pages = BrowserPool(self._launched, self.browser_provider.kill, self.browser_provider.close, options)
         return self._pages
 
     async def _launched(self) -> Any:
-        provider = self.browser_provider
-        if provider.playwright is None:
-            await provider.start()
+        browser = await self.browser_provider.launch_browser()
         self.stats.inc_value("maricopa/browser/launched")
-        return await provider.launch_browser()
+        return browser
 
     async def download_request(self, request: Request) -> ScrapyResponse:
         """Show what the request's Visit asks for. Raises TimeoutError, ConnectionError or BrowserFailed."""
@@ -69,14 +69,21 @@ class BrowserHandler(ScrapyPlaywrightDownloadHandler):  # type: ignore[misc]
         if visit is None:
             response: ScrapyResponse = await super().download_request(request)
             return response
-        pool = self._opened(visit)
+        seconds: float = request.meta["download_timeout"]
+        pool = self._opened(visit, seconds)
         tab = await pool.take()
         seen = PageVisit(tab.page, tab.session, visit)
         try:
-            shown = await asyncio.wait_for(seen.run(request.url), request.meta["download_timeout"])
+            async with asyncio.timeout(seconds) as limit:
+                shown = await seen.run(request.url)
             if shown.problem is not None and shown.problem not in self._pictured:
                 self._pictured.add(shown.problem)
                 request.meta[PICTURE] = await seen.picture()
+        except TimeoutError as error:
+            raise TimeoutError(f"the parcel was not shown within {seconds:g} s") if limit.expired() else error from None
+        except PlaywrightError as error:
+            # Of a browser that went in the middle of it.
+            raise BrowserFailed(first_line(error)) from None
         finally:
             pool.give_back(tab, seen.is_well)
             self.stats.set_value("maricopa/browser/pages", pool.opened)
@@ -84,8 +91,10 @@ class BrowserHandler(ScrapyPlaywrightDownloadHandler):  # type: ignore[misc]
 
     async def _close(self) -> None:
         if self._pages is not None:
-            await self._pages.close()
-            await self.browser_provider.close()
+            try:
+                await self._pages.close()
+            finally:
+                await self.browser_provider.close()
 
 
 def _response(request: Request, shown: Shown, pack: Callable[[Shown], bytes]) -> ScrapyResponse:

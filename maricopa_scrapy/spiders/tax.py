@@ -46,14 +46,14 @@ class TaxSpider(LedgerSpider):
     @classmethod
     def connection(cls, settings: Any) -> tuple[Manifest, str, dict[str, str]]:
         """As every source's; and there must be a browser. Raises StartError."""
-        from maricopa_scrapy.download import browser_launch
+        from maricopa_scrapy.download import browser_find
 
         manifest, base_url, headers = super().connection(settings)
         if manifest.page is None:
             raise StartError("config/sources/treasurer.yaml has no `page`")
         try:
-            browser_launch.check(settings["MARICOPA_CONFIG"].browser)
-        except browser_launch.NoBrowser as error:
+            browser_find.check(settings["MARICOPA_CONFIG"].browser)
+        except browser_find.NoBrowser as error:
             raise StartError(str(error)) from None
         return manifest, base_url, headers
 
