@@ -11,7 +11,7 @@ import yaml
 
 from maricopa_scrapy.arguments import ArgumentError
 from maricopa_scrapy.manager.manager import JobManager
-from maricopa_scrapy.manager.plan import PlanError
+from maricopa_scrapy.manager.plan import NothingToDo, PlanError
 from maricopa_scrapy.sandbox.county import County
 from maricopa_scrapy.sandbox.process import SandboxProcess
 from maricopa_scrapy.store import verify
@@ -56,7 +56,7 @@ def test_progress_is_told_as_it_changes_and_a_callback_that_raises_harms_nothing
 
     def on_progress(status: JobProgress) -> None:
         told.append((time.monotonic(), status))
-        raise RuntimeError("a mistake of the caller's")
+        raise (SystemExit if len(told) % 2 else RuntimeError)("a mistake of the caller's")
 
     job = manager.submit(
         {apn: ("high" if at % 2 else "low") for at, apn in enumerate(County().apns(60))},
@@ -70,7 +70,7 @@ def test_progress_is_told_as_it_changes_and_a_callback_that_raises_harms_nothing
     assert "a mistake of the caller's" in caplog.text
     assert told[-1][1].verdict == "completed"
     times = [at for at, _ in told]
-    assert all(len([other for other in times if at <= other < at + 1]) <= 5 for at in times)
+    assert all(len([other for other in times if at <= other < at + 0.98]) <= 4 for at in times)
     states = [(status.word, status.counts) for _, status in told]
     assert len(states) > 3
     figures = manager.statistics(job)
@@ -142,8 +142,9 @@ def test_stored_parcels_get_what_they_lack(make: Callable[..., JobManager], data
     manager = make()
     apns = County().apns(20)
     assert manager.wait(manager.submit(apns), timeout=60).verdict == "completed"
-    with pytest.raises(PlanError, match=r"there is nothing to do: assessor's API: nothing that can be asked for is missing"):
-        manager.submit([], job_type="data_enhancement", parameters={"older_than": "1d", "sections": "property"})
+    for mode in (None, "api_only"):
+        with pytest.raises(NothingToDo, match=r"there is nothing to do: assessor's API: nothing that can be asked for is missing"):
+            manager.submit([], job_type="data_enhancement", processing_mode=mode, parameters={"older_than": "1d", "sections": "property"})
     database.rows("UPDATE crawl.target SET done_at = done_at - interval '40 d' WHERE key = ANY(%s) RETURNING 1", apns[:7])
     job = manager.submit(
         [], job_type="data_enhancement", processing_mode="api-only", parameters={"older_than": "30d", "sections": "property,gis"}

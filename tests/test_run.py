@@ -5,21 +5,21 @@ import os
 import re
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
 import pytest
 
 from maricopa_scrapy.sandbox.county import County
-from maricopa_scrapy.sandbox.process import SandboxProcess
 from maricopa_scrapy.store import verify
 from maricopa_scrapy.store.connect import Session
 from maricopa_scrapy.store.verdict import EXIT_CODES
 from tests.command import WITHIN_S, Maricopa, apns, wait_for
-from tests.conftest import Database
+from tests.conftest import Database, fresh_database
+from tests.side_by_side import Cases, Place
 
-Start = Callable[..., SandboxProcess]
+case = Cases()
 
 
 def _agrees(database: Database) -> None:
@@ -42,7 +42,9 @@ def _is_there(pid: int, started: float) -> bool:
         return False
 
 
-def test_a_job_from_the_plan_to_the_report(tmp_path: Path, database: Database, county: Start) -> None:
+@case
+def a_job_from_the_plan_to_the_report(here: Place) -> None:
+    tmp_path, database, county = here.folder, here.database, here.county
     sandbox = county(gis_parcels=100)
     maricopa = Maricopa(database, sandbox.url, tmp_path)
     planned = maricopa.here(
@@ -80,7 +82,9 @@ def test_a_job_from_the_plan_to_the_report(tmp_path: Path, database: Database, c
     assert "requests a parcel" in maricopa.here("report", "1").out
 
 
-def test_validation_asks_the_api_only_for_what_the_gis_does_not_have(tmp_path: Path, database: Database, county: Start) -> None:
+@case
+def validation_asks_the_api_only_for_what_the_gis_does_not_have(here: Place) -> None:
+    tmp_path, database, county = here.folder, here.database, here.county
     sandbox = county(track=True)
     absent = County().absent(6)
     path = tmp_path / "apns.txt"
@@ -94,7 +98,9 @@ def test_validation_asks_the_api_only_for_what_the_gis_does_not_have(tmp_path: P
     _agrees(database)
 
 
-def test_what_one_office_says_is_asked_of_the_next(tmp_path: Path, database: Database, county: Start) -> None:
+@case
+def what_one_office_says_is_asked_of_the_next(here: Place) -> None:
+    tmp_path, database, county = here.folder, here.database, here.county
     sandbox = county(track=True, gis_parcels=100)
     there, absent = County().apns(10), County().absent(2)
     path = tmp_path / "apns.txt"
@@ -117,14 +123,14 @@ def test_what_one_office_says_is_asked_of_the_next(tmp_path: Path, database: Dat
 _BY_SOURCE = "SELECT source, state, count(*) FROM crawl.target GROUP BY source, state"
 
 
-def test_a_browser_s_crawl_is_cancelled_within_five_seconds(tmp_path: Path, database: Database, county: Start) -> None:
+@case
+def a_browser_s_crawl_is_cancelled_within_five_seconds(here: Place) -> None:
+    tmp_path, database, county = here.folder, here.database, here.county
     maricopa = Maricopa(database, county(latency=0.5).url, tmp_path, rate=20)
     running = maricopa.start("run", "tax", "--apns", apns(60), "-y")
     wait_for(lambda: database.states().get("done"))
     (pid,) = _crawls(database)
-    at = time.monotonic()
-    assert maricopa.here("cancel", "1").code == 0
-    assert time.monotonic() - at < WITHIN_S
+    _say("cancel", maricopa)
     # Neither the crawl is left nor its browser, which is of its group.
     assert wait_for(lambda: not _group(pid)) < WITHIN_S
     out, errors = running.communicate(timeout=20)
@@ -132,6 +138,17 @@ def test_a_browser_s_crawl_is_cancelled_within_five_seconds(tmp_path: Path, data
     assert database.states().keys() == {"done", "pending"}
     assert database.one("SELECT count(*) FROM treasurer.account") == database.states()["done"]
     _agrees(database)
+
+
+def _say(word: str, maricopa: Maricopa) -> str:
+    """Say it of job 1, and see the job do so within 5 s of the word; returns what the command said."""
+    said = maricopa.start(word, "1")
+    wait_for(lambda: maricopa.database.one("SELECT wish FROM crawl.job") == word)
+    done = "paused" if word == "pause" else "finished"
+    assert wait_for(lambda: maricopa.database.one("SELECT state FROM crawl.job") == done) < WITHIN_S
+    out, errors = said.communicate(timeout=20)
+    assert said.returncode == 0, errors
+    return out
 
 
 def _group(pid: int) -> list[int]:
@@ -145,30 +162,30 @@ def _group(pid: int) -> list[int]:
     return found
 
 
-def test_pause_resume_and_cancel_from_another_terminal(tmp_path: Path, database: Database, county: Start) -> None:
+@case
+def pause_resume_and_cancel_from_another_terminal(here: Place) -> None:
+    tmp_path, database, county = here.folder, here.database, here.county
     sandbox = county(latency=0.05, track=True)
     maricopa = Maricopa(database, sandbox.url, tmp_path, rate=20)
     begun = maricopa("run", "property-search", "--apns", apns(200), "-y", "--detach")
     assert begun.code == 0, begun.errors + maricopa.logs()
     assert "job 1 goes on in the background" in begun.out
     wait_for(lambda: database.states().get("done"))
-    at = time.monotonic()
-    said = maricopa("pause", "1")
-    assert time.monotonic() - at < WITHIN_S
-    assert "job 1 is paused; `maricopa resume 1` goes on" in said.out
+    assert "job 1 is paused; `maricopa resume 1` goes on" in _say("pause", maricopa)
     assert wait_for(lambda: not _crawls(database)) < WITHIN_S
     asked = sandbox.stats()["assessor"]["requests"]
     assert maricopa.here("status", "1", "--json").json["status"] == "paused"
     assert sandbox.stats()["assessor"]["requests"] == asked
 
     # The one that was detached waits, and goes on.
-    assert "job 1 goes on" in maricopa("resume", "1").out
+    resumed = maricopa.start("resume", "1")
+    wait_for(lambda: database.one("SELECT wish FROM crawl.job") == "run")
+    assert wait_for(lambda: sandbox.stats()["assessor"]["requests"] > asked) < WITHIN_S
+    assert "job 1 goes on" in resumed.communicate(timeout=20)[0]
     wait_for(lambda: sandbox.stats()["assessor"]["requests"] > asked + 5)
     watched = maricopa.start("status", "1", "--watch", "--json")
     time.sleep(1.5)
-    at = time.monotonic()
-    assert "job 1 is cancelled; what it had collected is stored" in maricopa("cancel", "1").out
-    assert time.monotonic() - at < WITHIN_S
+    assert "job 1 is cancelled; what it had collected is stored" in _say("cancel", maricopa)
     assert wait_for(lambda: not _crawls(database)) < WITHIN_S
     out, _ = watched.communicate(timeout=10)
     assert '"status": "cancelled"' in out.splitlines()[-1]
@@ -185,7 +202,9 @@ def test_pause_resume_and_cancel_from_another_terminal(tmp_path: Path, database:
     assert wait_for(lambda: not _is_there(pid, started)) < WITHIN_S
 
 
-def test_ctrl_c_pauses_and_a_manager_that_was_killed_is_replaced(tmp_path: Path, database: Database, county: Start) -> None:
+@case
+def ctrl_c_pauses_and_a_manager_that_was_killed_is_replaced(here: Place) -> None:
+    tmp_path, database, county = here.folder, here.database, here.county
     sandbox = county(latency=0.05, track=True)
     maricopa = Maricopa(database, sandbox.url, tmp_path, rate=20)
     first = maricopa.start("run", "property-search", "--apns", apns(120), "-y")
@@ -212,7 +231,9 @@ def test_ctrl_c_pauses_and_a_manager_that_was_killed_is_replaced(tmp_path: Path,
     _agrees(database)
 
 
-def test_a_spider_that_is_killed_is_started_again(tmp_path: Path, database: Database, county: Start) -> None:
+@case
+def a_spider_that_is_killed_is_started_again(here: Place) -> None:
+    tmp_path, database, county = here.folder, here.database, here.county
     sandbox = county(latency=0.05)
     maricopa = Maricopa(database, sandbox.url, tmp_path, rate=30)
     running = maricopa.start("run", "property-search", "--apns", apns(90), "-y")
@@ -229,7 +250,9 @@ def test_a_spider_that_is_killed_is_started_again(tmp_path: Path, database: Data
     _agrees(database)
 
 
-def test_what_was_given_up_is_asked_for_again(tmp_path: Path, database: Database, county: Start) -> None:
+@case
+def what_was_given_up_is_asked_for_again(here: Place) -> None:
+    tmp_path, database, county = here.folder, here.database, here.county
     sandbox = county(gis_parcels=100)
     sandbox.faults({"renamed_field": {"probability": 1.0, "keys": County().apns(3)}})
     maricopa = Maricopa(database, sandbox.url, tmp_path)
@@ -245,8 +268,8 @@ def test_what_was_given_up_is_asked_for_again(tmp_path: Path, database: Database
     assert "given up no target" in maricopa.here("retry", "1").errors
 
 
-@pytest.mark.parametrize("execution", ["sequential", "hybrid"])
-def test_execution_says_how_many_requests_are_under_way(tmp_path: Path, database: Database, county: Start, execution: str) -> None:
+def _execution(here: Place, execution: str) -> None:
+    tmp_path, database, county = here.folder, here.database, here.county
     sandbox = county(latency=0.15)
     path = tmp_path / "apns.csv"
     words = ["low"] * 4 + ["", "normal"] * 4 + ["critical", "high"] * 5
@@ -263,6 +286,29 @@ def test_execution_says_how_many_requests_are_under_way(tmp_path: Path, database
     assert sum(earlier > later for earlier, later in itertools.pairwise(groups)) <= 1
     times = [at for priority, at in rows if priority == 3][1:]
     assert all(later - earlier >= 0.14 for earlier, later in itertools.pairwise(times))
+
+
+@case
+def sequential_has_one_request_under_way(here: Place) -> None:
+    _execution(here, "sequential")
+
+
+@case
+def hybrid_has_as_many_under_way_as_a_target_is_urgent(here: Place) -> None:
+    _execution(here, "hybrid")
+
+
+@pytest.fixture(scope="module")
+def outcome(
+    request: pytest.FixtureRequest, server: str, template: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[[str], None]]:
+    with case.begin(request, server, template, tmp_path_factory.mktemp("run"), 3) as outcome:
+        yield outcome
+
+
+@pytest.mark.parametrize("case", list(case))
+def test_run(outcome: Callable[[str], None], case: str) -> None:
+    outcome(case)
 
 
 MISTAKES: list[tuple[tuple[str, ...], str]] = [
@@ -285,22 +331,40 @@ MISTAKES: list[tuple[tuple[str, ...], str]] = [
     (("resume", "99"), r"there is no job 99"),
     (("retry", "99"), r"there is no job 99"),
     (("report", "99"), r"there is no job 99"),
+    (("status", "abc"), r"valid integer.*`maricopa status --help`"),
+    (("staus", "1"), r"No such command 'staus'\. Did you mean 'status'"),
+    (("run", "tax", "--apns", "165-28-054", "--yess"), r"No such option: --yess"),
+    (("pause",), r"Missing argument"),
+    (("jobs", "--limit", "0"), r"'--limit'"),
+    (
+        ("run", "property-search", "--owner", "X", "--mode", "scraping-only"),
+        r"nothing to do: assessor's public page: they are asked by APN only",
+    ),
+    (("run", "tax", "--apns", "165-28-054", "-s", "MARICOPA_RATE_LIMIT=fast"), r"MARICOPA_RATE_LIMIT=fast is not a number"),
+    (("run", "tax", "--apns", "165-28-054", "--on", "node1"), r"'node1' is not the address of a scrapyd"),
     (("cleanup", "--older-than", "soon"), r"--older-than: 'soon' is not a length of time"),
     (("run", "property-search", "--apns", "165-28-054", "-y", "--on", "http://127.0.0.1:9"), r"http://127.0.0.1:9 cannot be reached"),
 ]
 
 
+@pytest.fixture(scope="module")
+def untouched(server: str, template: str) -> Iterator[Database]:
+    """One database for all mistakes: none of them leaves anything in it."""
+    with fresh_database(server, template) as database:
+        yield database
+
+
 @pytest.mark.parametrize(("arguments", "message"), MISTAKES, ids=lambda value: " ".join(value) if isinstance(value, tuple) else "")
-def test_a_mistake_is_one_line(tmp_path: Path, database: Database, arguments: tuple[str, ...], message: str) -> None:
-    said = Maricopa(database, "http://127.0.0.1:9", tmp_path, rate=None).here(*arguments)
+def test_a_mistake_is_one_line(tmp_path: Path, untouched: Database, arguments: tuple[str, ...], message: str) -> None:
+    said = Maricopa(untouched, "http://127.0.0.1:9", tmp_path, rate=None).here(*arguments)
     assert said.code == 2, said
     assert said.errors.count("\n") == 1, said.errors
     assert re.search(message, said.errors), said.errors
-    assert database.one("SELECT count(*) FROM crawl.job") == 0
+    assert untouched.one("SELECT count(*) FROM crawl.job") == 0
 
 
-def test_every_verb_has_help_with_an_example_and_run_lists_the_exit_codes(tmp_path: Path, database: Database) -> None:
-    maricopa = Maricopa(database, "", tmp_path, rate=None)
+def test_every_verb_has_help_with_an_example_and_run_lists_the_exit_codes(tmp_path: Path, untouched: Database) -> None:
+    maricopa = Maricopa(untouched, "", tmp_path, rate=None)
     for verb in ("run", "jobs", "status", "pause", "resume", "cancel", "retry", "report", "cleanup"):
         said = maricopa.here(verb, "--help")
         assert said.code == 0

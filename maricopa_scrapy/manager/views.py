@@ -32,7 +32,7 @@ def table(title: str, *columns: str, right: Sequence[str] = ()) -> Table:
 def plan(of: "Plan") -> Iterator[RenderableType]:
     """Yield what a job would do."""
     how = f"{shown(of.mode)}, {of.execution}, priority {of.priority}"
-    parcels = "" if of.parcels is None else f", {of.parcels:,} parcels"
+    parcels = "" if of.parcels is None else f", {of.parcels:,} parcel{'' if of.parcels == 1 else 's'}"
     yield Text(f"{shown(of.type)} ({of.title}): {how}{parcels}", style="bold")
     phases = len({step.phase for step in of.steps}) > 1
     steps = table("", *(["phase"] if phases else []), "source", "from", "requests", "rate", "about", right=("requests", "rate", "about"))
