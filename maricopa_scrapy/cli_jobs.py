@@ -179,7 +179,7 @@ def jobs(
     with database() as session:
         found = ledger_jobs.newest(session, limit)
         if not as_json:
-            out.print(views.job_list(found))
+            out.print(views.JobList(found))
             return
         for job in found:
             display.print_json(out, progress.read(session, job["id"]))

@@ -2,9 +2,10 @@
 
 import datetime as dt
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
@@ -17,6 +18,8 @@ from maricopa_scrapy.store.verdict import COMPLETED
 if TYPE_CHECKING:
     from maricopa_scrapy.manager.plan import Plan, PlannedStep
 
+# Characters; what is left out below is in `status JOB`.
+_WIDE = 110
 # What a person asked for, of a job's parameters.
 _ASKED = ("apns", "owner", "address", "since", "secured_master", "residential_master", "match", "older_than", "sections")
 
@@ -109,22 +112,29 @@ def _style(of: JobProgress) -> str:
     return "yellow" if of.state != "finished" else "red"
 
 
-def job_list(jobs: Sequence[dict[str, Any]]) -> RenderableType:
-    """Return the newest jobs as a table."""
-    if not jobs:
-        return "No job yet. `maricopa run property-search --apns apns.txt` starts one, `make demo` shows one."
-    right = ("job", "targets", "done", "gone", "dead", "open")
-    made = table("Jobs", "job", "type", "state", *right[1:], "asked for", right=right)
-    made.columns[-1].overflow = "ellipsis"
-    for column in made.columns:
-        column.no_wrap = True
-    for job in jobs:
-        urgent = "" if job["priority"] == "normal" else f" ({job['priority']})"
-        made.add_row(
-            str(job["id"]), shown(job["type"]) + urgent, state_of(job),
-            *(f"{job[name]:,}" for name in ("enumerated", "done", "gone", "dead", "open")), Text(asked(job["parameters"])),
-        )  # fmt: skip
-    return made
+@dataclass(frozen=True)
+class JobList:
+    """The newest jobs as a table. In a narrow terminal how many are gone, dead and open is left out, before a number is cut."""
+
+    jobs: Sequence[dict[str, Any]]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        if not self.jobs:
+            yield "No job yet. `maricopa run property-search --apns apns.txt` starts one, `make demo` shows one."
+            return
+        counts = ("enumerated", "done") if options.max_width < _WIDE else ("enumerated", "done", "gone", "dead", "open")
+        right = ("job", "targets", *counts[1:], "age")
+        made = table("Jobs", "job", "type", "state", *right[1:], "asked for", right=right)
+        now = dt.datetime.now(dt.UTC)
+        for job in self.jobs:
+            urgent = "" if job["priority"] == "normal" else f" ({job['priority']})"
+            made.add_row(
+                str(job["id"]), shown(job["type"]) + urgent, state_of(job), *(f"{job[name]:,}" for name in counts),
+                _age(now - job["created_at"]), Text(asked(job["parameters"]), no_wrap=True, overflow="ellipsis"),
+            )  # fmt: skip
+        for column in made.columns[1:3]:
+            column.min_width = min(16, max(len(str(cell)) for cell in column.cells))
+        yield made
 
 
 def state_of(job: dict[str, Any]) -> str:
@@ -201,6 +211,14 @@ def _time(seconds: float | None) -> str:
     if hours:
         return f"{hours} h {minutes} min"
     return f"{minutes} min {rest} s" if minutes < 10 else f"{minutes} min"
+
+
+def _age(age: dt.timedelta) -> str:
+    seconds = max(0, round(age.total_seconds()))
+    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= size:
+            return f"{seconds // size} {unit}"
+    return f"{seconds} s"
 
 
 def _latency(seconds: float | None) -> str:
