@@ -19,7 +19,7 @@ from maricopa_scrapy.store import progress, statistics
 from maricopa_scrapy.store.connect import DatabaseUnavailable, Session
 from maricopa_scrapy.store.ledger import LedgerError
 from maricopa_scrapy.store.verdict import EXIT_CODES, FAILED, INCOMPLETE
-from maricopa_scrapy.terminal import database, fail, out
+from maricopa_scrapy.terminal import database, errors, fail, out
 
 if TYPE_CHECKING:
     from maricopa_scrapy.manager.manager import JobManager
@@ -321,7 +321,8 @@ def _follow(manager: "JobManager", job: int, as_json: bool) -> int:
     with Display(out, as_json) as display:
         found = follow(manager, job, display)
     if found.state != "finished":
-        out.print(f"job {job} is {found.word}; `maricopa resume {job}` goes on with it")
+        # Whoever reads JSON reads nothing else there.
+        (errors if as_json else out).print(f"job {job} is {found.word}; `maricopa resume {job}` goes on with it")
         return EXIT_CODES[INCOMPLETE]
     if not as_json:
         with database() as session:

@@ -1,6 +1,7 @@
 """`maricopa run` and its companions on this machine, against the sandbox: what is collected, seen, paused, cancelled and taken up again."""
 
 import itertools
+import json
 import os
 import re
 import signal
@@ -11,6 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from maricopa_scrapy.cli import app
 from maricopa_scrapy.sandbox.county import County
 from maricopa_scrapy.store import verify
 from maricopa_scrapy.store.connect import Session
@@ -85,7 +87,7 @@ def a_job_from_the_plan_to_the_report(here: Place) -> None:
 @case
 def validation_asks_the_api_only_for_what_the_gis_does_not_have(here: Place) -> None:
     tmp_path, database, county = here.folder, here.database, here.county
-    sandbox = county(track=True)
+    sandbox = county(track=True, gis_parcels=100)
     absent = County().absent(6)
     path = tmp_path / "apns.txt"
     path.write_text("\n".join(County().apns(30) + absent))
@@ -207,12 +209,14 @@ def ctrl_c_pauses_and_a_manager_that_was_killed_is_replaced(here: Place) -> None
     tmp_path, database, county = here.folder, here.database, here.county
     sandbox = county(latency=0.05, track=True)
     maricopa = Maricopa(database, sandbox.url, tmp_path, rate=20)
-    first = maricopa.start("run", "property-search", "--apns", apns(120), "-y")
+    first = maricopa.start("run", "property-search", "--apns", apns(120), "-y", "--json")
     wait_for(lambda: database.states().get("done"))
     first.send_signal(signal.SIGINT)
     out, errors = first.communicate(timeout=15)
     assert first.returncode == EXIT_CODES["incomplete"], errors
-    assert "job 1 is paused; `maricopa resume 1` goes on with it" in out
+    assert "job 1 is paused; `maricopa resume 1` goes on with it" in errors
+    assert [json.loads(line)["job"] for line in out.splitlines()] == [1] * out.count("\n")
+    assert json.loads(out.splitlines()[-1])["status"] == "paused"
 
     second = maricopa.start("resume", "1")
     wait_for(lambda: _crawls(database))
@@ -365,7 +369,10 @@ def test_a_mistake_is_one_line(tmp_path: Path, untouched: Database, arguments: t
 
 def test_every_verb_has_help_with_an_example_and_run_lists_the_exit_codes(tmp_path: Path, untouched: Database) -> None:
     maricopa = Maricopa(untouched, "", tmp_path, rate=None)
-    for verb in ("run", "jobs", "status", "pause", "resume", "cancel", "retry", "report", "cleanup"):
+    # The sandbox has a command line of its own.
+    verbs = [found.name or found.callback.__name__ for found in app.registered_commands if found.callback]  # type: ignore[attr-defined]
+    verbs.remove("sandbox")
+    for verb in verbs:
         said = maricopa.here(verb, "--help")
         assert said.code == 0
         assert f"Example: maricopa {verb}" in said.out
