@@ -84,7 +84,7 @@ def run(
             try:
                 plan = manager.plan(order)
             except NothingToDo as error:
-                out.print(str(error), soft_wrap=True)
+                (errors if as_json else out).print(str(error), soft_wrap=True)
                 return
             plan.parameters |= {"settings": settings} if settings else {}
             if not as_json or dry_run:
@@ -119,7 +119,7 @@ def resume(job: Job, on: On = None, detach: Detach = False, as_json: AsJson = Fa
             return
         with _manager_of(job, on or []) as manager:
             if not manager.resume(job):
-                out.print(f"job {job} goes on; `maricopa status {job} --watch` shows it")
+                (errors if as_json else out).print(f"job {job} goes on; `maricopa status {job} --watch` shows it")
                 return
             code = _follow(manager, job, as_json)
     raise typer.Exit(code)
