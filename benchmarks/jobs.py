@@ -25,7 +25,7 @@ from maricopa_scrapy.store.statistics import Statistics
 # Requests a second, requests that may be saved up, seconds.
 API, PAGES, BURST, LATENCY = 2.0, 1.0, 5.0, 0.1
 # Parcels, and the seconds in which the system that this replaces promised them.
-PROMISES = ((8, 19.2 + 10),) if QUICK else ((50, 120.0), (100, 300.0))
+PROMISES = ((6, 14.4 + 10),) if QUICK else ((50, 120.0), (100, 300.0))
 MOST = PROMISES[-1][0]
 NAIVE_PARCELS = 2 if QUICK else 10
 NAIVE_REQUESTS = 12

@@ -9,9 +9,10 @@ from maricopa_scrapy import cli_jobs, cli_records
 from maricopa_scrapy.identifiers import IdentifierError, parse_apn
 from maricopa_scrapy.settings_files import ConfigError
 from maricopa_scrapy.store.connect import DatabaseUnavailable
-from maricopa_scrapy.terminal import database, fail, out
+from maricopa_scrapy.terminal import OneLine, database, fail, out
 
 app = typer.Typer(
+    cls=OneLine,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

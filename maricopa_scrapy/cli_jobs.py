@@ -20,7 +20,7 @@ from maricopa_scrapy.store import progress, statistics
 from maricopa_scrapy.store.connect import DatabaseUnavailable, Session
 from maricopa_scrapy.store.ledger import LedgerError
 from maricopa_scrapy.store.verdict import EXIT_CODES, FAILED, INCOMPLETE
-from maricopa_scrapy.terminal import database, fail, out
+from maricopa_scrapy.terminal import database, errors, fail, out
 
 if TYPE_CHECKING:
     from maricopa_scrapy.manager.manager import JobManager
@@ -85,7 +85,7 @@ def run(
             try:
                 plan = manager.plan(order)
             except NothingToDo as error:
-                out.print(str(error), soft_wrap=True)
+                (errors if as_json else out).print(str(error), soft_wrap=True)
                 return
             plan.parameters |= {"settings": settings} if settings else {}
             if not as_json or dry_run:
@@ -120,7 +120,7 @@ def resume(job: Job, on: On = None, detach: Detach = False, as_json: AsJson = Fa
             return
         with _manager_of(job, on or []) as manager:
             if not manager.resume(job):
-                out.print(f"job {job} goes on; `maricopa status {job} --watch` shows it")
+                (errors if as_json else out).print(f"job {job} goes on; `maricopa status {job} --watch` shows it")
                 return
             code = _follow(manager, job, as_json)
     raise typer.Exit(code)
@@ -180,7 +180,7 @@ def jobs(
     with database() as session:
         found = ledger_jobs.newest(session, limit)
         if not as_json:
-            out.print(views.job_list(found))
+            out.print(views.JobList(found))
             return
         for job in found:
             display.print_json(out, progress.read(session, job["id"]))
@@ -346,7 +346,8 @@ def _follow(manager: "JobManager", job: int, as_json: bool) -> int:
     with Display(out, as_json) as display:
         found = follow(manager, job, display)
     if found.state != "finished":
-        out.print(f"job {job} is {found.word}; `maricopa resume {job}` goes on with it")
+        # Whoever reads JSON reads nothing else there.
+        (errors if as_json else out).print(f"job {job} is {found.word}; `maricopa resume {job}` goes on with it")
         return EXIT_CODES[INCOMPLETE]
     if not as_json:
         with database() as session:

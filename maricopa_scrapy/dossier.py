@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from maricopa_scrapy.identifiers import format_apn
-from maricopa_scrapy.manager.views import job_list
+from maricopa_scrapy.manager.views import JobList
 from maricopa_scrapy.sections import SECTIONS, origin
 from maricopa_scrapy.store import jobs as ledger_jobs
 from maricopa_scrapy.store import source
@@ -22,7 +22,7 @@ from maricopa_scrapy.store.connect import Session
 def status(session: Session) -> Iterator[RenderableType]:
     """Yield the newest jobs and the size of each table."""
     jobs = ledger_jobs.newest(session)
-    yield job_list(jobs)
+    yield JobList(jobs)
     if not jobs:
         return
     yield ""

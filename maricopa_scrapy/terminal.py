@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 import orjson
 import typer
 from rich.console import Console
+from typer.core import TyperGroup
 
 from maricopa_scrapy.settings_files import Config, ConfigError, Manifest, load
 from maricopa_scrapy.store import floors
@@ -29,6 +30,32 @@ def fail(message: str) -> typer.Exit:
     """Say what was wrong, on one line; returns the exception that ends the command with code 2."""
     errors.print(f"error: {message}", markup=False)
     return typer.Exit(2)
+
+
+# Typer brings click's own, or a copy of it: what it calls a mistake in the command line is the parent of this one.
+_Usage: type[Exception] = typer.BadParameter.__mro__[1]
+
+
+class OneLine(TyperGroup):
+    """The commands; a mistake in the command line is one line too."""
+
+    def main(self, *args: Any, **extra: Any) -> Any:
+        """Run a command. Raises SystemExit with its exit code, 2 for a mistake."""
+        try:
+            code = super().main(*args, **extra | {"standalone_mode": False})
+        except typer.Abort:
+            errors.print("aborted")
+            sys.exit(1)
+        except _Usage as error:
+            if type(error).__name__ == "NoArgsIsHelpError":
+                error.show()  # type: ignore[attr-defined]
+                sys.exit(2)
+            context = getattr(error, "ctx", None)
+            verb = f" {context.info_name}" if context is not None and context.parent is not None else ""
+            message = " ".join(error.format_message().split()).rstrip(".")  # type: ignore[attr-defined]
+            fail(f"{message} (`maricopa{verb} --help` shows the form)")
+            sys.exit(2)
+        sys.exit(code or 0)
 
 
 @contextmanager

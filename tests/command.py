@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -17,6 +18,8 @@ from maricopa_scrapy.cli import app
 from maricopa_scrapy.sandbox.county import County
 from tests.conftest import ROOT, Database
 
+# A command of this process changes its environment, and its standard output, for as long as it lasts.
+_HERE = threading.Lock()
 # From the word to the end: the promise for pause and cancel is 5 s.
 WITHIN_S = 5.0
 
@@ -47,7 +50,8 @@ class Maricopa:
     environment: dict[str, str] = field(default_factory=dict)
 
     def start(self, *arguments: str) -> "subprocess.Popen[str]":
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("MARICOPA_")}
+        with _HERE:
+            environment = {name: value for name, value in os.environ.items() if not name.startswith("MARICOPA_")}
         environment |= self._environment()
         rate = ["-s", f"MARICOPA_RATE_LIMIT={self.rate}"] if self.rate and arguments[0] == "run" else []
         return subprocess.Popen(
@@ -66,7 +70,7 @@ class Maricopa:
 
     def here(self, *arguments: str) -> Said:
         """Run the command in this process: for what it refuses, or only looks up."""
-        with pytest.MonkeyPatch.context() as patch:
+        with _HERE, pytest.MonkeyPatch.context() as patch:
             for name in [name for name in os.environ if name.startswith("MARICOPA_")]:
                 patch.delenv(name)
             for name, value in self._environment().items():

@@ -1,23 +1,23 @@
 """Pause and cancel, told through the ledger alone: what becomes of the runs, their targets, and the job."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
 from maricopa_scrapy.items import FollowOn
+from maricopa_scrapy.manager.local import LocalProcesses
 from maricopa_scrapy.manager.manager import JobManager
 from maricopa_scrapy.sandbox.county import County
-from maricopa_scrapy.sandbox.process import SandboxProcess
 from maricopa_scrapy.store import jobs, ledger, verify
 from maricopa_scrapy.store.connect import Session
 from maricopa_scrapy.store.jobs import PlannedRun
 from maricopa_scrapy.store.ledger import LedgerError
 from tests.conftest import Crawler, Database
+from tests.side_by_side import Cases, Place
 
-Start = Callable[..., SandboxProcess]
+case = Cases()
 # From the word to the end: the promise is 5 s.
 WITHIN_S = 5.0
 
@@ -34,14 +34,21 @@ def _apns(count: int) -> str:
     return "apns=" + ",".join(County().apns(count))
 
 
-@pytest.mark.parametrize("conduct", [{}, {"latency": 15.0}], ids=["at work", "waiting for slow answers"])
-def test_a_paused_job_stops_within_five_seconds_and_goes_on(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, database: Database, session: Session, county: Start, conduct: dict[str, float]
-) -> None:
-    monkeypatch.setenv("MARICOPA_DATA_DIR", str(tmp_path))
-    sandbox = county(track=True, **conduct)
+@case
+def a_paused_job_stops_within_five_seconds_and_goes_on(here: Place) -> None:
+    _pause(here, 0.0)
+
+
+@case
+def so_does_one_that_waits_for_slow_answers(here: Place) -> None:
+    _pause(here, 15.0)
+
+
+def _pause(here: Place, latency: float) -> None:
+    database, session = here.database, Session(here.database.url)
+    sandbox = here.county(track=True, latency=latency)
     crawler = Crawler(database, sandbox.url, rate=20)
-    process = crawler.start("assessor", "-a", _apns(150))
+    process = crawler.start("assessor", "-a", _apns(100))
     _wait(lambda: sandbox.stats().get("assessor", {}).get("requests", 0) > 2)
     jobs.wish(session, 1, "pause")
     assert _wait(lambda: database.one("SELECT state FROM crawl.job") == "paused") < WITHIN_S
@@ -58,18 +65,26 @@ def test_a_paused_job_stops_within_five_seconds_and_goes_on(
     assert "job 1 is paused; `maricopa resume 1`" in refused.error_lines()[0]
 
     sandbox.conduct(latency=0.0)
-    with JobManager(database.url, sandbox=sandbox.url, settings={"MARICOPA_RATE_LIMIT": "50"}) as manager:
+    settings = {"MARICOPA_RATE_LIMIT": "50"}
+    executor = LocalProcesses(here.folder, settings, {"MARICOPA_DATABASE_URL": database.url, "MARICOPA_SANDBOX": sandbox.url})
+    with JobManager(database.url, executor=executor, sandbox=sandbox.url, settings=settings) as manager:
+        asked, at = sandbox.stats()["assessor"]["requests"], time.monotonic()
         assert manager.resume(1)
+        _wait(lambda: sandbox.stats()["assessor"]["requests"] > asked)
+        assert time.monotonic() - at < WITHIN_S
         assert manager.wait(1, timeout=60).verdict == "completed"
-    assert database.states() == {"done": 150}
+    assert database.states() == {"done": 100}
     assert verify.problems(session) == []
     # What was answered is stored, and not asked for again.
     again = sum(count - 1 for count in sandbox.stats()["assessor"]["fetched"].values())
     assert again <= 5
+    session.close()
 
 
-def test_a_cancelled_job_stays_cancelled(database: Database, session: Session, county: Start) -> None:
-    sandbox = county(latency=0.05)
+@case
+def a_cancelled_job_stays_cancelled(here: Place) -> None:
+    database, session = here.database, Session(here.database.url)
+    sandbox = here.county(latency=0.05)
     crawler = Crawler(database, sandbox.url, rate=30)
     first = crawler.start("assessor", "-a", _apns(300))
     _wait(lambda: database.states().get("done"))
@@ -88,6 +103,20 @@ def test_a_cancelled_job_stays_cancelled(database: Database, session: Session, c
         assert "job 1 was cancelled; start a new one" in refused
     assert "there is nothing to cancel" in _refusal(lambda: jobs.wish(session, 1, "cancel"))
     assert database.one("SELECT verdict FROM crawl.job") == "cancelled"
+    session.close()
+
+
+@pytest.fixture(scope="module")
+def outcome(
+    request: pytest.FixtureRequest, server: str, template: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[[str], None]]:
+    with case.begin(request, server, template, tmp_path_factory.mktemp("life"), 3) as outcome:
+        yield outcome
+
+
+@pytest.mark.parametrize("case", list(case))
+def test_life(outcome: Callable[[str], None], case: str) -> None:
+    outcome(case)
 
 
 def _refusal(what: Callable[[], object]) -> str:

@@ -81,8 +81,9 @@ def follow(manager: "JobManager", job_id: int, display: Display) -> JobProgress:
         try:
             found = manager.status(job_id)
             is_over = found.state == "finished" and not manager.is_supervised(job_id)
+            is_over = is_over or (is_pausing and found.state == "paused")
             display.show(found, is_over)
-            if is_over or (is_pausing and found.state == "paused"):
+            if is_over:
                 return found
             manager.check()
             time.sleep(_GLANCE_S)

@@ -60,8 +60,10 @@ class LocalProcesses:
         return self._folder / f"job-{job}-{number}-{spider}.log"
 
     def is_running(self, handle: str) -> bool | None:
-        """Tell whether the process is there."""
+        """Tell whether the process is there; None of one that is elsewhere."""
         pid, started = _parts(handle)
+        if not pid:
+            return None
         child = self._children.get(pid)
         if child is not None:
             return child.poll() is None
@@ -94,4 +96,5 @@ class LocalProcesses:
 
 def _parts(handle: str) -> tuple[int, float]:
     pid, _, started = handle.partition(" ")
-    return int(pid), float(started)
+    # A job that was on scrapyd nodes, and goes on here: their handles begin with an address.
+    return (int(pid), float(started)) if pid.isdigit() else (0, 0.0)

@@ -243,14 +243,18 @@ class JobManager:
                 with self._lock:
                     new, self._new = self._new, []
                 for job_id in new:
-                    supervisor.adopt(job_id, self._executor)
+                    try:
+                        supervisor.adopt(job_id, self._executor)
+                    except ledger.LedgerError as error:
+                        logger.warning("%s", error)
                 supervisor.step()
                 self._report(session, supervisor)
                 self._wake.wait(_STEP_S)
                 self._wake.clear()
-        except (DatabaseUnavailable, ledger.LedgerError) as error:
+        except Exception as error:
+            # Whoever waits is told; nobody else would hear of what ends a thread.
             self._failure = error
-            logger.error("jobs are supervised no more: %s", error)
+            logger.error("jobs are supervised no more: %s", error, exc_info=not isinstance(error, DatabaseUnavailable | ledger.LedgerError))
         finally:
             session.close()
             with self._ended:
@@ -261,8 +265,11 @@ class JobManager:
             watched = dict(self._watched)
             over = self._supervised - set(supervisor.jobs) - set(self._new)
         for job_id, one in watched.items():
-            if job_id in over or time.monotonic() - one.reported_at >= _REPORT_S:
+            if time.monotonic() - one.reported_at >= _REPORT_S:
                 one.report(progress.read(session, job_id))
+            else:
+                # Also the last word is not told too soon after the one before.
+                over.discard(job_id)
         with self._lock:
             for job_id in over:
                 self._watched.pop(job_id, None)
@@ -291,7 +298,7 @@ class _Watched:
 def _call(on_progress: OnProgress, status: JobProgress) -> None:
     try:
         on_progress(status)
-    except Exception:
+    except (Exception, SystemExit):
         logger.exception("on_progress of job %d raised", status.job)
 
 

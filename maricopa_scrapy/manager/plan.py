@@ -163,8 +163,11 @@ class Planner:
             else:
                 plan.steps.append(self._step(step, given, order, plan, apns, known))
         if not plan.steps:
-            kind = NothingToDo if plan.notes and not plan.misses else PlanError
-            raise kind(f"there is nothing to do: {'; '.join(plan.notes + plan.misses) or 'no spider of this job is there'}")
+            # What the mode cannot collect at all is no reason here, unless it is the only one.
+            missing = plan.misses[len(how.misses) :]
+            kind = NothingToDo if plan.notes and not missing else PlanError
+            why = plan.notes + missing or plan.misses
+            raise kind(f"there is nothing to do: {'; '.join(why) or 'no spider of this job is there'}")
         self._describe(plan, order)
         return plan
 

@@ -21,6 +21,19 @@ def duration(seconds: float | None) -> str:
     return f"{minutes} min {rest} s" if minutes < 10 else f"{minutes} min"
 
 
+def age(since: dt.timedelta) -> str:
+    """Return how long ago something was, in its largest unit.
+
+    >>> age(dt.timedelta(minutes=90)), age(dt.timedelta(seconds=-1))
+    ('1 h', '0 s')
+    """
+    seconds = max(0, round(since.total_seconds()))
+    for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= length:
+            return f"{seconds // length} {unit}"
+    return f"{seconds} s"
+
+
 def latency(seconds: float | None) -> str:
     """Return a response time; nothing where there is none.
 

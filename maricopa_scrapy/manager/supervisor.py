@@ -24,9 +24,11 @@ _ASK_AFTER_S = 4.0
 _KILL_AFTER_S = 8.0
 # A process that never came to the ledger is given so long to do so where its node cannot tell whether it lives.
 _SILENT_S = 30.0
-# Starts in a row that came to nothing: of a process that never came to the ledger, and of one that was lost soon after.
+# Starts in a row that came to nothing: of a process that never came to the ledger; of one that was lost soon after; and those that
+# the place refused, which is asked for half a minute.
 _TRIES_UNSEEN = 2
 _TRIES = 5
+_TRIES_REFUSED = 6
 _SOON_S = 10.0
 
 
@@ -153,7 +155,7 @@ class Supervisor:
             handle = mine.executor.start(run.spider, {"job": str(job.id), "_planned": str(run.number)})
         except NodeError as error:
             logger.warning("job %d: %s", job.id, error)
-            self._again(job, run, mine, now, str(error))
+            self._again(job, run, mine, now, str(error), _TRIES_REFUSED)
             return
         mine.handles[run.number] = handle
         jobs.note_start(self._session, job.id, run.number, handle)
@@ -167,14 +169,18 @@ class Supervisor:
         there = mine.executor.is_running(run.handle) if run.handle else False
         if there or (there is None and run.run == "" and run.age < _SILENT_S):
             return
+        # It may have come to the ledger, and ended in order, between that look and this one.
+        now_is = next((one for one in jobs.see(self._session, job.id).runs if one.number == run.number), None)
+        if now_is is None or (now_is.state, now_is.run, now_is.handle) != (run.state, run.run, run.handle):
+            return
         words = mine.executor.last_words(run.spider, run.handle) if run.handle else ""
         logger.warning("job %d: %s ended without a word to the ledger%s", job.id, run.spider, f": {words}" if words else "")
-        self._again(job, run, mine, now, words)
+        self._again(job, run, mine, now, words, _TRIES if run.run == "lost" else _TRIES_UNSEEN)
 
-    def _again(self, job: JobState, run: RunState, mine: _Supervised, now: float, words: str) -> None:
+    def _again(self, job: JobState, run: RunState, mine: _Supervised, now: float, words: str, tries: int) -> None:
         was_at_work = run.run == "lost" and run.age > _SOON_S
         starts = 1 if was_at_work else run.starts + (run.state == "planned")
-        if starts >= (_TRIES if run.run == "lost" else _TRIES_UNSEEN):
+        if starts >= tries:
             jobs.note_end(self._session, job.id, run.number, words or "its process ended again and again")
             return
         mine.not_before[run.number] = now + 2.0 ** (starts - 1) - 1

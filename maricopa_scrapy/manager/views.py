@@ -1,14 +1,17 @@
 """Jobs as a person reads them: the plan, the live view, a line of progress, the list, and the report."""
 
+import datetime as dt
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
 from maricopa_scrapy.manager.catalog import shown
+from maricopa_scrapy.manager.quantities import age as _age
 from maricopa_scrapy.manager.quantities import duration as _time
 from maricopa_scrapy.manager.quantities import latency as _latency
 from maricopa_scrapy.manager.quantities import size as _size
@@ -20,6 +23,8 @@ from maricopa_scrapy.store.verdict import COMPLETED
 if TYPE_CHECKING:
     from maricopa_scrapy.manager.plan import Plan, PlannedStep
 
+# Characters; what is left out below is in `status JOB`.
+_WIDE = 110
 # What a person asked for, of a job's parameters.
 _ASKED = ("apns", "owner", "address", "since", "secured_master", "residential_master", "match", "older_than", "sections")
 
@@ -35,7 +40,7 @@ def table(title: str, *columns: str, right: Sequence[str] = ()) -> Table:
 def plan(of: "Plan") -> Iterator[RenderableType]:
     """Yield what a job would do."""
     how = f"{shown(of.mode)}, {of.execution}, priority {of.priority}"
-    parcels = "" if of.parcels is None else f", {of.parcels:,} parcels"
+    parcels = "" if of.parcels is None else f", {of.parcels:,} parcel{'' if of.parcels == 1 else 's'}"
     yield Text(f"{shown(of.type)} ({of.title}): {how}{parcels}", style="bold")
     phases = len({step.phase for step in of.steps}) > 1
     steps = table("", *(["phase"] if phases else []), "source", "from", "requests", "rate", "about", right=("requests", "rate", "about"))
@@ -112,22 +117,29 @@ def _style(of: JobProgress) -> str:
     return "yellow" if of.state != "finished" else "red"
 
 
-def job_list(jobs: Sequence[dict[str, Any]]) -> RenderableType:
-    """Return the newest jobs as a table."""
-    if not jobs:
-        return "No job yet. `maricopa run property-search --apns apns.txt` starts one, `make demo` shows one."
-    right = ("job", "targets", "done", "gone", "dead", "open")
-    made = table("Jobs", "job", "type", "state", *right[1:], "asked for", right=right)
-    made.columns[-1].overflow = "ellipsis"
-    for column in made.columns:
-        column.no_wrap = True
-    for job in jobs:
-        urgent = "" if job["priority"] == "normal" else f" ({job['priority']})"
-        made.add_row(
-            str(job["id"]), shown(job["type"]) + urgent, state_of(job),
-            *(f"{job[name]:,}" for name in ("enumerated", "done", "gone", "dead", "open")), Text(asked(job["parameters"])),
-        )  # fmt: skip
-    return made
+@dataclass(frozen=True)
+class JobList:
+    """The newest jobs as a table. In a narrow terminal how many are gone, dead and open is left out, before a number is cut."""
+
+    jobs: Sequence[dict[str, Any]]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        if not self.jobs:
+            yield "No job yet. `maricopa run property-search --apns apns.txt` starts one, `make demo` shows one."
+            return
+        counts = ("enumerated", "done") if options.max_width < _WIDE else ("enumerated", "done", "gone", "dead", "open")
+        right = ("job", "targets", *counts[1:], "age")
+        made = table("Jobs", "job", "type", "state", *right[1:], "asked for", right=right)
+        now = dt.datetime.now(dt.UTC)
+        for job in self.jobs:
+            urgent = "" if job["priority"] == "normal" else f" ({job['priority']})"
+            made.add_row(
+                str(job["id"]), shown(job["type"]) + urgent, state_of(job), *(f"{job[name]:,}" for name in counts),
+                _age(now - job["created_at"]), Text(asked(job["parameters"]), no_wrap=True, overflow="ellipsis"),
+            )  # fmt: skip
+        for column in made.columns[1:3]:
+            column.min_width = min(16, max(len(str(cell)) for cell in column.cells))
+        yield made
 
 
 def state_of(job: dict[str, Any]) -> str:

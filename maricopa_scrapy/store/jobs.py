@@ -61,6 +61,13 @@ _NEWEST = """
     ORDER BY j.id DESC
 """
 
+# Of a job that goes on: runs that had ended before their source was to be asked again.
+_ENDED_TOO_SOON = """
+    UPDATE crawl.planned_run p SET state = 'planned', starts = 0, handle = NULL, run_id = NULL, message = NULL, ended_at = NULL
+    WHERE job_id = %s AND state = 'ended'
+      AND EXISTS (SELECT FROM crawl.target t WHERE t.job_id = p.job_id AND t.source = p.source AND t.state IN ('pending', 'leased'))
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class PlannedRun:
@@ -169,8 +176,13 @@ def take_turn(session: Session, job_id: int, most: int) -> bool:
         cursor.execute(_FIRST_IN_LINE, names)
         if cursor.fetchall() != [(job_id,)]:
             return False
-        cursor.execute("UPDATE crawl.job SET state = 'running', started_at = coalesce(started_at, now()) WHERE id = %s", (job_id,))
-        return True
+        # It may have been cancelled since it was looked at.
+        cursor.execute(
+            "UPDATE crawl.job SET state = 'running', started_at = coalesce(started_at, now())"
+            " WHERE id = %s AND state = 'pending' AND wish = 'run'",
+            (job_id,),
+        )
+        return cursor.rowcount == 1
 
     return session.transact(work)
 
@@ -265,9 +277,9 @@ def resume(session: Session, job_id: int) -> bool:
         if job["state"] == "finished" and not is_open:
             raise LedgerError(f"job {job_id} has ended ({job['verdict']}), and none of its targets is open")
         is_supervised = _is_supervised(job)
-        if job["state"] == "running" and job["wish"] == "run" and is_supervised and not _is_mine(job):
-            return True
-        _reopen(cursor, job_id)
+        # What was started for one that runs may not have come to the ledger yet: it is not to be started twice.
+        if not (job["state"] == "running" and job["wish"] == "run" and is_supervised):
+            _reopen(cursor, job_id)
         return is_supervised and not _is_mine(job)
 
     return session.transact(work)
@@ -295,6 +307,8 @@ def retry(session: Session, job_id: int, cause: str | None = None) -> int:
         count = cursor.rowcount
         if job["state"] == "finished":
             _reopen(cursor, job_id)
+        else:
+            cursor.execute(_ENDED_TOO_SOON, (job_id,))
         return count
 
     return session.transact(work)

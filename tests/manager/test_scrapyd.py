@@ -20,48 +20,12 @@ from maricopa_scrapy.manager.scrapyd import ScrapydNode
 from maricopa_scrapy.sandbox.county import County
 from maricopa_scrapy.store import jobs, verify
 from maricopa_scrapy.store.connect import Session
-from tests.conftest import ROOT, Database
+from tests.conftest import ROOT
+from tests.side_by_side import Cases, Place
 
+case = Cases()
 Result = Callable[[str], dict[str, Any]]
 RATE = 25.0
-
-
-@pytest.fixture(scope="module")
-def result(server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Result]:
-    """Start all cases at the first question; they take as long as the longest, not as their sum."""
-    folder = tmp_path_factory.mktemp("nodes")
-    jobs: dict[str, Callable[[], dict[str, Any]]] = {
-        "node": lambda: cases.node_lost(server, folder, 300, RATE),
-        "node, alone": lambda: cases.node_lost(server, folder, 100, RATE, runs=1),
-        "scrapyd": lambda: cases.scrapyd_lost(server, folder, 300, RATE),
-    }
-    with ThreadPoolExecutor(len(jobs)) as pool:
-        futures: dict[str, Future[dict[str, Any]]] = {name: pool.submit(job) for name, job in jobs.items()}
-        yield lambda name: futures[name].result(timeout=400)
-
-
-@pytest.mark.parametrize("case", ["node", "node, alone"])
-def test_a_lost_node_s_targets_go_to_another(result: Result, case: str) -> None:
-    figures = result(case)
-    assert figures["lost"] == 0, figures
-    assert figures["verdict"] == "completed"
-    # The lost one's was started on the other node.
-    assert figures["runs"].count(("lost", None)) == 1
-    assert set(figures["runs"]) == {("closed", "completed"), ("lost", None)}
-    assert figures["crawls left"] == 0
-    # What it had in its hands: at most a second of answers that were not stored, and its slot.
-    assert figures["fetched again"] <= 2 * RATE
-    assert figures["most in 10 s of the budget"] <= 1.10
-
-
-def test_a_scrapyd_that_is_lost_alone_does_not_end_its_crawl(result: Result) -> None:
-    figures = result("scrapyd")
-    assert figures["crawls that went on"] == 1, figures
-    assert figures["lost"] == 0, figures
-    # And none is started in its place.
-    assert figures["runs"] == [("closed", "completed"), ("closed", "completed")]
-    assert figures["fetched again"] == 0
-    assert figures["most in 10 s of the budget"] <= 1.10
 
 
 def _post(node: Scrapyd, service: str, **fields: str) -> None:
@@ -81,8 +45,10 @@ def _until(is_so: Callable[[], bool], timeout: float = 60) -> float:
     return time.monotonic() - begun
 
 
-def test_plain_schedules_without_an_egg(tmp_path: Path, database: Database, county: Callable[..., Any]) -> None:
+@case
+def plain_schedules_without_an_egg(here: Place) -> None:
     """scrapyd in the project's folder, with a jobs_dir and an items_dir of its own."""
+    tmp_path, database, county = here.folder, here.database, here.county
     apns = County().apns(8)
     shutil.copy(ROOT / "scrapy.cfg", tmp_path)
     (tmp_path / "apns.txt").write_text("\n".join(apns) + "\n")
@@ -117,16 +83,16 @@ def test_plain_schedules_without_an_egg(tmp_path: Path, database: Database, coun
         assert len((tmp_path / "items" / "default" / "assessor" / "list.jl").read_text().splitlines()) == 3
 
 
-def test_stop_kill_pause_and_cancel_and_a_node_that_was_started_anew(
-    tmp_path: Path, database: Database, session: Session, county: Callable[..., Any]
-) -> None:
-    environment = {"MARICOPA_DATABASE_URL": database.url, "MARICOPA_SANDBOX": county(latency=0.3).url}
+@case
+def stop_kill_pause_and_cancel_and_a_node_that_was_started_anew(here: Place) -> None:
+    database, session = here.database, Session(here.database.url)
+    environment = {"MARICOPA_DATABASE_URL": database.url, "MARICOPA_SANDBOX": here.county(latency=0.3).url}
     apns = ",".join(County().apns(200))
 
     def works(run: int) -> bool:
         return bool(database.rows("SELECT 1 FROM crawl.target WHERE state = 'leased' AND run_id = %s", run))
 
-    with Scrapyd(tmp_path, environment) as scrapyd:
+    with Scrapyd(here.folder, environment) as scrapyd:
         node = scrapyd.node(MARICOPA_RATE_LIMIT="1")
         deploy(node)
 
@@ -184,8 +150,58 @@ def test_stop_kill_pause_and_cancel_and_a_node_that_was_started_anew(
         with pytest.raises(NodeError, match="spider 'asessor' not found"):
             node.start("asessor", {"job": "1"})
         said = scrapyd.log() + shown
+    session.close()
     for secret in (PASSWORD, database.url):
         assert secret not in said
+
+
+@pytest.fixture(scope="module")
+def outcome(
+    request: pytest.FixtureRequest, server: str, template: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[[str], None]]:
+    with case.begin(request, server, template, tmp_path_factory.mktemp("scrapyd"), 2) as outcome:
+        yield outcome
+
+
+@pytest.mark.parametrize("case", list(case))
+def test_scrapyd(outcome: Callable[[str], None], case: str) -> None:
+    outcome(case)
+
+
+@pytest.fixture(scope="module")
+def result(server: str, outcome: object, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Result]:
+    """Start all cases at the first question, beside the others of this file; they take as long as the longest, not as their sum."""
+    folder = tmp_path_factory.mktemp("nodes")
+    jobs: dict[str, Callable[[], dict[str, Any]]] = {
+        "node, alone": lambda: cases.node_lost(server, folder, 100, RATE, runs=1),
+        "scrapyd": lambda: cases.scrapyd_lost(server, folder, 200, RATE),
+    }
+    with ThreadPoolExecutor(len(jobs)) as pool:
+        futures: dict[str, Future[dict[str, Any]]] = {name: pool.submit(job) for name, job in jobs.items()}
+        yield lambda name: futures[name].result(timeout=400)
+
+
+def test_a_lost_node_s_targets_go_to_another(result: Result) -> None:
+    figures = result("node, alone")
+    assert figures["lost"] == 0, figures
+    assert figures["verdict"] == "completed"
+    # The lost one's was started on the other node.
+    assert figures["runs"].count(("lost", None)) == 1
+    assert set(figures["runs"]) == {("closed", "completed"), ("lost", None)}
+    assert figures["crawls left"] == 0
+    # What it had in its hands: at most a second of answers that were not stored, and its slot.
+    assert figures["fetched again"] <= 2 * RATE
+    assert figures["most in 10 s of the budget"] <= 1.10
+
+
+def test_a_scrapyd_that_is_lost_alone_does_not_end_its_crawl(result: Result) -> None:
+    figures = result("scrapyd")
+    assert figures["crawls that went on"] == 1, figures
+    assert figures["lost"] == 0, figures
+    # And none is started in its place.
+    assert figures["runs"] == [("closed", "completed"), ("closed", "completed")]
+    assert figures["fetched again"] == 0
+    assert figures["most in 10 s of the budget"] <= 1.10
 
 
 @pytest.mark.parametrize(
