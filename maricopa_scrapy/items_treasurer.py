@@ -22,11 +22,13 @@ class TaxBill(Record):
 
     `status` is ours (paid, unpaid, lien, state_lien), `status_text` the county's. `amount_due` holds for the moment of reading, which
     the view `tax` shows. Delinquent after `first_half_until` and `second_half_until`; a bill of one payment has no second.
+    A year that the page no longer shows stays, since `unseen_since`: it is an issue, for a grid may have been filled in part.
     """
 
     table = "treasurer.bill"
     key = ("apn", "tax_year")
     complete_by = "apn"
+    stays = True
 
     apn: str
     tax_year: int

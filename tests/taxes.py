@@ -36,12 +36,22 @@ _WHY = why_no_browser()
 needs_browser = pytest.mark.skipif(bool(_WHY), reason=_WHY or "there is a browser")
 
 
-def settings(folder: Path, pool: int = 4, retire_after: int = 100, attempts: int = 6, **timeouts: float) -> dict[str, str]:
-    """Return the environment of a crawl: shipped settings but for these, and a data folder of its own."""
+def settings(
+    folder: Path, pool: int = 4, retire_after: int = 100, attempts: int = 6, words: str = "sandbox", **timeouts: float
+) -> dict[str, str]:
+    """Return the environment of a crawl: shipped settings but for these, and a data folder of its own.
+
+    `words`: "shipped" knows no text of a parcel that is not there; "sandbox" the sandbox's; "generic" also Telerik's of an empty grid.
+    """
     shutil.copytree(ROOT / "config", folder)
     manifest = folder / "sources" / "treasurer.yaml"
     content = yaml.safe_load(manifest.read_text())
     content["page"]["timeouts"] |= {"load": 5, "settle": 3, "close": 3} | timeouts
+    if words != "shipped":
+        content["page"]["absent_texts"] = ["No properties match your search."]
+    if words == "generic":
+        for texts in content["page"]["none"].values():
+            texts.append("No records available.")
     content["attempts"] = attempts
     content["attempts_of"] = {}
     manifest.write_text(yaml.safe_dump(content))
