@@ -65,8 +65,6 @@ class Record(BaseModel):
     key: ClassVar[tuple[str, ...]]
     # Rows of the same value here that a later, complete answer no longer has are marked removed.
     complete_by: ClassVar[str | None] = None
-    # They are not: they stay, with `unseen_since`, and an issue says so.
-    stays: ClassVar[bool] = False
     # Columns that say who told the row: not in its hash, and no change of it.
     told_by: ClassVar[tuple[str, ...]] = ()
 

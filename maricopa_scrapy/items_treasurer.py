@@ -2,6 +2,7 @@
 
 import datetime as dt
 from decimal import Decimal
+from typing import ClassVar
 
 from maricopa_scrapy.items import Record
 
@@ -28,7 +29,8 @@ class TaxBill(Record):
     table = "treasurer.bill"
     key = ("apn", "tax_year")
     complete_by = "apn"
-    stays = True
+    # What a complete answer lacks is not marked removed.
+    stays: ClassVar[bool] = True
 
     apn: str
     tax_year: int

@@ -198,9 +198,11 @@ class Treasurer:
         shown = next(each for each in self._county.walk() if each != apn) if fault == "wrong_parcel" else apn
         owner, situs = self.identity(apn)
         number = "" if fault == "no_identity" else f" {format_apn(shown)}-{int(shown[:8]) % 10}"
-        blocks = [[f"Property Tax Information{number}", []], ["Owner Name and Mailing Address", owner], ["Property Situs Address", [situs]]]
+        blocks: list[tuple[str, list[str] | None]] = [
+            (f"Property Tax Information{number}", []), ("Owner Name and Mailing Address", owner), ("Property Situs Address", [situs])
+        ]  # fmt: skip
         if fault == "lone_heading":
-            blocks = [blocks[0], blocks[2], ["Owner Name and Mailing Address", None]]
+            blocks = [blocks[0], blocks[2], ("Owner Name and Mailing Address", None)]
         early = _GENERIC_NONE if fault == "late_rows" else None
         search = {"search": _SEARCHES[fault], "is_found": fault == "search_first"} if fault in _SEARCHES else {}
         facts = {"blocks": blocks, "patch": fault == "patched_grid", "is_pushed": fault == "pushed_rows", "early": early}
