@@ -5,7 +5,7 @@ Rows, changes, captures, follow-ons, issues, and only then the acknowledgement o
 
 import datetime as dt
 import random
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
@@ -144,6 +144,8 @@ class _Batch:
         # Of a key that comes twice, the last counts: one statement cannot merge both.
         self._rows: dict[Table, dict[tuple[Any, ...], tuple[str, str]]] = {}
         self._complete: dict[Table, list[str]] = {}
+        # What a whole lacks of rows that stay, by the value that it is the whole of.
+        self._unseen: dict[tuple[Table, str], list[tuple[Any, ...]]] = {}
         for entry in entries:
             for table, key, digest, line in entry.rows:
                 self._rows.setdefault(table, {})[key] = digest, line
@@ -209,14 +211,20 @@ class _Batch:
             copy_lines(cursor, table.copy, staged)
         if staged:
             cursor.execute(table.merge, {"run": run.id})
-        if values := self._complete.get(table):
+        values = self._complete.get(table)
+        if values and table.stays:
+            cursor.execute(table.mark_unseen, {"at": at, "values": values})
+            for key in cursor.fetchall():
+                whole = str(key[table.key.index(table.complete_by or "")])
+                self._unseen.setdefault((table, whole), []).append(key)
+        elif values:
             cursor.execute(table.mark_removed, {"at": at, "values": values, "run": run.id})
 
     def _record_issues(self, cursor: Cursor, run: Run, at: dt.datetime) -> None:
         # One statement a kind of issue, not one an answer: a renamed field is in every answer.
         found: dict[tuple[str, str], list[tuple[Issue, Entry]]] = {}
         for entry in self._entries:
-            for issue in entry.issues:
+            for issue in [*entry.issues, *self._unseen_of(entry)]:
                 found.setdefault((issue.kind, issue.signature), []).append((issue, entry))
         for same in found.values():
             issue, entry = same[0]
@@ -224,6 +232,14 @@ class _Batch:
             values = (run.job_id, run.id, entry.target.source, issue.kind, issue.signature, issue.message, entry.target.key, example)
             screenshot = next((other.screenshot for other, _ in same if other.screenshot), None)
             cursor.execute(_RECORD_ISSUE, (*values, entry.capture.sha256 if entry.capture else None, len(same), at, at, screenshot))
+
+    def _unseen_of(self, entry: Entry) -> Iterator[Issue]:
+        for table, value in entry.complete:
+            if keys := sorted(self._unseen.get((table, value), [])):
+                rows = [dict(zip(table.key, key, strict=True)) for key in keys]
+                named = ", ".join(str(key[-1]) for key in keys)
+                told = f"{table.name}: {len(rows)} stored rows of {value} are no longer shown, and stay: {named}"
+                yield Issue("unseen_rows", table.name, told[:500], rows)
 
 
 def capture_lines(captures: list[Capture]) -> list[str]:
