@@ -9,7 +9,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import lxml.html
 import orjson
 
 from maricopa_scrapy.identifiers import IdentifierError, parse_apn
@@ -19,7 +18,7 @@ from maricopa_scrapy.pages.errors import PageError
 from maricopa_scrapy.sandbox.assessor_page import page as sandbox_page
 from maricopa_scrapy.sandbox.county import County
 from maricopa_scrapy.settings_files import load
-from tests.fuzz.reading import Subject, alike, at, check_columns, nothing, said, same, storable
+from tests.fuzz.reading import Subject, alike, at, check_columns, nothing, said, same, shown, storable, tree
 from tests.pages.assessor_mapping import PLACES
 
 LINKS = {"DeedTransitionUrl": "https://recorder.maricopa.gov/recording/document-details.html", "McrTransitionUrl": "//[y"}
@@ -63,7 +62,10 @@ def check_parcel(body: bytes, apn: str, page: assessor.Page) -> None:
     assert _is_named(raw, apn)
     assert alike(raw["AssociatedParcels"] or None, related["associated_parcels"])
     similar = raw["SimilarParcels"] or []
-    assert [{key: None if nothing(one) else one for key, one in row.items() if key in (related["similar_parcels"] or [{}])[0]} for row in similar] == [
+    assert [
+        {key: None if nothing(one) else one for key, one in row.items() if key in (related["similar_parcels"] or [{}])[0]}
+        for row in similar
+    ] == [
         {key: None if nothing(one) else _padded(one, similar[place].get(key)) for key, one in row.items()}
         for place, row in enumerate(related["similar_parcels"] or [])
     ] or any(nothing(row) for row in similar)
@@ -79,7 +81,9 @@ def _padded(stored: Any, value: Any) -> Any:
 
 
 def _is_named(raw: Any, apn: str) -> bool:
-    names = re.findall(r"\d{3}-?\d{2}-?\d{3}-?[A-Za-z]?(?![0-9A-Za-z])", str(raw.get("TreasurersTransitionUrl")).replace("%2D", "-"), re.ASCII)
+    names = re.findall(
+        r"\d{3}-?\d{2}-?\d{3}-?[A-Za-z]?(?![0-9A-Za-z])", str(raw.get("TreasurersTransitionUrl")).replace("%2D", "-"), re.ASCII
+    )
     names += [str(one.get("APN")) for one in at(raw, "Sketches.Pages") or [] if isinstance(one, dict)]
     return apn in [_apn(name) for name in names]
 
@@ -187,13 +191,13 @@ def _letters(text: str) -> str:
 def _check_page(body: bytes, apn: str, page: assessor_page.Page) -> None:
     text = re.sub("[\0\ud800-\udfff]", "", body.decode())
     assert "</html" in text.lower(), "a page that was cut"
-    root = lxml.html.document_fromstring(text)
+    root = tree(text)
     if page.record is None:
         assert "No results found" in _words(root)
         assert apn in _words(root).replace("-", "")
         return
     named = [one.get("value", "").strip() for one in root.xpath("//*[@id='APN_RAW']")]
-    named += [name for one in root.xpath("//h1|//title") for name in re.findall(r"\b\d{3}-\d{2}-\d{3}[A-Za-z]?\b", one.text_content(), re.ASCII)]
+    named += [name for one in root.xpath("//h1|//title") for name in re.findall(r"\b\d{3}-\d{2}-\d{3}[A-Za-z]?\b", shown(one), re.ASCII)]
     assert page.record.apn == apn
     assert {_apn(name) for name in named if name} <= {apn}
     beside: dict[str, set[str]] = {}
@@ -207,7 +211,10 @@ def _check_page(body: bytes, apn: str, page: assessor_page.Page) -> None:
         stored = getattr(page.record, column)
         values = set().union(*(beside.get(_letters(label), set()) for label in labels))
         if stored is None:
-            assert not values - {"", "n/a", "N/A"} or column in LAYOUT.optional or values <= {"", "na", "NA", "n/a", "N/A"}, (column, values)
+            assert not values - {"", "n/a", "N/A"} or column in LAYOUT.optional or values <= {"", "na", "NA", "n/a", "N/A"}, (
+                column,
+                values,
+            )
         else:
             assert any(_shows(value, stored) for value in values), f"{column}: {stored!r} of {values}"
 

@@ -30,12 +30,16 @@ def _means(kind: str, value: Any, days: str) -> Any:
     if value is None or (isinstance(value, str) and not value.strip()):
         return None
     if isinstance(value, bool):
-        raise ValueError(value)
+        raise TypeError(value)
     if kind == "date":
         zone = dt.timezone(dt.timedelta(hours=-7 if days == "phoenix" else 0))
-        return (dt.datetime(1970, 1, 1, tzinfo=zone) + dt.timedelta(milliseconds=value) + dt.timedelta(seconds=zone.utcoffset(None).total_seconds())).date()
+        return (
+            dt.datetime(1970, 1, 1, tzinfo=zone)
+            + dt.timedelta(milliseconds=value)
+            + dt.timedelta(seconds=zone.utcoffset(None).total_seconds())
+        ).date()
     if kind == "text_date":
-        return dt.datetime.strptime(value, "%m/%d/%Y").date()  # noqa: DTZ007 - a day
+        return dt.datetime.strptime(value.strip(), "%m/%d/%Y").date()  # noqa: DTZ007 - a day
     if kind in ("padded", "year"):
         return int(str(value).replace(",", "").strip().removesuffix(".0")) or (None if kind == "year" else 0)
     if kind == "money":
@@ -72,7 +76,7 @@ def _check_features(shape: gis.Shape, lacking: list[str]) -> Callable[[bytes, st
         stored = [dict(zip(gis.COLUMNS, row, strict=True)) for row in zip(*page.pages[0].columns, strict=True)]
         assert [row["apn"] for row in stored] == [apn for _, apn in named]
         assert page.unkeyed == len(features) - len(named)
-        odd = {issue.subject.split(".", 1)[1] for issue in page.issues if issue.kind == "odd_value"}
+        odd = {issue.signature.split(".", 1)[1] for issue in page.issues if issue.kind == "odd_value"}
         for (place, _), row in zip(named, stored, strict=True):
             storable(list(row.values()))
             for column, (field, kind) in columns.items():
@@ -98,7 +102,7 @@ def _check_outlines(features: list[Any], page: gis.Page) -> None:
 
 def _points(value: Any) -> set[tuple[float, float]]:
     if isinstance(value, list) and len(value) >= 2 and all(type(one) in (int, float) for one in value[:2]):
-        return {(value[0], value[1])}
+        return {(float(value[0]), float(value[1]))}
     return {point for one in value for point in _points(one)} if isinstance(value, list) else set()
 
 
@@ -124,7 +128,7 @@ def _check_layer(shape: gis.Shape) -> Callable[[bytes, str, gis.Layer], None]:
 def _check_extent(body: bytes, key: str, extent: Any) -> None:
     (values, *_) = [one["attributes"] for one in said(body)["features"]]
     lower = {name.lower(): value for name, value in values.items()}
-    found = (extent.first_id, extent.last_id, extent.row_count)
+    found = (extent.first, extent.last, extent.count)
     assert found == tuple(lower[name] for name in ("first_id", "last_id", "row_count"))
     assert not any(isinstance(lower[name], bool) for name in ("first_id", "last_id", "row_count"))
     storable(list(found))
@@ -155,7 +159,7 @@ def subjects() -> list[Subject]:
             whole = orjson.loads((Path(CAPTURES) / "gis" / "layer_E_3features.json").read_bytes())
             if set(names) <= whole["features"][0]["attributes"].keys():
                 seeds.append((orjson.dumps(whole), ""))
-        kinds = {field: kind for field, kind in ((one["name"], one["type"]) for one in form.fields(sample))}
+        kinds = {one["name"]: one["type"] for one in form.fields(sample)}
         meta = {"maxRecordCount": form.cap, "fields": [{"name": one, "type": kind} for one, kind in kinds.items()]}
         found += [
             Subject(f"gis features {name}", "json", seeds, _features(shape, lacking), _check_features(shape, lacking)),
@@ -166,7 +170,13 @@ def subjects() -> list[Subject]:
         *found,
         Subject("gis extent", "json", [(extent, "")], lambda body, _: gis.parse_extent(body, "E", 2000, read_at, {}), _check_extent),
         Subject("gis count", "json", [(b'{"count":12}', "")], lambda body, _: gis.parse_count(body), _check_count),
-        Subject("gis ids", "json", [(b'{"objectIdFieldName":"OBJECTID","objectIds":[7,3,9]}', "")], lambda body, _: gis.parse_ids(body), _check_ids),
+        Subject(
+            "gis ids",
+            "json",
+            [(b'{"objectIdFieldName":"OBJECTID","objectIds":[7,3,9]}', "")],
+            lambda body, _: gis.parse_ids(body),
+            _check_ids,
+        ),
     ]
 
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
+from lxml import etree
+
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
 
@@ -27,7 +29,12 @@ class Subject:
 
 def said(body: bytes) -> Any:
     """Return a body's JSON value without NUL and lone surrogates, which no text of ours may hold."""
-    value = json.loads(body.decode("utf-8", "strict"))
+    text = body.decode("utf-8", "strict")
+    try:
+        value = json.loads(text)
+    except ValueError:
+        # An escaped NUL or lone surrogate is left out even between the parts of an object.
+        value = json.loads(re.sub(r"\\u(0000|[dD][89a-fA-F]..)", "", text))
     return _clean(value) if b"\\u" in body else value
 
 
@@ -41,24 +48,24 @@ def _clean(value: Any) -> Any:
     return value
 
 
-def storable(value: Any) -> None:
+def storable(value: Any, nested: bool = False) -> None:
     """Assert that Postgres can hold a value."""
     if isinstance(value, str):
         assert "\0" not in value, "NUL"
         value.encode()
     elif isinstance(value, list | tuple):
         for one in value:
-            storable(one)
+            storable(one, True)
     elif isinstance(value, dict):
         for key, one in value.items():
             storable(key)
-            storable(one)
-    elif isinstance(value, int):
+            storable(one, True)
+    elif isinstance(value, int) and not nested:
         assert -(2**63) <= value < 2**63, value
     elif isinstance(value, Decimal | float):
         assert value - value == 0, "not finite"
     else:
-        assert value is None or isinstance(value, bool | dt.date), type(value)
+        assert value is None or isinstance(value, bool | int | dt.date), type(value)
 
 
 def nothing(value: Any) -> bool:
@@ -97,7 +104,9 @@ def alike(value: Any, stored: Any) -> bool:
         )
     if isinstance(value, list) and isinstance(stored, list):
         return len(value) == len(stored) and all(map(alike, value, stored))
-    return type(value) is type(stored) and bool(value == stored) or (type(value) in (int, float) and type(stored) in (int, float) and value == stored)
+    return (type(value) is type(stored) and bool(value == stored)) or (
+        type(value) in (int, float) and type(stored) in (int, float) and value == stored
+    )
 
 
 def at(raw: Any, path: str) -> Any:
@@ -107,6 +116,16 @@ def at(raw: Any, path: str) -> Any:
             return None
         raw = raw.get(key)
     return raw
+
+
+def tree(html: str) -> Any:
+    """Return a page as a tree."""
+    return etree.fromstring(html.encode(), etree.HTMLParser(encoding="utf-8", huge_tree=True))
+
+
+def shown(element: Any) -> str:
+    """Return all text inside an element, comments left out."""
+    return " ".join(element.xpath(".//text()"))
 
 
 def check_columns(raw: Any, record: Any, keys: dict[str, str], loose: Iterable[str] = ()) -> None:

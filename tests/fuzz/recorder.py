@@ -6,7 +6,6 @@ import re
 from pathlib import Path
 from typing import Any
 
-import lxml.html
 import orjson
 
 from maricopa_scrapy.identifiers import RECORDING_NUMBER_PATTERN
@@ -14,7 +13,7 @@ from maricopa_scrapy.pages import recorder, recorder_legacy, recorder_search
 from maricopa_scrapy.sandbox.recorder_codes import CODES, DISPLAY
 from maricopa_scrapy.sandbox.recorder_documents import Documents, Facts
 from maricopa_scrapy.sandbox.recorder_pages import legacy_document, legacy_list
-from tests.fuzz.reading import Subject, same, said, storable
+from tests.fuzz.reading import Subject, said, same, shown, storable, tree
 
 CAPTURES = os.environ.get("MARICOPA_CAPTURES")
 TODAY = dt.date(2025, 4, 15)
@@ -76,11 +75,11 @@ def _check_index(body: bytes, key: str, day: dt.date) -> None:
 def _root(body: bytes) -> Any:
     text = body.decode().replace("\0", "")
     assert "</html" in text.lower(), "a page that was cut"
-    return lxml.html.document_fromstring(text)
+    return tree(text)
 
 
 def _shown(root: Any, name: str) -> list[str]:
-    return [" ".join(one.text_content().split()) for one in root.xpath(f"//*[@id='{_ID}{name}']")]
+    return [" ".join(shown(one).split()) for one in root.xpath(f"//*[@id='{_ID}{name}']")]
 
 
 def _value(root: Any, name: str) -> str:
@@ -91,7 +90,7 @@ def _check_legacy_document(body: bytes, number: str, document: Any) -> None:
     root = _root(body)
     assert document.recording_number == number
     assert re.sub(r"[\s-]", "", "".join(_shown(root, "lblRecNum"))) + _value(root, "hidsuf") == number
-    text = " ".join(" ".join(root.text_content().split()).split())
+    text = " ".join(" ".join(shown(root).split()).split())
     for name in document.names or []:
         assert " ".join(name.split()) in text
     for column, name in (("page_amount", "hidpgs"), ("affidavit_page_amount", "hidnaf")):
@@ -105,7 +104,7 @@ def _check_legacy_list(body: bytes, key: str, found: recorder_legacy.LegacyList)
     rows = root.xpath(f"//table[@id='{_ID}Grid1']//tr")[1:]
     assert len(rows) == len(found.rows)
     for one, row in zip(rows, found.rows, strict=True):
-        cells = [" ".join(cell.text_content().split()) for cell in one.xpath("./td")]
+        cells = [" ".join(shown(cell).split()) for cell in one.xpath("./td")]
         assert re.sub(r"[\s-]", "", cells[0]).upper() == row.number
         assert same(cells[1], row.date)
         assert cells[2].removesuffix("+").rstrip() == row.display_code
@@ -136,7 +135,9 @@ def subjects() -> list[Subject]:
     searches = [(search, ""), (b'{"searchResults":[],"totalResults":0}', "")]
     if CAPTURES:
         folder = Path(CAPTURES) / "recorder"
-        details += [(file.read_bytes(), orjson.loads(file.read_bytes())["recordingNumber"]) for file in sorted(folder.glob("detail_*.json"))]
+        details += [
+            (file.read_bytes(), orjson.loads(file.read_bytes())["recordingNumber"]) for file in sorted(folder.glob("detail_*.json"))
+        ]
         searches += [(file.read_bytes(), "") for file in sorted(folder.glob("search_*.json"))]
     codes = orjson.dumps([{"docType": code, "docLongName": label} for code, _, label, _ in CODES[:20]])
     day = f"{_DAY:%m/%d/%Y}"

@@ -24,6 +24,17 @@ class Tally:
     errors: Counter[str] = field(default_factory=Counter)
 
 
+def tries(name: str, first: int, count: int) -> Tally:
+    """Try `count` mutated bodies of one parser, numbered from `first`: a number gives the same body each time. Raises Found."""
+    tally = Tally()
+    for number in range(first, first + count):
+        try:
+            once(subjects()[name], Random(f"{name}:{number}"), tally)
+        except Found as found:
+            raise Found(f"{found}\n  again: python -m benchmarks.fuzz {name!r} {number}") from found.__cause__
+    return tally
+
+
 @cache
 def subjects() -> dict[str, Subject]:
     """Return every parser of pages/, by name."""
@@ -37,14 +48,18 @@ def once(subject: Subject, rng: Random, tally: Tally) -> None:
     attempt(subject, changed, key, name, tally)
 
 
+def _check_error(error: PageError) -> None:
+    assert isinstance(error.cause, Cause)
+    assert "\0" not in str(error)
+    str(error).encode()
+
+
 def attempt(subject: Subject, body: bytes, key: str, name: str, tally: Tally) -> None:
     """Try a body. Raises Found."""
     try:
         result = subject.parse(body, key)
     except PageError as error:
-        assert isinstance(error.cause, Cause)
-        assert "\0" not in str(error)
-        str(error).encode()
+        _check_error(error)
         tally.errors[type(error).__name__] += 1
         return
     except Exception as error:
@@ -52,5 +67,7 @@ def attempt(subject: Subject, body: bytes, key: str, name: str, tally: Tally) ->
     try:
         subject.check(body, key, result)
     except Exception as error:
-        raise Found(f"{subject.name}: {name}: a record that the body does not tell: {type(error).__name__}: {error} of {body[:300]!r}") from error
+        raise Found(
+            f"{subject.name}: {name}: a record that the body does not tell: {type(error).__name__}: {error} of {body[:300]!r}"
+        ) from error
     tally.records += 1

@@ -4,8 +4,6 @@ import re
 from decimal import Decimal
 from typing import Any
 
-import lxml.html
-
 from maricopa_scrapy import settings_files
 from maricopa_scrapy.items_treasurer import TaxBill, TaxPayment
 from maricopa_scrapy.pages.treasurer import Page, parse_page
@@ -13,7 +11,7 @@ from maricopa_scrapy.pages.treasurer_tabs import Tabs, pack, unpack
 from maricopa_scrapy.sandbox.county import County
 from maricopa_scrapy.sandbox.treasurer_bills import taxes
 from maricopa_scrapy.spiders.tax import layout_of
-from tests.fuzz.reading import Subject, same, storable
+from tests.fuzz.reading import Subject, same, shown, storable, tree
 
 _SUMMARY = ("", "Tax Year", "Status", "Assessed Tax", "Tax Paid", "Interest/Fees", "Total Due")
 _HISTORY = ("", "Tax Year", "Description", "Amount", "Paid Date")
@@ -26,7 +24,9 @@ def _grid(headings: tuple[str, ...], rows: list[list[str]], none: str) -> str:
     head = "".join(f"<th>{heading}</th>" for heading in headings)
     body = "".join("<tr>" + "".join(f"<td><span>{cell}</span></td>" for cell in ("+", *row)) + "</tr>" for row in rows)
     body = body or f'<tr class="k-grid-norecords"><td>{none}</td></tr>'
-    return f'<div class="k-grid"><table><thead><tr>{head}</tr></thead></table><table class="k-grid-table"><tbody>{body}</tbody></table></div>'
+    return (
+        f'<div class="k-grid"><table><thead><tr>{head}</tr></thead></table><table class="k-grid-table"><tbody>{body}</tbody></table></div>'
+    )
 
 
 def _tab(apn: str, grid: str) -> str:
@@ -50,15 +50,15 @@ def _tabs(apn: str) -> tuple[str, str]:
 
 def _cells(html: str, tab: str) -> list[dict[str, str]]:
     """Return the rows of the grid that has the tab's headings: the text of each cell by the column's name."""
-    root = lxml.html.document_fromstring(html)
+    root = tree(html)
     found = []
-    for grid in root.xpath("//*[contains(concat(' ', @class, ' '), ' k-grid ')]"):
-        headings = [" ".join(one.text_content().split()).casefold() for one in grid.xpath("(.//thead)[1]/tr[1]/th")]
+    for grid in root.xpath("//*[contains(concat(' ', normalize-space(@class), ' '), ' k-grid ')]"):
+        headings = [" ".join(shown(one).split()).casefold() for one in grid.xpath("(.//thead)[1]/tr[1]/th")]
         places = {column: [headings.index(name.casefold()) for name in names if name.casefold() in headings][:1]
                   for column, (names, _, _) in LAYOUT.columns[tab].items()}  # fmt: skip
         if all(places[column] for column, (_, _, optional) in LAYOUT.columns[tab].items() if not optional):
             for row in grid.xpath(".//tbody/tr"):
-                cells = [" ".join(one.text_content().split()) for one in row.xpath("./td")]
+                cells = [" ".join(shown(one).split()) for one in row.xpath("./td")]
                 if len(cells) > 1 and "k-detail-row" not in (row.get("class") or ""):
                     found.append({column: cells[at[0]] for column, at in places.items() if at})
     return found
