@@ -54,9 +54,11 @@ def _cells(html: str, tab: str) -> list[dict[str, str]]:
     found = []
     for grid in root.xpath("//*[contains(concat(' ', normalize-space(@class), ' '), ' k-grid ')]"):
         headings = [" ".join(shown(one).split()).casefold() for one in grid.xpath("(.//thead)[1]/tr[1]/th")]
-        places = {column: [headings.index(name.casefold()) for name in names if name.casefold() in headings][:1]
-                  for column, (names, _, _) in LAYOUT.columns[tab].items()}  # fmt: skip
-        if all(places[column] for column, (_, _, optional) in LAYOUT.columns[tab].items() if not optional):
+        wanted = {column: {name.casefold() for name in names} for column, (names, _, _) in LAYOUT.columns[tab].items()}
+        places = {column: [at for at, heading in enumerate(headings) if heading in names] for column, names in wanted.items()}
+        if all(len(at) < 2 for at in places.values()) and all(
+            places[column] for column, (_, _, optional) in LAYOUT.columns[tab].items() if not optional
+        ):
             for row in grid.xpath(".//tbody/tr"):
                 cells = [" ".join(shown(one).split()) for one in row.xpath("./td")]
                 if len(cells) > 1 and "k-detail-row" not in (row.get("class") or ""):
