@@ -170,7 +170,7 @@ class Campaign:
 
     def _kill(self, what: str) -> bool:
         """Kill one of our own runs, or a browser of one."""
-        runs = [one for one in psutil.Process().children() if _command(one, "scrapy")]
+        runs = [one for one in _children(psutil.Process()) if _command(one, "crawl")]
         found = runs if what == "scrapy" else [child for run in runs for child in _children(run) if _command(child, what)]
         if not found:
             return False
