@@ -1,4 +1,4 @@
-"""`make soak`: 200,000 targets or 20 minutes, whichever comes first: memory, file handles, rows a target and the heartbeat stay as they are."""
+"""`make soak`: 200,000 targets or 20 minutes, whichever comes first: memory, files, rows and the heartbeat stay as they are."""
 
 import os
 import subprocess
