@@ -20,7 +20,6 @@ import psutil
 import psycopg2
 import yaml
 
-from benchmarks.assessor import database
 from benchmarks.table import QUICK, Bench, Row
 from maricopa_scrapy.download.browser_launch import NoBrowser, check
 from maricopa_scrapy.manager.local import LocalProcesses
@@ -29,7 +28,7 @@ from maricopa_scrapy.sandbox.county import County
 from maricopa_scrapy.sandbox.process import SandboxProcess
 from maricopa_scrapy.settings_files import BrowserSettings
 from maricopa_scrapy.store import embedded, verify
-from maricopa_scrapy.store.connect import Session
+from maricopa_scrapy.store.connect import Session, migrate
 from tests.conftest import Database
 from tests.taxes import differences
 
@@ -268,8 +267,8 @@ def main() -> int:
         data = folder / "data"
         server = embedded.start(data)
         try:
-            with database(server, "chaos") as url:
-                done, states, problems = campaign(data, folder, url)
+            migrate(server)
+            done, states, problems = campaign(data, folder, server)
         finally:
             if os.environ.get("KEEP"):
                 shutil.copytree(folder / "log", os.environ["KEEP"], dirs_exist_ok=True)
