@@ -75,7 +75,7 @@ def _row(raw: object, path: str) -> SearchRow | None:
         return None
     check_year(number, date, f"{path}.recordingDate")
     suffix = "".join(texts(raw["recordingSuffix"], f"{path}.recordingSuffix", 1)) or None
-    if suffix and not ("A" <= suffix <= "Z"):
+    if suffix and not (len(suffix) == 1 and "A" <= suffix <= "Z"):
         raise SourceChanged(f"{path}.recordingSuffix", "a letter", suffix)
     names = texts(raw["names"], f"{path}.names", 300)
     codes = texts(raw["documentCode"], f"{path}.documentCode", 40)

@@ -25,8 +25,8 @@ from maricopa_scrapy.pages.values import YEARS
 # APNs as they stand in text, with a bill's check digit or without; without dashes only where a heading names the parcel.
 _DASHED = re.compile(r"(?<![\w-])\d{3}-\d{2}-\d{3}[A-Za-z]?(?:-\d)?(?![\w-])")
 _NUMBER = re.compile(r"(?<![\w-])\d{3}-?\d{2}-?\d{3}[A-Za-z]?(?:-\d)?(?![\w-])")
-_MONEY = re.compile(r"\$(\d{1,3}(?:,\d{3})+|\d{1,9})\.(\d{2})")
-_DATE = re.compile(r"(\d{1,2})/(\d{1,2})/(\d{4})")
+_MONEY = re.compile(r"\$(\d{1,3}(?:,\d{3})+|\d{1,9})\.(\d{2})", re.ASCII)
+_DATE = re.compile(r"(\d{1,2})/(\d{1,2})/(\d{4})", re.ASCII)
 _OF_TOTAL = re.compile(r"(\d+)\s*(?:-|–|to)\s*(\d+)\s+of\s+(\d+)(?:\s+items?)?", re.IGNORECASE)
 _PAGERS = ".k-pager, .k-pager-wrap, .k-pager-info"
 # A grid that has only the rows that are in sight.
@@ -87,6 +87,8 @@ def parse_tab(name: str, html: str, apn: str, layout: Layout) -> Page:
     """Read one tab. Raises PageError."""
     if name not in layout.columns:
         raise Malformed("body", f"one of the tabs {', '.join(layout.columns)}", name)
+    if "</html" not in html.lower():
+        raise Malformed(name, "a whole page, to </html>", html[-80:])
     root = Selector(text=html, type="html")
     account = _account(root, layout)
     _check_identity(account, apn)

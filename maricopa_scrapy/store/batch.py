@@ -26,6 +26,8 @@ CREATE_STAGES = """
         not_before timestamptz, spent integer
     ) ON COMMIT DELETE ROWS;
 """
+# Four times the most that a manifest lets an answer be.
+_BODY_MOST = 256 * 2**20
 _KNOWN_CAPTURES = "SELECT sha256, body IS NOT NULL FROM crawl.capture WHERE sha256 = ANY(%s)"
 _CAPTURE = "crawl.capture (sha256, source, url, status, content_type, fetched_at, size, left_out, is_rendered, body)"
 # An answer that was not kept, or was pruned, and came again.
@@ -260,7 +262,9 @@ def capture_lines(captures: list[Capture]) -> list[str]:
 
 
 def body_of(compressed: bytes) -> bytes:
-    """Return the capture's body as it was kept."""
+    """Return the capture's body as it was kept. Raises ValueError for one that would unpack to more than any source may send."""
+    if zstandard.frame_content_size(bytes(compressed)) > _BODY_MOST:
+        raise ValueError(f"a capture of more than {_BODY_MOST} bytes")
     return zstandard.ZstdDecompressor().decompress(bytes(compressed))
 
 
