@@ -104,6 +104,15 @@ def test_an_owner_s_name_finds_documents_and_no_facts(tmp_path: Path, database: 
     assert all("another person may have it" in reason or "begins like" in reason for *_, reason in links)
     assert not {number for _, number, *_ in links} & {number for _, number, confidence, _ in ties if confidence == "excluded"}
     agrees(database, *two)
+    # Five more documents of that name become known: of other days than were searched, or from another crawl.
+    common = next(name for name, _, confidence, _ in ties if confidence == "probable")
+    database.rows(
+        "INSERT INTO recorder.party (recording_number, name, content_hash, capture_sha256, first_seen_at, changed_at)"
+        " SELECT '2013000010' || n, name, content_hash, capture_sha256, now(), now() FROM generate_series(1, 5) n,"
+        " (SELECT * FROM recorder.party WHERE name = %s LIMIT 1) p RETURNING 1",
+        common,
+    )
+    assert database.rows("SELECT DISTINCT confidence FROM recorder.name_tie WHERE name = %s", common) == [("excluded",)]
 
 
 def test_mass_filers_and_trustees_tie_nothing(tmp_path: Path, database: Database, county: Start) -> None:

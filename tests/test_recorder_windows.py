@@ -6,7 +6,9 @@ from typing import Any
 
 import orjson
 import pytest
+from scrapy.http import TextResponse
 
+from maricopa_scrapy.download.refusals import Refusal
 from maricopa_scrapy.items import Target
 from maricopa_scrapy.items_recorder import Document, Neighbour, SearchWindow
 from maricopa_scrapy.pages.errors import SourceChanged
@@ -120,6 +122,18 @@ def test_a_row_without_a_date_is_a_document_and_one_without_a_number_is_not() ->
     readings, found = _walk(_pages(rows), 4)
     assert found == {"20250000001", "20250000002"}
     assert (_window(readings).state, _window(readings).junk_rows) == ("complete", 2)
+
+
+def test_a_404_for_a_document_that_a_search_listed_does_not_say_that_there_is_none() -> None:
+    spider = _spider()
+    body = orjson.dumps({"searchResults": [_row(1)], "totalResults": 1})
+    wanted = next(one for one in spider.work({"since": str(DAY), "until": str(DAY), "codes": "LN"}).targets if one.kind == "window")
+    (listed,) = spider.parse_window(body, Target(1, "recorder", "window", wanted.key, detail=wanted.detail)).follow_ons
+    response = TextResponse("http://127.0.0.1/", status=404, body=b'{"status": 404}')
+    for detail, is_none in ((listed.detail, False), (None, True)):
+        assert spider.says_none(response, Target(2, "recorder", "document", listed.key, detail=detail)) is is_none
+    with pytest.raises(Refusal):
+        spider.check_answer(response)
 
 
 def test_an_owner_s_long_name_is_asked_for_as_the_index_cuts_it() -> None:

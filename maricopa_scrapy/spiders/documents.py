@@ -183,7 +183,7 @@ class DocumentsSpider(RecorderSpider):
                 told = f"{row.number} cannot be asked for; only the row of a search tells of it"
                 reading.issues.append(Issue("suffix", row.number, told))
             else:
-                reading.follow_ons.append(FollowOn(self.source, "document", row.number))
+                reading.follow_ons.append(FollowOn(self.source, "document", row.number, {"listed": True}))
         if code and len(page.pair) == 1:
             reading.records.append(CodePair(query_code=code, display_code=next(iter(page.pair))))
         elif code and page.pair:

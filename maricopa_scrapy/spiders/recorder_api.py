@@ -73,7 +73,9 @@ class RecorderSpider(LedgerSpider):
             raise
 
     def says_none(self, response: Response, target: Target) -> bool:
-        """404 with a JSON object: there is no such document."""
+        """404 with a JSON object: there is no such document. Of one that a search has listed it is no answer."""
+        if (target.detail or {}).get("listed"):
+            return False
         return response.status == 404 and target.kind in ("document", "neighbour") and response.body.lstrip()[:1] == b"{"
 
     def parse_index(self, body: bytes, target: Target) -> Reading:
