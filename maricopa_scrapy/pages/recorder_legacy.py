@@ -53,11 +53,11 @@ def parse_legacy_list(body: bytes) -> LegacyList:
         if _NOTHING in words:
             return LegacyList()
         raise SourceChanged("Grid1", "a list, or that there is none", words[:80])
-    heads, others = table.xpath(".//tr")[:1], table.xpath(".//tr")[1:]
-    headings = [_text(cell).upper() for cell in heads.xpath("./th|./td")]
+    rows = table.xpath(".//tr")
+    headings = [_text(cell).upper() for cell in rows[:1].xpath("./th|./td")]
     if headings != _HEADINGS:
         raise SourceChanged("Grid1", ", ".join(_HEADINGS), ", ".join(headings))
-    return LegacyList([_row(row, f"Grid1.{at}") for at, row in enumerate(others)], _hidden(page, "hiddenrec") or "")
+    return LegacyList([_row(row, f"Grid1.{at}") for at, row in enumerate(rows[1:])], _hidden(page, "hiddenrec") or "")
 
 
 def parse_legacy_document(body: bytes, number: str) -> LegacyDocument:

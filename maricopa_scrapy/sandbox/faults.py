@@ -155,7 +155,9 @@ class Faults:
 
 def _meets(fault: Fault, kind: str, key: str | None, exists: bool) -> bool:
     if fault.name not in ANY_PATH and not (kind == "parcel" and exists):
-        in_recorder = (fault.name in OF_DOCUMENTS and kind == "document") or (fault.name in OF_SEARCHES and kind == "search")
+        # Of scans only where it is said.
+        is_document = kind == "document" or kind == fault.kind == "preview"
+        in_recorder = (fault.name in OF_DOCUMENTS and is_document) or (fault.name in OF_SEARCHES and kind == "search")
         in_gis = (fault.name in OF_PAGES and kind in ("page", "list")) or (fault.name in OF_LAYER and kind == "layer")
         if not (in_gis or in_recorder):
             return False
