@@ -8,6 +8,7 @@ import sys
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -83,12 +84,19 @@ class Database:
         return dict(self.rows("SELECT state, count(*) FROM crawl.target WHERE job_id = %s GROUP BY state", job))  # type: ignore[arg-type]
 
 
-@pytest.fixture
-def database(server: str, template: str) -> Iterator[Database]:
+@contextmanager
+def fresh_database(server: str, template: str) -> Iterator[Database]:
+    """A database that is dropped in the end."""
     name = f"test_{uuid.uuid4().hex[:12]}"
     administer(server, f"CREATE DATABASE {name} TEMPLATE {template}")
     yield Database(_named(server, name))
     administer(server, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def database(server: str, template: str) -> Iterator[Database]:
+    with fresh_database(server, template) as fresh:
+        yield fresh
 
 
 @pytest.fixture
@@ -98,9 +106,9 @@ def session(database: Database) -> Iterator[Session]:
     opened.close()
 
 
-@pytest.fixture
-def county() -> Iterator[Callable[..., Any]]:
-    """Start sandbox counties that end with the test."""
+@contextmanager
+def counties() -> Iterator[Callable[..., Any]]:
+    """Start sandbox counties that end together."""
     from maricopa_scrapy.sandbox.process import SandboxProcess
 
     started: list[SandboxProcess] = []
@@ -111,9 +119,18 @@ def county() -> Iterator[Callable[..., Any]]:
         started.append(sandbox)
         return sandbox
 
-    yield start
-    for sandbox in started:
-        sandbox.__exit__(None, None, None)
+    try:
+        yield start
+    finally:
+        for sandbox in started:
+            sandbox.__exit__(None, None, None)
+
+
+@pytest.fixture
+def county() -> Iterator[Callable[..., Any]]:
+    """Start sandbox counties that end with the test."""
+    with counties() as start:
+        yield start
 
 
 @pytest.fixture

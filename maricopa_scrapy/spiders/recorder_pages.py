@@ -92,6 +92,8 @@ class LegacyPages(LedgerSpider):
             records.append(CodePair(query_code=document.query_code, display_code=codes[0]))
         return Reading(Outcome.DONE, records=records)
 
+    handlers = {"list": parse_list, "page": parse_page}
+
     def _window(self, detail: dict[str, Any], seen: int, state: str) -> SearchWindow:
         return SearchWindow(query=f"legacy {detail['code']}", since=detail["since"], until=detail["until"], total=seen, row_count=seen,
                             junk_rows=0, state=state)  # fmt: skip
