@@ -19,7 +19,7 @@ help:
 	@echo 'make test            set up, then ruff, mypy and the tests (ARGS="-k word" for some of them)'
 	@echo 'make lint            set up, then ruff and mypy'
 	@echo 'make format          set up, then lay the code out as `make lint` wants it'
-	@echo 'make bench-assessor  set up, then that benchmark; also bench-browser, bench-pace, bench-roll, bench-affidavits, bench-recorder, bench-jobs, bench-scrapyd (QUICK=1: a short run of it)'
+	@echo 'make bench-assessor  set up, then that benchmark; also bench-browser, bench-pace, bench-roll, bench-affidavits, bench-recorder, bench-jobs, bench-reparse, bench-scrapyd (QUICK=1: a short run of it)'
 	@echo 'make lock            write requirements.txt anew from pyproject.toml'
 	@echo 'make clean           remove .venv, builds and caches; never data'
 	@echo
@@ -72,7 +72,7 @@ lint: $(READY)
 format: $(READY)
 	@$(BIN)/python -m ruff check --fix --quiet .; $(BIN)/python -m ruff format .
 
-bench: bench-assessor bench-pace bench-roll bench-affidavits bench-recorder bench-jobs bench-scrapyd bench-browser
+bench: bench-assessor bench-pace bench-roll bench-affidavits bench-recorder bench-jobs bench-reparse bench-scrapyd bench-browser
 
 bench-browser: browser
 	@$(BIN)/python -m benchmarks.browser
