@@ -292,7 +292,23 @@ def test_rows_that_were_altered_by_hand_are_put_back(collected: Collected) -> No
     database.rows("UPDATE gis.parcel SET owner_name = 'NOBODY' WHERE apn = (SELECT max(apn) FROM gis.parcel) RETURNING 1")
     named = "(SELECT recording_number FROM recorder.document_code GROUP BY 1 HAVING count(*) = 1 ORDER BY 1 LIMIT 1)"
     database.rows(f"UPDATE recorder.document_code SET display_code = 'NOTHING' WHERE recording_number = {named} RETURNING 1")
-    assert len(verify.problems(session)) == 3
+    at_recorder = database.one("SELECT min(recording_number) FROM recorder.document WHERE page_amount > 0")
+    at_legacy = database.one("SELECT min(recording_number) FROM recorder.legacy_document")
+    database.rows("UPDATE recorder.document SET page_amount = 999 WHERE recording_number = %s RETURNING 1", at_recorder)
+    database.rows("UPDATE recorder.legacy_document SET image_path = 'x' WHERE recording_number = %s RETURNING 1", at_legacy)
+    problems = verify.problems(session)
+    altered = "a row that was altered: its values are not those that were hashed; `maricopa reparse --source"
+    for table, key, source in (
+        ("recorder.document", f"recording_number={at_recorder}", "recorder"),
+        ("recorder.legacy_document", f"recording_number={at_legacy}", "recorder_legacy"),
+    ):
+        assert f"{table}: {key}: {altered} {source}` puts back what its capture says" in problems
+    taxed = database.rows("UPDATE treasurer.bill SET paid = paid + 1 WHERE ctid = (SELECT min(ctid) FROM treasurer.bill) RETURNING apn")
+    for (one,) in taxed:
+        named = rf"treasurer.bill: apn={one} tax_year=\d+: {altered} treasurer`"
+        assert any(re.match(named, problem) for problem in verify.problems(session))
+        assert read_again(session, "treasurer", is_dry=False).fields == {("treasurer.bill", "paid"): 1}
+    assert len(problems) == 5
     dry = maricopa(database, "reparse", "--source", "assessor", "--dry-run")
     for expected in (
         rf"^assessor.valuation +apn={apn} tax_year={year} +full_cash_value +1 +\d+ *$",
@@ -303,9 +319,9 @@ def test_rows_that_were_altered_by_hand_are_put_back(collected: Collected) -> No
     assert len(re.findall(r"^assessor\.\w+ +apn=", dry.stdout, re.MULTILINE)) == 3
     assert sum(read_again(session, "assessor", is_dry=False).fields.values()) == 3
     assert read_again(session, "gis", is_dry=False).fields == {("gis.parcel", "owner_name"): 1}
-    assert read_again(session, "recorder", is_dry=False).fields == {
-        ("recorder.document_code", "(row not stored)"): 1, ("recorder.document_code", "removed_at"): 1
-    }  # fmt: skip
+    codes = {("recorder.document_code", "(row not stored)"): 1, ("recorder.document_code", "removed_at"): 1}
+    assert read_again(session, "recorder", is_dry=False).fields == codes | {("recorder.document", "page_amount"): 1}
+    assert read_again(session, "recorder_legacy", is_dry=False).fields == {("recorder.legacy_document", "image_path"): 1}
     database.rows("DELETE FROM recorder.document_code WHERE display_code = 'NOTHING' RETURNING 1")
     assert verify.problems(session) == []
     assert collected.differs() == {"crawl.change"}

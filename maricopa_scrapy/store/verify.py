@@ -222,9 +222,18 @@ def _tampered(session: Session, table: Table, job_id: int | None) -> list[Proble
             count += 1
             if len(found) < _SHOWN:
                 found.append(" ".join(f"{column}={row[at]}" for column, at in zip(table.key, table.key_at, strict=True)))
-    remedy = f"`maricopa reparse --source {table.schema}` puts back what its capture says"
+    remedy = _put_back(table)
     problems = [Problem(table.name, key, "a row that was altered: its values are not those that were hashed", remedy) for key in found]
     return problems + _others(table.name, count - len(found))
+
+
+def _put_back(table: Table) -> str:
+    if table.schema == "bulk":
+        return "its file, loaded again, puts it back"
+    if table.name == Image.table:
+        return "`scrapy crawl documents -a pdf=yes` asks for the scan again"
+    source = "recorder_legacy" if table.name == LegacyDocument.table else table.schema
+    return f"`maricopa reparse --source {source}` puts back what its capture says"
 
 
 def _key_of(table: Table) -> str:
