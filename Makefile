@@ -20,7 +20,7 @@ help:
 	@echo 'make browser         set up, then get a browser for the treasurer'\''s pages, unless there is one that runs'
 	@echo 'make lint            set up, then ruff and mypy'
 	@echo 'make format          set up, then lay the code out as `make lint` wants it'
-	@echo 'make bench-assessor  set up, then that benchmark; also bench-browser, bench-pace, bench-roll, bench-affidavits, bench-recorder, bench-export, bench-jobs, bench-scrapyd (QUICK=1: a short run of it)'
+	@echo 'make bench-assessor  set up, then that benchmark; also bench-browser, bench-pace, bench-roll, bench-affidavits, bench-recorder, bench-export, bench-jobs, bench-reparse, bench-scrapyd (QUICK=1: a short run of it)'
 	@echo 'make docs            write docs/data.md anew from the records'
 	@echo 'make fuzz            set up, then 100,000 broken answers for the parsers; make chaos: a job with every fault at once; make soak: 20 minutes (QUICK=1: short)'
 	@echo 'make audit           known holes in the locked versions of the dependencies'
@@ -90,7 +90,7 @@ lint: $(READY)
 format: $(READY)
 	@$(BIN)/python -m ruff check --fix --quiet .; $(BIN)/python -m ruff format .
 
-bench: bench-assessor bench-pace bench-roll bench-affidavits bench-recorder bench-export bench-jobs bench-scrapyd bench-browser
+bench: bench-assessor bench-pace bench-roll bench-affidavits bench-recorder bench-export bench-jobs bench-reparse bench-scrapyd bench-browser
 
 bench-browser: browser
 	@$(BIN)/python -m benchmarks.browser

@@ -103,7 +103,10 @@ def reparse(
     from maricopa_scrapy.spiders.base import StartError
 
     _, manifests = settings()
-    if source not in (known := again.registry()):
+    known = again.registry()
+    if source in manifests and source not in known:
+        raise fail(f"--source {source}: its rows are read from files, of which no captures are kept: load the file again")
+    if source not in known:
         raise fail(f"--source {source}: there is {', '.join(sorted(known))}")
     with database() as opened:
         _check_job(opened, job)

@@ -49,8 +49,10 @@ def registry() -> dict[str, dict[str, type[LedgerSpider]]]:
     loader = SpiderLoader.from_settings(Settings({"SPIDER_MODULES": ["maricopa_scrapy.spiders"]}))
     found: dict[str, dict[str, type[LedgerSpider]]] = {}
     for spider in map(loader.load, loader.list()):
-        if issubclass(spider, LedgerSpider) and spider.handlers:
-            found.setdefault(spider.source, {}).update(dict.fromkeys(spider.handlers, spider))
+        # Some sources have no spider of their own: they are served beside another.
+        for one in (*spider.also, spider) if issubclass(spider, LedgerSpider) else ():
+            if one.handlers:
+                found.setdefault(one.source, {}).update(dict.fromkeys(one.handlers, one))
     return found
 
 

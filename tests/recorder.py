@@ -15,7 +15,7 @@ from tests.conftest import ROOT, Crawler, Database
 
 TODAY = dt.date(2025, 4, 15)
 # The sandbox's day, long past: a test means the same whenever it runs.
-SANDBOX = {"recorder_today": str(TODAY), "recorder_indexed": str(TODAY)}
+SANDBOX: dict[str, Any] = {"recorder_today": str(TODAY), "recorder_indexed": str(TODAY)}
 
 
 def crawler(tmp_path: Path, database: Database, sandbox: SandboxProcess, rate: float = 300, **changes: Any) -> Crawler:

@@ -20,6 +20,7 @@ from maricopa_scrapy.store.batch import body_of
 from maricopa_scrapy.store.connect import Session
 from maricopa_scrapy.warc import write
 from tests.conftest import ROOT, Crawler, Database, maricopa
+from tests.recorder import SANDBOX
 
 Start = Callable[..., SandboxProcess]
 
@@ -114,20 +115,28 @@ def test_issues_archive_and_room(tmp_path: Path, database: Database, county: Sta
 
 
 def test_what_is_not_kept_is_noted_with_its_facts(tmp_path: Path, database: Database, county: Start, session: Session) -> None:
-    apns = County().apns(6)
-    sandbox = county()
-    sandbox.faults({"malformed": {"probability": 1.0, "kind": "parcel", "keys": apns[:1]}})
-    for policy, bodies in (("failures", 1), ("none", 0)):
-        environment = _settings(tmp_path, policy, "captures: all", f"captures: {policy}")
-        crawl = Crawler(database, sandbox.url, environment=environment)("assessor", "-a", f"apns={','.join(apns)}")
-        assert crawl.code == 3, crawl.log
-        assert database.one("SELECT count(*) FROM crawl.capture WHERE body IS NOT NULL") == bodies
-        facts = database.rows("SELECT url, status, size > 1000, left_out FROM crawl.capture")
-        assert len(facts) == 6
-        assert {(status, is_sized, *left_out) for _, status, is_sized, left_out in facts} == {(200, True, "phones", "sketches")}
-        assert {url.rpartition("/")[2] for url, *_ in facts} == set(apns)
-        assert verify.problems(session) == []
-        database.rows("UPDATE crawl.capture SET body = NULL RETURNING 1")
+    """Each source has its own policy: of one job, all of the GIS is kept, the recorder's failures, nothing of the assessor."""
+    truth, apns = County(), County().apns(6)
+    deeds = [deed for apn in apns if (deed := truth.parcel(apn)["Owner"]["MostCurrentDeed"])]
+    sandbox = county(gis_parcels=1, **SANDBOX)
+    for source, key in (("assessor", apns[0]), ("recorder", deeds[-1])):
+        sandbox.faults({"malformed": {"probability": 1.0, "keys": [key]}}, source=source)
+    environment = _settings(tmp_path, "policies", "captures: all", "captures: none")
+    for source, policy in (("recorder", "failures"), ("gis", "all")):
+        manifest = tmp_path / "policies" / "sources" / f"{source}.yaml"
+        text = re.sub(r"(?m)^attempts(_of)?:.*\n( +\w+: \d+\n)*|^captures:.*\n", "", manifest.read_text())
+        manifest.write_text(f"{text}\nattempts: 2\ncaptures: {policy}\n")
+    crawl = Crawler(database, sandbox.url, environment=environment)("sales", "-a", f"apns={','.join(apns)}")
+    assert crawl.code == 3, crawl.log
+    kept = dict(database.rows("SELECT source, count(*) FROM crawl.capture WHERE body IS NOT NULL GROUP BY source"))  # type: ignore[arg-type]
+    assert kept == {"gis": database.one("SELECT count(*) FROM crawl.capture WHERE source = 'gis'"), "recorder": 1}
+    assert database.rows("SELECT cause FROM crawl.target WHERE source = 'recorder' AND state = 'dead'") == [("malformed",)]
+    facts = database.rows("SELECT url, status, size > 1000, left_out FROM crawl.capture WHERE source = 'assessor'")
+    assert {(status, is_sized, *left_out) for _, status, is_sized, left_out in facts} == {(200, True, "phones", "sketches")}
+    assert {url.rpartition("/")[2] for url, *_ in facts} == set(apns)
+    assert verify.problems(session) == []
+    listed = maricopa(database, "captures", **environment).stdout
+    assert [line.split()[:2] for line in listed.splitlines()[1:]] == [["assessor", "none"], ["gis", "all"], ["recorder", "failures"]]
 
 
 def test_kept_sketches_are_said_to_be(tmp_path: Path, database: Database, county: Start) -> None:

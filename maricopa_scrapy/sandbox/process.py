@@ -122,9 +122,12 @@ class SandboxProcess:
         """
         return self._ask("POST", f"/_conduct?source={source}" if source else "/_conduct", changes)
 
-    def changes(self, count: int, since: int) -> list[dict[str, Any]]:
-        """Return what the first `count` parcels say otherwise than in an earlier epoch: apn, the county's table and key, old, new."""
-        found: list[dict[str, Any]] = self._ask("GET", f"/_changes?count={count}&since={since}")["changes"]
+    def changes(self, count: int, since: int, source: str = "assessor") -> list[dict[str, Any]]:
+        """Return what the first `count` parcels say otherwise than in an earlier epoch: apn, the county's table and key, old, new.
+
+        `source`: assessor, treasurer or recorder (see changes.of_parcel). Raises SandboxError.
+        """
+        found: list[dict[str, Any]] = self._ask("GET", f"/_changes?count={count}&since={since}&source={source}")["changes"]
         return found
 
     def reset(self) -> None:

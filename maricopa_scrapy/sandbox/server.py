@@ -20,6 +20,8 @@ from aiohttp.abc import AbstractAccessLogger
 from maricopa_scrapy.sandbox.assessor import PREFIX, Assessor
 from maricopa_scrapy.sandbox.assessor_page import PREFIX as ASSESSOR_PAGE
 from maricopa_scrapy.sandbox.assessor_page import AssessorPage
+from maricopa_scrapy.sandbox.changes import SOURCES as CHANGING
+from maricopa_scrapy.sandbox.changes import of_parcel
 from maricopa_scrapy.sandbox.counts import Counts
 from maricopa_scrapy.sandbox.county import County
 from maricopa_scrapy.sandbox.faults import FaultError, Faults
@@ -89,7 +91,6 @@ def build_app(county: County, options: Options | None = None) -> web.Application
         return options, counts[source], faults[source], limiters[source]
 
     app = web.Application()
-    app.add_routes(_control(county, counts, faults, limiters, options))
     prefixes = ("", PREFIX, GIS, TREASURER, BULK, ASSESSOR_PAGE, RECORDER, LEGACY)
     app.add_routes([web.get(f"{path}/robots.txt", _robots) for path in prefixes])
     assessor = Assessor(county, *desk("assessor"))
@@ -102,6 +103,7 @@ def build_app(county: County, options: Options | None = None) -> web.Application
     except ValueError as error:
         raise SandboxError(f"recorder_today: {error}") from None
     documents = Documents(county.seed, today, options.recorder_daily, options.recorder_rush)
+    app.add_routes(_control(county, documents, counts, faults, limiters, options))
     recorder = Recorder(documents, options, counts, faults, limiters, county.seed)
     app.on_cleanup.append(files.close)
     app.router.add_get(TREASURER + "/{path:.*}", treasurer.handle, allow_head=False)
@@ -127,7 +129,12 @@ _CONDUCT = ("latency", "rate", "burst", "retry_after", "slow_down", "recorder_in
 
 
 def _control(
-    county: County, counts: Mapping[str, Counts], faults: Mapping[str, Faults], limiters: Mapping[str, Limiter], options: Options
+    county: County,
+    documents: Documents,
+    counts: Mapping[str, Counts],
+    faults: Mapping[str, Faults],
+    limiters: Mapping[str, Limiter],
+    options: Options,
 ) -> web.RouteTableDef:
     """Return the paths that are not the county's: they are never counted, delayed or refused."""
     routes = web.RouteTableDef()
@@ -156,7 +163,11 @@ def _control(
         count, since = (request.query.get(name, "0") for name in ("count", "since"))
         if not (count.isdecimal() and since.isdecimal() and int(since) <= county.epoch):
             return _answer({"error": f"count is a whole number, since an epoch up to {county.epoch}"}, 400)
-        found = [(apn, *change) for apn in county.apns(int(count)) for change in county.changes(apn, int(since))]
+        source = request.query.get("source", "assessor")
+        if source not in CHANGING:
+            return _answer({"error": f"source is {', '.join(CHANGING)}"}, 400)
+        apns = county.apns(int(count))
+        found = [(apn, *change) for apn in apns for change in of_parcel(county, documents, apn, int(since), source)]
         return _answer({"changes": [dict(zip(("apn", "table", "key", "old", "new"), one, strict=True)) for one in found]})
 
     @routes.post("/_faults")

@@ -196,7 +196,7 @@ class Treasurer:
         if fault == "endless_shell":
             return {}
         shown = next(each for each in self._county.walk() if each != apn) if fault == "wrong_parcel" else apn
-        owner, situs = self.identity(apn)
+        owner, situs = identity(self._county, apn)
         number = "" if fault == "no_identity" else f" {format_apn(shown)}-{int(shown[:8]) % 10}"
         blocks: list[tuple[str, list[str] | None]] = [
             (f"Property Tax Information{number}", []), ("Owner Name and Mailing Address", owner), ("Property Situs Address", [situs])
@@ -207,14 +207,6 @@ class Treasurer:
         search = {"search": _SEARCHES[fault], "is_found": fault == "search_first"} if fault in _SEARCHES else {}
         facts = {"blocks": blocks, "patch": fault == "patched_grid", "is_pushed": fault == "pushed_rows", "early": early}
         return facts | search | {"late_ms": 1000 * _LATE_S}
-
-    def identity(self, apn: str) -> tuple[list[str], str]:
-        """Return the lines of the owner's block and the situs address."""
-        parcel, _ = self._county.undrawn(apn)
-        owner = parcel["Owner"]
-        lines = [owner["Ownership"], owner["MailingAddress1"], owner["MailingAddress2"]]
-        town = f"{owner['MailingCity']}, {owner['MailingState']} {owner['MailingZip']}" if owner["MailingCity"] else None
-        return [line for line in (*lines, town) if line], parcel["PropertyAddress"].strip()
 
     async def _misbehave(self, request: web.Request, fault: Fault) -> web.StreamResponse:
         if fault.name == "hang":
@@ -239,6 +231,15 @@ class Treasurer:
         self._counts.sent(status, len(body))
         headers = {"Retry-After": fault.retry_after} if fault.retry_after else {}
         return web.Response(status=status, body=body, content_type="text/html", headers=headers)
+
+
+def identity(county: County, apn: str) -> tuple[list[str], str]:
+    """Return the lines of the owner's block and the situs address."""
+    parcel, _ = county.undrawn(apn)
+    owner = parcel["Owner"]
+    lines = [owner["Ownership"], owner["MailingAddress1"], owner["MailingAddress2"]]
+    town = f"{owner['MailingCity']}, {owner['MailingState']} {owner['MailingZip']}" if owner["MailingCity"] else None
+    return [line for line in (*lines, town) if line], parcel["PropertyAddress"].strip()
 
 
 def _grid(name: str, headings: tuple[str, ...], rows: list[list[str]]) -> _Grid:

@@ -127,7 +127,7 @@ class LedgerSpider(Spider):
     @classmethod
     def reader(cls, manifests: Mapping[str, Manifest]) -> Self:
         """Return a spider of which only the `handlers` can be used: it has no crawler, no host, no ledger. Raises StartError."""
-        spider = cls()
+        spider = cls(name=cls.name or cls.source)
         spider.manifest, spider.base_url, spider.headers, spider.is_sandbox = manifests[cls.source], "", {}, False
         return spider
 

@@ -193,6 +193,8 @@ class DocumentsSpider(RecorderSpider):
             reading.issues.append(Issue("junk_row", "search", "a row with 0 for its number: its document is hidden"))
         return reading
 
+    handlers = RecorderSpider.handlers | {"codes": parse_codes, "window": parse_window}
+
 
 def _of_row(row: SearchRow) -> list[Any]:
     unknown = dict.fromkeys(("page_amount", "affidavit_present", "affidavit_page_amount", "restricted", "name_count", "image_url"))

@@ -12,7 +12,7 @@ from scrapy.http import Response
 
 from maricopa_scrapy.download.refusals import Refusal, check_json_answer
 from maricopa_scrapy.items import Answer, Cause, FollowOn, Issue, Outcome, Target
-from maricopa_scrapy.items_recorder import Document, DocumentCode, Image, NameIndex, Neighbour, Party
+from maricopa_scrapy.items_recorder import DocumentCode, Image, NameIndex, Neighbour, Party
 from maricopa_scrapy.pages import recorder as pages
 from maricopa_scrapy.spiders.base import LedgerSpider, Reading
 from maricopa_scrapy.store.deeds import ask_index_again
@@ -89,10 +89,9 @@ class RecorderSpider(LedgerSpider):
         page = self._read(body, number)
         reading = self._stored(page)
         again = self._names_later(reading, page, target)
-        if self.parameters.get("pdf") == "yes" and "again" not in detail:
-            scan, withheld = self._scan(page.document)
-            reading.follow_ons += scan
-            reading.records += withheld
+        if self.parameters.get("pdf") == "yes" and "again" not in detail and not page.document.restricted:
+            date = page.document.recording_date
+            reading.follow_ons.append(FollowOn(self.source, "scan", number, {"number": number, "date": str(date) if date else None}))
         # A deed whose names are not there yet is asked for again, and then with its neighbours: without names nothing ties them to it.
         if detail.get("neighbours") and not again:
             shared = {"names": page.names, "date": str(page.document.recording_date), "deed": number}
@@ -145,13 +144,6 @@ class RecorderSpider(LedgerSpider):
         kind, key = asked or (what, number)
         return [FollowOn(self.source, kind, f"{key} again {again}", {**detail, "number": number, "again": again}, due)], []
 
-    def _scan(self, document: Document) -> tuple[list[FollowOn], list[Image]]:
-        """Return the scan of a document as a target; of a restricted one only that it is withheld."""
-        number, date = document.recording_number, document.recording_date
-        if document.restricted:
-            return [], [Image(recording_number=number, url=document.image_url or "", path=None, sha256=None, size=None, is_restricted=True)]
-        return [FollowOn(self.source, "scan", number, {"number": number, "date": str(date) if date else None})], []
-
     def _image_path(self, number: str) -> str:
         return self.manifest.paths["image"].format(number=number, suffix="")
 
@@ -159,8 +151,16 @@ class RecorderSpider(LedgerSpider):
         return pages.parse_document(body, number, self.manifest.base_url + self._image_path(number))
 
     def _stored(self, page: pages.DocumentPage) -> Reading:
-        number = page.document.recording_number
-        return Reading(records=list(page.records), complete=[(DocumentCode, number), (Party, number)])
+        document, records = page.document, list(page.records)
+        number = document.recording_number
+        if document.restricted:
+            # Said whether or not scans are wanted: what an answer is read into depends on nothing else.
+            records.append(
+                Image(recording_number=number, url=document.image_url or "", path=None, sha256=None, size=None, is_restricted=True)
+            )
+        return Reading(records=records, complete=[(DocumentCode, number), (Party, number)])
+
+    handlers = {"index": parse_index, "document": parse_document, "neighbour": parse_neighbour}
 
 
 def number_of(target: Target) -> str:

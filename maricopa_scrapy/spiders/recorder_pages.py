@@ -103,6 +103,8 @@ class LegacyPages(LedgerSpider):
         due = now + dt.timedelta(hours=rules.again_after)
         return [FollowOn(self.source, "page", f"{number} again {again}", {"number": number, "again": again}, due)]
 
+    handlers = {"list": parse_list, "page": parse_page}
+
     def _window(self, detail: dict[str, Any], seen: int, state: str) -> SearchWindow:
         return SearchWindow(query=f"legacy {detail['code']}", since=detail["since"], until=detail["until"], total=seen, row_count=seen,
                             junk_rows=0, state=state)  # fmt: skip

@@ -30,11 +30,13 @@ _HELD = "CREATE TEMP TABLE present_capture ON COMMIT DROP AS SELECT DISTINCT cap
 _OLD = """
     body IS NOT NULL AND (%(source)s::text IS NULL OR source = %(source)s)
     AND (%(before)s::timestamptz IS NULL OR fetched_at < %(before)s)
-    AND (NOT %(unreferenced)s OR NOT (
-        EXISTS (SELECT FROM crawl.target_capture t WHERE t.sha256 = c.sha256)
-        OR EXISTS (SELECT FROM crawl.issue i WHERE i.capture_sha256 = c.sha256)))
-    AND (%(present)s OR NOT EXISTS (SELECT FROM present_capture p WHERE p.sha256 = c.sha256))
 """
+# Each by itself, and not one of several by OR, which would be looked up for every capture: so they are joins.
+_UNREFERENCED = """
+    AND NOT EXISTS (SELECT FROM crawl.target_capture t WHERE t.sha256 = c.sha256)
+    AND NOT EXISTS (SELECT FROM crawl.issue i WHERE i.capture_sha256 = c.sha256)
+"""
+_NOT_PRESENT = "AND NOT EXISTS (SELECT FROM present_capture p WHERE p.sha256 = c.sha256)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,11 +83,12 @@ def prune(
         tables = " UNION ALL ".join(f"SELECT capture_sha256 FROM {name}" for name in ("gis.stacked", *(record.table for record in RECORDS)))
         cursor.execute(_HELD.format(tables=tables))
         cursor.execute("ANALYZE present_capture")
-        values = {"before": before, "source": source, "unreferenced": only_unreferenced, "present": even_present}
-        cursor.execute(f"SELECT count(*), coalesce(sum(octet_length(body)), 0)::bigint FROM crawl.capture c WHERE {_OLD}", values)
+        values = {"before": before, "source": source}
+        which = _OLD + (_UNREFERENCED if only_unreferenced else "") + ("" if even_present else _NOT_PRESENT)
+        cursor.execute(f"SELECT count(*), coalesce(sum(octet_length(body)), 0)::bigint FROM crawl.capture c WHERE {which}", values)
         ((count, size),) = cursor.fetchall()
         if count and not is_dry:
-            cursor.execute(f"UPDATE crawl.capture c SET body = NULL, pruned_at = now() WHERE {_OLD}", values)
+            cursor.execute(f"UPDATE crawl.capture c SET body = NULL, pruned_at = now() WHERE {which}", values)
         return count, size
 
     return session.transact(work)

@@ -8,6 +8,7 @@ from psycopg2.extensions import cursor as Cursor
 
 from maricopa_scrapy.items import Floor, Parcel, Record
 from maricopa_scrapy.items_page import PageParcel
+from maricopa_scrapy.items_recorder import Image, LegacyDocument
 from maricopa_scrapy.items_treasurer import TaxAccount
 from maricopa_scrapy.store import floors
 from maricopa_scrapy.store.connect import Session
@@ -202,9 +203,18 @@ def _tampered(session: Session, table: Table, job_id: int | None) -> list[Proble
             count += 1
             if len(found) < _SHOWN:
                 found.append(" ".join(f"{column}={row[at]}" for column, at in zip(table.key, table.key_at, strict=True)))
-    remedy = f"`maricopa reparse --source {table.schema}` puts back what its capture says"
+    remedy = _put_back(table)
     problems = [Problem(table.name, key, "a row that was altered: its values are not those that were hashed", remedy) for key in found]
     return problems + _others(table.name, count - len(found))
+
+
+def _put_back(table: Table) -> str:
+    if table.schema == "bulk":
+        return "its file, loaded again, puts it back"
+    if table.name == Image.table:
+        return "`scrapy crawl documents -a pdf=yes` asks for the scan again"
+    source = "recorder_legacy" if table.name == LegacyDocument.table else table.schema
+    return f"`maricopa reparse --source {source}` puts back what its capture says"
 
 
 def _key_of(table: Table) -> str:
