@@ -328,6 +328,8 @@ def list_target(apns: ApnList, options: dict[str, Any]) -> Iterator[FollowOn]:
 
 
 def _deed_numbers(page: pages.Page) -> Iterator[tuple[str, str | None]]:
+    if not page.pages:
+        return iter(())
     columns = dict(zip(pages.COLUMNS, page.pages[0].columns, strict=True))
     return zip(columns["apn"], columns["deed_number"], strict=True)
 

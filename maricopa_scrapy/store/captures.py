@@ -22,10 +22,10 @@ _KEPT = """
 _BODIES = """
     SELECT c.sha256, c.source, c.url, c.status, coalesce(c.content_type, ''), c.fetched_at, c.body, c.size, c.left_out, c.is_rendered
     FROM crawl.capture c
-    WHERE c.body IS NOT NULL AND (%(source)s::text IS NULL OR c.source = %(source)s)
-      AND (%(job)s::bigint IS NULL OR c.sha256 IN (SELECT sha256 FROM crawl.target_capture WHERE job_id = %(job)s))
+    WHERE c.body IS NOT NULL AND (%(source)s::text IS NULL OR c.source = %(source)s) {of_job}
     ORDER BY c.fetched_at, c.sha256
 """
+_OF_JOB = "AND c.sha256 IN (SELECT sha256 FROM crawl.target_capture WHERE job_id = %(job)s)"
 _HELD = "CREATE TEMP TABLE present_capture ON COMMIT DROP AS SELECT DISTINCT capture_sha256 AS sha256 FROM ({tables}) t"
 _OLD = """
     body IS NOT NULL AND (%(source)s::text IS NULL OR source = %(source)s)
@@ -66,7 +66,8 @@ def kept(session: Session) -> list[Kept]:
 
 def bodies(session: Session, source: str | None = None, job_id: int | None = None) -> Iterator[Capture]:
     """Yield the captures that have a body, oldest first, in bounded memory. Raises DatabaseUnavailable."""
-    for chunk in session.chunks(_BODIES, {"source": source, "job": job_id}, _CHUNK):
+    statement = _BODIES.format(of_job="" if job_id is None else _OF_JOB)
+    for chunk in session.chunks(statement, {"source": source, "job": job_id}, _CHUNK):
         for sha256, of, url, status, content_type, at, body, size, left_out, is_rendered in chunk:
             yield Capture(bytes(sha256), of, url, status, content_type, at, body_of(body), True, size, tuple(left_out), is_rendered)
 

@@ -30,11 +30,11 @@ _ANSWERS = """
         SELECT target_id, kind, key, done_at, array_agg(sha256 ORDER BY position) AS captures FROM crawl.target_capture
         WHERE source = %(source)s AND state = 'done' AND kind = ANY(%(kinds)s) GROUP BY target_id, kind, key, done_at
     ), latest AS (SELECT kind, key, max(done_at) AS at FROM answer GROUP BY kind, key)
-    SELECT (array_agg(a.target_id ORDER BY a.done_at DESC))[1], kind, key, a.captures, min(a.done_at), max(a.done_at), max(l.at)
-    FROM answer a JOIN latest l USING (kind, key)
-    WHERE %(job)s::bigint IS NULL OR a.target_id IN (SELECT id FROM crawl.target WHERE job_id = %(job)s)
-    GROUP BY kind, key, a.captures ORDER BY max(a.done_at), 1
+    SELECT (array_agg(a.target_id ORDER BY a.done_at DESC))[1], a.kind, a.key, a.captures, min(a.done_at), max(a.done_at), max(l.at)
+    FROM answer a JOIN latest l USING (kind, key) {of_job}
+    GROUP BY a.kind, a.key, a.captures ORDER BY max(a.done_at), 1
 """
+_OF_JOB = "JOIN crawl.target t ON t.id = a.target_id AND t.job_id = %(job)s"
 _BODIES = "SELECT sha256, url, body FROM crawl.capture WHERE sha256 = ANY(%s)"
 _DETAILS = "SELECT id, detail FROM crawl.target WHERE id = ANY(%s)"
 _LAST_CHANGE = "SELECT coalesce(max(id), 0) FROM crawl.change"
@@ -114,7 +114,7 @@ class _Undo(Exception):
 def answers(session: Session, source: str, kinds: Sequence[str], job_id: int | None, size: int) -> Iterator[list[Stored]]:
     """Yield the stored answers of a source, oldest first, up to `size` at a time. Raises DatabaseUnavailable."""
     values = {"source": source, "kinds": list(kinds), "job": job_id}
-    for found in session.chunks(_ANSWERS, values, size):
+    for found in session.chunks(_ANSWERS.format(of_job="" if job_id is None else _OF_JOB), values, size):
         yield session.transact(lambda cursor, found=found: _with_bodies(cursor, source, found))  # type: ignore[misc]
 
 
