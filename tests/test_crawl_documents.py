@@ -11,6 +11,8 @@ from maricopa_scrapy.identifiers import format_recording_number
 from maricopa_scrapy.sandbox.process import SandboxProcess
 from maricopa_scrapy.sandbox.recorder_codes import DISPLAY
 from maricopa_scrapy.spiders.documents import DocumentsSpider
+from maricopa_scrapy.store import verify
+from maricopa_scrapy.store.connect import Session
 from tests.conftest import Crawler, Database
 from tests.recorder import SANDBOX, TODAY, agrees, crawler, documents, stored, truth
 
@@ -99,6 +101,13 @@ def test_a_month_by_code_is_found_whole_and_the_day_over_the_cap_is_read_on(tmp_
     assert pairs == {code: display for code, display in DISPLAY.items() if world.of_code(code, *MARCH)}
     assert database.one("SELECT count(label) FROM recorder.code") == len(DISPLAY)
     agrees(database)
+    # A search that its halves, each whole by its own total, do not add up to.
+    database.rows("UPDATE recorder.search_window SET total = 500 WHERE query = 'LN' AND state = 'split' RETURNING 1")
+    parts = database.rows("UPDATE recorder.search_window SET row_count = 7 WHERE query = 'LN' AND state <> 'split' RETURNING 1")
+    told = f"LN {MARCH[0]} to {MARCH[1]}: 500 rows were reported, and the days of it have {7 * len(parts)};"
+    session = Session(database.url)
+    assert any(told in problem for problem in verify.problems(session))
+    session.close()
 
 
 def test_hidden_rows_are_told_by_the_days_that_are_short(tmp_path: Path, database: Database, county: Start) -> None:
@@ -147,6 +156,15 @@ def test_a_400_is_a_mistake_of_ours_and_not_tried_again(tmp_path: Path, database
     assert crawl.code == 3, crawl.log
     assert sandbox.stats()["recorder"]["by_kind"]["search"] == 1
     assert database.rows("SELECT state, cause FROM crawl.target WHERE kind = 'window'") == [("dead", "refused")]
+
+
+def test_a_number_with_a_suffix_is_not_asked_for_as_if_it_had_none(database: Database, county: Start) -> None:
+    sandbox = county(**SANDBOX)
+    crawl = Crawler(database, sandbox.url)("documents", "-a", "recording_numbers=2000-0784158A")
+    assert crawl.code == 3, crawl.log
+    assert sandbox.stats()["recorder"]["by_kind"].get("document", 0) == 0
+    ((state, message),) = database.rows("SELECT state, message FROM crawl.target WHERE kind = 'document'")
+    assert (state, "via=legacy" in message) == ("dead", True)
 
 
 @pytest.mark.parametrize("fault", ["challenge", "soft_404"])

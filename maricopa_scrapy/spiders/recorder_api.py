@@ -22,6 +22,8 @@ PHOENIX = ZoneInfo("America/Phoenix")
 # On so many documents that they tie nothing.
 _EVERYWHERE = re.compile(r"\b(TRUSTEE|TITLE|ESCROW|BANK|MORTGAGE|MERS|LENDING|LOANS?|SERVICING|CREDIT UNION|AGENCY|COUNTY)\b")
 _NEIGHBOURS = (1, 2)
+# Of a number without a suffix.
+_DIGITS = 11
 
 
 class RecorderSpider(LedgerSpider):
@@ -59,8 +61,11 @@ class RecorderSpider(LedgerSpider):
     async def _requests(self) -> AsyncIterator[Any]:
         async for request in super()._requests():
             target: Target = request.cb_kwargs["target"]
-            # Fetched by the pipeline (pipelines/scans.py), which completes the answer.
-            yield Answer(target, Outcome.DONE) if target.kind == "scan" else request
+            if target.kind == "document" and len(number_of(target)) > _DIGITS:
+                yield _of_suffix(target)
+            else:
+                # A scan is fetched by the pipeline (pipelines/scans.py), which completes the answer.
+                yield Answer(target, Outcome.DONE) if target.kind == "scan" else request
 
     def check_answer(self, response: Response) -> None:
         """As for every JSON; and an HTML page, of whatever kind, is a guard before the API: the run ends."""
@@ -161,6 +166,13 @@ class RecorderSpider(LedgerSpider):
         return Reading(records=records, complete=[(DocumentCode, number), (Party, number)])
 
     handlers = {"index": parse_index, "document": parse_document, "neighbour": parse_neighbour}
+
+
+def _of_suffix(target: Target) -> Answer:
+    """How a suffix is asked for nobody knows: without it the answer is another document's, or may be."""
+    told = f"{target.key} has a suffix, which the API cannot be asked for; ask the legacy pages, -a via=legacy"
+    issue = Issue("suffix", target.key, told)
+    return Answer(target, Outcome.FAILED, issues=[issue], cause=Cause.WRONG_DOCUMENT, message=told, is_final=True)
 
 
 def number_of(target: Target) -> str:

@@ -61,6 +61,15 @@ _OPEN_ROLL = """
     SELECT r.job_id, r.walk FROM gis.roll r JOIN crawl.job j ON j.id = r.job_id
     WHERE r.state = 'open' AND j.state = 'finished' AND (%(job)s IS NULL OR r.job_id = %(job)s)
 """
+# A search that came short was halved; the halves, all of them whole by their own totals, have fewer rows than it said.
+_UNEVEN_WINDOWS = """
+    SELECT w.query, w.since, w.until, w.total, sum(p.row_count) FROM recorder.search_window w
+    JOIN recorder.search_window p ON p.query = w.query AND p.since >= w.since AND p.until <= w.until AND p.state <> 'split'
+    WHERE w.state = 'split' AND w.total <= 500 AND (%(job)s IS NULL OR w.capture_sha256 IN
+          (SELECT t.sha256 FROM crawl.target_capture t WHERE t.job_id = %(job)s))
+    GROUP BY w.query, w.since, w.until, w.total
+    HAVING sum(p.row_count) < w.total AND bool_and(p.state IN ('complete', 'walked')) ORDER BY 1, 2, 3 LIMIT %(shown)s
+"""
 _STALE_LEASES = """
     SELECT t.job_id, t.run_id, r.state, count(*), (array_agg(t.source || ' ' || t.kind || ' ' || t.key ORDER BY t.id))[1:3]
     FROM crawl.target t LEFT JOIN crawl.run r ON r.id = t.run_id
@@ -105,7 +114,7 @@ def check(session: Session, job_id: int | None = None, of_sources: Mapping[str, 
         tables = [table_of(record) for record in RECORDS]
         found: list[Problem] = []
         found += leases(cursor, job_id)
-        for part in (_targets, _rolls, _changes):
+        for part in (_targets, _rolls, _windows, _changes):
             found += part(cursor, values)
         for table in tables:
             found += _origins(cursor, table, values)
@@ -166,6 +175,13 @@ def _rolls(cursor: Cursor, values: dict[str, Any]) -> Iterator[Problem]:
     cursor.execute(_OPEN_ROLL, values)
     for job, walk in cursor.fetchall():
         yield Problem("gis.roll", f"job {job}, walk {walk}", "the job ended and the walk did not", f"`-a job={job}` takes it up")
+
+
+def _windows(cursor: Cursor, values: dict[str, Any]) -> Iterator[Problem]:
+    cursor.execute(_UNEVEN_WINDOWS, values)
+    for query, since, until, total, rows in cursor.fetchall():
+        message = f"{total} rows were reported, and the days of it have {rows}"
+        yield Problem("recorder.search_window", f"{query} {since} to {until}", message, "`scrapy crawl documents` of these days asks again")
 
 
 def _changes(cursor: Cursor, values: dict[str, Any]) -> Iterator[Problem]:
