@@ -1,7 +1,7 @@
 # GNU make 3.81 (macOS) or later. Nothing here needs root.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup browser demo test lint format bench bench-scrapyd docs lock clean
+.PHONY: help setup browser demo test lint format bench bench-scrapyd fuzz chaos soak audit docs lock clean
 
 BIN := .venv/bin
 READY := .venv/.ready
@@ -22,6 +22,8 @@ help:
 	@echo 'make format          set up, then lay the code out as `make lint` wants it'
 	@echo 'make bench-assessor  set up, then that benchmark; also bench-browser, bench-pace, bench-roll, bench-affidavits, bench-recorder, bench-export, bench-jobs, bench-scrapyd (QUICK=1: a short run of it)'
 	@echo 'make docs            write docs/data.md anew from the records'
+	@echo 'make fuzz            set up, then 100,000 broken answers for the parsers; make chaos: a job with every fault at once; make soak: 20 minutes (QUICK=1: short)'
+	@echo 'make audit           known holes in the locked versions of the dependencies'
 	@echo 'make lock            write requirements.txt anew from pyproject.toml'
 	@echo 'make clean           remove .venv, builds and caches; never data'
 	@echo
@@ -92,6 +94,17 @@ bench: bench-assessor bench-pace bench-roll bench-affidavits bench-recorder benc
 
 bench-browser: browser
 	@$(BIN)/python -m benchmarks.browser
+
+# Proofs: what they do is in benchmarks/README.md.
+fuzz soak: $(READY)
+	@$(BIN)/python -m benchmarks.$@
+
+chaos: browser
+	@$(BIN)/python -m benchmarks.chaos
+
+# Known holes in the locked versions; needs the network.
+audit: $(READY)
+	@$(BIN)/python -m benchmarks.audit
 
 bench-scrapyd: $(READY)
 	@$(BIN)/python -m benchmarks.scrapyd_nodes

@@ -292,15 +292,15 @@ class Extent:
 class Floor(BaseModel):
     """What a healthy run of a source leaves in one table, less a fifth; a run below is incomplete.
 
-    `kind`: of the targets that bring the rows. `each`: rows under a target's key, on average. `whole`: rows of the whole table
-    when all of the county was asked for. `filled`: the least share of rows that have a value, by column.
-    Averages and shares are judged from `least` rows on; no row at all never passes.
+    `kind`: of the targets that bring the rows, `file`: which bulk file's. `each`: rows a target, on average; `whole`: of the table when all
+    of the county was asked for. `filled`: least share with a value, by column. Judged from `least` rows on; no row at all never passes.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     table: str
     kind: str
+    file: str | None = None
     each: Annotated[float, Field(gt=0)] | None = None
     whole: Annotated[int, Field(gt=0)] | None = None
     least: Annotated[int, Field(gt=0)] = 50

@@ -2,6 +2,7 @@
 
 import datetime as dt
 from decimal import Decimal
+from typing import ClassVar
 
 from maricopa_scrapy.items import Record
 
@@ -22,11 +23,14 @@ class TaxBill(Record):
 
     `status` is ours (paid, unpaid, lien, state_lien), `status_text` the county's. `amount_due` holds for the moment of reading, which
     the view `tax` shows. Delinquent after `first_half_until` and `second_half_until`; a bill of one payment has no second.
+    A year that the page no longer shows stays, since `unseen_since`: it is an issue, for a grid may have been filled in part.
     """
 
     table = "treasurer.bill"
     key = ("apn", "tax_year")
     complete_by = "apn"
+    # What a complete answer lacks is not marked removed.
+    stays: ClassVar[bool] = True
 
     apn: str
     tax_year: int

@@ -216,7 +216,10 @@ class Timeouts(_Settings):
 
 
 class PageLayout(_Settings):
-    """How a page shows a parcel: CSS selectors, tabs by their place, columns by tab, and the county's words."""
+    """How a page shows a parcel: CSS selectors, tabs by their place, columns by tab, and the county's words.
+
+    `quiet`: seconds without a change of a grid with rows; `patience`: where the server pushes them, or says that there is nothing.
+    """
 
     version: Count
     parcel: Words
@@ -227,6 +230,8 @@ class PageLayout(_Settings):
     account: Words
     timeouts: Timeouts = Timeouts()
     quiet: Seconds = 0.1
+    patience: Seconds = 1.0
+    absent_texts: tuple[Words, ...] = ()
     columns: dict[str, dict[str, Column]]
     none: dict[str, tuple[str, ...]]
     blocks: dict[str, tuple[str, ...]]

@@ -58,12 +58,22 @@ def remote_browser(folder: Path) -> Iterator[tuple[psutil.Process, str]]:
         browser.wait()
 
 
-def settings(folder: Path, pool: int = 4, retire_after: int = 100, attempts: int = 6, **timeouts: float) -> dict[str, str]:
-    """Return the environment of a crawl: shipped settings but for these, and a data folder of its own."""
+def settings(
+    folder: Path, pool: int = 4, retire_after: int = 100, attempts: int = 6, words: str = "shipped", **timeouts: float
+) -> dict[str, str]:
+    """Return the environment of a crawl: shipped settings but for these, and a data folder of its own.
+
+    `words`: "unknown" takes the texts of a parcel that is not there away; "generic" adds Telerik's of an empty grid.
+    """
     shutil.copytree(ROOT / "config", folder)
     manifest = folder / "sources" / "treasurer.yaml"
     content = yaml.safe_load(manifest.read_text())
     content["page"]["timeouts"] |= {"load": 5, "settle": 3, "close": 3} | timeouts
+    if words == "unknown":
+        content["page"]["absent_texts"] = []
+    if words == "generic":
+        for texts in content["page"]["none"].values():
+            texts.append("No records available.")
     content["attempts"] = attempts
     content["attempts_of"] = {}
     manifest.write_text(yaml.safe_dump(content))

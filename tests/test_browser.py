@@ -85,27 +85,34 @@ def test_a_browser_that_runs_is_used_and_left_running(tmp_path: Path, database: 
 
 
 @pytest.mark.parametrize(
-    ("read_at", "paid", "status", "is_delinquent", "until"),
+    ("read_at", "paid", "status", "is_delinquent", "until", "interest"),
     [
         # Nothing paid of the first half, a minute before and after it is late: Phoenix is seven hours behind.
-        ("2025-11-03T23:59Z", "0.00", "unpaid", False, "2025-11-03"), ("2025-11-04T00:01Z", "0.00", "unpaid", True, "2025-11-03"),
-        ("2026-02-01T00:00Z", "420.06", "unpaid", False, "2026-05-01"), ("2026-05-02T00:01Z", "420.06", "unpaid", True, "2026-05-01"),
-        ("2026-02-01T00:00Z", "420.05", "unpaid", True, "2025-11-03"), ("2026-06-01T00:00Z", "840.12", "paid", False, None),
-        ("2025-10-01T00:00Z", "0.00", "lien", True, None),
+        ("2025-11-03T23:59Z", "0.00", "unpaid", False, "2025-11-03", 0), ("2025-11-04T00:01Z", "0.00", "unpaid", True, "2025-11-03", 0),
+        ("2026-02-01T00:00Z", "420.06", "unpaid", False, "2026-05-01", 0), ("2026-05-02T00:01Z", "420.06", "unpaid", True, "2026-05-01", 0),
+        ("2026-02-01T00:00Z", "420.05", "unpaid", True, "2025-11-03", 0), ("2026-06-01T00:00Z", "840.12", "paid", False, None, 0),
+        ("2025-10-01T00:00Z", "0.00", "lien", True, None, 0),
+        # Paid late without its interest; with it; and the second half's interest is no first half that is open.
+        ("2025-12-05T00:00Z", "420.06", "unpaid", True, "2025-11-03", "5.60"),
+        ("2025-12-05T00:00Z", "425.66", "unpaid", False, "2026-05-01", "5.60"),
+        ("2026-07-01T00:00Z", "420.06", "unpaid", True, "2026-05-01", "11.20"),
+        # Nobody knows when it was read.
+        (None, "0.00", "unpaid", None, "2025-11-03", 0), (None, "0.00", "lien", None, None, 0),
     ],
 )  # fmt: skip
 def test_what_is_late_is_told_as_of_the_moment_it_was_read(
-    database: Database, read_at: str, paid: str, status: str, is_delinquent: bool, until: str | None
+    database: Database, read_at: str | None, paid: str, status: str, is_delinquent: bool | None, until: str | None, interest: str | int
 ) -> None:
     assessed = Decimal("840.12")
     first, second = instalments(2025, assessed)
     database.rows(
         "WITH job AS (INSERT INTO crawl.job (type, mode, is_sandbox, priority, parameters) VALUES ('tax', 'api_only', true, 'normal', '{}')"
         " RETURNING id), target AS (INSERT INTO crawl.target (job_id, source, kind, key, state, done_at)"
-        " SELECT id, 'treasurer', 'parcel', %s, 'done', %s FROM job RETURNING id)"
+        " SELECT id, 'treasurer', 'parcel', %s, %s, %s FROM job RETURNING id)"
         " INSERT INTO treasurer.bill SELECT %s, 2025, %s, 'x', %s, %s, NULL, %s, %s, %s, '', '', %s, %s FROM target RETURNING 1",
-        APN, read_at, APN, status, assessed, paid, assessed - Decimal(paid), first, second, read_at, read_at,
+        APN, "done" if read_at else "pending", read_at, APN, status, assessed, paid, assessed + Decimal(interest) - Decimal(paid),
+        first, second, read_at or "2025-12-01", read_at or "2025-12-01",
     )  # fmt: skip
     ((late, due, seen),) = database.rows("SELECT is_delinquent, next_due_on, observed_at FROM public.tax")
     assert (late, due) == (is_delinquent, until and dt.date.fromisoformat(until))
-    assert seen == dt.datetime.fromisoformat(read_at)
+    assert seen == (dt.datetime.fromisoformat(read_at) if read_at else None)

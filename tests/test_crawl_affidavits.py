@@ -16,7 +16,7 @@ from maricopa_scrapy.sandbox.county import County
 from maricopa_scrapy.sandbox.process import SandboxProcess
 from tests.affidavits import cell, changed, zipped
 from tests.bulk import secured_line
-from tests.conftest import ROOT, Crawler, Database
+from tests.conftest import ROOT, Crawler, Database, maricopa
 from tests.rolls import agrees
 
 Start = Callable[..., SandboxProcess]
@@ -65,6 +65,29 @@ def test_every_line_is_a_sale_or_set_aside_and_the_second_time_nothing_changes(t
     assert load("affidavits", "-a", f"affidavits={path}").code == 0
     assert database.rows("SELECT table_name, field, new FROM crawl.change") == [("bulk.sale", "sale_price", "77700")]
     agrees(database)
+    # As a text that ends at the end of a line: nothing in it says that it was cut.
+    cut = tmp_path / "Sales_Affidavits.txt"
+    cut.write_text("\n".join(text[:11_900]) + "\n")
+    crawl = load("affidavits", "-a", f"affidavits={cut}")
+    assert crawl.code == 0, crawl.log
+    ((told,),) = database.rows("SELECT message FROM crawl.issue WHERE kind = 'fewer_rows'")
+    assert re.fullmatch(r"Sales_Affidavits.txt has 11,8\d\d rows, and the last one that was loaded had 11,968: is it whole\?", told)
+    # Of the county it would be a part.
+    assert maricopa(database, "verify", "1").returncode == 0
+    database.rows("UPDATE crawl.job SET is_sandbox = false RETURNING 1")
+    verified = maricopa(database, "verify", "1")
+    assert verified.returncode == 1
+    assert "bulk.sale has 11,968 rows; at least 730,000 are expected of the whole county" in verified.stdout
+
+
+def test_a_second_text_in_the_zip_that_holds_nothing_but_a_header_is_no_line(tmp_path: Path, database: Database, county: Start) -> None:
+    path = tmp_path / "Sales_Affidavits.zip"
+    text = zipped(path, 60)
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("Data/Sales_Affidavits_2.txt", text[0] + "\n")
+    crawl = Crawler(database, county(gis_parcels=1).url)("affidavits", "-a", f"affidavits={path}")
+    assert crawl.code == 0, crawl.log
+    assert (database.one("SELECT count(*) FROM bulk.sale"), database.one("SELECT count(*) FROM bulk.reject")) == (60, 0)
 
 
 def test_a_parcel_s_sales_are_shown_with_who_says_so(tmp_path: Path, database: Database, county: Start) -> None:

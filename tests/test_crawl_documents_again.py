@@ -4,10 +4,13 @@ import datetime as dt
 from collections.abc import Callable
 from pathlib import Path
 
+from maricopa_scrapy.items import Floor
 from maricopa_scrapy.sandbox.process import SandboxProcess
 from maricopa_scrapy.sandbox.recorder_documents import Documents
 from maricopa_scrapy.sandbox.recorder_pages import recorded_at
 from maricopa_scrapy.spiders.recorder_api import PHOENIX
+from maricopa_scrapy.store import floors
+from maricopa_scrapy.store.connect import Session
 from tests.conftest import Crawler, Database
 from tests.recorder import SANDBOX, TODAY, agrees, crawler, documents, stored, truth
 
@@ -43,6 +46,13 @@ def test_names_that_are_not_indexed_are_asked_for_again(tmp_path: Path, database
     # And the index was asked again how far it has come.
     assert database.states() == {"done": 26}
     agrees(database)
+    # What was asked for twice is one document to the floors.
+    session, floor = Session(database.url), Floor(table="recorder.document", kind="document", each=1, least=1)
+    assert session.transact(lambda cursor: list(floors.broken(cursor, 1, {"recorder": [floor]}))) == []
+    database.rows("DELETE FROM recorder.document WHERE recording_number = %s RETURNING 1", numbers[0])
+    ((*_, told),) = session.transact(lambda cursor: list(floors.broken(cursor, 1, {"recorder": [floor]})))
+    assert told.startswith("recorder.document has 11 rows for 12 answers of kind document")
+    session.close()
 
 
 def test_what_is_due_soon_is_waited_for_and_what_is_too_old_is_an_issue(tmp_path: Path, database: Database, county: Start) -> None:
@@ -103,6 +113,15 @@ def test_an_owner_s_name_finds_documents_and_no_facts(tmp_path: Path, database: 
     assert all("another person may have it" in reason or "begins like" in reason for *_, reason in links)
     assert not {number for _, number, *_ in links} & {number for _, number, confidence, _ in ties if confidence == "excluded"}
     agrees(database, *two)
+    # Five more documents of that name become known: of other days than were searched, or from another crawl.
+    common = next(name for name, _, confidence, _ in ties if confidence == "probable")
+    database.rows(
+        "INSERT INTO recorder.party (recording_number, name, content_hash, capture_sha256, first_seen_at, changed_at)"
+        " SELECT '2013000010' || n, name, content_hash, capture_sha256, now(), now() FROM generate_series(1, 5) n,"
+        " (SELECT * FROM recorder.party WHERE name = %s LIMIT 1) p RETURNING 1",
+        common,
+    )
+    assert database.rows("SELECT DISTINCT confidence FROM recorder.name_tie WHERE name = %s", common) == [("excluded",)]
 
 
 def test_mass_filers_and_trustees_tie_nothing(tmp_path: Path, database: Database, county: Start) -> None:
@@ -154,7 +173,12 @@ def test_scans_are_stored_withheld_ones_are_told_and_fresh_ones_asked_for_later(
     plain = [facts for facts in world.of_day(before) if not facts.restricted][:8]
     fresh = [facts for facts in world.of_day(day) if not facts.restricted][:2]
     sandbox = county(recorder_daily=40, recorder_indexed=str(day - dt.timedelta(days=1)))
-    sandbox.faults({"reset": {"probability": 1.0, "kind": "scan", "count": 2}}, source="recorder")
+    faults = {
+        "reset": {"kind": "scan", "count": 2},
+        "malformed": {"kind": "scan", "count": 4},
+        "wrong_document": {"kind": "preview", "count": 2},
+    }
+    sandbox.faults({name: fault | {"probability": 1.0} for name, fault in faults.items()}, source="recorder")
     run = crawler(tmp_path, database, sandbox)
     run.environment = (run.environment or {}) | {"MARICOPA_DATA_DIR": str(tmp_path / "data")}
     numbers = ",".join(facts.number for facts in [*deaths, *plain, *fresh])
@@ -165,11 +189,16 @@ def test_scans_are_stored_withheld_ones_are_told_and_fresh_ones_asked_for_later(
     images = {number: rest for number, *rest in database.rows("SELECT recording_number, path, size, is_restricted FROM recorder.image")}
     assert {number for number, (*_, is_restricted) in images.items() if is_restricted} == {facts.number for facts in deaths}
     assert {number for number, (*_, is_restricted) in images.items() if not is_restricted} == {facts.number for facts in plain}
+    # Neither one that breaks off nor that of another number was kept.
+    assert {name: sandbox.stats()["recorder"]["faults"][name] for name in faults} == {
+        name: fault["count"] for name, fault in faults.items()
+    }
     for facts in plain:
         path, size, _ = images[facts.number]
         body = (tmp_path / "data" / "documents" / path).read_bytes()
         assert body.startswith(b"%PDF-")
         assert facts.number.encode() in body
+        assert body.endswith(b"%%EOF\n")
         assert len(body) == size
     later = {key for (key,) in database.rows("SELECT key FROM crawl.target WHERE state = 'pending'")}
     assert later == {f"{facts.number} again 1" for facts in fresh}
@@ -177,7 +206,10 @@ def test_scans_are_stored_withheld_ones_are_told_and_fresh_ones_asked_for_later(
     agrees(database)
     sandbox.conduct(recorder_indexed=str(day))
     database.rows("UPDATE crawl.target SET not_before = now() WHERE state = 'pending' RETURNING id")
+    # An answer without a body, and without the way to the scan.
+    sandbox.faults({"malformed": {"probability": 1.0, "kind": "preview", "count": 1}}, source="recorder")
     crawl = run("documents", "-a", "job=1")
     assert crawl.code == 0, crawl.log
+    assert "Traceback" not in crawl.log, crawl.log
     assert database.one("SELECT count(*) FROM document WHERE image_path IS NOT NULL") == 10
     agrees(database)

@@ -143,7 +143,11 @@ def test_a_record_s_fields_are_its_table_s_columns(database: Database, record: t
         "SELECT column_name, data_type FROM information_schema.columns"
         " WHERE table_schema = %s AND table_name = %s ORDER BY ordinal_position", schema, name,
     )  # fmt: skip
-    ours = ["content_hash", "capture_sha256", "first_seen_at", "changed_at"] + ["removed_at"] * bool(table.complete_by)
+    ours = (
+        ["content_hash", "capture_sha256", "first_seen_at", "changed_at"]
+        + ["removed_at"] * bool(table.complete_by)
+        + ["unseen_since"] * table.stays
+    )
     assert [column for column, _ in columns] == [*table.fields, *ours]
     json_columns = {column for column, kind in columns if kind == "jsonb"}
     assert json_columns == {table.fields[i] for i in table.json_at}

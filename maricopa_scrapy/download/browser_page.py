@@ -1,7 +1,8 @@
 """One parcel in one page of a browser: one navigation, then its tabs in place.
 
 What ends a wait is seen, not timed: a filled grid, the search's view, a data call that is refused. What is on the page then is the
-answer, whatever it is: to read it is the parser's work.
+answer, whatever it is: to read it is the parser's work. Where the server pushes rows (Blazor Server), no call tells when all have
+come: there the grid and the channel must have been quiet for a while.
 """
 
 import asyncio
@@ -13,7 +14,7 @@ from importlib import resources
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-from playwright.async_api import CDPSession, Page, Request, Response
+from playwright.async_api import CDPSession, Page, Request, Response, WebSocket
 from playwright.async_api import Error as PlaywrightError
 from playwright.async_api import TimeoutError as PlaywrightTimeout
 
@@ -27,6 +28,8 @@ T = TypeVar("T")
 # What a page is made of; the rest (pictures, sockets that stay open) is not waited for.
 _AWAITED = ("document", "script", "xhr", "fetch")
 _LONG_POLLS = "_blazor"
+# Of `Visit.check`: the page in place of a parcel's tabs.
+ABSENT = "absent"
 _ALIVE_S = 2.0
 _TRIES = 3
 _AGAIN_S = 0.2
@@ -36,12 +39,16 @@ _FILLED = resources.files("maricopa_scrapy.download").joinpath("browser_page.js"
 _STALE = (
     """grid => [...document.querySelectorAll(grid + " tbody")].map(b => b.textContent.replace(/\\s+/g, " ").trim()).find(t => t) || null"""
 )
+_IS_ABSENT = "([absent, parcel]) => !!document.querySelector(absent) && !document.querySelector(parcel)"
 _TEXT = "() => document.body ? document.body.innerText : ''"
 
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """What is wanted of a page: which tabs. `check` says what is wrong with the HTML of one, or None; `key` is the parcel's."""
+    """What is wanted of a page: which tabs. `check` says what is wrong with the HTML of one, or None; `key` is the parcel's.
+
+    Of the view of a parcel that is not there, `check` is asked as of the tab `ABSENT`.
+    """
 
     layout: PageLayout
     refusals: Refusals
@@ -86,6 +93,8 @@ class PageVisit:
         self._none_pending.set()
         self._trouble: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._host = ""
+        # When the server pushed something last; None where it pushes nothing.
+        self._pushed_at: float | None = None
         self.is_well = True
 
     async def run(self, url: str) -> Shown:
@@ -93,7 +102,7 @@ class PageVisit:
         self._host = urlsplit(url).netloc
         listeners: dict[str, Callable[..., None]] = {
             "request": self._asked, "requestfinished": self._answered, "requestfailed": self._lost, "response": self._seen,
-            "crash": self._crashed,
+            "crash": self._crashed, "websocket": self._connected,
         }  # fmt: skip
         for event, listener in listeners.items():
             self._page.on(event, listener)  # type: ignore[call-overload]
@@ -154,11 +163,18 @@ class PageVisit:
             await link.evaluate("link => link.click()")
         state = await self._filled(tab, stale)
         html = await self._html()
-        if state is None and not shown.html and await self._is_empty():
-            shown.kind = "page" if self._is_suspicious(html) else "shell"
-            shown.problem = None if shown.kind == "page" else "a shell without data"
-        elif state == "absent":
+        if state == "absent":
             shown.kind = "absent"
+        elif state is None and not shown.html and await self._is_empty():
+            if self._is_suspicious(html):
+                shown.kind = "page"
+            elif await self._page.evaluate(_IS_ABSENT, [self._layout.absent, self._layout.parcel]):
+                # It does not say what it should of a parcel that is not there: to be refused by the parser.
+                shown.kind = "absent"
+            else:
+                shown.kind, shown.problem = "shell", "a shell without data"
+        if shown.kind == "absent":
+            shown.problem = self._visit.check(ABSENT, html)
         shown.html[tab] = html
         if shown.kind != "parcel":
             return False
@@ -173,16 +189,22 @@ class PageVisit:
         columns = self._layout.columns[tab]
         required = [[name.lower() for name in column.headings] for column in columns.values() if not column.optional]
         known = [name.lower() for column in columns.values() for name in column.headings]
-        selectors = {"grid": self._layout.grid, "parcel": self._layout.parcel, "absent": self._layout.absent}
-        order = [selectors, required, known, stale, self._layout.quiet]
+        none = [text.lower() for text in self._layout.none[tab]]
+        selectors = {
+            "grid": self._layout.grid, "parcel": self._layout.parcel, "absent": self._layout.absent,
+            "absentTexts": [text.lower() for text in self._layout.absent_texts],
+        }  # fmt: skip
+        patience = self._layout.patience
         seconds = self._layout.timeouts.settle
         if not stale and self._is_suspicious(await self._html()):
             seconds = min(seconds, _DOUBT_S)
         until = asyncio.get_running_loop().time() + seconds
         while (left := until - asyncio.get_running_loop().time()) > 0:
+            quiet = self._layout.quiet if self._pushed_at is None else patience
             try:
+                order = [selectors, required, known, none, stale, quiet, patience]
                 state: str = await self._raced(self._page.evaluate(_FILLED, order), left)
-                if not self._pending:
+                if not self._pending and self._is_quiet(quiet):
                     return state
                 # Data is still to come: what was filled may yet be added to.
                 await self._raced(self._none_pending.wait(), until - asyncio.get_running_loop().time())
@@ -197,6 +219,10 @@ class PageVisit:
         if self._pending:
             raise TimeoutError(f"{len(self._pending)} calls of the page got no answer, among them {next(iter(self._pending)).url}")
         return None
+
+    def _is_quiet(self, quiet: float) -> bool:
+        """Whether the server pushed nothing while the grid was quiet for so long."""
+        return self._pushed_at is None or asyncio.get_running_loop().time() - self._pushed_at >= quiet >= self._layout.patience
 
     async def _raced(self, work: Any, seconds: float) -> Any:
         """Await work for so many seconds, or until there is trouble."""
@@ -249,12 +275,23 @@ class PageVisit:
                 await asyncio.sleep(_AGAIN_S)
         raise BrowserFailed("the browser does not answer")
 
+    def _connected(self, socket: WebSocket) -> None:
+        self._pushed()
+        socket.on("framereceived", self._pushed)
+
+    def _pushed(self, _: object = None) -> None:
+        self._pushed_at = asyncio.get_running_loop().time()
+
     def _asked(self, request: Request) -> None:
+        if _LONG_POLLS in request.url and urlsplit(request.url).netloc == self._host:
+            self._pushed()
         if request.resource_type in _AWAITED and _LONG_POLLS not in request.url:
             self._pending.add(request)
             self._none_pending.clear()
 
     def _answered(self, request: Request) -> None:
+        if _LONG_POLLS in request.url and self._pushed_at is not None:
+            self._pushed()
         self._pending.discard(request)
         if not self._pending:
             self._none_pending.set()

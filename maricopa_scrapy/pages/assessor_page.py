@@ -100,7 +100,7 @@ def _cells(page: Selector, layout: Layout) -> tuple[dict[str, set[str]], list[st
         # A heading of a table's column has another beside it, or nothing.
         if not label or not value or value.xpath(_HEADERS.replace("//*", "self::*", 1)):
             continue
-        if (value[0].attrib.get("id") or value[0].attrib.get("name") or "").startswith(_BY_SCRIPT):
+        if (value[0].xpath("string(@id)").get() or value[0].xpath("string(@name)").get() or "").startswith(_BY_SCRIPT):
             continue
         if label in wanted:
             cells.setdefault(label, set()).add(_text(value[0]))

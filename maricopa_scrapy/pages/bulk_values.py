@@ -133,7 +133,7 @@ KINDS: dict[str, tuple[str, Convert]] = {
     "state": ("letters of a state", _matching("[A-Za-z]{2,3}")),
     "country": ("the name of a country", _matching("[A-Za-z][A-Za-z .,'()&/-]{1,39}")),
     "mail_zip": ("a postal code", _matching("[0-9A-Za-z -]{3,12}")),
-    "zip": ("a ZIP", _matching(r"\d{5}(-\d{4})?")),
+    "zip": ("a ZIP", _matching(r"\d{5}(-?\d{4})?")),
     "word": ("one word", _matching("[A-Za-z0-9./ -]{1,40}")),
     "letter": ("a letter or two", _matching("[A-Za-z0-9]{1,2}")),
     "use": ("a use code of four digits", _matching(r"\d{4}")),

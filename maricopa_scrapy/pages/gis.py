@@ -86,7 +86,11 @@ def parse_layer(body: bytes, shape: Shape) -> Layer:
     """Read a layer's metadata. Raises SourceChanged when a mapped field is gone or of another type; optional ones may be."""
     raw = _object(body)
     fields = _list(raw, "fields")
-    types = {str(one.get("name")): str(one.get("type")).removeprefix(_PREFIX) for one in fields if isinstance(one, dict)}
+    types = {
+        name: str(one.get("type")).removeprefix(_PREFIX)
+        for one in fields
+        if isinstance(one, dict) and isinstance(name := one.get("name"), str)
+    }
     object_id = next((name for name, kind in types.items() if kind == "OID"), None)
     if object_id is None:
         raise SourceChanged("fields", "a field of row ids", fields)
@@ -127,8 +131,8 @@ def parse_extent(body: bytes, layer: str, page: int, read_at: dt.datetime, detai
     lower = {str(name).lower(): value for name, value in values.items()}
     found = []
     for name in ("first_id", "last_id", "row_count"):
-        value = lower.get(name, 0)
-        if value is None or not isinstance(value, int | float) or value != int(value):
+        value = lower.get(name, ABSENT)
+        if type(value) not in (int, float) or value != int(value) or abs(value) > INT8:
             raise SourceChanged(f"features[0].{name}", "a whole number", value)
         found.append(int(value))
     first, last, count = found
@@ -140,7 +144,7 @@ def parse_extent(body: bytes, layer: str, page: int, read_at: dt.datetime, detai
 def parse_count(body: bytes) -> int:
     """Read how many rows a query has."""
     count = _object(body).get("count", ABSENT)
-    if type(count) is not int:
+    if type(count) is not int or count < 0:
         raise Malformed("count", "a number of rows", count)
     return count
 

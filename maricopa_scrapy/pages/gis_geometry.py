@@ -9,6 +9,7 @@ import orjson
 from maricopa_scrapy.pages.errors import SourceChanged
 
 _Ring = list[list[float]]
+_NUMBERS = (int, float)
 
 
 def geojson(geometry: object) -> str | None:
@@ -34,8 +35,8 @@ def geojson(geometry: object) -> str | None:
 
 def _ring(points: Any) -> _Ring:
     """Return a ring of at least three corners that ends where it begins. Raises TypeError or ValueError for anything else."""
-    ring = [[float(x), float(y)] for x, y, *_ in points]
-    if len(ring) < 4 or ring[0] != ring[-1] or not all(isfinite(x) and isfinite(y) for x, y in ring):
+    ring = [[float(x), float(y)] for x, y, *_ in points if type(x) in _NUMBERS and type(y) in _NUMBERS]
+    if len(ring) != len(points) or len(ring) < 4 or ring[0] != ring[-1] or not all(isfinite(x) and isfinite(y) for x, y in ring):
         raise ValueError("not a closed ring")
     return ring
 

@@ -1,6 +1,7 @@
 """The recorder's legacy pages: a list by code and days, one document, and the page that stands for a restricted one."""
 
 import datetime as dt
+import re
 from dataclasses import dataclass, field
 
 from parsel import Selector
@@ -16,6 +17,7 @@ _HEADINGS = ["RECORDING NUMBER", "RECORDING DATE", "DOCUMENT CODE"]
 _NOTHING = "No results exist for this search"
 _NO_SUCH_DAY = "is not a valid date"
 _BLOCKED = "Information Blocked"
+_END = re.compile(rb"</html\s*>", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +44,7 @@ def is_blocked(body: bytes) -> bool:
 
 def parse_legacy_list(body: bytes) -> LegacyList:
     """Read a list by code and days. Raises SourceChanged, also for an end date that has not come yet in Arizona."""
-    page = _page(body)
+    page = _whole_page(body)
     table = page.xpath(f"//table[@id='{_ID}Grid1']")
     if not table:
         words = " ".join(page.xpath("//body//text()").getall())
@@ -51,16 +53,16 @@ def parse_legacy_list(body: bytes) -> LegacyList:
         if _NOTHING in words:
             return LegacyList()
         raise SourceChanged("Grid1", "a list, or that there is none", words[:80])
-    first, *others = table.xpath(".//tr")
-    headings = [_text(cell).upper() for cell in first.xpath("./th|./td")]
+    rows = table.xpath(".//tr")
+    headings = [_text(cell).upper() for cell in rows[:1].xpath("./th|./td")]
     if headings != _HEADINGS:
         raise SourceChanged("Grid1", ", ".join(_HEADINGS), ", ".join(headings))
-    return LegacyList([_row(row, f"Grid1.{at}") for at, row in enumerate(others)], _hidden(page, "hiddenrec") or "")
+    return LegacyList([_row(row, f"Grid1.{at}") for at, row in enumerate(rows[1:])], _hidden(page, "hiddenrec") or "")
 
 
 def parse_legacy_document(body: bytes, number: str) -> LegacyDocument:
     """Read the page of one document, indexed or not. Raises WrongDocument, SourceChanged or Malformed."""
-    page = _page(body)
+    page = _whole_page(body)
     said = page.xpath(f"//*[@id='{_ID}lblRecNum']")
     if not said:
         raise SourceChanged("lblRecNum", "a document", _text(page.xpath("//title")) if page.xpath("//title") else ABSENT)
@@ -91,8 +93,18 @@ def parse_legacy_document(body: bytes, number: str) -> LegacyDocument:
     )
 
 
+def _whole_page(body: bytes) -> Selector:
+    """Return a page of records. A list that was cut would read as a shorter one."""
+    if not _END.search(body):
+        raise Malformed("body", "a whole page, to </html>", body[-80:])
+    return _page(body)
+
+
 def _page(body: bytes) -> Selector:
-    text = body.decode("utf-8", "replace").replace("\0", "")
+    try:
+        text = body.decode("utf-8").replace("\0", "")
+    except UnicodeDecodeError as error:
+        raise Malformed("body", f"UTF-8 ({error.reason})", body) from None
     if "<" not in text:
         raise Malformed("body", "an HTML page", body)
     return Selector(text=text, type="html")

@@ -13,15 +13,22 @@ FIRST_OF_ALL = "19470000001"
 _FIRST_DAY = dt.date(1947, 1, 2)
 # The total is exact up to here; one more means "more".
 COUNTED_MOST = 500
+# Where the index cuts a name.
+NAME_MOST = 54
+# Display codes that one query code may find: two while a code is renamed.
+_DISPLAYS_MOST = 2
 
 
 @dataclass(frozen=True, slots=True)
 class SearchRow:
-    """A document as a search lists it; `number` has the suffix. `name` is the one that matched, "" without a name in the query."""
+    """A document as a search lists it; `number` has the suffix. `date` may be missing.
+
+    `name` is the one that matched, "" without a name in the query.
+    """
 
     number: str
     suffix: str | None
-    date: dt.date
+    date: dt.date | None
     name: str
     display_code: str
     has_more_codes: bool
@@ -31,7 +38,7 @@ class SearchRow:
 
 @dataclass(slots=True)
 class SearchPage:
-    """`count` rows came, `junk` of them without number or date. `total` is None where the page does not say it."""
+    """`count` rows came, `junk` of them with 0 for a number, which hides it. `total` is None where the page does not say it."""
 
     rows: list[SearchRow] = field(default_factory=list)
     count: int = 0
@@ -71,11 +78,11 @@ def _row(raw: object, path: str) -> SearchRow | None:
     exactly(raw, _ROW, path)
     number = recording_number(raw["recordingNumber"], f"{path}.recordingNumber")
     date = day(raw["recordingDate"], f"{path}.recordingDate")
-    if number is None or date is None:
+    if number is None:
         return None
     check_year(number, date, f"{path}.recordingDate")
     suffix = "".join(texts(raw["recordingSuffix"], f"{path}.recordingSuffix", 1)) or None
-    if suffix and not ("A" <= suffix <= "Z"):
+    if suffix and not (len(suffix) == 1 and "A" <= suffix <= "Z"):
         raise SourceChanged(f"{path}.recordingSuffix", "a letter", suffix)
     names = texts(raw["names"], f"{path}.names", 300)
     codes = texts(raw["documentCode"], f"{path}.documentCode", 40)
@@ -98,12 +105,14 @@ def check_answers(page: SearchPage, since: dt.date, until: dt.date, name: str | 
         path = f"searchResults.{at}"
         if at == 0 and row.number == FIRST_OF_ALL and not (since <= _FIRST_DAY and name is None and page.pair == {display}):
             raise SourceChanged(path, "an answer to the filter; it was dropped", row.number)
-        if not since <= row.date <= until:
+        if row.date is not None and not since <= row.date <= until:
             raise SourceChanged(f"{path}.recordingDate", f"a day from {since} to {until}", str(row.date))
         if name is not None and not squeezed(row.name).startswith(name):
             raise SourceChanged(f"{path}.names", f"a name that begins with {name}", row.name)
         if name is None and display is not None and row.display_code != display and not row.has_more_codes:
             raise SourceChanged(f"{path}.documentCode", display, row.display_code)
+    if name is None and len(page.pair) > _DISPLAYS_MOST:
+        raise SourceChanged("searchResults", "documents of the code that was asked for", ", ".join(sorted(page.pair)))
 
 
 def squeezed(name: str) -> str:

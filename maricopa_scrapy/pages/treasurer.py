@@ -25,9 +25,14 @@ from maricopa_scrapy.pages.values import YEARS
 # APNs as they stand in text, with a bill's check digit or without; without dashes only where a heading names the parcel.
 _DASHED = re.compile(r"(?<![\w-])\d{3}-\d{2}-\d{3}[A-Za-z]?(?:-\d)?(?![\w-])")
 _NUMBER = re.compile(r"(?<![\w-])\d{3}-?\d{2}-?\d{3}[A-Za-z]?(?:-\d)?(?![\w-])")
-_MONEY = re.compile(r"\$(\d{1,3}(?:,\d{3})+|\d{1,9})\.(\d{2})")
-_DATE = re.compile(r"(\d{1,2})/(\d{1,2})/(\d{4})")
-_OF_TOTAL = re.compile(r"(\d+)\s*(?:-|–|to)\s*(\d+)\s+of\s+(\d+)", re.IGNORECASE)
+_MONEY = re.compile(r"\$(\d{1,3}(?:,\d{3})+|\d{1,9})\.(\d{2})", re.ASCII)
+_DATE = re.compile(r"(\d{1,2})/(\d{1,2})/(\d{4})", re.ASCII)
+_OF_TOTAL = re.compile(r"(\d+)\s*(?:-|–|to)\s*(\d+)\s+of\s+(\d+)(?:\s+items?)?", re.IGNORECASE)
+_PAGERS = ".k-pager, .k-pager-wrap, .k-pager-info"
+# A grid that has only the rows that are in sight.
+_VIRTUAL = "[class*='k-virtual'], .k-grid-virtual, .k-height-container, .k-placeholder-line"
+# What can be due beside the tax: 16 % a year, 5 % for advertising, and fees of a sale.
+_YEARLY, _ADVERTISING, _FEES = Decimal("0.16"), Decimal("0.05"), Decimal(100)
 _TEXT_MOST = 500
 
 
@@ -35,11 +40,13 @@ _TEXT_MOST = 500
 class Layout:
     """What a page looks like (config/sources/treasurer.yaml). `columns`: by tab and column, its headings, kind, and if it may be missing.
 
-    `none`: what a tab without rows says; `blocks`: words of an account's headings; `statuses`: the county's whole texts and ours.
+    `none`: what a tab without rows says, `absent_texts` the view `absent` of a parcel that is not there; `blocks`: words of an
+    account's headings; `statuses`: the county's whole texts and ours.
     """
 
     version: int
     absent: str
+    absent_texts: Sequence[str]
     grid: str
     account: str
     columns: Mapping[str, Mapping[str, tuple[Sequence[str], str, bool]]]
@@ -80,6 +87,8 @@ def parse_tab(name: str, html: str, apn: str, layout: Layout) -> Page:
     """Read one tab. Raises PageError."""
     if name not in layout.columns:
         raise Malformed("body", f"one of the tabs {', '.join(layout.columns)}", name)
+    if "</html" not in html.lower():
+        raise Malformed(name, "a whole page, to </html>", html[-80:])
     root = Selector(text=html, type="html")
     account = _account(root, layout)
     _check_identity(account, apn)
@@ -90,12 +99,15 @@ def parse_tab(name: str, html: str, apn: str, layout: Layout) -> Page:
 
 
 def check_absent(html: str, apn: str, layout: Layout) -> None:
-    """Return when the page says that there is no such parcel. Raises PageError."""
+    """Return when the page says that there is no such parcel, in words that are known. Raises PageError."""
     found = Selector(text=html, type="html").css(layout.absent)
-    if not found:
-        raise SourceChanged(layout.absent, "the search's view", None)
-    if any(_is_apn(number, apn) for number in _NUMBER.findall(_text(found[0]))):
-        raise SourceChanged(layout.absent, f"no parcel {apn} among those found", apn)
+    if len(found) != 1:
+        raise SourceChanged("absent", f"one {layout.absent}", len(found))
+    text = _text(found[0])
+    if text.casefold() not in {known.casefold() for known in layout.absent_texts}:
+        raise SourceChanged("absent", f"one of the absent_texts: {', '.join(layout.absent_texts) or 'none is known'}", text)
+    if any(_is_apn(number, apn) for number in _NUMBER.findall(text)):
+        raise SourceChanged("absent", f"no parcel {apn} among those found", apn)
 
 
 def _account(root: Selector, layout: Layout) -> Selector:
@@ -132,7 +144,10 @@ def _owner(account: Selector, apn: str, layout: Layout) -> TaxAccount:
         named = [heading for text, heading in blocks.items() if any(word.casefold() in text.casefold() for word in words)]
         if len(named) != 1:
             raise SourceChanged(f"account.{column}", f"one heading with {' or '.join(words)}", list(blocks))
-        lines = [" ".join(line.split()) for line in named[0].xpath("following-sibling::*[1][not(self::h3)]//text()").getall()]
+        block = named[0].xpath("following-sibling::*[1][not(self::h3)]")
+        if not block:
+            raise SourceChanged(f"account.{column}", f"a text below {_text(named[0])}", None)
+        lines = [" ".join(line.split()) for line in block.xpath(".//text()").getall()]
         found[column] = "\n".join(line for line in lines if line) or None
     return TaxAccount(apn=apn, **found)
 
@@ -150,6 +165,7 @@ class _Grid:
             wanted = ", ".join(headings[0] for headings, _, optional in self._columns.values() if not optional)
             raise SourceChanged(f"{tab}.headings", wanted, " | ".join(shown))
         self._grid = fitting[0]
+        self._root = root
         self._headings = _headings(self._grid)
         self._at = self._places(self._headings) or {}
         known = set(self._at.values())
@@ -169,12 +185,15 @@ class _Grid:
 
     def rows(self) -> list[dict[str, Any]]:
         """Return the rows, values by column; an empty list only when the grid says that there are none. Raises SourceChanged."""
+        if self._grid.css(_VIRTUAL) or "k-grid-virtual" in _classes(self._grid):
+            raise SourceChanged(f"{self.tab}.rows", "all rows, not only those in sight", "a virtual grid")
         lines = [row for row in self._grid.xpath(".//tbody/tr") if "k-detail-row" not in _classes(row)]
         said = [_text(row) for row in lines if "k-grid-norecords" in _classes(row) or row.xpath("self::tr[count(td) = 1]")]
         if said or not lines:
             none = {text.casefold() for text in self._layout.none.get(self.tab, ())}
             if len(lines) != 1 or said[0].casefold() not in none:
                 raise SourceChanged(f"{self.tab}.rows", "rows, or a word that there are none", said[0] if said else None)
+            self._check_pager(0)
             return []
         self._check_pager(len(lines))
         return [self._row(line, number) for number, line in enumerate(lines, start=1)]
@@ -197,18 +216,26 @@ class _Grid:
         raise SourceChanged(path, f"one of {', '.join(self._layout.statuses)}", text)
 
     def _check_pager(self, count: int) -> None:
-        for info in self._grid.css(".k-pager-info"):
-            match = _OF_TOTAL.search(_text(info))
-            if match and int(match[3]) != count:
-                raise SourceChanged(f"{self.tab}.pager", f"all rows on one page, {count}", match[0])
+        """Whatever has a pager must say that it shows all: its own, and one that stands beside the grid."""
+        others = {
+            pager.root for grid in self._root.css(self._layout.grid) if grid.root is not self._grid.root for pager in grid.css(_PAGERS)
+        }
+        for pager in self._root.css(_PAGERS):
+            if pager.root in others:
+                continue
+            told = [_text(info) for info in pager.css(".k-pager-info")]
+            match = _OF_TOTAL.fullmatch(told[0]) if len(told) == 1 else None
+            if match is None or tuple(map(int, match.groups())) != (min(count, 1), count, count):
+                raise SourceChanged(f"{self.tab}.pager", f"{min(count, 1)} - {count} of {count} items", ", ".join(told) or _text(pager))
 
 
 def _bills(rows: list[dict[str, Any]], apn: str) -> list[Record]:
     _check_years(rows)
+    newest = max((row["tax_year"] for row in rows), default=0)
     bills: list[Record] = []
     for row in rows:
         row["status"], row["status_text"] = row["status"]
-        _check_sums(row)
+        _check_sums(row, newest)
         first, second = instalments(row["tax_year"], row["assessed"])
         bills.append(TaxBill(apn=apn, **row, first_half_until=first, second_half_until=second))
     return bills
@@ -220,15 +247,20 @@ def _check_years(rows: list[dict[str, Any]]) -> None:
         raise SourceChanged("summary.tax_year", "a row a year", twice[0])
 
 
-def _check_sums(row: dict[str, Any]) -> None:
+def _check_sums(row: dict[str, Any], newest: int) -> None:
     """A bill that contradicts itself has its values in the wrong columns, or is not what we take it for."""
     status, assessed, paid, due = row["status"], row["assessed"], row["paid"], row["amount_due"]
     if row["interest"] is not None and assessed + row["interest"] - paid != due:
         raise SourceChanged("summary.amount_due", f"assessed + interest - paid = {assessed + row['interest'] - paid}", str(due))
     if status == "paid" and (due or paid < assessed):
         raise SourceChanged("summary.status", "nothing due where it is paid", f"paid {paid} of {assessed}, due {due}")
-    if status != "paid" and not due and assessed > paid:
+    if status != "paid" and not due and assessed:
         raise SourceChanged("summary.status", "something due where it is not paid", f"paid {paid} of {assessed}, due {due}")
+    # Until the autumn after the next bill.
+    most = assessed * (_YEARLY * (newest - row["tax_year"] + 2) + _ADVERTISING) + _FEES
+    more = due + paid - assessed
+    if not 0 <= more <= most:
+        raise SourceChanged("summary.amount_due", f"interest and fees from 0 to {most:.2f} beside the tax", str(more))
 
 
 def _payments(rows: list[dict[str, Any]], apn: str) -> list[Record]:

@@ -13,7 +13,10 @@ from maricopa_scrapy.pages.errors import Malformed
 CONTENT_TYPE = "application/json"
 # What has no text of the page, and differs from visit to visit.
 _UNSEEN = re.compile(r"<(script|style|svg)\b[^>]*>.*?</\1\s*>|<!--.*?-->", re.DOTALL | re.IGNORECASE)
-_PHONE = re.compile(r"(?<![\w$.,-])(?:\+?1[ .-]?)?(?:\(\d{3}\)|\d{3})[ .-]*\d{3}[ .-]\d{4}(?![\w.-]*\d)|(?<=tel:)[+\d().\s%-]+")
+# Area code, exchange, line: apart, and as the numbering plan has them; other digits are a mailbox or a number of an account.
+_PHONE = re.compile(
+    r"(?<![\w$.,#-])(?:\+?1[ .-]?)?(?:\([2-9]\d{2}\)[ .-]{0,2}|[2-9]\d{2}[ .-])[2-9]\d{2}[ .-]\d{4}(?![\w.-]*\d)|(?<=tel:)[+\d().\s%-]+"
+)
 
 Kind = Literal["parcel", "absent", "shell"]
 

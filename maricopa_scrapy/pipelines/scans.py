@@ -2,6 +2,7 @@
 
 import datetime as dt
 import hashlib
+import re
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any, Self
 
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from scrapy.crawler import Crawler
 
 FOLDER = "documents"
+_NUMBER = re.compile(r"(?<![0-9])(?:19|20)[0-9]{9}(?![0-9])")
+# A whole file ends with its mark, but for a few bytes.
+_END, _END_WITHIN = b"%%EOF", 2048
 
 
 class _Folder(FSFilesStore):
@@ -67,11 +71,12 @@ class ScansPipeline(FilesPipeline):
         item.capture = Capture(hashlib.sha256(body).digest(), item.target.source, response.url, status, type_, dt.datetime.now(dt.UTC),
                                b"", is_kept=False)  # fmt: skip
         facts = {"recording_number": number, "url": request.url, "path": None, "sha256": None, "size": None, "is_restricted": False}
-        if status == 200 and body.startswith(b"%PDF-"):
+        others = [one for one in _NUMBER.findall(response.url) if one != number[:11]]
+        if status == 200 and body.startswith(b"%PDF-") and _END in body[-_END_WITHIN:] and not others:
             kept = await super().media_downloaded(response, request, info, item=item)
             digest = hashlib.sha256(body).hexdigest()
             item.records = [Image(**facts | {"path": kept["path"], "sha256": digest, "size": len(body)})]
-        elif status == 200 and is_blocked(body):
+        elif status == 200 and b"<" in body and is_blocked(body):
             item.records = [Image(**facts | {"is_restricted": True})]
         elif status == 404:
             recorded = item.target.detail["date"]
@@ -83,7 +88,11 @@ class ScansPipeline(FilesPipeline):
             spider.stop("blocked")
         else:
             cause = Cause.THROTTLED if refusal_of(response) else Cause.SERVER_ERROR if status >= 500 else Cause.MALFORMED
-            self._fail(item, cause, f"HTTP {status} with {type_ or 'no type'} where a scan is due", retry_after(response))
+            message = f"HTTP {status} with {type_ or 'no type'} where a scan is due"
+            if status == 200 and body.startswith(b"%PDF-"):
+                cause = Cause.WRONG_DOCUMENT if others else Cause.MALFORMED
+                message = f"the scan of {others[0]}" if others else f"a scan of {len(body):,} bytes that breaks off"
+            self._fail(item, cause, message, retry_after(response))
             spider.pace.failed(request, item.target.source, cause)
             return {}
         spider.pace.answered(item.target.source)

@@ -72,7 +72,8 @@ OF_ROWS = ("hidden_rows",)
 # Only of the treasurer's page of a parcel.
 OF_TAXES = (
     "endless_shell", "changed_order", "swapped_values", "renamed_heading", "unknown_status", "paid_but_due", "blank_cell", "empty_grid",
-    "more_pages", "patched_grid",
+    "more_pages", "patched_grid", "bare_pager", "virtual_grid", "missing_year", "lone_heading", "pushed_rows", "late_rows", "generic_none",
+    "search_first", "search_loading", "search_empty",
 )  # fmt: skip
 NAMES = (*ANY_PATH, *INSTEAD_OF_PARCEL, *EDITS, *OF_PAGES, *OF_DOCUMENTS, *OF_SEARCHES, *OF_ROWS, *OF_TAXES)
 
@@ -154,7 +155,9 @@ class Faults:
 
 def _meets(fault: Fault, kind: str, key: str | None, exists: bool) -> bool:
     if fault.name not in ANY_PATH and not (kind == "parcel" and exists):
-        in_recorder = (fault.name in OF_DOCUMENTS and kind == "document") or (fault.name in OF_SEARCHES and kind == "search")
+        # Of scans only where it is said.
+        is_document = kind == "document" or kind == fault.kind == "preview"
+        in_recorder = (fault.name in OF_DOCUMENTS and is_document) or (fault.name in OF_SEARCHES and kind == "search")
         in_gis = (fault.name in OF_PAGES and kind in ("page", "list")) or (fault.name in OF_LAYER and kind == "layer")
         if not (in_gis or in_recorder):
             return False

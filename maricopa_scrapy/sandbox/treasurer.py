@@ -26,6 +26,9 @@ _SPARED = {"logo.png": "image", "banner.png": "image", "font.woff2": "font"}
 _VISITS_KEPT = 10_000
 _SUMMARY = ("Tax Year", "Status", "Assessed Tax", "Tax Paid", "Interest/Fees", "Total Due")
 _HISTORY = ("Tax Year", "Description", "Amount", "Paid Date")
+# Telerik's own; and how long rows that come late are awaited.
+_GENERIC_NONE = "No records available."
+_LATE_S = 0.4
 _NONE = {"bills": "No tax records.", "payments": "No activity records."}
 _SHELL = """<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><title>Property Tax Information</title>
@@ -81,7 +84,12 @@ GRID_EDITS: dict[str, Callable[[_Grid], _Grid]] = {
     "new_field": _with_column,
     "empty_grid": lambda grid: grid | {"rows": [], "none": None},
     "more_pages": lambda grid: grid | {"pager": f"1 - {len(grid['rows'])} of {len(grid['rows']) + 7} items"},
+    "bare_pager": lambda grid: grid | {"pager": ""},
+    "virtual_grid": lambda grid: grid | {"is_virtual": True},
+    "missing_year": lambda grid: grid | {"rows": grid["rows"][:-1]},
 }
+# What is in the search's view of a parcel, by the fault of the visit.
+_SEARCHES = {"search_first": "Loading...", "search_loading": "Loading...", "search_empty": ""}
 
 
 class Treasurer:
@@ -107,6 +115,8 @@ class Treasurer:
                 return _asset(name)
             if kind in ("image", "font", "unknown"):
                 return web.Response(status=404)
+            if kind == "socket":
+                return await self._push(request)
             await asyncio.sleep(self._conduct.latency)
             return await (self._page(request, serial) if kind == "parcel" else self._data(request, kind, serial))
         finally:
@@ -149,6 +159,21 @@ class Treasurer:
         self._counts.sent(200, len(body))
         return web.Response(body=body, content_type="application/json")
 
+    async def _push(self, request: web.Request) -> web.StreamResponse:
+        """Answer the names of data by frames, as Blazor Server: first a part of the rows, then all of them."""
+        socket = web.WebSocketResponse()
+        await socket.prepare(request)
+        apn = _apn(request.query.get("Parcel", ""))
+        async for message in socket:
+            if message.data not in _DATA:
+                break
+            grid = self._answer(message.data, apn, apn is not None and self._county.exists(apn), None)
+            await asyncio.sleep(self._conduct.latency)
+            for rows in (grid["rows"][:1], grid["rows"]):
+                await socket.send_str(orjson.dumps({"name": message.data, "grid": grid | {"rows": rows}}).decode())
+                await asyncio.sleep(_LATE_S)
+        return socket
+
     def _answer(self, kind: str, apn: str | None, exists: bool, fault: str | None) -> Any:
         if kind == "notices":
             return []
@@ -158,8 +183,13 @@ class Treasurer:
             return self._account(apn, fault)
         known = taxes(self._county.seed, self._county.epoch, apn)
         if kind == "payments":
-            return _grid("payments", _HISTORY, [_line(payment) for payment in known.payments])
-        grid = _grid("bills", _SUMMARY, [_row(bill) for bill in known.bills])
+            grid = _grid("payments", _HISTORY, [_line(payment) for payment in known.payments])
+        else:
+            grid = _grid("bills", _SUMMARY, [_row(bill) for bill in known.bills])
+        if fault == "generic_none" and not grid["rows"]:
+            return grid | {"none": _GENERIC_NONE}
+        if kind == "payments":
+            return grid
         return GRID_EDITS[fault](grid) if fault in GRID_EDITS else grid
 
     def _account(self, apn: str, fault: str | None) -> Any:
@@ -168,8 +198,15 @@ class Treasurer:
         shown = next(each for each in self._county.walk() if each != apn) if fault == "wrong_parcel" else apn
         owner, situs = self.identity(apn)
         number = "" if fault == "no_identity" else f" {format_apn(shown)}-{int(shown[:8]) % 10}"
-        blocks = [[f"Property Tax Information{number}", []], ["Owner Name and Mailing Address", owner], ["Property Situs Address", [situs]]]
-        return {"blocks": blocks, "patch": fault == "patched_grid"}
+        blocks: list[tuple[str, list[str] | None]] = [
+            (f"Property Tax Information{number}", []), ("Owner Name and Mailing Address", owner), ("Property Situs Address", [situs])
+        ]  # fmt: skip
+        if fault == "lone_heading":
+            blocks = [blocks[0], blocks[2], ("Owner Name and Mailing Address", None)]
+        early = _GENERIC_NONE if fault == "late_rows" else None
+        search = {"search": _SEARCHES[fault], "is_found": fault == "search_first"} if fault in _SEARCHES else {}
+        facts = {"blocks": blocks, "patch": fault == "patched_grid", "is_pushed": fault == "pushed_rows", "early": early}
+        return facts | search | {"late_ms": 1000 * _LATE_S}
 
     def identity(self, apn: str) -> tuple[list[str], str]:
         """Return the lines of the owner's block and the situs address."""
@@ -205,7 +242,7 @@ class Treasurer:
 
 
 def _grid(name: str, headings: tuple[str, ...], rows: list[list[str]]) -> _Grid:
-    return {"columns": ["", *headings], "rows": rows, "none": None if rows else _NONE[name], "pager": None}
+    return {"columns": ["", *headings], "rows": rows, "none": None if rows else _NONE[name], "pager": None, "is_virtual": False}
 
 
 def _row(bill: Bill) -> list[str]:
@@ -228,6 +265,8 @@ def _read(path: str) -> tuple[str, str]:
         return "parcel", ""
     if name.removeprefix("api/") in _DATA:
         return name.removeprefix("api/"), ""
+    if name == "_blazor":
+        return "socket", ""
     if name in _ASSETS:
         return _ASSETS[name][0], name
     return _SPARED.get(name, "unknown"), name

@@ -254,6 +254,7 @@ class LedgerSpider(Spider):
             cb_kwargs={"target": target, "handler": handler},
             meta={
                 "download_slot": self.source, "download_timeout": self.manifest.timeout, "dont_redirect": True, WIDTH: self._width(target),
+                "download_maxsize": self.manifest.max_body,
             },
             dont_filter=True,
         )  # fmt: skip

@@ -88,12 +88,19 @@ async def _answers(target: Target, ledger: Ledger, most: int, logger: Any, is_st
     path, shape = Path(target.key), SHAPES[detail["file"]]
     try:
         found = await asyncio.to_thread(scan, path, shape)
+        before: int | None = None
         if not detail.get("accept_shrink"):
-            check_shrink(found, await ledger.ask(loads.last_rows, detail["file"], detail.get("book")))
-        load = _Load(target, shape, found, logger)
+            before = await ledger.ask(loads.last_rows, detail["file"], detail.get("book"))
+            check_shrink(found, before)
+        if before is None and not found.members[0][0].name:
+            logger.info("%s: a text file does not say how long it is; whether it is whole, its zip or a load before would tell", path.name)
+        load = _Load(target, shape, found, before, logger)
         for member, layout in found.members:
             with damage_named(), member.open() as file:
                 for batch in batches(file, bool(shape.header)):
+                    # Nothing but the header.
+                    if not batch.lines:
+                        continue
                     yield load.part(batch, member, layout)
                     # Without a database the backlog stays as it is.
                     while ledger.backlog >= most and not is_stopping():
@@ -113,9 +120,9 @@ async def _answers(target: Target, ledger: Ledger, most: int, logger: Any, is_st
 class _Load:
     """One file on its way into its table."""
 
-    def __init__(self, target: Target, shape: FileShape, found: Scan, logger: Any) -> None:
+    def __init__(self, target: Target, shape: FileShape, found: Scan, before: int | None, logger: Any) -> None:
         now = dt.datetime.now(dt.UTC)
-        self._target, self._shape, self._found, self._logger = target, shape, found, logger
+        self._target, self._shape, self._found, self._before, self._logger = target, shape, found, before, logger
         self._repeats = Repeats(shape, found.again)
         self._today = now.astimezone(_PHOENIX).date()
         # The file's digest stands for it: its body is the user's to keep.
@@ -168,7 +175,12 @@ class _Load:
             "%s: %d lines: %d rows, %d set aside (bulk.reject)%s", name, self._found.lines, self._rows, self._aside,
             f"; {self._future} dates in the future" if self._future else "",
         )  # fmt: skip
-        return Answer(self._target, Outcome.DONE, capture=self._capture, unkeyed=self._rows)
+        issues = []
+        if self._before is not None and self._rows < self._before:
+            # Cut at the end of a line, a text file looks whole.
+            told = f"{name} has {self._rows:,} rows, and the last one that was loaded had {self._before:,}: is it whole?"
+            issues.append(Issue("fewer_rows", self._shape.name, told))
+        return Answer(self._target, Outcome.DONE, capture=self._capture, issues=issues, unkeyed=self._rows)
 
 
 def _failure(target: Target, cause: Cause, message: str, logger: Any) -> Answer:

@@ -1,7 +1,6 @@
 """The recorder's documents: by number, by code and days, or by an owner's name."""
 
 import datetime as dt
-import math
 import re
 from collections.abc import Iterator
 from typing import Any, ClassVar
@@ -15,7 +14,7 @@ from maricopa_scrapy.items import FollowOn, Issue, Target
 from maricopa_scrapy.items_recorder import CodePair, Document, DocumentCode, NameMatch, SearchWindow
 from maricopa_scrapy.pages import recorder, recorder_search
 from maricopa_scrapy.pages.errors import SourceChanged
-from maricopa_scrapy.pages.recorder_search import COUNTED_MOST, SearchPage, SearchRow, squeezed
+from maricopa_scrapy.pages.recorder_search import COUNTED_MOST, NAME_MOST, SearchPage, SearchRow, squeezed
 from maricopa_scrapy.spiders.base import LedgerSpider, Reading, Work
 from maricopa_scrapy.spiders.recorder_api import PHOENIX, RecorderSpider
 from maricopa_scrapy.spiders.recorder_pages import LegacyPages, legacy_list
@@ -98,26 +97,34 @@ class DocumentsSpider(RecorderSpider):
 
         What cannot be counted is halved by days; a single day is read on to its end.
         """
-        detail = target.detail or {}
+        detail: dict[str, Any] = {"before": [], "missing": 0, "lacks": 0} | (target.detail or {})
         since, until = dt.date.fromisoformat(detail["since"]), dt.date.fromisoformat(detail["until"])
         code, owner = detail["query"].get("documentCode"), detail.get("owner")
         display = self.manifest.codes.get(code) if code else None
         page = recorder_search.parse_search(body)
-        recorder_search.check_answers(page, since, until, squeezed(owner) if owner else None, display)
+        recorder_search.check_answers(page, since, until, squeezed(owner[:NAME_MOST]) if owner else None, display)
         total = page.total if detail["page"] == 1 else detail["total"]
         if total is None:
             raise SourceChanged("totalResults", "the total, on the first page", -1)
         if total > COUNTED_MOST and since < until:
             return self._halved(detail, since, until, total, page)
-        first = [[row.name, row.number] for row in page.rows[:1]]
-        if first and first == detail.get("first"):
-            return self._ended(detail, total, SearchPage(), "saturated", f"page {detail['page']} repeats the page before it")
+        if detail["page"] == 1 and page.count > total:
+            raise SourceChanged("totalResults", f"a total of no less than the {page.count} rows of the page", total)
+        is_counted = total <= COUNTED_MOST
+        names = [[row.name, row.number] for row in page.rows]
+        if names and names == detail["before"]:
+            if not is_counted:
+                return self._ended(detail, total, SearchPage(), "saturated", f"page {detail['page']} repeats the page before it")
+            page, names = SearchPage(), []
+        # A row that comes again is no further one: counted, it would stand for a row that is missing.
+        before = {(name, number) for name, number in detail["before"]}
+        page.count = page.junk + len({(row.name, row.number) for row in page.rows} - before)
         reading = self._found(page, owner, code)
         seen = detail["seen"] + page.count
-        is_counted = total <= COUNTED_MOST
-        size = self.manifest.search_page_size
-        if page.count and detail["page"] < (math.ceil(total / size) if is_counted else _PAGES_MOST):
-            so_far = {"seen": seen, "junk": detail["junk"] + page.junk, "total": total, "first": first}
+        if page.count and detail["page"] < _PAGES_MOST and (seen < total or not is_counted):
+            # The last page with rows may have fewer than the most; one before it may not.
+            gaps = {"missing": detail["missing"] + detail["lacks"], "lacks": max(0, self.manifest.search_page_size - page.count)}
+            so_far = {"seen": seen, "junk": detail["junk"] + page.junk, "total": total, "before": names, **gaps}
             reading.follow_ons.append(_window(detail | {"page": detail["page"] + 1} | so_far))
             return reading
         ended = self._end(detail, since, until, total, page)
@@ -133,6 +140,11 @@ class DocumentsSpider(RecorderSpider):
         if total > COUNTED_MOST:
             if seen <= COUNTED_MOST + 1:
                 return self._ended(detail, total, page, "saturated", f"more than {COUNTED_MOST} rows were reported, {seen} could be read")
+            if page.count:
+                return self._ended(detail, total, page, "saturated", f"{seen} rows on {detail['page']} pages, and no end")
+            if detail["missing"]:
+                told = f"{seen} rows came, and pages before the last lack {detail['missing']}"
+                return self._ended(detail, total, page, "short", told)
             told = f"{seen} rows were read on to the end; beyond {COUNTED_MOST} they are not counted, so none can be told to be missing"
             return self._ended(detail, total, page, "walked", told)
         if seen >= total:
@@ -171,14 +183,14 @@ class DocumentsSpider(RecorderSpider):
                 told = f"{row.number} cannot be asked for; only the row of a search tells of it"
                 reading.issues.append(Issue("suffix", row.number, told))
             else:
-                reading.follow_ons.append(FollowOn(self.source, "document", row.number))
+                reading.follow_ons.append(FollowOn(self.source, "document", row.number, {"listed": True}))
         if code and len(page.pair) == 1:
             reading.records.append(CodePair(query_code=code, display_code=next(iter(page.pair))))
         elif code and page.pair:
             several = ", ".join(sorted(page.pair))
             reading.issues.append(Issue("mixed_codes", code, f"the query code {code} finds documents of several codes: {several}"))
         if page.junk:
-            reading.issues.append(Issue("junk_row", "search", "a row without number or date: its document is hidden"))
+            reading.issues.append(Issue("junk_row", "search", "a row with 0 for its number: its document is hidden"))
         return reading
 
 
@@ -196,7 +208,8 @@ def _of_code(code: str, since: dt.date, until: dt.date) -> FollowOn:
 def _of_owner(owner: str, since: dt.date, until: dt.date) -> FollowOn:
     words = owner.split()
     if _BUSINESS.search(owner) or len(words) > 4 or len(words) == 1:
-        query = {"businessNames": owner}
+        # A longer one begins no name that is stored.
+        query = {"businessNames": owner[:NAME_MOST].rstrip()}
     else:
         query = dict(zip(("lastNames", "firstNames", "middleNameIs"), (words[0], words[1], " ".join(words[2:])), strict=True))
     query = {key: value for key, value in query.items() if value}

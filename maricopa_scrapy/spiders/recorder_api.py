@@ -73,7 +73,9 @@ class RecorderSpider(LedgerSpider):
             raise
 
     def says_none(self, response: Response, target: Target) -> bool:
-        """404 with a JSON object: there is no such document."""
+        """404 with a JSON object: there is no such document. Of one that a search has listed it is no answer."""
+        if (target.detail or {}).get("listed"):
+            return False
         return response.status == 404 and target.kind in ("document", "neighbour") and response.body.lstrip()[:1] == b"{"
 
     def parse_index(self, body: bytes, target: Target) -> Reading:
@@ -86,15 +88,13 @@ class RecorderSpider(LedgerSpider):
         number, detail = number_of(target), target.detail or {}
         page = self._read(body, number)
         reading = self._stored(page)
-        if not page.names:
-            again, issue = self.look_again(page.document.recording_date, number, "names", detail)
-            reading.follow_ons += again
-            reading.issues += issue
+        again = self._names_later(reading, page, target)
         if self.parameters.get("pdf") == "yes" and "again" not in detail:
             scan, withheld = self._scan(page.document)
             reading.follow_ons += scan
             reading.records += withheld
-        if detail.get("neighbours"):
+        # A deed whose names are not there yet is asked for again, and then with its neighbours: without names nothing ties them to it.
+        if detail.get("neighbours") and not again:
             shared = {"names": page.names, "date": str(page.document.recording_date), "deed": number}
             for distance in _NEIGHBOURS:
                 asked = shared | {"number": next_number(number, distance), "distance": distance}
@@ -106,6 +106,7 @@ class RecorderSpider(LedgerSpider):
         detail = target.detail or {}
         page = self._read(body, detail["number"])
         reading = self._stored(page)
+        self._names_later(reading, page, target)
         shared = [name for name in page.names if name in detail["names"] and not _EVERYWHERE.search(name)]
         if shared and str(page.document.recording_date) == detail["date"]:
             reason = f"recorded {detail['distance']} after the deed on the same day, and both name {shared[0]}"
@@ -113,20 +114,36 @@ class RecorderSpider(LedgerSpider):
                                              distance=detail["distance"], confidence="probable", reason=reason))  # fmt: skip
         return reading
 
-    def look_again(self, recorded: dt.date | None, number: str, what: str, detail: dict[str, Any]) -> tuple[list[FollowOn], list[Issue]]:
+    def _names_later(self, reading: Reading, page: pages.DocumentPage, target: Target) -> bool:
+        """Have a document asked for again that has no names yet; returns whether it will be."""
+        if page.names:
+            return False
+        # Two deeds may have the same neighbour: it is asked for again for each.
+        key = target.key.split(" again ")[0] if target.kind == "neighbour" else page.document.recording_number
+        number, recorded = page.document.recording_number, page.document.recording_date
+        again, issues = self.look_again(recorded, number, "names", target.detail or {}, (target.kind, key))
+        reading.follow_ons += again
+        reading.issues += issues
+        return bool(again)
+
+    def look_again(
+        self, recorded: dt.date | None, number: str, what: str, detail: dict[str, Any], asked: tuple[str, str] | None = None
+    ) -> tuple[list[FollowOn], list[Issue]]:
         """Return the target that asks again for what a fresh document does not have yet; an issue once it is too old for that.
 
-        A document whose names are not there is asked for when the index may have passed its day.
+        A document whose names are not there is asked for when the index may have passed its day. `asked`: kind and key of the target,
+        where they are not `what` and the number.
         """
         again = detail.get("again", 0) + 1
         days = self.manifest.names.give_up_after
         today = dt.datetime.now(PHOENIX).date()
         if recorded is None or (today - recorded).days > days:
-            return [], [Issue(f"no_{what}", number, f"{number}: no {what}, {days} days after it was recorded")] if again > 1 else []
+            told = f"{number}: no {what}, {days} days after it was recorded"
+            return [], [Issue(f"no_{what}", number, told)] if again > 1 or recorded is None else []
         lag = (recorded - self._indexed_until).days if self._indexed_until else 1
         due = dt.datetime.now(dt.UTC) + dt.timedelta(hours=self.manifest.names.again_after * min(max(lag, 1), 3))
-        kind = "document" if what == "names" else what
-        return [FollowOn(self.source, kind, f"{number} again {again}", {**detail, "number": number, "again": again}, due)], []
+        kind, key = asked or (what, number)
+        return [FollowOn(self.source, kind, f"{key} again {again}", {**detail, "number": number, "again": again}, due)], []
 
     def _scan(self, document: Document) -> tuple[list[FollowOn], list[Image]]:
         """Return the scan of a document as a target; of a restricted one only that it is withheld."""

@@ -9,10 +9,11 @@ from scrapy.http import Response
 
 from maricopa_scrapy.download.refusals import Refusal, check_json_answer
 from maricopa_scrapy.items import Cause, FollowOn, Issue, Outcome, Target
-from maricopa_scrapy.items_recorder import CodePair, Image, SearchWindow
+from maricopa_scrapy.items_recorder import CodePair, Image, LegacyDocument, SearchWindow
 from maricopa_scrapy.pages import recorder_legacy as pages
 from maricopa_scrapy.pages.errors import SourceChanged
 from maricopa_scrapy.spiders.base import LedgerSpider, Reading
+from maricopa_scrapy.spiders.recorder_api import PHOENIX, number_of
 
 
 class LegacyPages(LedgerSpider):
@@ -77,11 +78,12 @@ class LegacyPages(LedgerSpider):
         return self._document(body, target, is_last=True)
 
     def _document(self, body: bytes, target: Target, is_last: bool) -> Reading:
+        number = number_of(target)
         if pages.is_blocked(body):
-            return Reading(records=[Image(recording_number=target.key, url=self._url(target, "document"), path=None, sha256=None, size=None,
+            return Reading(records=[Image(recording_number=number, url=self._url(target, "document"), path=None, sha256=None, size=None,
                                           is_restricted=True)])  # fmt: skip
         try:
-            document = pages.parse_legacy_document(body, target.key)
+            document = pages.parse_legacy_document(body, number)
         except SourceChanged as error:
             if is_last or error.path != "lblRecNum":
                 raise
@@ -90,17 +92,30 @@ class LegacyPages(LedgerSpider):
         codes = list(document.display_codes or ())
         if document.query_code and len(codes) == 1:
             records.append(CodePair(query_code=document.query_code, display_code=codes[0]))
-        return Reading(Outcome.DONE, records=records)
+        return Reading(Outcome.DONE, records=records, follow_ons=[] if document.names else self._again(document, target))
+
+    def _again(self, document: LegacyDocument, target: Target) -> list[FollowOn]:
+        """Return the page as a target for when the names of a fresh document may be indexed."""
+        recorded, rules, now = document.recorded_at, self.manifest.names, dt.datetime.now(dt.UTC)
+        if recorded is None or (now.astimezone(PHOENIX).date() - recorded.date()).days > rules.give_up_after:
+            return []
+        again, number = (target.detail or {}).get("again", 0) + 1, number_of(target)
+        due = now + dt.timedelta(hours=rules.again_after)
+        return [FollowOn(self.source, "page", f"{number} again {again}", {"number": number, "again": again}, due)]
 
     def _window(self, detail: dict[str, Any], seen: int, state: str) -> SearchWindow:
         return SearchWindow(query=f"legacy {detail['code']}", since=detail["since"], until=detail["until"], total=seen, row_count=seen,
                             junk_rows=0, state=state)  # fmt: skip
 
     def _page(self, target: Target, which: str, handler: Any) -> Request:
-        return self.fetch(target, self.manifest.paths[which].format(number=target.key[:11], suffix=target.key[11:]), handler)
+        return self.fetch(target, self._path(target, which), handler)
 
     def _url(self, target: Target, which: str) -> str:
-        return self.manifest.base_url + self.manifest.paths[which].format(number=target.key[:11], suffix=target.key[11:])
+        return self.manifest.base_url + self._path(target, which)
+
+    def _path(self, target: Target, which: str) -> str:
+        number = number_of(target)
+        return self.manifest.paths[which].format(number=number[:11], suffix=number[11:])
 
 
 def legacy_list(code: str, since: dt.date, until: dt.date, cursor: str = "0", seen: int = 0) -> FollowOn:

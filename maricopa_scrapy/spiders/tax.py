@@ -74,8 +74,14 @@ class TaxSpider(LedgerSpider):
 
     def _problem(self, apn: str, tab: str, html: str) -> str | None:
         """Return what is wrong with a tab, while it can still be looked at; without the value, so that many are one."""
+        from maricopa_scrapy.download.browser_page import ABSENT
+
+        kept, layout = treasurer_tabs.keep(html), layout_of(self._page())
         try:
-            pages.parse_tab(tab, treasurer_tabs.keep(html), apn, layout_of(self._page()))
+            if tab == ABSENT:
+                pages.check_absent(kept, apn, layout)
+            else:
+                pages.parse_tab(tab, kept, apn, layout)
         except PageError as error:
             return f"{error.cause} {error.path}"
         return None
@@ -101,7 +107,8 @@ class TaxSpider(LedgerSpider):
             return Reading(Outcome.GONE)
         issues = [Issue("new_field", heading, f"the treasurer's page has a new column: {heading}") for heading in page.new_fields]
         complete: list[Any] = [(TaxBill, target.key)]
-        if target.detail is None or "payments" in target.detail["tabs"]:
+        # A history that says that it is empty removes nothing: it may have been read before its rows came.
+        if any(isinstance(record, TaxPayment) for record in page.records):
             complete.append((TaxPayment, target.key))
         return Reading(records=page.records, complete=complete, issues=issues)
 
@@ -114,7 +121,9 @@ def layout_of(page: PageLayout) -> pages.Layout:
         tab: {name: (column.headings, column.kind, column.optional) for name, column in named.items()}
         for tab, named in page.columns.items()
     }
-    return pages.Layout(page.version, page.absent, page.grid, page.account, columns, page.none, page.blocks, page.statuses)
+    return pages.Layout(
+        page.version, page.absent, page.absent_texts, page.grid, page.account, columns, page.none, page.blocks, page.statuses
+    )  # fmt: skip
 
 
 def _tabs(value: str) -> tuple[str, ...]:

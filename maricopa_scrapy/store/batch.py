@@ -5,7 +5,7 @@ Rows, changes, captures, follow-ons, issues, and only then the acknowledgement o
 
 import datetime as dt
 import random
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
@@ -26,6 +26,8 @@ CREATE_STAGES = """
         not_before timestamptz, spent integer
     ) ON COMMIT DELETE ROWS;
 """
+# Four times the most that a manifest lets an answer be.
+_BODY_MOST = 256 * 2**20
 _KNOWN_CAPTURES = "SELECT sha256, body IS NOT NULL FROM crawl.capture WHERE sha256 = ANY(%s)"
 _CAPTURE = "crawl.capture (sha256, source, url, status, content_type, fetched_at, size, left_out, is_rendered, body)"
 # An answer that was not kept, or was pruned, and came again.
@@ -144,6 +146,8 @@ class _Batch:
         # Of a key that comes twice, the last counts: one statement cannot merge both.
         self._rows: dict[Table, dict[tuple[Any, ...], tuple[str, str]]] = {}
         self._complete: dict[Table, list[str]] = {}
+        # What a whole lacks of rows that stay, by the value that it is the whole of.
+        self._unseen: dict[tuple[Table, str], list[tuple[Any, ...]]] = {}
         for entry in entries:
             for table, key, digest, line in entry.rows:
                 self._rows.setdefault(table, {})[key] = digest, line
@@ -209,14 +213,20 @@ class _Batch:
             copy_lines(cursor, table.copy, staged)
         if staged:
             cursor.execute(table.merge, {"run": run.id})
-        if values := self._complete.get(table):
+        values = self._complete.get(table)
+        if values and table.stays:
+            cursor.execute(table.mark_unseen, {"at": at, "values": values})
+            for key in cursor.fetchall():
+                whole = str(key[table.key.index(table.complete_by or "")])
+                self._unseen.setdefault((table, whole), []).append(key)
+        elif values:
             cursor.execute(table.mark_removed, {"at": at, "values": values, "run": run.id})
 
     def _record_issues(self, cursor: Cursor, run: Run, at: dt.datetime) -> None:
         # One statement a kind of issue, not one an answer: a renamed field is in every answer.
         found: dict[tuple[str, str], list[tuple[Issue, Entry]]] = {}
         for entry in self._entries:
-            for issue in entry.issues:
+            for issue in [*entry.issues, *self._unseen_of(entry)]:
                 found.setdefault((issue.kind, issue.signature), []).append((issue, entry))
         for same in found.values():
             issue, entry = same[0]
@@ -224,6 +234,14 @@ class _Batch:
             values = (run.job_id, run.id, entry.target.source, issue.kind, issue.signature, issue.message, entry.target.key, example)
             screenshot = next((other.screenshot for other, _ in same if other.screenshot), None)
             cursor.execute(_RECORD_ISSUE, (*values, entry.capture.sha256 if entry.capture else None, len(same), at, at, screenshot))
+
+    def _unseen_of(self, entry: Entry) -> Iterator[Issue]:
+        for table, value in entry.complete:
+            if keys := sorted(self._unseen.get((table, value), [])):
+                rows = [dict(zip(table.key, key, strict=True)) for key in keys]
+                named = ", ".join(str(key[-1]) for key in keys)
+                told = f"{table.name}: {len(rows)} stored rows of {value} are no longer shown, and stay: {named}"
+                yield Issue("unseen_rows", table.name, told[:500], rows)
 
 
 def capture_lines(captures: list[Capture]) -> list[str]:
@@ -244,7 +262,9 @@ def capture_lines(captures: list[Capture]) -> list[str]:
 
 
 def body_of(compressed: bytes) -> bytes:
-    """Return the capture's body as it was kept."""
+    """Return the capture's body as it was kept. Raises ValueError for one that would unpack to more than any source may send."""
+    if zstandard.frame_content_size(bytes(compressed)) > _BODY_MOST:
+        raise ValueError(f"a capture of more than {_BODY_MOST} bytes")
     return zstandard.ZstdDecompressor().decompress(bytes(compressed))
 
 

@@ -145,6 +145,17 @@ def _first_line(error: Exception) -> str:
     return lines[0] if lines else type(error).__name__
 
 
+def _is_lost(error: Exception) -> bool:
+    """Whether the connection is at fault, or what asks for another try, and not the statement."""
+    if type(error) is psycopg2.DatabaseError:
+        # A server that crashes in the middle of a statement: psycopg2 has no class for it, and Postgres gave no code.
+        return error.pgcode is None
+    if isinstance(error, psycopg2.OperationalError):
+        # Class 54, a row too big for Postgres, is no connection's fault, though psycopg2 files it there.
+        return not (error.pgcode or "").startswith("54")
+    return isinstance(error, DatabaseUnavailable | psycopg2.InterfaceError)
+
+
 class Session:
     """One connection that is opened again when it is lost.
 
@@ -169,9 +180,8 @@ class Session:
                 connection = self._connection or self._open()
                 with connection, connection.cursor() as cursor:
                     return work(cursor)
-            except (DatabaseUnavailable, psycopg2.OperationalError, psycopg2.InterfaceError) as error:
-                # Class 54, a row too big for Postgres, is no connection's fault, though psycopg2 files it there.
-                if (getattr(error, "pgcode", None) or "").startswith("54"):
+            except (DatabaseUnavailable, psycopg2.Error) as error:
+                if not _is_lost(error):
                     raise
                 self.close()
                 now = time.monotonic()
@@ -206,7 +216,9 @@ class Session:
             with connection, connection.cursor() as cursor:
                 cursor.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
                 yield connection
-        except (psycopg2.OperationalError, psycopg2.InterfaceError) as error:
+        except psycopg2.Error as error:
+            if not _is_lost(error):
+                raise
             raise DatabaseUnavailable(f"the database was lost ({_first_line(error)})") from error
         finally:
             connection.close()

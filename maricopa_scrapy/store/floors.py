@@ -10,7 +10,11 @@ from maricopa_scrapy.store.tables import RECORDS, Table, table_of
 
 logger = logging.getLogger(__name__)
 
-_ASKED = "SELECT count(*) FROM crawl.target WHERE job_id = %(job)s AND source = %(source)s AND kind = %(kind)s AND state = 'done'"
+# What is asked for again (a document whose names were not indexed) was counted when it was asked for first.
+_ASKED = """
+    SELECT count(*) FROM crawl.target WHERE job_id = %(job)s AND source = %(source)s AND kind = %(kind)s AND state = 'done'
+    AND (%(file)s IS NULL OR detail ->> 'file' = %(file)s) AND NOT coalesce(detail ? 'again', false)
+"""
 _ENDED = """
     SELECT j.id, t.source FROM crawl.job j JOIN crawl.target t ON t.job_id = j.id
     WHERE j.state = 'finished' AND t.source = ANY(%(sources)s) AND (%(job)s IS NULL OR j.id = %(job)s)
@@ -56,7 +60,7 @@ def broken(cursor: Cursor, job_id: int | None, of_sources: Mapping[str, Sequence
 def _below(cursor: Cursor, job_id: int, source: str, floor: Floor) -> Iterator[str]:
     table = table_named(floor.table)
     assert table is not None
-    values = {"job": job_id, "source": source, "kind": floor.kind}
+    values = {"job": job_id, "source": source, "kind": floor.kind, "file": floor.file}
     cursor.execute(_ASKED, values)
     (asked,) = cursor.fetchone() or (0,)
     if not asked:

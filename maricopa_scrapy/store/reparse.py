@@ -281,7 +281,8 @@ class _Comparison:
         """Rows that these captures gave before and do not give now: removed where the answer is complete, told in any case."""
         captures = set(self._captures())
         gone = [key for key, row in known.items() if row.capture in captures and row.removed_at is None]
-        complete = {value for read in self._read if read.stored.is_latest for record, value in read.complete if table_of(record) is table}
+        latest = [] if table.stays else [read for read in self._read if read.stored.is_latest]
+        complete = {value for read in latest for record, value in read.complete if table_of(record) is table}
         lost = [key for key in gone if key[0] in complete]
         for key in gone:
             if key not in lost:

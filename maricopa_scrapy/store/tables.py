@@ -33,6 +33,7 @@ class Table:
         self.stage = "stage_" + record.table.replace(".", "_")
         self.key = record.key
         self.complete_by = record.complete_by
+        self.stays: bool = getattr(record, "stays", False)
         self.fields = tuple(record.model_fields)
         self.json_at = tuple(i for i, info in enumerate(record.model_fields.values()) if {list, dict} & set(_origins(info.annotation)))
         self.time_at = tuple(i for i, info in enumerate(record.model_fields.values()) if dt.datetime in _types(info.annotation))
@@ -48,6 +49,7 @@ class Table:
         self.known = f"SELECT {', '.join(self.key)}, encode(content_hash, 'hex') FROM {self.name} WHERE {self.key[0]} = ANY(%(keys)s)"
         self.merge = self._merge(columns, record.told_by)
         self.mark_removed = self._mark_removed()
+        self.mark_unseen = self._mark_unseen()
 
     def cells(self, record: Record) -> list[Any]:
         """Return the record's own columns, JSON as text, moments in UTC."""
@@ -126,6 +128,20 @@ class Table:
             INSERT INTO crawl.change (table_name, key, field, old, new, changed_at, run_id)
             SELECT '{self.name}', {self._key_json("r")}, 'removed_at', NULL, r.removed_at::text, r.removed_at, %(run)s
             FROM removed r
+        """
+
+    def _mark_unseen(self) -> str:
+        """Note which rows of a whole are not in it, and which are again; returns the keys of the former."""
+        if not self.stays:
+            return ""
+        is_staged = f"EXISTS (SELECT FROM {self.stage} s WHERE {self._same('s', 't')})"
+        mine = f"t.{self.complete_by} = ANY(%(values)s) AND t.removed_at IS NULL"
+        return f"""
+            WITH seen AS (
+                UPDATE {self.name} t SET unseen_since = NULL WHERE {mine} AND t.unseen_since IS NOT NULL AND {is_staged}
+            )
+            UPDATE {self.name} t SET unseen_since = coalesce(t.unseen_since, %(at)s) WHERE {mine} AND NOT {is_staged}
+            RETURNING {", ".join(self.key)}
         """
 
 

@@ -59,6 +59,7 @@ def test_the_captured_line_is_read_field_by_field() -> None:
         ("DEEDNUMBER", "000000267", "deed_number", "20000000267"), ("DEEDNUMBER", "991234567", "deed_number", "19991234567"),
         ("DEEDNUMBER", "20071041807", "deed_number", "20071041807"), ("DEEDDATE_MMDDYYYY", "01032000", "deed_date", dt.date(2000, 1, 3)),
         ("DEEDDATE_MMDDYYYY", "05142048", "deed_date", dt.date(2048, 5, 14)), ("SITUSZIP", "00501", "property_zip", "00501"),
+        ("SITUSZIP", "852251234", "property_zip", "852251234"),
         ("GRANTORZIP", "T2P 1J9", "grantor_zip", "T2P 1J9"), ("GRANTEEOWNERNAME", "  LÓPEZ & SÖHNE  ", "grantee_name", "LÓPEZ & SÖHNE"),
     ],
 )  # fmt: skip

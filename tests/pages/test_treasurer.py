@@ -1,6 +1,7 @@
 """The treasurer's parser, on reconstructed pages: no real one was ever captured."""
 
 import datetime as dt
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -18,6 +19,7 @@ from maricopa_scrapy.spiders.tax import layout_of
 APN = "12345678"
 SUMMARY = ["", "Tax Year", "Status", "Assessed Tax", "Tax Paid", "Interest/Fees", "Total Due"]
 HISTORY = ["", "Tax Year", "Description", "Amount", "Paid Date"]
+PLAIN = [*SUMMARY[:5], SUMMARY[6]]
 PAID = ["+", "2024", "Paid", "$1,234.56", "$1,234.56", "$0.00", "$0.00"]
 OWED = ["+", "2025", "Unpaid", "$1,000.00", "$500.00", "$20.00", "$520.00"]
 BLOCKS = "<h3>Parcel 123-45-678-9</h3><p></p><h3>Owner</h3><p>A TRUST<br>1 N MAIN ST</p><h3>Property Situs</h3><p>2 S MAIN ST</p>"
@@ -100,12 +102,33 @@ WRONG: dict[str, tuple[str, type[PageError], str]] = {
     "fewer cells": (page(grid(SUMMARY, [OWED[1:]])), SourceChanged, "summary.row 1"),
     "two grids": (page(grid(SUMMARY, [OWED]) + grid(SUMMARY, [PAID])), SourceChanged, "summary.headings"),
     "no rows": (page(grid(SUMMARY, [])), SourceChanged, "summary.rows"),
+    "a pager without numbers": (
+        page(grid(SUMMARY, [OWED], more='<i class="k-pager"><b>1</b><b>2</b></i>')), SourceChanged, "summary.pager",
+    ),
+    "a pager beside the grid": (page(grid(SUMMARY, [OWED]) + '<i class="k-pager">1 2</i>'), SourceChanged, "summary.pager"),
+    "a pager of a later page": (
+        page(grid(SUMMARY, [OWED], more='<i class="k-pager"><b class="k-pager-info">2 - 2 of 2 items</b></i>')),
+        SourceChanged, "summary.pager",
+    ),
+    "none, and a pager": (page(grid(SUMMARY, [], "No tax records.", '<i class="k-pager">1 2</i>')), SourceChanged, "summary.pager"),
+    "only what is in sight": (
+        page(grid(SUMMARY, [OWED], more='<div class="k-virtual-content"></div>')), SourceChanged, "summary.rows",
+    ),
+    "Telerik's word for none": (page(grid(SUMMARY, [], "No records available.")), SourceChanged, "summary.rows"),
+    "a lien of which nothing is due": (
+        page(grid(SUMMARY, [replaced(OWED, c2="Tax Lien", c4="$1,020.00", c6="$0.00")])), SourceChanged, "summary.status",
+    ),
+    "values shifted": (page(grid(PLAIN, [[*OWED[:3], "$500.00", "$520.00", "$1,000.00"]])), SourceChanged, "summary.amount_due"),
+    "values reversed": (page(grid(PLAIN, [[*OWED[:3], "$520.00", "$0.00", "$500.00"]])), SourceChanged, "summary.amount_due"),
     "another word for none": (page(grid(SUMMARY, [], "Loading")), SourceChanged, "summary.rows"),
     "more pages": (page(grid(SUMMARY, [OWED], more='<i class="k-pager-info">1 - 1 of 9 items</i>')), SourceChanged, "summary.pager"),
     "another parcel": (page(grid(SUMMARY, [OWED]), BLOCKS.replace("123-45-678", "123-45-679")), WrongParcel, "account"),
     "a letter more": (page(grid(SUMMARY, [OWED]), BLOCKS.replace("123-45-678", "123-45-678A")), WrongParcel, "account"),
     "two parcels": (page(grid(SUMMARY, [OWED]), BLOCKS.replace("2 S MAIN", "123-45-679")), WrongParcel, "account"),
     "no parcel": (page(grid(SUMMARY, [OWED]), BLOCKS.replace("123-45-678-9", "")), SourceChanged, "account"),
+    "an owner's heading alone": (
+        page(grid(SUMMARY, [OWED]), BLOCKS.replace("<p>A TRUST<br>1 N MAIN ST</p>", "")), SourceChanged, "account.owner",
+    ),
     "no owner": (page(grid(SUMMARY, [OWED]), BLOCKS.replace("Owner", "Holder")), SourceChanged, "account.owner"),
     "no grid": ("<html><body>$12.00</body></html>", SourceChanged, "account"),
 }  # fmt: skip
@@ -125,16 +148,43 @@ def test_a_number_in_an_owner_s_name_is_no_parcel() -> None:
     assert of(TaxAccount, found)[0].owner == "TRUST NO 80001234\n1 N MAIN ST"
 
 
-def test_absent_only_when_the_search_s_view_says_so() -> None:
-    def of_view(text: str) -> Page:
-        return parse_page(pack(Tabs("absent", {"summary": text}, 1)), APN, LAYOUT)
+def test_a_pager_that_shows_all_is_well() -> None:
+    more = '<div class="k-pager"><b>1</b><span class="k-pager-info">1 - 2 of 2 items</span></div>'
+    assert len(of(TaxBill, read(page(grid(SUMMARY, [OWED, PAID], more=more))))) == 2
+    other = '<div class="k-grid"><table><thead><tr><th>Notice</th></tr></thead></table><i class="k-pager">1 2</i></div>'
+    assert len(of(TaxBill, read(page(grid(SUMMARY, [OWED]) + other)))) == 1
 
-    assert not of_view('<div id="propertyOwnerSearchResultColumn">Nothing found</div>').exists
-    for text in ("<p>Nothing found</p>", '<div id="propertyOwnerSearchResultColumn">123-45-678 A TRUST</div>'):
+
+def test_absent_only_when_the_search_s_view_says_so() -> None:
+    def of_view(text: str, layout: Layout) -> Page:
+        return parse_page(pack(Tabs("absent", {"summary": text}, 1)), APN, layout)
+
+    view = '<div id="propertyOwnerSearchResultColumn">{}</div>'
+    known = replace(LAYOUT, absent_texts=("Nothing found.", "123-45-678 A TRUST"))
+    assert not of_view(view.format("<b>Nothing</b> found."), known).exists
+    wrong = ("", "Loading...", "Error", "Nothing found. Loading", "123-45-678 A TRUST")
+    for text in ("<p>Nothing found.</p>", view.format("Nothing found.") * 2, *map(view.format, wrong)):
         with pytest.raises(SourceChanged):
-            of_view(text)
+            of_view(text, known)
+    # As it is shipped, another text is none of those that are known.
+    with pytest.raises(SourceChanged, match="one of the absent_texts: No properties"):
+        of_view(view.format("Nothing found."), LAYOUT)
     with pytest.raises(Soft404, match="Loading"):
         parse_page(pack(Tabs("shell", {"summary": "<p>Loading</p>"}, 1)), APN, LAYOUT)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["PO BOX 602555 0142", "PO BOX 602555-0142", "ACCOUNT #602-555-0142", "LOT 602 155 0142", "PHOENIX AZ 85003-1234", "123-45-678-9"],
+)  # fmt: skip
+def test_digits_that_are_no_telephone_number_stay(text: str) -> None:
+    found = read(page(grid(SUMMARY, [PAID]), BLOCKS.replace("1 N MAIN ST", text)))
+    assert of(TaxAccount, found)[0].owner == f"A TRUST\n{text}"
+
+
+@pytest.mark.parametrize("text", ["(602) 555-0142", "602-555-0142", "602.555.0142", "602 555 0142", "+1 602 555 0142", "1-800-555-0142"])
+def test_telephone_numbers_go(text: str) -> None:
+    assert keep(f"<p>Call {text} now</p>") == "<p>Call  now</p>"
 
 
 def test_what_is_kept_has_no_telephone_number_and_reads_the_same() -> None:

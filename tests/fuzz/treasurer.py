@@ -1,0 +1,128 @@
+"""The treasurer's tabs under mutation: of their HTML, and of the body that keeps them."""
+
+import re
+from decimal import Decimal
+from typing import Any
+
+from maricopa_scrapy import settings_files
+from maricopa_scrapy.items_treasurer import TaxBill, TaxPayment
+from maricopa_scrapy.pages.treasurer import Page, parse_page
+from maricopa_scrapy.pages.treasurer_tabs import Tabs, pack, unpack
+from maricopa_scrapy.sandbox.county import County
+from maricopa_scrapy.sandbox.treasurer_bills import taxes
+from maricopa_scrapy.spiders.tax import layout_of
+from tests.fuzz.reading import Subject, same, shown, storable, tree
+
+_SUMMARY = ("", "Tax Year", "Status", "Assessed Tax", "Tax Paid", "Interest/Fees", "Total Due")
+_HISTORY = ("", "Tax Year", "Description", "Amount", "Paid Date")
+_PAGE = settings_files.load()[1]["treasurer"].page
+assert _PAGE is not None
+LAYOUT = layout_of(_PAGE)
+
+
+def _grid(headings: tuple[str, ...], rows: list[list[str]], none: str) -> str:
+    head = "".join(f"<th>{heading}</th>" for heading in headings)
+    body = "".join("<tr>" + "".join(f"<td><span>{cell}</span></td>" for cell in ("+", *row)) + "</tr>" for row in rows)
+    body = body or f'<tr class="k-grid-norecords"><td>{none}</td></tr>'
+    return (
+        f'<div class="k-grid"><table><thead><tr>{head}</tr></thead></table><table class="k-grid-table"><tbody>{body}</tbody></table></div>'
+    )
+
+
+def _tab(apn: str, grid: str) -> str:
+    blocks = (
+        f"<h3>Parcel {apn[:3]}-{apn[3:5]}-{apn[5:]}</h3><p></p><h3>Owner</h3><p>A TRUST<br>1 N MAIN ST</p>"
+        "<h3>Property Situs</h3><p>2 S MAIN ST</p>"
+    )
+    return f'<html><body><div><div class="container">{blocks}</div><div class="container-fluid">{grid}</div></div></body></html>'
+
+
+def _dollars(cents: int) -> str:
+    return f"${cents // 100:,}.{cents % 100:02d}"
+
+
+def _tabs(apn: str) -> tuple[str, str]:
+    known = taxes(1, 0, apn)
+    bills = [[str(b.tax_year), b.status, *map(_dollars, (b.assessed, b.paid, b.interest, b.due))] for b in known.bills]
+    paid = [[str(p.tax_year), p.description, _dollars(p.amount), f"{p.paid_on:%m/%d/%Y}"] for p in known.payments]
+    return _tab(apn, _grid(_SUMMARY, bills, "No tax records.")), _tab(apn, _grid(_HISTORY, paid, "No payment records."))
+
+
+def _cells(html: str, tab: str) -> list[dict[str, str]]:
+    """Return the rows of the grid that has the tab's headings: the text of each cell by the column's name."""
+    root = tree(html)
+    found = []
+    for grid in root.xpath("//*[contains(concat(' ', normalize-space(@class), ' '), ' k-grid ')]"):
+        headings = [" ".join(shown(one).split()).casefold() for one in grid.xpath("(.//thead)[1]/tr[1]/th")]
+        wanted = {column: {name.casefold() for name in names} for column, (names, _, _) in LAYOUT.columns[tab].items()}
+        places = {column: [at for at, heading in enumerate(headings) if heading in names] for column, names in wanted.items()}
+        if all(len(at) < 2 for at in places.values()) and all(
+            places[column] for column, (_, _, optional) in LAYOUT.columns[tab].items() if not optional
+        ):
+            for row in grid.xpath(".//tbody/tr"):
+                cells = [" ".join(shown(one).split()) for one in row.xpath("./td")]
+                if len(cells) > 1 and "k-detail-row" not in (row.get("class") or ""):
+                    found.append({column: cells[at[0]] for column, at in places.items() if at})
+    return found
+
+
+def _money(text: str) -> Decimal:
+    found = re.fullmatch(r"(-?\(?-?)\$([0-9,]+\.[0-9]{2})\)?", text)
+    assert found, text
+    return Decimal(found[2].replace(",", "")) * (-1 if found[1] else 1)
+
+
+def _check(body: bytes, apn: str, page: Page) -> None:
+    tabs = unpack(body)
+    if not page.exists:
+        assert tabs.kind == "absent"
+        return
+    for name, html in tabs.html.items():
+        assert "</html" in html.lower(), "a tab that was cut"
+        assert apn in html.replace("-", "").upper()
+        rows = _cells(html, name)
+        kind = TaxBill if name == "summary" else TaxPayment
+        stored = [record.__dict__ for record in page.records if isinstance(record, kind)]
+        assert len(rows) == len(stored), f"{len(stored)} rows of {len(rows)}"
+        for row, record in zip(rows, stored, strict=True):
+            _check_row(row, record)
+    for record in page.records:
+        storable(list(record.__dict__.values()))
+        assert record.__dict__["apn"] == apn
+
+
+def _check_row(row: dict[str, str], record: dict[str, Any]) -> None:
+    for column, text in row.items():
+        if column == "status":
+            assert record["status_text"] == text
+        elif column in ("assessed", "paid", "interest", "amount_due", "amount"):
+            assert record[column] == _money(text)
+        else:
+            assert same(text, record[column])
+
+
+def subjects() -> list[Subject]:
+    apns = County().apns(30)[::6]
+    packed = [(pack(Tabs("parcel", dict(zip(("summary", "payments"), _tabs(apn), strict=True)), 1)), apn) for apn in apns]
+    summaries = [(_tabs(apn)[0].encode(), apn) for apn in apns]
+    histories = [(_tabs(apn)[1].encode(), apn) for apn in apns]
+
+    def summary(body: bytes, apn: str) -> Page:
+        return parse_page(_summary(body), apn, LAYOUT)
+
+    def payments(body: bytes, apn: str) -> Page:
+        return parse_page(_payments(body, apn), apn, LAYOUT)
+
+    return [
+        Subject("treasurer tabs", "json", packed, lambda body, apn: parse_page(body, apn, LAYOUT), _check),
+        Subject("treasurer summary", "html", summaries, summary, lambda body, apn, page: _check(_summary(body), apn, page)),
+        Subject("treasurer payments", "html", histories, payments, lambda body, apn, page: _check(_payments(body, apn), apn, page)),
+    ]
+
+
+def _summary(body: bytes) -> bytes:
+    return pack(Tabs("parcel", {"summary": body.decode("utf-8", "replace")}, 1))
+
+
+def _payments(body: bytes, apn: str) -> bytes:
+    return pack(Tabs("parcel", {"summary": _tabs(apn)[0], "payments": body.decode("utf-8", "replace")}, 1))
