@@ -21,6 +21,7 @@ from tests.rolls import agrees
 
 Start = Callable[..., SandboxProcess]
 
+_DOCUMENT = "INSERT INTO recorder.document VALUES (%s, {}'', '', now(), now()) RETURNING 1".format("NULL, " * 10)
 _VERSIONS = "SELECT count(*), sum(xmin::text::bigint) FROM bulk.sale"
 
 
@@ -111,6 +112,22 @@ def test_a_parcel_s_sales_are_shown_with_who_says_so(tmp_path: Path, database: D
     found = dict(database.rows(bases))  # type: ignore[arg-type]
     assert found["gis"] == database.one("SELECT count(*) FROM gis.parcel WHERE sale_price IS NOT NULL") > 0
     assert found["affidavit"] == database.one("SELECT count(*) FROM bulk.sale WHERE sale_price IS NOT NULL")
+    # A sale of long before the last deed is not said to be by it.
+    said = "SELECT DISTINCT basis, confidence FROM sale WHERE apn = %s ORDER BY 1"
+    deed, date = "20210700001", "2021-08-02"
+    of_apn = "UPDATE gis.parcel SET deed_number = %s, deed_date = %s, sale_date = %s, sale_price = 1 WHERE apn = %s RETURNING 1"
+    months = {"2021-07-01": "probable", "2021-08-01": "probable", "2017-03-01": "possible", "2021-09-01": "possible"}
+    for month, confidence in months.items():
+        database.rows(of_apn, deed, date, month, apn)
+        assert database.rows(said, apn) == [("affidavit", "exact"), ("gis", confidence)]
+    # The document of the affidavit is the parcel's, and of its last deed's the tie stands once.
+    sold = cell(text[50], "DEEDNUMBER")
+    for number in (sold, deed):
+        database.rows(_DOCUMENT, number)
+    ties = "SELECT recording_number, basis, confidence FROM document WHERE apn = %s ORDER BY 2"
+    assert database.rows(ties, apn) == [(sold, "affidavit", "exact"), (deed, "deed_number", "exact")]
+    database.rows(of_apn, sold, date, "2021-08-01", apn)
+    assert database.rows(ties, apn) == [(sold, "deed_number", "exact")]
 
 
 def test_a_load_that_was_killed_begins_again_and_stores_nothing_twice(tmp_path: Path, database: Database, county: Start) -> None:

@@ -100,7 +100,16 @@ def test_an_owner_s_name_finds_documents_and_no_facts(tmp_path: Path, database: 
     # Two parcels of the same name: both are tied, neither for certain, and the deed's tie is left alone.
     links = database.rows("SELECT apn, recording_number, confidence, reason FROM document WHERE basis = 'owner_name'")
     assert {apn for apn, *_ in links} == set(two)
-    assert {confidence for _, _, confidence, _ in links} <= {"probable", "possible"}
+    assert {confidence for _, _, confidence, _ in links} == {"possible"}
+    assert all("several parcels have an owner of this name" in reason for *_, reason in links)
+    is_new = (
+        "SELECT d.confidence, x.recording_date < g.deed_date FROM document d JOIN recorder.name_tie t USING (recording_number)"
+        " JOIN recorder.document x USING (recording_number) JOIN gis.parcel g ON g.apn = d.apn"
+        " WHERE d.basis = 'owner_name' AND t.confidence = 'probable'"
+    )
+    database.rows("UPDATE gis.parcel SET owner_name = 'NOBODY' WHERE apn = %s RETURNING 1", two[1])
+    assert set(database.rows(is_new)) <= {("probable", False), ("probable", None), ("possible", True)}
+    database.rows("UPDATE gis.parcel SET owner_name = %s WHERE apn = %s RETURNING 1", owner, two[1])
     assert all("another person may have it" in reason or "begins like" in reason for *_, reason in links)
     assert not {number for _, number, *_ in links} & {number for _, number, confidence, _ in ties if confidence == "excluded"}
     agrees(database, *two)

@@ -68,7 +68,8 @@ def parse_legacy_document(body: bytes, number: str) -> LegacyDocument:
         raise SourceChanged("lblRecNum", "a document", _text(page.xpath("//title")) if page.xpath("//title") else ABSENT)
     found = recording_number(_text(said), "lblRecNum")
     suffix = _hidden(page, "hidsuf")
-    if found is None or found + (suffix or "") != number:
+    # The letter is beside the number, or in it too.
+    if found is None or found.removesuffix(suffix or "") + (suffix or "") != number:
         raise WrongDocument("lblRecNum", number, found)
     recorded_at = _moment(_text(page.xpath(f"//*[@id='{_ID}lblRecDate']")), "lblRecDate")
     check_year(found, recorded_at.date() if recorded_at else None, "lblRecDate")

@@ -56,6 +56,9 @@ class Download:
             raise Refusal(Cause.MALFORMED, "HTTP 206 that does not say which piece it is")
         first, last, total = map(int, found.groups())
         edition = response.headers.get(b"ETag"), total
+        if not response.body:
+            # It would be asked for again without end.
+            raise Refusal(Cause.MALFORMED, f"a piece without a byte ({found[0]})")
         if first != self._size or last - first + 1 != len(response.body) or (self._edition is not None and self._edition != edition):
             self._begin()
             raise Refusal(Cause.MALFORMED, f"a piece that does not follow on the one before ({found[0]}); the file is fetched anew")
