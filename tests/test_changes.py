@@ -105,7 +105,7 @@ class Collected:
 
 @pytest.fixture(scope="module")
 def collected(server: str, template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Collected]:
-    """The rolls know one parcel, which does not change: the assessor is asked for the rest, the recorder for deeds, the treasurer for some."""
+    """The rolls know one parcel, unchanged: the assessor is asked for the rest, the recorder for deeds, the treasurer some."""
     folder = tmp_path_factory.mktemp("changes")
     sources = ["assessor", "recorder", *(["treasurer"] if not taxes.why_no_browser() else [])]
     apns = County().apns(PARCELS)
