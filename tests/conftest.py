@@ -15,11 +15,16 @@ from typing import Any
 
 import psycopg2
 import pytest
+from hypothesis import settings
 
 from maricopa_scrapy.store import embedded
 from maricopa_scrapy.store.connect import Session, migrate
 
 ROOT = Path(__file__).parent.parent
+
+# The same examples in every run; `make fuzz` looks for new ones.
+settings.register_profile("same", derandomize=True)
+settings.load_profile("same")
 
 
 # Begun first, so that the run does not end with one of them alone.

@@ -7,7 +7,6 @@ import re
 import struct
 import subprocess
 import sys
-import time
 import zlib
 from collections import defaultdict
 from itertools import islice
@@ -227,16 +226,3 @@ def test_holdings_exist_and_say_their_owner_at_every_epoch() -> None:
     assert counts["ARIZONA STATE LAND DEPT"] == 57
     assert 50 in counts.values()
     assert len(INSTITUTIONS) == 15
-
-
-def test_a_body_is_cheap() -> None:
-    county = County()
-    apns = county.apns(300)
-    best = 1.0
-    for _ in range(3):
-        start = time.perf_counter()
-        for apn in apns:
-            orjson.dumps(county.parcel(apn))
-        best = min(best, (time.perf_counter() - start) / len(apns))
-    # 0.26 ms on the machine it was written on; the room is for busier ones.
-    assert best < 0.0015
