@@ -40,6 +40,13 @@ _START_S = 60.0
 _SLOW_S = 3.0
 
 
+def _runs(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
 @dataclass
 class Scrapyd:
     """A scrapyd process with the shipped examples/scrapyd.conf, but for `options`; a context manager."""
@@ -100,7 +107,7 @@ class Scrapyd:
         """The crawls that it started and that still run, whether or not it still runs itself."""
         if self.process and self.process.poll() is None:
             self._crawls += [child for child in psutil.Process(self.process.pid).children() if child not in self._crawls]
-        return [crawl for crawl in self._crawls if crawl.is_running() and crawl.status() != psutil.STATUS_ZOMBIE]
+        return [crawl for crawl in self._crawls if _runs(crawl)]
 
     def kill(self) -> None:
         """Kill -9 of scrapyd alone; its crawls go on as orphans."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from typer.testing import CliRunner
 
@@ -99,3 +100,11 @@ def wait_for(true: Callable[[], object], seconds: float = 30.0) -> float:
 def apns(count: int) -> str:
     """Return an argument of so many APNs of the sandbox county."""
     return ",".join(County().apns(count))
+
+
+def words_of(process: psutil.Process) -> list[str]:
+    """The command of a process; nothing of one that has just ended."""
+    try:
+        return process.cmdline()
+    except psutil.NoSuchProcess:
+        return []

@@ -17,7 +17,7 @@ from maricopa_scrapy.sandbox.county import County
 from maricopa_scrapy.store import verify
 from maricopa_scrapy.store.connect import Session
 from maricopa_scrapy.store.verdict import EXIT_CODES
-from tests.command import WITHIN_S, Maricopa, apns, wait_for
+from tests.command import WITHIN_S, Maricopa, apns, wait_for, words_of
 from tests.conftest import Database, fresh_database
 from tests.side_by_side import Cases, Place
 
@@ -135,7 +135,7 @@ def a_browser_s_crawl_is_cancelled_within_five_seconds(here: Place) -> None:
     crawl = psutil.Process(pid)
     # The browser is of a group of its own.
     started = [crawl, *crawl.children(recursive=True)]
-    assert any("--type=renderer" in process.cmdline() for process in started)
+    assert any("--type=renderer" in words_of(process) for process in started)
     _say("cancel", maricopa)
     assert psutil.wait_procs(started, timeout=WITHIN_S)[1] == []
     out, errors = running.communicate(timeout=20)

@@ -21,6 +21,7 @@ from maricopa_scrapy.pages.affidavits import SALES_AFFIDAVITS
 from maricopa_scrapy.sandbox.county import County
 from maricopa_scrapy.spiders.bulk_scan import FileRefused, scan
 from maricopa_scrapy.store.batch import body_of
+from tests.command import words_of
 from tests.conftest import ROOT, Crawler, Database, maricopa
 
 TOKEN = "5ec7e7a0-70ce-4a11-8c0f-f00dfacec0de"
@@ -53,7 +54,7 @@ def test_the_token_is_nowhere_but_in_the_request(tmp_path: Path, database: Datab
     process = crawler.start("assessor", "-a", "apns=" + ",".join(County().apns(3)), "-s", "LOG_LEVEL=DEBUG")
     seen = " ".join(psutil.Process(process.pid).cmdline())
     while process.poll() is None and not sandbox.stats()["assessor"]["requests"]:
-        seen += " ".join(word for child in psutil.Process(process.pid).children(recursive=True) for word in child.cmdline())
+        seen += " ".join(word for child in psutil.Process(process.pid).children(recursive=True) for word in words_of(child))
     log, _ = process.communicate(timeout=60)
     assert process.returncode == 0, log
     assert sandbox.stats()["assessor"]["by_status"]["200"] >= 3

@@ -12,6 +12,7 @@ _ESCAPE = re.compile(
     rb"\\(?:(?P<nul>u0000)|(?P<pair>u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})|(?P<lone>u[dD][89a-fA-F][0-9a-fA-F]{2})|.)",
     re.DOTALL,
 )
+_BEGIN, _END = re.compile(r"<html[\s>]|<!doctype", re.IGNORECASE), re.compile(r"</html\s*>", re.IGNORECASE)
 
 
 def decode(body: bytes) -> Any:
@@ -28,6 +29,12 @@ def decode(body: bytes) -> Any:
     if value is None:
         raise NotFound("body", "data", value)
     return value
+
+
+def check_whole(path: str, html: str) -> None:
+    """Return when a page that begins as a whole one also ends so: a list that was cut reads as a shorter one. Raises Malformed."""
+    if _BEGIN.search(html) and not _END.search(html):
+        raise Malformed(path, "a whole page, to </html>", html[-80:])
 
 
 def _decode_again(body: bytes, reason: str) -> Any:

@@ -15,6 +15,7 @@ from parsel import Selector
 
 from maricopa_scrapy.identifiers import IdentifierError, parse_apn
 from maricopa_scrapy.items_page import PageParcel
+from maricopa_scrapy.pages.answers import check_whole
 from maricopa_scrapy.pages.errors import Malformed, NotFound, SourceChanged, WrongParcel
 from maricopa_scrapy.pages.links import leads_elsewhere, parcels_in
 from maricopa_scrapy.pages.values import INT8, YEARS, clean
@@ -22,7 +23,6 @@ from maricopa_scrapy.pages.values import code as json_code
 
 _SCRIPT = re.compile(rb"(<script\b[^>]*>).*?(?=</script|\Z)", re.IGNORECASE | re.DOTALL)
 _UUID = re.compile(rb"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
-_END = re.compile(r"</html\s*>", re.IGNORECASE)
 _APN = re.compile(r"(?<![0-9A-Za-z])\d{3}-\d{2}-\d{3}[A-Za-z]?(?![0-9A-Za-z])", re.ASCII)
 _NOT_LABEL = re.compile(r"[^0-9a-z/# ]")
 _NUMBER = r"([0-9]{1,15}|[0-9]{1,3}(?:,[0-9]{3}){1,4})"
@@ -73,9 +73,8 @@ def parse_page(body: bytes, apn: str, layout: Layout, treasurer: str | None = No
         html = body.decode("utf-8")
     except UnicodeDecodeError as error:
         raise Malformed("body", f"UTF-8 ({error.reason})", body) from None
-    if not _END.search(html):
-        raise Malformed("body", "a whole page, to </html>", body[-80:])
-    page = Selector(text=clean(html))
+    check_whole("body", html)
+    page = Selector(text=clean(html), type="html")
     cells, new_labels = _cells(page, layout)
     if not cells and _says_absent(page, apn, layout):
         return Page(None)

@@ -1,13 +1,13 @@
 """The recorder's legacy pages: a list by code and days, one document, and the page that stands for a restricted one."""
 
 import datetime as dt
-import re
 from dataclasses import dataclass, field
 
 from parsel import Selector
 
 from maricopa_scrapy.identifiers import IdentifierError, parse_recording_number
 from maricopa_scrapy.items_recorder import LegacyDocument
+from maricopa_scrapy.pages.answers import check_whole
 from maricopa_scrapy.pages.errors import ABSENT, Malformed, SourceChanged, WrongDocument
 from maricopa_scrapy.pages.recorder import book, check_year, day, display_code, recording_number
 from maricopa_scrapy.pages.values import count
@@ -17,7 +17,6 @@ _HEADINGS = ["RECORDING NUMBER", "RECORDING DATE", "DOCUMENT CODE"]
 _NOTHING = "No results exist for this search"
 _NO_SUCH_DAY = "is not a valid date"
 _BLOCKED = "Information Blocked"
-_END = re.compile(rb"</html\s*>", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +43,7 @@ def is_blocked(body: bytes) -> bool:
 
 def parse_legacy_list(body: bytes) -> LegacyList:
     """Read a list by code and days. Raises SourceChanged, also for an end date that has not come yet in Arizona."""
-    page = _whole_page(body)
+    page = _page(body)
     table = page.xpath(f"//table[@id='{_ID}Grid1']")
     if not table:
         words = " ".join(page.xpath("//body//text()").getall())
@@ -62,7 +61,7 @@ def parse_legacy_list(body: bytes) -> LegacyList:
 
 def parse_legacy_document(body: bytes, number: str) -> LegacyDocument:
     """Read the page of one document, indexed or not. Raises WrongDocument, SourceChanged or Malformed."""
-    page = _whole_page(body)
+    page = _page(body)
     said = page.xpath(f"//*[@id='{_ID}lblRecNum']")
     if not said:
         raise SourceChanged("lblRecNum", "a document", _text(page.xpath("//title")) if page.xpath("//title") else ABSENT)
@@ -93,13 +92,6 @@ def parse_legacy_document(body: bytes, number: str) -> LegacyDocument:
     )
 
 
-def _whole_page(body: bytes) -> Selector:
-    """Return a page of records. A list that was cut would read as a shorter one."""
-    if not _END.search(body):
-        raise Malformed("body", "a whole page, to </html>", body[-80:])
-    return _page(body)
-
-
 def _page(body: bytes) -> Selector:
     try:
         text = body.decode("utf-8").replace("\0", "")
@@ -107,6 +99,7 @@ def _page(body: bytes) -> Selector:
         raise Malformed("body", f"UTF-8 ({error.reason})", body) from None
     if "<" not in text:
         raise Malformed("body", "an HTML page", body)
+    check_whole("body", text)
     return Selector(text=text, type="html")
 
 

@@ -18,6 +18,7 @@ from maricopa_scrapy.identifiers import IdentifierError, parse_bill_number
 from maricopa_scrapy.items import Record
 from maricopa_scrapy.items_treasurer import TaxAccount, TaxBill, TaxPayment
 from maricopa_scrapy.pages import treasurer_tabs
+from maricopa_scrapy.pages.answers import check_whole
 from maricopa_scrapy.pages.errors import Malformed, Soft404, SourceChanged, WrongParcel
 from maricopa_scrapy.pages.treasurer_calendar import instalments
 from maricopa_scrapy.pages.values import YEARS
@@ -87,8 +88,7 @@ def parse_tab(name: str, html: str, apn: str, layout: Layout) -> Page:
     """Read one tab. Raises PageError."""
     if name not in layout.columns:
         raise Malformed("body", f"one of the tabs {', '.join(layout.columns)}", name)
-    if "</html" not in html.lower():
-        raise Malformed(name, "a whole page, to </html>", html[-80:])
+    check_whole(name, html)
     root = Selector(text=html, type="html")
     account = _account(root, layout)
     _check_identity(account, apn)

@@ -181,7 +181,7 @@ def _letters(text: str) -> str:
 
 def _check_page(body: bytes, apn: str, page: assessor_page.Page) -> None:
     text = re.sub("[\0\ud800-\udfff]", "", body.decode())
-    assert "</html" in text.lower(), "a page that was cut"
+    assert "</html" in text.lower() or not ("<html" in text.lower() or "<!doctype" in text.lower()), "a page that was cut"
     root = tree(text)
     if page.record is None:
         assert "No results found" in _words(root)

@@ -78,7 +78,7 @@ def _check(body: bytes, apn: str, page: Page) -> None:
         assert tabs.kind == "absent"
         return
     for name, html in tabs.html.items():
-        assert "</html" in html.lower(), "a tab that was cut"
+        assert "</html" in html.lower() or not ("<html" in html.lower() or "<!doctype" in html.lower()), "a tab that was cut"
         assert apn in html.replace("-", "").upper()
         rows = _cells(html, name)
         kind = TaxBill if name == "summary" else TaxPayment

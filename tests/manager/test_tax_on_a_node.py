@@ -13,7 +13,7 @@ from maricopa_scrapy.sandbox.county import County
 from maricopa_scrapy.sandbox.process import SandboxProcess
 from maricopa_scrapy.store import verify
 from maricopa_scrapy.store.connect import Session
-from tests.command import WITHIN_S, Maricopa, wait_for
+from tests.command import WITHIN_S, Maricopa, wait_for, words_of
 from tests.conftest import Database
 from tests.taxes import Start, differences, listed, needs_browser
 
@@ -51,7 +51,7 @@ def test_a_browser_s_crawl_on_a_node_is_paused_taken_up_and_cancelled_within_fiv
         wait_for(lambda: database.states().get("done", 0) > before + 1)
         (crawl,) = node.crawls()
         started = [crawl, *crawl.children(recursive=True)]
-        assert any("--type=renderer" in process.cmdline() for process in started)
+        assert any("--type=renderer" in words_of(process) for process in started)
         until = time.monotonic() + WITHIN_S
         assert maricopa.here(word, "1").code == 0
         wait_for(lambda: database.one("SELECT state FROM crawl.job") == state, until - time.monotonic())

@@ -138,7 +138,7 @@ def test_a_captured_400_is_no_answer() -> None:
 
 def test_every_field_of_the_captured_legacy_page_is_read() -> None:
     # The excerpt lacks the end of its page.
-    body = (FOLDER / "legacy_detail_excerpt.html").read_bytes() + b"</html>"
+    body = (FOLDER / "legacy_detail_excerpt.html").read_bytes()
     document = recorder_legacy.parse_legacy_document(body, "20260346190")
     page = body.decode()
 
