@@ -34,12 +34,12 @@ def _apns(count: int) -> str:
     return "apns=" + ",".join(County().apns(count))
 
 
-@case
+@case.timed
 def a_paused_job_stops_within_five_seconds_and_goes_on(here: Place) -> None:
     _pause(here, 0.0)
 
 
-@case
+@case.timed
 def so_does_one_that_waits_for_slow_answers(here: Place) -> None:
     _pause(here, 15.0)
 
@@ -81,7 +81,7 @@ def _pause(here: Place, latency: float) -> None:
     session.close()
 
 
-@case
+@case.timed
 def a_cancelled_job_stays_cancelled(here: Place) -> None:
     database, session = here.database, Session(here.database.url)
     sandbox = here.county(latency=0.05)
@@ -114,7 +114,7 @@ def outcome(
         yield outcome
 
 
-@pytest.mark.parametrize("case", list(case))
+@pytest.mark.parametrize("case", case.params())
 def test_life(outcome: Callable[[str], None], case: str) -> None:
     outcome(case)
 

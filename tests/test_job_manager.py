@@ -228,6 +228,6 @@ def outcome(
         yield outcome
 
 
-@pytest.mark.parametrize("case", list(case))
+@pytest.mark.parametrize("case", case.params())
 def test_manager(outcome: Callable[[str], None], case: str) -> None:
     outcome(case)

@@ -125,7 +125,7 @@ def what_one_office_says_is_asked_of_the_next(here: Place) -> None:
 _BY_SOURCE = "SELECT source, state, count(*) FROM crawl.target GROUP BY source, state"
 
 
-@case
+@case.timed
 def a_browser_s_crawl_is_cancelled_within_five_seconds(here: Place) -> None:
     tmp_path, database, county = here.folder, here.database, here.county
     maricopa = Maricopa(database, county(latency=0.5).url, tmp_path, rate=20)
@@ -156,7 +156,7 @@ def _say(word: str, maricopa: Maricopa) -> str:
     return out
 
 
-@case
+@case.timed
 def pause_resume_and_cancel_from_another_terminal(here: Place) -> None:
     tmp_path, database, county = here.folder, here.database, here.county
     sandbox = county(latency=0.05, track=True)
@@ -302,7 +302,7 @@ def outcome(
         yield outcome
 
 
-@pytest.mark.parametrize("case", list(case))
+@pytest.mark.parametrize("case", case.params())
 def test_run(outcome: Callable[[str], None], case: str) -> None:
     outcome(case)
 

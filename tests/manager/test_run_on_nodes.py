@@ -75,7 +75,7 @@ def a_lost_node_s_run_is_started_on_the_other(here: Place) -> None:
     session.close()
 
 
-@case
+@case.timed
 def a_job_on_nodes_is_paused_taken_up_and_cancelled(here: Place) -> None:
     tmp_path, database, session = here.folder, here.database, Session(here.database.url)
     sandbox = here.county(track=True)
@@ -122,6 +122,6 @@ def outcome(
         yield outcome
 
 
-@pytest.mark.parametrize("case", list(case))
+@pytest.mark.parametrize("case", case.params())
 def test_nodes(outcome: Callable[[str], None], case: str) -> None:
     outcome(case)

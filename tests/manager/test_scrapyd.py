@@ -83,7 +83,7 @@ def plain_schedules_without_an_egg(here: Place) -> None:
         assert len((tmp_path / "items" / "default" / "assessor" / "list.jl").read_text().splitlines()) == 3
 
 
-@case
+@case.timed
 def stop_kill_pause_and_cancel_and_a_node_that_was_started_anew(here: Place) -> None:
     database, session = here.database, Session(here.database.url)
     environment = {"MARICOPA_DATABASE_URL": database.url, "MARICOPA_SANDBOX": here.county(latency=0.3).url}
@@ -163,7 +163,7 @@ def outcome(
         yield outcome
 
 
-@pytest.mark.parametrize("case", list(case))
+@pytest.mark.parametrize("case", case.params())
 def test_scrapyd(outcome: Callable[[str], None], case: str) -> None:
     outcome(case)
 

@@ -17,7 +17,7 @@ from tests.command import WITHIN_S, Maricopa, wait_for, words_of
 from tests.conftest import Database
 from tests.taxes import Start, differences, listed, needs_browser
 
-pytestmark = needs_browser
+pytestmark = [needs_browser, pytest.mark.timed]
 PARCELS = 80
 # Parcels a second: the job is never through before it is cancelled.
 RATE = 4.0
