@@ -88,7 +88,7 @@ class Maricopa:
         return "\n".join(log.read_text() for log in sorted((self.folder / "log").glob("*.log")))
 
 
-def wait_for(true: Callable[[], object], seconds: float = 30.0) -> float:
+def wait_for(true: Callable[[], object], seconds: float = 60.0) -> float:
     """Wait until something is so; returns after how many seconds."""
     begun = time.monotonic()
     while not true():

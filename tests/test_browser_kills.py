@@ -121,5 +121,5 @@ def test_a_killed_crawl_s_browser_ends_by_itself(tmp_path: Path, database: Datab
     assert started
     os.kill(process.pid, signal.SIGKILL)
     process.wait(10)
-    _, left = psutil.wait_procs(started, timeout=10)
+    _, left = psutil.wait_procs(started, timeout=20)
     assert not left

@@ -69,7 +69,7 @@ def below(part: str) -> list[psutil.Process]:
     return found
 
 
-def left(part: str, seconds: float = 3.0) -> list[psutil.Process]:
+def left(part: str, seconds: float = 15.0) -> list[psutil.Process]:
     """Return those that are still there after a moment."""
     until = time.monotonic() + seconds
     while (found := below(part)) and time.monotonic() < until:

@@ -249,7 +249,7 @@ def test_a_run_interrupted_by_the_user_is_incomplete_and_goes_on(tmp_path: Path,
         time.sleep(0.1)
         assert process.poll() is None
     process.send_signal(signal.SIGINT)
-    log, _ = process.communicate(timeout=20)
+    log, _ = process.communicate(timeout=60)
     assert process.returncode == 4, log
     assert "-a job=1` goes on" in log
     assert database.states().get("leased") is None
@@ -367,7 +367,7 @@ def test_ctrl_c_ends_a_run_that_is_held(tmp_path: Path, database: Database, coun
         time.sleep(0.1)
     time.sleep(0.5)
     process.send_signal(signal.SIGINT)
-    log, _ = process.communicate(timeout=10)
+    log, _ = process.communicate(timeout=60)
     assert process.returncode == 4, log
     assert database.states() == {"pending": 50}
 

@@ -23,7 +23,7 @@ Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
 def _scrape(address: str) -> Samples:
     """Return what Prometheus would read: values by name and labels."""
-    with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(address, timeout=10) as answer:
+    with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(address, timeout=30) as answer:
         text = answer.read().decode()
     found = text_string_to_metric_families(text)
     return {(sample.name, tuple(sorted(sample.labels.items()))): sample.value for family in found for sample in family.samples}

@@ -181,7 +181,7 @@ def test_a_pace_that_breaks_ends_the_run(database: Database, county: Start) -> N
     while not database.one("SELECT count(*) FROM crawl.target WHERE state = 'done'"):
         time.sleep(0.1)
     database.rows("UPDATE crawl.source SET state = jsonb_set(state, '{rate,rate}', 'null') RETURNING 1")
-    log, _ = crawl.communicate(timeout=20)
+    log, _ = crawl.communicate(timeout=60)
     assert crawl.returncode == 1, log
     assert "the pace broke" in log
     assert database.one("SELECT reason FROM crawl.run") == "pipeline_error"
@@ -205,7 +205,7 @@ def test_runs_that_join_together_keep_to_the_rate_from_the_first_second(database
     time.sleep(8)
     for crawl in (first, *others):
         crawl.send_signal(signal.SIGINT)
-        crawl.communicate(timeout=20)
+        crawl.communicate(timeout=60)
     times = sandbox.stats()["assessor"]["answered_at"]
     # Five beats of each of the four may lie in four seconds; runs that each kept to 4/s by themselves would send 64.
     most = max(sum(at <= other < at + 4 for other in times) for at in times)
@@ -227,7 +227,7 @@ def test_a_run_with_nothing_to_send_takes_nothing_from_the_others(database: Data
     )
     log, _ = crawl.communicate(timeout=80)
     idle.send_signal(signal.SIGINT)
-    idle.communicate(timeout=20)
+    idle.communicate(timeout=60)
     assert crawl.returncode == 0, log
     stats = sandbox.stats()["assessor"]
     assert stats["refused"] <= 10

@@ -105,7 +105,7 @@ def stop_kill_pause_and_cancel_and_a_node_that_was_started_anew(here: Place) -> 
         node.stop(handle)
         # To send what waits in the slot would take ten seconds.
         assert _until(lambda: database.one("SELECT state FROM crawl.run") == "closed") < 5
-        _until(lambda: node.is_running(handle) is False, 10)
+        _until(lambda: node.is_running(handle) is False)
         assert database.rows("SELECT state, reason, verdict FROM crawl.run") == [("closed", "shutdown", "incomplete")]
         assert database.one("SELECT count(*) FROM crawl.target WHERE state = 'leased'") == 0
         node.stop(handle)  # it is over: nothing to do
@@ -113,7 +113,7 @@ def stop_kill_pause_and_cancel_and_a_node_that_was_started_anew(here: Place) -> 
         handle = node.start("assessor", {"job": "1"})
         _until(lambda: works(2))
         node.kill(handle)
-        _until(lambda: node.is_running(handle) is False, 10)
+        _until(lambda: node.is_running(handle) is False)
         assert scrapyd.crawls() == []
 
         handle = node.start("assessor", {"job": "1"})

@@ -67,7 +67,7 @@ def test_a_browser_s_crawl_on_a_node_is_paused_taken_up_and_cancelled_within_fiv
     works_until("pause", "paused")
     assert maricopa.here("resume", "1").code == 0
     works_until("cancel", "finished")
-    running.communicate(timeout=20)
+    running.communicate(timeout=60)
     assert database.one("SELECT verdict FROM crawl.job") == "cancelled"
     assert not list((tmp_path / "node" / "browsers").glob("*"))
     assert verify.problems(session) == []

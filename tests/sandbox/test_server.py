@@ -300,7 +300,7 @@ def test_it_ends_with_its_parent() -> None:
         "print(s.pid, s.url, flush=True); os._exit(1)"
     )
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
-    parent = subprocess.run([sys.executable, "-c", program], env=environment, stdout=subprocess.PIPE, text=True, timeout=20)
+    parent = subprocess.run([sys.executable, "-c", program], env=environment, stdout=subprocess.PIPE, text=True, timeout=60)
     _, url = parent.stdout.split()
     address = ("127.0.0.1", int(url.rpartition(":")[2]))
     deadline = time.monotonic() + 5
