@@ -20,7 +20,8 @@ def decode(body: bytes) -> Any:
 
     Lone surrogates and NUL are dropped, everywhere at once: they are JSON, but no text that can be stored.
     """
-    if b"\\u0000" in body:
+    # One byte is looked for at a hundredth of the price of six.
+    if b"\\" in body and b"\\u0000" in body:
         body = _ESCAPE.sub(lambda escape: b"" if escape["nul"] else escape[0], body)
     try:
         value = orjson.loads(body)

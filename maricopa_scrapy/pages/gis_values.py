@@ -24,8 +24,6 @@ _EPOCH = dt.date(1970, 1, 1)
 DAY_BEGINS = {"utc": (0,), "phoenix": (7 * _HOUR_MS, 6 * _HOUR_MS)}
 _TEXT_DATE = re.compile(r"([0-9]{2})/([0-9]{2})/([0-9]{4})")
 _NONE = type(None)
-_MARK = "~"
-_BEFORE, _BEHIND = f" {_MARK}", f"{_MARK} "
 _DAYS_KEPT = 50_000
 # One value in so many may have another form: a slip of the county's, and no other format.
 _FEW_OF = 100
@@ -64,9 +62,9 @@ def text(values: Values, field: str, reading: Reading) -> Values:
     """Text without blanks at its ends; empty is missing."""
     _check_types(values, field, "text", {str, _NONE})
     if "" not in values:
-        # One look at all of a column tells that none of its values has a blank at an end.
-        joined = _MARK.join(filter(None, values))
-        if joined.isprintable() and _BEFORE not in joined and _BEHIND not in joined and joined == joined.strip():
+        # What has no blank at an end is the same object when it is stripped.
+        present = list(filter(None, values))
+        if list(map(str.strip, present)) == present:
             return values
     return [(value.strip() or None) if value else None for value in values]
 
