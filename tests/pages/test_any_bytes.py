@@ -64,6 +64,31 @@ def test_a_page_that_was_cut_is_no_shorter_page(name: str) -> None:
         subject.parse(body[: body.rindex(b"</html")], key)
 
 
+PAGES = ["recorder legacy list", "recorder legacy document", "treasurer summary", "treasurer payments", "assessor public page"]
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_that_goes_on_behind_its_end_and_two_pages_in_one_are_no_page(name: str) -> None:
+    subject = run.subjects()[name]
+    body, key = subject.seeds[0]
+    other = subject.seeds[-1][0]
+    middle = body.index(b">", len(body) // 2) + 1
+    cut = body[: body.rindex(b"</html")]
+    for changed in (
+        body[:middle] + b"</html>" + body[middle:],
+        body + b"x",
+        body + body,
+        body + other,
+        cut + body,
+        cut + b"<!-- </html> -->",
+        cut.replace(b"<html", b"<\0html").replace(b"<!doctype", b"").replace(b"<!DOCTYPE", b""),
+    ):
+        with pytest.raises(Malformed):
+            subject.parse(changed, key)
+    whole = body + b"\n<!-- </html> of host 7 -->\n<script>'<html>'</script>\n"
+    assert subject.parse(whole, key) == subject.parse(body, key)
+
+
 def test_a_legacy_page_in_another_encoding_is_not_guessed_at() -> None:
     body, number = run.subjects()["recorder legacy document"].seeds[0]
     with pytest.raises(Malformed, match="UTF-8"):
