@@ -48,8 +48,8 @@ def _check_search(body: bytes, key: str, page: recorder_search.SearchPage) -> No
     raw = said(body)
     assert page.count == len(raw["searchResults"]) == len(page.rows) + page.junk
     assert page.total == (None if raw["totalResults"] < 0 else raw["totalResults"])
-    rows = [row for row in raw["searchResults"] if row["recordingDate"] and str(row["recordingDate"]).strip() not in ("", "na")]
-    rows = [row for row in rows if str(row["recordingNumber"]).strip("0 ")]
+    # A row without a number stands for none; one without a day stands for its document.
+    rows = [row for row in raw["searchResults"] if _no_zero(row["recordingNumber"])]
     assert len(rows) == len(page.rows)
     for one, row in zip(rows, page.rows, strict=True):
         assert re.fullmatch(RECORDING_NUMBER_PATTERN, row.number), row.number
