@@ -8,10 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from maricopa_scrapy.pages import gis, recorder_search
+from maricopa_scrapy.pages.answers import decode
 from maricopa_scrapy.pages.assessor_page import parse_page as parse_public_page
 from maricopa_scrapy.pages.errors import Malformed, SourceChanged
 from maricopa_scrapy.pages.gis_geometry import geojson
 from maricopa_scrapy.pages.recorder_legacy import parse_legacy_document, parse_legacy_list
+from maricopa_scrapy.pages.shapes import json_part
 from maricopa_scrapy.pages.treasurer import parse_page
 from tests.fuzz import run
 from tests.fuzz.assessor import LAYOUT
@@ -119,6 +121,12 @@ def test_a_recording_number_has_one_letter_at_most(suffix: object) -> None:
 def test_corners_are_numbers(ring: object) -> None:
     with pytest.raises(SourceChanged):
         geojson({"rings": [ring]})
+
+
+def test_a_nested_number_that_was_rounded_is_not_stored() -> None:
+    with pytest.raises(SourceChanged, match="64 bits"):
+        json_part(decode(b'[{"a": 2012872108250673151438764370}]'), "Zoning")
+    assert json_part(decode(b"[9223372036854775807, 1.5]"), "Zoning") == [9223372036854775807, 1.5]
 
 
 def test_an_extent_says_all_three_numbers() -> None:
