@@ -42,7 +42,9 @@ def main(arguments: list[str]) -> int:
     for name, tally in tallies.items():
         errors = ", ".join(f"{count} {kind}" for kind, count in tally.errors.most_common(3))
         bench.add(Row(name, f"{tally.records + tally.errors.total():,}: {tally.records:,} read, {errors}"))
-    done = sum((Counter({"read": one.records}) + one.errors for one in tallies.values()), Counter[str]()).total()
+    became = sum((Counter({"read": one.records}) + one.errors for one in tallies.values()), Counter[str]())
+    done = became.total()
+    bench.add(Row("what became of them", ", ".join(f"{count:,} {kind}" for kind, count in became.most_common())))
     bench.add(Row("mutated bodies", f"{done:,} in {time.monotonic() - begun:.0f} s", "", done, BODIES if not failures else None))
     bench.add(Row("other exceptions, or records that the body does not tell", f"{len(failures)}", "", len(failures), 0, at_most=True))
     return bench.finish()

@@ -5,11 +5,14 @@ import configparser
 import gzip
 import re
 import threading
+import time
 import zipfile
 import zlib
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import ClassVar
 
+import brotli
 import psutil
 import pytest
 import zstandard
@@ -21,8 +24,8 @@ from maricopa_scrapy.pages.affidavits import SALES_AFFIDAVITS
 from maricopa_scrapy.sandbox.county import County
 from maricopa_scrapy.spiders.bulk_scan import FileRefused, scan
 from maricopa_scrapy.store.batch import body_of
-from tests.command import words_of
-from tests.conftest import ROOT, Crawler, Database, maricopa
+from tests.command import Maricopa, words_of
+from tests.conftest import ROOT, Crawler, Database
 
 TOKEN = "5ec7e7a0-70ce-4a11-8c0f-f00dfacec0de"
 PACKAGE = ROOT / "maricopa_scrapy"
@@ -30,12 +33,12 @@ PACKAGE = ROOT / "maricopa_scrapy"
 
 def _everything(database: Database) -> str:
     """Return all rows of all tables as text, and the captures unpacked."""
-    found = []
-    for (table,) in database.rows(
+    tables = database.rows(
         "SELECT format('%%I.%%I', table_schema, table_name) FROM information_schema.tables"
         " WHERE table_schema NOT IN ('pg_catalog', 'information_schema') AND table_type = 'BASE TABLE'"
-    ):
-        found += [text for (text,) in database.rows(f"SELECT t::text FROM {table} t")]
+    )
+    assert len(tables) > 30
+    found = [text for (text,) in database.rows(" UNION ALL ".join(f"SELECT t::text FROM {table} t" for (table,) in tables))]
     found += [
         body_of(body).decode("utf-8", "replace") for (body,) in database.rows("SELECT body FROM crawl.capture WHERE body IS NOT NULL")
     ]
@@ -45,6 +48,8 @@ def _everything(database: Database) -> str:
 
 def test_the_token_is_nowhere_but_in_the_request(tmp_path: Path, database: Database, county: object, fast_retries: dict[str, str]) -> None:
     sandbox = county(token=TOKEN)  # type: ignore[operator]
+    # Something that is an issue.
+    sandbox.faults({"new_field": {"probability": 1.0}})
     # Only a county's own address gets a token, the sandbox never: here the manifest says that this machine is the county.
     manifest = fast_retries["MARICOPA_CONFIG"] + "/sources/assessor.yaml"
     text = re.sub(r"(?m)^base_url: .*", f"base_url: {sandbox.url}/assessor", Path(manifest).read_text())
@@ -55,18 +60,20 @@ def test_the_token_is_nowhere_but_in_the_request(tmp_path: Path, database: Datab
     seen = " ".join(psutil.Process(process.pid).cmdline())
     while process.poll() is None and not sandbox.stats()["assessor"]["requests"]:
         seen += " ".join(word for child in psutil.Process(process.pid).children(recursive=True) for word in words_of(child))
+        time.sleep(0.1)
     log, _ = process.communicate(timeout=60)
     assert process.returncode == 0, log
     assert sandbox.stats()["assessor"]["by_status"]["200"] >= 3
-    # A token that is refused is an issue, and the job has a report.
     wrong = TOKEN.replace("5ec7", "bad0")
     refused = Crawler(database, None, environment=environment | {"MARICOPA_ASSESSOR_TOKEN": wrong})(
         "assessor", "-a", "apns=" + County().apns(4)[3]
     )
     assert refused.code != 0
-    says = [maricopa(database, *words, **environment)
-            for words in (("report", "1"), ("issues",))]  # fmt: skip
-    everything = [log, refused.log, seen, _everything(database), *(one.stdout + one.stderr for one in says)]
+    command = Maricopa(database, sandbox.url, tmp_path, environment=environment)
+    says = [command.here(*words) for words in (("report", "1"), ("report", "2", "--html", "-"), ("issues",), ("status", "2", "--json"))]
+    assert [one.code for one in says] == [0, 0, 0, 0]
+    assert "new_field" in says[2].out
+    everything = [log, refused.log, seen, _everything(database), *(one.out + one.errors for one in says)]
     everything += [path.read_text(errors="replace") for path in tmp_path.rglob("*") if path.is_file()]
     for secret in (TOKEN, wrong):
         assert not [text[max(0, at - 200) : at + 50] for text in everything if (at := text.find(secret)) >= 0]
@@ -118,23 +125,42 @@ def test_the_search_for_such_statements_finds_them() -> None:
         assert [one for node in ast.walk(ast.parse(line)) for one in _between(node) if not _NAME.fullmatch(one)], line
 
 
-_MOST = 8 * 2**20
+_MB = b" " * 2**20
+
+
+def _brotli() -> bytes:
+    packing = brotli.Compressor(quality=1)
+    return b"".join([*(packing.process(_MB) for _ in range(400)), packing.finish()])
+
+
+def _bombs() -> dict[str, bytes]:
+    """Return 400 MB of blanks, by what packs them: all that a request of ours says it takes."""
+    deflate = zlib.compressobj(1)
+    first, again = (deflate.compress(_MB) + deflate.flush(zlib.Z_FULL_FLUSH) for _ in range(2))
+    zstd = zstandard.ZstdCompressor().compressobj()
+    return {
+        "gzip": gzip.compress(_MB) * 400,
+        "deflate": first + again * 399,
+        "br": _brotli(),
+        "zstd": b"".join([*(zstd.compress(_MB) for _ in range(400)), zstd.flush()]),
+    }
 
 
 class _Bombs(BaseHTTPRequestHandler):
-    """Answers that unpack to 400 MB; robots.txt is none."""
+    """Answers that unpack to 400 MB, each kind in its turn; robots.txt is none."""
 
-    PACKED = {
-        "gzip": gzip.compress(b" " * (400 * 2**20), 1),
-        "deflate": zlib.compress(b" " * (400 * 2**20), 1),
-    }
+    packed: ClassVar[dict[str, bytes]] = {}
+    sent: ClassVar[list[str]] = []
+    takes: ClassVar[set[str]] = set()
 
     def do_GET(self) -> None:
         body = b"User-agent: *\nDisallow:\n"
         kind = ""
         if "robots" not in self.path:
-            kind = ("gzip", "deflate")[sum(map(ord, self.path)) % 2]
-            body = self.PACKED[kind]
+            kind = list(self.packed)[len(self.sent) % len(self.packed)]
+            self.sent.append(kind)
+            self.takes.update(self.headers["Accept-Encoding"].split(", "))
+            body = self.packed[kind]
         self.send_response(200)
         self.send_header("Content-Type", "application/json" if kind else "text/plain")
         if kind:
@@ -148,6 +174,7 @@ class _Bombs(BaseHTTPRequestHandler):
 
 
 def test_an_answer_that_unpacks_to_a_bomb_is_refused_by_size(database: Database, fast_retries: dict[str, str]) -> None:
+    _Bombs.packed |= _bombs()
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Bombs)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
@@ -166,9 +193,11 @@ def test_an_answer_that_unpacks_to_a_bomb_is_refused_by_size(database: Database,
         server.shutdown()
         server.server_close()
     assert process.returncode != 0, log
+    assert _Bombs.takes == set(_Bombs.sent) == set(_Bombs.packed)
     assert "Traceback" not in log
     assert database.one("SELECT count(*) FROM crawl.target WHERE state = 'done'") == 0
-    assert database.one("SELECT count(*) FROM crawl.target WHERE cause IS NOT NULL") >= 1
+    causes = database.rows("SELECT cause, count(*) FROM crawl.target GROUP BY cause")
+    assert causes == [("malformed", 4)], log
     assert peak < 300 * 2**20
 
 

@@ -20,6 +20,8 @@ from maricopa_scrapy.settings_files import Refusals
 
 _TITLE = re.compile(r"<title[^>]*>([^<]*)", re.IGNORECASE)
 _JSON_BEGINS = (b"{", b"[", b'"', b"n")
+# Scrapy takes whichever of the packages is there, and their errors have no parent in common.
+_UNPACKING = re.compile("zlib|gzip|brotli|zstd")
 _TIMEOUTS = (DownloadTimeoutError, neterror.TimeoutError, neterror.TCPTimedOutError, TimeoutError)
 _CONNECTION = (
     CannotResolveHostError, DownloadConnectionRefusedError, DownloadFailedError, ResponseDataLossError,
@@ -103,7 +105,10 @@ def _title(text: str) -> str:
 def cause_of(error: BaseException) -> Cause:
     """Return the cause of a download that gave no answer at all."""
     if isinstance(error, IgnoreRequest):
-        return Cause.REFUSED
+        # What robots.txt forbids has no cause; a body that grew beyond its limit while it was unpacked has.
+        return Cause.MALFORMED if isinstance(error.__cause__, ValueError) else Cause.REFUSED
+    if isinstance(error, EOFError) or _UNPACKING.search(type(error).__module__):
+        return Cause.MALFORMED
     if isinstance(error, BrowserFailed):
         return Cause.BROWSER
     if isinstance(error, DownloadCancelledError):

@@ -13,6 +13,9 @@ _ESCAPE = re.compile(
     re.DOTALL,
 )
 _BEGIN, _END = re.compile(r"<html[\s>]|<!doctype", re.IGNORECASE), re.compile(r"</html\s*>", re.IGNORECASE)
+_DOCUMENT = re.compile(r"<html[\s>]", re.IGNORECASE)
+# What may hold such words, or stand behind a page, and shows nothing.
+_UNSEEN = re.compile(r"<(script|style)\b[^>]*>.*?</\1\s*>|<!--.*?-->", re.IGNORECASE | re.DOTALL)
 
 
 def decode(body: bytes) -> Any:
@@ -33,9 +36,21 @@ def decode(body: bytes) -> Any:
 
 
 def check_whole(path: str, html: str) -> None:
-    """Return when a page that begins as a whole one also ends so: a list that was cut reads as a shorter one. Raises Malformed."""
-    if _BEGIN.search(html) and not _END.search(html):
-        raise Malformed(path, "a whole page, to </html>", html[-80:])
+    """Return when an HTML body is one page, or an excerpt of one. Raises Malformed.
+
+    A list that was cut reads as a shorter one: what begins as a whole page must end so. Two pages, or a page that goes on behind its
+    end, read as one whose rows and names are of both.
+    """
+    # As the readers of HTML do: a NUL in a tag hides it from nobody else.
+    seen = _UNSEEN.sub("", html.replace("\0", ""))
+    end = _END.search(seen)
+    if end is None:
+        if _BEGIN.search(seen):
+            raise Malformed(path, "a whole page, to </html>", html[-80:])
+    elif behind := seen[end.end() :].strip():
+        raise Malformed(path, "nothing behind </html>", behind)
+    if len(_DOCUMENT.findall(seen)) > 1:
+        raise Malformed(path, "one page", "more than one <html>")
 
 
 def _decode_again(body: bytes, reason: str) -> Any:

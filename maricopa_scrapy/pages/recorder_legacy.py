@@ -67,6 +67,8 @@ def parse_legacy_document(body: bytes, number: str) -> LegacyDocument:
         raise SourceChanged("lblRecNum", "a document", _text(page.xpath("//title")) if page.xpath("//title") else ABSENT)
     found = recording_number(_text(said), "lblRecNum")
     suffix = _hidden(page, "hidsuf")
+    if suffix and not (len(suffix) == 1 and "A" <= suffix <= "Z"):
+        raise SourceChanged("hidsuf", "a letter", suffix)
     # The letter is beside the number, or in it too.
     if found is None or found.removesuffix(suffix or "") + (suffix or "") != number:
         raise WrongDocument("lblRecNum", number, found)

@@ -140,6 +140,9 @@ def _kept(value: Any, path: str, depth: int) -> Any:
         raise SourceChanged(path, f"at most {_JSON_DEPTH_MOST} levels", value)
     if isinstance(value, str):
         return clean(value)
+    # A whole number of more than 64 bits has been rounded by the reader of JSON.
+    if isinstance(value, float) and abs(value) >= 2**63:
+        raise SourceChanged(path, "numbers of at most 64 bits", value)
     if isinstance(value, list):
         return [_kept(part, path, depth + 1) for part in value]
     if isinstance(value, dict):

@@ -100,6 +100,7 @@ def parse_tab(name: str, html: str, apn: str, layout: Layout) -> Page:
 
 def check_absent(html: str, apn: str, layout: Layout) -> None:
     """Return when the page says that there is no such parcel, in words that are known. Raises PageError."""
+    check_whole("absent", html)
     found = Selector(text=html, type="html").css(layout.absent)
     if len(found) != 1:
         raise SourceChanged("absent", f"one {layout.absent}", len(found))

@@ -1,15 +1,23 @@
 """What an answer is before anyone parses it."""
 
+import gzip
 import os
 import time
+import zlib
 from email.utils import formatdate
 from pathlib import Path
 
+import brotli
 import pytest
+import zstandard
+from scrapy import Request
+from scrapy.downloadermiddlewares.httpcompression import HttpCompressionMiddleware
+from scrapy.exceptions import IgnoreRequest
 from scrapy.http import HtmlResponse, Response
+from scrapy.utils.test import get_crawler
 
 from maricopa_scrapy.download.pace import retry_after
-from maricopa_scrapy.download.refusals import Refusal, Unauthorized, check_json_answer, check_page_answer
+from maricopa_scrapy.download.refusals import Refusal, Unauthorized, cause_of, check_json_answer, check_page_answer
 from maricopa_scrapy.items import Cause
 from maricopa_scrapy.settings_files import load
 
@@ -126,3 +134,18 @@ def test_the_captured_soft_404_is_one_for_a_page_too() -> None:
     with pytest.raises(Refusal) as caught:
         check_page_answer(Response("http://127.0.0.1/mcs/", headers=HTML, body=body), PAGE_MARKS)
     assert caught.value.cause is Cause.SOFT_404
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "zstd"])
+def test_what_cannot_be_unpacked_is_malformed(encoding: str) -> None:
+    unpacker = HttpCompressionMiddleware.from_crawler(get_crawler(settings_dict={"DOWNLOAD_MAXSIZE": 1000}))
+    big = {
+        "gzip": gzip.compress(bytes(2**20)), "deflate": zlib.compress(bytes(2**20)), "br": brotli.compress(bytes(2**20)),
+        "zstd": zstandard.compress(bytes(2**20)),
+    }[encoding]  # fmt: skip
+    request = Request("http://127.0.0.1/parcel/1")
+    for body in (b"{not packed at all}", big):
+        with pytest.raises(Exception) as raised:
+            unpacker.process_response(request, Response(request.url, body=body, headers={"Content-Encoding": encoding}))
+        assert cause_of(raised.value) is Cause.MALFORMED
+    assert cause_of(IgnoreRequest("Forbidden by robots.txt")) is Cause.REFUSED

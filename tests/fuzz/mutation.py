@@ -35,7 +35,8 @@ _PARTS = (
 )
 _TAGS = (
     b"<", b"</td>", b"</tr>", b"<script>", b"<!--", b"&#0;", b"&lt;b&gt;", b"\0", b"\xff", b"<h1>101-01-001</h1>", b"<td>7</td>",
-    b"<table><tr><td>1</td></tr></table>", b"<![CDATA[", b"<div>" * 3000, b"&" * 50, b"<p>", b"<h3>Parcel 101-01-001</h3>", b"</div>",
+    b"</html>", b"<table><tr><td>1</td></tr></table>", b"<![CDATA[", b"<div>" * 3000, b"&" * 50, b"<p>",
+    b"<h3>Parcel 101-01-001</h3>", b"</div>",
 )  # fmt: skip
 _TEXT_NODE = re.compile(rb">([^<>]+)<")
 _ATTRIBUTE = re.compile(rb'(?:value|id|class|href)="([^"]*)"')
@@ -93,7 +94,7 @@ def _bytes(rng: Random, body: bytes) -> tuple[str, bytes]:
             return "replace", rng.choice((
                 b"", b" ", b"null", b"[]", b"{}", b"0", b'"x"', b"[1]", b"NaN", b"[" * 100_000, b"[" * 900 + b"]" * 900,
                 b'{"a":' * 900 + b"1" + b"}" * 900, b"9" * 5000, b"<html></html>", b"<", b"{", b"\0",
-                body if body[:1] == b"<" else body + body,
+                body + body,
             ))  # fmt: skip
 
 

@@ -118,9 +118,26 @@ def at(raw: Any, path: str) -> Any:
     return raw
 
 
+def check_one_page(html: str) -> None:
+    """Assert that a body is one page to its end, or an excerpt of one."""
+    words = [word.lower() for word in re.findall(r"(?i)<html(?=[ >\n])|<!doctype|</html *>|[^\s]", _hidden_out(html.replace("\0", "")))]
+    pages, ends = words.count("<html"), [at for at, word in enumerate(words) if word.startswith("</html")]
+    assert pages < 2, "two pages"
+    assert not ends or ends[0] == len(words) - 1, "a page that goes on behind its end"
+    assert ends or not (pages or "<!doctype" in words), "a page that was cut"
+
+
+def _hidden_out(html: str) -> str:
+    for begin, end in (("<!--", "-->"), ("<script", "</script>"), ("<style", "</style>")):
+        parts = re.split(re.escape(begin), html, flags=re.IGNORECASE)
+        rest = [re.split(re.escape(end), part, maxsplit=1, flags=re.IGNORECASE) for part in parts[1:]]
+        html = parts[0] + "".join(part[1] if len(part) > 1 else begin + part[0] for part in rest)
+    return html
+
+
 def tree(html: str) -> Any:
-    """Return a page as a tree."""
-    return etree.fromstring(html.encode(), etree.HTMLParser(encoding="utf-8", huge_tree=True))
+    """Return a page as a tree, without NUL, which no text of ours may hold."""
+    return etree.fromstring(html.replace("\0", "").encode(), etree.HTMLParser(encoding="utf-8", huge_tree=True))
 
 
 def shown(element: Any) -> str:

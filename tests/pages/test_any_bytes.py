@@ -8,10 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from maricopa_scrapy.pages import gis, recorder_search
+from maricopa_scrapy.pages.answers import decode
 from maricopa_scrapy.pages.assessor_page import parse_page as parse_public_page
 from maricopa_scrapy.pages.errors import Malformed, SourceChanged
 from maricopa_scrapy.pages.gis_geometry import geojson
 from maricopa_scrapy.pages.recorder_legacy import parse_legacy_document, parse_legacy_list
+from maricopa_scrapy.pages.shapes import json_part
 from maricopa_scrapy.pages.treasurer import parse_page
 from tests.fuzz import run
 from tests.fuzz.assessor import LAYOUT
@@ -64,6 +66,31 @@ def test_a_page_that_was_cut_is_no_shorter_page(name: str) -> None:
         subject.parse(body[: body.rindex(b"</html")], key)
 
 
+PAGES = ["recorder legacy list", "recorder legacy document", "treasurer summary", "treasurer payments", "assessor public page"]
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_that_goes_on_behind_its_end_and_two_pages_in_one_are_no_page(name: str) -> None:
+    subject = run.subjects()[name]
+    body, key = subject.seeds[0]
+    other = subject.seeds[-1][0]
+    middle = body.index(b">", len(body) // 2) + 1
+    cut = body[: body.rindex(b"</html")]
+    for changed in (
+        body[:middle] + b"</html>" + body[middle:],
+        body + b"x",
+        body + body,
+        body + other,
+        cut + body,
+        cut + b"<!-- </html> -->",
+        cut.replace(b"<html", b"<\0html").replace(b"<!doctype", b"").replace(b"<!DOCTYPE", b""),
+    ):
+        with pytest.raises(Malformed):
+            subject.parse(changed, key)
+    whole = body + b"\n<!-- </html> of host 7 -->\n<script>'<html>'</script>\n"
+    assert subject.parse(whole, key) == subject.parse(body, key)
+
+
 def test_a_legacy_page_in_another_encoding_is_not_guessed_at() -> None:
     body, number = run.subjects()["recorder legacy document"].seeds[0]
     with pytest.raises(Malformed, match="UTF-8"):
@@ -94,6 +121,12 @@ def test_a_recording_number_has_one_letter_at_most(suffix: object) -> None:
 def test_corners_are_numbers(ring: object) -> None:
     with pytest.raises(SourceChanged):
         geojson({"rings": [ring]})
+
+
+def test_a_nested_number_that_was_rounded_is_not_stored() -> None:
+    with pytest.raises(SourceChanged, match="64 bits"):
+        json_part(decode(b'[{"a": 2012872108250673151438764370}]'), "Zoning")
+    assert json_part(decode(b"[9223372036854775807, 1.5]"), "Zoning") == [9223372036854775807, 1.5]
 
 
 def test_an_extent_says_all_three_numbers() -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from maricopa_scrapy.pages.errors import WrongDocument
+from maricopa_scrapy.pages.errors import SourceChanged, WrongDocument
 from maricopa_scrapy.pages.recorder_legacy import parse_legacy_document
 
 _PAGE = """<html><body><span id="ctl00_ContentPlaceHolder1_lblRecNum">{number} <br></span>
@@ -17,3 +17,8 @@ def test_a_letter_is_read_wherever_it_stands_and_another_document_is_refused(sai
     for other in ("20000784158", "20000784158B"):
         with pytest.raises(WrongDocument):
             parse_legacy_document(body, other)
+
+
+def test_the_number_itself_is_no_letter() -> None:
+    with pytest.raises(SourceChanged, match="a letter"):
+        parse_legacy_document(_PAGE.format(number="20000784158", letter="20000784158").encode(), "20000784158")
