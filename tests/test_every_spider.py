@@ -1,5 +1,7 @@
-"""One small crawl of each spider against one sandbox: what `make matrix` asks of each Python and Scrapy."""
+"""One small crawl of each spider against one sandbox: what `make matrix` asks of each Python and Scrapy that is claimed."""
 
+import re
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,9 +9,10 @@ import pytest
 from scrapy.spiderloader import SpiderLoader
 from scrapy.utils.project import get_project_settings
 
+from benchmarks import matrix
 from maricopa_scrapy.sandbox.county import County
 from maricopa_scrapy.sandbox.process import SandboxProcess
-from tests.conftest import Database, counties
+from tests.conftest import ROOT, Database, counties
 from tests.recorder import SANDBOX
 from tests.taxes import crawler, needs_browser
 
@@ -37,6 +40,20 @@ def sandbox() -> Iterator[SandboxProcess]:
 
 def test_no_spider_is_left_out() -> None:
     assert sorted(CRAWLS) == sorted(SpiderLoader.from_settings(get_project_settings()).list())
+
+
+def test_what_is_claimed_is_what_the_matrix_tries() -> None:
+    pythons, scrapys = matrix.claimed()
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    minors = [int(python.removeprefix("3.")) for python in pythons]
+    assert minors == list(range(minors[0], minors[-1] + 1))
+    assert project["requires-python"] == f">=3.{minors[0]},<3.{minors[-1] + 1}"
+    locked = re.search(r"(?m)^scrapy==(2\.\d+)", (ROOT / "requirements.txt").read_text())
+    assert locked
+    assert locked[1] == scrapys[-1]
+    readme = (ROOT / "README.md").read_text()
+    assert f"Python {pythons[0]} to {pythons[-1]}" in readme
+    assert f"Scrapy {' or '.join(scrapys)}" in readme
 
 
 @pytest.mark.parametrize("spider", [pytest.param(name, marks=needs_browser if name == "tax" else ()) for name in CRAWLS])
