@@ -1,7 +1,7 @@
 # GNU make 3.81 (macOS) or later. Nothing here needs root.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup browser demo test lint format bench bench-scrapyd fuzz chaos soak audit docs lock clean
+.PHONY: help setup browser demo test lint format bench bench-scrapyd fuzz chaos soak matrix audit docs lock clean
 
 BIN := .venv/bin
 READY := .venv/.ready
@@ -10,7 +10,9 @@ PYTHON ?=
 # What is left of a test run, say ARGS="-k writer -x".
 ARGS ?=
 QUICK ?=
-export QUICK
+# The Pythons of `make matrix`; empty: those on the PATH and pyenv's.
+PYTHONS ?=
+export QUICK PYTHONS
 # A user's own settings that would break or redirect a virtual environment.
 unexport PYTHONHOME PYTHONPATH PIP_USER PIP_TARGET PIP_PREFIX PIP_REQUIRE_VIRTUALENV
 
@@ -23,6 +25,7 @@ help:
 	@echo 'make bench-assessor  set up, then that benchmark; also bench-browser, bench-pace, bench-roll, bench-affidavits, bench-recorder, bench-export, bench-jobs, bench-reparse, bench-scrapyd (QUICK=1: a short run of it)'
 	@echo 'make docs            write docs/data.md anew from the records'
 	@echo 'make fuzz            set up, then 100,000 broken answers for the parsers; make chaos: a job with every fault at once; make soak: 20 minutes (QUICK=1: short)'
+	@echo 'make matrix          set up, then the unit tests and a crawl of each spider on each Python and Scrapy that is claimed (PYTHONS="/path/to/python ..." names them)'
 	@echo 'make audit           known holes in the locked versions of the dependencies'
 	@echo 'make lock            write requirements.txt anew from pyproject.toml'
 	@echo 'make clean           remove .venv, builds and caches; never data'
@@ -99,8 +102,8 @@ bench-browser: browser
 fuzz soak: $(READY)
 	@$(BIN)/python -m benchmarks.$@
 
-chaos: browser
-	@$(BIN)/python -m benchmarks.chaos
+chaos matrix: browser
+	@$(BIN)/python -m benchmarks.$@
 
 # Known holes in the locked versions; needs the network.
 audit: $(READY)

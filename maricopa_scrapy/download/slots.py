@@ -42,6 +42,8 @@ class PacedSlot(Slot):
 
     def __init__(self, concurrency: int, delay: float, jitter: float) -> None:
         super().__init__(concurrency, delay, jitter)
+        # Scrapy 2.18 keeps only whether there is any.
+        self.jitter = jitter
         self.sent = 0
         self.may_send = True
         self.only_one = False

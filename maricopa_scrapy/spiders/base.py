@@ -228,8 +228,9 @@ class LedgerSpider(Spider):
 
     def _is_idle(self) -> bool:
         engine = self.crawler.engine
-        scraper, scheduler = engine.scraper.slot, engine.scheduler
-        is_busy = engine.downloader.active or (scraper and not scraper.is_idle()) or (scheduler and scheduler.has_pending_requests())
+        # Not engine.scheduler, which came with Scrapy 2.19.
+        scraper, run = engine.scraper.slot, engine._slot
+        is_busy = engine.downloader.active or (scraper and not scraper.is_idle()) or (run and run.scheduler.has_pending_requests())
         return not is_busy and not self.ledger.backlog
 
     def _glance(self, response: Response) -> None:

@@ -1,0 +1,65 @@
+"""One small crawl of each spider against one sandbox: what `make matrix` asks of each Python and Scrapy that is claimed."""
+
+import re
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from scrapy.spiderloader import SpiderLoader
+from scrapy.utils.project import get_project_settings
+
+from benchmarks import matrix
+from maricopa_scrapy.sandbox.county import County
+from maricopa_scrapy.sandbox.process import SandboxProcess
+from tests.conftest import ROOT, Database, counties
+from tests.recorder import SANDBOX
+from tests.taxes import crawler, needs_browser
+
+_APNS = County().apns(5)
+_OF = f"apns={','.join(_APNS)}"
+_NUMBERS = ("20130000007", "20220015838", "20240023757")
+_SALES = 60
+# spider: its argument, a count of what it stored, and what that must be.
+CRAWLS = {
+    "affidavits": ("affidavits=download", "SELECT count(*) FROM bulk.sale", _SALES),
+    "assessor": (_OF, "SELECT count(DISTINCT apn) FROM assessor.parcel", 5),
+    "assessor_page": (_OF, "SELECT count(DISTINCT apn) FROM assessor_page.parcel", 5),
+    "documents": (f"recording_numbers={','.join(_NUMBERS)}", "SELECT count(*) FROM recorder.document", len(_NUMBERS)),
+    "roll": (_OF, "SELECT count(DISTINCT apn) FROM gis.parcel", 5),
+    "sales": (_OF, "SELECT count(DISTINCT apn) FROM document WHERE basis = 'deed_number'", 5),
+    "tax": (_OF, "SELECT count(DISTINCT apn) FROM treasurer.bill", 5),
+}
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[SandboxProcess]:
+    with counties() as start:
+        yield start(gis_parcels=60, affidavits=_SALES, affidavits_dirty=0, **SANDBOX)
+
+
+def test_no_spider_is_left_out() -> None:
+    assert sorted(CRAWLS) == sorted(SpiderLoader.from_settings(get_project_settings()).list())
+
+
+def test_what_is_claimed_is_what_the_matrix_tries() -> None:
+    pythons, scrapys = matrix.claimed()
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    minors = [int(python.removeprefix("3.")) for python in pythons]
+    assert minors == list(range(minors[0], minors[-1] + 1))
+    assert project["requires-python"] == f">=3.{minors[0]},<3.{minors[-1] + 1}"
+    locked = re.search(r"(?m)^scrapy==(2\.\d+)", (ROOT / "requirements.txt").read_text())
+    assert locked
+    assert locked[1] == scrapys[-1]
+    readme = (ROOT / "README.md").read_text()
+    assert f"Python {pythons[0]} to {pythons[-1]}" in readme
+    assert f"Scrapy {' or '.join(scrapys)}" in readme
+
+
+@pytest.mark.parametrize("spider", [pytest.param(name, marks=needs_browser if name == "tax" else ()) for name in CRAWLS])
+def test_a_crawl_ends_well_and_its_rows_are_stored(spider: str, tmp_path: Path, database: Database, sandbox: SandboxProcess) -> None:
+    argument, count, expected = CRAWLS[spider]
+    crawl = crawler(database, sandbox, tmp_path)(spider, "-a", argument)
+    assert crawl.code == 0, crawl.log
+    assert "Traceback" not in crawl.log
+    assert database.one(count) == expected
