@@ -32,7 +32,7 @@ _NOT_HAD = "not had"
 
 @dataclass
 class Cell:
-    """What became of a Python and a Scrapy; `word` is "passed", "FAILED" or "not had", `why` the rest of the outcome."""
+    """What became of a Python and a Scrapy; `word` is "passed", "FAILED" or "not had", `why` the cause, or what is missing."""
 
     python: str
     scrapy: str
@@ -43,6 +43,10 @@ class Cell:
     crawls: int = 0
     failed: int = 0
     skipped: int = 0
+
+    @property
+    def outcome(self) -> str:
+        return f"{self.word}: {self.why}" if self.why else self.word
 
 
 def claimed() -> tuple[list[str], list[str]]:
@@ -165,14 +169,14 @@ def main() -> int:
                 cells.append(cell)
                 if cell.word == "FAILED":
                     print("\n".join(log.read_text().splitlines()[-200:]), file=sys.stderr)
-                print(f"  Python {cell.python}, Scrapy {scrapy}: {cell.word} {cell.why}".rstrip() + f", {cell.seconds:.0f} s", flush=True)
+                print(f"  Python {cell.python}, Scrapy {scrapy}: {cell.outcome}, {cell.seconds:.0f} s", flush=True)
     table = Table(title="matrix", title_justify="left")
     for column in ("Python", "Scrapy", "unit tests", "crawls", "failed", "skipped", "seconds", "outcome"):
         table.add_column(column, justify="left" if column == "outcome" else "right")
     for cell in cells:
         numbers = [str(n) for n in (cell.units, cell.crawls, cell.failed, cell.skipped)] if cell.word != _NOT_HAD else [""] * 4
         seconds = f"{cell.seconds:.0f}" if cell.word != _NOT_HAD else ""
-        table.add_row(cell.python, cell.scrapy, *numbers, seconds, f"{cell.word} {cell.why}".rstrip())
+        table.add_row(cell.python, cell.scrapy, *numbers, seconds, cell.outcome)
     Console(width=120).print(table)
     return 1 if any(cell.word == "FAILED" for cell in cells) or all(cell.word == _NOT_HAD for cell in cells) else 0
 
