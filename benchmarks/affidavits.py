@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks.assessor import database, run
-from benchmarks.roll import ask, plain_copy
+from benchmarks.plain_copy import plain_copy
+from benchmarks.roll import ask
 from benchmarks.table import QUICK, Bench, Row
 from maricopa_scrapy.items import Rows
 from maricopa_scrapy.pages.affidavits import SALES_AFFIDAVITS

@@ -19,7 +19,8 @@ import psycopg2
 from psycopg2.extensions import cursor as Cursor
 
 from benchmarks.table import QUICK, Bench, Row
-from maricopa_scrapy.items import Answer, Capture, FollowOn, Improvement, Outcome, Rental, Target
+from maricopa_scrapy.items import Answer, Capture, FollowOn, Outcome, Target
+from maricopa_scrapy.items_assessor import Improvement, Rental
 from maricopa_scrapy.pages import assessor as pages
 from maricopa_scrapy.sandbox.county import County
 from maricopa_scrapy.sandbox.process import SandboxProcess

@@ -41,7 +41,6 @@ class Seen:
     requests: int
     got: int
     peak: int
-    by_status: dict[str, int] = field(default_factory=dict)
 
     def goodput(self, skipping: int = 0) -> float:
         """Answers a second after the first so many."""
@@ -67,9 +66,7 @@ class Seen:
 
 def seen(sandbox: SandboxProcess) -> Seen:
     stats = sandbox.stats()["assessor"]
-    return Seen(
-        stats["answered_at"], stats["refused_at"], stats["requests"], len(stats["fetched"]), stats["in_flight_peak"], stats["by_status"]
-    )
+    return Seen(stats["answered_at"], stats["refused_at"], stats["requests"], len(stats["fetched"]), stats["in_flight_peak"])
 
 
 @dataclass

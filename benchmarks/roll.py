@@ -18,9 +18,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-import psycopg2
-
 from benchmarks.assessor import database, run
+from benchmarks.plain_copy import plain_copy, ready_copy
 from benchmarks.table import QUICK, Bench, Row
 from maricopa_scrapy import settings_files
 from maricopa_scrapy.items import Rows
@@ -32,7 +31,7 @@ from maricopa_scrapy.sandbox.parcel_layer import ParcelLayer
 from maricopa_scrapy.sandbox.process import SandboxProcess
 from maricopa_scrapy.store import embedded
 from maricopa_scrapy.store.connect import Session
-from maricopa_scrapy.store.tables import Table, copy_line, copy_lines, table_of
+from maricopa_scrapy.store.tables import table_of
 from tests.bulk import residential_line, secured_line
 from tests.rolls import as_text
 
@@ -134,53 +133,6 @@ def ask_all(url: str, statement: str) -> list[tuple[Any, ...]]:
         return session.transact(lambda c: (c.execute(statement), c.fetchall())[1])
     finally:
         session.close()
-
-
-def plain_copy(server: str, table: Table, batches: Iterable[Rows]) -> float:
-    """Rows a second of a plain COPY into an empty table, in one transaction: from values to lines to Postgres.
-
-    Making the values is not timed.
-    """
-    columns = ", ".join((*table.fields, "content_hash", "capture_sha256", "first_seen_at", "changed_at"))
-    rows, seconds = 0, 0.0
-    with database(server, "bench_copy") as url:
-        connection = psycopg2.connect(url)
-        cursor = connection.cursor()
-        for batch in batches:
-            begun = time.monotonic()
-            lines = [f"{copy_line(cells)}\t\\\\x00\t\\\\x00\tnow\tnow" for cells in zip(*batch.columns, strict=True)]
-            copy_lines(cursor, f"COPY {table.name} ({columns}) FROM STDIN (FORMAT text, NULL '')", lines)
-            seconds += time.monotonic() - begun
-            rows += len(batch)
-        begun = time.monotonic()
-        connection.commit()
-        seconds += time.monotonic() - begun
-        connection.close()
-    return rows / seconds
-
-
-def ready_copy(server: str, url: str, table: str, dump: Path) -> float:
-    """Rows a second of one COPY of what COPY itself wrote to a file: nothing but Postgres works."""
-    dumped(url, table, dump)
-    with database(server, "bench_copy") as empty:
-        connection = psycopg2.connect(empty)
-        cursor = connection.cursor()
-        begun = time.monotonic()
-        with dump.open("rb") as file:
-            cursor.copy_expert(f"COPY {table} FROM STDIN", file, size=1 << 18)
-        rows = cursor.rowcount
-        connection.commit()
-        seconds = time.monotonic() - begun
-        connection.close()
-    dump.unlink()
-    return rows / seconds
-
-
-def dumped(url: str, table: str, dump: Path) -> None:
-    connection = psycopg2.connect(url)
-    with dump.open("wb") as file:
-        connection.cursor().copy_expert(f"COPY {table} TO STDOUT", file)
-    connection.close()
 
 
 def _rates(figure: float, peer: float) -> tuple[str, str, float]:

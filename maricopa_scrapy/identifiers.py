@@ -83,12 +83,3 @@ def parse_recording_number(text: str) -> str:
     if match is None or match[2] == "0000000":
         raise IdentifierError(f"{text.strip()!r} is not a recording number")
     return "".join(match.groups())
-
-
-def format_recording_number(number: str) -> str:
-    """Return the recording number as the county prints it.
-
-    >>> format_recording_number("20010849180")
-    '2001-0849180'
-    """
-    return f"{number[:4]}-{number[4:]}"

@@ -3,6 +3,8 @@
 import ast
 import datetime as dt
 import re
+import subprocess
+import sys
 from decimal import Decimal
 from pathlib import Path
 
@@ -11,10 +13,13 @@ import yaml
 from scrapy.spiderloader import SpiderLoader
 from scrapy.utils.project import get_project_settings
 
+from maricopa_scrapy.items import Cause, Reason
+from maricopa_scrapy.manager.words import CAUSES, REASONS
 from maricopa_scrapy.spiders.base import LedgerSpider
 from maricopa_scrapy.store import floors
 from maricopa_scrapy.store.dictionary import dictionary
 from maricopa_scrapy.store.tables import RECORDS, table_of
+from maricopa_scrapy.store.verdict import EXIT_CODES
 from tests.conftest import ROOT, Database
 
 PACKAGE = ROOT / "maricopa_scrapy"
@@ -164,6 +169,48 @@ def test_a_record_s_fields_are_its_table_s_columns(database: Database, record: t
         " WHERE i.indrelid = %s::regclass AND i.indisprimary", table.name,
     )  # fmt: skip
     assert {key for (key,) in keys} == set(table.key)
+
+
+def _rows_of(heading: str) -> set[str]:
+    """The words in the first column of the table below a heading of docs/logs.md."""
+    text = (ROOT / "docs" / "logs.md").read_text().split(f"\n## {heading}\n")[1].split("\n## ")[0]
+    return {word.strip() for line in text.splitlines() if line.startswith("| ") for word in line.split("|")[1].split(",")}
+
+
+def _issues() -> set[str]:
+    found = [
+        node.args[0].value
+        for path in MODULES
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Issue" and isinstance(node.args[0], ast.Constant)
+    ]
+    return set(found) - set(Cause)
+
+
+WORDS = {"Verdicts": set(EXIT_CODES), "Reasons": set(Reason), "Causes of a failed target": set(Cause), "Issues": _issues()}
+
+
+@pytest.mark.parametrize(("heading", "words"), WORDS.items())
+def test_the_log_s_words_have_a_row_that_says_what_to_do(heading: str, words: set[str]) -> None:
+    assert words
+    assert words <= _rows_of(heading)
+
+
+def test_the_words_for_a_person_are_of_all_causes() -> None:
+    assert set(CAUSES) == set(Cause)
+    assert set(Reason) - {Reason.FINISHED} <= set(REASONS)
+
+
+@pytest.mark.parametrize("file", [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")], ids=lambda file: file.name)
+def test_documents_lead_to_files_that_there_are(file: Path) -> None:
+    for place in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", file.read_text()):
+        assert (file.parent / place).exists(), place
+
+
+def test_nothing_is_unused_or_undeclared() -> None:
+    for command in (("vulture",), ("deptry", "--no-ansi", ".")):
+        ran = subprocess.run([sys.executable, "-m", *command], cwd=ROOT, capture_output=True, text=True)
+        assert ran.returncode == 0, ran.stdout + ran.stderr
 
 
 def test_settings_that_guard_people_and_hosts() -> None:

@@ -12,7 +12,8 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from maricopa_scrapy.identifiers import IdentifierError, parse_apn
-from maricopa_scrapy.items import Improvement, Json, Owner, Parcel, Record, Related, Rental, Residence, Valuation
+from maricopa_scrapy.items import Json, Record
+from maricopa_scrapy.items_assessor import Improvement, Owner, Parcel, Related, Rental, Residence, Valuation
 from maricopa_scrapy.pages import assessor_shapes as shapes
 from maricopa_scrapy.pages.answers import decode
 from maricopa_scrapy.pages.assessor_search import (

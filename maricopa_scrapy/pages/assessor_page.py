@@ -18,7 +18,7 @@ from maricopa_scrapy.items_page import PageParcel
 from maricopa_scrapy.pages.answers import check_whole
 from maricopa_scrapy.pages.errors import Malformed, NotFound, SourceChanged, WrongParcel
 from maricopa_scrapy.pages.links import leads_elsewhere, parcels_in
-from maricopa_scrapy.pages.values import INT8, YEARS, clean
+from maricopa_scrapy.pages.values import INT8, clean, date_of
 from maricopa_scrapy.pages.values import code as json_code
 
 _SCRIPT = re.compile(rb"(<script\b[^>]*>).*?(?=</script|\Z)", re.IGNORECASE | re.DOTALL)
@@ -176,15 +176,7 @@ def _amount(found: re.Match[str] | None, label: str, expected: str, value: str) 
 
 
 def _date(value: str, label: str) -> dt.date:
-    found = _DATE.fullmatch(value)
-    if found:
-        month, day, year = map(int, found.groups())
-        try:
-            if YEARS[0] <= year <= YEARS[1]:
-                return dt.date(year, month, day)
-        except ValueError:
-            pass
-    raise SourceChanged(label, "a date MM/DD/YYYY", value)
+    return date_of(_DATE.fullmatch(value), label, "a date MM/DD/YYYY", value)
 
 
 READERS: dict[str, Callable[[str, str], Any]] = {

@@ -13,7 +13,7 @@ from maricopa_scrapy.items import Record
 from maricopa_scrapy.items_recorder import CodeLabel, Document, DocumentCode, Party
 from maricopa_scrapy.pages.answers import decode
 from maricopa_scrapy.pages.errors import ABSENT, Malformed, SourceChanged, WrongDocument
-from maricopa_scrapy.pages.values import YEARS, count, is_missing, text
+from maricopa_scrapy.pages.values import count, date_of, is_missing, text
 
 _DETAIL = (
     "names", "documentCodes", "recordingDate", "recordingNumber", "pageAmount", "docketBook", "pageMap", "affidavitPresent",
@@ -140,15 +140,7 @@ def day(value: object, path: str) -> dt.date | None:
     found = text(value, path)
     if found is None:
         return None
-    match = _DAY.fullmatch(found)
-    if match is not None:
-        month, in_month, year = map(int, match.groups())
-        try:
-            if YEARS[0] <= year <= YEARS[1]:
-                return dt.date(year, month, in_month)
-        except ValueError:
-            pass
-    raise SourceChanged(path, "a day M-DD-YYYY", value)
+    return date_of(_DAY.fullmatch(found), path, "a day M-DD-YYYY", value)
 
 
 def check_year(number: str, date: dt.date | None, path: str) -> None:

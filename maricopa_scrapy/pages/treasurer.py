@@ -21,7 +21,7 @@ from maricopa_scrapy.pages import treasurer_tabs
 from maricopa_scrapy.pages.answers import check_whole
 from maricopa_scrapy.pages.errors import Malformed, Soft404, SourceChanged, WrongParcel
 from maricopa_scrapy.pages.treasurer_calendar import instalments
-from maricopa_scrapy.pages.values import YEARS
+from maricopa_scrapy.pages.values import YEARS, date_of
 
 # APNs as they stand in text, with a bill's check digit or without; without dashes only where a heading names the parcel.
 _DASHED = re.compile(r"(?<![\w-])\d{3}-\d{2}-\d{3}[A-Za-z]?(?:-\d)?(?![\w-])")
@@ -302,13 +302,7 @@ def _words(text: str, path: str) -> str:
 
 
 def _date(text: str, path: str) -> dt.date:
-    match = _DATE.fullmatch(text)
-    try:
-        if match is not None and YEARS[0] <= int(match[3]) <= YEARS[1]:
-            return dt.date(int(match[3]), int(match[1]), int(match[2]))
-    except ValueError:
-        pass
-    raise SourceChanged(path, "a date MM/DD/YYYY", text)
+    return date_of(_DATE.fullmatch(text), path, "a date MM/DD/YYYY", text)
 
 
 _KINDS: dict[str, Callable[[str, str], Any]] = {

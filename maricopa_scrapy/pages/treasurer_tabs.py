@@ -9,8 +9,6 @@ import orjson
 
 from maricopa_scrapy.pages.errors import Malformed
 
-# Of the one body.
-CONTENT_TYPE = "application/json"
 # What has no text of the page, and differs from visit to visit.
 _UNSEEN = re.compile(r"<(script|style|svg)\b[^>]*>.*?</\1\s*>|<!--.*?-->", re.DOTALL | re.IGNORECASE)
 # Area code, exchange, line: apart, and as the numbering plan has them; other digits are a mailbox or a number of an account.

@@ -5,6 +5,7 @@ nothing: null, "", "na", [] and {}. Anything unexpected raises SourceChanged wit
 The county documents no types; the rules are those of the captured answers (docs/sources.md, "Coercion").
 """
 
+import contextlib
 import datetime as dt
 import re
 from collections.abc import Callable
@@ -161,15 +162,18 @@ def date(value: object, path: str) -> dt.date | None:
     found = _word(value, path)
     if found is None:
         return None
-    match = _DATE.fullmatch(found)
+    return date_of(_DATE.fullmatch(found), path, "a date MM/DD/YYYY", value)
+
+
+def date_of(match: re.Match[str] | None, path: str, expected: str, value: object) -> dt.date:
+    """Return the date whose month, day and year matched, in the years 1800 to 2100. Raises SourceChanged where there is none."""
     if match is not None:
         month, day, in_year = map(int, match.groups())
-        try:
+        # Of a day that there is not (31 April), date() raises ValueError.
+        with contextlib.suppress(ValueError):
             if YEARS[0] <= in_year <= YEARS[1]:
                 return dt.date(in_year, month, day)
-        except ValueError:
-            pass
-    raise SourceChanged(path, "a date MM/DD/YYYY", value)
+    raise SourceChanged(path, expected, value)
 
 
 def flag(value: object, path: str) -> bool | None:

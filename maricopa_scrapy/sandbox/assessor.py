@@ -1,16 +1,15 @@
 """The assessor's API below /assessor: parcels, their parts, the searches, and the answers to everything else."""
 
 import asyncio
-import time
 import zlib
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Any
 
 import orjson
 from aiohttp import web
 
 from maricopa_scrapy.identifiers import IdentifierError, parse_apn
+from maricopa_scrapy.sandbox.conduct import FAULTY, NOT_FOUND, PAGE_NOT_FOUND, Answer, Conduct, admitted, dropped
 from maricopa_scrapy.sandbox.counts import Counts
 from maricopa_scrapy.sandbox.county import SUB_RESOURCES, County
 from maricopa_scrapy.sandbox.directory import CATEGORIES, Directory
@@ -19,46 +18,8 @@ from maricopa_scrapy.sandbox.faults import EDITS, Fault, Faults
 from maricopa_scrapy.sandbox.limiter import Limiter
 
 PREFIX = "/assessor"
-_HANG_S = 120.0
-_LEFT_EVERY_S = 0.05
 _COMPRESSED_FROM = 256
 _CUT = b'{"MCR": "9641", "Owner": {}}'
-SOFT_404 = b"""<!DOCTYPE html>
-<html>
-<head>
-	<meta charset="utf-8">
-	<title>Page not found: Maricopa County Assessor's Office</title>
-</head>
-<body><h1>Page not found</h1><p>The page you were looking for is not here.</p></body>
-</html>
-"""
-MAINTENANCE = b"""<!DOCTYPE html><html><head><title>Scheduled maintenance</title></head><body>We will be back soon.</body></html>"""
-CHALLENGE = b"""<!DOCTYPE html><html lang="en-US"><head><title>Just a moment...</title>
-<script>(function(){window._cf_chl_opt={cType:'managed'};})();</script>
-<script src="/cdn-cgi/challenge-platform/h/b/orchestrate/chl_page/v1" data-mark="cf-chl"></script></head>
-<body><noscript>Enable JavaScript and cookies to continue</noscript></body></html>
-"""
-
-
-class Conduct(Protocol):
-    """How the source behaves: seconds before each answer, the token it wants, whether it compresses."""
-
-    @property
-    def latency(self) -> float: ...
-    @property
-    def token(self) -> str | None: ...
-    @property
-    def compress(self) -> bool: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What is sent. `content_type` is None for an answer without a body."""
-
-    status: int
-    body: bytes = b""
-    content_type: str | None = None
-    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,22 +33,6 @@ class Asked:
 
 def _json(value: Any) -> Answer:
     return Answer(200, orjson.dumps(value), "application/json")
-
-
-_NOT_FOUND = Answer(404)
-PAGE_NOT_FOUND = Answer(200, SOFT_404, "text/html")
-_FAULTY = {
-    "throttled": Answer(429),
-    "unavailable": Answer(503),
-    "server_error": Answer(500),
-    "unauthorized": Answer(401),
-    "forbidden": Answer(403),
-    "soft_404": PAGE_NOT_FOUND,
-    "challenge": Answer(403, CHALLENGE, "text/html", {"cf-mitigated": "challenge"}),
-    "maintenance": Answer(200, MAINTENANCE, "text/html"),
-    "empty_404": _NOT_FOUND,
-    "null_answer": _json(None),
-}
 
 
 class Assessor:
@@ -115,13 +60,8 @@ class Assessor:
             self._counts.end()
 
     async def _respond(self, request: web.Request, asked: Asked, serial: int) -> web.StreamResponse:
-        wait = self._limiter.take()
-        refusal = self._limiter.refusal(wait)
-        if refusal is not None:
-            self._counts.refused()
+        if (refusal := await admitted(self._limiter, self._counts)) is not None:
             return self._send(request, Answer(429, headers=refusal))
-        if wait:
-            await asyncio.sleep(wait)
         if not self._may_ask(request):
             return self._send(request, Answer(401))
         if asked.kind == "parcel" and asked.key:
@@ -148,7 +88,7 @@ class Assessor:
             page = request.query.get("page", "")
             return _json(self._directory.search(asked.name, request.query.get("q", ""), int(page) if page.isdecimal() else 1))
         if asked.kind == "unknown":
-            return _NOT_FOUND if asked.name == "parcel" else PAGE_NOT_FOUND
+            return NOT_FOUND if asked.name == "parcel" else PAGE_NOT_FOUND
         if asked.key is None:
             return Answer(500)
         if not self._county.exists(asked.key):
@@ -158,26 +98,22 @@ class Assessor:
     def _absent(self, apn: str, part: str) -> Answer:
         if part:
             found = self._county.absent_part(apn, part)
-            return _NOT_FOUND if found is None else _json(found)
+            return NOT_FOUND if found is None else _json(found)
         # Both were seen of the county.
-        return _json(None) if number(self._county.seed, "null", apn) % 2 else _NOT_FOUND
+        return _json(None) if number(self._county.seed, "null", apn) % 2 else NOT_FOUND
 
     async def _misbehave(self, request: web.Request, asked: Asked, fault: Fault) -> web.StreamResponse:
         if fault.name in EDITS or fault.name == "wrong_parcel":
             assert asked.key is not None
             return self._send(request, self._edited(asked.key, fault.name))
-        if fault.name in _FAULTY:
-            answer = _FAULTY[fault.name]
+        if fault.name in FAULTY:
+            answer = FAULTY[fault.name]
             if answer.status in (429, 503):
                 self._counts.refused()
                 answer = Answer(answer.status, headers={"Retry-After": fault.retry_after} if fault.retry_after else {})
             return self._send(request, answer)
-        if fault.name == "hang":
-            await wait_until_left(request)
         if fault.name in ("hang", "reset"):
-            if request.transport:
-                request.transport.abort()
-            return web.Response()
+            return await dropped(request, fault)
         answer = self._answer(request, asked)
         if fault.name == "malformed":
             whole, content_type = answer.body or _CUT, answer.content_type or "application/json"
@@ -234,10 +170,3 @@ def _apn(text: str) -> str | None:
         return parse_apn(text)
     except IdentifierError:
         return None
-
-
-async def wait_until_left(request: web.Request) -> None:
-    """Wait until the client has gone, or for two minutes."""
-    until = time.monotonic() + _HANG_S
-    while request.transport and not request.transport.is_closing() and time.monotonic() < until:
-        await asyncio.sleep(_LEFT_EVERY_S)

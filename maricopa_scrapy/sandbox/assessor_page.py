@@ -10,7 +10,8 @@ from typing import Any
 from aiohttp import web
 
 from maricopa_scrapy.identifiers import IdentifierError, format_apn, parse_apn
-from maricopa_scrapy.sandbox.assessor import PAGE_NOT_FOUND, Answer, Asked, Assessor
+from maricopa_scrapy.sandbox.assessor import Asked, Assessor
+from maricopa_scrapy.sandbox.conduct import PAGE_NOT_FOUND, Answer
 
 PREFIX = "/assessor_page"
 _YEARS = 5

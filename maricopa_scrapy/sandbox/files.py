@@ -10,7 +10,7 @@ from pathlib import Path
 from aiohttp import web
 
 from maricopa_scrapy.sandbox.affidavits import lines, write_zip
-from maricopa_scrapy.sandbox.assessor import Conduct
+from maricopa_scrapy.sandbox.conduct import Conduct, admitted, dropped
 from maricopa_scrapy.sandbox.counts import Counts
 from maricopa_scrapy.sandbox.county import County
 from maricopa_scrapy.sandbox.faults import Fault, Faults
@@ -20,7 +20,6 @@ PREFIX = "/bulk"
 AFFIDAVITS = "f3484c72a938497286adc4e5de7e9963"
 _ITEM = f"/sharing/rest/content/items/{AFFIDAVITS}/data"
 _STORED = "/storage/Sales_Affidavits.zip"
-_HANG_S = 120.0
 _BLOCK = 1 << 16
 
 
@@ -43,13 +42,8 @@ class Files:
                 self._counts.unknown(request.path_qs)
             if self._conduct.latency:
                 await asyncio.sleep(self._conduct.latency)
-            wait = self._limiter.take()
-            refusal = self._limiter.refusal(wait)
-            if refusal is not None:
-                self._counts.refused()
+            if (refusal := await admitted(self._limiter, self._counts)) is not None:
                 return self._sent(web.Response(status=429, headers=refusal))
-            if wait:
-                await asyncio.sleep(wait)
             fault = self._faults.choose(serial, kind, None, False) if self._faults else None
             if fault is not None:
                 self._counts.faulted(fault.name)
@@ -73,15 +67,11 @@ class Files:
             status = 429 if fault.name == "throttled" else 503
             return self._sent(web.Response(status=status, headers={"Retry-After": fault.retry_after or "1"}))
         if fault.name in ("hang", "reset", "truncated"):
-            if fault.name == "hang":
-                await asyncio.sleep(_HANG_S)
             if fault.name == "truncated":
                 response = web.StreamResponse(headers={"Content-Length": str(2 * _BLOCK)})
                 await response.prepare(request)
                 await response.write(b"PK\x03\x04" + b"\0" * _BLOCK)
-            if request.transport:
-                request.transport.abort()
-            return web.Response()
+            return await dropped(request, fault)
         if fault.name in ("soft_404", "challenge", "maintenance", "malformed"):
             return self._sent(web.Response(text="<!doctype html><title>Sign In</title>", content_type="text/html"))
         return self._sent(web.Response(status={"unauthorized": 401, "forbidden": 403}.get(fault.name, 500)))

@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 from aiohttp import web
 
-from maricopa_scrapy.sandbox.assessor import Conduct
+from maricopa_scrapy.sandbox.conduct import Conduct, admitted, dropped
 from maricopa_scrapy.sandbox.counts import Counts
 from maricopa_scrapy.sandbox.county import County
 from maricopa_scrapy.sandbox.faults import Fault, Faults
@@ -24,7 +24,6 @@ from maricopa_scrapy.sandbox.where import Unreadable, positions
 
 PREFIX = "/gis"
 _COMPRESSED_FROM = 256
-_HANG_S = 120.0
 _JSON = "application/json"
 
 
@@ -52,13 +51,8 @@ class Gis:
         try:
             if self._conduct.latency:
                 await asyncio.sleep(self._conduct.latency)
-            wait = self._limiter.take()
-            refusal = self._limiter.refusal(wait)
-            if refusal is not None:
-                self._counts.refused()
+            if (refusal := await admitted(self._limiter, self._counts)) is not None:
                 return self._send(request, b"", 429, refusal)
-            if wait:
-                await asyncio.sleep(wait)
             fault = self._faults.choose(serial, kind, None, False) if self._faults else None
             if fault is None:
                 return self._send(request, self._answer(kind, parts, query))
@@ -82,11 +76,7 @@ class Gis:
             self._counts.refused()
             return self._send(request, b"", 429 if fault.name == "throttled" else 503, {"Retry-After": fault.retry_after or "1"})
         if fault.name in ("hang", "reset", "truncated"):
-            if fault.name == "hang":
-                await asyncio.sleep(_HANG_S)
-            if request.transport:
-                request.transport.abort()
-            return web.Response()
+            return await dropped(request, fault)
         if fault.name == "error_body":
             return self._send(request, _error("Error performing query operation", 500))
         if fault.name in ("short_page", "malformed", "missing_field", "new_field", "retyped_field"):

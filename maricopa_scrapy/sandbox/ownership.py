@@ -55,7 +55,6 @@ def _portfolio(owner: str, first: str, count: int, kinds: tuple[str, ...]) -> di
 HOLDINGS: dict[str, Holding] = {
     apn: holding for portfolio in _PORTFOLIOS for apn, holding in _portfolio(*portfolio).items()
 } | {"11221001A": Holding("MARICOPA COUNTY", "Office", "301 W JEFFERSON ST")}  # fmt: skip
-INSTITUTIONS = tuple(owner for owner, *_ in _PORTFOLIOS)
 
 
 def owner_version(seed: int, epoch: int, apn: str) -> int:

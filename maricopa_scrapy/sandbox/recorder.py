@@ -10,7 +10,7 @@ import orjson
 from aiohttp import web
 
 from maricopa_scrapy.identifiers import IdentifierError, parse_recording_number
-from maricopa_scrapy.sandbox.assessor import _FAULTY, CHALLENGE, Answer, wait_until_left
+from maricopa_scrapy.sandbox.conduct import FAULTY, Answer, admitted, dropped
 from maricopa_scrapy.sandbox.counts import Counts
 from maricopa_scrapy.sandbox.draw import number, share
 from maricopa_scrapy.sandbox.faults import Fault, Faults
@@ -70,13 +70,8 @@ class Recorder:
             counts.unknown(request.path_qs)
         try:
             await asyncio.sleep(self._conduct.latency)
-            wait = self._limiters[source].take()
-            refusal = self._limiters[source].refusal(wait)
-            if refusal is not None:
-                counts.refused()
+            if (refusal := await admitted(self._limiters[source], counts)) is not None:
                 return self._send(counts, Answer(429, headers=refusal))
-            if wait:
-                await asyncio.sleep(wait)
             if key:
                 counts.fetched(key)
             fault = self._faults[source].choose(serial, kind, key, exists=False)
@@ -96,18 +91,12 @@ class Recorder:
         if fault.name in ("throttled", "unavailable"):
             counts.refused()
             return self._send(
-                counts, Answer(_FAULTY[fault.name].status, headers={"Retry-After": fault.retry_after} if fault.retry_after else {})
+                counts, Answer(FAULTY[fault.name].status, headers={"Retry-After": fault.retry_after} if fault.retry_after else {})
             )
-        if fault.name == "challenge":
-            return self._send(counts, Answer(403, CHALLENGE, "text/html", {"cf-mitigated": "challenge"}))
-        if fault.name in _FAULTY:
-            return self._send(counts, _FAULTY[fault.name])
+        if fault.name in FAULTY:
+            return self._send(counts, FAULTY[fault.name])
         if fault.name in ("hang", "reset"):
-            if fault.name == "hang":
-                await wait_until_left(request)
-            if request.transport:
-                request.transport.abort()
-            return web.Response()
+            return await dropped(request, fault)
         if fault.name == "wrong_document":
             return self._send(counts, self._answer(request, kind, f"{key[:4]}{int(key[4:11]) + 1:07d}"))
         if fault.name == "dropped_filter":

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from html import escape
 from zoneinfo import ZoneInfo
 
-from maricopa_scrapy.sandbox.assessor import Answer
+from maricopa_scrapy.sandbox.conduct import Answer
 from maricopa_scrapy.sandbox.draw import number
 from maricopa_scrapy.sandbox.recorder_codes import DISPLAY
 from maricopa_scrapy.sandbox.recorder_documents import Documents, Facts

@@ -10,7 +10,7 @@ import orjson
 from aiohttp import web
 
 from maricopa_scrapy.identifiers import IdentifierError, format_apn, parse_apn
-from maricopa_scrapy.sandbox.assessor import CHALLENGE, MAINTENANCE, SOFT_404, Conduct, wait_until_left
+from maricopa_scrapy.sandbox.conduct import CHALLENGE, MAINTENANCE, SOFT_404, Conduct, admitted, dropped
 from maricopa_scrapy.sandbox.counts import Counts
 from maricopa_scrapy.sandbox.county import County
 from maricopa_scrapy.sandbox.faults import ANY_PATH, Fault, Faults
@@ -123,13 +123,8 @@ class Treasurer:
             self._counts.end()
 
     async def _page(self, request: web.Request, serial: int) -> web.StreamResponse:
-        wait = self._limiter.take()
-        refusal = self._limiter.refusal(wait)
-        if refusal is not None:
-            self._counts.refused()
+        if (refusal := await admitted(self._limiter, self._counts)) is not None:
             return web.Response(status=429, headers=refusal)
-        if wait:
-            await asyncio.sleep(wait)
         apn = _apn(request.query.get("Parcel") or request.query.get("parcel") or "")
         exists = apn is not None and self._county.exists(apn)
         self._counts.agent(request.headers.get("User-Agent", ""))
@@ -209,12 +204,8 @@ class Treasurer:
         return facts | search | {"late_ms": 1000 * _LATE_S}
 
     async def _misbehave(self, request: web.Request, fault: Fault) -> web.StreamResponse:
-        if fault.name == "hang":
-            await wait_until_left(request)
         if fault.name in ("hang", "reset"):
-            if request.transport:
-                request.transport.abort()
-            return web.Response()
+            return await dropped(request, fault)
         if fault.name in ("truncated", "malformed"):
             # Promise more than is sent.
             response = web.StreamResponse(headers={"Content-Type": "text/html", "Content-Length": "5000"})

@@ -10,7 +10,8 @@ from scrapy import Request
 from maricopa_scrapy import arguments
 from maricopa_scrapy.arguments import ApnList, ArgumentError
 from maricopa_scrapy.download.refusals import Refusal
-from maricopa_scrapy.items import Cause, FollowOn, Improvement, Issue, Outcome, Owner, Parcel, Rental, Target
+from maricopa_scrapy.items import Cause, FollowOn, Issue, Outcome, Target
+from maricopa_scrapy.items_assessor import Improvement, Owner, Parcel, Rental
 from maricopa_scrapy.pages import assessor as pages
 from maricopa_scrapy.pages.links import moved_link
 from maricopa_scrapy.settings_files import Manifest

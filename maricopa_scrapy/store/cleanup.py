@@ -60,14 +60,6 @@ class Removed:
     kept: int
 
 
-class _Undo(Exception):
-    """Carries the counts out of a transaction that is not to be committed."""
-
-    def __init__(self, removed: Removed) -> None:
-        super().__init__()
-        self.removed = removed
-
-
 def cleanup(session: Session, older_than: dt.timedelta, dry_run: bool = False) -> Removed:
     """Remove what jobs that ended before that have left behind; `dry_run` only counts."""
     before = dt.datetime.now(dt.UTC) - older_than
@@ -86,12 +78,6 @@ def cleanup(session: Session, older_than: dt.timedelta, dry_run: bool = False) -
         cursor.execute(_RECOUNT)
         kept = cursor.rowcount
         cursor.execute(_DELETE_CAPTURES, names)
-        removed = Removed(gone, targets, cursor.rowcount, kept)
-        if dry_run:
-            raise _Undo(removed)
-        return removed
+        return Removed(gone, targets, cursor.rowcount, kept)
 
-    try:
-        return session.transact(work)
-    except _Undo as undone:
-        return undone.removed
+    return session.transact(work, undo=dry_run)

@@ -168,8 +168,8 @@ class Session:
         self.patience = patience
         self._connection: Connection | None = None
 
-    def transact(self, work: Callable[[Cursor], T]) -> T:
-        """Run `work` in one transaction and return its result.
+    def transact(self, work: Callable[[Cursor], T], undo: bool = False) -> T:
+        """Run `work` in one transaction and return its result; with `undo` nothing of it stays but that.
 
         On a lost connection, a deadlock or a serialisation failure the whole of `work` is run again, so it must
         have no effect but on the database, and none there when its transaction was already committed.
@@ -179,7 +179,10 @@ class Session:
             try:
                 connection = self._connection or self._open()
                 with connection, connection.cursor() as cursor:
-                    return work(cursor)
+                    result = work(cursor)
+                    if undo:
+                        connection.rollback()
+                    return result
             except (DatabaseUnavailable, psycopg2.Error) as error:
                 if not _is_lost(error):
                     raise

@@ -103,14 +103,6 @@ class _Produced:
     rank: int | None = None
 
 
-class _Undo(Exception):
-    """Ends a transaction whose outcome was only to be seen."""
-
-    def __init__(self, outcome: Outcome) -> None:
-        super().__init__()
-        self.outcome = outcome
-
-
 def answers(session: Session, source: str, kinds: Sequence[str], job_id: int | None, size: int) -> Iterator[list[Stored]]:
     """Yield the stored answers of a source, oldest first, up to `size` at a time. Raises DatabaseUnavailable."""
     values = {"source": source, "kinds": list(kinds), "job": job_id}
@@ -133,17 +125,7 @@ def _with_bodies(cursor: Cursor, source: str, found: list[tuple[Any, ...]]) -> l
 
 def compare(session: Session, run: Run, read: list[Read], is_dry: bool) -> Outcome:
     """Merge what was read of some answers, in one transaction, and return what differed; undone when `is_dry`."""
-
-    def work(cursor: Cursor) -> Outcome:
-        outcome = _Comparison(cursor, run, read).outcome()
-        if is_dry:
-            raise _Undo(outcome)
-        return outcome
-
-    try:
-        return session.transact(work)
-    except _Undo as undone:
-        return undone.outcome
+    return session.transact(lambda cursor: _Comparison(cursor, run, read).outcome(), undo=is_dry)
 
 
 class _Comparison:

@@ -15,14 +15,12 @@ from psycopg2.extensions import cursor as Cursor
 from psycopg2.extras import Json
 
 from maricopa_scrapy.items import Extent, FollowOn, Target
-from maricopa_scrapy.store import stacked
+from maricopa_scrapy.store import missing, stacked
 from maricopa_scrapy.store.columns import BY_COST, Lines, array_of
 from maricopa_scrapy.store.ledger import Run, add_targets
 
 logger = logging.getLogger(__name__)
 
-# A walk that misses more than this part of the parcels that are there is not believed.
-MISSING_MOST = 0.02
 _ROUNDS_MOST = 3
 _WALKS_MOST = 5
 # Row ids so sparse are not walked by ranges: all ids are asked for first. Of more rows the list would be too long for one answer.
@@ -84,43 +82,10 @@ _DEAD_RANGES = """
     SELECT count(*) FROM crawl.target
     WHERE job_id = %s AND source = 'gis' AND kind IN ('range', 'ids') AND state = 'dead' AND (detail->>'walk')::int = %s
 """
-_KEYS = f"""
-    CREATE TEMP TABLE roll_key ON COMMIT DROP AS SELECT DISTINCT unnest(keys) AS apn FROM ({stacked.RANGES}) ranges
-"""
-_PRESENT = "SELECT count(*) FROM gis.parcel WHERE removed_at IS NULL"
-# What another layer told, and no complete roll of this one has had, this one cannot miss.
-_UNSEEN = """
-    CREATE TEMP TABLE roll_unseen ON COMMIT DROP AS
-    SELECT t.apn, t.layer = %(layer)s OR coalesce(t.first_seen_at < last.at, false)
-        AND NOT EXISTS (SELECT FROM gis.not_in_layer n WHERE n.layer = %(layer)s AND n.apn = t.apn) AS is_missing
-    FROM gis.parcel t, (SELECT max(finished_at) AS at FROM gis.roll WHERE state = 'complete' AND layer = %(layer)s) last
-    WHERE t.removed_at IS NULL AND NOT EXISTS (SELECT FROM roll_key k WHERE k.apn = t.apn)
-"""
-_MISSING = "SELECT count(*) FILTER (WHERE is_missing), count(*) FILTER (WHERE NOT is_missing) FROM roll_unseen"
-_MARK_MISSING = """
-    WITH missing AS (
-        UPDATE gis.parcel t SET removed_at = %(at)s FROM roll_unseen u WHERE t.apn = u.apn AND u.is_missing RETURNING t.apn
-    ), logged AS (
-        INSERT INTO crawl.change (table_name, key, field, old, new, changed_at, run_id)
-        SELECT 'gis.parcel', jsonb_build_object('apn', apn), 'removed_at', NULL, %(at)s::text, %(at)s, %(run)s FROM missing
-    )
-    SELECT count(*) FROM missing
-"""
-_NOT_IN_LAYER = """
-    INSERT INTO gis.not_in_layer (layer, apn) SELECT %(layer)s, apn FROM roll_unseen WHERE NOT is_missing ON CONFLICT DO NOTHING
-"""
-_IN_LAYER = """
-    DELETE FROM gis.not_in_layer n WHERE layer = %(layer)s
-      AND EXISTS (SELECT FROM gis.parcel t WHERE t.apn = n.apn AND t.removed_at IS NULL)
-"""
 _END = """
     UPDATE gis.roll SET state = %(state)s, received = %(received)s, parcels = %(parcels)s, stacked = %(stacked)s, unkeyed = %(unkeyed)s,
         missing = %(missing)s, finished_at = %(at)s
     WHERE job_id = %(job)s AND walk = %(walk)s
-"""
-_NOT_ABSENT = """
-    DELETE FROM gis.absent a USING gis.parcel t WHERE a.apn = t.apn AND t.removed_at IS NULL
-      AND NOT EXISTS (SELECT FROM gis.not_in_layer n WHERE n.layer = %(layer)s AND n.apn = t.apn)
 """
 _OUTLINE_VIEW = """
     SELECT EXISTS (SELECT FROM pg_extension WHERE extname = 'postgis') AND to_regclass('gis.parcel_outline') IS NULL
@@ -296,20 +261,10 @@ def _finish(cursor: Cursor, run: Run, roll: _Roll, extent: Extent) -> None:
     stacked.settle(cursor, run, roll.walk, roll.layer, roll.started_at, roll.first_change)
     shortfall = _shortfall(cursor, run, roll, received)
     if shortfall is None:
-        present, missing, elsewhere = _count_missing(cursor, values, parcels)
-        if missing > present * MISSING_MOST and not extent.accept_shrink:
-            shortfall = (
-                f"layer {roll.layer} misses {missing} of the {present} parcels that are stored ({missing / present:.1%}); none was "
-                "marked missing; if that is right: scrapy crawl roll -a accept_shrink=yes"
-            )
+        found = missing.count(cursor, run, roll.walk, roll.layer, parcels)
+        shortfall = None if extent.accept_shrink else found.shortfall(roll.layer)
     if shortfall is None:
-        counts["missing"] = _mark_missing(cursor, run) if missing else 0
-        # All that are present were seen now, but for those that other layers have.
-        cursor.execute(_IN_LAYER, values)
-        if elsewhere:
-            cursor.execute(_NOT_IN_LAYER, values)
-            logger.info("%d parcels of other layers are not in layer %s, and stay as they are", elsewhere, roll.layer)
-        cursor.execute(_NOT_ABSENT, values)
+        counts["missing"] = missing.mark(cursor, run, roll.layer, found)
         stacked.forget(cursor, run, roll.walk, roll.layer)
         _show_outlines(cursor)
     state = "incomplete" if shortfall else "complete"
@@ -339,27 +294,6 @@ def _ask_to_confirm(cursor: Cursor, run: Run, roll: _Roll, extent: Extent) -> bo
         detail = {**shared, "apns": [apn for apn, _ in part], "rows": sum(rows for _, rows in part)}
         targets.append(FollowOn("gis", "doubled", key, detail))
     return bool(targets) and add_targets(cursor, run.job_id, targets) > 0
-
-
-def _count_missing(cursor: Cursor, values: dict[str, Any], seen: int) -> tuple[int, int, int]:
-    """Return how many parcels are there, how many of them the walk misses, and how many only other layers have."""
-    cursor.execute(_PRESENT)
-    (present,) = cursor.fetchone() or (0,)
-    # All that was seen is there: as many as that, and no more are.
-    if present == seen:
-        return present, 0, 0
-    cursor.execute(_KEYS, values)
-    cursor.execute("ANALYZE roll_key")
-    cursor.execute(_UNSEEN, values)
-    cursor.execute(_MISSING)
-    missing, elsewhere = cursor.fetchone() or (0, 0)
-    return present, missing, elsewhere
-
-
-def _mark_missing(cursor: Cursor, run: Run) -> int:
-    cursor.execute(_MARK_MISSING, {"at": dt.datetime.now(dt.UTC), "run": run.id})
-    (missing,) = cursor.fetchone() or (0,)
-    return int(missing)
 
 
 def _ask_again(cursor: Cursor, run: Run, roll: _Roll, extent: Extent) -> bool:

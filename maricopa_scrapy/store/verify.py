@@ -6,7 +6,8 @@ from typing import Any
 
 from psycopg2.extensions import cursor as Cursor
 
-from maricopa_scrapy.items import Floor, Parcel, Record
+from maricopa_scrapy.items import Floor, Record
+from maricopa_scrapy.items_assessor import Parcel
 from maricopa_scrapy.items_page import PageParcel
 from maricopa_scrapy.items_recorder import Image, LegacyDocument
 from maricopa_scrapy.items_treasurer import TaxAccount

@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 
 from maricopa_scrapy.identifiers import IdentifierError, parse_apn
-from maricopa_scrapy.items import Improvement, Owner, Parcel, Related, Rental, Residence, Valuation
+from maricopa_scrapy.items_assessor import Improvement, Owner, Parcel, Related, Rental, Residence, Valuation
 from maricopa_scrapy.pages import assessor, assessor_page
 from maricopa_scrapy.pages.errors import PageError
 from maricopa_scrapy.sandbox.assessor_page import page as sandbox_page

@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator
 from decimal import Decimal
 from typing import Any
 
-from maricopa_scrapy.items import Improvement, Owner, Parcel, Record, Related, Rental, Residence, Valuation
+from maricopa_scrapy.items import Record
+from maricopa_scrapy.items_assessor import Improvement, Owner, Parcel, Related, Rental, Residence, Valuation
 
 Place = tuple[type[Record], str, Callable[[Any], Any]]
 

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from maricopa_scrapy.items import Cause, Parcel
+from maricopa_scrapy.items import Cause
+from maricopa_scrapy.items_assessor import Parcel
 from maricopa_scrapy.pages import assessor
 from maricopa_scrapy.pages.errors import Malformed, NotFound, PageError, Soft404, SourceChanged, WrongParcel
 from tests.fuzz.mutation import parent_of, spots

@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 import pytest
 
-from maricopa_scrapy.items import Owner, Parcel, Related, Residence, Valuation
+from maricopa_scrapy.items_assessor import Owner, Parcel, Related, Residence, Valuation
 from maricopa_scrapy.pages import assessor
 from maricopa_scrapy.pages.errors import PageError, Soft404
 from tests.pages.assessor_mapping import check_parcel

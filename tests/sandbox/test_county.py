@@ -18,7 +18,7 @@ import pytest
 
 from maricopa_scrapy.identifiers import APN_PATTERN
 from maricopa_scrapy.sandbox.county import County
-from maricopa_scrapy.sandbox.ownership import HOLDINGS, INSTITUTIONS
+from maricopa_scrapy.sandbox.ownership import HOLDINGS
 
 # What the captures show beside the type of the one parcel that is captured whole (sources/assessor.md, 4).
 ALSO_SEEN: dict[str, set[str]] = {
@@ -225,4 +225,4 @@ def test_holdings_exist_and_say_their_owner_at_every_epoch() -> None:
         counts[holding.owner] += 1
     assert counts["ARIZONA STATE LAND DEPT"] == 57
     assert 50 in counts.values()
-    assert len(INSTITUTIONS) == 15
+    assert len(counts) == 15

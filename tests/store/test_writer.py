@@ -11,19 +11,8 @@ from typing import Any
 import psycopg2
 import pytest
 
-from maricopa_scrapy.items import (
-    Answer,
-    Capture,
-    Cause,
-    FollowOn,
-    Improvement,
-    Issue,
-    Outcome,
-    Parcel,
-    Record,
-    Target,
-    Valuation,
-)
+from maricopa_scrapy.items import Answer, Capture, Cause, FollowOn, Issue, Outcome, Record, Target
+from maricopa_scrapy.items_assessor import Improvement, Parcel, Valuation
 from maricopa_scrapy.store import ledger, verify
 from maricopa_scrapy.store.batch import Entry, body_of, store_batch
 from maricopa_scrapy.store.connect import Session
