@@ -1,5 +1,7 @@
 """The `maricopa` command: one function a verb; the work is done elsewhere."""
 
+import os
+import subprocess
 from pathlib import Path
 from typing import Annotated
 
@@ -8,7 +10,7 @@ import typer
 from maricopa_scrapy import cli_jobs, cli_records
 from maricopa_scrapy.identifiers import IdentifierError, parse_apn
 from maricopa_scrapy.settings_files import ConfigError
-from maricopa_scrapy.store.connect import DatabaseUnavailable
+from maricopa_scrapy.store.connect import DatabaseUnavailable, database_url, environment_of
 from maricopa_scrapy.terminal import OneLine, database, fail, out
 
 app = typer.Typer(
@@ -121,6 +123,24 @@ def sandbox(context: typer.Context) -> None:
     from maricopa_scrapy.sandbox.__main__ import main as serve
 
     raise typer.Exit(serve(context.args, announce=True))
+
+
+@app.command(context_settings={"ignore_unknown_options": True, "allow_extra_args": True, "allow_interspersed_args": False})
+def postgres(context: typer.Context, program: Annotated[str, typer.Argument(help="psql, pg_dump or pg_restore")]) -> None:
+    """Run one of Postgres' own programs on the database: to look around, to save it, to bring it back. What follows is for the program.
+
+    Example: maricopa postgres psql -c "SELECT count(*) FROM property"
+    """
+    from maricopa_scrapy.store import embedded
+
+    try:
+        executable = embedded.program(program)
+    except embedded.EmbeddedError as error:
+        raise fail(str(error)) from None
+    with database():
+        # In the environment: an address may hold a password, and arguments are seen by everybody on the machine.
+        ran = subprocess.run([executable, *context.args], env=os.environ | environment_of(database_url()), check=False)
+    raise typer.Exit(ran.returncode)
 
 
 @app.command("new-source")
