@@ -59,19 +59,19 @@ def diff(
     Example: maricopa diff --source gis --csv changes.csv
     """
     from maricopa_scrapy import dossier
-    from maricopa_scrapy.store import changes
+    from maricopa_scrapy.store.diff import SOURCES, changes, last_roll
 
-    if source not in changes.SOURCES:
-        raise fail(f"--source {source}: there is {', '.join(changes.SOURCES)}")
+    if source not in SOURCES:
+        raise fail(f"--source {source}: there is {', '.join(SOURCES)}")
     with database() as opened:
-        compared = changes.last_roll(opened)
+        compared = last_roll(opened)
         if compared is None:
             raise fail("no roll is complete yet; `scrapy crawl roll` makes one")
-        for part in dossier.comparison(compared, changes.changes(opened, compared.since, limit)):
+        for part in dossier.comparison(compared, changes(opened, compared.since, limit)):
             out.print(part)
         if csv is not None:
             try:
-                dossier.write_changes(csv, changes.changes(opened, compared.since))
+                dossier.write_changes(csv, changes(opened, compared.since))
             except OSError as error:
                 raise fail(f"--csv {csv}: {error.strerror}") from None
 
