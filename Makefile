@@ -1,7 +1,7 @@
 # GNU make 3.81 (macOS) or later. Nothing here needs root.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup browser demo test lint format bench bench-scrapyd fuzz chaos soak matrix audit docs lock clean
+.PHONY: help setup browser demo test lint format bench bench-scrapyd fuzz chaos soak matrix audit docs pictures lock clean
 
 BIN := .venv/bin
 READY := .venv/.ready
@@ -23,7 +23,7 @@ help:
 	@echo 'make lint            set up, then ruff and mypy'
 	@echo 'make format          set up, then lay the code out as `make lint` wants it'
 	@echo 'make bench-assessor  set up, then that benchmark; also bench-browser, bench-pace, bench-roll, bench-affidavits, bench-recorder, bench-export, bench-jobs, bench-reparse, bench-scrapyd (QUICK=1: a short run of it)'
-	@echo 'make docs            write docs/data.md anew from the records'
+	@echo 'make docs            write docs/data.md anew from the records; make pictures: the pictures of README.md'
 	@echo 'make fuzz            set up, then 100,000 broken answers for the parsers; make chaos: a job with every fault at once; make soak: 20 minutes (QUICK=1: short)'
 	@echo 'make matrix          set up, then the unit tests and a crawl of each spider on each Python and Scrapy that is claimed (PYTHONS="/path/to/python ..." names them)'
 	@echo 'make audit           known holes in the locked versions of the dependencies'
@@ -117,6 +117,10 @@ bench-%: $(READY)
 
 docs: $(READY)
 	@$(BIN)/python -m maricopa_scrapy.store.dictionary >docs/data.md
+
+# docs/progress.svg and docs/report.png, of a job in the sandbox.
+pictures: browser
+	@$(BIN)/python -m docs.pictures
 
 # uv makes the lock and so is not in it. The lock serves every system and Python from 3.11 on, and names no index.
 lock: $(READY)

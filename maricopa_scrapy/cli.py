@@ -1,5 +1,7 @@
 """The `maricopa` command: one function a verb; the work is done elsewhere."""
 
+import os
+import subprocess
 from pathlib import Path
 from typing import Annotated
 
@@ -8,7 +10,7 @@ import typer
 from maricopa_scrapy import cli_jobs, cli_records
 from maricopa_scrapy.identifiers import IdentifierError, parse_apn
 from maricopa_scrapy.settings_files import ConfigError
-from maricopa_scrapy.store.connect import DatabaseUnavailable
+from maricopa_scrapy.store.connect import DatabaseUnavailable, database_url, environment_of
 from maricopa_scrapy.terminal import OneLine, database, fail, out
 
 app = typer.Typer(
@@ -57,19 +59,19 @@ def diff(
     Example: maricopa diff --source gis --csv changes.csv
     """
     from maricopa_scrapy import dossier
-    from maricopa_scrapy.store import changes
+    from maricopa_scrapy.store.diff import SOURCES, changes, last_roll
 
-    if source not in changes.SOURCES:
-        raise fail(f"--source {source}: there is {', '.join(changes.SOURCES)}")
+    if source not in SOURCES:
+        raise fail(f"--source {source}: there is {', '.join(SOURCES)}")
     with database() as opened:
-        compared = changes.last_roll(opened)
+        compared = last_roll(opened)
         if compared is None:
             raise fail("no roll is complete yet; `scrapy crawl roll` makes one")
-        for part in dossier.comparison(compared, changes.changes(opened, compared.since, limit)):
+        for part in dossier.comparison(compared, changes(opened, compared.since, limit)):
             out.print(part)
         if csv is not None:
             try:
-                dossier.write_changes(csv, changes.changes(opened, compared.since))
+                dossier.write_changes(csv, changes(opened, compared.since))
             except OSError as error:
                 raise fail(f"--csv {csv}: {error.strerror}") from None
 
@@ -121,6 +123,24 @@ def sandbox(context: typer.Context) -> None:
     from maricopa_scrapy.sandbox.__main__ import main as serve
 
     raise typer.Exit(serve(context.args, announce=True))
+
+
+@app.command(context_settings={"ignore_unknown_options": True, "allow_extra_args": True, "allow_interspersed_args": False})
+def postgres(context: typer.Context, program: Annotated[str, typer.Argument(help="psql, pg_dump or pg_restore")]) -> None:
+    """Run one of Postgres' own programs on the database: to look around, to save it, to bring it back. What follows is for the program.
+
+    Example: maricopa postgres psql -c "SELECT count(*) FROM property"
+    """
+    from maricopa_scrapy.store import embedded
+
+    try:
+        executable = embedded.program(program)
+    except embedded.EmbeddedError as error:
+        raise fail(str(error)) from None
+    with database():
+        # In the environment: an address may hold a password, and arguments are seen by everybody on the machine.
+        ran = subprocess.run([executable, *context.args], env=os.environ | environment_of(database_url()), check=False)
+    raise typer.Exit(ran.returncode)
 
 
 @app.command("new-source")

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from maricopa_scrapy import arguments
 from maricopa_scrapy.arguments import ArgumentError
-from maricopa_scrapy.store import captures, history, issues, ledger, verify
+from maricopa_scrapy.store import captures, changes, issues, ledger, verify
 from maricopa_scrapy.store.connect import Session
 from maricopa_scrapy.store.queries import QUERIES
 from maricopa_scrapy.store.tables import RECORDS
@@ -53,8 +53,8 @@ def verify_(job: Job = None) -> None:
     out.print("all agrees: every accepted target is there, every finished one has its rows, every row its capture and its hash")
 
 
-@app.command()
-def changes(
+@app.command("changes")
+def changes_(
     since: Annotated[str, typer.Option(help="a day (it begins in Phoenix), or a moment such as 2026-11-01T12:00:00Z")],
     until: Annotated[str | None, typer.Option(help="a day or a moment; now without")] = None,
     table: Annotated[str | None, typer.Option(help="of this table only, such as assessor.owner")] = None,
@@ -77,12 +77,12 @@ def changes(
         raise fail(f"--table {table}: there is {', '.join(names)}")
     with database() as opened:
         if query is None:
-            write_rows(to, format_, history.COLUMNS, history.changes(opened, begin, end, table))
+            write_rows(to, format_, changes.COLUMNS, changes.changes(opened, begin, end, table))
             return
         asked = QUERIES[query]
-        if missing := history.lacking(opened, asked):
+        if missing := changes.lacking(opened, asked):
             raise fail(f"--query {query} needs {', '.join(missing)}, which this version does not collect; `scrapy crawl {asked.spider}`")
-        write_rows(to, format_, asked.columns, history.answers(opened, asked, begin, end))
+        write_rows(to, format_, asked.columns, changes.answers(opened, asked, begin, end))
 
 
 @app.command()

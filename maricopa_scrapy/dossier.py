@@ -15,8 +15,8 @@ from maricopa_scrapy.manager.views import JobList
 from maricopa_scrapy.sections import SECTIONS, origin
 from maricopa_scrapy.store import jobs as ledger_jobs
 from maricopa_scrapy.store import source
-from maricopa_scrapy.store.changes import Change, Comparison
 from maricopa_scrapy.store.connect import Session
+from maricopa_scrapy.store.diff import Change, Comparison
 
 
 def status(session: Session) -> Iterator[RenderableType]:

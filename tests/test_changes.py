@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from maricopa_scrapy.sandbox.county import County
-from maricopa_scrapy.store import history
+from maricopa_scrapy.store import changes
 from maricopa_scrapy.store.connect import Session
 from maricopa_scrapy.store.queries import QUERIES
 from tests import taxes
@@ -206,13 +206,13 @@ def _is_withheld(truth: County, change: dict[str, Any]) -> bool:
 def _every_query_runs_or_says_what_it_needs(database: Database, session: Session, since: str) -> None:
     now = dt.datetime.now(dt.UTC)
     for query in QUERIES.values():
-        missing = history.lacking(session, query)
+        missing = changes.lacking(session, query)
         if missing:
             asked = maricopa(database, "changes", "--since", since, "--query", query.name)
             assert (asked.returncode, asked.stdout) == (2, "")
             assert f"needs {', '.join(missing)}" in asked.stderr
         else:
-            rows = list(history.answers(session, query, dt.datetime.fromisoformat(since), now))
+            rows = list(changes.answers(session, query, dt.datetime.fromisoformat(since), now))
             assert all(len(row) == len(query.columns) for row in rows)
 
 

@@ -113,6 +113,11 @@ def test_files_are_named_for_what_they_hold_and_stay_readable(path: Path) -> Non
     assert ast.get_docstring(ast.parse(path.read_text())) or not path.read_text().strip()
 
 
+def test_the_map_of_the_store_names_each_of_its_files() -> None:
+    told = set(re.findall(r"\w+", ast.get_docstring(ast.parse((PACKAGE / "store" / "__init__.py").read_text())) or ""))
+    assert {path.stem for path in (PACKAGE / "store").glob("*.py")} - {"__init__"} <= told
+
+
 def test_every_spider_is_named_for_its_file_and_has_a_manifest() -> None:
     settings = get_project_settings()
     loader = SpiderLoader.from_settings(settings)

@@ -1,1 +1,11 @@
-"""Postgres: the connection, the ledger, the writer and the schema. Knows nothing of Scrapy."""
+"""Postgres: the connection, the ledger, the writer and the schema. Knows nothing of Scrapy.
+
+- the database: connect, embedded; its schema is migrations/*.sql
+- the ledger: ledger (targets, runs, leases), jobs (plans, turns, wishes), verdict, feeding (may work still come?), node, source (the pace)
+- the writer: writer, batch (one transaction), paging and columns (rows by column), tables (rows by record), layers
+- sources with a course of their own: roll, stacked, missing and lists (GIS), deeds (recorder), loads (bulk files)
+- told to a person: progress, statistics, report with samples and histogram, issues, captures, stale
+- what changed: changes with queries (`maricopa changes`), diff (between rolls), reparse (read again)
+- is it right: verify with fingerprint, floors; dictionary is docs/data.md
+- out and away: export, cleanup
+"""

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 import psycopg2
 from psycopg2.extensions import connection as Connection
 from psycopg2.extensions import cursor as Cursor
+from psycopg2.extensions import parse_dsn
 
 logger = logging.getLogger(__name__)
 
@@ -50,6 +51,12 @@ def database_url() -> str:
         return embedded.start(embedded.default_data_dir())
     except embedded.EmbeddedError as error:
         raise DatabaseUnavailable(str(error)) from error
+
+
+def environment_of(url: str) -> dict[str, str]:
+    """Return an address as the variables that Postgres' own programs read (PGHOST, PGPASSWORD, ...)."""
+    parts = parse_dsn(url)
+    return {"PGDATABASE" if name == "dbname" else f"PG{name.upper()}": value for name, value in parts.items()}
 
 
 def connect(url: str) -> Connection:

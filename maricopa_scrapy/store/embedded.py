@@ -36,6 +36,8 @@ logger = logging.getLogger(__name__)
 DATABASE = "maricopa"
 POSTGRES_VERSION = 18
 
+# Those that a person may want; they are in the wheel beside the server.
+PROGRAMS = ("psql", "pg_dump", "pg_restore")
 _PORT = 5432
 _ACCOUNT = "maricopa"
 _STOP_TIMEOUT_S = 60.0
@@ -253,6 +255,13 @@ def _spawn(command: list[str], user: _Account, output: int) -> subprocess.Popen[
         group=user.gid if user.other else None,
         extra_groups=[] if user.other else None,
     )
+
+
+def program(name: str) -> Path:
+    """Return the path of psql, pg_dump or pg_restore as the wheel has it. Raises EmbeddedError for another name."""
+    if name not in PROGRAMS:
+        raise EmbeddedError(f"{name!r} is none of the programs: {', '.join(PROGRAMS)}")
+    return _wheel() / "bin" / name
 
 
 def _wheel() -> Path:
