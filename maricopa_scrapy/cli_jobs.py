@@ -13,6 +13,7 @@ import typer
 
 from maricopa_scrapy import arguments
 from maricopa_scrapy.arguments import ArgumentError
+from maricopa_scrapy.new_file import new_file
 from maricopa_scrapy.settings_files import ConfigError
 from maricopa_scrapy.store import cleanup as cleaning
 from maricopa_scrapy.store import jobs as ledger_jobs
@@ -241,9 +242,12 @@ def report(
     if str(html) == "-":
         sys.stdout.write(page)
         return
-    file = html / f"report-{job}.html" if html.is_dir() else html
+    file = html
     try:
-        file.write_text(page, encoding="utf-8")
+        file = html / f"report-{job}.html" if html.is_dir() else html
+        # The report before may be replaced: it is asked for at any time of a job.
+        with new_file(file, ours=report_page.MARK) as opened:
+            opened.write(page)
     except OSError as error:
         raise fail(f"--html {file}: {error.strerror}") from None
     out.print(f"{file}: open it in a browser", markup=False, soft_wrap=True)
@@ -321,11 +325,15 @@ def _detach(job: int, nodes: list[str]) -> None:
     from maricopa_scrapy.store import embedded
 
     folder = embedded.default_data_dir() / "log"
-    folder.mkdir(parents=True, exist_ok=True)
     log = folder / f"job-{job}.log"
     # Not in the command, which all can see: an address may hold a password.
     environment = os.environ | ({"MARICOPA_NODES": " ".join(nodes)} if nodes else {})
-    with log.open("ab") as file:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = log.open("ab")
+    except OSError as error:
+        raise fail(f"cannot write logs to {folder} ({error.strerror}); name another folder with MARICOPA_DATA_DIR") from None
+    with file:
         child = subprocess.Popen(
             [sys.executable, "-m", "maricopa_scrapy", "resume", str(job)],
             env=environment, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT, start_new_session=True,

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from maricopa_scrapy.identifiers import format_apn
 from maricopa_scrapy.manager.views import JobList
+from maricopa_scrapy.new_file import new_file
 from maricopa_scrapy.sections import SECTIONS, origin
 from maricopa_scrapy.store import jobs as ledger_jobs
 from maricopa_scrapy.store import source
@@ -97,7 +98,7 @@ def comparison(compared: Comparison, changes: Iterable[Change]) -> Iterator[Rend
 
 def write_changes(path: Path, changes: Iterable[Change]) -> None:
     """Write changes as CSV. Raises OSError."""
-    with path.open("w", newline="", encoding="utf-8") as file:
+    with new_file(path) as file:
         writer = csv.writer(file)
         writer.writerow(("apn", "table", "field", "old", "new", "changed_at"))
         writer.writerows((c.apn, c.table, c.field, c.old, c.new, c.at.isoformat()) for c in changes)

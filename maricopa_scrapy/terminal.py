@@ -14,6 +14,7 @@ import typer
 from rich.console import Console
 from typer.core import TyperGroup
 
+from maricopa_scrapy.new_file import new_file
 from maricopa_scrapy.settings_files import Config, ConfigError, Manifest, load
 from maricopa_scrapy.store import floors
 from maricopa_scrapy.store.connect import DatabaseUnavailable, Session, session
@@ -94,7 +95,7 @@ def write_rows(path: Path | None, format_: str, columns: Sequence[str], rows: It
     if format_ not in FORMATS:
         raise fail(f"--format {format_}: there is {', '.join(FORMATS)}")
     try:
-        with nullcontext(sys.stdout) if path is None else path.open("w", newline="", encoding="utf-8") as file:
+        with nullcontext(sys.stdout) if path is None else new_file(path) as file:
             _write(file, format_, columns, rows)
     except BrokenPipeError:
         raise

@@ -15,6 +15,7 @@ from warcio.warcwriter import WARCWriter
 
 from maricopa_scrapy import __version__
 from maricopa_scrapy.items import Capture
+from maricopa_scrapy.new_file import new_file
 from maricopa_scrapy.pages import treasurer_tabs
 from maricopa_scrapy.pages.errors import Malformed
 
@@ -22,19 +23,14 @@ from maricopa_scrapy.pages.errors import Malformed
 def write(path: Path, captures: Iterable[Capture]) -> int:
     """Write captures to a file, compressed when its name ends in .gz; returns the number of records. Raises OSError."""
     count = 0
-    part = path.with_name(path.name + ".part")
-    try:
-        with part.open("wb") as file:
-            writer = WARCWriter(file, gzip=path.suffix == ".gz")
-            about = {"software": f"maricopa_scrapy {__version__}", "format": "WARC File Format 1.1", "conformsTo": "ISO 28500:2017"}
-            writer.write_record(writer.create_warcinfo_record(path.name, about))
-            for capture in captures:
-                for record in _records(writer, capture):
-                    writer.write_record(record)
-                    count += 1
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    with new_file(path, "wb") as file:
+        writer = WARCWriter(file, gzip=path.suffix == ".gz")
+        about = {"software": f"maricopa_scrapy {__version__}", "format": "WARC File Format 1.1", "conformsTo": "ISO 28500:2017"}
+        writer.write_record(writer.create_warcinfo_record(path.name, about))
+        for capture in captures:
+            for record in _records(writer, capture):
+                writer.write_record(record)
+                count += 1
     return count
 
 

@@ -9,8 +9,9 @@ from maricopa_scrapy.sandbox.process import SandboxProcess
 from maricopa_scrapy.sandbox.recorder_documents import Documents
 from maricopa_scrapy.sandbox.recorder_pages import recorded_at
 from maricopa_scrapy.spiders.recorder_api import PHOENIX
-from maricopa_scrapy.store import floors
+from maricopa_scrapy.store import floors, jobs
 from maricopa_scrapy.store.connect import Session
+from tests.command import wait_for
 from tests.conftest import Crawler, Database
 from tests.recorder import SANDBOX, TODAY, agrees, crawler, documents, stored, truth
 
@@ -213,3 +214,30 @@ def test_scans_are_stored_withheld_ones_are_told_and_fresh_ones_asked_for_later(
     assert "Traceback" not in crawl.log, crawl.log
     assert database.one("SELECT count(*) FROM document WHERE image_path IS NOT NULL") == 10
     agrees(database)
+
+
+def test_a_scan_that_cannot_be_written_is_told_and_one_under_way_lets_the_run_end(
+    tmp_path: Path, database: Database, county: Start, session: Session
+) -> None:
+    sandbox = county(**SANDBOX)
+    # One hangs; of the other there is no place for its folder.
+    sandbox.faults({"hang": {"kind": "scan", "count": 1, "probability": 1.0}}, source="recorder")
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "documents").write_text("")
+    run = crawler(tmp_path, database, sandbox)
+    run.environment = (run.environment or {}) | {"MARICOPA_DATA_DIR": str(tmp_path / "data")}
+    plain = [facts.number for facts in documents().of_day(TODAY - dt.timedelta(days=7)) if not facts.restricted][:2]
+    process = run.start("documents", "-a", f"recording_numbers={','.join(plain)}", "-a", "pdf=yes")
+    try:
+        wait_for(lambda: database.one("SELECT count(*) FROM crawl.target WHERE cause = 'store'"))
+        jobs.wish(session, 1, "pause")
+        log, _ = process.communicate(timeout=30)
+    finally:
+        process.kill()
+    assert database.rows("SELECT reason FROM crawl.run") == [("paused",)], log
+    assert "Traceback" not in log, log
+    (message,) = {message for (message,) in database.rows("SELECT message FROM crawl.target WHERE state = 'dead'")}
+    assert message.endswith("make room, or name another folder with MARICOPA_DATA_DIR")
+    assert log.count(message) == 1
+    assert database.one("SELECT count(*) FROM crawl.target WHERE kind = 'scan' AND state = 'pending'") == 1
+    assert database.one("SELECT count(*) FROM crawl.issue WHERE kind = 'store'") == 1

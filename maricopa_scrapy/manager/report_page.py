@@ -16,6 +16,8 @@ from maricopa_scrapy.manager.catalog import shown
 from maricopa_scrapy.manager.words import CAUSES, OUTCOMES, REASONS, Outcome
 from maricopa_scrapy.store.report import Report
 
+# In the head of every page, and of no other program's.
+MARK = b'<meta name="generator" content="maricopa_scrapy">'
 _SECRET = re.compile(r"token|passw|secret|key", re.IGNORECASE)
 _LONGEST = 300
 _CHANGES_MOST, _ISSUES_MOST, _RUNS_MOST = 40, 50, 50

@@ -2,8 +2,12 @@
 
 import datetime as dt
 import hashlib
+import os
 import re
 from collections import defaultdict
+from contextlib import suppress
+from io import BytesIO
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from scrapy import Request
@@ -14,7 +18,7 @@ from twisted.python.failure import Failure
 
 from maricopa_scrapy.download.pace import refusal_of, retry_after
 from maricopa_scrapy.download.refusals import cause_of
-from maricopa_scrapy.items import Answer, Capture, Cause, Outcome
+from maricopa_scrapy.items import Answer, Capture, Cause, Issue, Outcome
 from maricopa_scrapy.items_recorder import Image
 from maricopa_scrapy.pages.recorder_legacy import is_blocked
 from maricopa_scrapy.store.embedded import default_data_dir
@@ -26,14 +30,29 @@ FOLDER = "documents"
 _NUMBER = re.compile(r"(?<![0-9])(?:19|20)[0-9]{9}(?![0-9])")
 # A whole file ends with its mark, but for a few bytes.
 _END, _END_WITHIN = b"%%EOF", 2048
+_ROOM = "make room, or name another folder with MARICOPA_DATA_DIR"
 
 
 class _Folder(FSFilesStore):
-    """A folder that is made with its first file."""
+    """A folder that is made with its first file; `unwritten` says what went wrong with a path."""
 
     def __init__(self, basedir: str) -> None:
         self.basedir = basedir
         self.created_directories = defaultdict(set)
+        self.unwritten: dict[str, OSError] = {}
+
+    def persist_file(self, path: Any, buf: BytesIO, info: Any, meta: Any = None, headers: Any = None) -> None:
+        """Write a file whole, or leave what was there: what is raised here Scrapy logs with its traceback."""
+        file = Path(self.basedir, path)
+        part = file.with_name(f"{file.name}.{os.getpid()}.part")
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            part.write_bytes(buf.getvalue())
+            part.replace(file)
+        except OSError as error:
+            self.unwritten[path] = error
+            with suppress(OSError):
+                part.unlink(missing_ok=True)
 
 
 class ScansPipeline(FilesPipeline):
@@ -74,6 +93,11 @@ class ScansPipeline(FilesPipeline):
         others = [one for one in _NUMBER.findall(response.url) if one != number[:11]]
         if status == 200 and body.startswith(b"%PDF-") and _END in body[-_END_WITHIN:] and not others:
             kept = await super().media_downloaded(response, request, info, item=item)
+            assert isinstance(self.store, _Folder)
+            if error := self.store.unwritten.pop(kept["path"], None):
+                self._keep_not(item, f"{error.filename or kept['path']}: {error.strerror}; {_ROOM}")
+                spider.pace.answered(item.target.source)
+                return {}
             digest = hashlib.sha256(body).hexdigest()
             item.records = [Image(**facts | {"path": kept["path"], "sha256": digest, "size": len(body)})]
         elif status == 200 and b"<" in body and is_blocked(body):
@@ -116,6 +140,11 @@ class ScansPipeline(FilesPipeline):
                 self._fail(item, cause, str(error) or type(error).__name__, None)
                 info.spider.pace.failed(info.spider.request(item.target), item.target.source, cause)
         return item
+
+    def _keep_not(self, item: Answer, message: str) -> None:
+        """Give a scan up that came and cannot be written here."""
+        self._fail(item, Cause.STORE, message, None)
+        item.is_final, item.issues = True, [Issue(Cause.STORE, message[:200], message)]
 
     def _fail(self, item: Answer, cause: Cause, message: str, again: float | None) -> None:
         item.outcome, item.cause, item.message, item.retry_after = Outcome.FAILED, cause, message, again

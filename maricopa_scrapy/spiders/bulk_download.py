@@ -4,10 +4,12 @@ A server that gives no pieces sends all at once; that is taken as well, up to th
 """
 
 import hashlib
+import os
 import re
 from pathlib import Path
 from urllib.parse import urljoin, urlsplit
 
+import psutil
 from scrapy.http import Response
 
 from maricopa_scrapy.download.pace import refusal_of
@@ -26,7 +28,8 @@ class Download:
         self.path = path
         self._piece = piece
         self._most = most
-        self._partial = path.with_name(path.name + ".part")
+        # Of this process alone: two that fetch the same file at once must not write into one.
+        self._partial = path.with_name(f"{path.name}.{os.getpid()}.part")
         self._begin()
 
     def _begin(self) -> None:
@@ -71,11 +74,20 @@ class Download:
     def _append(self, body: bytes) -> None:
         if not self._size and not body.startswith(_ZIP):
             raise Refusal(Cause.SERVER_ERROR if body.startswith(b"{") else Cause.MALFORMED, f"no zip: {body[:80]!r}")
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        if not self._size:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._tidy()
         with self._partial.open("ab" if self._size else "wb") as file:
             file.write(body)
         self._digest.update(body)
         self._size += len(body)
+
+    def _tidy(self) -> None:
+        """Remove what processes that are gone left behind."""
+        for left in self.path.parent.glob(f"{self.path.name}.*.part"):
+            pid = left.suffixes[-2][1:]
+            if pid.isdigit() and not psutil.pid_exists(int(pid)):
+                left.unlink(missing_ok=True)
 
     def finish(self) -> Path:
         """Put the whole file in its place. Raises OSError."""

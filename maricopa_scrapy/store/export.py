@@ -5,15 +5,18 @@ fills; its documents those that it asked for, and those tied to its parcels.
 """
 
 import os
+import sys
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from types import TracebackType
 from typing import IO, Any
 
 import psycopg2
 from psycopg2.extensions import QueryCanceledError
 from psycopg2.extensions import connection as Connection
+from psycopg2.extensions import cursor as Cursor
 from psycopg2.extras import execute_values
 
 # A spreadsheet runs a cell that begins with one of these (＝＋－＠ are the wide forms); the apostrophe is what defuses.
@@ -163,7 +166,7 @@ class Selection:
         Moments are ISO 8601 with T and zone, lists JSON. `defused`: an apostrophe before texts that begin with one of RISKY.
         """
         with self._connection.cursor() as cursor:
-            cursor.copy_expert(_copy(table, defused), file)
+            _copy_out(cursor, _copy(table, defused), file)
             return cursor.rowcount
 
     @contextmanager
@@ -176,7 +179,7 @@ class Selection:
         def work() -> None:
             try:
                 with sink, self._connection.cursor() as cursor:
-                    cursor.copy_expert(_copy(table), sink)
+                    _copy_out(cursor, _copy(table), sink)
             except BaseException as error:  # noqa: BLE001 - raised again by the thread that waits
                 failed.append(error)
 
@@ -197,6 +200,21 @@ class Selection:
         thread.join()
         if failed:
             raise failed[0]
+
+
+def _copy_out(cursor: Cursor, statement: str, file: IO[bytes]) -> None:
+    """Run a COPY. When the connection is lost psycopg2 prints the error that it raises, through the hook for what nobody caught."""
+    before = sys.excepthook
+
+    def quiet(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        if not (isinstance(error, SystemError) and isinstance(error.__cause__, psycopg2.Error)):
+            before(kind, error, trace)
+
+    sys.excepthook = quiet
+    try:
+        cursor.copy_expert(statement, file)
+    finally:
+        sys.excepthook = before
 
 
 def _copy(table: Table, defused: bool = False) -> str:
