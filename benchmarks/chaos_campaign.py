@@ -8,6 +8,7 @@ import random
 import shutil
 import signal
 import time
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -98,11 +99,14 @@ class Done:
 
 @dataclass
 class _Trouble:
+    """Lasts until a run has ended for it."""
+
     source: str
     fault: str
     reason: str
     since: float
     ended_before: int
+    is_felt: bool = False
 
 
 @dataclass
@@ -159,16 +163,20 @@ class Campaign:
             look = self._look()
             if look is None:
                 continue
-            self._end_troubles(look)
-            is_due = events and look.total and look.final / look.total >= marks[-len(events)]
-            if is_due and look.open and time.monotonic() - last > _APART_S and self._happens(events[0], look):
-                events.pop(0)
-                last = time.monotonic()
-            if look.state == "finished" and not self._troubles and not self._goes_on(look):
+            self._end_troubles()
+            # What cannot happen yet keeps nothing else from happening.
+            due = bisect_right(marks, look.final / max(look.total, 1)) - len(marks) + len(events)
+            if look.open and time.monotonic() - last > _APART_S:
+                event = next((one for one in events[: max(due, 0)] if self._happens(one, look)), None)
+                if event:
+                    events.remove(event)
+                    last = time.monotonic()
+            is_in_trouble = any(trouble.is_felt for trouble in self._troubles)
+            if look.state == "finished" and not is_in_trouble and not self._goes_on(look):
                 self.done.has_ended = True
                 break
             self._look_after_manager(look)
-        self.done.unsent = events
+        self.done.unsent = events + [f"{trouble.fault} {trouble.source}" for trouble in self._troubles]
         for source, seen in self.sandbox.stats().items():
             self.done.faults.update({(source, name): count for name, count in seen["faults"].items()})
 
@@ -240,11 +248,11 @@ class Campaign:
         self.done.adopted += 1
         self._take_up()
 
-    def _end_troubles(self, look: _Look) -> None:
+    def _end_troubles(self) -> None:
         for trouble in list(self._troubles):
             ended = self._ask(_ENDED_FOR, self.job, trouble.reason, trouble.source)
-            is_felt = ended is not None and ended[0] > trouble.ended_before
-            if time.monotonic() - trouble.since > self.plan.trouble_s and (is_felt or look.state == "finished"):
+            trouble.is_felt = trouble.is_felt or (ended is not None and ended[0] > trouble.ended_before)
+            if trouble.is_felt and time.monotonic() - trouble.since > self.plan.trouble_s:
                 self.sandbox.faults({trouble.fault: _ANYWHERE.get(trouble.fault, 0.0)}, trouble.source)
                 self._troubles.remove(trouble)
 
