@@ -28,7 +28,7 @@ from tests.truth import wrong
 PARCELS = int(os.environ.get("PARCELS", "0")) or (100 if QUICK else 1000)
 _SHOWN = 10
 # Each must be met at least once, at whichever source.
-MUST_MEET = (*OF_PARCELS, "wrong_parcel", "renamed_field", "challenge")
+MUST_MEET = ("throttled", "unavailable", *OF_PARCELS, "wrong_parcel", "renamed_field", "challenge")
 _GIVEN_UP = "SELECT cause, count(*) FROM crawl.target WHERE job_id = %s AND state = 'dead' GROUP BY 1 ORDER BY 1"
 
 

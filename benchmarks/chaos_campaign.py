@@ -5,6 +5,7 @@ What happens, happens at a share of the job's progress, so that a slow machine m
 
 import contextlib
 import random
+import re
 import shutil
 import signal
 import time
@@ -29,17 +30,23 @@ from maricopa_scrapy.store.ledger import LedgerError
 
 ROOT = Path(__file__).parent.parent
 _LOOK_S = 0.25
+# One parcel in so many meets a fault, of each kind; seconds pass with each that hangs.
+_ONE_IN, _ONE_IN_SLOW = 80, 200
+# Resumed so often, a job does not end.
+_RESUMED_MOST = 30
+# Requests a second, below which a source is not slowed down.
+_FLOOR = 4.0
 # At least so long between two blows.
 _APART_S = 1.0
 # Met by parcels of their own, so that none is left to chance.
-OF_PARCELS = ("throttled", "unavailable", "hang", "reset", "truncated", "malformed", "soft_404")
+OF_PARCELS = ("hang", "reset", "truncated", "malformed", "soft_404")
 OF_SOURCE: dict[str, tuple[str, ...]] = {
     "assessor": ("wrong_parcel", "renamed_field", "retyped_field", "null_answer"),
     "treasurer": ("wrong_parcel", "renamed_heading", "swapped_values", "blank_cell"),
     "recorder": ("wrong_document",),
 }
 # Over all requests, whoever they are for; the GIS has few, and the first of them meet one each.
-_ANYWHERE: dict[str, Any] = {"server_error": 0.01}
+_ANYWHERE: dict[str, Any] = {"throttled": {"probability": 0.02, "retry_after": "1"}, "unavailable": 0.02, "server_error": 0.01}
 _GIS: dict[str, Any] = {
     name: {"count": 1} for name in ("unavailable", "reset", "malformed", "error_body")
 } | {"throttled": {"count": 1, "retry_after": "1"}}  # fmt: skip
@@ -57,7 +64,8 @@ _ENDED_FOR = "SELECT count(*) FROM crawl.run WHERE job_id = %s AND reason = %s A
 @dataclass(frozen=True)
 class Plan:
     """How large a campaign is. `trouble_s`: seconds for which a challenge or an outage lasts at least; `rate`: requests a second
-    and source; `most_s`: seconds after which it is given up as not ending."""
+    and source; `timeout_s`: for one answer; `silence_s`: without an answer, after which a run ends; `most_s`: after which the campaign
+    is given up as not ending."""
 
     parcels: int
     absent: int
@@ -68,6 +76,8 @@ class Plan:
     rate: float
     trouble_s: float
     most_s: float
+    timeout_s: float = 4.0
+    silence_s: float = 6.0
 
     def events(self) -> list[str]:
         """Return what happens, in order."""
@@ -118,13 +128,17 @@ class _Look:
     open: dict[str, int]
 
 
-def settings(folder: Path) -> Path:
-    """Return the shipped settings but for short timeouts and a short patience with a source that is down."""
+def settings(folder: Path, plan: Plan) -> Path:
+    """Return the shipped settings but for short timeouts, a short patience with a source that is down, and a rate that stays up."""
     shutil.copytree(ROOT / "config", folder)
+    config = folder / "config.yaml"
+    config.write_text(re.sub(r"(?m)^( *(?:api|scraper)_rate_limit): \S+", rf"\1: {_FLOOR}", config.read_text()))
     for path in (folder / "sources").glob("*.yaml"):
         content = yaml.safe_load(path.read_text())
-        content["timeout"] = 4
-        content["breaker"] = (content.get("breaker") or {}) | {"probe_after": 2, "probe_most": 4, "silence": 6}
+        content["timeout"] = plan.timeout_s
+        probe = plan.silence_s / 3
+        content["breaker"] = (content.get("breaker") or {}) | {"probe_after": probe, "probe_most": 2 * probe, "silence": plan.silence_s}
+        content["rate"] |= {"start": _FLOOR, "floor": _FLOOR, "hold": 0.5, "hold_most": probe}
         if content.get("page"):
             content["page"]["timeouts"] |= {"load": 5, "settle": 5, "close": 3}
         path.write_text(yaml.safe_dump(content))
@@ -142,8 +156,8 @@ class Campaign:
         self._random = random.Random(1)
         self._troubles: list[_Trouble] = []
         self._settings = {"MARICOPA_RATE_LIMIT": f"{plan.rate:g}"}
-        environment = {"MARICOPA_DATABASE_URL": url, "MARICOPA_SANDBOX": sandbox.url, "MARICOPA_CONFIG": str(settings(folder / "config")),
-                       "MARICOPA_DATA_DIR": str(folder / "crawls")}  # fmt: skip
+        environment = {"MARICOPA_DATABASE_URL": url, "MARICOPA_SANDBOX": sandbox.url, "MARICOPA_DATA_DIR": str(folder / "crawls"),
+                       "MARICOPA_CONFIG": str(settings(folder / "config", plan))}  # fmt: skip
         self._spiders = LocalProcesses(folder / "log", self._settings, environment)
         self._manager = self._new_manager()
         self._is_manned = True
@@ -196,17 +210,19 @@ class Campaign:
         return JobManager(self.url, executor=self._spiders, sandbox=self.sandbox.url, settings=self._settings)
 
     def _of_keys(self, source: str) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Yield faults, each for parcels (of the recorder: for their deeds) of its own; half of those meet it twice."""
+        """Yield faults, each for parcels (of the recorder: for their deeds) of its own; some meet it again."""
         keys: list[str] = self.county.apns(self.plan.parcels)
         if source == "recorder":
             keys = [deed for apn in keys if (deed := self.county.parcel(apn)["Owner"]["MostCurrentDeed"])]
         self._random.shuffle(keys)
         for name in (*OF_PARCELS, *OF_SOURCE[source]):
-            # Seconds pass with each that hangs.
-            count = max(1, self.plan.parcels // (200 if name == "hang" else 80))
+            count = max(1, self.plan.parcels // (_ONE_IN_SLOW if name == "hang" else _ONE_IN))
+            # The recorder's API has no pages: one is a challenge, and ends the run.
+            if (source, name) == ("recorder", "soft_404"):
+                count = 1
             mine, keys = keys[:count], keys[count:]
-            options: dict[str, Any] = {"keys": mine, "count": count + (count + 1) // 2}
-            yield name, options | ({"retry_after": "1"} if name == "throttled" else {})
+            options: dict[str, Any] = {"keys": mine, "count": count + count // 2}
+            yield name, options
 
     def _ask(self, statement: str, *values: Any) -> tuple[Any, ...] | None:
         try:
@@ -222,7 +238,7 @@ class Campaign:
 
     def _goes_on(self, look: _Look) -> bool:
         """Resume a job that ended before it was complete, as a person would; returns whether there was anything left."""
-        if not look.open:
+        if not look.open or self.done.resumed == _RESUMED_MOST:
             return False
         self.done.resumed += 1
         self._take_up()

@@ -14,7 +14,8 @@ _NEVER_S = 500.0
 
 def test_a_job_under_every_fault_loses_nothing_and_stores_nothing_wrong() -> None:
     plan = Plan(
-        parcels=30, absent=2, kills=2, browsers=0, mode="api_only", challenged=("assessor",), rate=10, trouble_s=1, most_s=_NEVER_S
+        parcels=30, absent=2, kills=2, browsers=0, mode="api_only", challenged=("assessor",), rate=15, trouble_s=1, most_s=_NEVER_S,
+        timeout_s=2, silence_s=3,
     )  # fmt: skip
     # A server of its own, for it is killed; not below pytest's folders, as the server of the other tests.
     with tempfile.TemporaryDirectory(prefix="maricopa-tests-", ignore_cleanup_errors=True) as name:
