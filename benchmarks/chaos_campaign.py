@@ -84,7 +84,7 @@ class Plan:
         blows = ["kill"] * self.kills + ["browser"] * self.browsers + ["crash", "stop", "outage recorder"]
         random.Random(1).shuffle(blows)
         for at, source in enumerate(self.challenged):
-            blows.insert(2 + 4 * at, f"challenge {source}")
+            blows.insert(1 + 3 * at, f"challenge {source}")
         return blows
 
 
@@ -210,19 +210,17 @@ class Campaign:
         return JobManager(self.url, executor=self._spiders, sandbox=self.sandbox.url, settings=self._settings)
 
     def _of_keys(self, source: str) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Yield faults, each for parcels (of the recorder: for their deeds) of its own; some meet it again."""
+        """Yield faults, each for parcels (of the recorder: for their deeds) of its own: some meet it until they are given up."""
         keys: list[str] = self.county.apns(self.plan.parcels)
         if source == "recorder":
             keys = [deed for apn in keys if (deed := self.county.parcel(apn)["Owner"]["MostCurrentDeed"])]
         self._random.shuffle(keys)
         for name in (*OF_PARCELS, *OF_SOURCE[source]):
             count = max(1, self.plan.parcels // (_ONE_IN_SLOW if name == "hang" else _ONE_IN))
-            # The recorder's API has no pages: one is a challenge, and ends the run.
-            if (source, name) == ("recorder", "soft_404"):
-                count = 1
             mine, keys = keys[:count], keys[count:]
-            options: dict[str, Any] = {"keys": mine, "count": count + count // 2}
-            yield name, options
+            # The recorder's API has no pages: one is a challenge, and ends the run.
+            most = 1 if (source, name) == ("recorder", "soft_404") else 2 * count
+            yield name, {"keys": mine, "count": most}
 
     def _ask(self, statement: str, *values: Any) -> tuple[Any, ...] | None:
         try:
