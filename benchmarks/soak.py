@@ -25,8 +25,12 @@ EVERY_S = 0.5
 _ROWS = """
     SELECT (SELECT count(*) FROM crawl.target WHERE state = 'done'), (SELECT count(*) FROM crawl.run), (SELECT count(*) FROM crawl.issue),
            (SELECT count(*) FROM crawl.change), (SELECT count(*) FROM crawl.capture),
+           (SELECT sum(pg_total_relation_size(oid)) FROM pg_class WHERE relnamespace = 'crawl'::regnamespace AND relkind = 'r'
+            AND relname <> ALL (ARRAY['target', 'capture', 'target_capture'])),
            (SELECT max(extract(epoch FROM now() - heartbeat_at)) FROM crawl.run WHERE finished_at IS NULL)
 """
+# The tables of crawl that do not grow with the targets: rows that are written again and again leave dead ones behind.
+_KEPT_MOST = 8 * 2**20
 
 
 def watch(process: "subprocess.Popen[bytes]", url: str) -> list[tuple[float, ...]]:
@@ -80,11 +84,12 @@ def main() -> int:
         unit = 2**20 if at == 0 else 1
         what = f"{what}: last quarter, of the second"
         bench.add(Row(what, f"{after / unit:.0f}", f"{before / unit:.0f}", after / before, bar, at_most=True))
-    done, runs, issues, changes, captures, _ = running[-1][2:]
+    done, runs, issues, changes, captures, kept, _ = running[-1][2:]
     bench.add(Row("targets done", f"{done:,.0f}"))
     for what, count in (("issues", issues), ("changes", changes), ("runs", runs)):
         bench.add(Row(f"rows of {what}", f"{count:.0f}", "", count, 50, at_most=True))
     bench.add(Row("captures a target", f"{captures / done:.2f}", "", captures / done, 1.05, at_most=True))
+    bench.add(Row("ledger tables but targets and captures, MB", f"{kept / 2**20:.1f}", "", kept, _KEPT_MOST, at_most=True))
     latest = max(one[-1] for one in running)
     bench.add(Row("heartbeat: longest silence, s", f"{latest:.1f}", "", latest, LATE_S, at_most=True))
     return bench.finish()

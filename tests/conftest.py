@@ -28,7 +28,16 @@ settings.load_profile("same")
 
 
 # Begun first, so that the run does not end with one of them alone.
-_LONGEST = ("test_pace", "test_trouble", "test_scrapyd", "test_crawl_sales", "test_browser_kills", "test_run", "test_run_on_nodes")
+_LONGEST = (
+    "test_pace",
+    "test_trouble",
+    "test_chaos",
+    "test_scrapyd",
+    "test_crawl_sales",
+    "test_browser_kills",
+    "test_run",
+    "test_run_on_nodes",
+)
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -6,7 +6,7 @@ from psycopg2.extensions import cursor as Cursor
 FEEDERS = {"recorder": ("assessor", "gis"), "assessor": ("gis",)}
 # How long a run waits for the first run of a source that can.
 _BEGINS_S = 60.0
-# A target of a feeder that is worked on: by a run that lives, or by one that is about to begin.
+# A target of a feeder that is worked on: by a run that lives, or by one that is about to begin (not one that came and ended).
 _MAY_BE_FED = """
     SELECT EXISTS (
         SELECT FROM crawl.job j JOIN crawl.target t ON t.job_id = j.id AND t.source = ANY(%(feeders)s) AND t.state IN ('pending', 'leased')
@@ -14,7 +14,9 @@ _MAY_BE_FED = """
               AND coalesce(t.not_before, now()) > now() + make_interval(secs => %(later)s))
           AND (EXISTS (SELECT FROM crawl.run r WHERE r.job_id = j.id AND r.state = 'running'
                        AND t.source = ANY(coalesce(r.sources, ARRAY[r.source])))
-               OR (SELECT started_at FROM crawl.run WHERE id = %(run)s) > now() - make_interval(secs => %(begins)s))
+               OR EXISTS (SELECT FROM crawl.run mine WHERE mine.id = %(run)s AND mine.started_at > now() - make_interval(secs => %(begins)s)
+                          AND NOT EXISTS (SELECT FROM crawl.planned_run p WHERE p.job_id = j.id AND %(source)s = ANY (p.feeds)
+                                          AND p.state = 'ended' AND p.ended_at > mine.started_at)))
     )
 """
 

@@ -7,8 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from maricopa_scrapy.items import FollowOn
-from maricopa_scrapy.store import ledger, verify
+from maricopa_scrapy.store import jobs, ledger, verify
 from maricopa_scrapy.store.connect import Session
+from maricopa_scrapy.store.jobs import PlannedRun
 from maricopa_scrapy.store.ledger import LedgerError
 from tests.conftest import Database
 
@@ -127,6 +128,21 @@ def test_a_job_ends_with_its_last_run(session: Session, database: Database) -> N
     assert database.one("SELECT state FROM crawl.job") == "running"
     ledger.close_run(session, second, "shutdown", {})
     assert database.one("SELECT state FROM crawl.job") == "finished"
+
+
+@pytest.mark.parametrize(("is_over", "waits"), [(True, False), (False, True)])
+def test_a_fed_run_does_not_wait_for_a_feeder_that_has_ended(session: Session, is_over: bool, waits: bool) -> None:
+    """One that has not begun is waited for: spiders that are started by hand come one after the other."""
+    plan = [PlannedRun("assessor", "assessor", feeds=("recorder",)), PlannedRun("sales", "recorder")]
+    targets = [FollowOn("assessor", "parcel", "10100000")]
+    job_id, _ = ledger.open_job(
+        session, "comprehensive", targets, {"follow": ["recorder"]}, also=lambda cursor, job: jobs.plan(cursor, job, plan)
+    )
+    fed = ledger.open_run(session, job_id, "sales", "recorder", planned=2)
+    if is_over:
+        feeder = ledger.open_run(session, job_id, "assessor", "assessor", planned=1)
+        ledger.close_run(session, feeder, "blocked", {})
+    assert (ledger.lease(session, fed, 10).wait is not None) is waits
 
 
 def test_a_job_that_is_not_there(session: Session) -> None:

@@ -1,0 +1,40 @@
+"""The short form of `make chaos`, without pages: faults of every kind, kills, restarts of Postgres; nothing is lost, nothing is wrong."""
+
+import tempfile
+from pathlib import Path
+
+from benchmarks.chaos import MUST_MEET, campaign
+from benchmarks.chaos_campaign import Plan
+from maricopa_scrapy.store import embedded
+from maricopa_scrapy.store.connect import migrate
+
+# Seconds after which it is said to hang: many times what it takes.
+_NEVER_S = 500.0
+
+
+def test_a_job_under_every_fault_loses_nothing_and_stores_nothing_wrong() -> None:
+    plan = Plan(
+        parcels=30, absent=2, kills=2, browsers=0, mode="api_only", challenged=("assessor",), rate=15, trouble_s=1, most_s=_NEVER_S,
+        timeout_s=2, silence_s=3,
+    )  # fmt: skip
+    # A server of its own, for it is killed; not below pytest's folders, as the server of the other tests.
+    with tempfile.TemporaryDirectory(prefix="maricopa-tests-", ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        url = embedded.start(folder / "data")
+        try:
+            migrate(url)
+            done, under, after = campaign(plan, folder / "data", folder, url)
+        finally:
+            embedded.release(folder / "data")
+    assert done.has_ended
+    assert not done.unsent
+    assert (under.lost, under.wrong, under.problems) == (0, [], [])
+    assert under.of("done") + under.of("gone") + under.of("dead") == under.states.total()
+    assert not [name for name in MUST_MEET if not done.met(name)]
+    assert (done.kills, done.restarts) == (2, 2)
+    assert under.reasons["blocked"] >= 1
+    assert under.reasons["source_unavailable"] >= 1
+    assert done.resumed >= 1
+    assert done.retried == under.of("dead") >= 1
+    assert (after.verdict, after.wrong, after.problems, after.of("dead")) == ("completed", [], [], 0)
