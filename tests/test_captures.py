@@ -9,8 +9,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import orjson
+import pytest
 from warcio.archiveiterator import ArchiveIterator
 
+from maricopa_scrapy import terminal
 from maricopa_scrapy.items import Capture
 from maricopa_scrapy.pages import treasurer_tabs
 from maricopa_scrapy.sandbox.county import County
@@ -19,6 +21,7 @@ from maricopa_scrapy.store import verify
 from maricopa_scrapy.store.batch import body_of
 from maricopa_scrapy.store.connect import Session
 from maricopa_scrapy.warc import write
+from tests.command import Maricopa
 from tests.conftest import ROOT, Crawler, Database, maricopa
 from tests.recorder import SANDBOX
 
@@ -35,16 +38,20 @@ def _settings(tmp_path: Path, name: str, old: str, new: str) -> dict[str, str]:
     return {"MARICOPA_CONFIG": str(folder)}
 
 
-def test_issues_archive_and_room(tmp_path: Path, database: Database, county: Start, session: Session) -> None:
+def test_issues_archive_and_room(
+    tmp_path: Path, database: Database, county: Start, session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(terminal.out, "width", 200)
     apns = County().apns(12)
     sandbox = county()
     sandbox.faults({"new_field": {"probability": 1.0}})
     crawler = Crawler(database, sandbox.url)
+    maricopa = Maricopa(database, sandbox.url, tmp_path)
     assert crawler("assessor", "-a", f"apns={','.join(apns[:8])}").code == 0
     assert crawler("assessor", "-a", f"apns={','.join(apns)}").code == 0
 
     # One line for what is the same, over both jobs; one job's by itself.
-    (issue,) = [json.loads(line) for line in maricopa(database, "issues", "--json").stdout.splitlines()]
+    (issue,) = [json.loads(line) for line in maricopa.here("issues", "--json").out.splitlines()]
     assert (issue["source"], issue["kind"], issue["signature"], issue["count"], issue["jobs"]) == (
         "assessor",
         "new_field",
@@ -56,16 +63,16 @@ def test_issues_archive_and_room(tmp_path: Path, database: Database, county: Sta
     assert issue["url"] == f"{sandbox.url}/assessor/parcel/{issue['target']}"
     body = database.one("SELECT body FROM crawl.capture WHERE encode(sha256, 'hex') = %s", issue["capture"])
     assert b"GreenScore" in body_of(body)
-    shown = maricopa(database, "issues", "1").stdout
+    shown = maricopa.here("issues", "1").out
     assert "assessor new_field: the assessor's answer has a new field: GreenScore" in shown
     assert re.search(r"8 times, .* UTC; the newest: job 1", shown)
-    assert maricopa(database, "issues", "9").returncode == 2
+    assert maricopa.here("issues", "9").code == 2
 
     # The archive holds the kept bodies, and its own reader finds no fault with it.
     for name in ("all.warc", "all.warc.gz"):
         path = tmp_path / name
-        told = maricopa(database, "captures", "--warc", str(path))
-        assert (told.returncode, told.stdout.split()[0]) == (0, "12"), told.stderr
+        told = maricopa.here("captures", "--warc", str(path))
+        assert (told.code, told.out.split()[0]) == (0, "12"), told.errors
         with path.open("rb") as file:
             found = {}
             for record in ArchiveIterator(file, check_digests="raise"):
@@ -79,8 +86,8 @@ def test_issues_archive_and_room(tmp_path: Path, database: Database, county: Sta
         stored = {url: (at, bytes(sha)) for url, at, sha in database.rows("SELECT url, fetched_at, sha256 FROM crawl.capture")}
         assert found == stored
     of_job = tmp_path / "job.warc"
-    assert maricopa(database, "captures", "--warc", str(of_job), "--job", "1").stdout.startswith("8 records")
-    assert maricopa(database, "captures", "--warc", str(tmp_path / "no" / "x.warc")).returncode == 2
+    assert maricopa.here("captures", "--warc", str(of_job), "--job", "1").out.startswith("8 records")
+    assert maricopa.here("captures", "--warc", str(tmp_path / "no" / "x.warc")).code == 2
 
     # Room: what present values were read from stays, unless that too is asked for.
     sandbox.clear_faults()
@@ -91,22 +98,22 @@ def test_issues_archive_and_room(tmp_path: Path, database: Database, county: Sta
     bodies = "SELECT count(*) FROM crawl.capture WHERE body IS NOT NULL"
     everything = database.one(bodies)
     assert held < everything
-    assert maricopa(database, "prune").returncode == 2
-    assert maricopa(database, "prune", "--older-than", "1d", "--even-present").stdout.startswith("0 bodies")
+    assert maricopa.here("prune").code == 2
+    assert maricopa.here("prune", "--older-than", "1d", "--even-present").out.startswith("0 bodies")
     database.rows("UPDATE crawl.capture SET fetched_at = fetched_at - interval '2 days' RETURNING 1")
-    dry = maricopa(database, "prune", "--older-than", "1d", "--dry-run")
-    assert dry.stdout.startswith(f"{everything - held} bodies"), dry.stdout + dry.stderr
+    dry = maricopa.here("prune", "--older-than", "1d", "--dry-run")
+    assert dry.out.startswith(f"{everything - held} bodies"), dry.out + dry.errors
     assert database.one(bodies) == everything
-    assert maricopa(database, "prune", "--older-than", "1d").stdout.startswith(f"{everything - held} bodies")
+    assert maricopa.here("prune", "--older-than", "1d").out.startswith(f"{everything - held} bodies")
     assert database.one(bodies) == held
     assert database.one("SELECT count(*) FROM crawl.capture WHERE pruned_at IS NOT NULL AND url <> '' AND size > 0") == everything - held
     assert verify.problems(session) == []
-    again = maricopa(database, "reparse", "--source", "assessor", "--dry-run").stdout
+    again = maricopa.here("reparse", "--source", "assessor", "--dry-run").out
     assert f"{everything - held} answers have no body to read" in again
     assert "no field differs" in again
-    listed = maricopa(database, "captures").stdout
+    listed = maricopa.here("captures").out
     assert re.search(rf"assessor +all +{everything} +{held} +{everything - held} .*phones, sketches", listed), listed
-    assert maricopa(database, "prune", "--older-than", "1d", "--even-present").stdout.startswith(f"{held} bodies")
+    assert maricopa.here("prune", "--older-than", "1d", "--even-present").out.startswith(f"{held} bodies")
     assert database.one(bodies) == 0
     # An answer that comes again brings its body back.
     assert Crawler(database, after.url)("assessor", "-a", f"apns={','.join(apns)}").code == 0

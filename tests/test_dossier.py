@@ -4,6 +4,9 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
+from maricopa_scrapy import terminal
 from maricopa_scrapy.identifiers import format_apn
 from maricopa_scrapy.sandbox.county import County
 from maricopa_scrapy.sandbox.process import SandboxProcess
@@ -18,7 +21,8 @@ def _sections(shown: str) -> dict[str, str]:
     return dict(re.findall(r"(?m)^(\w+)  (.+?), (?:just now|\d+ \w+ ago) \(\d{4}-\d\d-\d\d \d\d:\d\d UTC\), last changed", shown))
 
 
-def test_each_section_names_its_source_and_age(tmp_path: Path, database: Database, county: Start) -> None:
+def test_each_section_names_its_source_and_age(tmp_path: Path, database: Database, county: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(terminal.out, "width", 120)
     truth = County()
     homes = [apn for apn in truth.apns(80) if truth.undrawn(apn)[0]["IsResidential"] and not truth.undrawn(apn)[0]["Owner"]["Redacted"]]
     by_api, by_page, by_both = homes[:3]
@@ -31,7 +35,7 @@ def test_each_section_names_its_source_and_age(tmp_path: Path, database: Databas
         crawl = Crawler(database, sandbox.url)(*arguments)
         assert crawl.code == 0, crawl.log
     maricopa = Maricopa(database, sandbox.url, tmp_path)
-    shown = {apn: maricopa("property", format_apn(apn)) for apn in (by_api, by_page, by_both)}
+    shown = {apn: maricopa.here("property", format_apn(apn)) for apn in (by_api, by_page, by_both)}
     assert [said.code for said in shown.values()] == [0, 0, 0], shown
     api, page = "assessor's API", "assessor's public page"
     assert _sections(shown[by_api].out) == {"Parcel": api, "Owner": api, "Values": api, "Residence": api}
@@ -41,6 +45,6 @@ def test_each_section_names_its_source_and_age(tmp_path: Path, database: Databas
     for apn, said in shown.items():
         assert f"Parcel {format_apn(apn)}" in said.out
         assert " ".join(truth.parcel(apn)["Owner"]["Ownership"].split())[:30] in said.out
-    nothing = maricopa("property", homes[3])
+    nothing = maricopa.here("property", homes[3])
     assert nothing.code == 2
     assert "is not stored" in nothing.errors

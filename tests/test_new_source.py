@@ -58,8 +58,9 @@ def test_a_source_from_the_scaffold_is_asked_and_stored(checkout: Path, server: 
     assert [line for line in made.stdout.splitlines() if line.endswith("spiders/permits.py")]
 
     # Step 6: the house, the parser's own test, and the way the files are laid out.
-    assert run("-m", "maricopa_scrapy.store.dictionary").stdout.count("## `permits.permit`") == 1
-    (checkout / "docs" / "data.md").write_text(run("-m", "maricopa_scrapy.store.dictionary").stdout)
+    page = run("-m", "maricopa_scrapy.store.dictionary").stdout
+    assert page.count("## `permits.permit`") == 1
+    (checkout / "docs" / "data.md").write_text(page)
     checks = run(
         "-m", "pytest", "-q", "tests/pages/test_permits.py", "tests/test_structure.py", "-k", "permits or house or dictionary or named"
     )
@@ -72,12 +73,10 @@ def test_a_source_from_the_scaffold_is_asked_and_stored(checkout: Path, server: 
     administer(server, "CREATE DATABASE with_permits")
     url = server.replace("/maricopa?", "/with_permits?")
     try:
-        # The schema of the checkout: its migrations are its own.
-        migrated = run("-c", "import sys; from maricopa_scrapy.store.connect import migrate; migrate(sys.argv[1])", url)
-        assert migrated.returncode == 0, migrated.stderr
         with ThreadingHTTPServer(("127.0.0.1", 0), _Office) as office:
             threading.Thread(target=office.serve_forever, daemon=True).start()
             sandbox = f"http://127.0.0.1:{office.server_port}"
+            # The schema of the checkout: its migrations are its own.
             crawl = run(
                 "-m", "scrapy", "crawl", "permits", "-a", "apns=165-28-054,165-28-055,165-28-056", "-s", "MARICOPA_RATE_LIMIT=50",
                 MARICOPA_DATABASE_URL=url, MARICOPA_SANDBOX=sandbox,
