@@ -47,6 +47,10 @@ OF_SOURCE: dict[str, tuple[str, ...]] = {
 }
 # Over all requests, whoever they are for; the GIS has few, and the first of them meet one each.
 _ANYWHERE: dict[str, Any] = {"throttled": {"probability": 0.02, "retry_after": "1"}, "unavailable": 0.02, "server_error": 0.01}
+# A parcel of the treasurer is five requests, and a refusal of one holds the source: his pages are refused as often as others' answers.
+_OF_PAGES: dict[str, Any] = {"treasurer": {
+    "throttled": {"probability": 0.02, "retry_after": "1", "kind": "parcel"}, "unavailable": {"probability": 0.02, "kind": "parcel"},
+}}  # fmt: skip
 _GIS: dict[str, Any] = {
     name: {"count": 1} for name in ("unavailable", "reset", "malformed", "error_body")
 } | {"throttled": {"count": 1, "retry_after": "1"}}  # fmt: skip
@@ -166,7 +170,7 @@ class Campaign:
     def run(self) -> None:
         """Submit the job and see it to its end, with all that befalls it."""
         for source in ("assessor", "treasurer", "recorder"):
-            self.sandbox.faults(_ANYWHERE | dict(self._of_keys(source)), source)
+            self.sandbox.faults(_ANYWHERE | _OF_PAGES.get(source, {}) | dict(self._of_keys(source)), source)
         self.sandbox.faults(_GIS, "gis")
         self.job = self._manager.submit(self.apns, job_type="comprehensive", processing_mode=self.plan.mode)
         events = self.plan.events()

@@ -5,9 +5,20 @@ from pathlib import Path
 
 from benchmarks.chaos import MUST_MEET, campaign
 from benchmarks.chaos_campaign import Plan
+from maricopa_scrapy.sandbox.county import County
 from maricopa_scrapy.store import embedded
 from maricopa_scrapy.store.connect import migrate
+from tests.conftest import Database, administer
+from tests.recorder import documents
+from tests.rolls import layer
+from tests.truth import wrong
 
+_TAMPER = (
+    "UPDATE assessor.owner SET ownership = 'NOBODY' WHERE apn = (SELECT min(apn) FROM assessor.owner)",
+    "UPDATE crawl.target SET state = 'gone' WHERE id = (SELECT max(id) FROM crawl.target WHERE source = 'assessor' AND state = 'done')",
+    "UPDATE gis.parcel SET owner_name = 'NOBODY' WHERE apn = (SELECT min(apn) FROM gis.parcel)",
+    "UPDATE recorder.document SET page_amount = 99 WHERE recording_number = (SELECT min(recording_number) FROM recorder.document)",
+)
 # Seconds after which it is said to hang: many times what it takes.
 _NEVER_S = 500.0
 
@@ -25,8 +36,12 @@ def test_a_job_under_every_fault_loses_nothing_and_stores_nothing_wrong() -> Non
         try:
             migrate(url)
             done, under, after = campaign(plan, folder / "data", folder, url)
+            for statement in _TAMPER:
+                administer(url, statement)
+            noticed = wrong(Database(url), 1, County(), documents(), layer(2 * plan.parcels), County().apns(plan.parcels))
         finally:
             embedded.release(folder / "data")
+    assert sorted(line.split()[0] for line in noticed) == ["assessor", "assessor", "gis", "recorder"], "the comparison sees nothing"
     assert done.has_ended
     assert not done.unsent
     assert (under.lost, under.wrong, under.problems) == (0, [], [])
