@@ -78,8 +78,8 @@ CHECKS = code=0; \
 	done
 
 # pytest comes last, so that its summary, with what was skipped and why, is the last thing. Most tests wait, and do so side by side; first come those that measure time.
-PYTEST := $(BIN)/python -m pytest -rs
-ALL = $(PYTEST) -m timed || { failed=$$?; [ $$code -ne 0 ] || code=$$failed; }; $(PYTEST) -m 'not timed' -n 3 --dist loadgroup
+PYTEST := $(BIN)/python -m pytest -rsR
+ALL = $(PYTEST) -m timed || { failed=$$?; [ $$code -ne 0 ] || code=$$failed; }; $(PYTEST) -m 'not timed' -n 4 --dist loadgroup
 test: browser
 	@$(CHECKS); \
 	[ $$code -eq 0 ] || echo 'the checks failed (see above); the tests run all the same'; \

@@ -15,6 +15,7 @@ import psutil
 import pytest
 from typer.testing import CliRunner
 
+from maricopa_scrapy import terminal
 from maricopa_scrapy.cli import app
 from maricopa_scrapy.sandbox.county import County
 from tests.conftest import ROOT, Database
@@ -76,6 +77,8 @@ class Maricopa:
                 patch.delenv(name)
             for name, value in self._environment().items():
                 patch.setenv(name, value)
+            # Known since the module was imported.
+            patch.setattr(terminal.out, "width", int(self._environment()["COLUMNS"]))
             said = CliRunner().invoke(app, list(arguments))
         return Said(said.exit_code, said.stdout, said.stderr)
 

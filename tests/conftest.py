@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -26,6 +27,9 @@ ROOT = Path(__file__).parent.parent
 settings.register_profile("same", derandomize=True)
 settings.load_profile("same")
 
+
+# A shell's job in the background ignores Ctrl-C, and so would all that the tests start and interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Begun first, so that the run does not end with one of them alone.
 _LONGEST = (

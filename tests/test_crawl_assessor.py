@@ -259,7 +259,7 @@ def test_a_run_interrupted_by_the_user_is_incomplete_and_goes_on(tmp_path: Path,
 
 def test_two_runs_of_one_job_share_its_targets(tmp_path: Path, database: Database, county: Start) -> None:
     sandbox = county(track=True, latency=0.02)
-    crawler = Crawler(database, sandbox.url, rate=60)
+    crawler = Crawler(database, sandbox.url, rate=25)
     first = crawler.start("assessor", "-a", _list(tmp_path, County().apns(240)))
     while not database.states().get("leased"):
         time.sleep(0.05)
