@@ -51,7 +51,7 @@ class _WriterSession(Session):
 class Writer:
     """Takes answers from one thread and stores them in another.
 
-    `on_room` is called, from the writer's thread, when a caller that was told to wait may go on;
+    `on_room` is called, from the writer's thread, when callers that were told to wait may go on;
     `on_failure` once, when nothing more can be stored.
     """
 
@@ -100,6 +100,10 @@ class Writer:
         self._taken += 1
         if self._taken % self._options.batch_size == 0:
             self.flush()
+        return self._has_room
+
+    @property
+    def _has_room(self) -> bool:
         return self.backlog < self._high_water or self.failure is not None
 
     def flush(self) -> None:
@@ -143,7 +147,9 @@ class Writer:
         self._store_or_halve(entries)
         self._stored += len(entries)
         self.flushes += 1
-        self._on_room()
+        # Not after every batch: more callers may wait than a batch has answers, and what waits here would grow.
+        if self._has_room:
+            self._on_room()
 
     def _store_or_halve(self, entries: list[Entry]) -> None:
         try:
