@@ -149,7 +149,7 @@ def test_a_data_call_that_is_refused_is_the_page_s_refusal(tmp_path: Path, datab
     faults = {"forbidden": "account", "server_error": "bills", "hang": "payments", "reset": "notices"}
     known = apns[:4]
     sandbox.faults({name: {"kind": kind, "keys": [apn]} for (name, kind), apn in zip(faults.items(), known, strict=True)}, "treasurer")
-    crawl = crawler(database, sandbox, tmp_path, words="unknown", attempts=1, settle=2)("tax", "-a", listed(tmp_path, apns))
+    crawl = crawler(database, sandbox, tmp_path, words="unknown", attempts=1, settle=5)("tax", "-a", listed(tmp_path, apns))
     assert crawl.code == 3, crawl.log
     causes = dict(database.rows("SELECT key, cause FROM crawl.target"))
     assert [causes[apn] for apn in apns] == ["refused", "server_error", "timeout", "connection", "source_changed"]
