@@ -239,6 +239,7 @@ def _bills(rows: list[dict[str, Any]], apn: str) -> list[Record]:
         _check_sums(row, newest)
         first, second = instalments(row["tax_year"], row["assessed"])
         bills.append(TaxBill(apn=apn, **row, first_half_until=first, second_half_until=second))
+    _check_interest(rows, newest)
     return bills
 
 
@@ -262,6 +263,13 @@ def _check_sums(row: dict[str, Any], newest: int) -> None:
     more = due + paid - assessed
     if not 0 <= more <= most:
         raise SourceChanged("summary.amount_due", f"interest and fees from 0 to {most:.2f} beside the tax", str(more))
+
+
+def _check_interest(rows: list[dict[str, Any]], newest: int) -> None:
+    """What is owed of earlier years bears interest. Where nothing was ever paid, columns in reverse add up, with the interest as paid."""
+    owed = [row for row in rows if row["status"] != "paid" and row["tax_year"] < newest and row["interest"] is not None]
+    if owed and all(row["paid"] and not row["interest"] for row in owed):
+        raise SourceChanged("summary.interest", "interest on what is owed of earlier years", f"none, of {len(owed)} bills paid in part")
 
 
 def _payments(rows: list[dict[str, Any]], apn: str) -> list[Record]:

@@ -120,6 +120,10 @@ WRONG: dict[str, tuple[str, type[PageError], str]] = {
     ),
     "values shifted": (page(grid(PLAIN, [[*OWED[:3], "$500.00", "$520.00", "$1,000.00"]])), SourceChanged, "summary.amount_due"),
     "values reversed": (page(grid(PLAIN, [[*OWED[:3], "$520.00", "$0.00", "$500.00"]])), SourceChanged, "summary.amount_due"),
+    "values reversed where nothing was ever paid": (
+        page(grid(SUMMARY, [["+", "2025", "Unpaid", "$900.00", "$0.00", "$0.00", "$900.00"],
+                            ["+", "2024", "Unpaid", "$1,020.00", "$120.00", "$0.00", "$900.00"]])), SourceChanged, "summary.interest",
+    ),
     "another word for none": (page(grid(SUMMARY, [], "Loading")), SourceChanged, "summary.rows"),
     "more pages": (page(grid(SUMMARY, [OWED], more='<i class="k-pager-info">1 - 1 of 9 items</i>')), SourceChanged, "summary.pager"),
     "another parcel": (page(grid(SUMMARY, [OWED]), BLOCKS.replace("123-45-678", "123-45-679")), WrongParcel, "account"),
