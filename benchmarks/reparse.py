@@ -13,7 +13,7 @@ from benchmarks.assessor import database, run
 from benchmarks.recorder import ask
 from benchmarks.table import QUICK, Bench, Row
 from maricopa_scrapy import reparse
-from maricopa_scrapy.download.browser_launch import NoBrowser, check
+from maricopa_scrapy.download.browser_find import NoBrowser, check
 from maricopa_scrapy.pages import assessor, gis, recorder, treasurer
 from maricopa_scrapy.sandbox.county import County
 from maricopa_scrapy.sandbox.parcel_layer import ParcelLayer

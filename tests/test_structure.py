@@ -2,6 +2,7 @@
 
 import ast
 import datetime as dt
+import importlib
 import re
 import subprocess
 import sys
@@ -112,6 +113,11 @@ def test_files_are_named_for_what_they_hold_and_stay_readable(path: Path) -> Non
     assert not re.search(r"util|helper|common|base_v\d|misc", path.stem)
     assert len(path.read_text().splitlines()) <= 420
     assert ast.get_docstring(ast.parse(path.read_text())) or not path.read_text().strip()
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in (ROOT / "benchmarks").glob("*.py") if path.stem != "__init__"))
+def test_every_bench_can_be_imported(name: str) -> None:
+    importlib.import_module(f"benchmarks.{name}")
 
 
 def test_the_map_of_the_store_names_each_of_its_files() -> None:
