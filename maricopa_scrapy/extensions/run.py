@@ -33,7 +33,6 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-_SOON_S = 0.1
 _BEAT_EVERY = round(ledger.HEARTBEAT_S / ledger.GLANCE_S)
 _WISHES = {"pause": Reason.PAUSED, "cancel": Reason.CANCELLED}
 # Seconds that a run which is to pause waits for answers under way; what comes later is asked for again.
@@ -172,8 +171,6 @@ class RunRecord:
         crawler.signals.connect(self.spider_closed, signal=signals.spider_closed)
         crawler.signals.connect(self.broken, signal=signals.item_error)
         crawler.signals.connect(self.broken, signal=signals.spider_error)
-        for signal in (signals.item_scraped, signals.item_dropped, signals.item_error):
-            crawler.signals.connect(self.item_ended, signal=signal)
 
     @classmethod
     def from_crawler(cls, crawler: "Crawler") -> Self:
@@ -229,17 +226,6 @@ class RunRecord:
         """A pipeline or a callback raised: what it held is not acknowledged, and the run ends rather than wait for it."""
         if isinstance(spider, LedgerSpider):
             spider.stop(Reason.PIPELINE_ERROR)
-
-    def item_ended(self, spider: Spider, response: object) -> None:
-        """An item of start() has ended: a spider that closes meanwhile waits for it, and Scrapy 2.19 looks only when a response has."""
-        if response is None:
-            asyncio.get_running_loop().call_later(_SOON_S, self._close_if_idle, spider)
-
-    def _close_if_idle(self, spider: Spider) -> None:
-        assert self._crawler.engine is not None
-        slot = self._crawler.engine.scraper.slot
-        if slot is not None and slot.closing is not None and not slot.closing.called and slot.is_idle():
-            slot.closing.callback(spider)
 
     async def spider_closed(self, spider: Spider, reason: str) -> None:
         if self._ledger is None:
