@@ -42,7 +42,9 @@ def main(base_url: str, apns: str, rate: float) -> None:
     settings = Settings()
     settings.setmodule("maricopa_scrapy.settings", priority="project")
     slots = {name: dict(slot, delay=1 / rate) for name, slot in settings["DOWNLOAD_SLOTS"].items()}
-    extensions = {k: None if k.startswith("maricopa") else v for k, v in settings["EXTENSIONS"].items()}
+    extensions = {k: None if k.startswith("maricopa") else v for k, v in settings["EXTENSIONS"].items()} | {
+        "scrapy.extensions.corestats.CoreStats": 0
+    }
     settings.setdict(
         {"ITEM_PIPELINES": {}, "DOWNLOADER": "scrapy.core.downloader.Downloader", "EXTENSIONS": extensions, "DOWNLOAD_SLOTS": slots},
         priority="cmdline",

@@ -82,6 +82,9 @@ DUPEFILTER_CLASS = "scrapy.dupefilters.BaseDupeFilter"
 ITEM_PIPELINES = {"maricopa_scrapy.pipelines.store.StorePipeline": 500}
 EXTENSIONS = {
     "scrapy.extensions.throttle.AutoThrottle": None,
+    # Its counts, without its handler of items, which has a task of its own for every answer.
+    "scrapy.extensions.corestats.CoreStats": None,
+    "maricopa_scrapy.extensions.stats.Stats": 0,
     "maricopa_scrapy.download.pace.Pace": 0,
     "maricopa_scrapy.extensions.traffic.Traffic": 5,
     "maricopa_scrapy.extensions.run.RunRecord": 10,

@@ -14,6 +14,7 @@ from collections import deque
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
+from scrapy import signals
 from scrapy.extensions.throttle import AutoThrottle
 from scrapy.http import Request, Response
 from scrapy.spiders import Spider
@@ -112,6 +113,7 @@ class Pace(AutoThrottle):
 
     def __init__(self, crawler: "Crawler") -> None:
         super().__init__(crawler)
+        crawler.signals.disconnect(self._response_downloaded, signal=signals.response_downloaded)
         self._sources = {name: _Source(crawler.settings["MARICOPA_MANIFESTS"][name], limits) for name, limits in _limits(crawler).items()}
         self._ledger: Ledger | None = None
 
@@ -169,18 +171,22 @@ class Pace(AutoThrottle):
         if self.is_open(source) or len(local.report.failures) >= local.manifest.breaker.failures:
             local.wake.set()
 
-    def _response_downloaded(self, response: Response, request: Request, spider: Spider) -> None:
-        source = request.meta.get("download_slot", "")
-        local = self._sources.get(source)
-        if local is None:
+    def _spider_opened(self, spider: Spider) -> None:
+        super()._spider_opened(spider)
+        downloader = self.crawler.engine.downloader
+        assert isinstance(downloader, PacedDownloader)
+        downloader.listeners.append(self._look)
+
+    def _look(self, request: Request, response: Response | None) -> None:
+        local = self._sources.get(source := request.meta.get("download_slot", ""))
+        if local is None or response is None:
             return
         now = time.monotonic()
         sent_at = float(request.meta.get(SENT_AT, now))
         if response.status == 200:
             local.see_latency(now - sent_at)
-        if not refusal_of(response):
-            return
-        self._refused(source, local, Refusal(now, sent_at, retry_after(response)))
+        if refusal_of(response):
+            self._refused(source, local, Refusal(now, sent_at, retry_after(response)))
 
     def _refused(self, source: str, local: _Source, refusal: Refusal) -> None:
         local.report.refusals.append(refusal)

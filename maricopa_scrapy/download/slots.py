@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from collections.abc import Callable
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -96,7 +97,10 @@ class Dropped(IgnoreRequest):
 
 
 class PacedDownloader(Downloader):
-    """Scrapy's downloader, whose slots of sources are paced, and stay when nothing is asked for a minute."""
+    """Scrapy's downloader, whose slots of sources are paced, and stay when nothing is asked for a minute.
+
+    `listeners` are called with each request and its response, None when it has none, before the slot's next request is sent.
+    """
 
     def __init__(self, crawler: Any) -> None:
         super().__init__(crawler)
@@ -104,6 +108,19 @@ class PacedDownloader(Downloader):
         for name in manifests:
             self.slots[name] = PacedSlot(**self.per_slot_settings[name])
         self._under_way: set[asyncio.Task[None]] = set()
+        self.listeners: list[Callable[[Request, Response | None], None]] = []
+        self._ask = self.handlers.download_request_async
+        self.handlers.download_request_async = self._ask_and_tell  # type: ignore[method-assign]
+
+    async def _ask_and_tell(self, request: Request) -> "Response":
+        # Scrapy's signals for this take a twentieth of the time that a fast run has for an answer.
+        response = None
+        try:
+            response = await self._ask(request)
+            return response
+        finally:
+            for listener in self.listeners:
+                listener(request, response)
 
     def drop_waiting(self) -> None:
         """Send nothing of what waits in a slot."""

@@ -4,11 +4,11 @@ import time
 from collections import Counter, deque
 from typing import TYPE_CHECKING, Any, Self
 
-from scrapy import Request, Spider, signals
+from scrapy import Request, signals
 from scrapy.http import Response
 
 from maricopa_scrapy.download.pace import refusal_of
-from maricopa_scrapy.download.slots import SENT_AT
+from maricopa_scrapy.download.slots import SENT_AT, PacedDownloader
 from maricopa_scrapy.store.histogram import bucket
 
 if TYPE_CHECKING:
@@ -25,8 +25,8 @@ class Traffic:
 
     def __init__(self, crawler: "Crawler") -> None:
         self._sources = {name: _Source() for name in crawler.settings["MARICOPA_MANIFESTS"]}
-        for handler, signal in ((self._downloaded, signals.response_downloaded), (self._left, signals.request_left_downloader)):
-            crawler.signals.connect(handler, signal=signal)
+        self._crawler = crawler
+        crawler.signals.connect(self.spider_opened, signal=signals.spider_opened)
 
     @classmethod
     def from_crawler(cls, crawler: "Crawler") -> Self:
@@ -36,16 +36,21 @@ class Traffic:
         """Return by source: `requests`, `answers`, `refusals`, `bytes`, response times by bucket, and requests per second now (`rate`)."""
         return {name: source.snapshot() for name, source in self._sources.items() if source.requests}
 
-    def _left(self, request: Request, spider: Spider) -> None:
-        source = self._sources.get(request.meta.get("download_slot", ""))
-        if source is not None and SENT_AT in request.meta:
-            source.requests += 1
-            source.sent.append(time.monotonic())
+    def spider_opened(self) -> None:
+        assert self._crawler.engine is not None
+        downloader = self._crawler.engine.downloader
+        assert isinstance(downloader, PacedDownloader)
+        downloader.listeners.append(self._count)
 
-    def _downloaded(self, response: Response, request: Request, spider: Spider) -> None:
+    def _count(self, request: Request, response: Response | None) -> None:
         source = self._sources.get(request.meta.get("download_slot", ""))
-        if source is not None and SENT_AT in request.meta:
-            source.answered(time.monotonic() - request.meta[SENT_AT], len(response.body), refusal_of(response))
+        if source is None or SENT_AT not in request.meta:
+            return
+        now = time.monotonic()
+        source.requests += 1
+        source.sent.append(now)
+        if response is not None:
+            source.answered(now - request.meta[SENT_AT], len(response.body), refusal_of(response))
 
 
 class _Source:

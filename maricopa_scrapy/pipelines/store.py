@@ -19,6 +19,7 @@ class StorePipeline:
 
     def __init__(self, crawler: "Crawler") -> None:
         self._crawler = crawler
+        self._stats = crawler.stats
         self._room = asyncio.Event()
         self._writer: Writer | None = None
 
@@ -33,6 +34,7 @@ class StorePipeline:
             if not writer.put(item):
                 self._room.clear()
                 await self._room.wait()
+        self._stats.inc_value("item_scraped_count")
         return item
 
     def _open(self) -> Writer:

@@ -88,7 +88,7 @@ class AssessorPageSpider(LedgerSpider):
 
     handlers = {"parcel": parse_parcel}
 
-    def _glance(self, response: Response) -> None:
+    def _glance(self, request: Request, response: Response | None) -> None:
         """Without a token a 401 is a refusal of one page, and ends no run."""
 
 

@@ -88,7 +88,6 @@ class LedgerSpider(Spider):
         spider.assigned = cls.read_arguments(kwargs)
         spider.manifest, spider.base_url, spider.headers = cls.connection(crawler.settings)
         spider.is_sandbox = bool(crawler.settings["MARICOPA_SANDBOX"])
-        crawler.signals.connect(spider._glance, signal=signals.response_downloaded)
         return spider
 
     @classmethod
@@ -138,6 +137,7 @@ class LedgerSpider(Spider):
     def begin(self, run: "Run") -> None:
         """Take up a run: what its job was asked for, and the other sources that it serves. Raises StartError."""
         self.parameters, self.execution = run.parameters, run.execution
+        self._downloader.listeners.append(self._glance)
         for desk in self.also:
             if desk.source in run.also:
                 self._desks.append(desk.beside(self, run))
@@ -160,7 +160,6 @@ class LedgerSpider(Spider):
         desk.crawler, desk.settings = lead.crawler, lead.settings
         desk.manifest, desk.base_url, desk.headers = cls.connection(lead.settings)
         desk.is_sandbox, desk.ledger, desk.pace, desk._lead = lead.is_sandbox, lead.ledger, lead.pace, lead
-        lead.crawler.signals.connect(desk._glance, signal=signals.response_downloaded)
         desk.begin(run)
         return desk
 
@@ -233,9 +232,9 @@ class LedgerSpider(Spider):
         is_busy = engine.downloader.active or (scraper and not scraper.is_idle()) or (run and run.scheduler.has_pending_requests())
         return not is_busy and not self.ledger.backlog
 
-    def _glance(self, response: Response) -> None:
-        # Scrapy sends the slot's next request between this signal and the callback.
-        if response.status == 401 and response.url.startswith(self.base_url):
+    def _glance(self, request: Request, response: Response | None) -> None:
+        # Scrapy sends the slot's next request between this and the callback.
+        if response is not None and response.status == 401 and response.url.startswith(self.base_url):
             self.stop(Reason.UNAUTHORIZED)
 
     def _lease_soon(self) -> "asyncio.Future[Lease]":
