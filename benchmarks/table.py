@@ -1,8 +1,10 @@
 """One table a bench: figure, peer, ratio, bar, holds; the same as JSON with the machine's facts."""
 
+import datetime as dt
 import json
 import os
 import platform
+import time
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -39,6 +41,7 @@ class Bench:
 
     name: str
     rows: list[Row] = field(default_factory=list)
+    _begun: float = field(default_factory=time.monotonic)
 
     def add(self, row: Row) -> None:
         self.rows.append(row)
@@ -63,7 +66,8 @@ class Bench:
             "memory_gb": round(psutil.virtual_memory().total / 2**30, 1),
             "scrapy": version("scrapy"), "twisted": version("twisted"),
         }  # fmt: skip
-        content = {"bench": self.name, "quick": QUICK, "machine": machine,
+        now = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
+        content = {"bench": self.name, "quick": QUICK, "at": now, "seconds": round(time.monotonic() - self._begun), "machine": machine,
                    "rows": [asdict(row) | {"holds": row.holds} for row in self.rows]}  # fmt: skip
         (RESULTS / f"{self.name}{suffix}.json").write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n")
         return 1 if any(row.holds is False for row in self.rows) else 0
