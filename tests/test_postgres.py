@@ -2,9 +2,11 @@
 
 from pathlib import Path
 
+import psutil
+import psycopg2.extensions
 import pytest
 
-from tests.command import Maricopa
+from tests.command import Maricopa, wait_for
 from tests.conftest import Database
 
 
@@ -32,3 +34,22 @@ def test_a_program_s_failure_and_another_program_are_told(maricopa: Maricopa) ->
     assert (said.code, "nonsense" in said.errors) == (1, True)
     said = maricopa.here("postgres", "initdb")
     assert (said.code, said.errors) == (2, "error: 'initdb' is none of the programs: psql, pg_dump, pg_restore\n")
+
+
+def test_a_password_is_in_no_argument(maricopa: Maricopa) -> None:
+    url = maricopa.database.url
+    maricopa.database.url = psycopg2.extensions.make_dsn(url, password="hunter2")
+    running = maricopa.start("postgres", "psql", "-X", "-At", "-c", "SELECT pg_sleep(2), 'slept'")
+    maricopa.database.url = url
+    seen: dict[str, str] = {}
+
+    def is_there() -> bool:
+        for process in psutil.Process(running.pid).children(recursive=True):
+            seen[process.name()] = " ".join(process.cmdline())
+        return "psql" in seen
+
+    wait_for(is_there)
+    out, errors = running.communicate(timeout=30)
+    assert (running.returncode, out, errors) == (0, "|slept\n", "")
+    assert "pg_sleep" in seen["psql"]
+    assert "hunter2" not in str(seen)
