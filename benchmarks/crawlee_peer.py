@@ -1,6 +1,6 @@
-"""The other peer of bench-pace: crawlee with its throttling manager, on the same parcels. Runs when crawlee is installed.
+"""The other peer of bench-pace: crawlee with its throttling manager, on the same parcels.
 
-python -m benchmarks.crawlee_peer BASE_URL APN_FILE
+Run by a Python that has crawlee, which CRAWLEE_PYTHON names: python -m benchmarks.crawlee_peer BASE_URL APN_FILE
 """
 
 import asyncio
@@ -11,7 +11,7 @@ from typing import Any
 
 
 async def main(base_url: str, apns: str) -> None:
-    # Optional: pip install crawlee
+    # Of an environment of its own: pip install 'crawlee[httpx]'
     from crawlee import Request
     from crawlee.configuration import Configuration
     from crawlee.crawlers import HttpCrawler

@@ -159,14 +159,16 @@ def place(
                     process.wait()
 
 
-def peer(folder: Path, name: str, parcels: int, module: str, *arguments: str, timeout: float = 600, **options: Any) -> Seen:
-    """Another crawler, a module of this folder, on the same parcels."""
+def peer(
+    folder: Path, name: str, parcels: int, module: str, *arguments: str, timeout: float = 600, python: str = sys.executable, **options: Any
+) -> Seen:
+    """Another crawler, a module of this folder, on the same parcels, by the Python that has it."""
     mine = folder / name
     mine.mkdir()
     path = mine / "apns.txt"
     path.write_text("\n".join(County().apns(parcels)) + "\n")
     with SandboxProcess(track=True, **options) as sandbox, (mine / "log").open("wb") as log:
-        command = [sys.executable, "-m", f"benchmarks.{module}", f"{sandbox.url}/assessor", str(path), *arguments]
+        command = [python, "-m", f"benchmarks.{module}", f"{sandbox.url}/assessor", str(path), *arguments]
         process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT)
         try:
             process.wait(timeout)
