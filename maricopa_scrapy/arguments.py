@@ -263,13 +263,13 @@ def priorities(name: str, path: Path) -> dict[str, int]:
     """
     found: dict[str, int] = {}
     with path.open(encoding=_encoding(path), newline="") as file:
-        heading = file.readline()
+        begun, heading = next(((number, line) for number, line in enumerate(file, start=1) if _first_cell(line)), (0, ""))
         delimiter = next((one for one in ",;\t|" if one in heading), ",")
         names = [cell.strip().strip("\ufeff").lower() for cell in next(csv.reader([heading], delimiter=delimiter), [])]
         if "priority" not in names:
             return {}
         at = names.index("priority")
-        for number, row in enumerate(csv.reader(file, delimiter=delimiter), start=2):
+        for number, row in enumerate(csv.reader(file, delimiter=delimiter), start=begun + 1):
             if len(row) > at and row[at].strip() and _is_apn(row[0]):
                 word = row[at].strip().lower()
                 if word not in PRIORITIES:

@@ -38,7 +38,7 @@ HTTPPROXY_ENABLED = not MARICOPA_SANDBOX
 # Default Scrapy's own name: a county must be able to see who asks, and how to reach them.
 USER_AGENT = f"maricopa_scrapy/{__version__}" + (f" (+{_config.contact})" if _config.contact else "")
 # Default False.
-ROBOTSTXT_OBEY = all(manifest.obey_robots for manifest in _manifests.values())
+ROBOTSTXT_OBEY = any(manifest.obey_robots for manifest in _manifests.values())
 # Defaults True: a cookie would tie requests together, and no source needs one.
 COOKIES_ENABLED = False
 

@@ -1,6 +1,18 @@
 """Invented lines of the assessor's bulk files, in their captured form."""
 
 
+class BrokenPipeline:
+    """Breaks on the third item."""
+
+    count = 0
+
+    def process_item(self, item: object) -> object:
+        self.count += 1
+        if self.count == 3:
+            raise RuntimeError("broken on purpose")
+        return item
+
+
 def _apn(number: int) -> str:
     return f"{101 + number // 99_900}{number // 999 % 100:02d}{number % 999 + 1:03d}"
 

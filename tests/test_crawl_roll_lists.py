@@ -109,6 +109,19 @@ def test_a_secured_master_is_loaded_once_and_again_without_a_new_version(tmp_pat
     agrees(database)
 
 
+def test_a_load_ends_when_a_pipeline_breaks_on_a_part(tmp_path: Path, database: Database, county: Start) -> None:
+    path = tmp_path / "Secured_Master_BK100.txt"
+    path.write_text("\n".join(secured_line(number) for number in range(30_000)) + "\n")
+    pipelines = '{"tests.bulk.BrokenPipeline": 100, "maricopa_scrapy.pipelines.store.StorePipeline": 500}'
+    crawl = Crawler(database, county().url)("roll", "-a", f"secured_master={path}", "-s", f"ITEM_PIPELINES={pipelines}", timeout=30)
+    assert crawl.code == 1, crawl.log
+    assert database.rows("SELECT reason FROM crawl.run") == [("pipeline_error",)]
+    assert database.states() == {"pending": 1}
+    again = _load(database, county, "secured_master", path)
+    assert again.code == 0, again.log
+    assert database.one("SELECT count(*) FROM bulk.secured_master") == 30_000
+
+
 def test_a_zip_of_residential_files_is_read_member_by_member(tmp_path: Path, database: Database, county: Start) -> None:
     path = tmp_path / "residential.zip"
     with zipfile.ZipFile(path, "w") as archive:

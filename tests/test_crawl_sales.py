@@ -89,6 +89,21 @@ def test_neighbours_of_a_deed_are_tied_only_by_day_and_a_name(tmp_path: Path, da
     assert _linked(database, "neighbour") == {(apn, number) for number, deed in ties for apn, its in deeds.items() if its == deed}
 
 
+def test_the_scans_of_last_deeds(tmp_path: Path, database: Database, county: Start) -> None:
+    deeds = _deeds(40)
+    sandbox = county(gis_parcels=40, **SANDBOX)
+    crawler = Crawler(database, sandbox.url, rate=100, environment={"MARICOPA_DATA_DIR": str(tmp_path / "data")})
+    crawl = crawler("sales", "-a", _list(tmp_path, list(deeds)), "-a", "pdf=yes")
+    assert crawl.code == 0, crawl.log
+    found = {deed: facts for deed in {*deeds.values()} if deed and (facts := documents().find(deed))}
+    plain = {deed for deed, facts in found.items() if not facts.restricted}
+    # More than may be under way at once, also among other sources.
+    assert len(plain) > 20
+    assert {number for (number,) in database.rows("SELECT recording_number FROM recorder.image WHERE path IS NOT NULL")} == plain
+    assert {path.stem for path in (tmp_path / "data" / "documents").rglob("*.pdf")} == plain
+    agrees(database)
+
+
 def test_a_run_waits_for_deeds_that_another_run_of_its_job_finds(tmp_path: Path, database: Database, county: Start) -> None:
     apns = County().apns(150)
     session = Session(database.url)

@@ -135,6 +135,8 @@ def test_what_belongs_to_a_job(maricopa: Maricopa, database: Database) -> None:
         ([("bulk", "file", "/tmp/Sales_Affidavits.zip", {"file": "sales_affidavits"})], {first}, set()),
         ([("recorder", "document", "20990000001 again 1", {"number": "20990000001"}), ("recorder_legacy", "page", "00000000004", {})],
          set(), numbers),
+        # With a suffix it is another document.
+        ([("recorder_legacy", "page", "20990000001A", {})], set(), set()),
     ]  # fmt: skip
     session = Session(database.url)
     for targets, apns, documents in cases:

@@ -163,7 +163,7 @@ class Pace(AutoThrottle):
     def failed(self, request: Request, source: str, cause: Cause) -> None:
         """A request of the source failed; a refusal was seen when it came."""
         if cause not in _SOURCE_FAILS:
-            if cause is not Cause.THROTTLED:
+            if cause not in (Cause.THROTTLED, Cause.CHALLENGE):
                 self.answered(source)
             return
         local = self._sources[source]

@@ -20,6 +20,7 @@ from scrapy.http import Response
 
 from maricopa_scrapy.download.pace import Pace, refusal_of
 from maricopa_scrapy.download.slots import SENT_AT, PacedSlot
+from maricopa_scrapy.extensions.run import run_opened
 from maricopa_scrapy.spiders.base import LedgerSpider
 from maricopa_scrapy.store.connect import DatabaseUnavailable
 from maricopa_scrapy.store.verdict import by_source
@@ -80,7 +81,7 @@ class Metrics:
         self._run = Gauge("maricopa_run_info", "The run that answers", ("spider", "job", "run"), registry=registry)
         for handler, signal in (
             (self.spider_opened, signals.spider_opened), (self.spider_closed, signals.spider_closed),
-            (self._begin, signals.request_reached_downloader), (self._left, signals.request_left_downloader),
+            (self._begin, run_opened), (self._left, signals.request_left_downloader),
             (self._downloaded, signals.response_downloaded),
         ):  # fmt: skip
             crawler.signals.connect(handler, signal=signal)
@@ -110,7 +111,6 @@ class Metrics:
 
     def _begin(self, spider: Any) -> None:
         """The run is open: bind what is read when Prometheus asks."""
-        self._crawler.signals.disconnect(self._begin, signal=signals.request_reached_downloader)
         if self._server is None:
             return
         ledger: RunLedger = spider.ledger

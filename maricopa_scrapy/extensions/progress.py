@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from scrapy import Spider, signals
 
+from maricopa_scrapy.extensions.run import run_opened
 from maricopa_scrapy.store.connect import DatabaseUnavailable
 
 if TYPE_CHECKING:
@@ -23,19 +24,14 @@ class Progress:
     def __init__(self, crawler: "Crawler") -> None:
         self._crawler = crawler
         self._task: asyncio.Task[None] | None = None
-        crawler.signals.connect(self.spider_opened, signal=signals.spider_opened)
+        crawler.signals.connect(self._begin, signal=run_opened)
         crawler.signals.connect(self.spider_closed, signal=signals.spider_closed)
 
     @classmethod
     def from_crawler(cls, crawler: "Crawler") -> Self:
         return cls(crawler)
 
-    def spider_opened(self, spider: Spider) -> None:
-        crawler = self._crawler
-        crawler.signals.connect(self._begin, signal=signals.request_reached_downloader)
-
     def _begin(self, spider: Spider) -> None:
-        self._crawler.signals.disconnect(self._begin, signal=signals.request_reached_downloader)
         self._task = asyncio.ensure_future(self._report(spider))
 
     def spider_closed(self, spider: Spider) -> None:

@@ -33,6 +33,10 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+# Scrapy signal: the run is open, before the first target is leased. Its handlers get `spider`.
+run_opened = object()
+
+_SOON_S = 0.1
 _BEAT_EVERY = round(ledger.HEARTBEAT_S / ledger.GLANCE_S)
 _WISHES = {"pause": Reason.PAUSED, "cancel": Reason.CANCELLED}
 # Seconds that a run which is to pause waits for answers under way; what comes later is asked for again.
@@ -201,11 +205,16 @@ class RunRecord:
             logger.error("%s", error)
             unavailable = isinstance(error, DatabaseUnavailable)
             raise CloseSpider(Reason.DATABASE_UNAVAILABLE if unavailable else Reason.REFUSED_START) from error
+        if spider.answers_at_start:
+            for signal in (signals.item_scraped, signals.item_dropped, signals.item_error):
+                self._crawler.signals.connect(self.item_ended, signal=signal)
         self._floors = spider.manifest.floors
         _take_over_garbage_collection()
         logging.getLogger("scrapy.downloadermiddlewares.robotstxt").addFilter(_without_traceback)
         self._beating = asyncio.ensure_future(self._beat(spider))
+        self._beating.add_done_callback(lambda task: self._beat_ended(spider, task))
         logger.info("job %d, run %d: %s from %s", opened.run.job_id, opened.run.id, spider.name, spider.base_url)
+        self._crawler.signals.send_catch_log(run_opened, spider=spider)
 
     async def _beat(self, spider: LedgerSpider) -> None:
         assert self._ledger is not None
@@ -222,10 +231,27 @@ class RunRecord:
             logger.error("%s", error)
             spider.stop(Reason.DATABASE_UNAVAILABLE)
 
+    def _beat_ended(self, spider: LedgerSpider, task: "asyncio.Task[None]") -> None:
+        if not task.cancelled() and (error := task.exception()):
+            # Without its beat others would take the run for lost.
+            logger.error("the heartbeat broke", exc_info=error)
+            spider.stop(Reason.PIPELINE_ERROR)
+
     def broken(self, spider: Spider) -> None:
         """A pipeline or a callback raised: what it held is not acknowledged, and the run ends rather than wait for it."""
         if isinstance(spider, LedgerSpider):
             spider.stop(Reason.PIPELINE_ERROR)
+
+    def item_ended(self, spider: Spider, response: object) -> None:
+        """An item of start() has ended: a spider that closes meanwhile waits for it, and Scrapy 2.19 looks only when a response has."""
+        if response is None:
+            asyncio.get_running_loop().call_later(_SOON_S, self._close_if_idle, spider)
+
+    def _close_if_idle(self, spider: Spider) -> None:
+        assert self._crawler.engine is not None
+        slot = self._crawler.engine.scraper.slot
+        if slot is not None and slot.closing is not None and not slot.closing.called and slot.is_idle():
+            slot.closing.callback(spider)
 
     async def spider_closed(self, spider: Spider, reason: str) -> None:
         if self._ledger is None:

@@ -1,6 +1,5 @@
 """Scans of documents into the data folder, by Scrapy's FilesPipeline; what the recorder withholds, or does not have yet, is told apart."""
 
-import asyncio
 import datetime as dt
 import hashlib
 import os
@@ -11,7 +10,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from scrapy import Request, Spider, signals
+from scrapy import Request
 from scrapy.exceptions import DropItem
 from scrapy.http import Response
 from scrapy.pipelines.files import FilesPipeline, FSFilesStore
@@ -31,7 +30,6 @@ FOLDER = "documents"
 _NUMBER = re.compile(r"(?<![0-9])(?:19|20)[0-9]{9}(?![0-9])")
 # A whole file ends with its mark, but for a few bytes.
 _END, _END_WITHIN = b"%%EOF", 2048
-_SOON_S = 0.1
 _ROOM = "make room, or name another folder with MARICOPA_DATA_DIR"
 
 
@@ -70,20 +68,7 @@ class ScansPipeline(FilesPipeline):
         # Asked for anew each time: a file is never taken for an answer.
         pipeline.expires = -1
         pipeline._unfetched = {}
-        for signal in (signals.item_scraped, signals.item_dropped, signals.item_error):
-            crawler.signals.connect(pipeline._item_ended, signal=signal)
         return pipeline
-
-    def _item_ended(self, spider: Spider, response: object) -> None:
-        """An item of start() has ended: a spider that closes meanwhile waits for it, and Scrapy 2.19 looks only when a response has."""
-        if response is None:
-            asyncio.get_running_loop().call_later(_SOON_S, self._close_if_idle, spider)
-
-    def _close_if_idle(self, spider: Spider) -> None:
-        assert self.crawler.engine is not None
-        slot = self.crawler.engine.scraper.slot
-        if slot is not None and slot.closing is not None and not slot.closing.called and slot.is_idle():
-            slot.closing.callback(spider)
 
     def get_media_requests(self, item: Any, info: Any) -> list[Request]:
         """Return the request for the scan of a `scan` target; of other items none."""
@@ -126,7 +111,8 @@ class ScansPipeline(FilesPipeline):
         elif any(mark in body[:20_000].decode("latin-1") for mark in spider.manifest.refusals.challenge):
             spider.stop("blocked")
         else:
-            cause = Cause.THROTTLED if refusal_of(response) else Cause.SERVER_ERROR if status >= 500 else Cause.MALFORMED
+            cause = Cause.SERVER_ERROR if status >= 500 else Cause.MALFORMED if status == 200 else Cause.REFUSED
+            cause = Cause.THROTTLED if refusal_of(response) else cause
             message = f"HTTP {status} with {type_ or 'no type'} where a scan is due"
             if status == 200 and body.startswith(b"%PDF-"):
                 cause = Cause.WRONG_DOCUMENT if others else Cause.MALFORMED

@@ -56,6 +56,8 @@ class LedgerSpider(Spider):
     has_ways: ClassVar[bool] = False
     # Answers a transaction at most: fewer where one answer is thousands of rows.
     batch_most: ClassVar[int] = 1_000_000
+    # Whether `start()` yields answers too: an engine that closes meanwhile must be told when they are done (extensions/run.py).
+    answers_at_start: ClassVar[bool] = False
     # Statuses that speak of a mistake of ours: another try cannot mend it.
     final_statuses: ClassVar[tuple[int, ...]] = ()
     # Spiders whose sources this one serves beside its own, in jobs whose parameter `sources` names them.
@@ -254,7 +256,7 @@ class LedgerSpider(Spider):
             cb_kwargs={"target": target, "handler": handler},
             meta={
                 "download_slot": self.source, "download_timeout": self.manifest.timeout, "dont_redirect": True, WIDTH: self._width(target),
-                "download_maxsize": self.manifest.max_body,
+                "download_maxsize": self.manifest.max_body, "dont_obey_robotstxt": not self.manifest.obey_robots,
             },
             dont_filter=True,
         )  # fmt: skip

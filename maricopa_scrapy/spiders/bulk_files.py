@@ -66,6 +66,7 @@ class BulkFileSpider(LedgerSpider):
 
     # A batch is 2,000 rows.
     batch_most = 8
+    answers_at_start = True
 
     async def _requests(self) -> AsyncIterator[Any]:
         # As many as one transaction takes, and nearly as many again, so that the writer never waits for the reader. At twice as many

@@ -33,6 +33,7 @@ class RecorderSpider(LedgerSpider):
     needed_paths: ClassVar[tuple[str, ...]] = ("search", "document", "index", "codes", "image")
     # 400: a parameter or a limit that the API does not take.
     final_statuses: ClassVar[tuple[int, ...]] = (400,)
+    answers_at_start = True
     custom_settings = {
         "ITEM_PIPELINES": {"maricopa_scrapy.pipelines.scans.ScansPipeline": 300, "maricopa_scrapy.pipelines.store.StorePipeline": 500},
         # The preview of a scan leads to where it is stored; every other request says that it follows nothing.
@@ -61,11 +62,13 @@ class RecorderSpider(LedgerSpider):
     async def _requests(self) -> AsyncIterator[Any]:
         async for request in super()._requests():
             target: Target = request.cb_kwargs["target"]
-            if target.kind == "document" and len(number_of(target)) > _DIGITS:
-                yield _of_suffix(target)
-            else:
-                # A scan is fetched by the pipeline (pipelines/scans.py), which completes the answer.
-                yield Answer(target, Outcome.DONE) if target.kind == "scan" else request
+            has_suffix = target.kind == "document" and len(number_of(target)) > _DIGITS
+            if target.kind != "scan" and not has_suffix:
+                yield request
+                continue
+            self._leave(request)
+            # A scan is fetched by the pipeline (pipelines/scans.py), which completes the answer.
+            yield _of_suffix(target) if has_suffix else Answer(target, Outcome.DONE)
 
     def check_answer(self, response: Response) -> None:
         """As for every JSON; and an HTML page, of whatever kind, is a guard before the API: the run ends."""

@@ -57,7 +57,7 @@ _PARCELS = """
 """
 _DOCUMENTS = """
     CREATE TEMPORARY TABLE job_document ON COMMIT DROP AS
-    SELECT DISTINCT left(coalesce(detail ->> 'number', key), 11) AS recording_number FROM crawl.target
+    SELECT DISTINCT coalesce(detail ->> 'number', split_part(key, ' ', 1)) AS recording_number FROM crawl.target
     WHERE job_id = %(job)s AND source IN ('recorder', 'recorder_legacy') AND kind IN ('document', 'neighbour', 'page', 'scan')
 """
 _INDEXES = """
