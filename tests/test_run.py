@@ -269,16 +269,8 @@ def _execution(here: Place, execution: str) -> None:
     sandbox = county(latency=0.15, track=True)
     path = tmp_path / "apns.csv"
     words = ["low"] * 4 + ["", "normal"] * 4 + ["critical", "high"] * 5
-    path.write_text(
-        "\n".join(
-            [
-                "# for the morning",
-                "",
-                "APN;owner;priority",
-                *(f"{apn};X;{word}" for apn, word in zip(County().apns(22), words, strict=True)),
-            ]
-        )
-    )
+    lines = [f"{apn};X;{word}" for apn, word in zip(County().apns(22), words, strict=True)]
+    path.write_text("\n".join(["# for the morning", "", "APN;owner;priority", *lines]))
     maricopa = Maricopa(database, sandbox.url, tmp_path)
     done = maricopa("run", "property-search", "--apns", str(path), "--execution", execution, "-y")
     assert done.code == 0, done.errors + maricopa.logs()
