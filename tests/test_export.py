@@ -124,6 +124,16 @@ def test_a_long_table_goes_on_in_further_sheets(tmp_path: Path, maricopa: Marico
     assert sorted(found) == sorted(exports.APNS)
 
 
+def test_a_property_has_the_place_that_the_gis_knows_and_no_day_that_nobody_knows(maricopa: Maricopa, database: Database) -> None:
+    for apn, day in ((exports.APNS[0], "2004-06-01"), (exports.APNS[1], "2004-06-17")):
+        database.rows("UPDATE assessor.owner SET sale_date = %s WHERE apn = %s RETURNING 1", day, apn)
+    found = "SELECT longitude, latitude, sale_month, sale_date::text, source FROM property WHERE apn = ANY(%s) ORDER BY apn"
+    assert database.rows(found, exports.APNS[:2]) == [
+        (-112.5, 33.5, "2004-06", None, "assessor"),
+        (None, None, "2004-06", "2004-06-17", "assessor"),
+    ]
+
+
 def test_what_belongs_to_a_job(maricopa: Maricopa, database: Database) -> None:
     first, other, last = exports.APNS[0], exports.APNS[5], exports.APNS[-1]
     days, numbers = {"since": "2026-02-01", "until": "2026-02-28"}, {"20990000001", "00000000004"}
