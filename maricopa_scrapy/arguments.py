@@ -14,6 +14,8 @@ from maricopa_scrapy.identifiers import IdentifierError, parse_apn, parse_record
 from maricopa_scrapy.items import PRIORITIES
 
 # What people and spreadsheets call the column, letters only.
+# Wrong lines that are named one by one.
+_SHOWN_LINES = 10
 _HEADINGS = frozenset(
     ["apn", "apns", "parcel", "parcels", "parcelid", "parcelno", "parcelnumber", "parcelnum", "apnnumber", "assessorparcelnumber"]
 )
@@ -94,30 +96,41 @@ class ApnList:
         return path
 
     def _read_file(self) -> Iterator[str]:
+        wrong: list[int] = []
+        first = ""
         try:
             with self._path.open(encoding=_encoding(self._path), newline=None) as file:
                 for number, line in enumerate(file, start=1):
-                    apn = self._read_line(number, line)
-                    if apn:
+                    cell = _first_cell(line)
+                    if not cell or (not self.given and not self.skipped and not wrong and _is_heading(cell, self.headings)):
+                        continue
+                    try:
+                        apn = self.parse(cell)
+                    except IdentifierError:
+                        if self.skip_invalid:
+                            self.skipped.append(f"{self._path}, line {number}: {_shown(line)}")
+                        else:
+                            first = first or _shown(line)
+                            wrong.append(number)
+                        continue
+                    # Once a line is wrong nothing begins: the rest is only looked through.
+                    if not wrong:
                         yield apn
         except (OSError, UnicodeError) as error:
             what = error.strerror if isinstance(error, OSError) else "not a text file in UTF-8 or UTF-16"
             raise ArgumentError(self.name, f"{self._path}: {what}") from error
+        if wrong:
+            raise ArgumentError(self.name, self._wrong_lines(wrong, first))
 
-    def _read_line(self, number: int, line: str) -> str | None:
-        cell = _first_cell(line)
-        if not cell or (not self.given and not self.skipped and _is_heading(cell, self.headings)):
-            return None
-        try:
-            return self.parse(cell)
-        except IdentifierError:
-            where = f"{self._path}, line {number}: {_shown(line)}"
-            if self.skip_invalid:
-                self.skipped.append(where)
-                return None
-            raise ArgumentError(
-                self.name, f"{where} is not {_a(self.what)}; correct the line, or leave such lines out with --skip-invalid"
-            ) from None
+    def _wrong_lines(self, numbers: list[int], first: str) -> str:
+        others = ", ".join(str(number) for number in numbers[1:_SHOWN_LINES])
+        more = len(numbers) - _SHOWN_LINES
+        also = f", nor {'is line' if len(numbers) == 2 else 'are lines'} {others}" if others else ""
+        also += f" and {more:,} more" if more > 0 else ""
+        is_heading = numbers[0] == 1 and any(delimiter in first for delimiter in ",;|")
+        remedy = f"the first column must hold the {self.what}s" if is_heading else f"correct {'it' if len(numbers) == 1 else 'them'}"
+        remedy += ", or leave such lines out with --skip-invalid"
+        return f"{self._path}, line {numbers[0]}: {first} is not {_a(self.what)}{also}; {remedy}"
 
     def _is_one(self, text: str) -> bool:
         try:

@@ -105,7 +105,13 @@ def run(
     raise typer.Exit(code)
 
 
-def resume(job: Job, on: On = None, detach: Detach = False, as_json: AsJson = False) -> None:
+def resume(
+    job: Job,
+    on: On = None,
+    detach: Detach = False,
+    as_json: AsJson = False,
+    _yes: Annotated[bool, typer.Option("--yes", "-y", hidden=True, help="as of run: here nothing is asked")] = False,
+) -> None:
     """Go on with a job that is paused, interrupted, incomplete, or whose manager is gone.
 
     Example: maricopa resume 12

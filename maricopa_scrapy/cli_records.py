@@ -17,7 +17,7 @@ from maricopa_scrapy.store import captures, changes, issues, ledger, verify
 from maricopa_scrapy.store.connect import Session
 from maricopa_scrapy.store.queries import QUERIES
 from maricopa_scrapy.store.tables import RECORDS
-from maricopa_scrapy.terminal import database, fail, moment, out, settings, write_rows
+from maricopa_scrapy.terminal import database, errors, fail, moment, out, settings, write_rows
 
 app = typer.Typer()
 
@@ -55,8 +55,8 @@ def verify_(job: Job = None) -> None:
 
 @app.command("changes")
 def changes_(
-    since: Annotated[str, typer.Option(help="a day (it begins in Phoenix), or a moment such as 2026-11-01T12:00:00Z")],
-    until: Annotated[str | None, typer.Option(help="a day or a moment; now without")] = None,
+    since: Annotated[str, typer.Option(help="a day (it begins in Phoenix), a moment such as 2026-11-01T12:00:00Z, or 7d: seven days ago")],
+    until: Annotated[str | None, typer.Option(help="the same; now without")] = None,
     table: Annotated[str | None, typer.Option(help="of this table only, such as assessor.owner")] = None,
     query: Annotated[str | None, typer.Option(help=f"a question: {', '.join(QUERIES)}")] = None,
     format_: Annotated[str, typer.Option("--format", help="csv or jsonl")] = "csv",
@@ -77,12 +77,16 @@ def changes_(
         raise fail(f"--table {table}: there is {', '.join(names)}")
     with database() as opened:
         if query is None:
-            write_rows(to, format_, changes.COLUMNS, changes.changes(opened, begin, end, table))
-            return
-        asked = QUERIES[query]
-        if missing := changes.lacking(opened, asked):
-            raise fail(f"--query {query} needs {', '.join(missing)}, which this version does not collect; `scrapy crawl {asked.spider}`")
-        write_rows(to, format_, asked.columns, changes.answers(opened, asked, begin, end))
+            count = write_rows(to, format_, changes.COLUMNS, changes.changes(opened, begin, end, table))
+        else:
+            asked = QUERIES[query]
+            if missing := changes.lacking(opened, asked):
+                raise fail(
+                    f"--query {query} needs {', '.join(missing)}, which this version does not collect; `scrapy crawl {asked.spider}`"
+                )
+            count = write_rows(to, format_, asked.columns, changes.answers(opened, asked, begin, end))
+    if not count:
+        errors.print(f"nothing of that changed since {begin:%Y-%m-%d %H:%M} UTC")
 
 
 @app.command()

@@ -122,6 +122,8 @@ TELNETCONSOLE_ENABLED = False
 REMOTE_CONTROL_ENABLED = False
 # Default 60: its rates are wrong past 24 hours; extensions/progress.py has its own.
 LOGSTATS_INTERVAL = 0
+# Default True: fifty lines behind the verdict. The run's record has them.
+STATS_DUMP = False
 # Default DEBUG, a line for every answer.
 LOG_LEVEL = "INFO"
 # Default makes that line even when nobody sees it.

@@ -4,7 +4,7 @@ import csv
 import datetime as dt
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import IO, Any
 from zoneinfo import ZoneInfo
@@ -14,6 +14,7 @@ import typer
 from rich.console import Console
 from typer.core import TyperGroup
 
+from maricopa_scrapy import arguments
 from maricopa_scrapy.new_file import new_file
 from maricopa_scrapy.settings_files import Config, ConfigError, Manifest, load
 from maricopa_scrapy.store import floors
@@ -82,36 +83,42 @@ def settings() -> tuple[Config, dict[str, Manifest]]:
 
 
 def moment(option: str, text: str) -> dt.datetime:
-    """Return the moment that an option names; a day begins in Phoenix, and so does a time without a zone."""
+    """Return the moment that an option names, or that was so long ago; a day begins in Phoenix, and so does a time without a zone."""
+    with suppress(arguments.ArgumentError):
+        return dt.datetime.now(dt.UTC) - arguments.age(option, text)
     try:
         found = dt.datetime.fromisoformat(text)
     except ValueError:
-        raise fail(f"{option} {text}: neither a day such as 2026-11-01 nor a moment such as 2026-11-01T12:00:00Z") from None
+        forms = "a day such as 2026-11-01, nor a moment such as 2026-11-01T12:00:00Z, nor a length of time such as 7d"
+        raise fail(f"{option} {text}: neither {forms}") from None
     return found if found.tzinfo else found.replace(tzinfo=_PHOENIX)
 
 
-def write_rows(path: Path | None, format_: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Write rows to a file, or to standard output, as they come: csv with a header, or a JSON object a line."""
+def write_rows(path: Path | None, format_: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> int:
+    """Write rows to a file, or to standard output, as they come: csv with a header, or a JSON object a line; returns how many."""
     if format_ not in FORMATS:
         raise fail(f"--format {format_}: there is {', '.join(FORMATS)}")
     try:
         with nullcontext(sys.stdout) if path is None else new_file(path) as file:
-            _write(file, format_, columns, rows)
+            return _write(file, format_, columns, rows)
     except BrokenPipeError:
         raise
     except OSError as error:
         raise fail(f"--to {path}: {error.strerror}") from None
 
 
-def _write(file: IO[str], format_: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    if format_ == "jsonl":
-        for row in rows:
-            file.write(orjson.dumps(dict(zip(columns, row, strict=True)), default=str).decode() + "\n")
-        return
-    writer = csv.writer(file)
-    writer.writerow(columns)
+def _write(file: IO[str], format_: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> int:
+    count = 0
+    if format_ == "csv":
+        writer = csv.writer(file)
+        writer.writerow(columns)
     for row in rows:
-        writer.writerow([_cell(value) for value in row])
+        count += 1
+        if format_ == "csv":
+            writer.writerow([_cell(value) for value in row])
+        else:
+            file.write(orjson.dumps(dict(zip(columns, row, strict=True)), default=str).decode() + "\n")
+    return count
 
 
 def _cell(value: Any) -> Any:

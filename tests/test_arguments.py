@@ -45,6 +45,19 @@ def test_a_line_that_is_no_apn_is_named_with_file_line_and_text(tmp_path: Path) 
     assert "--skip-invalid" in str(error.value)
 
 
+def test_all_wrong_lines_are_named_at_once(tmp_path: Path) -> None:
+    for content, said in (
+        ("x\n12345678\n1\n", "line 1: 'x' is not an APN, nor is line 3; correct them, or leave such lines out with --skip-invalid"),
+        ("\n".join(["12345678", *"abc"]), "line 2: 'a' is not an APN, nor are lines 3, 4; correct them, "),
+        ("Owner,APN\nX,12345678\n", "line 1: 'Owner,APN' is not an APN, nor is line 2; the first column must hold the APNs, "),
+        ("x\n" * 1_500, "line 1: 'x' is not an APN, nor are lines 2, 3, 4, 5, 6, 7, 8, 9, 10 and 1,490 more; "),
+    ):
+        apns = iter(ApnList("apns", _file(tmp_path, content)))
+        with pytest.raises(ArgumentError) as error:
+            list(apns)
+        assert said in str(error.value)
+
+
 def test_invalid_lines_are_skipped_when_asked_and_reported(tmp_path: Path) -> None:
     apns = ApnList("apns", _file(tmp_path, "nonsense\n123-45-678\n12-34\n"), skip_invalid=True)
     assert list(apns) == ["12345678"]

@@ -51,6 +51,7 @@ class ExcelWriter:
     def _sheet(self, table: Table, part: int) -> Worksheet:
         sheet = self._book.add_worksheet(table.name if part == 1 else f"{table.name} {part}")
         sheet.freeze_panes(1, 0)
+        sheet.autofilter(0, 0, ROWS - 1, len(table.columns) - 1)
         for at, column in enumerate(table.columns):
             sheet.set_column(at, at, min(max(len(column.name), 12), 40))
             sheet.write_string(0, at, column.name, self._head)

@@ -344,9 +344,10 @@ def _check_county(cursor: Cursor, is_sandbox: bool) -> None:
     cursor.execute("SELECT EXISTS (SELECT FROM crawl.job WHERE is_sandbox <> %s)", (is_sandbox,))
     if _one(cursor)[0]:
         asked, held = ("the sandbox's invented", "the county's") if is_sandbox else ("the county's", "the sandbox's invented")
+        again = "" if is_sandbox else "; to go on with the sandbox set MARICOPA_SANDBOX again"
         raise LedgerError(
             f"this database holds {held} records, and {asked} must not stand beside them; "
-            "name another database with MARICOPA_DATA_DIR=<folder> or MARICOPA_DATABASE_URL"
+            f"name another database with MARICOPA_DATA_DIR=<folder> or MARICOPA_DATABASE_URL{again}"
         )
 
 
