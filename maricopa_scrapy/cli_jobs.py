@@ -91,14 +91,14 @@ def run(
             plan.parameters |= {"settings": settings} if settings else {}
             if not as_json or dry_run:
                 for part in views.plan(plan):
-                    out.print(part)
+                    (errors if as_json else out).print(part)
             if dry_run:
                 plan.discard()
                 return
             if not yes:
                 _ask(plan)
             if detach:
-                _detach(manager.write(plan), on or [])
+                _detach(manager.write(plan), on or [], as_json)
                 return
             job = manager.begin(plan)
             code = _follow(manager, job, as_json)
@@ -121,9 +121,9 @@ def resume(
             with database() as session:
                 is_supervised = ledger_jobs.resume(session, job)
             if is_supervised:
-                out.print(f"job {job} goes on; `maricopa status {job} --watch` shows it")
+                (errors if as_json else out).print(f"job {job} goes on; `maricopa status {job} --watch` shows it")
             else:
-                _detach(job, on or [])
+                _detach(job, on or [], as_json)
             return
         with _manager_of(job, on or []) as manager:
             if not manager.resume(job):
@@ -151,7 +151,7 @@ def retry(
         if is_running:
             return
         if detach:
-            _detach(job, on or [])
+            _detach(job, on or [], as_json=False)
             return
         with _manager_of(job, on or []) as manager:
             code = _follow(manager, job, False) if manager.resume(job) else 0
@@ -327,7 +327,8 @@ def _ask(plan: "Plan") -> None:
     raise typer.Exit(0)
 
 
-def _detach(job: int, nodes: list[str]) -> None:
+def _detach(job: int, nodes: list[str], as_json: bool) -> None:
+    from maricopa_scrapy.manager.display import print_json
     from maricopa_scrapy.store import embedded
 
     folder = embedded.default_data_dir() / "log"
@@ -351,7 +352,10 @@ def _detach(job: int, nodes: list[str]) -> None:
                 said = log.read_text(errors="replace").strip().splitlines()
                 raise fail(f"job {job} did not begin: {said[-1] if said else 'no word'} (log: {log})")
             time.sleep(0.1)
-    out.print(f"job {job} goes on in the background (process {child.pid}); `maricopa status {job} --watch` shows it", soft_wrap=True)
+        if as_json:
+            print_json(out, progress.read(session, job))
+    where = errors if as_json else out
+    where.print(f"job {job} goes on in the background (process {child.pid}); `maricopa status {job} --watch` shows it", soft_wrap=True)
 
 
 def _follow(manager: "JobManager", job: int, as_json: bool) -> int:

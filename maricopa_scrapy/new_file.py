@@ -30,6 +30,8 @@ def new_file(path: Path, mode: Literal["w", "wb"] = "w", ours: bytes | None = No
     except FileExistsError:
         raise _there(part, f"{part.name} is there already: another command writes it, or was killed; remove it") from None
     except FileNotFoundError:
+        if path.parent.is_dir():
+            raise
         raise FileNotFoundError(errno.ENOENT, f"there is no folder {path.parent}; make it first", str(path)) from None
     try:
         with file:

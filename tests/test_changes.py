@@ -230,7 +230,7 @@ MISTAKES = [
     (("--since", "2026-11-01", "--query", "who"), "there is new-owner"),
     (("--since", "2026-11-01", "--format", "xml"), "there is csv, jsonl"),
     (("--since", "2026-11-01", "--query", "new-owner", "--table", "assessor.owner"), "give one of them"),
-    (("--since", "2026-11-01", "--to", "/no/such/folder/x.csv"), "No such file or directory"),
+    (("--since", "2026-11-01", "--to", "/no/such/folder/x.csv"), "there is no folder /no/such/folder; make it first"),
 ]
 
 

@@ -34,7 +34,7 @@ def _places(folder: Path) -> dict[str, Path]:
         "dangling is there already": folder / "dangling",
         "busy.part is there already": folder / "busy",
         "Is a directory": folder / "below",
-        "No such file or directory": folder / "no" / "x",
+        "there is no folder .*; make it first": folder / "no" / "x",
         "Not a directory": folder / "letter" / "x",
         "File name too long": folder / ("x" * 300),
         # Closed to root as well.

@@ -165,7 +165,7 @@ def test_what_cannot_be_written_or_is_not_there_is_one_line(maricopa: Maricopa, 
     assert maricopa.here("report", "7", "--html", "-").errors == "error: there is no job 7; `maricopa jobs` lists them\n"
     job = report_jobs.make(session, database, "pending", targets=1)
     said = maricopa.here("report", str(job), "--html", "/nowhere/report.html")
-    assert (said.code, said.errors) == (2, "error: --html /nowhere/report.html: No such file or directory\n")
+    assert (said.code, said.errors) == (2, "error: --html /nowhere/report.html: there is no folder /nowhere; make it first\n")
     text = maricopa.here("report", str(job))
     assert text.code == 0
     assert "Job 1: comprehensive" in text.out

@@ -197,6 +197,20 @@ def pause_resume_and_cancel_from_another_terminal(here: Place) -> None:
 
 
 @case
+def who_reads_json_reads_nothing_else(here: Place) -> None:
+    maricopa = Maricopa(here.database, here.county().url, here.folder)
+    only = ("run", "property-search", "--apns", apns(3), "-y", "--json")
+    planned = maricopa(*only, "--dry-run")
+    assert (planned.code, planned.out) == (0, ""), planned.errors
+    assert "3" in planned.errors
+    begun = maricopa(*only, "--detach")
+    assert begun.code == 0, begun.errors + maricopa.logs()
+    (line,) = begun.out.splitlines()
+    assert f"job {json.loads(line)['job']} goes on in the background" in begun.errors
+    wait_for(lambda: here.database.states() == {"done": 3})
+
+
+@case
 def ctrl_c_pauses_and_a_manager_that_was_killed_is_replaced(here: Place) -> None:
     tmp_path, database, county = here.folder, here.database, here.county
     sandbox = county(latency=0.05, track=True)
