@@ -46,7 +46,7 @@ MAY_IMPORT = {
     "demo": {"store", "sandbox", "dossier", "manager", "download", "settings_files"},
     # It asks the spiders what their arguments mean, so that a job's targets are those of `scrapy crawl`.
     "manager": {"store", "items", "identifiers", "arguments", "settings_files", "spiders"},
-    "terminal": {"store", "settings_files", "new_file"},
+    "terminal": {"arguments", "store", "settings_files", "new_file"},
     "reparse": {"items", "pages", "download", "settings_files", "spiders", "store"},
     "doctor": {"store", "settings_files", "download", "manager"},
     "warc": {"items", "pages", "new_file"},
