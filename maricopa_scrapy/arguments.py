@@ -13,9 +13,9 @@ from pathlib import Path
 from maricopa_scrapy.identifiers import IdentifierError, parse_apn, parse_recording_number
 from maricopa_scrapy.items import PRIORITIES
 
-# What people and spreadsheets call the column, letters only.
 # Wrong lines that are named one by one.
 _SHOWN_LINES = 10
+# What people and spreadsheets call the column, letters only.
 _HEADINGS = frozenset(
     ["apn", "apns", "parcel", "parcels", "parcelid", "parcelno", "parcelnumber", "parcelnum", "apnnumber", "assessorparcelnumber"]
 )

@@ -122,8 +122,7 @@ class SourceRate:
             self.budget = self.rate * _FIRST_CUT
             self.stretch = _STRETCH_LEAST
         elif self.accepted:
-            # A token bucket was empty at both refusals. What it gave between them is the budget, unless it ran over
-            # in the hold (the lower bound), or gave what it had saved up in the hold (the upper bound).
+            # A bucket was empty at both refusals: between them it gave its budget, but for what ran over, or was saved up, in the hold.
             sending = max(self.sending_s, 1 / self.rate)
             lower = self.accepted / (sending + self.hold_s)
             upper = min(self.rate, (self.accepted + 1) / sending)

@@ -24,8 +24,7 @@ _ASK_AFTER_S = 4.0
 _KILL_AFTER_S = 8.0
 # A process that never came to the ledger is given so long to do so where its node cannot tell whether it lives.
 _SILENT_S = 30.0
-# Starts in a row that came to nothing: of a process that never came to the ledger; of one that was lost soon after; and those that
-# the place refused, which is asked for half a minute.
+# Starts in a row that came to nothing: never in the ledger; lost soon after; refused by the place, which is asked for half a minute.
 _TRIES_UNSEEN = 2
 _TRIES = 5
 _TRIES_REFUSED = 6

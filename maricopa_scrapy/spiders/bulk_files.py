@@ -69,8 +69,7 @@ class BulkFileSpider(LedgerSpider):
     answers_at_start = True
 
     async def _requests(self) -> AsyncIterator[Any]:
-        # As many as one transaction takes, and nearly as many again, so that the writer never waits for the reader. At twice as many
-        # the pipeline would wait, and an engine that closes meanwhile never learns that an item of start() is done.
+        # Two transactions' worth, so that the writer never waits for the reader; less one, at which the pipeline does not wait either.
         most = 2 * min(self.settings["MARICOPA_CONFIG"].writer.batch_size, self.batch_most) - 1
         async for request in super()._requests():
             if request.meta.get("bulk_file"):

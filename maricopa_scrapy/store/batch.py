@@ -201,8 +201,7 @@ class _Batch:
     def _merge(self, cursor: Cursor, table: Table, run: Run, at: dt.datetime) -> None:
         rows = self._rows.get(table, {})
         staged = [line for _, line in rows.values()]
-        # Rows that are there already need not travel, and new ones need no merge: nobody else adds any in our turn.
-        # But what is missing of a whole is told by what is staged.
+        # Rows that are there need not travel, new ones need no merge (it is our turn); but what a whole lacks is told by what is staged.
         if rows and not table.complete_by:
             cursor.execute(table.known, {"keys": list({key[0] for key in rows})})
             known = {tuple(key): digest for *key, digest in cursor.fetchall()}

@@ -36,8 +36,7 @@ def exchange(session: Session, run: Run, source: str, wants: bool, step: Step[T]
     """
 
     def work(cursor: Cursor) -> T:
-        # What is lost with the server's machine is half a second of pace.
-        # And a machine that freezes here must not hold the others.
+        # With the server's machine half a second of pace is lost; and a machine that freezes here must not hold the others.
         cursor.execute("SET LOCAL synchronous_commit = off; SET LOCAL idle_in_transaction_session_timeout = '5s'")
         names = {"source": source, "run": run.id, "wants": wants, "silence": SILENCE_S}
         cursor.execute("INSERT INTO crawl.source (source) VALUES (%(source)s) ON CONFLICT DO NOTHING", names)
