@@ -20,6 +20,7 @@ from scrapy.http import Request, Response
 from scrapy.spiders import Spider
 
 from maricopa_scrapy.download.rate import Limits
+from maricopa_scrapy.download.refusals import is_refusal
 from maricopa_scrapy.download.slots import SENT_AT, PacedDownloader, PacedSlot
 from maricopa_scrapy.download.source import Allowance, Refusal, Report, SourceState
 from maricopa_scrapy.items import Cause, Reason
@@ -185,7 +186,7 @@ class Pace(AutoThrottle):
         sent_at = float(request.meta.get(SENT_AT, now))
         if response.status == 200:
             local.see_latency(now - sent_at)
-        if refusal_of(response):
+        if is_refusal(response):
             self._refused(source, local, Refusal(now, sent_at, retry_after(response)))
 
     def _refused(self, source: str, local: _Source, refusal: Refusal) -> None:
@@ -285,11 +286,6 @@ def _limits(crawler: "Crawler") -> dict[str, Limits]:
         ceiling = pinned or lifted or config.batch_processing.ceiling(rate.kind)
         limits[name] = Limits(pinned or rate.start, rate.floor, ceiling, rate.hold, rate.hold_most)
     return limits
-
-
-def refusal_of(response: Response) -> bool:
-    """Tell whether the answer means "too fast": 429 or 503."""
-    return response.status in (429, 503)
 
 
 def retry_after(response: Response) -> float | None:

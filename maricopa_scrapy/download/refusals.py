@@ -14,7 +14,6 @@ from scrapy.exceptions import (
 from scrapy.http import Response
 from twisted.internet import error as neterror
 
-from maricopa_scrapy.download.pace import refusal_of
 from maricopa_scrapy.items import Cause
 from maricopa_scrapy.settings_files import Refusals
 
@@ -45,6 +44,11 @@ class Unauthorized(Exception):
     """401: the token is missing, wrong or withdrawn."""
 
 
+def is_refusal(response: Response) -> bool:
+    """Tell whether the answer means "too fast": 429 or 503."""
+    return response.status in (429, 503)
+
+
 def check_json_answer(response: Response, marks: Refusals) -> None:
     """Return when the answer may be the JSON that was asked for. Raises Refusal or Unauthorized otherwise."""
     if response.status == 401:
@@ -73,7 +77,7 @@ def _check_status(response: Response, marks: Refusals) -> tuple[str, bool]:
     is_html = "html" in content_type or body.lstrip()[:1] == b"<"
     if is_html:
         _check_page(status, body, marks)
-    if refusal_of(response):
+    if is_refusal(response):
         raise Refusal(Cause.THROTTLED, f"HTTP {status}")
     if status == 404 or status == 204 or (status == 200 and not body.strip()):
         if body.strip():

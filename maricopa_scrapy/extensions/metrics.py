@@ -18,7 +18,8 @@ from scrapy import Request, Spider, signals
 from scrapy.exceptions import NotConfigured
 from scrapy.http import Response
 
-from maricopa_scrapy.download.pace import Pace, refusal_of
+from maricopa_scrapy.download.pace import Pace
+from maricopa_scrapy.download.refusals import is_refusal
 from maricopa_scrapy.download.slots import SENT_AT, PacedSlot
 from maricopa_scrapy.extensions.run import run_opened
 from maricopa_scrapy.spiders.base import LedgerSpider
@@ -154,7 +155,7 @@ class Metrics:
         source = request.meta["download_slot"]
         self._responses.labels(source, f"{response.status // 100}xx").inc()
         self._seconds.labels(source).observe(time.monotonic() - request.meta[SENT_AT])
-        if refusal_of(response):
+        if is_refusal(response):
             self._refusals.labels(source).inc()
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 from scrapy import Request, signals
 from scrapy.http import Response
 
-from maricopa_scrapy.download.pace import refusal_of
+from maricopa_scrapy.download.refusals import is_refusal
 from maricopa_scrapy.download.slots import SENT_AT, PacedDownloader
 from maricopa_scrapy.store.histogram import bucket
 
@@ -50,7 +50,7 @@ class Traffic:
         source.requests += 1
         source.sent.append(now)
         if response is not None:
-            source.answered(now - request.meta[SENT_AT], len(response.body), refusal_of(response))
+            source.answered(now - request.meta[SENT_AT], len(response.body), is_refusal(response))
 
 
 class _Source:

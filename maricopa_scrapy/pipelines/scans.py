@@ -16,8 +16,8 @@ from scrapy.http import Response
 from scrapy.pipelines.files import FilesPipeline, FSFilesStore
 from twisted.python.failure import Failure
 
-from maricopa_scrapy.download.pace import refusal_of, retry_after
-from maricopa_scrapy.download.refusals import cause_of
+from maricopa_scrapy.download.pace import retry_after
+from maricopa_scrapy.download.refusals import cause_of, is_refusal
 from maricopa_scrapy.items import Answer, Capture, Cause, Issue, Outcome
 from maricopa_scrapy.items_recorder import Image
 from maricopa_scrapy.pages.recorder_legacy import is_blocked
@@ -112,7 +112,7 @@ class ScansPipeline(FilesPipeline):
             spider.stop("blocked")
         else:
             cause = Cause.SERVER_ERROR if status >= 500 else Cause.MALFORMED if status == 200 else Cause.REFUSED
-            cause = Cause.THROTTLED if refusal_of(response) else cause
+            cause = Cause.THROTTLED if is_refusal(response) else cause
             message = f"HTTP {status} with {type_ or 'no type'} where a scan is due"
             if status == 200 and body.startswith(b"%PDF-"):
                 cause = Cause.WRONG_DOCUMENT if others else Cause.MALFORMED

@@ -12,8 +12,7 @@ from urllib.parse import urljoin, urlsplit
 import psutil
 from scrapy.http import Response
 
-from maricopa_scrapy.download.pace import refusal_of
-from maricopa_scrapy.download.refusals import Refusal
+from maricopa_scrapy.download.refusals import Refusal, is_refusal
 from maricopa_scrapy.items import Cause
 
 _RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
@@ -107,7 +106,7 @@ def moved_to(response: Response) -> str | None:
 
 def _check(response: Response) -> None:
     status = response.status
-    if refusal_of(response):
+    if is_refusal(response):
         raise Refusal(Cause.THROTTLED, f"HTTP {status}")
     if status in (404, 410):
         raise Refusal(Cause.NOT_FOUND, f"HTTP {status}: the file is not there; see base_url and paths of config/sources/bulk.yaml")
