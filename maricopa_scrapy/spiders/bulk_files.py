@@ -73,6 +73,7 @@ class BulkFileSpider(LedgerSpider):
         most = 2 * min(self.settings["MARICOPA_CONFIG"].writer.batch_size, self.batch_most) - 1
         async for request in super()._requests():
             if request.meta.get("bulk_file"):
+                self._leave(request)
                 async for answer in _answers(request.cb_kwargs["target"], self.ledger, most, self.logger, lambda: self.stopping):
                     yield answer
             else:
