@@ -62,15 +62,22 @@ def run() -> int:
 def main(arguments: list[str]) -> int:
     """Return 1 when a bench fell short or left no result."""
     begun = time.monotonic()
-    code = run() if arguments == ["run"] else 0
+    if arguments not in ([], ["run"]):
+        print("the one argument there is: run", file=sys.stderr)
+        return 2
+    code = run() if arguments else 0
     there = [name for name in BENCHES if result_of(name).exists()]
     if missing := [name for name in BENCHES if name not in there]:
         print(f"without a result: {', '.join(missing)}", file=sys.stderr)
     if not there:
         return 1
-    text = table([json.loads(result_of(name).read_text()) for name in there])
+    results = [json.loads(result_of(name).read_text()) for name in there]
+    if old := [result["bench"] for result in results if "at" not in result]:
+        print(f"results that do not say when they are of, run again: {', '.join(old)}", file=sys.stderr)
+        return 1
+    text = table(results)
     print(text)
-    if arguments == ["run"]:
+    if arguments:
         print(f"all of it: {(time.monotonic() - begun) / 60:.0f} minutes")
         if not QUICK and not missing:
             before, _, rest = README.read_text().partition(_BEGIN)

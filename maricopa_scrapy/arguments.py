@@ -109,16 +109,20 @@ class ApnList:
                     except IdentifierError:
                         if self.skip_invalid:
                             self.skipped.append(f"{self._path}, line {number}: {_shown(line)}")
-                        else:
-                            first = first or _shown(line)
-                            wrong.append(number)
+                            continue
+                        first = first or line
+                        wrong.append(number)
+                        # A pipe may have no end, or be long in coming to it.
+                        if not self._path.is_file():
+                            break
                         continue
                     # Once a line is wrong nothing begins: the rest is only looked through.
                     if not wrong:
                         yield apn
         except (OSError, UnicodeError) as error:
             what = error.strerror if isinstance(error, OSError) else "not a text file in UTF-8 or UTF-16"
-            raise ArgumentError(self.name, f"{self._path}: {what}") from error
+            if not wrong:
+                raise ArgumentError(self.name, f"{self._path}: {what}") from error
         if wrong:
             raise ArgumentError(self.name, self._wrong_lines(wrong, first))
 
@@ -127,10 +131,10 @@ class ApnList:
         more = len(numbers) - _SHOWN_LINES
         also = f", nor {'is line' if len(numbers) == 2 else 'are lines'} {others}" if others else ""
         also += f" and {more:,} more" if more > 0 else ""
-        is_heading = numbers[0] == 1 and any(delimiter in first for delimiter in ",;|")
+        is_heading = numbers[0] == 1 and any(delimiter in first for delimiter in ",;\t|")
         remedy = f"the first column must hold the {self.what}s" if is_heading else f"correct {'it' if len(numbers) == 1 else 'them'}"
         remedy += ", or leave such lines out with --skip-invalid"
-        return f"{self._path}, line {numbers[0]}: {first} is not {_a(self.what)}{also}; {remedy}"
+        return f"{self._path}, line {numbers[0]}: {_shown(first)} is not {_a(self.what)}{also}; {remedy}"
 
     def _is_one(self, text: str) -> bool:
         try:
@@ -276,11 +280,15 @@ def priorities(name: str, path: Path) -> dict[str, int]:
     """
     found: dict[str, int] = {}
     with path.open(encoding=_encoding(path), newline="") as file:
-        begun, heading = next(((number, line) for number, line in enumerate(file, start=1) if _first_cell(line)), (0, ""))
-        delimiter = next((one for one in ",;\t|" if one in heading), ",")
-        names = [cell.strip().strip("\ufeff").lower() for cell in next(csv.reader([heading], delimiter=delimiter), [])]
-        if "priority" not in names:
-            return {}
+        begun, delimiter, names = 0, ",", [""]
+        # The heading may stand below blank lines and comments, but above all APNs.
+        while "priority" not in names:
+            line = file.readline()
+            if not line or _is_apn(_first_cell(line)):
+                return {}
+            begun += 1
+            delimiter = next((one for one in ",;\t|" if one in line), ",")
+            names = [cell.strip().strip("\ufeff").lower() for cell in next(csv.reader([line], delimiter=delimiter), [])]
         at = names.index("priority")
         for number, row in enumerate(csv.reader(file, delimiter=delimiter), start=begun + 1):
             if len(row) > at and row[at].strip() and _is_apn(row[0]):

@@ -96,7 +96,7 @@ def run(
                 plan.discard()
                 return
             if not yes:
-                _ask(plan)
+                _ask(plan, as_json)
             if detach:
                 _detach(manager.write(plan), on or [], as_json)
                 return
@@ -121,13 +121,13 @@ def resume(
             with database() as session:
                 is_supervised = ledger_jobs.resume(session, job)
             if is_supervised:
-                (errors if as_json else out).print(f"job {job} goes on; `maricopa status {job} --watch` shows it")
+                _goes_on(job, as_json)
             else:
                 _detach(job, on or [], as_json)
             return
         with _manager_of(job, on or []) as manager:
             if not manager.resume(job):
-                (errors if as_json else out).print(f"job {job} goes on; `maricopa status {job} --watch` shows it")
+                _goes_on(job, as_json)
                 return
             code = _follow(manager, job, as_json)
     raise typer.Exit(code)
@@ -318,8 +318,8 @@ def _manager_of(job: int, nodes: list[str]) -> "JobManager":
     return _manager(nodes or [place for place in places if place != "local"], settings)
 
 
-def _ask(plan: "Plan") -> None:
-    if sys.stdin.isatty() and typer.confirm("Begin?", default=True):
+def _ask(plan: "Plan", as_json: bool) -> None:
+    if sys.stdin.isatty() and typer.confirm("Begin?", default=True, err=as_json):
         return
     plan.discard()
     if not sys.stdin.isatty():
@@ -327,8 +327,17 @@ def _ask(plan: "Plan") -> None:
     raise typer.Exit(0)
 
 
-def _detach(job: int, nodes: list[str], as_json: bool) -> None:
+def _goes_on(job: int, as_json: bool, how: str = "") -> None:
     from maricopa_scrapy.manager.display import print_json
+
+    if as_json:
+        with database() as session:
+            print_json(out, progress.read(session, job))
+    where = errors if as_json else out
+    where.print(f"job {job} goes on{how}; `maricopa status {job} --watch` shows it", soft_wrap=True)
+
+
+def _detach(job: int, nodes: list[str], as_json: bool) -> None:
     from maricopa_scrapy.store import embedded
 
     folder = embedded.default_data_dir() / "log"
@@ -352,10 +361,7 @@ def _detach(job: int, nodes: list[str], as_json: bool) -> None:
                 said = log.read_text(errors="replace").strip().splitlines()
                 raise fail(f"job {job} did not begin: {said[-1] if said else 'no word'} (log: {log})")
             time.sleep(0.1)
-        if as_json:
-            print_json(out, progress.read(session, job))
-    where = errors if as_json else out
-    where.print(f"job {job} goes on in the background (process {child.pid}); `maricopa status {job} --watch` shows it", soft_wrap=True)
+    _goes_on(job, as_json, f" in the background (process {child.pid})")
 
 
 def _follow(manager: "JobManager", job: int, as_json: bool) -> int:

@@ -86,7 +86,11 @@ def changes_(
                 )
             count = write_rows(to, format_, asked.columns, changes.answers(opened, asked, begin, end))
     if not count:
-        errors.print(f"nothing of that changed since {begin:%Y-%m-%d %H:%M} UTC")
+        errors.print(f"nothing of that changed from {_utc(begin)} to {_utc(end)} UTC")
+
+
+def _utc(at: dt.datetime) -> str:
+    return f"{at.astimezone(dt.UTC):%Y-%m-%d %H:%M}"
 
 
 @app.command()

@@ -122,7 +122,8 @@ def _owner(cursor: Cursor, apn: str) -> Part | None:
 def _owner_facts(row: dict[str, Any]) -> list[tuple[str, Any]]:
     owner = "withheld by the county" if row["is_redacted"] else row["ownership"]
     deed = " ".join(str(row[name]) for name in ("deed_number", "deed_type", "deed_date") if row[name])
-    sale = f"{_money(row['sale_price'])}, {row['sale_date']:%B %Y}" if row["sale_price"] and row["sale_date"] else None
+    month = row["sale_month"] and f"{dt.date.fromisoformat(row['sale_month'] + '-01'):%B %Y}"
+    sale = f"{_money(row['sale_price'])}, {month}" if row["sale_price"] and month else None
     return [
         ("Owner", owner), ("In care of", row["in_care_of"]), ("Mailing address", row["mailing_address"]),
         ("Last deed", deed), ("Last sale", sale),

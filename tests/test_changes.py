@@ -4,6 +4,7 @@ import csv
 import datetime as dt
 import io
 import json
+import re
 import subprocess
 from collections import Counter, defaultdict
 from collections.abc import Iterator
@@ -222,6 +223,15 @@ def _every_query_runs_or_says_what_it_needs(database: Database, session: Session
         else:
             rows = list(changes.answers(session, query, dt.datetime.fromisoformat(since), now))
             assert all(len(row) == len(query.columns) for row in rows)
+
+
+def test_a_length_of_time_and_what_did_not_change(collected: Collected) -> None:
+    lately = maricopa(collected.database, "changes", "--since", "2h")
+    assert (lately.returncode, lately.stderr) == (0, "")
+    assert len(lately.stdout.splitlines()) > PARCELS / 2
+    before = maricopa(collected.database, "changes", "--since", "7d", "--until", "6d")
+    assert (before.returncode, len(before.stdout.splitlines())) == (0, 1)
+    assert re.fullmatch(r"nothing of that changed from \S+ \S+ to \S+ \S+ UTC\n", before.stderr)
 
 
 MISTAKES = [

@@ -1,5 +1,6 @@
 """`maricopa property`: each section says whose word it is, and how old."""
 
+import datetime as dt
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -26,6 +27,7 @@ def test_each_section_names_its_source_and_age(tmp_path: Path, database: Databas
     truth = County()
     homes = [apn for apn in truth.apns(80) if truth.undrawn(apn)[0]["IsResidential"] and not truth.undrawn(apn)[0]["Owner"]["Redacted"]]
     by_api, by_page, by_both = homes[:3]
+    assert any(truth.parcel(apn)["Owner"]["SalePrice"] for apn in homes[:3])
     sandbox = county(gis_parcels=2000)
     for arguments in (
         ("assessor", "-a", f"apns={by_api}"),
@@ -44,7 +46,11 @@ def test_each_section_names_its_source_and_age(tmp_path: Path, database: Databas
     assert _sections(shown[by_both].out) == both
     for apn, said in shown.items():
         assert f"Parcel {format_apn(apn)}" in said.out
-        assert " ".join(truth.parcel(apn)["Owner"]["Ownership"].split())[:30] in said.out
+        owner = truth.parcel(apn)["Owner"]
+        assert " ".join(owner["Ownership"].split())[:30] in said.out
+        if owner["SaleDate"] and owner["SalePrice"]:
+            month, day, year = map(int, owner["SaleDate"].split("/"))
+            assert re.search(rf"Last sale +\${int(owner['SalePrice']):,}, {dt.date(year, month, day):%B %Y}", said.out), said.out
     nothing = maricopa.here("property", homes[3])
     assert nothing.code == 2
     assert "is not stored" in nothing.errors

@@ -1,5 +1,6 @@
 """`maricopa postgres`: the stored records by SQL, saved, and brought back."""
 
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -45,7 +46,8 @@ def test_a_password_is_in_no_argument(maricopa: Maricopa) -> None:
 
     def is_there() -> bool:
         for process in psutil.Process(running.pid).children(recursive=True):
-            seen[process.name()] = " ".join(process.cmdline())
+            with suppress(psutil.NoSuchProcess):
+                seen[process.name()] = " ".join(process.cmdline())
         return "psql" in seen
 
     wait_for(is_there)

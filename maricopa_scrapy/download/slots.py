@@ -1,6 +1,7 @@
 """Scrapy's download slots, with a clock that does not drift and a word for "wait"."""
 
 import asyncio
+import logging
 import random
 from collections.abc import Callable
 from time import monotonic
@@ -10,11 +11,14 @@ from scrapy import Request
 from scrapy.core.downloader import Downloader, Slot
 from scrapy.exceptions import IgnoreRequest
 
+from maricopa_scrapy.items import Reason
 from maricopa_scrapy.settings_files import Manifest
 
 if TYPE_CHECKING:
     from scrapy.http import Response
     from twisted.internet.defer import Deferred
+
+logger = logging.getLogger(__name__)
 
 # Never zero, at which Scrapy sends all that waits at once.
 _LEAST_S = 1e-6
@@ -120,7 +124,12 @@ class PacedDownloader(Downloader):
             return response
         finally:
             for listener in self.listeners:
-                listener(request, response)
+                try:
+                    listener(request, response)
+                except Exception:
+                    logger.exception("a listener of the downloader broke")
+                    spider: Any = self.crawler.spider
+                    spider.stop(Reason.PIPELINE_ERROR)
 
     def drop_waiting(self) -> None:
         """Send nothing of what waits in a slot."""

@@ -36,6 +36,7 @@ logger = logging.getLogger(__name__)
 HOST = "127.0.0.1"
 # The runs of a job are processes of their own: each takes the first port that is free, of so many.
 PORTS = 10
+_FIRST_S = 1.0
 _LOOK_S = 10.0
 _SECONDS = (0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
@@ -132,6 +133,8 @@ class Metrics:
         self._looking = asyncio.ensure_future(self._look(ledger))
 
     async def _look(self, ledger: "RunLedger") -> None:
+        # The first targets are leased before any are counted.
+        await asyncio.sleep(_FIRST_S)
         while True:
             begun = time.monotonic()
             try:

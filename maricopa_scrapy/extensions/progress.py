@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+_FIRST_S = 1.0
 _EVERY_S = 10.0
 
 
@@ -41,6 +42,8 @@ class Progress:
     async def _report(self, spider: Any) -> None:
         before: int | None = None
         then = time.monotonic()
+        # The first targets are leased before any are counted.
+        await asyncio.sleep(_FIRST_S)
         while True:
             try:
                 counts = await spider.ledger.counts()

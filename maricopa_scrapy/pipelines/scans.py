@@ -110,6 +110,7 @@ class ScansPipeline(FilesPipeline):
             item.outcome = Outcome.DONE if item.follow_ons else Outcome.GONE
         elif any(mark in body[:20_000].decode("latin-1") for mark in spider.manifest.refusals.challenge):
             spider.stop("blocked")
+            return {}
         else:
             cause = Cause.SERVER_ERROR if status >= 500 else Cause.MALFORMED if status == 200 else Cause.REFUSED
             cause = Cause.THROTTLED if is_refusal(response) else cause
@@ -130,6 +131,8 @@ class ScansPipeline(FilesPipeline):
 
     def item_completed(self, results: list[Any], item: Any, info: Any) -> Any:
         """Complete the answer of a scan that never came. Raises DropItem where the run ends: its target is given back."""
+        if isinstance(item, Answer) and item.target.kind == "scan":
+            info.spider.scanned(item.target)
         if results and info.spider.stopping:
             raise DropItem("the run ends")
         # It would give the same failure again when the target is tried again.

@@ -65,7 +65,12 @@ class AffidavitsSpider(bulk_files.BulkFileSpider):
             callback=self._came,
             errback=self._failed,
             cb_kwargs={"target": target, "hops": hops},
-            meta={"download_slot": self.source, "download_timeout": self.manifest.timeout, "download_maxsize": most},
+            meta={
+                "download_slot": self.source,
+                "download_timeout": self.manifest.timeout,
+                "download_maxsize": most,
+                "dont_obey_robotstxt": not self.manifest.obey_robots,
+            },
             dont_filter=True,
         )
 

@@ -44,6 +44,7 @@ class RecorderSpider(LedgerSpider):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._indexed_until: dt.date | None = None
+        self._scans: dict[int, Request] = {}
 
     @classmethod
     def take_up(cls, cursor: Cursor, run: Run) -> None:
@@ -66,9 +67,17 @@ class RecorderSpider(LedgerSpider):
             if target.kind != "scan" and not has_suffix:
                 yield request
                 continue
-            self._leave(request)
-            # A scan is fetched by the pipeline (pipelines/scans.py), which completes the answer.
-            yield _of_suffix(target) if has_suffix else Answer(target, Outcome.DONE)
+            if has_suffix:
+                self._leave(request)
+                yield _of_suffix(target)
+            else:
+                # A scan is fetched by the pipeline (pipelines/scans.py), which completes the answer.
+                self._scans[target.id] = request
+                yield Answer(target, Outcome.DONE)
+
+    def scanned(self, target: Target) -> None:
+        """A scan's answer is complete: another one may be asked for."""
+        self._leave(self._scans.pop(target.id, None))
 
     def check_answer(self, response: Response) -> None:
         """As for every JSON; and an HTML page, of whatever kind, is a guard before the API: the run ends."""
