@@ -173,6 +173,47 @@ class _Bombs(BaseHTTPRequestHandler):
         """Say nothing."""
 
 
+class _Forbidding(BaseHTTPRequestHandler):
+    """Its robots.txt lets nobody in; everything else is not there."""
+
+    asked: ClassVar[list[str]] = []
+
+    def do_GET(self) -> None:
+        self.asked.append(self.path)
+        body = b"User-agent: *\nDisallow: /\n" if self.path == "/robots.txt" else b""
+        self.send_response(200 if body else 500)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Say nothing."""
+
+
+def test_what_robots_txt_forbids_is_not_asked_for_unless_the_manifest_of_that_source_says_so(
+    database: Database, fast_retries: dict[str, str]
+) -> None:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Forbidding)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    manifest = Path(fast_retries["MARICOPA_CONFIG"]) / "sources" / "assessor.yaml"
+    try:
+        for obeys, other in ((True, False), (False, True)):
+            for source, value in (("assessor", obeys), ("gis", other)):
+                changed = manifest.with_name(f"{source}.yaml")
+                changed.write_text(re.sub(r"(?m)^obey_robots: \w+", f"obey_robots: {str(value).lower()}", changed.read_text()))
+            _Forbidding.asked.clear()
+            crawler = Crawler(database, f"http://127.0.0.1:{server.server_address[1]}", environment=fast_retries)
+            crawl = crawler("assessor", "-a", f"apns={County().apns(1)[0]}")
+            assert crawl.code != 0
+            assert "Traceback" not in crawl.log, crawl.log
+            assert any(path.startswith("/assessor/") for path in _Forbidding.asked) is not obeys, _Forbidding.asked
+            (cause,) = database.rows("SELECT cause FROM crawl.target ORDER BY id DESC LIMIT 1")
+            assert cause == ("refused" if obeys else "server_error",)
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
 def test_an_answer_that_unpacks_to_a_bomb_is_refused_by_size(database: Database, fast_retries: dict[str, str]) -> None:
     _Bombs.packed |= _bombs()
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Bombs)
