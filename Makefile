@@ -22,7 +22,7 @@ help:
 	@echo 'make browser         set up, then get a browser for the treasurer'\''s pages, unless there is one that runs'
 	@echo 'make lint            set up, then ruff and mypy'
 	@echo 'make format          set up, then lay the code out as `make lint` wants it'
-	@echo 'make bench           set up, then all benchmarks, an hour and a half; one table of all figures in benchmarks/README.md'
+	@echo 'make bench           set up, then all benchmarks, about an hour; one table of all figures in benchmarks/README.md'
 	@echo 'make bench-assessor  that one alone; also bench-browser, bench-pace, bench-roll, bench-affidavits, bench-recorder, bench-export, bench-jobs, bench-reparse, bench-scrapyd (QUICK=1: a short run of it)'
 	@echo 'make docs            write docs/data.md anew from the records; make pictures: the pictures of README.md'
 	@echo 'make fuzz            set up, then 100,000 broken answers for the parsers; make chaos: a job with every fault at once; make soak: 20 minutes (QUICK=1: short)'
