@@ -39,7 +39,8 @@ def lines_of(result: dict[str, Any]) -> list[str]:
 def table(results: list[dict[str, Any]]) -> str:
     """Return one Markdown table of all results, with the machine's facts above it."""
     machine = results[0]["machine"]
-    facts = ", ".join(f"{name} {machine[name]}" for name in ("cores", "memory_gb", "python", "scrapy", "twisted", "system"))
+    facts = f"{machine['cores']} cores, {machine['memory_gb']} GB, {machine['system'].split('-')[0]}, "
+    facts += ", ".join(f"{name.capitalize()} {machine[name]}" for name in ("python", "scrapy", "twisted"))
     days = " to ".join(sorted({result["at"][:16].replace("T", " ") for result in (results[0], results[-1])}))
     seconds = sum(result["seconds"] for result in results)
     missed = sum(row["holds"] is False for result in results for row in result["rows"])

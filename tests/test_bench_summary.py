@@ -11,7 +11,7 @@ def test_every_row_of_every_bench_is_in_the_table_and_a_miss_is_seen() -> None:
     noted = row | {"what": "aim", "ratio": None, "bar": None, "holds": None}
     second = first | {"bench": "pace", "at": "2026-11-25T17:30:00+00:00", "seconds": 30, "rows": [missed, noted]}
     said, _, _, _, *lines = table([first, second]).splitlines()
-    assert said.startswith("2026-11-25 16:30 to 2026-11-25 17:30 UTC, 2 minutes; cores 2")
+    assert said.startswith("2026-11-25 16:30 to 2026-11-25 17:30 UTC, 2 minutes; 2 cores, 23.5 GB, Linux, Python 3.11.7, ")
     assert said.endswith("1 bars hold, 1 do not.")
     assert lines == [
         "| roll | rows/s | 44,144/s | 85,896/s | 0.514 | >= 0.5 | yes |",
