@@ -63,8 +63,8 @@ def test_a_page_is_replaced_after_some_parcels_and_says_who_asks(tmp_path: Path,
     sandbox = county(track=True)
     crawl = crawler(database, sandbox, tmp_path, pool=1, retire_after=3)("tax", "-a", listed(tmp_path, apns), "-a", "tabs=summary")
     assert crawl.code == 0, crawl.log
-    assert "'maricopa/browser/pages': 3" in crawl.log
-    assert "'maricopa/browser/launched': 1" in crawl.log
+    stats = database.one("SELECT stats FROM crawl.run")
+    assert (stats["maricopa/browser/pages"], stats["maricopa/browser/launched"]) == (3, 1)
     (agent,) = sandbox.stats()["treasurer"]["agents"]
     assert "Chrome/" in agent
     assert agent.endswith(" maricopa_scrapy/0.1.0")

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import psutil
+import pytest
 
 from maricopa_scrapy.sandbox.county import County
 from tests.conftest import Database
@@ -50,6 +51,7 @@ def _next_done(database: Database, crawl: "subprocess.Popen[str]") -> float:
     return _wait(lambda: _done(database) > stored, crawl)
 
 
+@pytest.mark.timed
 def test_killed_renderers_and_browsers_cost_no_parcel(tmp_path: Path, database: Database, county: Start) -> None:
     truth = County()
     apns = truth.apns(48)
@@ -57,6 +59,7 @@ def test_killed_renderers_and_browsers_cost_no_parcel(tmp_path: Path, database: 
     recoveries = []
     for kind in ("renderer", "browser", "renderer", "browser", "browser"):
         _next_done(database, process)
+        _wait(lambda kind=kind: bool(_processes(process, kind)), process)  # type: ignore[misc]
         _processes(process, kind)[0].kill()
         recoveries.append(_next_done(database, process))
     log, _ = process.communicate(timeout=90)
