@@ -86,7 +86,7 @@ def test_a_challenge_leaves_everything_and_the_job_can_go_on(database: Database,
 
 def test_a_maintenance_page_is_waited_out(tmp_path: Path, database: Database, county: Start) -> None:
     sandbox = county()
-    sandbox.faults({"maintenance": {"probability": 1.0, "seconds": 1.5}})
+    sandbox.faults({"maintenance": {"probability": 1.0, "count": 8}})
     crawl = Crawler(database, sandbox.url, environment=_impatient(tmp_path))("assessor", "-a", _apns(40))
     assert crawl.code == 0, crawl.log
     assert database.states() == {"done": 40}
