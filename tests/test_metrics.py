@@ -42,7 +42,9 @@ def test_a_running_crawl_answers_prometheus_and_leaves_its_figures_to_dashboards
     address = line.split()[-1]
     mine = ("source", "assessor")
     seen: Samples = {}
-    while process.poll() is None and seen.get(("maricopa_rows_stored_total", (mine,)), 0) < 100:
+    # Targets are counted from a second after the start.
+    counted = ("maricopa_targets", (mine, ("state", "done")))
+    while process.poll() is None and (seen.get(("maricopa_rows_stored_total", (mine,)), 0) < 100 or counted not in seen):
         seen = _scrape(address)
         time.sleep(0.05)
     doors = [each.laddr.ip for each in psutil.Process(process.pid).net_connections("inet") if each.status == psutil.CONN_LISTEN]
