@@ -57,6 +57,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.flaky(reruns=1))
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Show why a test was run once more: it has a cause, in the test or in the code."""
+    for report in terminalreporter.stats.get("rerun", []):
+        terminalreporter.section(f"rerun: {report.nodeid}")
+        terminalreporter.write_line(report.longreprtext)
+
+
 @pytest.fixture(autouse=True)
 def _environment() -> Iterator[None]:
     """Scrapy's get_project_settings writes SCRAPY_SETTINGS_MODULE, which the processes of later tests would inherit."""

@@ -29,25 +29,40 @@ def _scrape(address: str) -> Samples:
     return {(sample.name, tuple(sorted(sample.labels.items()))): sample.value for family in found for sample in family.samples}
 
 
+def _moving(seen: Samples) -> Samples:
+    names = ("maricopa_requests_total", "maricopa_refusals_total", "maricopa_responses_total", "maricopa_response_seconds_count")
+    return {sample: value for sample, value in seen.items() if sample[0] in names}
+
+
 def test_a_running_crawl_answers_prometheus_and_leaves_its_figures_to_dashboards(
     tmp_path: Path, database: Database, county: Callable[..., SandboxProcess]
 ) -> None:
     apns = County().apns(150)
     sandbox = county(faults={"throttled": 0.02, "new_field": 0.2, "wrong_parcel": 0.02})
-    process = Crawler(database, sandbox.url, rate=60).start(
+    process = Crawler(database, sandbox.url, rate=30).start(
         "assessor", "-a", "apns=" + ",".join(apns), "-s", "MARICOPA_METRICS_PORT=0"
     )  # fmt: skip
     assert process.stdout is not None
     line = next(line for line in process.stdout if "metrics on" in line)
     address = line.split()[-1]
     mine = ("source", "assessor")
-    seen: Samples = {}
+    seen = _scrape(address)
     # Targets are counted from a second after the start.
     counted = ("maricopa_targets", (mine, ("state", "done")))
     while process.poll() is None and (seen.get(("maricopa_rows_stored_total", (mine,)), 0) < 100 or counted not in seen):
-        seen = _scrape(address)
         time.sleep(0.05)
-    doors = [each.laddr.ip for each in psutil.Process(process.pid).net_connections("inet") if each.status == psutil.CONN_LISTEN]
+        seen = _scrape(address)
+    # What is counted while it is read may differ by one answer: nothing is, while the county stands still.
+    standing = psutil.Process(sandbox.pid)
+    standing.suspend()
+    try:
+        before: Samples = {}
+        while _moving(seen) != _moving(before):
+            time.sleep(0.3)
+            before, seen = seen, _scrape(address)
+        doors = [each.laddr.ip for each in psutil.Process(process.pid).net_connections("inet") if each.status == psutil.CONN_LISTEN]
+    finally:
+        standing.resume()
     assert doors == ["127.0.0.1"]
     log, _ = process.communicate(timeout=60)
     assert process.returncode in (0, 3), log
@@ -62,7 +77,8 @@ def test_a_running_crawl_answers_prometheus_and_leaves_its_figures_to_dashboards
     states = {dict(labels)["state"]: value for (name, labels), value in seen.items() if name == "maricopa_targets"}
     assert states.keys() == {"pending", "leased", "done", "gone", "dead"}
     assert sum(states.values()) == 150
-    assert seen[("maricopa_allowed_rate", (mine,))] in (0, 60)
+    # Less after a refusal, none while the source is held.
+    assert 0 <= seen[("maricopa_allowed_rate", (mine,))] <= 30
     assert {
         ("maricopa_requests_waiting", (mine,)),
         ("maricopa_requests_under_way", (mine,)),
@@ -82,7 +98,7 @@ def test_a_running_crawl_answers_prometheus_and_leaves_its_figures_to_dashboards
     assert [int(value) for value in total[0]] == [traffic[name] for name in ("requests", "answers", "refusals", "bytes")]
     assert traffic["refusals"] > 0
     assert database.one("SELECT count(*) FROM crawl.sample") >= 2
-    assert database.one("SELECT max(allowed) FROM crawl.sample") == 60
+    assert 0 < database.one("SELECT max(allowed) FROM crawl.sample") <= 30
     ((asked, done, failed, left),) = database.rows('SELECT asked, done, failed, "left" FROM report_coverage WHERE job = 1')
     assert (asked, done, failed, left) == (150, database.states().get("done", 0), database.states().get("dead", 0), 0)
     ((outcome, targets, sent, each),) = database.rows("SELECT outcome, targets, requests, requests_per_parcel FROM report_job")
