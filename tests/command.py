@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 from maricopa_scrapy import terminal
 from maricopa_scrapy.cli import app
 from maricopa_scrapy.sandbox.county import County
+from tests import forked
 from tests.conftest import ROOT, Database
 
 # A command of this process changes its environment, and its standard output, for as long as it lasts.
@@ -51,24 +52,17 @@ class Maricopa:
     rate: float | None = 100
     environment: dict[str, str] = field(default_factory=dict)
 
-    def start(self, *arguments: str) -> "subprocess.Popen[str]":
-        with _HERE:
-            environment = {name: value for name, value in os.environ.items() if not name.startswith("MARICOPA_")}
-        environment |= self._environment()
-        rate = ["-s", f"MARICOPA_RATE_LIMIT={self.rate}"] if self.rate and arguments[0] == "run" else []
-        return subprocess.Popen(
-            [sys.executable, "-m", "maricopa_scrapy", *arguments, *rate],
-            cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        )  # fmt: skip
-
     def __call__(self, *arguments: str, timeout: float = 60) -> Said:
-        process = self.start(*arguments)
-        try:
-            out, errors = process.communicate(timeout=timeout)
-        finally:
-            if process.poll() is None:
-                process.kill()
-        return Said(process.returncode, out, errors)
+        command = [*arguments, *self._rate(arguments)]
+        done = forked.run("maricopa_scrapy", *command, environment=self._process_environment(), timeout=timeout)
+        return Said(done.returncode, done.stdout, done.stderr)
+
+    def start(self, *arguments: str) -> "subprocess.Popen[str]":
+        """Start one to be watched or ended."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "maricopa_scrapy", *arguments, *self._rate(arguments)], cwd=ROOT, env=self._process_environment(),
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
 
     def here(self, *arguments: str) -> Said:
         """Run the command in this process: for what it refuses, or only looks up."""
@@ -81,6 +75,14 @@ class Maricopa:
             patch.setattr(terminal.out, "width", int(self._environment()["COLUMNS"]))
             said = CliRunner().invoke(app, list(arguments))
         return Said(said.exit_code, said.stdout, said.stderr)
+
+    def _rate(self, arguments: tuple[str, ...]) -> list[str]:
+        return ["-s", f"MARICOPA_RATE_LIMIT={self.rate}"] if self.rate and arguments[0] == "run" else []
+
+    def _process_environment(self) -> dict[str, str]:
+        with _HERE:
+            environment = {name: value for name, value in os.environ.items() if not name.startswith("MARICOPA_")}
+        return environment | self._environment()
 
     def _environment(self) -> dict[str, str]:
         named = {"MARICOPA_DATABASE_URL": self.database.url, "MARICOPA_SANDBOX": self.sandbox, "MARICOPA_DATA_DIR": str(self.folder)}

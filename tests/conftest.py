@@ -20,6 +20,7 @@ from hypothesis import settings
 
 from maricopa_scrapy.store import embedded
 from maricopa_scrapy.store.connect import Session, migrate
+from tests import forked
 
 ROOT = Path(__file__).parent.parent
 
@@ -198,36 +199,34 @@ class Crawl:
 
 @dataclass
 class Crawler:
-    """Starts `scrapy crawl` as a user would, in a process of its own."""
+    """Runs `scrapy crawl` as a user would, in a process of its own."""
 
     database: Database | None
     sandbox: str | None
     rate: float | None = 500
     environment: dict[str, str] | None = None
 
+    def __call__(self, *arguments: str, timeout: float = 90) -> Crawl:
+        done = forked.run("scrapy", "crawl", *arguments, *self._rate(), environment=self._environment(), timeout=timeout, merged=True)
+        return Crawl(done.returncode, done.stdout)
+
     def start(self, *arguments: str) -> "subprocess.Popen[str]":
+        """Start one to be watched or ended."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "scrapy", "crawl", *arguments, *self._rate()], cwd=ROOT, env=self._environment(),
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, text=True,
+        )  # fmt: skip
+
+    def _environment(self) -> dict[str, str]:
         environment = {k: v for k, v in os.environ.items() if not k.startswith("MARICOPA_") or k == "MARICOPA_CAPTURES"}
         if self.database:
             environment["MARICOPA_DATABASE_URL"] = self.database.url
         if self.sandbox:
             environment["MARICOPA_SANDBOX"] = self.sandbox
-        environment |= self.environment or {}
-        rate = ["-s", f"MARICOPA_RATE_LIMIT={self.rate}"] if self.rate and self.sandbox else []
-        return subprocess.Popen(
-            [sys.executable, "-m", "scrapy", "crawl", *arguments, *rate],
-            cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, text=True,
-        )  # fmt: skip
+        return environment | (self.environment or {})
 
-    def __call__(self, *arguments: str, timeout: float = 90) -> Crawl:
-        process = self.start(*arguments)
-        try:
-            log, _ = process.communicate(timeout=timeout)
-        finally:
-            if process.poll() is None:
-                process.kill()
-                log, _ = process.communicate()
-                print(log)
-        return Crawl(process.returncode, log)
+    def _rate(self) -> list[str]:
+        return ["-s", f"MARICOPA_RATE_LIMIT={self.rate}"] if self.rate and self.sandbox else []
 
 
 def maricopa(database: Database | None, *arguments: str, **more: str) -> "subprocess.CompletedProcess[str]":
@@ -235,8 +234,7 @@ def maricopa(database: Database | None, *arguments: str, **more: str) -> "subpro
     environment = {k: v for k, v in os.environ.items() if not k.startswith("MARICOPA_")} | {"COLUMNS": "200"} | more
     if database:
         environment["MARICOPA_DATABASE_URL"] = database.url
-    command = [sys.executable, "-c", "from maricopa_scrapy.cli import main; main()", *arguments]
-    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120)
+    return forked.run("maricopa_scrapy", *arguments, environment=environment, timeout=120)
 
 
 @pytest.fixture
