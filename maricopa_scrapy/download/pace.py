@@ -20,7 +20,7 @@ from scrapy.http import Request, Response
 from scrapy.spiders import Spider
 
 from maricopa_scrapy.download.rate import Limits
-from maricopa_scrapy.download.refusals import is_refusal
+from maricopa_scrapy.download.refusals import is_challenge, is_refusal
 from maricopa_scrapy.download.slots import SENT_AT, PacedDownloader, PacedSlot
 from maricopa_scrapy.download.source import Allowance, Refusal, Report, SourceState
 from maricopa_scrapy.items import Cause, Reason
@@ -188,6 +188,9 @@ class Pace(AutoThrottle):
             local.see_latency(now - sent_at)
         if is_refusal(response):
             self._refused(source, local, Refusal(now, sent_at, retry_after(response)))
+        elif response.status >= 400 and is_challenge(response, local.manifest.refusals):
+            # The run ends once the spider has read it; until then the slot would send one for each that comes back.
+            self._slot(source).may_send = False
 
     def _refused(self, source: str, local: _Source, refusal: Refusal) -> None:
         local.report.refusals.append(refusal)

@@ -49,6 +49,17 @@ def is_refusal(response: Response) -> bool:
     return response.status in (429, 503)
 
 
+def is_challenge(response: Response, marks: Refusals) -> bool:
+    """Tell whether the answer is a page that wants to see a human.
+
+    By its words, or by the header that Cloudflare's documentation promises for every kind of it ("Detect a Challenge Page response").
+    """
+    if response.headers.get(b"cf-mitigated") == b"challenge":
+        return True
+    text = response.body.decode("latin-1")
+    return any(mark in text for mark in marks.challenge)
+
+
 def check_json_answer(response: Response, marks: Refusals) -> None:
     """Return when the answer may be the JSON that was asked for. Raises Refusal or Unauthorized otherwise."""
     if response.status == 401:
@@ -76,7 +87,7 @@ def _check_status(response: Response, marks: Refusals) -> tuple[str, bool]:
     content_type = (response.headers.get(b"Content-Type") or b"").decode("latin-1").lower()
     is_html = "html" in content_type or body.lstrip()[:1] == b"<"
     if is_html:
-        _check_page(status, body, marks)
+        _check_page(response, marks)
     if is_refusal(response):
         raise Refusal(Cause.THROTTLED, f"HTTP {status}")
     if status == 404 or status == 204 or (status == 200 and not body.strip()):
@@ -92,13 +103,12 @@ def _check_status(response: Response, marks: Refusals) -> tuple[str, bool]:
     return content_type, is_html
 
 
-def _check_page(status: int, body: bytes, marks: Refusals) -> None:
-    text = body.decode("latin-1")
-    if any(mark in text for mark in marks.challenge):
-        raise Refusal(Cause.CHALLENGE, f"HTTP {status} with a challenge page")
+def _check_page(response: Response, marks: Refusals) -> None:
+    if is_challenge(response, marks):
+        raise Refusal(Cause.CHALLENGE, f"HTTP {response.status} with a challenge page")
     # Only the title: an ordinary page may speak of maintenance too.
-    if status not in (429, 503) and any(mark.lower() in _title(text) for mark in marks.maintenance):
-        raise Refusal(Cause.SERVER_ERROR, f"HTTP {status} with a maintenance page")
+    if not is_refusal(response) and any(mark.lower() in _title(response.body.decode("latin-1")) for mark in marks.maintenance):
+        raise Refusal(Cause.SERVER_ERROR, f"HTTP {response.status} with a maintenance page")
 
 
 def _title(text: str) -> str:

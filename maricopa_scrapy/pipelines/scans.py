@@ -17,7 +17,7 @@ from scrapy.pipelines.files import FilesPipeline, FSFilesStore
 from twisted.python.failure import Failure
 
 from maricopa_scrapy.download.pace import retry_after
-from maricopa_scrapy.download.refusals import cause_of, is_refusal
+from maricopa_scrapy.download.refusals import cause_of, is_challenge, is_refusal
 from maricopa_scrapy.items import Answer, Capture, Cause, Issue, Outcome
 from maricopa_scrapy.items_recorder import Image
 from maricopa_scrapy.pages.recorder_legacy import is_blocked
@@ -108,7 +108,7 @@ class ScansPipeline(FilesPipeline):
                 recorded and dt.date.fromisoformat(recorded), number, "scan", item.target.detail
             )
             item.outcome = Outcome.DONE if item.follow_ons else Outcome.GONE
-        elif any(mark in body[:20_000].decode("latin-1") for mark in spider.manifest.refusals.challenge):
+        elif not body.startswith(b"%PDF-") and is_challenge(response, spider.manifest.refusals):
             spider.stop("blocked")
             return {}
         else:
