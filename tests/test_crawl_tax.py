@@ -148,7 +148,9 @@ def test_a_data_call_that_is_refused_is_the_page_s_refusal(tmp_path: Path, datab
     sandbox = county()
     faults = {"forbidden": "account", "server_error": "bills", "hang": "payments", "reset": "notices"}
     known = apns[:4]
-    sandbox.faults({name: {"kind": kind, "keys": [apn]} for (name, kind), apn in zip(faults.items(), known, strict=True)}, "treasurer")
+    refused = {name: {"kind": kind, "keys": [apn]} for (name, kind), apn in zip(faults.items(), known, strict=True)}
+    # One is refused before the page's own end has come.
+    sandbox.faults(refused | {"late_end": {"kind": "parcel", "keys": known[:2]}}, "treasurer")
     crawl = crawler(database, sandbox, tmp_path, words="unknown", attempts=1, settle=5)("tax", "-a", listed(tmp_path, apns))
     assert crawl.code == 3, crawl.log
     causes = dict(database.rows("SELECT key, cause FROM crawl.target"))

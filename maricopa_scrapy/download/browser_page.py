@@ -132,18 +132,19 @@ class PageVisit:
             return None
 
     async def _show(self, url: str) -> Shown:
-        response = await self._raced(self._page.goto(url, wait_until="domcontentloaded", timeout=0), self._layout.timeouts.load)
-        if response is None:
-            raise ConnectionError(f"no answer for {url}")
-        if response.status != 200:
-            self.is_well = False
-            return Shown("page", {"page": await response.text()}, response.status, await response.all_headers())
-        shown = Shown("parcel", {}, 200, await response.all_headers())
         try:
+            response = await self._raced(self._page.goto(url, wait_until="domcontentloaded", timeout=0), self._layout.timeouts.load)
+            if response is None:
+                raise ConnectionError(f"no answer for {url}")
+            if response.status != 200:
+                self.is_well = False
+                return Shown("page", {"page": await response.text()}, response.status, await response.all_headers())
+            shown = Shown("parcel", {}, 200, await response.all_headers())
             for tab in self._visit.tabs:
                 if not await self._show_tab(tab, shown):
                     break
         except _Refused as refused:
+            # A call may be refused before the page's own end has come.
             self.is_well = False
             answer = refused.response
             return Shown("page", {"page": await self._html()}, answer.status, await answer.all_headers())

@@ -140,7 +140,16 @@ class Treasurer:
                 self._visits.popitem(last=False)
         body = _SHELL.format(visit=serial, apn=apn or "").encode()
         self._counts.sent(200, len(body))
-        return web.Response(body=body, content_type="text/html", charset="utf-8")
+        if fault is None or fault.name != "late_end":
+            return web.Response(body=body, content_type="text/html", charset="utf-8")
+        # Its script is there and asks for data, long before the browser calls it loaded.
+        response = web.StreamResponse(headers={"Content-Type": "text/html; charset=utf-8"})
+        await response.prepare(request)
+        script = body.index(b"</body>")
+        await response.write(body[:script])
+        await asyncio.sleep(_LATE_S)
+        await response.write(body[script:])
+        return response
 
     async def _data(self, request: web.Request, kind: str, serial: int) -> web.StreamResponse:
         apn = _apn(request.query.get("Parcel", ""))
