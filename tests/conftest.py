@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -82,18 +83,26 @@ def server() -> Iterator[str]:
     # Not below pytest's folders: the next session on this machine closes them to the server's user.
     with tempfile.TemporaryDirectory(prefix="maricopa-tests-", dir=_memory(), ignore_cleanup_errors=True) as folder:
         url = embedded.start(Path(folder))
-        administer(url, "ALTER SYSTEM SET max_wal_size = '128MB'")
-        administer(url, "SELECT pg_reload_conf()")
-        yield url
-        embedded.release(Path(folder))
+        try:
+            if _memory():
+                administer(url, "ALTER SYSTEM SET max_wal_size = '128MB'")
+                administer(url, "SELECT pg_reload_conf()")
+            yield url
+        finally:
+            embedded.release(Path(folder))
 
 
+@cache
 def _memory() -> str | None:
-    """A folder in memory when there is plenty: ext4 takes up to half a second for the files of a database after some were deleted."""
+    """A folder in memory when there is plenty: ext4 takes up to half a second for the files of a database after some were deleted.
+
+    TMPDIR, when it is set, is where they go.
+    """
     folder = "/dev/shm"
-    if os.access(folder, os.W_OK) and min(shutil.disk_usage(folder).free, psutil.virtual_memory().available) > 8 * 2**30:
-        return folder
-    return None
+    if "TMPDIR" in os.environ or not os.access(folder, os.W_OK):
+        return None
+    free = min(shutil.disk_usage(folder).free, psutil.virtual_memory().available)
+    return folder if free > 8 * 2**30 else None
 
 
 def _named(url: str, database: str) -> str:
@@ -143,7 +152,8 @@ class Database:
 def fresh_database(server: str, template: str) -> Iterator[Database]:
     """A database that is dropped in the end."""
     name = f"test_{uuid.uuid4().hex[:12]}"
-    administer(server, f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
+    # On a disk the copy by files would wait for each of them to be written.
+    administer(server, f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY {'file_copy' if _memory() else 'wal_log'}")
     yield Database(_named(server, name))
     administer(server, f"DROP DATABASE {name} WITH (FORCE)")
 

@@ -1,7 +1,8 @@
 """Runs of Scrapy and of the `maricopa` command without their imports, which are most of the work of a short one.
 
 For each, a process that has imported what they import is forked, and goes on as `python -m` would: with its own pid,
-environment, files and exit code. For what is seen of a process from outside (its command line, its memory) start a real one.
+environment, files and exit code. Start a real one for what this cannot show: its command line and memory as seen from outside,
+processes that outlive it, an import that is missing. Variables of Python itself, as PYTHONUTF8, come too late here.
 """
 
 import atexit
@@ -15,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+from contextlib import suppress
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -52,20 +54,33 @@ def run(
             socket.send_fds(_parent(), [b"."], [theirs.fileno(), out.fileno(), (out if merged else errors).fileno()])
         theirs.close()
         ours.settimeout(timeout)
-        with ours.makefile("rw") as talk:
-            talk.write(json.dumps([command, environment]) + "\n")
-            talk.flush()
-            pid = int(talk.readline())
-            try:
-                code = int(talk.readline())
-            except TimeoutError:
+        pid = 0
+        try:
+            with ours.makefile("rw") as talk:
+                talk.write(json.dumps([command, environment]) + "\n")
+                talk.flush()
+                pid = _number(talk.readline())
+                code = _number(talk.readline())
+        except BaseException as error:
+            if pid:
                 os.kill(pid, signal.SIGKILL)
-                out.seek(0)
-                print(out.read())
+                ours.settimeout(10)
+                ours.recv(64)
+            for file in (out, errors):
+                file.seek(0)
+                print(file.read())
+            if isinstance(error, TimeoutError):
                 raise subprocess.TimeoutExpired(command, timeout) from None
+            raise
         out.seek(0)
         errors.seek(0)
         return subprocess.CompletedProcess(command, code, out.read(), errors.read())
+
+
+def _number(line: str) -> int:
+    if not line:
+        raise RuntimeError("the process that is forked has ended; standard error says why")
+    return int(line)
 
 
 @cache
@@ -106,13 +121,17 @@ def _serve() -> list[str]:
 
 def _run(talk: int, out: int, errors: int) -> list[str]:
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    with socket.socket(fileno=talk) as asked, asked.makefile("rw") as lines:
+    with socket.socket(fileno=talk) as asked, asked.makefile("r") as lines:
         command, environment = json.loads(lines.readline())
         if pid := os.fork():
-            lines.write(f"{pid}\n")
-            lines.flush()
-            lines.write(f"{os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])}\n")
-            lines.flush()
+            try:
+                asked.sendall(b"%d\n" % pid)
+            except BrokenPipeError:
+                # It was given up before it began.
+                os.kill(pid, signal.SIGKILL)
+            code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+            with suppress(BrokenPipeError):
+                asked.sendall(b"%d\n" % code)
             os._exit(0)
     nothing = os.open(os.devnull, os.O_RDONLY)
     for number, file in enumerate((nothing, out, errors)):

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from maricopa_scrapy.sandbox.county import County
 from maricopa_scrapy.sandbox.treasurer_bills import taxes
 from maricopa_scrapy.store import verify
@@ -159,9 +161,10 @@ def test_a_data_call_that_is_refused_is_the_page_s_refusal(tmp_path: Path, datab
     assert database.one("SELECT count(*) FROM treasurer.bill") == 0
 
 
-def test_a_challenge_ends_the_run_as_blocked(tmp_path: Path, database: Database, county: Start) -> None:
+@pytest.mark.parametrize("kind", ["parcel", "account"])
+def test_a_challenge_ends_the_run_as_blocked(tmp_path: Path, database: Database, county: Start, kind: str) -> None:
     sandbox = county()
-    sandbox.faults({"challenge": 1.0}, source="treasurer")
+    sandbox.faults({"challenge": {"kind": kind}}, source="treasurer")
     crawl = crawler(database, sandbox, tmp_path, rate=20)("tax", "-a", listed(tmp_path, County().apns(30)))
     assert crawl.code == 5, crawl.log
     assert database.states() == {"pending": 30}

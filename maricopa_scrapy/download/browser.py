@@ -99,7 +99,7 @@ class BrowserHandler(ScrapyPlaywrightDownloadHandler):  # type: ignore[misc]
 
 def _response(request: Request, shown: Shown, pack: Callable[[Shown], bytes]) -> ScrapyResponse:
     if shown.kind == "page":
-        kept = {name: value for name, value in shown.headers.items() if name in ("retry-after", "date")}
+        kept = {name: value for name, value in shown.headers.items() if name in ("retry-after", "date", "cf-mitigated")}
         body = "".join(shown.html.values()).encode("utf-8", "ignore")
         return ScrapyResponse(request.url, shown.status, Headers(kept | {"Content-Type": "text/html"}), body, request=request)
     headers = Headers({"Content-Type": "application/json"})

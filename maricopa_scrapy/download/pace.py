@@ -20,7 +20,7 @@ from scrapy.http import Request, Response
 from scrapy.spiders import Spider
 
 from maricopa_scrapy.download.rate import Limits
-from maricopa_scrapy.download.refusals import is_challenge, is_refusal
+from maricopa_scrapy.download.refusals import is_refusal, says_challenge
 from maricopa_scrapy.download.slots import SENT_AT, PacedDownloader, PacedSlot
 from maricopa_scrapy.download.source import Allowance, Refusal, Report, SourceState
 from maricopa_scrapy.items import Cause, Reason
@@ -38,6 +38,8 @@ logger = logging.getLogger(__name__)
 _REPORT_S = 0.5
 _REPORT_MOST_S = 2.0
 _RETRY_AFTER_MOST_S = 300.0
+# So long the spider may take to read a challenge, which ends the run.
+_READ_S = 1.0
 # Use is judged over about this many requests.
 _USE_REQUESTS = 5.0
 _IS_USED = 0.7
@@ -66,6 +68,7 @@ class _Source:
         self.manifest = manifest
         self.limits = limits
         self.report = Report()
+        self.unread_until = 0.0
         self.wake = asyncio.Event()
         self.reported_at = time.monotonic()
         self.allowance: Allowance | None = None
@@ -188,8 +191,9 @@ class Pace(AutoThrottle):
             local.see_latency(now - sent_at)
         if is_refusal(response):
             self._refused(source, local, Refusal(now, sent_at, retry_after(response)))
-        elif response.status >= 400 and is_challenge(response, local.manifest.refusals):
-            # The run ends once the spider has read it; until then the slot would send one for each that comes back.
+        elif says_challenge(response):
+            # The spider ends the run when it has read it; until then the slot would send one for each that comes back.
+            local.unread_until = now + _READ_S
             self._slot(source).may_send = False
 
     def _refused(self, source: str, local: _Source, refusal: Refusal) -> None:
@@ -248,8 +252,9 @@ class Pace(AutoThrottle):
         slot.pace(1 / allowance.rate)
         slot.concurrency = local.at_once(allowance.share)
         slot.only_one = allowance.may_probe is True
+        is_refused = bool(local.report.refusals) or time.monotonic() < local.unread_until
         # A probe that is under way is not followed by another.
-        slot.may_send = not local.report.refusals and allowance.may_probe is not False and not (slot.only_one and slot.transferring)
+        slot.may_send = not is_refused and allowance.may_probe is not False and not (slot.only_one and slot.transferring)
         if allowance.hold:
             slot.hold_until(time.monotonic() + allowance.hold)
         elif before:

@@ -50,14 +50,17 @@ def is_refusal(response: Response) -> bool:
 
 
 def is_challenge(response: Response, marks: Refusals) -> bool:
-    """Tell whether the answer is a page that wants to see a human.
-
-    By its words, or by the header that Cloudflare's documentation promises for every kind of it ("Detect a Challenge Page response").
-    """
-    if response.headers.get(b"cf-mitigated") == b"challenge":
-        return True
+    """Tell whether the answer is a page that wants to see a human, by its header or its words."""
     text = response.body.decode("latin-1")
-    return any(mark in text for mark in marks.challenge)
+    return says_challenge(response) or any(mark in text for mark in marks.challenge)
+
+
+def says_challenge(response: Response) -> bool:
+    """Tell whether its header says so, which can be read before the body is unpacked.
+
+    Cloudflare's documentation promises it for every kind of challenge ("Detect a Challenge Page response").
+    """
+    return bool(response.headers.get(b"cf-mitigated") == b"challenge")
 
 
 def check_json_answer(response: Response, marks: Refusals) -> None:

@@ -30,6 +30,8 @@ FOLDER = "documents"
 _NUMBER = re.compile(r"(?<![0-9])(?:19|20)[0-9]{9}(?![0-9])")
 # A whole file ends with its mark, but for a few bytes.
 _END, _END_WITHIN = b"%%EOF", 2048
+# Where the words of a challenge stand.
+_WORDS_WITHIN = 20_000
 _ROOM = "make room, or name another folder with MARICOPA_DATA_DIR"
 
 
@@ -108,7 +110,7 @@ class ScansPipeline(FilesPipeline):
                 recorded and dt.date.fromisoformat(recorded), number, "scan", item.target.detail
             )
             item.outcome = Outcome.DONE if item.follow_ons else Outcome.GONE
-        elif not body.startswith(b"%PDF-") and is_challenge(response, spider.manifest.refusals):
+        elif not body.startswith(b"%PDF-") and is_challenge(response.replace(body=body[:_WORDS_WITHIN]), spider.manifest.refusals):
             spider.stop("blocked")
             return {}
         else:

@@ -10,7 +10,7 @@ from pathlib import Path
 from aiohttp import web
 
 from maricopa_scrapy.sandbox.affidavits import lines, write_zip
-from maricopa_scrapy.sandbox.conduct import Conduct, admitted, dropped
+from maricopa_scrapy.sandbox.conduct import FAULTY, Conduct, admitted, dropped
 from maricopa_scrapy.sandbox.counts import Counts
 from maricopa_scrapy.sandbox.county import County
 from maricopa_scrapy.sandbox.faults import Fault, Faults
@@ -72,7 +72,10 @@ class Files:
                 await response.prepare(request)
                 await response.write(b"PK\x03\x04" + b"\0" * _BLOCK)
             return await dropped(request, fault)
-        if fault.name in ("soft_404", "challenge", "maintenance", "malformed"):
+        if fault.name == "challenge":
+            one = FAULTY["challenge"]
+            return self._sent(web.Response(status=one.status, body=one.body, content_type=one.content_type, headers=one.headers))
+        if fault.name in ("soft_404", "maintenance", "malformed"):
             return self._sent(web.Response(text="<!doctype html><title>Sign In</title>", content_type="text/html"))
         return self._sent(web.Response(status={"unauthorized": 401, "forbidden": 403}.get(fault.name, 500)))
 

@@ -10,7 +10,7 @@ import orjson
 from aiohttp import web
 
 from maricopa_scrapy.identifiers import IdentifierError, format_apn, parse_apn
-from maricopa_scrapy.sandbox.conduct import CHALLENGE, MAINTENANCE, SOFT_404, Conduct, admitted, dropped
+from maricopa_scrapy.sandbox.conduct import CHALLENGE, FAULTY, MAINTENANCE, SOFT_404, Conduct, admitted, dropped
 from maricopa_scrapy.sandbox.counts import Counts
 from maricopa_scrapy.sandbox.county import County
 from maricopa_scrapy.sandbox.faults import ANY_PATH, Fault, Faults
@@ -229,7 +229,8 @@ class Treasurer:
             self._counts.refused()
         body = bodies.get(fault.name, b"")
         self._counts.sent(status, len(body))
-        headers = {"Retry-After": fault.retry_after} if fault.retry_after else {}
+        headers = dict(FAULTY["challenge"].headers) if fault.name == "challenge" else {}
+        headers |= {"Retry-After": fault.retry_after} if fault.retry_after else {}
         return web.Response(status=status, body=body, content_type="text/html", headers=headers)
 
 

@@ -9,8 +9,8 @@ from scrapy.http import Response
 
 from maricopa_scrapy import arguments
 from maricopa_scrapy.arguments import ArgumentError
-from maricopa_scrapy.download.refusals import Refusal
-from maricopa_scrapy.items import Answer, Capture, Cause, FollowOn, Issue, Outcome, Target
+from maricopa_scrapy.download.refusals import Refusal, is_challenge
+from maricopa_scrapy.items import Answer, Capture, Cause, FollowOn, Issue, Outcome, Reason, Target
 from maricopa_scrapy.pages.affidavits import NAME
 from maricopa_scrapy.spiders import bulk_files
 from maricopa_scrapy.spiders.base import Work
@@ -84,7 +84,11 @@ class AffidavitsSpider(bulk_files.BulkFileSpider):
             elif hops == _HOPS_MOST:
                 raise Refusal(Cause.REFUSED, f"{hops + 1} redirects, the last to {url[:80]}")
         except Refusal as error:
-            yield self._failure(request, target, error.cause, str(error), str(error), response=response)
+            cause = error.cause
+            if is_challenge(response, self.manifest.refusals):
+                cause = Cause.CHALLENGE
+                self.stop(Reason.BLOCKED)
+            yield self._failure(request, target, cause, str(error), str(error), response=response)
             return
         except OSError as error:
             message = f"{error.filename or download.path}: {error.strerror}; make room, or name another folder with MARICOPA_DATA_DIR"
