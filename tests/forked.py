@@ -49,7 +49,7 @@ def run(
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors_to,
         )  # fmt: skip
     ours, theirs = socket.socketpair()
-    with ours, theirs, tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as errors:
+    with ours, theirs, tempfile.TemporaryFile("w+", errors="replace") as out, tempfile.TemporaryFile("w+", errors="replace") as errors:
         with _ONE_AT_A_TIME:
             socket.send_fds(_parent(), [b"."], [theirs.fileno(), out.fileno(), (out if merged else errors).fileno()])
         theirs.close()
@@ -63,9 +63,10 @@ def run(
                 code = _number(talk.readline())
         except BaseException as error:
             if pid:
-                os.kill(pid, signal.SIGKILL)
-                ours.settimeout(10)
-                ours.recv(64)
+                with suppress(OSError):
+                    os.kill(pid, signal.SIGKILL)
+                    ours.settimeout(10)
+                    ours.recv(64)
             for file in (out, errors):
                 file.seek(0)
                 print(file.read())

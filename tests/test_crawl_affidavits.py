@@ -162,14 +162,15 @@ def _settings(tmp_path: Path, **changes: int) -> dict[str, str]:
     return {"MARICOPA_CONFIG": str(folder), "MARICOPA_DATA_DIR": str(tmp_path / "data")}
 
 
-def test_a_challenge_ends_the_run_as_blocked(database: Database, county: Start) -> None:
+def test_a_challenge_ends_the_run_as_blocked(tmp_path: Path, database: Database, county: Start) -> None:
     sandbox = county(gis_parcels=1, affidavits=100)
     sandbox.faults({"challenge": 1.0}, source="bulk")
-    crawl = Crawler(database, sandbox.url)("affidavits", "-a", "affidavits=download")
+    run = Crawler(database, sandbox.url, environment=_settings(tmp_path))
+    crawl = run("affidavits", "-a", "affidavits=download")
     assert crawl.code == 5, crawl.log
     assert database.states() == {"pending": 1}
     sandbox.clear_faults()
-    assert Crawler(database, sandbox.url)("affidavits", "-a", "job=1").code == 0
+    assert run("affidavits", "-a", "job=1").code == 0
 
 
 def test_the_file_is_fetched_in_pieces_through_faults(tmp_path: Path, database: Database, county: Start) -> None:

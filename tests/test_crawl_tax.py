@@ -168,7 +168,7 @@ def test_a_challenge_ends_the_run_as_blocked(tmp_path: Path, database: Database,
     crawl = crawler(database, sandbox, tmp_path, rate=20)("tax", "-a", listed(tmp_path, County().apns(30)))
     assert crawl.code == 5, crawl.log
     assert database.states() == {"pending": 30}
-    assert sandbox.stats()["treasurer"]["by_kind"]["parcel"] <= 8
+    assert sandbox.stats()["treasurer"]["by_kind"]["parcel"] <= 4
 
 
 def test_the_summary_alone_leaves_payments_as_they_are(tmp_path: Path, database: Database, county: Start) -> None:

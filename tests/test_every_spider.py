@@ -1,6 +1,7 @@
 """One small crawl of each spider against one sandbox: what `make matrix` asks of each Python and Scrapy that is claimed."""
 
 import re
+import subprocess
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -61,7 +62,11 @@ def test_a_crawl_ends_well_and_its_rows_are_stored(spider: str, tmp_path: Path, 
     argument, count, expected = CRAWLS[spider]
     # Started anew: it imports what it needs itself, and nothing that it started outlives it.
     process = crawler(database, sandbox, tmp_path).start(spider, "-a", argument)
-    log, _ = process.communicate(timeout=90)
+    try:
+        log, _ = process.communicate(timeout=90)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        log, _ = process.communicate()
     assert process.returncode == 0, log
     assert "Traceback" not in log
     assert database.one(count) == expected

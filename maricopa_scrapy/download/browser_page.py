@@ -147,8 +147,7 @@ class PageVisit:
             # A call may be refused before the page's own end has come.
             self.is_well = False
             answer = refused.response
-            said = {"call": await self._text(answer), "page": await self._html()}
-            return Shown("page", said, answer.status, await answer.all_headers())
+            return Shown("page", {"page": await self._html()}, answer.status, await answer.all_headers())
         return shown
 
     async def _show_tab(self, tab: str, shown: Shown) -> bool:
@@ -246,13 +245,6 @@ class PageVisit:
             return await asyncio.wait_for(self._page.content(), self._layout.timeouts.close)
         except TimeoutError:
             raise BrowserFailed("the browser gave no HTML of the page") from None
-
-    async def _text(self, answer: Response) -> str:
-        """What a call was answered with: it may say that a human is wanted. Empty when the browser has it no more."""
-        try:
-            return await asyncio.wait_for(answer.text(), self._layout.timeouts.close)
-        except (PlaywrightError, TimeoutError, UnicodeDecodeError):
-            return ""
 
     async def _is_empty(self) -> bool:
         """Whether the page has nothing of a parcel: neither its number nor money. With them it is a page that has changed."""

@@ -18,6 +18,8 @@ from maricopa_scrapy.items import Cause
 from maricopa_scrapy.settings_files import Refusals
 
 _TITLE = re.compile(r"<title[^>]*>([^<]*)", re.IGNORECASE)
+# Of a file in whose place a challenge may come: no more of it is looked at.
+WORDS_WITHIN = 20_000
 _JSON_BEGINS = (b"{", b"[", b'"', b"n")
 # Scrapy takes whichever of the packages is there, and their errors have no parent in common.
 _UNPACKING = re.compile("zlib|gzip|brotli|zstd")
@@ -49,9 +51,9 @@ def is_refusal(response: Response) -> bool:
     return response.status in (429, 503)
 
 
-def is_challenge(response: Response, marks: Refusals) -> bool:
-    """Tell whether the answer is a page that wants to see a human, by its header or its words."""
-    text = response.body.decode("latin-1")
+def is_challenge(response: Response, marks: Refusals, within: int | None = None) -> bool:
+    """Tell whether the answer is a page that wants to see a human, by its header or its words, these in so many first bytes."""
+    text = response.body[:within].decode("latin-1")
     return says_challenge(response) or any(mark in text for mark in marks.challenge)
 
 

@@ -16,6 +16,7 @@ _PHONE = re.compile(
     r"(?<![\w$.,#-])(?:\+?1[ .-]?)?(?:\([2-9]\d{2}\)[ .-]{0,2}|[2-9]\d{2}[ .-])[2-9]\d{2}[ .-]\d{4}(?![\w.-]*\d)|(?<=tel:)[+\d().\s%-]+"
 )
 
+_PACKED = b'{"kind":"'
 Kind = Literal["parcel", "absent", "shell"]
 
 
@@ -48,6 +49,17 @@ def unpack(body: bytes) -> Tabs:
     if kind not in ("parcel", "absent", "shell") or type(version) is not int or not is_text or not html:
         raise Malformed("body", "the tabs of a page", body)
     return Tabs(kind, html, version)
+
+
+def kept(body: bytes) -> bytes:
+    """Return a body as it is kept: as it is when packed, anything else without what `keep` leaves out.
+
+    >>> kept(b' {"error": "call (602) 555-0142"}')
+    b' {"error": "call "}'
+    >>> kept(pack(Tabs("parcel", {"summary": "<p>1</p>"}, 1)))
+    b'{"kind":"parcel","version":1,"tabs":{"summary":"<p>1</p>"}}'
+    """
+    return body if body.startswith(_PACKED) else keep(body.decode("utf-8", "ignore")).encode()
 
 
 def keep(html: str) -> str:

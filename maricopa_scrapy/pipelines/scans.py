@@ -17,7 +17,7 @@ from scrapy.pipelines.files import FilesPipeline, FSFilesStore
 from twisted.python.failure import Failure
 
 from maricopa_scrapy.download.pace import retry_after
-from maricopa_scrapy.download.refusals import cause_of, is_challenge, is_refusal
+from maricopa_scrapy.download.refusals import WORDS_WITHIN, cause_of, is_challenge, is_refusal
 from maricopa_scrapy.items import Answer, Capture, Cause, Issue, Outcome
 from maricopa_scrapy.items_recorder import Image
 from maricopa_scrapy.pages.recorder_legacy import is_blocked
@@ -30,8 +30,6 @@ FOLDER = "documents"
 _NUMBER = re.compile(r"(?<![0-9])(?:19|20)[0-9]{9}(?![0-9])")
 # A whole file ends with its mark, but for a few bytes.
 _END, _END_WITHIN = b"%%EOF", 2048
-# Where the words of a challenge stand.
-_WORDS_WITHIN = 20_000
 _ROOM = "make room, or name another folder with MARICOPA_DATA_DIR"
 
 
@@ -110,7 +108,7 @@ class ScansPipeline(FilesPipeline):
                 recorded and dt.date.fromisoformat(recorded), number, "scan", item.target.detail
             )
             item.outcome = Outcome.DONE if item.follow_ons else Outcome.GONE
-        elif not body.startswith(b"%PDF-") and is_challenge(response.replace(body=body[:_WORDS_WITHIN]), spider.manifest.refusals):
+        elif not body.startswith(b"%PDF-") and is_challenge(response, spider.manifest.refusals, WORDS_WITHIN):
             spider.stop("blocked")
             return {}
         else:

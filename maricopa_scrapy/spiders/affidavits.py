@@ -9,7 +9,7 @@ from scrapy.http import Response
 
 from maricopa_scrapy import arguments
 from maricopa_scrapy.arguments import ArgumentError
-from maricopa_scrapy.download.refusals import Refusal, is_challenge
+from maricopa_scrapy.download.refusals import WORDS_WITHIN, Refusal, is_challenge
 from maricopa_scrapy.items import Answer, Capture, Cause, FollowOn, Issue, Outcome, Reason, Target
 from maricopa_scrapy.pages.affidavits import NAME
 from maricopa_scrapy.spiders import bulk_files
@@ -85,7 +85,7 @@ class AffidavitsSpider(bulk_files.BulkFileSpider):
                 raise Refusal(Cause.REFUSED, f"{hops + 1} redirects, the last to {url[:80]}")
         except Refusal as error:
             cause = error.cause
-            if is_challenge(response, self.manifest.refusals):
+            if is_challenge(response, self.manifest.refusals, WORDS_WITHIN):
                 cause = Cause.CHALLENGE
                 self.stop(Reason.BLOCKED)
             yield self._failure(request, target, cause, str(error), str(error), response=response)

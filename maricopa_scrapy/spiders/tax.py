@@ -97,8 +97,8 @@ class TaxSpider(LedgerSpider):
         return ("phones", "scripts", "styles")
 
     def kept_body(self, body: bytes) -> bytes:
-        """Leave out telephone numbers of a page that is no parcel's; a parcel's has none any more."""
-        return treasurer_tabs.keep(body.decode("utf-8", "ignore")).encode() if body[:1] == b"<" else body
+        """Leave out telephone numbers of what is no parcel's page; a parcel's has none any more."""
+        return treasurer_tabs.kept(body)
 
     def parse_page(self, body: bytes, target: Target) -> Reading:
         """Read a parcel's tabs."""

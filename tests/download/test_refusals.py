@@ -126,9 +126,11 @@ def test_where_a_page_is_due(status: int, headers: dict[str, str], body: bytes, 
     assert caught.value.cause is cause
 
 
-def test_an_ordinary_page_passes_also_with_a_script_of_its_front() -> None:
-    script = "<script>a.src='/cdn-cgi/challenge-platform/scripts/jsd/main.js';</script>"
-    check_page_answer(Response("http://127.0.0.1/mcs/", headers=HTML, body=_page("An office", script)), PAGE_MARKS)
+@pytest.mark.parametrize("source", ["assessor_page", "treasurer", "recorder", "recorder_legacy", "bulk"])
+@pytest.mark.parametrize("script", ["scripts/jsd/main.js", "h/b/scripts/jsd/1a2b3c/main.js", "h/g/scripts/alpha/invisible.js"])
+def test_an_ordinary_page_passes_also_with_a_script_of_its_front(source: str, script: str) -> None:
+    body = _page("An office", f"<script>a.src='/cdn-cgi/challenge-platform/{script}';</script>")
+    check_page_answer(Response("http://127.0.0.1/mcs/", headers=HTML, body=body), MANIFESTS[source].refusals)
 
 
 @pytest.mark.skipif(not CAPTURES, reason="MARICOPA_CAPTURES names no folder of captured answers")
