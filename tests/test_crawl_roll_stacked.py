@@ -85,6 +85,17 @@ def test_a_roll_that_falls_short_still_stores_its_stacked_parcels_and_is_finishe
     agrees(database)
 
 
+def test_an_extent_that_comes_after_the_walk_s_end_begins_none(database: Database, serve: Serve, crawl: Callable[..., Crawl]) -> None:
+    stub = serve(30, layer="A")
+    assert crawl(stub, "-a", "layer=A").code == 0
+    # As when it was asked for again together with what confirms the stacked parcels, and that came first.
+    assert database.rows("UPDATE crawl.target SET state = 'pending', done_at = NULL WHERE kind = 'extent' RETURNING 1") == [(1,)]
+    late = crawl(stub, "-a", "job=1")
+    assert late.code == 0, late.log
+    assert database.rows("SELECT walk, state, received FROM gis.roll") == [(1, "complete", 30)]
+    assert database.rows("SELECT DISTINCT state FROM crawl.target") == [("done",)]
+
+
 def test_two_walks_at_once_do_not_disturb_each_other(tmp_path: Path, database: Database, serve: Serve) -> None:
     stub = serve(100, layer="A")
     for number, of, floor in ((3, 3, 1), (97, 3, 2), (8, 90, 2), (90, 90, 1), (14, 14, 2), (92, 14, 2)):

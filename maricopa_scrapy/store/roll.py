@@ -104,6 +104,9 @@ _EMPTY_ASIDE = """
 """
 
 
+_ANY_ROLL = "SELECT EXISTS (SELECT FROM gis.roll WHERE job_id = %s)"
+
+
 @dataclass(frozen=True, slots=True)
 class _Roll:
     walk: int
@@ -178,7 +181,8 @@ def settle(cursor: Cursor, run: Run, extent: Extent) -> None:
     cursor.execute(_OPEN_ROLL, (run.job_id,))
     row = cursor.fetchone()
     if row is None:
-        if extent.confirmed is None:
+        # One that was asked for twice may come after the walk's end.
+        if extent.confirmed is None and not _is_open(cursor, _ANY_ROLL, run):
             _begin(cursor, run, extent, 1, extent.read_at)
         return
     roll = _Roll(*row)
