@@ -33,6 +33,7 @@ _OPEN_ROLL = """
     SELECT walk, layer, first_id, last_id, row_count, rounds, started_at, first_change, is_confirmed FROM gis.roll
     WHERE job_id = %s AND state = 'open' ORDER BY walk DESC LIMIT 1
 """
+_ANY_ROLL = "SELECT EXISTS (SELECT FROM gis.roll WHERE job_id = %s)"
 _OPEN_RANGES = """
     SELECT EXISTS (SELECT FROM crawl.target WHERE job_id = %s AND source = 'gis' AND kind IN ('range', 'ids')
                    AND state IN ('pending', 'leased'))
@@ -102,9 +103,6 @@ _EMPTY_ASIDE = """
     DELETE FROM gis.aside WHERE NOT EXISTS (SELECT FROM gis.roll r JOIN crawl.job j ON j.id = r.job_id
         WHERE (r.state = 'open' AND j.verdict IS DISTINCT FROM 'cancelled') OR EXISTS (SELECT FROM gis.seen s WHERE s.job_id = r.job_id))
 """
-
-
-_ANY_ROLL = "SELECT EXISTS (SELECT FROM gis.roll WHERE job_id = %s)"
 
 
 @dataclass(frozen=True, slots=True)
