@@ -6,10 +6,10 @@ Scrapy item, so that the pipeline stores it, and acknowledges its target, in one
 """
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -59,6 +59,8 @@ class Record(BaseModel):
     """One row. Field order is column order; empty text is stored as NULL."""
 
     model_config = ConfigDict(extra="forbid")
+    # Not a field: most records have none, and a private attribute would cost each of them as much as all its fields.
+    __slots__ = ("_absent",)
 
     table: ClassVar[str]
     key: ClassVar[tuple[str, ...]]
@@ -67,17 +69,29 @@ class Record(BaseModel):
     # Columns that say who told the row: not in its hash, and no change of it.
     told_by: ClassVar[tuple[str, ...]] = ()
 
+    @property
+    def absent(self) -> frozenset[str]:
+        """The columns of which the answer said nothing: in a new row they have the values given here, in a stored one they stay."""
+        return getattr(self, "_absent", frozenset())
+
+    def lacking(self, columns: Iterable[str]) -> Self:
+        """Note columns of which the answer said nothing; returns the record."""
+        object.__setattr__(self, "_absent", frozenset(columns))
+        return self
+
 
 @dataclass(slots=True)
 class Rows:
     """Many records of one class by column, in the order of its fields: a page of 2,000 needs no object for each.
 
-    `mapped`: the columns that the source has at all; empty where nobody needs to know.
+    `mapped`: the columns that the source has at all; empty where nobody needs to know. `absent`: columns of which the answer said
+    nothing, at these positions, or in all rows (None): in a new row they have the values given here, in a stored one they stay.
     """
 
     record: type[Record]
     columns: Sequence[Sequence[Any]]
     mapped: tuple[str, ...] = ()
+    absent: Mapping[str, frozenset[int] | None] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.columns[0])
@@ -222,6 +236,8 @@ class Answer:
     is_final: bool = False
     # Why the job is incomplete, although the target is answered.
     shortfall: str | None = None
+    # Sections of the answer that could not be read, although others could; what is stored of them stays.
+    unread: tuple[str, ...] = ()
 
     @property
     def size(self) -> int:

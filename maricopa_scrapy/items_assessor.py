@@ -40,14 +40,17 @@ class Parcel(Record):
     latitude: Decimal | None
     longitude: Decimal | None
     geo_address: str | None
-    zoning: Json | None
+    zoning: str | None
     parcels_in_subdivision: int | None
     parcels_in_mcr: int | None
     parcels_in_str: int | None
 
 
 class Owner(Record):
-    """`assessor.owner`: who owns the parcel, where the bill goes, and the last deed. Prices in whole dollars."""
+    """`assessor.owner`: who owns the parcel, where the bill goes, and the last deed. Prices in whole dollars.
+
+    Of an owner whom the county withholds `is_redacted` is true, and name and address are NULL.
+    """
 
     table = "assessor.owner"
     key = ("apn",)
@@ -167,8 +170,10 @@ class Rental(Record):
     ownership_type: str | None
     owner_name: str | None
     owner_address: str | None
-    business_contact: Json | None
-    agent: Json | None
+    business_contact_name: str | None
+    business_contact_address: str | None
+    agent_name: str | None
+    agent_address: str | None
     registered_on: dt.date | None
     updated_on: dt.date | None
 

@@ -7,12 +7,13 @@ matched with the asked one by the treasurer's link and the sketches. Source of a
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
 from maricopa_scrapy.identifiers import IdentifierError, parse_apn
-from maricopa_scrapy.items import Json, Record
+from maricopa_scrapy.items import Record
 from maricopa_scrapy.items_assessor import Improvement, Owner, Parcel, Related, Rental, Residence, Valuation
 from maricopa_scrapy.pages import assessor_shapes as shapes
 from maricopa_scrapy.pages.answers import decode
@@ -25,11 +26,12 @@ from maricopa_scrapy.pages.assessor_search import (
     parse_search,
     parse_search_row,
 )
-from maricopa_scrapy.pages.errors import Malformed, NotFound, SourceChanged, WrongParcel
+from maricopa_scrapy.pages.errors import ABSENT, Malformed, NotFound, SourceChanged, WrongParcel
 from maricopa_scrapy.pages.links import TREASURER, leads_elsewhere, names, parcels_in
+from maricopa_scrapy.pages.notes import Notes, record_of
 from maricopa_scrapy.pages.redaction import redact, sketch_digest, without_phones, without_sketches
-from maricopa_scrapy.pages.shapes import NewFields, plain_rows, pop
-from maricopa_scrapy.pages.values import is_missing, text
+from maricopa_scrapy.pages.shapes import plain_rows
+from maricopa_scrapy.pages.values import is_missing, is_withheld, text
 
 __all__ = [
     "OtherRow", "Page", "Part", "SearchPage", "SearchRow", "matches_address", "matches_owner", "parse_address",
@@ -37,6 +39,10 @@ __all__ = [
     "parse_search", "parse_search_row", "parse_sketches", "parse_valuations", "redact", "without_phones", "without_sketches",
 ]  # fmt: skip
 
+# What stands in /parcel/{apn} beside its plain keys.
+_PARTS = (
+    "Geo", "Owner", "Valuations", "ResidentialPropertyData", "Improvements", "RentalInformation", "SimilarParcels", "MapIDs", "Sketches",
+)  # fmt: skip
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 # One call for all years.
 _VALUATIONS = TypeAdapter(list[Valuation])
@@ -45,29 +51,41 @@ _MAP_FILES: TypeAdapter[list[dict[str, Any]]] = TypeAdapter(plain_rows(shapes.MA
 _LENGTH_MOST = 2**31 - 1
 
 
+# Sections of /parcel/{apn}, a table each: a value that is not of its kind leaves its own section unread.
+SECTIONS = ("parcel", "owner", "valuation", "residence", "improvement", "rental", "related")
+# What else says whose answer it is, besides the sketches.
+IDENTITY = (TREASURER, "Sketches.Pages[].APN", "RentalInformation.ParcelNumber")
+# Owner and mailing address: nothing is stored of them where the owner is withheld.
+_OF_OWNER = (
+    "ownership", "in_care_of", "contract_ownership", "mailing_address_1", "mailing_address_2", "mailing_city", "mailing_state",
+    "mailing_zip", "mailing_country", "mailing_address",
+)  # fmt: skip
+
+
 @dataclass(slots=True)
 class Page:
-    """What one answer says: `new_fields` are paths of keys that nobody knows yet, `[]` for any element of a list;
-    `moved_links` are (key, URL) of links that lead elsewhere than expected."""
+    """What one answer says. `complete`: records of which it has all of the parcel's; `moved_links`: (key, URL) of links that lead
+    elsewhere than expected."""
 
     records: list[Record]
-    new_fields: list[str] = field(default_factory=list)
+    notes: Notes
+    complete: list[type[Record]] = field(default_factory=list)
     moved_links: list[tuple[str, str]] = field(default_factory=list)
 
 
 @dataclass(slots=True)
 class Part:
-    """What a sub-resource says that is less than a row: columns of Parcel and Related, by name."""
+    """What a sub-resource says that is less than a row: columns of Parcel and Related, by name; ABSENT for an absent key."""
 
     columns: dict[str, Any]
-    new_fields: list[str] = field(default_factory=list)
+    notes: Notes
 
 
 def parse_parcel(body: bytes, apn: str, links: Mapping[str, str] | None = None) -> Page:
     """Read /parcel/{apn}: Parcel, Owner, Valuation of each year, Residence, Improvement of each, Rental if registered, Related.
 
     `apn` is the one asked for, normalised; `links` the expected URL of each link key (see links.leads_elsewhere).
-    Raises PageError: NotFound, Soft404, Malformed, WrongParcel, SourceChanged.
+    Raises PageError: NotFound, Soft404, Malformed, WrongParcel; SourceChanged when no section of it can be read.
     """
     raw = decode(body)
     if is_missing(raw):
@@ -75,100 +93,121 @@ def parse_parcel(body: bytes, apn: str, links: Mapping[str, str] | None = None) 
     if not isinstance(raw, dict):
         raise Malformed("body", "an object", raw)
     _check_identity(raw, apn)
-    new: NewFields = {}
-    moved = _moved_links(raw, links or {}, apn)
-    columns = shapes.PROPERTY_INFO.take(raw) | shapes.PARCEL.take(raw) | shapes.GEO.read(pop(raw, "Geo", ""), new)
-    related = {column: columns.pop(column) for column in shapes.RELATED_COLUMNS}
-    related |= shapes.LINKS.take(raw)
-    related["similar_parcels"] = _similar_parcels(pop(raw, "SimilarParcels", ""), new)
-    related["map_files"] = _map_files(pop(raw, "MapIDs", ""), new)
-    related |= _sketches(pop(raw, "Sketches", ""), apn, new)
-    records: list[Record] = [
-        Parcel(apn=apn, **columns),
-        _owner(pop(raw, "Owner", ""), apn, new),
-        *_valuations(pop(raw, "Valuations", ""), apn, new),
-        _residence(pop(raw, "ResidentialPropertyData", ""), apn, new),
-        *_improvements(pop(raw, "Improvements", ""), apn, new),
-        *_rentals(raw, columns["is_rental"], apn, new),
-        Related(apn=apn, **related),
-    ]
-    shapes.PARCEL.audit(raw, new)
-    return Page(records, list(new), moved)
+    notes = Notes()
+    page = Page([], notes, moved_links=_moved_links(raw, links or {}, apn))
+    is_rental = raw.get("IsRental")
+    # First for all sections: what none of them takes is new.
+    parts = {key: raw.pop(key, ABSENT) for key in _PARTS}
+    with notes.section("parcel"):
+        columns = shapes.PARCEL.take(raw, notes) | shapes.GEO.read(parts["Geo"], notes)
+        page.records.append(record_of(Parcel, columns, apn=apn))
+    with notes.section("owner"):
+        page.records.append(_owner(parts["Owner"], apn, notes))
+    with notes.section("valuation"):
+        page.records += _valuations(parts["Valuations"], apn, notes)
+    with notes.section("residence"):
+        page.records.append(_residence(parts["ResidentialPropertyData"], apn, notes))
+    with notes.section("improvement"):
+        page.records += _improvements(parts["Improvements"], apn, notes)
+        if parts["Improvements"] is not ABSENT:
+            page.complete.append(Improvement)
+    with notes.section("rental"):
+        _rental(parts["RentalInformation"], is_rental, apn, page)
+    with notes.section("related"):
+        page.records.append(_related(raw, parts, apn, notes))
+    shapes.PARCEL.audit(raw, notes)
+    notes.raise_if_all_unread()
+    return page
 
 
 def parse_owner(body: bytes, apn: str) -> Page:
     """Read /parcel/{apn}/owner-details: one Owner. It names no APN: the caller's is believed. Raises PageError."""
-    new: NewFields = {}
-    return Page([_owner(decode(body), apn, new)], list(new))
+    notes = Notes()
+    return Page([_owner(decode(body), apn, notes)], notes)
 
 
 def parse_valuations(body: bytes, apn: str) -> Page:
     """Read /parcel/{apn}/valuations: a Valuation for each tax year. Raises PageError."""
-    new: NewFields = {}
-    return Page([*_valuations(decode(body), apn, new)], list(new))
+    notes = Notes()
+    return Page([*_valuations(decode(body), apn, notes)], notes)
 
 
 def parse_residence(body: bytes, apn: str) -> Page:
     """Read /parcel/{apn}/residential-details: one Residence. Raises PageError."""
-    new: NewFields = {}
-    return Page([_residence(decode(body), apn, new)], list(new))
+    notes = Notes()
+    return Page([_residence(decode(body), apn, notes)], notes)
 
 
 def parse_improvements(body: bytes, apn: str) -> Page:
     """Read /parcel/{apn}/improvements: an Improvement for each. Raises PageError."""
-    new: NewFields = {}
-    return Page([*_improvements(decode(body), apn, new)], list(new))
+    notes = Notes()
+    return Page([*_improvements(decode(body), apn, notes)], notes, [Improvement])
 
 
 def parse_property_info(body: bytes) -> Part:
     """Read /parcel/{apn}/propertyinfo: the first 19 keys of the parcel; only the case of property_type differs. Raises PageError."""
-    new: NewFields = {}
-    return Part(shapes.PROPERTY_INFO.read(decode(body), new), list(new))
+    notes = Notes()
+    raw = decode(body)
+    if not isinstance(raw, dict):
+        raise SourceChanged("body", "an object", raw)
+    columns = shapes.ASSOCIATED.take(raw, notes) | shapes.PROPERTY_INFO.take(raw, notes)
+    shapes.PROPERTY_INFO.audit(raw, notes)
+    return Part(columns, notes)
 
 
 def parse_address(body: bytes) -> Part:
     """Read /parcel/{apn}/address: `property_address`. Raises PageError."""
-    new: NewFields = {}
-    return Part(shapes.ADDRESS.read(decode(body), new), list(new))
+    notes = Notes()
+    return Part(shapes.ADDRESS.read(decode(body), notes), notes)
 
 
 def parse_map_files(body: bytes) -> Part:
     """Read /parcel/{apn}/mapids: `map_files`. The county also answers for APNs that don't exist. Raises PageError."""
-    new: NewFields = {}
-    return Part({"map_files": _map_files(decode(body), new)}, list(new))
+    notes = Notes()
+    return Part(_map_files(decode(body), notes), notes)
 
 
 def parse_sketches(body: bytes, apn: str) -> Part:
     """Read /parcel/{apn}/sketches: `sketch_pages` and `sketches`. Raises PageError, WrongParcel by a page's APN among them."""
-    new: NewFields = {}
+    notes = Notes()
     raw = decode(body)
     _compare(_sketch_apns(raw), apn)
-    return Part(_sketches(raw, apn, new), list(new))
+    return Part(_sketches(raw, notes, apn), notes)
 
 
-def _owner(raw: object, apn: str, new: NewFields) -> Owner:
-    return Owner(apn=apn, **shapes.OWNER.read(raw, new))
+def _owner(raw: object, apn: str, notes: Notes) -> Owner:
+    columns = shapes.OWNER.read(raw, notes)
+    is_na = isinstance(raw, dict) and is_withheld(raw.get("Ownership"))
+    if columns["is_redacted"] or (is_na and columns["is_redacted"] is not False):
+        # Of a withheld owner the key is absent (11 captured answers).
+        notes.absent.pop("Owner.Redacted", None)
+        columns |= {"is_redacted": True} | dict.fromkeys(_OF_OWNER)
+    return record_of(Owner, columns, apn=apn)
 
 
-def _residence(raw: object, apn: str, new: NewFields) -> Residence:
-    columns = shapes.RESIDENCE.read(raw, new)
+def _residence(raw: object, apn: str, notes: Notes) -> Residence:
+    columns = shapes.RESIDENCE.read(raw, notes)
     details = columns.pop("parking_details")
     pool = columns["pool_sqft"]
-    return Residence(apn=apn, has_pool=None if pool is None else pool > 0, **columns, **shapes.PARKING_DETAILS.read(details, new))
+    has_pool = pool > 0 if type(pool) is int else pool
+    columns |= shapes.PARKING_DETAILS.read(details, notes)
+    return record_of(Residence, columns | {"has_pool": has_pool}, apn=apn)
 
 
-def _valuations(raw: object, apn: str, new: NewFields) -> list[Valuation]:
-    rows = shapes.VALUATION.rows(raw, new)
+def _valuations(raw: object, apn: str, notes: Notes) -> list[Valuation]:
+    rows = shapes.VALUATION.rows(raw, notes)
     _check_key(rows, "tax_year", "Valuations[].TaxYear")
+    if notes.absent:
+        return [record_of(Valuation, row, apn=apn) for row in rows]
     for row in rows:
         row["apn"] = apn
     return _VALUATIONS.validate_python(rows)
 
 
-def _improvements(raw: object, apn: str, new: NewFields) -> list[Improvement]:
-    rows = shapes.IMPROVEMENT.rows(raw, new)
+def _improvements(raw: object, apn: str, notes: Notes) -> list[Improvement]:
+    rows = shapes.IMPROVEMENT.rows(raw, notes)
     _check_key(rows, "improvement_number", "Improvements[].ImprovementNumber")
-    return [Improvement(apn=apn, **row) for row in rows]
+    return [record_of(Improvement, row, apn=apn) for row in rows]
 
 
 def _check_key(rows: list[dict[str, Any]], column: str, path: str) -> None:
@@ -180,48 +219,71 @@ def _check_key(rows: list[dict[str, Any]], column: str, path: str) -> None:
         seen.add(value)
 
 
-def _rentals(raw: dict[str, Any], is_rental: bool | None, apn: str, new: NewFields) -> list[Rental]:
-    """The key is served for rentals only; empty, it says that nothing is registered."""
-    path = "RentalInformation"
-    rental = pop(raw, path, "") if is_rental else raw.pop(path, None)
-    if is_missing(rental):
-        return []
-    if not isinstance(rental, dict):
-        raise SourceChanged(path, "an object", rental)
-    owner = shapes.RENTAL_OWNER.read(pop(rental, "Owner", path), new)
-    columns = shapes.RENTAL.read(rental, new)
-    number = columns.pop("parcel_number")
-    if number is not None:
-        _compare([(f"{path}.ParcelNumber", number)], apn)
-    return [Rental(apn=apn, **columns, **owner)]
+def _rental(raw: object, is_rental: object, apn: str, page: Page) -> None:
+    """Read the registration. The key is served for rentals only; empty, it says that nothing is registered."""
+    if raw is ABSENT:
+        if is_rental is True:
+            page.notes.is_absent("RentalInformation")
+        elif is_rental is False:
+            page.complete.append(Rental)
+        return
+    if not is_missing(raw):
+        columns = shapes.RENTAL.read(raw, page.notes)
+        number = columns.pop("parcel_number")
+        if isinstance(number, str):
+            _compare([("RentalInformation.ParcelNumber", number)], apn)
+        page.records.append(record_of(Rental, columns, apn=apn))
+    page.complete.append(Rental)
 
 
-def _similar_parcels(raw: object, new: NewFields) -> Json | None:
-    return shapes.SIMILAR_PARCEL.rows(raw, new) or None
+def _related(raw: dict[str, Any], parts: dict[str, Any], apn: str, notes: Notes) -> Related:
+    """Read what the parcel points at. Of a list in which a known key is absent, a stored one stays."""
+    try:
+        columns = shapes.LINKS.take(raw, notes)
+    finally:
+        # Taken whatever became of the links: what is left over is new.
+        associated = shapes.ASSOCIATED.take(raw, notes)
+    columns |= associated
+    kept: list[str] = []
+    for key, reader in (("SimilarParcels", _similar_parcels), ("MapIDs", _map_files), ("Sketches", partial(_sketches, apn=apn))):
+        before = len(notes.absent)
+        found = reader(parts[key], notes)
+        kept += found if len(notes.absent) > before else []
+        columns |= found
+    row = record_of(Related, columns, apn=apn)
+    return row.lacking(row.absent.union(kept)) if kept else row
 
 
-def _map_files(raw: object, new: NewFields) -> Json | None:
+def _similar_parcels(raw: object, notes: Notes) -> dict[str, Any]:
+    return {"similar_parcels": [_said(row) for row in shapes.SIMILAR_PARCEL.rows(raw, notes)] or None}
+
+
+def _map_files(raw: object, notes: Notes) -> dict[str, Any]:
     """File names by kind of map, under the county's own keys. `UpdateDate` stays text: its year has two digits."""
     if is_missing(raw):
-        return None
-    kinds = shapes.MAP_FILES.read(raw, new)
-    return {kind: _files(files, new) for kind, files in kinds.items()}
+        return {"map_files": None}
+    kinds = shapes.MAP_FILES.read(raw, notes)
+    return {"map_files": {kind: _files(files, notes) for kind, files in kinds.items() if files is not ABSENT} or None}
 
 
-def _files(files: object, new: NewFields) -> list[dict[str, Any]]:
+def _files(files: object, notes: Notes) -> list[dict[str, Any]]:
     try:
         # A third of an answer's values is here, nearly always as expected: one call tells, and trims.
         return _MAP_FILES.validate_python(files)
     except ValidationError:
-        return shapes.MAP_FILE.rows(files, new)
+        return [_said(row) for row in shapes.MAP_FILE.rows(files, notes)]
 
 
-def _sketches(raw: object, apn: str, new: NewFields) -> dict[str, Any]:
-    columns = shapes.SKETCHES.read(raw, new)
-    pages = shapes.SKETCH.rows(columns.pop("pages"), new)
+def _sketches(raw: object, notes: Notes, apn: str) -> dict[str, Any]:
+    columns = shapes.SKETCHES.read(raw, notes)
+    pages = [] if (pages := columns.pop("pages")) is ABSENT else shapes.SKETCH.rows(pages, notes)
     # A page's APN was compared before: here it is only spelled as we spell it.
-    kept = [{"page_num": page["page_num"], "apn": page["apn"] and apn} | _digest(page["sketch"]) for page in pages]
+    kept = [{"page_num": page["page_num"], "apn": page["apn"] and apn} | _digest(page["sketch"]) for page in map(_said, pages)]
     return columns | {"sketches": kept or None}
+
+
+def _said(row: dict[str, Any]) -> dict[str, Any]:
+    return {key: None if value is ABSENT else value for key, value in row.items()}
 
 
 def _digest(sketch: object) -> dict[str, Any]:
@@ -272,7 +334,8 @@ def _compare(named: list[tuple[str, str]], apn: str) -> None:
 def _moved_links(raw: dict[str, Any], links: Mapping[str, str], apn: str) -> list[tuple[str, str]]:
     moved = []
     for key, expected in links.items():
-        got = text(raw.get(key), key)
-        if got is not None and leads_elsewhere(got, expected, apn):
+        got = raw.get(key)
+        got = got.strip() if isinstance(got, str) else None
+        if got and leads_elsewhere(got, expected, apn):
             moved.append((key, got))
     return moved

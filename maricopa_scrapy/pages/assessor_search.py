@@ -10,8 +10,9 @@ from typing import Any
 
 from maricopa_scrapy.identifiers import IdentifierError, parse_apn
 from maricopa_scrapy.pages.answers import decode
-from maricopa_scrapy.pages.errors import Malformed, NotFound, SourceChanged
-from maricopa_scrapy.pages.shapes import NewFields, Shape, as_list
+from maricopa_scrapy.pages.errors import ABSENT, Malformed, NotFound, SourceChanged
+from maricopa_scrapy.pages.notes import Notes
+from maricopa_scrapy.pages.shapes import Shape, as_list
 from maricopa_scrapy.pages.values import code, is_missing, money, required_code, text
 
 OWNERSHIP_MOST = 100
@@ -42,6 +43,8 @@ _KINDS = {
     "rental": frozenset(("APN", "Address", "City", "Zip", "Owner", "Contact", "Agent", "Property")),
     "sub": frozenset(("SubdivisionName", "ParcelCount")),
 }  # fmt: skip
+# A row whose kind lost a key or two is still of that kind.
+_SHARE_LEAST = 0.5
 _SILENT = re.compile(r"['’.]")
 _WORD = re.compile(r"[^\W_]+")
 _HOUSE_NUMBER = re.compile(r"\d+[a-z]?")
@@ -76,17 +79,19 @@ class OtherRow:
 
 @dataclass(slots=True)
 class SearchPage:
-    """One page of a search. `total` is the county's figure for all pages and kinds; `others` counts rows by kind."""
+    """One page of a search. `total` is the county's figure for all pages and kinds; `others` counts rows by kind, `unread` those that
+    could not be read."""
 
     total: int | None
     rows: list[SearchRow]
     others: dict[str, int]
-    new_fields: list[str] = field(default_factory=list)
+    unread: int = 0
+    notes: Notes = field(default_factory=Notes)
 
     @property
     def count(self) -> int:
         """Rows of all kinds on this page."""
-        return len(self.rows) + sum(self.others.values())
+        return len(self.rows) + sum(self.others.values()) + self.unread
 
 
 def parse_search(body: bytes) -> SearchPage:
@@ -102,44 +107,58 @@ def parse_search(body: bytes) -> SearchPage:
         return SearchPage(None, [], {})
     if not isinstance(raw, dict):
         raise SourceChanged("body", "an object with Results", raw)
-    total = money(raw.pop("TOTAL", None), "TOTAL")
+    notes = Notes()
+    total = None
+    with notes.section("total"):
+        total = money(raw.pop("TOTAL", None), "TOTAL")
     results = raw.pop("Results", None)
     if results is None and (total or "RealProperty" in raw or (total is None and raw)):
         raise SourceChanged("Results", "a list, or TOTAL 0", raw)
-    new: NewFields = {}
-    rows: list[SearchRow] = []
+    page = SearchPage(total, [], {}, notes=notes)
     others: Counter[str] = Counter()
-    for result in as_list(results, "Results"):
-        row = _row(result, new)
-        if isinstance(row, SearchRow):
-            rows.append(row)
-        else:
-            others[row.kind] += 1
-    _ENVELOPE.audit(raw, new)
-    return SearchPage(total, rows, dict(others), list(new))
+    listed = as_list(results, "Results")
+    for result in listed:
+        with notes.section("row"):
+            row = _row(result, notes)
+            if isinstance(row, SearchRow):
+                page.rows.append(row)
+            else:
+                others[row.kind] += 1
+    page.others = dict(others)
+    page.unread = len(listed) - page.count
+    if page.unread and page.unread == len(listed):
+        raise notes.unread["row"]
+    _ENVELOPE.audit(raw, notes)
+    return page
 
 
 def parse_search_row(raw: dict[str, Any]) -> SearchRow | OtherRow:
     """Read one row of `Results`; its keys say what it is. Raises SourceChanged."""
-    return _row(raw, {})
+    return _row(raw, Notes())
 
 
-def _row(raw: object, new: NewFields) -> SearchRow | OtherRow:
+def _row(raw: object, notes: Notes) -> SearchRow | OtherRow:
     if not isinstance(raw, dict):
         raise SourceChanged("Results[]", "an object", raw)
-    kinds = [kind for kind, keys in _KINDS.items() if keys <= raw.keys()]
-    if len(kinds) != 1:
-        raise SourceChanged("Results[]", "a row of a known kind", raw)
-    if kinds != ["rp"]:
-        _ROW.audit({key: None for key in raw if key not in _KINDS[kinds[0]]}, new)
-        return OtherRow(kinds[0])
-    names = raw["Ownership"]
-    columns = _ROW.read(raw.copy(), new)
+    kind = _kind(raw)
+    if kind != "rp":
+        _ROW.audit({key: None for key in raw if key not in _KINDS[kind]}, notes)
+        return OtherRow(kind)
+    columns: dict[str, Any] = {column: None if value is ABSENT else value for column, value in _ROW.read(raw.copy(), notes).items()}
     try:
         columns["apn"] = parse_apn(columns["apn"])
     except IdentifierError as error:
         raise SourceChanged("Results[].APN", "an APN", columns["apn"]) from error
-    return SearchRow(ownership_cut=_is_cut(names), **columns)
+    return SearchRow(ownership_cut=_is_cut(raw.get("Ownership")), **columns)
+
+
+def _kind(raw: dict[str, Any]) -> str:
+    """Return the kind of which the row has most keys, and more than half. Raises SourceChanged."""
+    shares = {kind: len(keys & raw.keys()) / len(keys) for kind, keys in _KINDS.items()}
+    best = max(shares, key=lambda kind: shares[kind])
+    if shares[best] <= _SHARE_LEAST or list(shares.values()).count(shares[best]) > 1:
+        raise SourceChanged("Results[]", "a row of a known kind", raw)
+    return best
 
 
 def _is_cut(ownership: object) -> bool:

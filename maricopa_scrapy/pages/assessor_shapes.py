@@ -2,21 +2,27 @@
 
 from typing import Any
 
-from maricopa_scrapy.pages.shapes import Shape, json_object, json_part
+from maricopa_scrapy.pages.shapes import Shape, json_part
 from maricopa_scrapy.pages.values import (
+    Coercion,
     code,
     coordinate,
     count,
     date,
+    filled,
     flag,
     fraction,
     land,
     money,
+    name,
     quantity,
     required_code,
     required_year,
     scalar,
     text,
+    texts,
+    withheld,
+    withheld_zip,
     year,
     yes_no,
 )
@@ -27,35 +33,38 @@ def raw_value(value: object, path: str) -> Any:
     return value
 
 
-# The first 19 keys of /parcel/{apn}, and all of /propertyinfo.
-PROPERTY_INFO = Shape(
+# The first 19 keys of /parcel/{apn}, and all of /propertyinfo, are these and those of ASSOCIATED.
+_PROPERTY_INFO: dict[str, tuple[str, Coercion]] = {
+    "mcr": ("MCR", code),
+    "property_address": ("PropertyAddress", withheld),
+    "property_description": ("PropertyDescription", text),
+    "lot_size_sqft": ("LotSize", land),
+    "is_residential": ("IsResidential", flag),
+    "mapid_exists": ("MapidExists", flag),
+    "section_township_range": ("SectionTownshipRange", text),
+    "assessor_market": ("AssessorMarket", code),
+    "area_neighborhood": ("AreaNeighborhood", code),
+    "subdivision_name": ("SubdivisionName", text),
+    "lot": ("Lot", text),
+    "high_school_district": ("HighSchoolDistrict", text),
+    "elementary_school_district": ("ElementarySchoolDistrict", text),
+    "jurisdiction": ("LocalJusidiction", text),
+    "property_type": ("PropertyType", text),
+    "parcel_status": ("ParcelStatus", code),
+    "apl_flag": ("APL_flag", code),
+}
+PROPERTY_INFO = Shape("", **_PROPERTY_INFO)
+ASSOCIATED = Shape(
     "",
-    mcr=("MCR", code),
     associated_parcels=("AssociatedParcels", json_part),
     more_associated_parcels_exist=("MoreAssociatedParcelsExist", flag),
-    property_address=("PropertyAddress", text),
-    property_description=("PropertyDescription", text),
-    lot_size_sqft=("LotSize", land),
-    is_residential=("IsResidential", flag),
-    mapid_exists=("MapidExists", flag),
-    section_township_range=("SectionTownshipRange", text),
-    assessor_market=("AssessorMarket", code),
-    area_neighborhood=("AreaNeighborhood", code),
-    subdivision_name=("SubdivisionName", text),
-    lot=("Lot", text),
-    high_school_district=("HighSchoolDistrict", text),
-    elementary_school_district=("ElementarySchoolDistrict", text),
-    jurisdiction=("LocalJusidiction", text),
-    property_type=("PropertyType", text),
-    parcel_status=("ParcelStatus", code),
-    apl_flag=("APL_flag", code),
 )
-RELATED_COLUMNS = ("associated_parcels", "more_associated_parcels_exist")
 
-# The other plain keys of /parcel/{apn}. Use and tax area are those of the newest valuation.
+# The plain keys of /parcel/{apn}. Use and tax area are those of the newest valuation. Zoning is text, or a list that was always empty.
 PARCEL = Shape(
     "",
-    zoning=("Zoning", json_part),
+    **_PROPERTY_INFO,
+    zoning=("Zoning", texts),
     is_rental=("IsRental", flag),
     is_pending=("IsPending", flag),
     is_cancelled=("IsCancelled", flag),
@@ -73,22 +82,22 @@ LINKS = Shape(
     deed_url=("DeedTransitionUrl", text),
     mcr_url=("McrTransitionUrl", text),
 )
-ADDRESS = Shape("", property_address=("PropertyAddress", text))
-GEO = Shape("Geo", latitude=("lat", coordinate), longitude=("long", coordinate), geo_address=("address", text))
+ADDRESS = Shape("", property_address=("PropertyAddress", withheld))
+GEO = Shape("Geo", latitude=("lat", coordinate), longitude=("long", coordinate), geo_address=("address", withheld))
 
 OWNER = Shape(
     "Owner",
     owner_id=("OwnerID", code),
-    ownership=("Ownership", text),
-    in_care_of=("InCareOf", text),
-    contract_ownership=("ContoOwnership", text),
-    mailing_address_1=("MailingAddress1", text),
-    mailing_address_2=("MailingAddress2", text),
-    mailing_city=("MailingCity", text),
-    mailing_state=("MailingState", text),
-    mailing_zip=("MailingZip", code),
-    mailing_country=("MailingCountry", text),
-    mailing_address=("FullMailingAddress", text),
+    ownership=("Ownership", withheld),
+    in_care_of=("InCareOf", withheld),
+    contract_ownership=("ContoOwnership", withheld),
+    mailing_address_1=("MailingAddress1", withheld),
+    mailing_address_2=("MailingAddress2", withheld),
+    mailing_city=("MailingCity", withheld),
+    mailing_state=("MailingState", withheld),
+    mailing_zip=("MailingZip", withheld_zip),
+    mailing_country=("MailingCountry", withheld),
+    mailing_address=("FullMailingAddress", withheld),
     deed_number=("MostCurrentDeed", code),
     deed_date=("DeedDate", date),
     deed_type=("DeedType", code),
@@ -163,22 +172,25 @@ IMPROVEMENT = Shape(
     model=("Model", code),
 )
 
-# What is inside BusinessContact and Agent was never captured: both are kept whole.
+# Flat in all 15 captured answers. Its three telephone numbers are not read.
 RENTAL = Shape(
     "RentalInformation",
     parcel_number=("ParcelNumber", code),
-    situs_address=("SitusAddress", text),
+    situs_address=("SitusAddress", filled),
     account_number=("AccountNumber", code),
-    owner_business_entity=("OwnerBusinessEntity", text),
+    owner_business_entity=("OwnerBusinessEntity", filled),
     property_type=("PropertyType", text),
     year_built=("YearBuilt", year),
     ownership_type=("OwnershipType", text),
-    business_contact=("BusinessContact", json_object),
-    agent=("Agent", json_object),
+    owner_name=("OwnerName", name),
+    owner_address=("OwnerAddress", filled),
+    business_contact_name=("BusinessContactName", name),
+    business_contact_address=("BusinessContactAddress", filled),
+    agent_name=("AgentName", name),
+    agent_address=("AgentAddress", filled),
     registered_on=("DateRegistered", date),
     updated_on=("LastUpdate", date),
 )
-RENTAL_OWNER = Shape("RentalInformation.Owner", owner_name=("Name", text), owner_address=("Address", text))
 
 # Facts about other parcels, kept under the county's keys as it wrote them.
 SIMILAR_PARCEL = Shape(

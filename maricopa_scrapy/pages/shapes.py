@@ -8,13 +8,23 @@ from typing_extensions import TypedDict
 
 from maricopa_scrapy.items import Json
 from maricopa_scrapy.pages.errors import ABSENT, SourceChanged
+from maricopa_scrapy.pages.notes import Notes
 from maricopa_scrapy.pages.redaction import sketch_digest
-from maricopa_scrapy.pages.values import CODE_MOST, Coercion, clean, code, is_missing, is_phone, scalar, text
+from maricopa_scrapy.pages.values import (
+    CODE_MOST,
+    Coercion,
+    clean,
+    code,
+    is_missing,
+    is_phone,
+    required_code,
+    required_year,
+    scalar,
+    text,
+)
 
-# Paths of keys nobody knows yet; a dict because it is an ordered set.
-NewFields = dict[str, None]
-
-_KEY_SHOWN = 80
+# Of a row's key: absent, the row is nobody's.
+_REQUIRED: tuple[Coercion, ...] = (required_code, required_year)
 # Coercions that take text as it is, but for its blanks, up to a length.
 _TEXTS: dict[Coercion, int] = {text: sys.maxsize, scalar: sys.maxsize, code: CODE_MOST}
 _JSON_DEPTH_MOST = 16
@@ -23,7 +33,8 @@ _JSON_DEPTH_MOST = 16
 class Shape:
     """One documented object: `columns` maps each column of ours to (key of the source, coercion).
 
-    Every key is required; null, [] and {} in place of the object are an object without values.
+    The column of an absent key is ABSENT, unless it is part of a row's key: that is an error. null, [] and {} in place of the object are
+    an object without values.
     """
 
     def __init__(self, path: str, **columns: tuple[str, Coercion]) -> None:
@@ -32,24 +43,29 @@ class Shape:
         described = [(column, key, self._prefix + key, coerce) for column, (key, coerce) in columns.items()]
         self._texts = [(*one, _TEXTS[one[3]]) for one in described if one[3] in _TEXTS]
         self._others = [one for one in described if one[3] not in _TEXTS]
+        self._described = described
         self.keys = {key for _, key, _, _ in described}
         self._empty = dict.fromkeys(columns)
 
-    def read(self, raw: object, new_fields: NewFields) -> dict[str, Any]:
-        """Return the object's columns. Raises SourceChanged; unknown keys are added to `new_fields`."""
+    def read(self, raw: object, notes: Notes) -> dict[str, Any]:
+        """Return the object's columns, all of them ABSENT for the object ABSENT. Raises SourceChanged; unknown keys are noted."""
+        if raw is ABSENT:
+            notes.is_absent(self.path)
+            return dict.fromkeys(self._empty, ABSENT)
         if is_missing(raw):
             return self._empty.copy()
         if not isinstance(raw, dict):
             raise SourceChanged(self.path, "an object", raw)
-        columns = self.take(raw)
-        self.audit(raw, new_fields)
+        columns = self.take(raw, notes)
+        self.audit(raw, notes)
         return columns
 
-    def take(self, raw: dict[str, Any]) -> dict[str, Any]:
-        """Remove the documented keys from `raw` and return their columns. Raises SourceChanged."""
+    def take(self, raw: dict[str, Any], notes: Notes) -> dict[str, Any]:
+        """Remove the documented keys from `raw` and return their columns. Raises SourceChanged; then, too, none of them is left."""
+        if not self.keys <= raw.keys():
+            return self._take_partly(raw, notes)
         pop = raw.pop
         columns = {}
-        key = ""
         try:
             # values.text, code and scalar written out for text: two thirds of all values, in a third of the time.
             for column, key, path, coerce, most in self._texts:
@@ -61,21 +77,39 @@ class Shape:
                     columns[column] = coerce(value, path)
             for column, key, path, coerce in self._others:
                 columns[column] = coerce(pop(key), path)
-        except KeyError:
-            raise SourceChanged(self._prefix + key, "this key", ABSENT) from None
+        except SourceChanged:
+            for key in self.keys:
+                pop(key, None)
+            raise
         return columns
 
-    def audit(self, rest: dict[str, Any], new_fields: NewFields) -> None:
+    def _take_partly(self, raw: dict[str, Any], notes: Notes) -> dict[str, Any]:
+        given = {key: raw.pop(key) for key in self.keys & raw.keys()}
+        columns = {}
+        for column, key, path, coerce in self._described:
+            if key in given:
+                columns[column] = coerce(given[key], path)
+            elif coerce in _REQUIRED:
+                raise SourceChanged(path, "this key", ABSENT)
+            else:
+                notes.is_absent(path)
+                columns[column] = ABSENT
+        return columns
+
+    def audit(self, rest: dict[str, Any], notes: Notes) -> None:
         """Note the keys that nothing took."""
         for key in rest:
             if not is_phone(key):
-                new_fields[self._prefix + clean(key)[:_KEY_SHOWN]] = None
+                notes.is_new(self._prefix + key)
 
-    def rows(self, raw: object, new_fields: NewFields) -> list[dict[str, Any]]:
-        """Return the columns of each object of a list. Raises SourceChanged."""
+    def rows(self, raw: object, notes: Notes) -> list[dict[str, Any]]:
+        """Return the columns of each object of a list; none for the list ABSENT. Raises SourceChanged."""
+        if raw is ABSENT:
+            notes.is_absent(self.path.removesuffix("[]"))
+            return []
         if self._others:
-            return [self.read(row, new_fields) for row in as_list(raw, self.path)]
-        return [self._plain(row) or self.read(row, new_fields) for row in as_list(raw, self.path)]
+            return [self.read(row, notes) for row in as_list(raw, self.path)]
+        return [self._plain(row) or self.read(row, notes) for row in as_list(raw, self.path)]
 
     def _plain(self, row: object) -> dict[str, Any] | None:
         """Read a row that has just the documented keys, each with text: what nearly all of the many small rows are."""
@@ -110,14 +144,6 @@ def as_list(raw: object, path: str) -> list[Any]:
     return raw
 
 
-def pop(raw: dict[str, Any], key: str, path: str) -> Any:
-    """Remove a documented key and return its value. Raises SourceChanged when it is missing."""
-    try:
-        return raw.pop(key)
-    except KeyError:
-        raise SourceChanged(f"{path}.{key}" if path else key, "this key", ABSENT) from None
-
-
 def json_part(value: object, path: str) -> Json | None:
     """Return a list or object whose inside is not documented: whole, keys sorted, without telephone numbers and sketches."""
     if is_missing(value):
@@ -126,13 +152,6 @@ def json_part(value: object, path: str) -> Json | None:
         raise SourceChanged(path, "a list or an object", value)
     kept: Json = _kept(value, path, 0)
     return kept
-
-
-def json_object(value: object, path: str) -> Json | None:
-    """Return an object as json_part does; a list that is not empty is an error."""
-    if isinstance(value, list) and value:
-        raise SourceChanged(path, "an object", value)
-    return json_part(value, path)
 
 
 def _kept(value: Any, path: str, depth: int) -> Any:

@@ -13,7 +13,7 @@ from decimal import Decimal
 from math import isfinite
 from typing import Any
 
-from maricopa_scrapy.pages.errors import SourceChanged
+from maricopa_scrapy.pages.errors import ABSENT, SourceChanged
 
 Coercion = Callable[[object, str], Any]
 
@@ -25,6 +25,8 @@ YEARS = (1800, 2100)
 CODE_MOST = 64
 # Neither fits in a text column, and one of them fails a whole batch.
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
+# What stands in place of an owner or an address that is withheld: eleven captured answers.
+_WITHHELD = ("NA", "N/A")
 _DATE = re.compile(r"([0-9]{2})/([0-9]{2})/([0-9]{4})")
 _FRACTION = re.compile(r"[0-9](\.[0-9]{1,8})?")
 _COORDINATE = re.compile(r"-?[0-9]{1,3}(\.[0-9]{1,20})?")
@@ -55,6 +57,44 @@ def text(value: object, path: str) -> str | None:
     if is_missing(value):
         return None
     raise SourceChanged(path, "text", value)
+
+
+def is_withheld(value: object) -> bool:
+    """Whether the county writes that it withholds a value of an owner or an address: NA or N/A, as all of the text."""
+    return type(value) is str and value.strip().upper() in _WITHHELD
+
+
+def withheld(value: object, path: str) -> str | None:
+    """Return text of an owner or an address; what the county withholds is missing."""
+    return None if is_withheld(value) else text(value, path)
+
+
+def withheld_zip(value: object, path: str) -> str | None:
+    """Return a ZIP as a code; one that the county withholds is missing: "0", NA or N/A."""
+    found = code(None if is_withheld(value) else value, path)
+    return None if found == "0" else found
+
+
+def filled(value: object, path: str) -> str | None:
+    """Return text that has a letter or a digit: an address of which nothing is known reads " ,  "."""
+    found = withheld(value, path)
+    return found if found is not None and any(map(str.isalnum, found)) else None
+
+
+def name(value: object, path: str) -> str | None:
+    """Return a name as `filled` does; also of an object with `Name`, as one client met it."""
+    if isinstance(value, dict) and value:
+        if "Name" not in value:
+            raise SourceChanged(f"{path}.Name", "this key", ABSENT)
+        return filled(value["Name"], f"{path}.Name")
+    return filled(value, path)
+
+
+def texts(value: object, path: str) -> str | None:
+    """Return text, or the texts of a list, with commas between them."""
+    if isinstance(value, list):
+        return ", ".join(found for one in value if (found := text(one, f"{path}[]"))) or None
+    return text(value, path)
 
 
 def code(value: object, path: str) -> str | None:

@@ -152,12 +152,15 @@ def _guid(bits: int) -> str:
 
 
 def rental(seed: int, apn: str, situs: str, owner_name: str | None, year_built: str | None) -> dict[str, Any]:
-    """Return RentalInformation. Telephone numbers are of the block that is reserved for fiction."""
+    """Return RentalInformation, flat, 18 keys. Telephone numbers are of the block that is reserved for fiction."""
     rolls = dice(seed, "rental", apn)
     phone = f"602-555-01{between(rolls, 0, 99):02d}"
     agent = f"{pick(rolls, words.GIVEN)} {pick(rolls, words.SURNAMES)}"
     address = f"{between(rolls, 100, 9999)} {pick(rolls, 'NSEW')} {pick(rolls, words.STREETS)}, PHOENIX, AZ 85007"
     name = owner_name or ""
+    # A contact is seldom registered; what is not known is blank, null, or the comma between town and state.
+    contact = (agent, address, phone) if rolls.random() < 0.2 else ("", " ,  ", None)
+    agency = (agent, address, phone) if rolls.random() < 0.1 else ("", " ", "")
     return {
         "ParcelNumber": apn,
         "SitusAddress": situs,
@@ -166,9 +169,15 @@ def rental(seed: int, apn: str, situs: str, owner_name: str | None, year_built: 
         "PropertyType": "Single Family",
         "YearBuilt": year_built,
         "OwnershipType": "Business" if name.endswith(("LLC", "LP", "INC")) else "Individual",
-        "Owner": {"Name": name, "Address": address, "Phone": phone},
-        "BusinessContact": {"Name": agent, "Address": address, "Phone": phone},
-        "Agent": {"Name": agent, "Address": address, "Phone": f"602-555-01{between(rolls, 0, 99):02d}"},
+        "OwnerName": name,
+        "OwnerAddress": address,
+        "OwnerPhone": phone,
+        "BusinessContactName": contact[0],
+        "BusinessContactAddress": contact[1],
+        "BusinessContactPhone": contact[2],
+        "AgentName": agency[0],
+        "AgentAddress": agency[1],
+        "AgentPhone": agency[2],
         "DateRegistered": f"{between(rolls, 1, 12):02d}/{between(rolls, 1, 28):02d}/{between(rolls, 2008, 2024)}",
         "LastUpdate": f"{between(rolls, 1, 12):02d}/{between(rolls, 1, 28):02d}/2025",
     }

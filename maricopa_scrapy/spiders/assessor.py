@@ -11,7 +11,7 @@ from maricopa_scrapy import arguments
 from maricopa_scrapy.arguments import ApnList, ArgumentError
 from maricopa_scrapy.download.refusals import Refusal
 from maricopa_scrapy.items import Cause, FollowOn, Issue, Outcome, Target
-from maricopa_scrapy.items_assessor import Improvement, Owner, Parcel, Rental
+from maricopa_scrapy.items_assessor import Owner, Parcel
 from maricopa_scrapy.pages import assessor as pages
 from maricopa_scrapy.pages.links import moved_link
 from maricopa_scrapy.settings_files import Manifest
@@ -109,14 +109,15 @@ class AssessorSpider(LedgerSpider):
     def parse_parcel(self, body: bytes, target: Target) -> Reading:
         """Read a whole parcel."""
         page = pages.parse_parcel(body, target.key, self.links)
-        issues = [Issue("new_field", path, f"the assessor's answer has a new field: {path}") for path in page.new_fields]
+        issues = page.notes.issues("the assessor's answer")
         issues += [moved_link(key, url, self.links[key], target.key) for key, url in page.moved_links]
-        complete = [(Improvement, target.key), (Rental, target.key)]
+        complete = [(record, target.key) for record in page.complete]
         owners = [(target.key, record.deed_number) for record in page.records if isinstance(record, Owner)]
         deeds, odd = deed_follow_ons(self.parameters, owners)
         is_cancelled = any(record.is_cancelled for record in page.records if isinstance(record, Parcel))
         follow_ons = deeds + page_follow_ons(self.parameters, target.key, is_cancelled)
-        return Reading(records=page.records, complete=complete, follow_ons=follow_ons, issues=issues + odd)
+        unread = tuple(page.notes.unread)
+        return Reading(records=page.records, complete=complete, follow_ons=follow_ons, issues=issues + odd, unread=unread)
 
     handlers = {"parcel": parse_parcel}
 
@@ -131,6 +132,8 @@ class AssessorSpider(LedgerSpider):
         page = pages.parse_search(body)
         if any(row.apn == target.key for row in page.rows):
             raise Refusal(Cause.REFUSED, "an empty answer for a parcel that the search lists")
+        if page.unread:
+            raise Refusal(Cause.SOURCE_CHANGED, "an empty answer, and a search with rows that cannot be read")
         if page.count >= self.manifest.search_page_size:
             raise Refusal(Cause.REFUSED, "an empty answer, and a search too full to show that there is no such parcel")
         return Reading(Outcome.GONE)
@@ -144,7 +147,7 @@ class AssessorSpider(LedgerSpider):
         fits = {"owner": pages.matches_owner, "address": pages.matches_address}.get(match)
         hits = [row.apn for row in page.rows if fits is None or fits(row, words)]
         self.logger.info("search %s=%r: page %d has %d rows, %d fit (of %s in all)", name, words, number, page.count, len(hits), page.total)
-        issues = []
+        issues = page.notes.issues("the assessor's search")
         follow_ons = [FollowOn(self.source, "parcel", apn) for apn in hits]
         last = blake2b(body, digest_size=16).hexdigest()
         more = page.count >= self.manifest.search_page_size or (page.total or 0) > before + page.count
@@ -155,7 +158,10 @@ class AssessorSpider(LedgerSpider):
             follow_ons.append(search_page(name, words, match, number + 1, before + page.count, last))
         elif page.total is not None and page.total != before + page.count:
             issues.append(Issue("search_total", words, f"search {words!r}: {before + page.count} rows came, {page.total} were announced"))
-        return Reading(Outcome.DONE if follow_ons else Outcome.GONE, follow_ons=follow_ons, issues=issues)
+        is_done = follow_ons or page.unread
+        return Reading(
+            Outcome.DONE if is_done else Outcome.GONE, follow_ons=follow_ons, issues=issues, unread=tuple(page.notes.unread)
+        )  # fmt: skip
 
 
 def search_page(name: str, words: str, match: str, number: int, seen: int = 0, last: str | None = None) -> FollowOn:

@@ -317,11 +317,12 @@ class LedgerSpider(Spider):
             yield proof or self._failure(response.request or Request(response.url), target, error.cause, str(error), where, kept, response)
         else:
             self.pace.answered(self.source)
-            kept = capture if self.kept_of(target) == "all" else capture.without_body()
+            is_kept = self.kept_of(target) == "all" or (reading.unread and self.kept_of(target) == "failures")
+            kept = capture if is_kept else capture.without_body()
             yield reading.then or Answer(
                 target, reading.outcome, reading.records, kept, reading.complete, reading.follow_ons,
                 reading.issues, pages=reading.pages, unkeyed=reading.unkeyed, extent=reading.extent,
-                shortfall=reading.shortfall,
+                shortfall=reading.shortfall, unread=reading.unread,
             )  # fmt: skip
 
     def _failed(self, failure: Failure) -> Iterator[Answer | Request]:

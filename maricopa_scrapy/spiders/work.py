@@ -55,6 +55,8 @@ class Reading:
     extent: Extent | None = None
     # Why the job is incomplete, although the target is answered.
     shortfall: str | None = None
+    # Sections that could not be read, although others could.
+    unread: tuple[str, ...] = ()
     # What must be asked before the target can be answered.
     then: Request | None = None
 

@@ -16,6 +16,7 @@ from psycopg2.extensions import cursor as Cursor
 
 from maricopa_scrapy.items import Answer, Capture, Cause, Extent, FollowOn, Issue, Outcome, Target
 from maricopa_scrapy.store import lists, paging, roll
+from maricopa_scrapy.store.absent import overlaid, with_stored
 from maricopa_scrapy.store.columns import Lines, lines_of
 from maricopa_scrapy.store.ledger import Run, add_targets
 from maricopa_scrapy.store.tables import Table, copy_into, copy_line, copy_lines, origin_of, table_of
@@ -23,7 +24,7 @@ from maricopa_scrapy.store.tables import Table, copy_into, copy_line, copy_lines
 CREATE_STAGES = """
     CREATE TEMP TABLE stage_target (
         id bigint, state text, cause text, message text, rows integer, capture_sha256 bytea, at timestamptz,
-        not_before timestamptz, spent integer
+        not_before timestamptz, spent integer, unread text[]
     ) ON COMMIT DELETE ROWS;
 """
 # Four times the most that a manifest lets an answer be.
@@ -45,7 +46,7 @@ _ACKNOWLEDGE = """
     UPDATE crawl.target t
     SET state = s.state, cause = s.cause, message = s.message, rows = s.rows, capture_sha256 = s.capture_sha256,
         done_at = CASE WHEN s.state = 'pending' THEN NULL ELSE s.at END, not_before = s.not_before,
-        attempts = t.attempts + s.spent,
+        attempts = t.attempts + s.spent, unread = s.unread,
         failures = CASE WHEN s.spent = 0 THEN t.failures ELSE coalesce(t.failures, '{}')
             || jsonb_build_object(s.cause, coalesce((t.failures ->> s.cause)::integer, 0) + s.spent) END,
         run_id = CASE WHEN s.state = 'pending' THEN NULL ELSE %s END
@@ -72,7 +73,8 @@ class Entry:
     target: Target
     outcome: Outcome
     cause: Cause | None
-    rows: list[tuple[Table, tuple[Any, ...], str, str]]
+    # Table, key, digest, line, and the columns of which the answer said nothing.
+    rows: list[tuple[Table, tuple[Any, ...], str, str, frozenset[str]]]
     acknowledgement: str
     capture: Capture | None
     complete: list[tuple[Table, str]]
@@ -97,7 +99,7 @@ def entry_of(answer: Answer, attempts: int, attempts_of: Mapping[Cause, int] = M
     rows = []
     for record in answer.records:
         table = table_of(type(record))
-        rows.append((table, *table.row(record, origin)))
+        rows.append((table, *table.row(record, origin), record.absent))
     return Entry(
         answer.target,
         answer.outcome,
@@ -145,14 +147,28 @@ class _Batch:
         self._entries = entries
         # Of a key that comes twice, the last counts: one statement cannot merge both.
         self._rows: dict[Table, dict[tuple[Any, ...], tuple[str, str]]] = {}
+        self._absent: dict[Table, dict[tuple[Any, ...], frozenset[str]]] = {}
         self._complete: dict[Table, list[str]] = {}
         # What a whole lacks of rows that stay, by the value that it is the whole of.
         self._unseen: dict[tuple[Table, str], list[tuple[Any, ...]]] = {}
         for entry in entries:
-            for table, key, digest, line in entry.rows:
-                self._rows.setdefault(table, {})[key] = digest, line
+            for row in entry.rows:
+                self._take(*row)
             for table, value in entry.complete:
                 self._complete.setdefault(table, []).append(value)
+
+    def _take(self, table: Table, key: tuple[Any, ...], digest: str, line: str, absent: frozenset[str]) -> None:
+        rows = self._rows.setdefault(table, {})
+        if absent:
+            of_table = self._absent.setdefault(table, {})
+            if key in rows:
+                # Of what this answer does not say, the one before it does.
+                digest, line = overlaid(table, line, rows[key][1].split("\t"), absent)
+                absent &= of_table.get(key, frozenset())
+            of_table[key] = absent
+        elif self._absent:
+            self._absent.get(table, {}).pop(key, None)
+        rows[key] = digest, line
 
     @property
     def rows(self) -> int:
@@ -200,6 +216,8 @@ class _Batch:
 
     def _merge(self, cursor: Cursor, table: Table, run: Run, at: dt.datetime) -> None:
         rows = self._rows.get(table, {})
+        if absent := self._absent.get(table):
+            rows = with_stored(cursor, table, rows, absent)
         staged = [line for _, line in rows.values()]
         # Rows that are there need not travel, new ones need no merge (it is our turn); but what a whole lacks is told by what is staged.
         if rows and not table.complete_by:
@@ -273,16 +291,17 @@ def _acknowledgement(
     target = answer.target
     capture = "\\x" + sha256.hex() if sha256 else None
     if answer.outcome is not Outcome.FAILED:
-        return (target.id, answer.outcome.value, None, None, answer.size, capture, at, None, 0)
+        unread = f"{{{','.join(answer.unread)}}}" if answer.unread else None
+        return (target.id, answer.outcome.value, None, None, answer.size, capture, at, None, 0, unread)
     assert answer.cause is not None
     spent = 0 if answer.cause in _COSTS_NOTHING or not answer.is_target_s_fault else 1
     same = (target.failures or {}).get(answer.cause, 0) + spent
     is_last = spent and (target.attempts + 1 >= attempts or same >= attempts_of.get(answer.cause, attempts))
     if is_last or answer.is_final or answer.cause is Cause.STORE:
-        return (target.id, "dead", answer.cause, answer.message, 0, capture, at, None, spent)
+        return (target.id, "dead", answer.cause, answer.message, 0, capture, at, None, spent, None)
     pause = answer.retry_after
     if pause is None:
         # Full jitter, so that a fault's victims do not come back together.
         pause = random.uniform(0, min(_RETRY_PAUSE_MOST_S, _RETRY_PAUSE_S * 2**target.attempts))
     due = now + dt.timedelta(seconds=pause)
-    return (target.id, "pending", answer.cause, answer.message, None, capture, at, due, spent)
+    return (target.id, "pending", answer.cause, answer.message, None, capture, at, due, spent, None)

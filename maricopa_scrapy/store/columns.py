@@ -6,8 +6,8 @@ travel at all; only changed ones are staged, compared field by field and merged 
 
 import datetime as dt
 import io
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any
 
@@ -43,6 +43,8 @@ class Lines:
     ranks: list[int] | None = None
     # Who told the rows of a page, and which columns it maps.
     told: tuple[str, tuple[str, ...]] | None = None
+    # Columns of which the answer said nothing, at these positions or in all rows: to be filled from what is stored (absent.py).
+    absent: Mapping[str, frozenset[int] | None] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -74,7 +76,7 @@ def lines_of(rows: Rows, origin: str) -> Lines:
     )
     assert len(keys) == len(digests) == len(lines)
     told = (str(rows.columns[table.told_at[0]][0]), rows.mapped) if rows.mapped and keys else None
-    return Lines(table, keys, digests, ready, ranks, told)
+    return Lines(table, keys, digests, ready, ranks, told, rows.absent)
 
 
 def _ends(told: Sequence[Sequence[Any]], origin: str, count: int) -> Iterable[bytes]:

@@ -21,13 +21,13 @@ def digests(table: Table, rows: Sequence[Sequence[Any]]) -> list[str]:
         return []
     columns = [list(column) for column in zip(*rows, strict=True)]
     for at in table.json_at:
-        columns[at] = [None if value is None else _canonical(value) for value in columns[at]]
+        columns[at] = [None if value is None else canonical(value) for value in columns[at]]
     return lines_of(Rows(table.record, columns), "").digests
 
 
 def is_untouched(table: Table, row: Sequence[Any], digest: str) -> bool:
     """Whether a row has the hash when its numbers are written as a single record's are, not as a page's."""
-    cells = [_canonical(row[at]) if at in table.json_at and row[at] is not None else row[at] for at in table.hashed_at]
+    cells = [canonical(row[at]) if at in table.json_at and row[at] is not None else row[at] for at in table.hashed_at]
     return digest_of(copy_line(cells)) == digest
 
 
@@ -40,5 +40,6 @@ def touched(table: Table, rows: Sequence[tuple[Any, ...]]) -> Iterable[tuple[Any
             yield row
 
 
-def _canonical(text: str) -> str:
+def canonical(text: str) -> str:
+    """Return JSON as the hash takes it."""
     return orjson.dumps(orjson.loads(text), option=orjson.OPT_SORT_KEYS).decode()

@@ -7,6 +7,7 @@ from psycopg2.extensions import cursor as Cursor
 
 from maricopa_scrapy.items import Target
 from maricopa_scrapy.store import lists, roll, stacked
+from maricopa_scrapy.store.absent import pages_with_stored
 from maricopa_scrapy.store.columns import Lines, array_of, joined, last_of_each_key, merge_lines
 from maricopa_scrapy.store.layers import note_columns
 from maricopa_scrapy.store.ledger import Run
@@ -18,6 +19,7 @@ def store_pages(cursor: Cursor, run: Run, answers: Sequence[tuple[Target, list[L
     # By table, the kind of target, and the walk: what a walk brings is settled at its end.
     of_table: dict[tuple[Table, str, int | None], list[tuple[Target, Lines]]] = {}
     for target, pages, unkeyed in answers:
+        pages = [pages_with_stored(cursor, page) for page in pages]
         detail = target.detail or {}
         walk = detail.get("walk") if target.kind == "range" else None
         for page in pages:

@@ -9,7 +9,7 @@ from psycopg2.extensions import cursor as Cursor
 from maricopa_scrapy.store.connect import Session
 from maricopa_scrapy.store.histogram import merged, quantile
 from maricopa_scrapy.store.ledger import SILENCE_S, LedgerError
-from maricopa_scrapy.store.verdict import Counts
+from maricopa_scrapy.store.verdict import Counts, tallied
 
 _JOB = """
     SELECT j.type, j.mode, j.execution, j.priority, j.state, j.wish, j.verdict, j.reason, j.shortfall, j.parameters, j.created_at,
@@ -18,8 +18,12 @@ _JOB = """
            coalesce(j.supervised_at > now() - make_interval(secs => %(silence)s), false) AS is_supervised
     FROM crawl.job j WHERE j.id = %(job)s
 """
-_TARGETS = "SELECT source, state, count(*) FROM crawl.target WHERE job_id = %(job)s GROUP BY source, state"
+_TARGETS = "SELECT source, state, count(*), count(unread) FROM crawl.target WHERE job_id = %(job)s GROUP BY source, state"
 _CAUSES = "SELECT cause, count(*) FROM crawl.target WHERE job_id = %(job)s AND state = 'dead' GROUP BY cause ORDER BY 2 DESC, 1"
+_UNREAD = """
+    SELECT t.source || ' ' || section, count(*) FROM crawl.target t CROSS JOIN LATERAL unnest(t.unread) AS section
+    WHERE t.job_id = %(job)s AND t.unread IS NOT NULL GROUP BY 1 ORDER BY 2 DESC, 1
+"""
 _RUNS = """
     SELECT served, spider, state, state = 'running' AND heartbeat_at > now() - make_interval(secs => %(silence)s), traffic -> served,
            extract(epoch FROM coalesce(finished_at, now()) - started_at)::double precision
@@ -81,7 +85,10 @@ class SourceProgress:
 
 @dataclass(frozen=True, slots=True)
 class JobProgress:
-    """A job as it stands. `seconds`: since it began, to its end; `eta`: seconds until it may end, None where nothing tells."""
+    """A job as it stands. `seconds`: since it began, to its end; `eta`: seconds until it may end, None where nothing tells.
+
+    `unread`: of how many targets a section could not be read, by source and section.
+    """
 
     job: int
     type: str
@@ -102,6 +109,7 @@ class JobProgress:
     is_live: bool
     counts: Counts
     causes: dict[str, int]
+    unread: dict[str, int]
     sources: tuple[SourceProgress, ...]
 
     @property
@@ -135,7 +143,7 @@ class JobProgress:
             "created_at": self.created_at.isoformat(), "started_at": self.started_at and self.started_at.isoformat(),
             "finished_at": self.finished_at and self.finished_at.isoformat(), "seconds": round(self.seconds, 1),
             "supervised": self.is_supervised, "total": counts.total, "done": counts.done, "gone": counts.gone, "dead": counts.dead,
-            "open": counts.open, "success_rate": self.success, "eta_seconds": _rounded(self.eta), "causes": self.causes,
+            "open": counts.open, "success_rate": self.success, "eta_seconds": _rounded(self.eta), "causes": self.causes, "unread": self.unread,
             "sources": [source.as_dict() for source in self.sources],
         }  # fmt: skip
 
@@ -151,11 +159,13 @@ def read(session: Session, job_id: int) -> JobProgress:
             raise LedgerError(f"there is no job {job_id}; `maricopa jobs` lists them")
         facts = dict(zip((column.name for column in cursor.description or ()), row, strict=True))
         cursor.execute(_TARGETS, names)
-        states: dict[str, dict[str, int]] = {}
-        for source, state, count in cursor.fetchall():
-            states.setdefault(source, {})[state] = count
+        states: dict[str, list[tuple[str, int, int]]] = {}
+        for source, state, count, unread in cursor.fetchall():
+            states.setdefault(source, []).append((state, count, unread))
         cursor.execute(_CAUSES, names)
         causes: dict[str, int] = dict(cursor.fetchall())
+        cursor.execute(_UNREAD, names)
+        unread_sections: dict[str, int] = dict(cursor.fetchall())
         cursor.execute(_PLANNED, names)
         planned = cursor.fetchall()
         cursor.execute(_RUNS, names)
@@ -165,17 +175,14 @@ def read(session: Session, job_id: int) -> JobProgress:
         order = dict.fromkeys([source for source, *_ in planned] + [source for source, *_ in runs] + sorted(states))
         sources = tuple(
             _source(
-                source, Counts(**states.get(source, {})), [run for run in runs if run[0] == source],
+                source, tallied(states.get(source, [])), [run for run in runs if run[0] == source],
                 [run for run in planned if run[0] == source], paces.get(source),
             )
             for source in order
         )  # fmt: skip
-        total: dict[str, int] = {}
-        for of_source in states.values():
-            for state, count in of_source.items():
-                total[state] = total.get(state, 0) + count
+        total = tallied([row for of_source in states.values() for row in of_source])
         is_live = any(run[3] for run in runs)
-        return JobProgress(job=job_id, **facts, is_live=is_live, counts=Counts(**total), causes=causes, sources=sources)
+        return JobProgress(job=job_id, **facts, is_live=is_live, counts=total, causes=causes, unread=unread_sections, sources=sources)
 
     return session.transact(work)
 

@@ -1,5 +1,6 @@
 """What became of a job: targets by state, the verdict, and the moment when a job ends, pauses or is cancelled."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from psycopg2.extensions import cursor as Cursor
@@ -25,19 +26,20 @@ _REASONS = """
     FROM crawl.run CROSS JOIN LATERAL unnest(coalesce(sources, ARRAY[source])) AS served WHERE job_id = %s AND state = 'closed'
     ORDER BY served, finished_at DESC, id DESC
 """
-_BY_SOURCE = "SELECT source, state, count(*) FROM crawl.target WHERE job_id = %s GROUP BY source, state"
+_BY_SOURCE = "SELECT source, state, count(*), count(unread) FROM crawl.target WHERE job_id = %s GROUP BY source, state"
 _FINISH = "UPDATE crawl.job SET state = 'finished', verdict = %s, reason = %s, finished_at = now() WHERE id = %s"
 
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """Targets by state."""
+    """Targets by state; `unread` counts those of the done ones that have sections which could not be read."""
 
     pending: int = 0
     leased: int = 0
     done: int = 0
     gone: int = 0
     dead: int = 0
+    unread: int = 0
 
     @property
     def open(self) -> int:
@@ -51,10 +53,21 @@ class Counts:
 def counts_of(cursor: Cursor, job_id: int, sources: list[str] | None = None) -> Counts:
     """Count the job's targets by state, of some sources or of all."""
     cursor.execute(
-        "SELECT state, count(*) FROM crawl.target WHERE job_id = %s AND (%s::text[] IS NULL OR source = ANY(%s)) GROUP BY state",
+        "SELECT state, count(*), count(unread) FROM crawl.target"
+        " WHERE job_id = %s AND (%s::text[] IS NULL OR source = ANY(%s)) GROUP BY state",
         (job_id, sources, sources),
     )
-    return Counts(**dict(cursor.fetchall()))
+    return tallied(cursor.fetchall())
+
+
+def tallied(rows: Iterable[tuple[str, int, int]]) -> Counts:
+    """Return the counts of rows (state, targets, those of them with unread sections)."""
+    states: dict[str, int] = {}
+    unread = 0
+    for state, count, of_them in rows:
+        states[state] = states.get(state, 0) + count
+        unread += of_them
+    return Counts(**states, unread=unread)
 
 
 def by_source(session: Session, job_id: int) -> dict[str, Counts]:
@@ -72,7 +85,7 @@ def judge(reason: str | None, counts: Counts, shortfall: str | None = None) -> s
         return FAILED
     if counts.open or shortfall:
         return INCOMPLETE
-    return COMPLETED_WITH_FAILURES if counts.dead else COMPLETED
+    return COMPLETED_WITH_FAILURES if counts.dead or counts.unread else COMPLETED
 
 
 def settle(cursor: Cursor, job_id: int) -> str:
@@ -112,10 +125,10 @@ def _verdict(cursor: Cursor, job_id: int, shortfall: str | None) -> tuple[str, s
 
 def _by_source(cursor: Cursor, job_id: int) -> dict[str, Counts]:
     cursor.execute(_BY_SOURCE, (job_id,))
-    states: dict[str, dict[str, int]] = {}
-    for source, state, count in cursor.fetchall():
-        states.setdefault(source, {})[state] = count
-    return {source: Counts(**of_source) for source, of_source in states.items()}
+    found: dict[str, list[tuple[str, int, int]]] = {}
+    for source, *one in cursor.fetchall():
+        found.setdefault(source, []).append((one[0], one[1], one[2]))
+    return {source: tallied(rows) for source, rows in found.items()}
 
 
 def _is(cursor: Cursor, question: str, job_id: int) -> bool:

@@ -12,6 +12,7 @@ import pytest
 from maricopa_scrapy.pages import assessor_search, errors, shapes, values
 from maricopa_scrapy.pages.answers import decode
 from maricopa_scrapy.pages.errors import SourceChanged
+from maricopa_scrapy.pages.notes import Notes
 
 MISSING = (None, "", "   ", "na", " na ", [], {})
 NOT_NUMBERS = (
@@ -100,7 +101,6 @@ def test_not_a_number(coerce: values.Coercion, raw: object) -> None:
         *((values.required_year, raw) for raw in (*MISSING, 0)),
         *((values.scalar, raw) for raw in (True, 1.5, 2**63, ["a"])),
         *((shapes.json_part, raw) for raw in ("text", 1, True)),
-        *((shapes.json_object, raw) for raw in (["a"], "text")),
     ],
 )
 def test_refused(coerce: Callable[[object, str], Any], raw: object) -> None:
@@ -126,21 +126,22 @@ def test_json_that_is_too_deep_is_refused() -> None:
 
 def test_a_shape_reads_audits_and_refuses() -> None:
     shape = shapes.Shape("Geo", latitude=("lat", values.coordinate), name=("name", values.text))
-    new: shapes.NewFields = {}
-    assert shape.read({"lat": "1", "name": "x", "zoom": 1, "Telephone": "602"}, new) == {"latitude": Decimal(1), "name": "x"}
-    assert list(new) == ["Geo.zoom"]
+    notes = Notes()
+    assert shape.read({"lat": "1", "name": "x", "zoom": 1, "Telephone": "602"}, notes) == {"latitude": Decimal(1), "name": "x"}
+    assert list(notes.new) == ["Geo.zoom"]
+    assert shape.read({"lat": 1}, notes) == {"latitude": Decimal(1), "name": errors.ABSENT}
+    assert list(notes.absent) == ["Geo.name"]
     for empty in (None, [], {}):
-        assert shape.read(empty, new) == {"latitude": None, "name": None}
+        assert shape.read(empty, notes) == {"latitude": None, "name": None}
     for raw, message in (
-        ({"lat": 1}, r"Geo\.name: expected this key, got an object without it"),
         ([1], "Geo: expected an object, got a list of 1"),
         ("x", "Geo: expected an object, got 'x'"),
         ({"lat": "x" * 999, "name": ""}, r"Geo\.lat: expected degrees, got 'x{76}\.\.\."),
     ):
         with pytest.raises(SourceChanged, match=message):
-            shape.read(raw, new)
+            shape.read(raw, notes)
     with pytest.raises(SourceChanged, match="a list, got an object with 0"):
-        shape.rows({"0": {}}, new)
+        shape.rows({"0": {}}, notes)
 
 
 def test_errors_show_no_more_than_they_should() -> None:
