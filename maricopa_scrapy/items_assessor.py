@@ -40,7 +40,7 @@ class Parcel(Record):
     latitude: Decimal | None
     longitude: Decimal | None
     geo_address: str | None
-    zoning: str | None
+    zoning: str | Json | None
     parcels_in_subdivision: int | None
     parcels_in_mcr: int | None
     parcels_in_str: int | None

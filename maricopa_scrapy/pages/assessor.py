@@ -178,7 +178,7 @@ def parse_sketches(body: bytes, apn: str) -> Part:
 def _owner(raw: object, apn: str, notes: Notes) -> Owner:
     columns = shapes.OWNER.read(raw, notes)
     is_na = isinstance(raw, dict) and is_withheld(raw.get("Ownership"))
-    if columns["is_redacted"] or (is_na and columns["is_redacted"] is not False):
+    if columns["is_redacted"] is True or (is_na and columns["is_redacted"] is not False):
         # Of a withheld owner the key is absent (11 captured answers).
         notes.absent.pop("Owner.Redacted", None)
         columns |= {"is_redacted": True} | dict.fromkeys(_OF_OWNER)

@@ -126,8 +126,9 @@ def parse_search(body: bytes) -> SearchPage:
                 others[row.kind] += 1
     page.others = dict(others)
     page.unread = len(listed) - page.count
-    if page.unread and page.unread == len(listed):
-        raise notes.unread["row"]
+    # No hits count only where all that is there says so.
+    if notes.unread and page.unread == len(listed):
+        raise next(iter(notes.unread.values()))
     _ENVELOPE.audit(raw, notes)
     return page
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from maricopa_scrapy.pages.shapes import Shape, json_part
+from maricopa_scrapy.pages.shapes import Shape, json_part, text_or_json
 from maricopa_scrapy.pages.values import (
     Coercion,
     code,
@@ -20,7 +20,6 @@ from maricopa_scrapy.pages.values import (
     required_year,
     scalar,
     text,
-    texts,
     withheld,
     withheld_zip,
     year,
@@ -64,7 +63,7 @@ ASSOCIATED = Shape(
 PARCEL = Shape(
     "",
     **_PROPERTY_INFO,
-    zoning=("Zoning", texts),
+    zoning=("Zoning", text_or_json),
     is_rental=("IsRental", flag),
     is_pending=("IsPending", flag),
     is_cancelled=("IsCancelled", flag),

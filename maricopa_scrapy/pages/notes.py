@@ -7,6 +7,7 @@ is NULL in a new row and leaves a stored value as it is.
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -18,17 +19,17 @@ _SHOWN = 80
 _R = TypeVar("_R", bound=Record)
 
 
+@dataclass(slots=True)
 class Notes:
     """What was noted of one answer; paths have `[]` for any element of a list.
 
     `new` and `absent` are dicts because those are ordered sets; `unread` has the reason by section, `read` the sections that could be read.
     """
 
-    def __init__(self) -> None:
-        self.new: dict[str, None] = {}
-        self.absent: dict[str, None] = {}
-        self.unread: dict[str, SourceChanged] = {}
-        self.read: list[str] = []
+    new: dict[str, None] = field(default_factory=dict)
+    absent: dict[str, None] = field(default_factory=dict)
+    unread: dict[str, SourceChanged] = field(default_factory=dict)
+    read: dict[str, None] = field(default_factory=dict)
 
     def section(self, name: str) -> AbstractContextManager[None]:
         """Return a context in which SourceChanged leaves the section unread, and nothing else."""
@@ -68,11 +69,11 @@ class _Section(AbstractContextManager[None]):
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> bool:
         if error is None:
-            self._notes.read.append(self._name)
+            self._notes.read[self._name] = None
             return False
         if not isinstance(error, SourceChanged):
             return False
-        self._notes.unread[self._name] = error
+        self._notes.unread.setdefault(self._name, error)
         return True
 
 

@@ -85,6 +85,8 @@ class Shape:
 
     def _take_partly(self, raw: dict[str, Any], notes: Notes) -> dict[str, Any]:
         given = {key: raw.pop(key) for key in self.keys & raw.keys()}
+        if not given:
+            raise SourceChanged(self.path or "body", f"an object with {', '.join(sorted(self.keys)[:3])}", raw)
         columns = {}
         for column, key, path, coerce in self._described:
             if key in given:
@@ -152,6 +154,11 @@ def json_part(value: object, path: str) -> Json | None:
         raise SourceChanged(path, "a list or an object", value)
     kept: Json = _kept(value, path, 0)
     return kept
+
+
+def text_or_json(value: object, path: str) -> str | Json | None:
+    """Return text, or a list or object whose inside is not documented."""
+    return text(value, path) if isinstance(value, str) else json_part(value, path)
 
 
 def _kept(value: Any, path: str, depth: int) -> Any:

@@ -90,13 +90,6 @@ def name(value: object, path: str) -> str | None:
     return filled(value, path)
 
 
-def texts(value: object, path: str) -> str | None:
-    """Return text, or the texts of a list, with commas between them."""
-    if isinstance(value, list):
-        return ", ".join(found for one in value if (found := text(one, f"{path}[]"))) or None
-    return text(value, path)
-
-
 def code(value: object, path: str) -> str | None:
     """Return a code or identifier: text of at most 64 characters, zeros kept. A number is an error: its zeros are lost."""
     found = text(value, path)

@@ -132,8 +132,8 @@ class AssessorSpider(LedgerSpider):
         page = pages.parse_search(body)
         if any(row.apn == target.key for row in page.rows):
             raise Refusal(Cause.REFUSED, "an empty answer for a parcel that the search lists")
-        if page.unread:
-            raise Refusal(Cause.SOURCE_CHANGED, "an empty answer, and a search with rows that cannot be read")
+        if page.notes.unread:
+            raise Refusal(Cause.SOURCE_CHANGED, f"an empty answer, and a search of which {', '.join(page.notes.unread)} cannot be read")
         if page.count >= self.manifest.search_page_size:
             raise Refusal(Cause.REFUSED, "an empty answer, and a search too full to show that there is no such parcel")
         return Reading(Outcome.GONE)

@@ -143,7 +143,8 @@ class JobProgress:
             "created_at": self.created_at.isoformat(), "started_at": self.started_at and self.started_at.isoformat(),
             "finished_at": self.finished_at and self.finished_at.isoformat(), "seconds": round(self.seconds, 1),
             "supervised": self.is_supervised, "total": counts.total, "done": counts.done, "gone": counts.gone, "dead": counts.dead,
-            "open": counts.open, "success_rate": self.success, "eta_seconds": _rounded(self.eta), "causes": self.causes, "unread": self.unread,
+            "open": counts.open, "success_rate": self.success, "eta_seconds": _rounded(self.eta), "causes": self.causes,
+            "unread": self.unread,
             "sources": [source.as_dict() for source in self.sources],
         }  # fmt: skip
 

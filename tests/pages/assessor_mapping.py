@@ -26,6 +26,16 @@ def said(value: Any) -> Any:
     return None if value in ("", "na", None, [], {}) else value
 
 
+def told(value: Any) -> Any:
+    """A name or an address: NA and N/A stand for a withheld one, and what has no letter and no digit is nothing."""
+    value = said(value)
+    return None if value is None or value.upper() in ("NA", "N/A") or not re.search(r"[^\W_]", value) else value
+
+
+def postal(value: Any) -> Any:
+    return None if told(value) == "0" else told(value)
+
+
 def whole(value: Any) -> int | None:
     value = said(value)
     return None if value is None or str(value).lower() == "na" else int(value)
@@ -49,7 +59,7 @@ def yes(value: Any) -> bool | None:
 
 _MAP: dict[str, dict[str, str]] = {
     "": {
-        "MCR": "mcr", "PropertyAddress": "property_address", "PropertyDescription": "property_description",
+        "MCR": "mcr", "PropertyAddress": "!property_address", "PropertyDescription": "property_description",
         "LotSize": "#lot_size_sqft", "IsResidential": "=is_residential", "IsCommercial": "=is_commercial",
         "IsRental": "=is_rental", "IsPending": "=is_pending", "IsCancelled": "=is_cancelled", "MapidExists": "=mapid_exists",
         "SectionTownshipRange": "section_township_range", "AssessorMarket": "assessor_market",
@@ -57,16 +67,16 @@ _MAP: dict[str, dict[str, str]] = {
         "HighSchoolDistrict": "high_school_district", "ElementarySchoolDistrict": "elementary_school_district",
         "LocalJusidiction": "jurisdiction", "PropertyType": "property_type", "ParcelStatus": "parcel_status",
         "APL_flag": "apl_flag", "TaxAreaCode": "tax_area_code", "PropertyUseCode": "property_use_code",
-        "PEPropUseDesc": "property_use", "Geo.lat": ".latitude", "Geo.long": ".longitude", "Geo.address": "geo_address",
+        "PEPropUseDesc": "property_use", "Geo.lat": ".latitude", "Geo.long": ".longitude", "Geo.address": "!geo_address",
         "Zoning": "zoning", "NumberOfParcelsInSubdivision": "#parcels_in_subdivision",
         "NumberOfParcelsInMCR": "#parcels_in_mcr", "NumberOfParcelsInSTR": "#parcels_in_str",
     },
     "Owner.": {
-        "OwnerID": "owner_id", "Ownership": "ownership", "InCareOf": "in_care_of", "ContoOwnership": "contract_ownership",
-        "MailingAddress1": "mailing_address_1", "MailingAddress2": "mailing_address_2", "MailingCity": "mailing_city",
-        "MailingState": "mailing_state", "MailingZip": "mailing_zip", "MailingCountry": "mailing_country",
+        "OwnerID": "owner_id", "Ownership": "!ownership", "InCareOf": "!in_care_of", "ContoOwnership": "!contract_ownership",
+        "MailingAddress1": "!mailing_address_1", "MailingAddress2": "!mailing_address_2", "MailingCity": "!mailing_city",
+        "MailingState": "!mailing_state", "MailingZip": "%mailing_zip", "MailingCountry": "!mailing_country",
         "MostCurrentDeed": "deed_number", "DeedDate": "@deed_date", "DeedType": "deed_type", "SalePrice": "#sale_price",
-        "SaleDate": "@sale_date", "Redacted": "=is_redacted", "FullMailingAddress": "mailing_address",
+        "SaleDate": "@sale_date", "Redacted": "=is_redacted", "FullMailingAddress": "!mailing_address",
         "DeedTypeID": "deed_type_id",
     },
     "Valuations[].": {
@@ -96,9 +106,11 @@ _MAP: dict[str, dict[str, str]] = {
         "QualityRank": "quality_rank", "Model": "model",
     },
     "RentalInformation.": {
-        "ParcelNumber": "-apn", "SitusAddress": "situs_address", "AccountNumber": "account_number",
-        "OwnerBusinessEntity": "owner_business_entity", "PropertyType": "property_type", "YearBuilt": "#year_built",
-        "OwnershipType": "ownership_type", "Owner.Name": "owner_name", "Owner.Address": "owner_address",
+        "ParcelNumber": "-apn", "SitusAddress": "!situs_address", "AccountNumber": "account_number",
+        "OwnerBusinessEntity": "!owner_business_entity", "PropertyType": "property_type", "YearBuilt": "#year_built",
+        "OwnershipType": "ownership_type", "OwnerName": "!owner_name", "OwnerAddress": "!owner_address",
+        "BusinessContactName": "!business_contact_name", "BusinessContactAddress": "!business_contact_address",
+        "AgentName": "!agent_name", "AgentAddress": "!agent_address",
         "DateRegistered": "@registered_on", "LastUpdate": "@updated_on",
     },
     "related": {
@@ -113,14 +125,14 @@ _CLASSES: dict[str, type[Record]] = {
     "Improvements[].": Improvement, "RentalInformation.": Rental, "related": Related,
 }  # fmt: skip
 _MARKS: dict[str, Callable[[Any], Any]] = {
-    "#": whole, "=": same, "@": day, ".": decimal, "~": pool, "?": yes, "-": lambda value: value.replace("-", ""),
+    "#": whole, "=": same, "@": day, ".": decimal, "~": pool, "?": yes, "-": lambda value: value.replace("-", ""), "!": told, "%": postal,
 }  # fmt: skip
 # An empty list in place of these leaves no row, or a row without values.
 _EMPTY_ROWS = {"Valuations": Valuation, "Improvements": Improvement, "RentalInformation": Rental}
 _EMPTY_OBJECTS = {"Owner": Owner, "ResidentialPropertyData": Residence}
 
 PLACES: dict[str, Place] = {
-    ("" if prefix == "related" else prefix) + key: (_CLASSES[prefix], column.lstrip("#=@.~?-"), _MARKS.get(column[0], said))
+    ("" if prefix == "related" else prefix) + key: (_CLASSES[prefix], column.lstrip("#=@.~?-!%"), _MARKS.get(column[0], said))
     for prefix, keys in _MAP.items()
     for key, column in keys.items()
 }
@@ -171,6 +183,10 @@ def check_parcel(raw: Any, apn: str, records: list[Record]) -> int:
             _check_nested(path, at, value, related, by_class, open_columns)
     for record in records:
         assert record.__dict__["apn"] == apn
+    owner = by_class[Owner][0].__dict__
+    if isinstance(raw.get("Owner"), dict) and "Redacted" not in raw["Owner"]:
+        assert owner["is_redacted"] is (True if raw["Owner"]["Ownership"] == "NA" else None)
+        open_columns.discard((Owner, 0, "is_redacted"))
     residence = by_class[Residence][0].__dict__
     assert residence["has_pool"] == (None if residence["pool_sqft"] is None else residence["pool_sqft"] > 0)
     open_columns.discard((Residence, 0, "has_pool"))
@@ -202,10 +218,6 @@ def _check_nested(
                 value.replace("-", "") if match[1] == "APN" else value
             )
         open_columns.discard((Related, 0, "sketches"))
-    elif match := re.fullmatch(r"RentalInformation\.(BusinessContact|Agent)\.(\w+)", path):
-        column = {"BusinessContact": "business_contact", "Agent": "agent"}[match[1]]
-        assert by_class[Rental][0].__dict__[column][match[2]] == value
-        open_columns.discard((Rental, 0, column))
     elif match := re.fullmatch(r"(Zoning|AssociatedParcels)\[\](?:\.(\w+))?", path):
         kind, column = (Parcel, "zoning") if match[1] == "Zoning" else (Related, "associated_parcels")
         part = by_class[kind][0].__dict__[column][at[0]]

@@ -1,5 +1,6 @@
 """The search's envelope, its rows, and which of them fit a query."""
 
+from dataclasses import asdict
 from typing import Any
 
 import orjson
@@ -7,6 +8,12 @@ import pytest
 
 from maricopa_scrapy.pages.assessor import OtherRow, SearchRow, matches_address, matches_owner, parse_search, parse_search_row
 from maricopa_scrapy.pages.errors import Malformed, PageError, Soft404, SourceChanged
+
+COLUMNS = {
+    "MCR": "mcr", "SubdivisonName": "subdivision_name", "SectionTownshipRange": "section_township_range", "Ownership": "ownership",
+    "SitusAddress": "situs_address", "SitusCity": "situs_city", "SitusZip": "situs_zip", "PropertyType": "property_type",
+    "RentalID": "rental_id",
+}  # fmt: skip
 
 
 def raw_row(**changes: Any) -> dict[str, Any]:
@@ -35,7 +42,7 @@ def test_no_hits(body: bytes) -> None:
     [
         {"RealProperty": []}, {"RealProperty": {"results": []}, "TOTAL": 0}, {"TOTAL": 5}, {"message": "x"}, {"Results": None, "TOTAL": 3},
         {"Results": "x"}, {"Results": {"0": {}}}, {"Results": [None]}, {"Results": [[]]}, {"Results": [{}]}, {"Results": [], "TOTAL": -1},
-        {"Results": [], "TOTAL": True}, {"Results": [], "TOTAL": "many"}, [raw_row()], {"Results": [raw_row(APN="12")]},
+        {"Results": [], "TOTAL": True}, {"Results": [], "TOTAL": "many"}, {"Results": [{}, {}]}, [raw_row()], {"Results": [raw_row(APN="12")]},
         {"Results": [raw_row(APN=None)]}, {"Results": [raw_row(Ownership=7)]},
         {"Results": [raw_row() | {"Address": "", "City": "", "Zip": "", "Owner": "", "Contact": "", "Agent": "", "Property": ""}]},
     ],
@@ -52,11 +59,30 @@ def test_no_search_at_all(body: bytes, kind: type[PageError]) -> None:
 
 
 @pytest.mark.parametrize("missing", sorted(raw_row()))
-def test_a_row_without_one_of_its_keys_is_unknown(missing: str) -> None:
+def test_a_row_without_one_of_its_keys_is_read_without_it_but_for_its_number(missing: str) -> None:
     raw = raw_row()
     del raw[missing]
-    with pytest.raises(SourceChanged):
-        parse_search_row(raw)
+    page = parse_search(orjson.dumps({"Results": [raw, raw_row(APN="90101002")], "TOTAL": 2}))
+    if missing == "APN":
+        assert ([row.apn for row in page.rows], page.unread, page.count, list(page.notes.unread)) == (["90101002"], 1, 2, ["row"])
+        return
+    whole, found = asdict(row()), asdict(page.rows[0])
+    assert page.notes.unread == {}
+    assert list(page.notes.absent) == [f"Results[].{missing}"]
+    assert {column for column in whole if whole[column] != found[column]} <= {COLUMNS[missing]}
+    assert found[COLUMNS[missing]] is None
+
+
+@pytest.mark.parametrize("total", [True, "many", -1, [1]])
+def test_rows_are_read_whatever_the_total_is(total: Any) -> None:
+    page = parse_search(orjson.dumps({"Results": [raw_row()], "TOTAL": total}))
+    assert ([row.apn for row in page.rows], page.total, list(page.notes.unread)) == (["90101001A"], None, ["total"])
+
+
+def test_an_odd_row_costs_itself_alone() -> None:
+    odd = [None, raw_row(APN="12"), raw_row(Ownership=7), {"Zip": 1}]
+    page = parse_search(orjson.dumps({"Results": [*odd, raw_row()], "TOTAL": 5}))
+    assert ([row.apn for row in page.rows], page.unread, page.count) == (["90101001A"], 4, 5)
 
 
 def test_a_row_is_normalised_and_left_alone() -> None:

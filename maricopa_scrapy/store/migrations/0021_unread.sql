@@ -36,6 +36,4 @@ ALTER TABLE assessor.rental DROP COLUMN business_contact, DROP COLUMN agent;
 ALTER TABLE assessor.rental
     ADD COLUMN business_contact_name text, ADD COLUMN business_contact_address text,
     ADD COLUMN agent_name text, ADD COLUMN agent_address text;
-
--- Text in answers of tax year 2024; a list that was always empty in later ones.
-ALTER TABLE assessor.parcel ALTER COLUMN zoning TYPE text USING zoning #>> '{}';
+COMMENT ON COLUMN assessor.parcel.zoning IS 'text (in answers of tax year 2024), or a list, which was always empty';
