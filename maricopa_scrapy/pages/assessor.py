@@ -176,8 +176,8 @@ def parse_sketches(body: bytes, apn: str) -> Part:
 
 
 def _owner(raw: object, apn: str, notes: Notes) -> Owner:
-    columns = shapes.OWNER.read(raw, notes)
     is_na = isinstance(raw, dict) and is_withheld(raw.get("Ownership"))
+    columns = shapes.OWNER.read(raw, notes)
     if columns["is_redacted"] is True or (is_na and columns["is_redacted"] is not False):
         # Of a withheld owner the key is absent (11 captured answers).
         notes.absent.pop("Owner.Redacted", None)

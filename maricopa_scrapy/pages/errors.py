@@ -8,6 +8,9 @@ _SHOWN = 80
 
 
 class _Absent:
+    def __bool__(self) -> bool:
+        return False
+
     def __repr__(self) -> str:
         return "an object without it"
 

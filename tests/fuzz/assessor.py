@@ -99,15 +99,10 @@ def _check_told(raw: Any, columns: dict[str, Any], kind: type) -> None:
             continue
         if column in _FILLED and isinstance(value, dict):
             value = value.get("Name")
-        is_blank = column in _FILLED and isinstance(value, str) and not any(map(str.isalnum, value))
+        is_blank = column in _FILLED and (nothing(value) or (isinstance(value, str) and not any(map(str.isalnum, value))))
         is_zip = column == "mailing_zip" and isinstance(value, str) and value.strip() == "0"
-        if (
-            (is_withheld and column not in ("property_address", "geo_address"))
-            or _is_na(value)
-            or is_blank
-            or is_zip
-            or (column in _FILLED and nothing(value))
-        ):
+        is_hidden = is_withheld and column not in ("property_address", "geo_address")
+        if is_hidden or _is_na(value) or is_blank or is_zip:
             keys.pop(column, None)
     for column in ("owner_name", "business_contact_name", "agent_name") if kind is Rental else ():
         if column in keys and isinstance(at(raw, keys[column]), dict):

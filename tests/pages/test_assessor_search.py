@@ -42,7 +42,8 @@ def test_no_hits(body: bytes) -> None:
     [
         {"RealProperty": []}, {"RealProperty": {"results": []}, "TOTAL": 0}, {"TOTAL": 5}, {"message": "x"}, {"Results": None, "TOTAL": 3},
         {"Results": "x"}, {"Results": {"0": {}}}, {"Results": [None]}, {"Results": [[]]}, {"Results": [{}]}, {"Results": [], "TOTAL": -1},
-        {"Results": [], "TOTAL": True}, {"Results": [], "TOTAL": "many"}, {"Results": [{}, {}]}, [raw_row()], {"Results": [raw_row(APN="12")]},
+        {"Results": [], "TOTAL": True}, {"Results": [], "TOTAL": "many"}, {"Results": [{}, {}]}, [raw_row()],
+        {"Results": [raw_row(APN="12")]},
         {"Results": [raw_row(APN=None)]}, {"Results": [raw_row(Ownership=7)]},
         {"Results": [raw_row() | {"Address": "", "City": "", "Zip": "", "Owner": "", "Contact": "", "Agent": "", "Property": ""}]},
     ],
