@@ -136,16 +136,20 @@ def resume(
 def retry(
     job: Job,
     cause: Annotated[str | None, typer.Option(help="only what was given up for this cause, such as timeout")] = None,
+    unread: Annotated[bool, typer.Option("--unread", help="answers of which a section could not be read, instead")] = False,
     on: On = None,
     detach: Detach = False,
 ) -> None:
-    """Ask again for what a job has given up.
+    """Ask again for what a job has given up, or for answers of which a section could not be read.
 
     Example: maricopa retry 12 --cause timeout
+    Example: maricopa retry 12 --unread
     """
+    if unread and cause is not None:
+        raise fail("--cause and --unread: give one of them")
     with _mistakes():
         with database() as session:
-            count = ledger_jobs.retry(session, job, cause)
+            count = ledger_jobs.retry(session, job, cause, unread)
             is_running = ledger_jobs.see(session, job).state == "running"
         out.print(f"job {job}: {count} targets are asked for again")
         if is_running:

@@ -37,7 +37,8 @@ def verify_(job: Job = None) -> None:
     """Check that the database agrees with itself, and is what healthy runs leave; exit code 1 when it is not.
 
     Each problem is named with table, key and remedy: targets that are not accounted for, leases of runs that are gone, rows without a
-    capture or altered since they were stored, changes that no run made, jobs below their source's floors.
+    capture or altered since they were stored, changes that no run made, jobs below their source's floors. Sections of answers that could
+    not be read are told as well; they are no problem of the database, and do not change the exit code.
 
     Example: maricopa verify 12
     """
@@ -45,6 +46,9 @@ def verify_(job: Job = None) -> None:
     with database() as opened:
         _check_job(opened, job)
         found = verify.check(opened, job, {source: manifest.floors for source, manifest in manifests.items()})
+        unread = verify.unread(opened, job)
+    for line in unread:
+        out.print(f"unread: {line}", markup=False, soft_wrap=True)
     for problem in found:
         out.print(f"{problem.table}: {problem.key}: {problem.message}", markup=False, soft_wrap=True)
         out.print(f"    {problem.remedy}", markup=False, soft_wrap=True, style="dim")

@@ -40,6 +40,8 @@ class Report:
     left: int = 0
     fields: Counter[tuple[str, str]] = field(default_factory=Counter)
     examples: list[store.Difference] = field(default_factory=list)
+    # Sections that cannot be read although others can: how many answers have them.
+    unread: Counter[str] = field(default_factory=Counter)
     failed: int = 0
     failures: list[tuple[str, str, str, str]] = field(default_factory=list)
 
@@ -88,6 +90,7 @@ class Reparse:
         reason: str = Reason.PIPELINE_ERROR
         try:
             self._work(run)
+            store.acquit(self._session, self._job_id)
             reason = Reason.FINISHED
         except KeyboardInterrupt:
             reason = Reason.CANCELLED
@@ -128,7 +131,8 @@ class Reparse:
         if reading.then is not None:
             self._failed(stored, "its reader wants another answer first")
             return None
-        return store.Read(stored, reading.records, reading.pages, reading.complete)
+        self.report.unread.update(reading.unread)
+        return store.Read(stored, reading.records, reading.pages, reading.complete, reading.unread)
 
     def _failed(self, stored: store.Stored, why: str) -> None:
         self.report.failed += 1
@@ -165,6 +169,9 @@ def shown(report: Report, is_dry: bool) -> Iterator[RenderableType]:
             yield Text(f"  {what} (capture {capture}, {url}): {why}")
         if report.failed > len(report.failures):
             yield f"  and {report.failed - len(report.failures):,} others"
+    if report.unread:
+        named = ", ".join(f"{section} {count:,}" for section, count in report.unread.most_common())
+        yield f"sections that cannot be read by today's parser, their rows are left as they are: {named}"
     if not report.fields:
         yield "no field differs"
         return

@@ -16,6 +16,7 @@ from maricopa_scrapy.sandbox.county import County
 from maricopa_scrapy.sandbox.process import SandboxProcess
 from maricopa_scrapy.store import verify
 from maricopa_scrapy.store.connect import Session
+from tests.command import Maricopa
 from tests.conftest import ROOT, Crawler, Database
 
 Start = Callable[..., SandboxProcess]
@@ -111,7 +112,7 @@ def test_an_empty_404_that_the_search_contradicts_is_asked_again(tmp_path: Path,
     ("fault", "cause"),
     [
         ("wrong_parcel", "wrong_parcel"), ("malformed", "malformed"), ("no_identity", "malformed"),
-        ("renamed_field", "source_changed"), ("retyped_field", "source_changed"), ("soft_404", "soft_404"),
+        ("soft_404", "soft_404"),
         ("server_error", "server_error"), ("forbidden", "refused"), ("truncated", "connection"), ("reset", "connection"),
     ],
 )  # fmt: skip
@@ -129,6 +130,110 @@ def test_a_lasting_fault_leaves_no_row_and_a_named_cause(
     assert database.one("SELECT count(*) FROM assessor.owner WHERE apn = %s", apns[0]) == 0
     assert "Traceback" not in crawl.log
     _agrees(database)
+
+
+def test_an_absent_or_renamed_field_costs_neither_the_parcel_nor_what_is_stored(tmp_path: Path, database: Database, county: Start) -> None:
+    apns = County().apns(6)
+    sandbox = county()
+    crawler = Crawler(database, sandbox.url)
+    assert crawler("assessor", "-a", _list(tmp_path, apns[:3])).code == 0
+    before = database.rows("SELECT apn, lot_size_sqft, content_hash, changed_at FROM assessor.parcel ORDER BY apn")
+    sandbox.faults({"renamed_field": {"probability": 1.0, "kind": "parcel"}})
+    crawl = crawler("assessor", "-a", _list(tmp_path, apns))
+    assert crawl.code == 0, crawl.log
+    assert database.states(2) == {"done": 6}
+    after = database.rows(
+        "SELECT apn, lot_size_sqft, content_hash, changed_at FROM assessor.parcel WHERE apn = ANY(%s) ORDER BY apn", apns[:3]
+    )
+    assert after == before
+    assert database.one("SELECT count(*) FROM crawl.change") == 0
+    new = "SELECT count(*), count(lot_size_sqft), count(property_type) FROM assessor.parcel WHERE apn = ANY(%s)"
+    assert database.rows(new, apns[3:]) == [(3, 0, 3)]
+    # One issue for the field, not one a parcel.
+    assert sorted(database.rows("SELECT kind, signature, count FROM crawl.issue")) == [
+        ("absent_field", "LotSize", 6), ("new_field", "LotSizeSqFt", 6),
+    ]  # fmt: skip
+    _agrees(database)
+
+
+def test_a_value_of_another_kind_costs_its_section_which_is_told_everywhere(tmp_path: Path, database: Database, county: Start) -> None:
+    apns = County().apns(6)
+    sandbox = county()
+    command = Maricopa(database, sandbox.url, tmp_path / "data")
+    crawler = Crawler(database, sandbox.url)
+    assert crawler("assessor", "-a", _list(tmp_path, apns[:1])).code == 0
+    stored = "SELECT apn, tax_year, full_cash_value, content_hash, changed_at FROM assessor.valuation WHERE apn = %s ORDER BY tax_year"
+    before = database.rows(stored, apns[0])
+    sandbox.faults({"retyped_field": {"probability": 1.0, "kind": "parcel", "keys": apns[:2]}})
+
+    crawl = crawler("assessor", "-a", _list(tmp_path, apns))
+
+    assert crawl.code == 3, crawl.log
+    assert database.rows("SELECT verdict FROM crawl.job WHERE id = 2") == [("completed_with_failures",)]
+    assert database.states(2) == {"done": 6}
+    unread = "SELECT key, unread FROM crawl.target WHERE unread IS NOT NULL ORDER BY key"
+    assert database.rows(unread) == [(apn, ["valuation"]) for apn in sorted(apns[:2])]
+    # What was stored of the section stays, the other sections are stored, and nothing of it is invented.
+    assert database.rows(stored, apns[0]) == before
+    assert database.rows(stored, apns[1]) == []
+    for table in ("parcel", "owner", "residence", "related"):
+        assert database.one(f"SELECT count(*) FROM assessor.{table}") == 6
+    assert database.one("SELECT count(*) FROM crawl.change") == 0
+    (issue,) = database.rows("SELECT kind, signature, count, message, capture_sha256 IS NOT NULL FROM crawl.issue")
+    assert issue[:3] == ("unread_section", "valuation: Valuations[].FullCashValue", 2)
+    assert "'12x'" in issue[3]
+    assert issue[4] is True
+    _agrees(database)
+    told = command("verify")
+    assert (told.code, "section valuation of 2 answers could not be read" in told.out) == (0, True), told.out
+    assert "assessor valuation" in command("status", "2").out
+    page = tmp_path / "report.html"
+    assert command("report", "2", "--html", str(page)).code == 0
+    assert "assessor valuation" in page.read_text()
+
+    # The county mends it: only those two are asked again, and what their first answers told keeps its capture.
+    sandbox.clear_faults()
+    asked = sandbox.stats()["assessor"]["requests"]
+    again = command("retry", "2", "--unread")
+    assert again.code == 0, again.out
+    assert sandbox.stats()["assessor"]["requests"] == asked + 2
+    assert database.rows(unread) == []
+    assert database.rows("SELECT verdict FROM crawl.job WHERE id = 2") == [("completed",)]
+    assert len(database.rows(stored, apns[1])) >= 5
+    _agrees(database)
+    nothing = command("retry", "2", "--unread")
+    assert (nothing.code, "no answer with an unread section" in nothing.errors) == (2, True), nothing.errors
+
+
+def test_an_answer_of_which_no_section_can_be_read_is_dead(tmp_path: Path, database: Database, county: Start) -> None:
+    apns = County().apns(2)
+    sandbox = county()
+    sandbox.faults({"all_retyped": {"probability": 1.0, "kind": "parcel", "keys": apns[:1]}})
+    crawl = Crawler(database, sandbox.url)("assessor", "-a", _list(tmp_path, apns))
+    assert crawl.code == 3, crawl.log
+    assert database.rows("SELECT key, cause FROM crawl.target WHERE state = 'dead'") == [(apns[0], "source_changed")]
+    assert database.one("SELECT count(*) FROM assessor.parcel") == 1
+    _agrees(database)
+
+
+def test_500_to_everything_is_the_token_and_marks_no_target(tmp_path: Path, database: Database, county: Start) -> None:
+    sandbox = county()
+    sandbox.faults({"server_error": {"probability": 1.0}})
+    crawl = Crawler(database, sandbox.url, rate=20)("assessor", "-a", _list(tmp_path, County().apns(30)))
+    assert crawl.code == 1, crawl.log
+    assert "most likely the token is missing, wrong or withdrawn" in crawl.log
+    assert 5 <= sandbox.stats()["assessor"]["requests"] <= 9
+    assert database.rows("SELECT state, cause, attempts, count(*) FROM crawl.target GROUP BY 1, 2, 3") == [("pending", None, 0, 30)]
+    assert database.rows("SELECT verdict, reason FROM crawl.job") == [("failed", "unauthorized")]
+
+
+def test_500_at_first_and_answers_then_are_ordinary_failures(tmp_path: Path, database: Database, county: Start) -> None:
+    apns = County().apns(8)
+    sandbox = county()
+    sandbox.faults({"server_error": {"probability": 1.0, "keys": apns[:3], "count": 1}})
+    crawl = Crawler(database, sandbox.url)("assessor", "-a", _list(tmp_path, apns))
+    assert crawl.code == 0, crawl.log
+    assert database.states() == {"done": 8}
 
 
 def test_a_new_field_is_an_issue_and_the_row_is_stored(tmp_path: Path, database: Database, county: Start) -> None:

@@ -47,8 +47,7 @@ from maricopa_scrapy.pages.values import text
 def lower(value, path):
     found = text(value, path)
     return found and found.lower()
-shapes.OWNER._texts = [one for one in shapes.OWNER._texts if one[0] != "mailing_city"]
-shapes.OWNER._others.append(("mailing_city", "MailingCity", "Owner.MailingCity", lower))
+shapes.OWNER._others = [(*one[:3], lower) if one[0] == "mailing_city" else one for one in shapes.OWNER._others]
 from maricopa_scrapy.cli import main
 main()
 """

@@ -273,6 +273,8 @@ class RunRecord:
             "job %d %s (%s): %d done, %d gone, %d dead, %d open",
             run.job_id, verdict, reason, counts.done, counts.gone, counts.dead, counts.open,
         )  # fmt: skip
+        if counts.unread:
+            logger.warning("%d answers have sections that could not be read; `maricopa issues %d` says why", counts.unread, run.job_id)
         if reason == Reason.PAUSED:
             logger.info("`maricopa resume %d` goes on", run.job_id)
         elif counts.open and reason == Reason.FINISHED:

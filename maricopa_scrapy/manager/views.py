@@ -80,7 +80,11 @@ def live(of: JobProgress) -> RenderableType:
             source.source, bar, f"{final:,} of {source.counts.total:,}", f"{source.counts.gone:,}", f"{source.counts.dead:,}",
             _rate(source), f"{source.traffic.refusals:,}", _left(source),
         )  # fmt: skip
-    return Group(head, rows)
+    parts: list[RenderableType] = [head, rows]
+    if of.unread:
+        named = ", ".join(f"{section} of {count:,}" for section, count in of.unread.items())
+        parts.append(Text(f"could not be read: {named}", style="yellow"))
+    return Group(*parts)
 
 
 def line(of: JobProgress) -> str:
@@ -89,6 +93,7 @@ def line(of: JobProgress) -> str:
     for source in of.sources:
         final = source.counts.total - source.counts.open
         dead = f", {source.counts.dead} dead" if source.counts.dead else ""
+        dead += f", {source.counts.unread} with unread sections" if source.counts.unread else ""
         refused = f", {source.traffic.refusals} refused" if source.traffic.refusals else ""
         parts.append(f"{source.source} {final}/{source.counts.total}{dead}{refused}, {_rate(source)}, {_left(source)}")
     left = f", about {_time(of.eta)} left" if of.eta and of.state == "running" else ""
@@ -195,6 +200,14 @@ def report(of: JobProgress, figures: Statistics, issues: Sequence[dict[str, Any]
             causes.add_row(str(cause), f"{count:,}")
         yield causes
         yield f"`maricopa retry {of.job}` asks for them again; --cause NAME for those of one cause"
+    if of.unread:
+        yield ""
+        sections = table("Sections that could not be read", "source and section", "answers", right=("answers",))
+        for section, count in of.unread.items():
+            sections.add_row(section, f"{count:,}")
+        yield sections
+        yield "What is stored of them stays. After a mend of the parser `maricopa reparse` reads them;"
+        yield f"`maricopa retry {of.job} --unread` asks again"
     if issues:
         yield ""
         found = table("Issues", "kind", "count", "example", "message", right=("count",))

@@ -16,7 +16,9 @@ class Outcome:
 
 OUTCOMES = {
     "completed": Outcome("good", "Every target is done, or the county says that there is none."),
-    "completed_with_failures": Outcome("warn", "Targets were given up; none is left open.", "retry"),
+    "completed_with_failures": Outcome(
+        "warn", "Targets were given up, or sections of answers could not be read; none is left open.", "retry"
+    ),
     "incomplete": Outcome("warn", "Targets are left, or less came than a healthy run brings.", "resume"),
     "blocked": Outcome("bad", "The host wants to see a human. That is neither solved nor evaded: wait, then go on.", "resume"),
     "failed": Outcome("bad", "The run could not do its work.", "resume"),
@@ -56,7 +58,7 @@ CAUSES: dict[str, str] = {
     Cause.MALFORMED: "not what the source answers with, or it does not say whose it is",
     Cause.WRONG_PARCEL: "the answer is another parcel's",
     Cause.WRONG_DOCUMENT: "the answer is another document's",
-    Cause.SOURCE_CHANGED: "a field is missing or not of its kind: the source has changed; nothing of that answer is stored",
+    Cause.SOURCE_CHANGED: "a field is missing or not of its kind: the source has changed; no section of that answer could be read",
     Cause.BROWSER: "the browser or a page of it crashed, or did not answer",
     Cause.STORE: "Postgres refused the rows of this one answer",
 }

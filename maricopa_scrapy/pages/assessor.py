@@ -53,8 +53,6 @@ _LENGTH_MOST = 2**31 - 1
 
 # Sections of /parcel/{apn}, a table each: a value that is not of its kind leaves its own section unread.
 SECTIONS = ("parcel", "owner", "valuation", "residence", "improvement", "rental", "related")
-# What else says whose answer it is, besides the sketches.
-IDENTITY = (TREASURER, "Sketches.Pages[].APN", "RentalInformation.ParcelNumber")
 # Owner and mailing address: nothing is stored of them where the owner is withheld.
 _OF_OWNER = (
     "ownership", "in_care_of", "contract_ownership", "mailing_address_1", "mailing_address_2", "mailing_city", "mailing_state",

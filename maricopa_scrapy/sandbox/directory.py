@@ -122,9 +122,9 @@ def _rental_row(apn: str, parcel: Row, situs: Situs) -> Row:
         "Address": situs.street,
         "City": situs.city,
         "Zip": situs.postal,
-        "Owner": rental["Owner"]["Name"],
-        "Contact": rental["BusinessContact"]["Name"],
-        "Agent": rental["Agent"]["Name"],
+        "Owner": rental["OwnerName"],
+        "Contact": rental["BusinessContactName"],
+        "Agent": rental["AgentName"],
         "Property": "",
     }
 

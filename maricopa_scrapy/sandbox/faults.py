@@ -34,6 +34,12 @@ def _retyped_field(parcel: dict[str, Any]) -> dict[str, Any]:
     return parcel | {"Valuations": [newest | {"FullCashValue": "12x"}, *others]}
 
 
+def _all_retyped(parcel: dict[str, Any]) -> dict[str, Any]:
+    """Only what says whose answer it is has its own form."""
+    kept = {key: parcel[key] for key in ("TreasurersTransitionUrl", "RentalInformation") if key in parcel}
+    return {key: {"odd": 1} for key in parcel} | kept | {"RentalInformation": [1]}
+
+
 def _nul_text(parcel: dict[str, Any]) -> dict[str, Any]:
     name = parcel["Owner"]["Ownership"] or "WITHHELD"
     return parcel | {"Owner": parcel["Owner"] | {"Ownership": f"{name[:4]}\0{name[4:]}"}}
@@ -57,6 +63,7 @@ EDITS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     "missing_field": _missing_field,
     "new_field": _new_field,
     "retyped_field": _retyped_field,
+    "all_retyped": _all_retyped,
     "nul_text": _nul_text,
     "no_identity": _no_identity,
     "owner_as_list": _owner_as_list,

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 from urllib.parse import quote
 
 from scrapy import Request
+from scrapy.http import Response
 
 from maricopa_scrapy import arguments
 from maricopa_scrapy.arguments import ApnList, ArgumentError
-from maricopa_scrapy.download.refusals import Refusal
-from maricopa_scrapy.items import Cause, FollowOn, Issue, Outcome, Target
+from maricopa_scrapy.download.refusals import Refusal, is_refusal
+from maricopa_scrapy.items import Cause, FollowOn, Issue, Outcome, Reason, Target
 from maricopa_scrapy.items_assessor import Owner, Parcel
 from maricopa_scrapy.pages import assessor as pages
 from maricopa_scrapy.pages.links import moved_link
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from maricopa_scrapy.store.ledger import Run
 
 _SEARCHES = ("owner", "address")
+# So many answers of 500, and none other, from the first on: it is seen live without a valid token.
+_FIRST_500S = 5
 
 
 class AssessorSpider(LedgerSpider):
@@ -36,6 +39,9 @@ class AssessorSpider(LedgerSpider):
     known_arguments: ClassVar[tuple[str, ...]] = ("apns", *_SEARCHES, "match", "via")
     has_ways = True
     links: dict[str, str]
+    # Until an answer of another status comes.
+    _all_500 = True
+    _count_500 = 0
 
     @classmethod
     def chosen(cls, given: dict[str, str]) -> type[LedgerSpider]:
@@ -96,6 +102,25 @@ class AssessorSpider(LedgerSpider):
     def _search(self, target: Target, words: str, page: int, handler: Handler) -> Request:
         path = self.manifest.paths["search"].format(query=quote(words, safe=""), page=page)
         return self.fetch(target, path, handler)
+
+    def _glance(self, request: Request, response: Response | None) -> None:
+        super()._glance(request, response)
+        if response is None or not self._all_500 or not response.url.startswith(self.base_url):
+            return
+        if response.status == 500:
+            self._count_500 += 1
+            if self._count_500 == _FIRST_500S:
+                self.logger.error(
+                    "the first %d answers were HTTP 500: most likely the token is missing, wrong or withdrawn (%s); no target is marked",
+                    _FIRST_500S, self.manifest.token_env,
+                )  # fmt: skip
+                self.stop(Reason.UNAUTHORIZED)
+        elif not is_refusal(response):
+            self._all_500 = False
+
+    def is_doubtful(self, response: Response) -> bool:
+        """A 500 says nothing of its target as long as everything is answered so."""
+        return response.status == 500 and self._all_500
 
     @property
     def left_out(self) -> tuple[str, ...]:

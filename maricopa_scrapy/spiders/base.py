@@ -279,6 +279,10 @@ class LedgerSpider(Spider):
         """Tell whether the response says positively that there is no such thing, other than in what `check_answer` lets pass."""
         return False
 
+    def is_doubtful(self, response: Response) -> bool:
+        """Tell whether a failure says nothing of its target, because it may be ours: then the target is not marked."""
+        return False
+
     def kept_body(self, body: bytes) -> bytes:
         """Return the part of a body that is kept as the capture."""
         return body
@@ -304,6 +308,10 @@ class LedgerSpider(Spider):
         except Unauthorized:
             self.stop(Reason.UNAUTHORIZED)
         except (Refusal, PageError) as error:
+            if self.is_doubtful(response):
+                # Still leased, and asked for again when nothing else is left.
+                self.pace.failed(response.request or Request(response.url), self.source, error.cause)
+                return
             proof = self.not_found(target, handler) if error.cause is Cause.NOT_FOUND else None
             if proof:
                 self.pace.answered(self.source)

@@ -285,26 +285,17 @@ def resume(session: Session, job_id: int) -> bool:
     return session.transact(work)
 
 
-def retry(session: Session, job_id: int, cause: str | None = None) -> int:
-    """Ask again for what was given up, all of it or that of one cause; returns how many targets. Raises LedgerError."""
+def retry(session: Session, job_id: int, cause: str | None = None, is_unread: bool = False) -> int:
+    """Ask again for what was given up, all of it or that of one cause, or for answers with unread sections; returns how many targets.
+
+    Raises LedgerError.
+    """
 
     def work(cursor: Cursor) -> int:
         job = _locked(cursor, job_id)
         if job["verdict"] == CANCELLED or job["wish"] == "cancel":
             raise LedgerError(f"job {job_id} was cancelled; start a new one")
-        cursor.execute("SELECT DISTINCT cause FROM crawl.target WHERE job_id = %s AND state = 'dead' AND cause IS NOT NULL", (job_id,))
-        causes = sorted(found for (found,) in cursor.fetchall())
-        if not causes:
-            raise LedgerError(f"job {job_id} has given up no target; `maricopa status {job_id}` shows what is left")
-        if cause is not None and cause not in causes:
-            raise LedgerError(f"job {job_id} has given up no target for {cause}; its causes: {', '.join(causes)}")
-        cursor.execute(
-            "UPDATE crawl.target SET state = 'pending', attempts = 0, failures = NULL, cause = NULL, message = NULL, not_before = NULL,"
-            " done_at = NULL, run_id = NULL, rows = NULL, capture_sha256 = NULL"
-            " WHERE job_id = %s AND state = 'dead' AND (%s IS NULL OR cause = %s)",
-            (job_id, cause, cause),
-        )
-        count = cursor.rowcount
+        count = _ask_unread_again(cursor, job_id) if is_unread else _ask_dead_again(cursor, job_id, cause)
         if job["state"] == "finished":
             _reopen(cursor, job_id)
         else:
@@ -312,6 +303,43 @@ def retry(session: Session, job_id: int, cause: str | None = None) -> int:
         return count
 
     return session.transact(work)
+
+
+def _ask_dead_again(cursor: Cursor, job_id: int, cause: str | None) -> int:
+    cursor.execute("SELECT DISTINCT cause FROM crawl.target WHERE job_id = %s AND state = 'dead' AND cause IS NOT NULL", (job_id,))
+    causes = sorted(found for (found,) in cursor.fetchall())
+    if not causes:
+        raise LedgerError(
+            f"job {job_id} has given up no target; `maricopa status {job_id}` shows what is left, and --unread asks for answers again of"
+            " which a section could not be read"
+        )
+    if cause is not None and cause not in causes:
+        raise LedgerError(f"job {job_id} has given up no target for {cause}; its causes: {', '.join(causes)}")
+    cursor.execute(
+        "UPDATE crawl.target SET state = 'pending', attempts = 0, failures = NULL, cause = NULL, message = NULL, not_before = NULL,"
+        " done_at = NULL, run_id = NULL, rows = NULL, capture_sha256 = NULL"
+        " WHERE job_id = %s AND state = 'dead' AND (%s IS NULL OR cause = %s)",
+        (job_id, cause, cause),
+    )
+    return cursor.rowcount
+
+
+def _ask_unread_again(cursor: Cursor, job_id: int) -> int:
+    # The rows that were stored of such an answer stay, and so does the tie to the capture that they were read from.
+    cursor.execute(
+        "INSERT INTO crawl.former_answer (target_id, capture_sha256, done_at) SELECT id, capture_sha256, done_at FROM crawl.target"
+        " WHERE job_id = %s AND unread IS NOT NULL AND state = 'done' AND capture_sha256 IS NOT NULL ON CONFLICT DO NOTHING",
+        (job_id,),
+    )
+    cursor.execute(
+        "UPDATE crawl.target SET state = 'pending', attempts = 0, failures = NULL, cause = NULL, message = NULL, not_before = NULL,"
+        " done_at = NULL, run_id = NULL, rows = NULL, capture_sha256 = NULL, unread = NULL"
+        " WHERE job_id = %s AND unread IS NOT NULL AND state = 'done'",
+        (job_id,),
+    )
+    if not cursor.rowcount:
+        raise LedgerError(f"job {job_id} has no answer with an unread section; `maricopa status {job_id}` shows how it stands")
+    return cursor.rowcount
 
 
 def circumstances(session: Session, job_id: int) -> tuple[dict[str, str], list[str]]:

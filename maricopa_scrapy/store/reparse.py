@@ -13,6 +13,7 @@ from typing import Any
 from psycopg2.extensions import cursor as Cursor
 
 from maricopa_scrapy.items import Record, Rows, Target
+from maricopa_scrapy.store.absent import overlaid, pages_with_stored, with_stored
 from maricopa_scrapy.store.batch import body_of, take_turns
 from maricopa_scrapy.store.columns import last_of_each_key, lines_of
 from maricopa_scrapy.store.connect import Session
@@ -37,6 +38,15 @@ _ANSWERS = """
 _OF_JOB = "JOIN crawl.target t ON t.id = a.target_id AND t.job_id = %(job)s"
 _BODIES = "SELECT sha256, url, body FROM crawl.capture WHERE sha256 = ANY(%s)"
 _DETAILS = "SELECT id, detail FROM crawl.target WHERE id = ANY(%s)"
+_UNREAD = """
+    SELECT id, kind, key, capture_sha256, unread FROM crawl.target
+    WHERE source = %s AND key = ANY(%s) AND state = 'done' AND capture_sha256 IS NOT NULL
+"""
+# A job that gave up nothing, and of which nothing is unread any more.
+_ACQUIT = """
+    UPDATE crawl.job j SET verdict = 'completed' WHERE j.verdict = 'completed_with_failures' AND (%(job)s IS NULL OR j.id = %(job)s)
+      AND NOT EXISTS (SELECT FROM crawl.target t WHERE t.job_id = j.id AND (t.unread IS NOT NULL OR t.state = 'dead'))
+"""
 _LAST_CHANGE = "SELECT coalesce(max(id), 0) FROM crawl.change"
 _CHANGES = "SELECT table_name, key, field, old, new FROM crawl.change WHERE run_id = %s AND id > %s ORDER BY id"
 # A correction is dated when it is made; the row keeps the moment at which its source changed.
@@ -67,6 +77,7 @@ class Read:
     records: list[Record]
     pages: list[Rows]
     complete: list[tuple[type[Record], str]]
+    unread: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +112,8 @@ class _Produced:
     times: int = 1
     # The floor, where the table has it.
     rank: int | None = None
+    # Columns of which the answer said nothing.
+    absent: frozenset[str] = frozenset()
 
 
 def answers(session: Session, source: str, kinds: Sequence[str], job_id: int | None, size: int) -> Iterator[list[Stored]]:
@@ -128,6 +141,11 @@ def compare(session: Session, run: Run, read: list[Read], is_dry: bool) -> Outco
     return session.transact(lambda cursor: _Comparison(cursor, run, read).outcome(), undo=is_dry)
 
 
+def acquit(session: Session, job_id: int | None) -> None:
+    """Make jobs completed whose unread sections are all read now, of one job or of all."""
+    session.transact(lambda cursor: cursor.execute(_ACQUIT, {"job": job_id}))
+
+
 class _Comparison:
     """Some answers beside the stored rows, within one transaction."""
 
@@ -149,6 +167,7 @@ class _Comparison:
         ((last,),) = self._cursor.fetchall()
         for table in sorted(tables, key=lambda table: table.name):
             self._compare(table)
+        self._note_unread()
         self._cursor.execute(_CHANGES, (self._run.id, last))
         for name, key, column, old, new in self._cursor.fetchall():
             self._found.differences.append(Difference(name, _shown(key), column, old, new))
@@ -161,9 +180,9 @@ class _Comparison:
         for record in read.records:
             table = table_of(type(record))
             key, digest, line = table.row(record, origin)
-            self._put(table, key, _Produced(digest, _without_origin(line), stored, stored.last_at))
+            self._put(table, key, _Produced(digest, _without_origin(line), stored, stored.last_at, absent=record.absent))
         for rows in read.pages:
-            lines = lines_of(rows, origin)
+            lines = pages_with_stored(self._cursor, lines_of(rows, origin))
             table = lines.table
             self._paged.add(table)
             lines = lowest_of_each(lines) if table.name == "gis.parcel" else last_of_each_key(lines)
@@ -177,6 +196,9 @@ class _Comparison:
     def _put(self, table: Table, key: Key, one: _Produced) -> None:
         before = self._produced.setdefault(table, {}).get(key)
         if before is not None:
+            if one.absent:
+                digest, line = overlaid(table, one.line, before.line.split("\t"), one.absent)
+                one = replace(one, digest=digest, line=line, absent=one.absent & before.absent)
             if before.digest == one.digest:
                 one = replace(before, last_at=one.last_at, times=before.times + 1)
             else:
@@ -187,6 +209,7 @@ class _Comparison:
         produced = self._produced.get(table, {})
         if table.schema == "gis":
             produced = self._without_stacked(produced)
+        produced = self._with_stored(table, produced)
         known = self._known(table, produced)
         staged = []
         for key, one in produced.items():
@@ -212,6 +235,20 @@ class _Comparison:
                 staged.append(f"{one.line}\t{origin_of(one.stored.captures[0], at)}")
         self._merge(table, staged)
         self._missing(table, known)
+
+    def _with_stored(self, table: Table, produced: dict[Key, _Produced]) -> dict[Key, _Produced]:
+        absent = {key: one.absent for key, one in produced.items() if one.absent}
+        filled = with_stored(self._cursor, table, {key: (produced[key].digest, produced[key].line) for key in absent}, absent)
+        return produced | {key: replace(produced[key], digest=digest, line=line) for key, (digest, line) in filled.items()}
+
+    def _note_unread(self) -> None:
+        """Note of each target which sections of its answer today's parser cannot read."""
+        now = {(read.stored.target.kind, read.stored.target.key, read.stored.captures[0]): list(read.unread) or None for read in self._read}
+        self._cursor.execute(_UNREAD, (self._run.source, [key for _, key, _ in now]))
+        for target, kind, key, sha, unread in self._cursor.fetchall():
+            found = now.get((kind, key, bytes(sha)), unread)
+            if found != unread:
+                self._cursor.execute("UPDATE crawl.target SET unread = %s WHERE id = %s", (found, target))
 
     def _without_stacked(self, produced: dict[Key, _Produced]) -> dict[Key, _Produced]:
         """Of an APN with several rows, only the walk that they came with knows which one stands."""

@@ -17,11 +17,11 @@ from maricopa_scrapy.store.fingerprint import columns_of, touched
 from maricopa_scrapy.store.ledger import SILENCE_S
 from maricopa_scrapy.store.tables import RECORDS, Table, table_of
 
-# (source, kind of target): the table that has a row under the target's key as soon as it is done.
-OWN_ROW: dict[tuple[str, str], type[Record]] = {
-    ("assessor", "parcel"): Parcel,
-    ("assessor_page", "parcel"): PageParcel,
-    ("treasurer", "parcel"): TaxAccount,
+# (source, kind of target): the table that has a row under the target's key when it is done, unless this section was unread.
+OWN_ROW: dict[tuple[str, str], tuple[type[Record], str]] = {
+    ("assessor", "parcel"): (Parcel, "parcel"),
+    ("assessor_page", "parcel"): (PageParcel, "parcel"),
+    ("treasurer", "parcel"): (TaxAccount, "account"),
 }
 
 # Of each table, so many keys are named; the others are counted.
@@ -35,12 +35,17 @@ _IDENTITY = """
 """
 _EMPTY_DONE = """
     SELECT job_id, source, kind, key, count(*) OVER () FROM crawl.target
-    WHERE state = 'done' AND coalesce(rows, 0) = 0 AND (%(job)s IS NULL OR job_id = %(job)s) ORDER BY id LIMIT %(shown)s
+    WHERE state = 'done' AND coalesce(rows, 0) = 0 AND unread IS NULL AND (%(job)s IS NULL OR job_id = %(job)s) ORDER BY id LIMIT %(shown)s
 """
 _ROWLESS_DONE = """
     SELECT t.job_id, t.key, count(*) OVER () FROM crawl.target t
     WHERE t.state = 'done' AND t.source = %(source)s AND t.kind = %(kind)s AND (%(job)s IS NULL OR t.job_id = %(job)s)
+      AND NOT coalesce(%(section)s = ANY(t.unread), false)
       AND NOT EXISTS (SELECT FROM {table} p WHERE p.{key} = t.key) ORDER BY t.id LIMIT %(shown)s
+"""
+_UNREAD = """
+    SELECT t.job_id, t.source, section, count(*), min(t.key) FROM crawl.target t CROSS JOIN LATERAL unnest(t.unread) AS section
+    WHERE t.unread IS NOT NULL AND (%(job)s IS NULL OR t.job_id = %(job)s) GROUP BY 1, 2, 3 ORDER BY 1, 2, 4 DESC, 3
 """
 _ORPHANS = """
     SELECT {key}, encode(r.capture_sha256, 'hex'), count(*) OVER () FROM {table} r
@@ -107,6 +112,20 @@ def problems(session: Session, job_id: int | None = None, of_sources: Mapping[st
     return [str(problem) for problem in check(session, job_id, of_sources)]
 
 
+def unread(session: Session, job_id: int | None = None) -> list[str]:
+    """Return what could not be read of answers that are stored in part, a line each: no contradiction, but something is missing."""
+
+    def work(cursor: Cursor) -> list[str]:
+        cursor.execute(_UNREAD, {"job": job_id})
+        return [
+            f"job {job}: {source}: section {section} of {count:,} answers could not be read, the first of {key}; `maricopa issues {job}`"
+            f" says why, `maricopa reparse --source {source}` reads them after a mend, `maricopa retry {job} --unread` asks again"
+            for job, source, section, count, key in cursor.fetchall()
+        ]  # fmt: skip
+
+    return session.transact(work)
+
+
 def check(session: Session, job_id: int | None = None, of_sources: Mapping[str, Sequence[Floor]] | None = None) -> list[Problem]:
     """Return what does not agree, of a job or of the whole database."""
 
@@ -140,9 +159,11 @@ def _targets(cursor: Cursor, values: dict[str, Any]) -> Iterator[Problem]:
             "crawl.target", f"job {job}", f"{kind} {key} is done, but its answer held nothing", f"ask {source} for it again, in a new job"
         ),
     )  # fmt: skip
-    for (source, kind), record in OWN_ROW.items():
+    for (source, kind), (record, section) in OWN_ROW.items():
         table = table_of(record)
-        cursor.execute(_ROWLESS_DONE.format(table=table.name, key=table.key[0]), {**values, "source": source, "kind": kind})
+        cursor.execute(
+            _ROWLESS_DONE.format(table=table.name, key=table.key[0]), {**values, "source": source, "kind": kind, "section": section}
+        )
         remedy = f"`maricopa reparse --source {source}` reads its capture again"
         message = f"is done, but has no row in {table.name}"
         yield from _listed(

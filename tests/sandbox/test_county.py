@@ -157,8 +157,8 @@ def test_values_are_written_as_the_county_writes_them(parcels: list[dict[str, An
         assert bool(owner["FullMailingAddress"]) != owner["Redacted"]
         assert bool(parcel["Improvements"]) == parcel["IsCommercial"]
         if parcel["IsRental"]:
-            phones = re.findall(r'"Phone": ?"([^"]+)"', json.dumps(parcel["RentalInformation"]))
-            assert len(phones) == 3
+            phones = re.findall(r'Phone": ?"([^"]+)"', json.dumps(parcel["RentalInformation"]))
+            assert 1 <= len(phones) <= 3
             assert all(phone.startswith("602-555-01") for phone in phones)
     kinds = {parcel["PropertyType"] for parcel in parcels}
     assert {"Residential", "Condo", "Warehouse", "Vacant Land Commercial "} <= kinds

@@ -30,10 +30,29 @@ SELECT job_id AS job, source, count(*) AS asked, count(*) FILTER (WHERE state = 
        count(unread) AS unread
 FROM crawl.target GROUP BY job_id, source;
 
--- Only the sandbox's invented county told these as objects: the real ones are flat.
-DELETE FROM assessor.rental;
-ALTER TABLE assessor.rental DROP COLUMN business_contact, DROP COLUMN agent;
-ALTER TABLE assessor.rental
-    ADD COLUMN business_contact_name text, ADD COLUMN business_contact_address text,
-    ADD COLUMN agent_name text, ADD COLUMN agent_address text;
+-- Only the sandbox's invented county told contact and agent as objects: the real ones are flat.
+DROP TABLE assessor.rental;
+CREATE TABLE assessor.rental (
+    apn                      text PRIMARY KEY,
+    account_number           text,
+    situs_address            text,
+    owner_business_entity    text,
+    property_type            text,
+    year_built               integer,
+    ownership_type           text,
+    owner_name               text,
+    owner_address            text,
+    business_contact_name    text,
+    business_contact_address text,
+    agent_name               text,
+    agent_address            text,
+    registered_on            date,
+    updated_on               date,
+    content_hash             bytea NOT NULL,
+    capture_sha256           bytea NOT NULL,
+    first_seen_at            timestamptz NOT NULL,
+    changed_at               timestamptz NOT NULL,
+    removed_at               timestamptz
+);
+
 COMMENT ON COLUMN assessor.parcel.zoning IS 'text (in answers of tax year 2024), or a list, which was always empty';
