@@ -206,6 +206,7 @@ def _check_nested(
         open_columns.discard((Related, 0, "map_files"))
     elif match := re.fullmatch(r"MapIDs\.([\w/ ]+)", path):
         assert related["map_files"][match[1]] == value == []
+        open_columns.discard((Related, 0, "map_files"))
     elif match := re.fullmatch(r"Sketches\.Pages\[\]\.([\w.]+)", path):
         page = related["sketches"][at[0]]
         if match[1] == "Sketch" and value:
