@@ -11,6 +11,7 @@ import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError, field_validator, model_validator
 
 from maricopa_scrapy.items import Cause, Floor
+from maricopa_scrapy.pages.treasurer_layout import Layout
 
 # The most that a user may ask of a county host, requests per second.
 CEILING_MOST = 5.0
@@ -198,60 +199,24 @@ class PageLabels(_Settings):
     absent: tuple[Words, ...] = ()
 
 
-class Column(_Settings):
-    """A column of a grid: the headings that name it, and what its cells are (pages/treasurer.py)."""
-
-    headings: tuple[str, ...]
-    kind: Literal["year", "money", "signed_money", "status", "text", "date"]
-    optional: bool = False
-
-
 class Timeouts(_Settings):
     """Seconds for one operation of the browser: to load a page, until a tab of it is filled, to close it, for a picture of it."""
 
     load: Seconds = 30.0
-    settle: Seconds = 40.0
+    settle: Seconds = 90.0
     close: Seconds = 5.0
     snapshot: Seconds = 10.0
 
 
-class PageLayout(_Settings):
-    """How a page shows a parcel: CSS selectors, tabs by their place, columns by tab, and the county's words.
+class PageLayout(Layout):
+    """How a page shows a parcel, and how long it may take.
 
     `quiet`: seconds without a change of a grid with rows; `patience`: where the server pushes them, or says that there is nothing.
     """
 
-    version: Count
-    parcel: Words
-    absent: Words
-    tabs: Words
-    places: dict[str, Annotated[int, Field(ge=0)]]
-    grid: Words
-    account: Words
     timeouts: Timeouts = Timeouts()
     quiet: Seconds = 0.1
     patience: Seconds = 1.0
-    absent_texts: tuple[Words, ...] = ()
-    columns: dict[str, dict[str, Column]]
-    none: dict[str, tuple[str, ...]]
-    blocks: dict[str, tuple[str, ...]]
-    statuses: dict[str, Literal["paid", "unpaid", "lien", "state_lien"]]
-
-    @model_validator(mode="after")
-    def _whole(self) -> "PageLayout":
-        wanted = {
-            "summary": ("tax_year", "status", "assessed", "paid", "interest", "amount_due"),
-            "payments": ("tax_year", "description", "amount", "paid_on"),
-        }
-        for name, named in (("places", [*self.places]), ("columns", [*self.columns]), ("none", [*self.none])):
-            if set(named) != set(wanted):
-                raise ValueError(f"{name} has {', '.join(named)}, not {', '.join(wanted)}")
-        for tab, columns in wanted.items():
-            if set(self.columns[tab]) != set(columns):
-                raise ValueError(f"columns.{tab} has {', '.join(self.columns[tab])}, not {', '.join(columns)}")
-        if set(self.blocks) != {"owner", "situs_address"}:
-            raise ValueError(f"blocks has {', '.join(self.blocks)}, not owner, situs_address")
-        return self
 
 
 class Manifest(_Settings):

@@ -32,7 +32,7 @@ MAY_IMPORT = {
     "pages": {"items", "identifiers"},
     "store": {"items", "identifiers"},
     "sandbox": {"identifiers"},
-    "settings_files": {"items"},
+    "settings_files": {"items", "pages"},
     "arguments": {"identifiers", "items"},
     "download": {"items", "settings_files", "store"},
     "spiders": {"items", "identifiers", "pages", "download", "arguments", "settings_files", "store"},

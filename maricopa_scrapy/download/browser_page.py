@@ -39,6 +39,15 @@ _FILLED = resources.files("maricopa_scrapy.download").joinpath("browser_page.js"
 _STALE = (
     """grid => [...document.querySelectorAll(grid + " tbody")].map(b => b.textContent.replace(/\\s+/g, " ").trim()).find(t => t) || null"""
 )
+# Clicks the one link of a tab, by its place or by its text; of several alike, the one that is shown.
+_OPEN_TAB = """([tabs, place, texts]) => {
+  const links = [...document.querySelectorAll(tabs)];
+  const named = texts ? links.filter(l => texts.includes(l.textContent.replace(/\\s+/g, " ").trim().toLowerCase())) : [links[place]];
+  const shown = named.length > 1 ? named.filter(link => link.getClientRects().length) : named;
+  if (shown.length !== 1 || !shown[0]) return false;
+  shown[0].click();
+  return true;
+}"""
 _IS_ABSENT = "([absent, parcel]) => !!document.querySelector(absent) && !document.querySelector(parcel)"
 _TEXT = "() => document.body ? document.body.innerText : ''"
 
@@ -153,15 +162,13 @@ class PageVisit:
     async def _show_tab(self, tab: str, shown: Shown) -> bool:
         stale = None
         if shown.html:
-            link = self._page.locator(self._layout.tabs).nth(self._layout.places[tab])
-            if not await link.count():
+            # The grid that is still there, whose rows are not the new tab's.
+            stale = await self._page.evaluate(_STALE, self._layout.grid)
+            if not await self._page.evaluate(_OPEN_TAB, [self._layout.tabs, self._layout.places[tab], self._layout.texts_of(tab)]):
                 # What is there instead is read as this tab, which it is not.
                 shown.html[tab] = await self._html()
                 shown.problem = self._visit.check(tab, shown.html[tab])
                 return False
-            # The grid that is still there, whose rows are not the new tab's.
-            stale = await self._page.evaluate(_STALE, self._layout.grid)
-            await link.evaluate("link => link.click()")
         state = await self._filled(tab, stale)
         html = await self._html()
         if state == "absent":

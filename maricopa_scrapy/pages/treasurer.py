@@ -7,7 +7,7 @@ cannot be told for certain is an error, never a value (docs/sources.md).
 import datetime as dt
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -21,6 +21,7 @@ from maricopa_scrapy.pages import treasurer_tabs
 from maricopa_scrapy.pages.answers import check_whole
 from maricopa_scrapy.pages.errors import Malformed, Soft404, SourceChanged, WrongParcel
 from maricopa_scrapy.pages.treasurer_calendar import instalments
+from maricopa_scrapy.pages.treasurer_layout import Layout
 from maricopa_scrapy.pages.values import YEARS, date_of
 
 # APNs as they stand in text, with a bill's check digit or without; without dashes only where a heading names the parcel.
@@ -35,25 +36,6 @@ _VIRTUAL = "[class*='k-virtual'], .k-grid-virtual, .k-height-container, .k-place
 # What can be due beside the tax: 16 % a year, 5 % for advertising, and fees of a sale.
 _YEARLY, _ADVERTISING, _FEES = Decimal("0.16"), Decimal("0.05"), Decimal(100)
 _TEXT_MOST = 500
-
-
-@dataclass(frozen=True, slots=True)
-class Layout:
-    """What a page looks like (config/sources/treasurer.yaml). `columns`: by tab and column, its headings, kind, and if it may be missing.
-
-    `none`: what a tab without rows says, `absent_texts` the view `absent` of a parcel that is not there; `blocks`: words of an
-    account's headings; `statuses`: the county's whole texts and ours.
-    """
-
-    version: int
-    absent: str
-    absent_texts: Sequence[str]
-    grid: str
-    account: str
-    columns: Mapping[str, Mapping[str, tuple[Sequence[str], str, bool]]]
-    none: Mapping[str, Sequence[str]]
-    blocks: Mapping[str, Sequence[str]]
-    statuses: Mapping[str, str]
 
 
 @dataclass(slots=True)
@@ -163,7 +145,7 @@ class _Grid:
         fitting = [grid for grid in root.css(layout.grid) if self._places(_headings(grid))]
         if len(fitting) != 1:
             shown = [", ".join(filter(None, _headings(grid))) for grid in root.css(layout.grid)]
-            wanted = ", ".join(headings[0] for headings, _, optional in self._columns.values() if not optional)
+            wanted = ", ".join(column.headings[0] for column in self._columns.values() if not column.optional)
             raise SourceChanged(f"{tab}.headings", wanted, " | ".join(shown))
         self._grid = fitting[0]
         self._root = root
@@ -175,12 +157,12 @@ class _Grid:
     def _places(self, headings: list[str]) -> dict[str, int] | None:
         """Return where each column stands; None when one is missing or there twice."""
         places = {}
-        for column, (names, _, optional) in self._columns.items():
-            wanted = {name.casefold() for name in names}
+        for column, one in self._columns.items():
+            wanted = {name.casefold() for name in one.headings}
             found = [at for at, heading in enumerate(headings) if heading.casefold() in wanted]
             if len(found) == 1:
                 places[column] = found[0]
-            elif found or not optional:
+            elif found or not one.optional:
                 return None
         return places
 
@@ -205,7 +187,7 @@ class _Grid:
             raise SourceChanged(f"{self.tab}.row {number}", f"{len(self._headings)} cells", len(cells))
         row: dict[str, Any] = dict.fromkeys(self._columns)
         for column, at in self._at.items():
-            kind, path = self._columns[column][1], f"{self.tab}.{column}"
+            kind, path = self._columns[column].kind, f"{self.tab}.{column}"
             text = _text(cells[at])
             row[column] = (self._status(text, path), text) if kind == "status" else _KINDS[kind](text, path)
         return row

@@ -76,7 +76,7 @@ class TaxSpider(LedgerSpider):
         """Return what is wrong with a tab, while it can still be looked at; without the value, so that many are one."""
         from maricopa_scrapy.download.browser_page import ABSENT
 
-        kept, layout = treasurer_tabs.keep(html), layout_of(self._page())
+        kept, layout = treasurer_tabs.keep(html), self._page()
         try:
             if tab == ABSENT:
                 pages.check_absent(kept, apn, layout)
@@ -102,7 +102,7 @@ class TaxSpider(LedgerSpider):
 
     def parse_page(self, body: bytes, target: Target) -> Reading:
         """Read a parcel's tabs."""
-        page = pages.parse_page(body, target.key, layout_of(self._page()))
+        page = pages.parse_page(body, target.key, self._page())
         if not page.exists:
             return Reading(Outcome.GONE)
         issues = [Issue("new_field", heading, f"the treasurer's page has a new column: {heading}") for heading in page.new_fields]
@@ -113,17 +113,6 @@ class TaxSpider(LedgerSpider):
         return Reading(records=page.records, complete=complete, issues=issues)
 
     handlers = {"parcel": parse_page}
-
-
-def layout_of(page: PageLayout) -> pages.Layout:
-    """Return a manifest's layout as the parser takes it."""
-    columns = {
-        tab: {name: (column.headings, column.kind, column.optional) for name, column in named.items()}
-        for tab, named in page.columns.items()
-    }
-    return pages.Layout(
-        page.version, page.absent, page.absent_texts, page.grid, page.account, columns, page.none, page.blocks, page.statuses
-    )  # fmt: skip
 
 
 def _tabs(value: str) -> tuple[str, ...]:

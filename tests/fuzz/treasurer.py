@@ -10,14 +10,13 @@ from maricopa_scrapy.pages.treasurer import Page, parse_page
 from maricopa_scrapy.pages.treasurer_tabs import Tabs, pack, unpack
 from maricopa_scrapy.sandbox.county import County
 from maricopa_scrapy.sandbox.treasurer_bills import taxes
-from maricopa_scrapy.spiders.tax import layout_of
 from tests.fuzz.reading import Subject, check_one_page, same, shown, storable, tree
 
 _SUMMARY = ("", "Tax Year", "Status", "Assessed Tax", "Tax Paid", "Interest/Fees", "Total Due")
 _HISTORY = ("", "Tax Year", "Description", "Amount", "Paid Date")
 _PAGE = settings_files.load()[1]["treasurer"].page
 assert _PAGE is not None
-LAYOUT = layout_of(_PAGE)
+LAYOUT = _PAGE
 
 
 def _grid(headings: tuple[str, ...], rows: list[list[str]], none: str) -> str:
@@ -54,10 +53,10 @@ def _cells(html: str, tab: str) -> list[dict[str, str]]:
     found = []
     for grid in root.xpath("//*[contains(concat(' ', normalize-space(@class), ' '), ' k-grid ')]"):
         headings = [" ".join(shown(one).split()).casefold() for one in grid.xpath("(.//thead)[1]/tr[1]/th")]
-        wanted = {column: {name.casefold() for name in names} for column, (names, _, _) in LAYOUT.columns[tab].items()}
+        wanted = {name: {heading.casefold() for heading in column.headings} for name, column in LAYOUT.columns[tab].items()}
         places = {column: [at for at, heading in enumerate(headings) if heading in names] for column, names in wanted.items()}
         if all(len(at) < 2 for at in places.values()) and all(
-            places[column] for column, (_, _, optional) in LAYOUT.columns[tab].items() if not optional
+            places[name] for name, column in LAYOUT.columns[tab].items() if not column.optional
         ):
             for row in grid.xpath(".//tbody/tr"):
                 cells = [" ".join(shown(one).split()) for one in row.xpath("./td")]

@@ -1,7 +1,6 @@
 """The treasurer's parser, on reconstructed pages: no real one was ever captured."""
 
 import datetime as dt
-from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -12,9 +11,9 @@ from hypothesis import strategies as st
 from maricopa_scrapy import settings_files
 from maricopa_scrapy.items_treasurer import TaxAccount, TaxBill, TaxPayment
 from maricopa_scrapy.pages.errors import Malformed, PageError, Soft404, SourceChanged, WrongParcel
-from maricopa_scrapy.pages.treasurer import Layout, Page, parse_page
+from maricopa_scrapy.pages.treasurer import Page, parse_page
+from maricopa_scrapy.pages.treasurer_layout import Layout
 from maricopa_scrapy.pages.treasurer_tabs import Tabs, keep, pack, unpack
-from maricopa_scrapy.spiders.tax import layout_of
 
 APN = "12345678"
 SUMMARY = ["", "Tax Year", "Status", "Assessed Tax", "Tax Paid", "Interest/Fees", "Total Due"]
@@ -28,7 +27,7 @@ BLOCKS = "<h3>Parcel 123-45-678-9</h3><p></p><h3>Owner</h3><p>A TRUST<br>1 N MAI
 def _layout() -> Layout:
     page = settings_files.load()[1]["treasurer"].page
     assert page is not None
-    return layout_of(page)
+    return page
 
 
 LAYOUT = _layout()
@@ -164,7 +163,7 @@ def test_absent_only_when_the_search_s_view_says_so() -> None:
         return parse_page(pack(Tabs("absent", {"summary": text}, 1)), APN, layout)
 
     view = '<div id="propertyOwnerSearchResultColumn">{}</div>'
-    known = replace(LAYOUT, absent_texts=("Nothing found.", "123-45-678 A TRUST"))
+    known = LAYOUT.model_copy(update={"absent_texts": ("Nothing found.", "123-45-678 A TRUST")})
     assert not of_view(view.format("<b>Nothing</b> found."), known).exists
     wrong = ("", "Loading...", "Error", "Nothing found. Loading", "123-45-678 A TRUST")
     for text in ("<p>Nothing found.</p>", view.format("Nothing found.") * 2, *map(view.format, wrong)):
