@@ -16,12 +16,14 @@ from scrapy.spiderloader import SpiderLoader
 from maricopa_scrapy.download.refusals import Refusal
 from maricopa_scrapy.items import Reason
 from maricopa_scrapy.pages.errors import PageError
+from maricopa_scrapy.pages.treasurer_signs import check_signs
 from maricopa_scrapy.settings_files import Manifest
 from maricopa_scrapy.spiders.base import LedgerSpider
 from maricopa_scrapy.store import ledger
 from maricopa_scrapy.store import reparse as store
-from maricopa_scrapy.store.connect import Session
+from maricopa_scrapy.store.connect import DatabaseUnavailable, Session
 from maricopa_scrapy.store.ledger import Run
+from maricopa_scrapy.store.signs import signs_of
 
 NAME = "reparse"
 # A transaction: so many answers, or fewer when they are pages of rows.
@@ -122,6 +124,10 @@ class Reparse:
         try:
             # An answer of several captures is handed over as they are: its reader takes as many.
             reading = self._handlers[target.kind](*stored.bodies, target)
+            for signs in reading.signs:
+                check_signs(signs, signs_of(self._session, target.key))
+        except DatabaseUnavailable:
+            raise
         except (PageError, Refusal) as error:
             self._failed(stored, f"{error.cause}: {error}")
             return None

@@ -10,7 +10,6 @@ import contextlib
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from importlib import resources
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -18,6 +17,7 @@ from playwright.async_api import CDPSession, Page, Request, Response, WebSocket
 from playwright.async_api import Error as PlaywrightError
 from playwright.async_api import TimeoutError as PlaywrightTimeout
 
+from maricopa_scrapy.download.browser_scripts import FILLED, IS_ABSENT, OPEN_RESULT, OPEN_TAB, STALE, TEXT, link_of, order_of
 from maricopa_scrapy.download.refusals import BrowserFailed
 from maricopa_scrapy.settings_files import PageLayout, Refusals
 
@@ -35,42 +35,29 @@ _TRIES = 3
 _AGAIN_S = 0.2
 # Once a page has the words of a challenge, it may still be a parcel's; for so many seconds.
 _DOUBT_S = 3.0
-_FILLED = resources.files("maricopa_scrapy.download").joinpath("browser_page.js").read_text(encoding="utf-8")
-_STALE = (
-    """grid => [...document.querySelectorAll(grid + " tbody")].map(b => b.textContent.replace(/\\s+/g, " ").trim()).find(t => t) || null"""
-)
-# Clicks the one link of a tab, by its place or by its text; of several alike, the one that is shown.
-_OPEN_TAB = """([tabs, place, texts]) => {
-  const links = [...document.querySelectorAll(tabs)];
-  const named = texts ? links.filter(l => texts.includes(l.textContent.replace(/\\s+/g, " ").trim().toLowerCase())) : [links[place]];
-  const shown = named.length > 1 ? named.filter(link => link.getClientRects().length) : named;
-  if (shown.length !== 1 || !shown[0]) return false;
-  shown[0].click();
-  return true;
-}"""
-_IS_ABSENT = "([absent, parcel]) => !!document.querySelector(absent) && !document.querySelector(parcel)"
-_TEXT = "() => document.body ? document.body.innerText : ''"
 
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """What is wanted of a page: which tabs. `check` says what is wrong with the HTML of one, or None; `key` is the parcel's.
+    """What is wanted of a page: which tabs. `key` is the parcel's.
 
-    Of the view of a parcel that is not there, `check` is asked as of the tab `ABSENT`.
+    `check` says what is wrong with the HTML of a tab, at an address of the page, or None. Of the view of a parcel that is not there, it is
+    asked as of the tab `ABSENT`.
     """
 
     layout: PageLayout
     refusals: Refusals
     tabs: tuple[str, ...]
     key: str
-    check: Callable[[str, str], str | None]
+    check: Callable[[str, str, str], str | None]
 
 
 @dataclass(slots=True)
 class Shown:
     """What was shown: the HTML of each tab, or that of a page in their place (`kind` absent, shell, or page).
 
-    `status`, `headers`: of the document, or of the data call that was refused. `problem`: what `check` said of the last tab.
+    `status`, `headers`: of the document, or of the data call that was refused. `problem`: what `check` said of the last tab. `address`: the
+    page's own, when that was shown.
     """
 
     kind: str
@@ -78,6 +65,7 @@ class Shown:
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
     problem: str | None = None
+    address: str = ""
 
 
 class _Refused(Exception):
@@ -160,48 +148,66 @@ class PageVisit:
         return shown
 
     async def _show_tab(self, tab: str, shown: Shown) -> bool:
-        stale = None
-        if shown.html:
+        is_first = not shown.html
+        is_open = is_first and self._layout.starts_with == "summary"
+        state: str | None = "filled"
+        stale: str | None = None
+        if is_first:
+            state = await self._arrived(tab if is_open else None)
+        if not is_open and state == "filled":
             # The grid that is still there, whose rows are not the new tab's.
-            stale = await self._page.evaluate(_STALE, self._layout.grid)
-            if not await self._page.evaluate(_OPEN_TAB, [self._layout.tabs, self._layout.places[tab], self._layout.texts_of(tab)]):
+            stale = await self._page.evaluate(STALE, self._layout.grid)
+            if not await self._page.evaluate(OPEN_TAB, link_of(self._layout, tab)):
                 # What is there instead is read as this tab, which it is not.
-                shown.html[tab] = await self._html()
-                shown.problem = self._visit.check(tab, shown.html[tab])
+                await self._keep(tab, shown)
+                shown.problem = self._checked(tab, tab, shown)
                 return False
-        state = await self._filled(tab, stale)
-        html = await self._html()
-        if state == "absent":
+            state = await self._filled(tab, stale)
+        html = await self._keep(tab, shown)
+        if state in ("absent", "found"):
+            # Of one that was found and could not be opened, the parser says so.
             shown.kind = "absent"
-        elif state is None and not shown.html and await self._is_empty():
+        elif state is None and is_first and await self._is_empty():
             if self._is_suspicious(html):
                 shown.kind = "page"
-            elif await self._page.evaluate(_IS_ABSENT, [self._layout.absent, self._layout.parcel]):
+            elif await self._page.evaluate(IS_ABSENT, [self._layout.absent, self._layout.parcel]):
                 # It does not say what it should of a parcel that is not there: to be refused by the parser.
                 shown.kind = "absent"
             else:
                 shown.kind, shown.problem = "shell", "a shell without data"
         if shown.kind == "absent":
-            shown.problem = self._visit.check(ABSENT, html)
-        shown.html[tab] = html
+            shown.problem = self._checked(ABSENT, tab, shown)
         if shown.kind != "parcel":
             return False
-        shown.problem = self._visit.check(tab, html)
+        shown.problem = self._checked(tab, tab, shown)
         if state is None and shown.problem is None:
             # It reads well, but is not as it should be: rows may be missing.
             raise TimeoutError(f"the tab {tab} was not filled within {self._layout.timeouts.settle:g} s")
         return shown.problem is None
 
-    async def _filled(self, tab: str, stale: str | None) -> str | None:
-        """Wait until the tab is filled; returns "filled", "absent", or None when it is not in time. Raises _Refused."""
-        columns = self._layout.columns[tab]
-        required = [[name.lower() for name in column.headings] for column in columns.values() if not column.optional]
-        known = [name.lower() for column in columns.values() for name in column.headings]
-        none = [text.lower() for text in self._layout.none[tab]]
-        selectors = {
-            "grid": self._layout.grid, "parcel": self._layout.parcel, "absent": self._layout.absent,
-            "absentTexts": [text.lower() for text in self._layout.absent_texts],
-        }  # fmt: skip
+    async def _keep(self, tab: str, shown: Shown) -> str:
+        shown.html[tab], shown.address = await self._html(), self._page.url
+        return shown.html[tab]
+
+    def _checked(self, name: str, tab: str, shown: Shown) -> str | None:
+        return self._visit.check(name, shown.html[tab], shown.address)
+
+    async def _arrived(self, tab: str | None) -> str | None:
+        """Wait until the page shows the parcel: a tab, or None for the links of its tabs; opens it where the search lists it."""
+        state = await self._filled(tab, None)
+        results = self._layout.results
+        if state == "found" and results is not None:
+            if not await self._page.evaluate(OPEN_RESULT, [results.rows, results.open, self._visit.key]):
+                return state
+            state = await self._filled(tab, None, is_opened=True)
+        return state
+
+    async def _filled(self, tab: str | None, stale: str | None, is_opened: bool = False) -> str | None:
+        """Wait until the tab is filled; returns "filled", "absent", "found", or None when it is not in time. Raises _Refused.
+
+        Without a tab, a link to the summary is enough. `is_opened`: what the search found does not count any more.
+        """
+        order = order_of(self._layout, self._visit.key, tab, stale, is_opened)
         patience = self._layout.patience
         seconds = self._layout.timeouts.settle
         if not stale and self._is_suspicious(await self._html()):
@@ -210,8 +216,7 @@ class PageVisit:
         while (left := until - asyncio.get_running_loop().time()) > 0:
             quiet = self._layout.quiet if self._pushed_at is None else patience
             try:
-                order = [selectors, required, known, none, stale, quiet, patience]
-                state: str = await self._raced(self._page.evaluate(_FILLED, order), left)
+                state: str = await self._raced(self._page.evaluate(FILLED, [*order, quiet, patience]), left)
                 if not self._pending and self._is_quiet(quiet):
                     return state
                 # Data is still to come: what was filled may yet be added to.
@@ -255,7 +260,7 @@ class PageVisit:
 
     async def _is_empty(self) -> bool:
         """Whether the page has nothing of a parcel: neither its number nor money. With them it is a page that has changed."""
-        text: str = await self._page.evaluate(_TEXT)
+        text: str = await self._page.evaluate(TEXT)
         key = self._visit.key
         return "$" not in text and f"{key[:3]}-{key[3:5]}-{key[5:]}" not in text
 

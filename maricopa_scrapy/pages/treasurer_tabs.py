@@ -24,31 +24,33 @@ Kind = Literal["parcel", "absent", "shell"]
 class Tabs:
     """What a browser showed: a `parcel` with the HTML of each tab, or one page: `absent`, or a `shell` without data.
 
-    `version`: of the layout that it was read by.
+    `version`: of the layout that it was read by. `address`: the page's own in the end, where that is to be read too.
     """
 
     kind: Kind
     html: Mapping[str, str]
     version: int
+    address: str = ""
 
 
 def pack(tabs: Tabs) -> bytes:
     """Return the tabs as one body, without scripts, comments and telephone numbers."""
     html = {name: keep(text) for name, text in tabs.html.items()}
-    return orjson.dumps({"kind": tabs.kind, "version": tabs.version, "tabs": html})
+    address = {"address": tabs.address} if tabs.address else {}
+    return orjson.dumps({"kind": tabs.kind, "version": tabs.version, "tabs": html} | address)
 
 
 def unpack(body: bytes) -> Tabs:
     """Return the tabs of a body. Raises Malformed."""
     try:
         value = orjson.loads(body)
-        kind, version, html = value["kind"], value["version"], value["tabs"]
-    except (orjson.JSONDecodeError, KeyError, TypeError) as error:
+        kind, version, html, address = value["kind"], value["version"], value["tabs"], value.get("address", "")
+    except (orjson.JSONDecodeError, AttributeError, KeyError, TypeError) as error:
         raise Malformed("body", f"the tabs of a page ({error})", body) from None
-    is_text = isinstance(html, dict) and all(isinstance(text, str) for text in html.values())
+    is_text = isinstance(html, dict) and all(isinstance(text, str) for text in (address, *html.values()))
     if kind not in ("parcel", "absent", "shell") or type(version) is not int or not is_text or not html:
         raise Malformed("body", "the tabs of a page", body)
-    return Tabs(kind, html, version)
+    return Tabs(kind, html, version, address)
 
 
 def kept(body: bytes) -> bytes:

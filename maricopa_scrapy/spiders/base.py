@@ -17,10 +17,12 @@ from maricopa_scrapy.download.refusals import Refusal, Unauthorized, cause_of, c
 from maricopa_scrapy.download.slots import WIDTH, Dropped, PacedDownloader
 from maricopa_scrapy.items import PRIORITIES, Answer, Capture, Cause, FollowOn, Issue, Json, Outcome, Reason, Target
 from maricopa_scrapy.pages.errors import PageError, Throttled
+from maricopa_scrapy.pages.treasurer_signs import check_signs
 from maricopa_scrapy.settings_files import Manifest
 from maricopa_scrapy.spiders.company import Company
 from maricopa_scrapy.spiders.connection import StartError, connect_to
 from maricopa_scrapy.spiders.work import Handler, Ledger, Reading, Work
+from maricopa_scrapy.store.signs import signs_of
 
 if TYPE_CHECKING:
     from psycopg2.extensions import cursor as Cursor
@@ -305,6 +307,8 @@ class LedgerSpider(Spider):
             await self._company.wait()
             capture = self._capture(response)
             reading = Reading(Outcome.GONE) if is_none else handler(capture.body, target)
+            for signs in reading.signs:
+                check_signs(signs, await self.ledger.ask(signs_of, target.key))
         except Unauthorized:
             self.stop(Reason.UNAUTHORIZED)
         except (Refusal, PageError) as error:

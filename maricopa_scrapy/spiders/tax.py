@@ -12,6 +12,7 @@ from maricopa_scrapy.items_treasurer import TaxBill, TaxPayment
 from maricopa_scrapy.pages import treasurer as pages
 from maricopa_scrapy.pages import treasurer_tabs
 from maricopa_scrapy.pages.errors import PageError
+from maricopa_scrapy.pages.treasurer_account import check_absent
 from maricopa_scrapy.settings_files import Manifest, PageLayout
 from maricopa_scrapy.spiders.base import LedgerSpider, Reading, StartError, Work
 
@@ -72,16 +73,16 @@ class TaxSpider(LedgerSpider):
         assert self.manifest.page is not None
         return self.manifest.page
 
-    def _problem(self, apn: str, tab: str, html: str) -> str | None:
+    def _problem(self, apn: str, tab: str, html: str, address: str) -> str | None:
         """Return what is wrong with a tab, while it can still be looked at; without the value, so that many are one."""
         from maricopa_scrapy.download.browser_page import ABSENT
 
         kept, layout = treasurer_tabs.keep(html), self._page()
         try:
             if tab == ABSENT:
-                pages.check_absent(kept, apn, layout)
+                check_absent(kept, apn, layout)
             else:
-                pages.parse_tab(tab, kept, apn, layout)
+                pages.parse_tab(tab, kept, apn, layout, address)
         except PageError as error:
             return f"{error.cause} {error.path}"
         return None
@@ -89,7 +90,8 @@ class TaxSpider(LedgerSpider):
     def pack(self, shown: "Shown") -> bytes:
         """Return what the browser showed as one body."""
         assert shown.kind != "page"
-        return treasurer_tabs.pack(treasurer_tabs.Tabs(shown.kind, shown.html, self._page().version))  # type: ignore[arg-type]
+        address = shown.address if self._page().keeps_address else ""
+        return treasurer_tabs.pack(treasurer_tabs.Tabs(shown.kind, shown.html, self._page().version, address))  # type: ignore[arg-type]
 
     @property
     def left_out(self) -> tuple[str, ...]:
@@ -110,7 +112,7 @@ class TaxSpider(LedgerSpider):
         # A history that says that it is empty removes nothing: it may have been read before its rows came.
         if any(isinstance(record, TaxPayment) for record in page.records):
             complete.append((TaxPayment, target.key))
-        return Reading(records=page.records, complete=complete, issues=issues)
+        return Reading(records=page.records, complete=complete, issues=issues, signs=page.signs)
 
     handlers = {"parcel": parse_page}
 

@@ -8,6 +8,7 @@ from scrapy import Request
 
 from maricopa_scrapy.arguments import ApnList
 from maricopa_scrapy.items import Extent, FollowOn, Issue, Outcome, Rows, Target
+from maricopa_scrapy.pages.treasurer_signs import Signs
 
 if TYPE_CHECKING:
     from maricopa_scrapy.store.ledger import Lease
@@ -59,6 +60,8 @@ class Reading:
     unread: tuple[str, ...] = ()
     # What must be asked before the target can be answered.
     then: Request | None = None
+    # What must agree with what is stored of the target, or nothing of the reading is.
+    signs: list[Signs] = field(default_factory=list)
 
 
 # Reads the kept body of an answer, that is, its capture.

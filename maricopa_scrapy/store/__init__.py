@@ -4,7 +4,7 @@
 - the ledger: ledger (targets, runs, leases), jobs (plans, turns, wishes), verdict, feeding (may work still come?), node, source (the pace)
 - the writer: writer, batch (one transaction), paging and columns (rows by column), tables (rows by record), absent (what an answer
   did not say), layers
-- sources with a course of their own: roll, stacked, missing and lists (GIS), deeds (recorder), loads (bulk files)
+- sources with a course of their own: roll, stacked, missing and lists (GIS), deeds (recorder), signs (treasurer), loads (bulk files)
 - told to a person: progress, statistics, report with samples and histogram, issues, captures, stale
 - what changed: changes with queries (`maricopa changes`), diff (between rolls), reparse (read again)
 - is it right: verify with fingerprint, floors; dictionary is docs/data.md
