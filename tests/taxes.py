@@ -20,6 +20,7 @@ from maricopa_scrapy.sandbox.process import SandboxProcess
 from maricopa_scrapy.sandbox.treasurer_bills import taxes
 from maricopa_scrapy.settings_files import BrowserSettings
 from tests.conftest import ROOT, Crawler, Database
+from tests.treasurer_skins import merged
 
 Start = Callable[..., SandboxProcess]
 _STATUS = {"Paid": "paid", "Unpaid": "unpaid", "Tax Lien": "lien", "Available Tax Lien": "state_lien"}
@@ -59,15 +60,23 @@ def remote_browser(folder: Path) -> Iterator[tuple[psutil.Process, str]]:
 
 
 def settings(
-    folder: Path, pool: int = 4, retire_after: int = 100, attempts: int = 6, words: str = "shipped", **timeouts: float
+    folder: Path,
+    pool: int = 4,
+    retire_after: int = 100,
+    attempts: int = 6,
+    words: str = "shipped",
+    page: dict[str, Any] | None = None,
+    **timeouts: float,
 ) -> dict[str, str]:
     """Return the environment of a crawl: shipped settings but for these, and a data folder of its own.
 
-    `words`: "unknown" takes the texts of a parcel that is not there away; "generic" adds Telerik's of an empty grid.
+    `words`: "unknown" takes the texts of a parcel that is not there away; "generic" adds Telerik's of an empty grid. `page`: what is
+    otherwise in the manifest's `page`.
     """
     shutil.copytree(ROOT / "config", folder)
     manifest = folder / "sources" / "treasurer.yaml"
     content = yaml.safe_load(manifest.read_text())
+    content["page"] = merged(content["page"], page or {})
     content["page"]["timeouts"] |= {"load": 5, "settle": 3, "close": 3} | timeouts
     if words == "unknown":
         content["page"]["absent_texts"] = []

@@ -104,18 +104,21 @@ def _check_years(rows: list[dict[str, Any]]) -> None:
 def _check_sums(row: dict[str, Any], newest: int) -> None:
     """A bill that contradicts itself has its values in the wrong columns, or is not what we take it for."""
     status, assessed, paid, due = row["status"], row["assessed"], row["paid"], row["amount_due"]
+    ask = (
+        f"what do the values of {row['tax_year']} mean, that they do not add up: {row['status_text']!r}, assessed {assessed}, paid {paid}, "
+        f"interest {row['interest']}, due {due}? Which column is which belongs in page.columns.summary"
+    )
     if row["interest"] is not None and assessed + row["interest"] - paid != due:
-        ask = f"what do the columns of {row['tax_year']} mean, that they do not add up? Which is which belongs in page.columns.summary"
         raise SourceChanged("summary.amount_due", f"assessed + interest - paid = {assessed + row['interest'] - paid}", str(due), ask)
     if status == "paid" and (due or paid < assessed):
-        raise SourceChanged("summary.status", "nothing due where it is paid", f"paid {paid} of {assessed}, due {due}")
+        raise SourceChanged("summary.status", "nothing due where it is paid", f"paid {paid} of {assessed}, due {due}", ask)
     if status != "paid" and not due and assessed:
-        raise SourceChanged("summary.status", "something due where it is not paid", f"paid {paid} of {assessed}, due {due}")
+        raise SourceChanged("summary.status", "something due where it is not paid", f"paid {paid} of {assessed}, due {due}", ask)
     # Until the autumn after the next bill.
     most = assessed * (_YEARLY * (newest - row["tax_year"] + 2) + _ADVERTISING) + _FEES
     more = due + paid - assessed
     if not 0 <= more <= most:
-        raise SourceChanged("summary.amount_due", f"interest and fees from 0 to {most:.2f} beside the tax", str(more))
+        raise SourceChanged("summary.amount_due", f"interest and fees from 0 to {most:.2f} beside the tax", str(more), ask)
 
 
 def _check_interest(rows: list[dict[str, Any]], newest: int) -> None:

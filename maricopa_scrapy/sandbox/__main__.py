@@ -11,6 +11,7 @@ from maricopa_scrapy.sandbox.county import County
 from maricopa_scrapy.sandbox.faults import NAMES
 from maricopa_scrapy.sandbox.limiter import RETRY_AFTER
 from maricopa_scrapy.sandbox.server import Options, SandboxError, serve
+from maricopa_scrapy.sandbox.treasurer_skins import SKINS
 
 
 def _fault(text: str) -> tuple[str, float]:
@@ -44,6 +45,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--recorder-indexed", help="the last day whose names are indexed (default: two days before)")
     parser.add_argument("--affidavits", type=int, default=20_000, help="lines of the Sales Affidavits file")
     parser.add_argument("--affidavits-dirty", type=int, default=5, help="of them, lines that are not of its shape")
+    parser.add_argument("--treasurer-skin", choices=SKINS, default="plain", help="how the treasurer's page is shown")
     parser.add_argument("--access-log", action="store_true", help="a line on stderr for each answer")
     parser.add_argument("--until-stdin-ends", action="store_true", help="stop when the process that holds stdin is gone")
     return parser
@@ -85,6 +87,7 @@ def main(arguments: list[str] | None = None, *, announce: bool = False) -> int:
         recorder_indexed=args.recorder_indexed,
         affidavits=args.affidavits,
         affidavits_dirty=args.affidavits_dirty,
+        treasurer_skin=args.treasurer_skin,
     )
 
     def ready(port: int) -> None:

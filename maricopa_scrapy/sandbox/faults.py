@@ -80,7 +80,7 @@ OF_ROWS = ("hidden_rows",)
 OF_TAXES = (
     "endless_shell", "changed_order", "swapped_values", "renamed_heading", "unknown_status", "paid_but_due", "blank_cell", "empty_grid",
     "more_pages", "patched_grid", "bare_pager", "virtual_grid", "missing_year", "lone_heading", "pushed_rows", "late_rows", "generic_none",
-    "search_first", "search_loading", "search_empty", "late_end",
+    "search_first", "search_loading", "search_empty", "late_end", "other_tab_first",
 )  # fmt: skip
 NAMES = (*ANY_PATH, *INSTEAD_OF_PARCEL, *EDITS, *OF_PAGES, *OF_DOCUMENTS, *OF_SEARCHES, *OF_ROWS, *OF_TAXES)
 

@@ -50,13 +50,14 @@ class SandboxProcess:
         recorder_indexed: str | None = None,
         affidavits: int | None = None,
         affidavits_dirty: int | None = None,
+        treasurer_skin: str | None = None,
     ) -> None:
         values = {
             "seed": seed, "epoch": epoch, "existing": existing, "port": port, "latency": latency, "rate": rate, "burst": burst,
             "retry-after": retry_after, "token": token, "gis-parcels": gis_parcels,
             "recorder-daily": recorder_daily, "recorder-rush": recorder_rush, "recorder-today": recorder_today,
             "recorder-indexed": recorder_indexed,
-            "affidavits": affidavits, "affidavits-dirty": affidavits_dirty,
+            "affidavits": affidavits, "affidavits-dirty": affidavits_dirty, "treasurer-skin": treasurer_skin,
         }  # fmt: skip
         flags = {"no-compress": not compress, "slow-down": slow_down, "track": track, "access-log": access_log}
         self._arguments = [f"--{name}={value}" for name, value in values.items() if value is not None]
@@ -116,7 +117,7 @@ class SandboxProcess:
         self._ask("DELETE", "/_faults")
 
     def conduct(self, source: str = "", **changes: Any) -> dict[str, Any]:
-        """Change latency, rate, burst, retry_after, slow_down or recorder_indexed while it serves; of one source, its rate only.
+        """Change latency, rate, burst, retry_after, slow_down, recorder_indexed or treasurer_skin while it serves; of one source, its rate.
 
         Raises SandboxError.
         """

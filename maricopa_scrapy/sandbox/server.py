@@ -35,6 +35,7 @@ from maricopa_scrapy.sandbox.recorder import PREFIX as RECORDER
 from maricopa_scrapy.sandbox.recorder_documents import Documents
 from maricopa_scrapy.sandbox.treasurer import PREFIX as TREASURER
 from maricopa_scrapy.sandbox.treasurer import Treasurer
+from maricopa_scrapy.sandbox.treasurer_skins import skin_of
 
 _ROBOTS = "User-agent: *\nDisallow: /_\n"
 _GOODBYE_S = 0.2
@@ -57,6 +58,7 @@ class Options:
     recorder_daily: documents a working day; recorder_rush: liens more on one day a month; recorder_today, recorder_indexed: the
     recorder's last day, and the last whose names are indexed (YYYY-MM-DD; today, and two days before it).
     affidavits: lines of the Sales Affidavits, affidavits_dirty of which are not of its shape.
+    treasurer_skin: how the treasurer's page is shown (treasurer_skins.py); it can be changed while it serves too.
     """
 
     latency: float = 0.0
@@ -75,6 +77,7 @@ class Options:
     recorder_indexed: str | None = None
     affidavits: int = 20_000
     affidavits_dirty: int = 5
+    treasurer_skin: str = "plain"
 
 
 def build_app(county: County, options: Options | None = None) -> web.Application:
@@ -83,6 +86,7 @@ def build_app(county: County, options: Options | None = None) -> web.Application
     try:
         faults = {source: Faults(county.seed) for source in SOURCES} | {"assessor": Faults(county.seed, options.faults)}
         limiters = {source: Limiter(options.rate, options.burst, options.retry_after, options.slow_down) for source in SOURCES}
+        skin_of(options.treasurer_skin)
     except ValueError as error:
         raise SandboxError(str(error)) from None
     counts = {source: Counts(options.track) for source in SOURCES}
@@ -125,7 +129,7 @@ def _answer(value: Any, status: int = 200) -> web.Response:
     return web.Response(body=orjson.dumps(value), status=status, content_type="application/json")
 
 
-_CONDUCT = ("latency", "rate", "burst", "retry_after", "slow_down", "recorder_indexed")
+_CONDUCT = ("latency", "rate", "burst", "retry_after", "slow_down", "recorder_indexed", "treasurer_skin")
 
 
 def _control(
@@ -189,6 +193,7 @@ def _control(
             if not isinstance(changes, dict) or not changes.keys() <= set(_CONDUCT):
                 raise ValueError(f"conduct is an object of {', '.join(_CONDUCT)}")
             changed = replace(options, **changes)
+            skin_of(changed.treasurer_skin)
             source = request.query.get("source")
             for limiter in [limiters[source]] if source else limiters.values():
                 limiter.change(changed.rate, changed.burst, changed.retry_after, changed.slow_down)

@@ -2,11 +2,13 @@
 "use strict";
 const shell = document.getElementById("app");
 const visit = shell.dataset.visit, apn = shell.dataset.apn;
-const FILL_MS = 40;
+const FILL_MS = 40, PORTION_MS = 250;
+const BASE = new URL("./", location.href);
 const after = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
 async function get(name) {
-  const answer = await fetch(`api/${name}?Parcel=${apn}&visit=${visit}`);
+  // From where the page was, whatever its address says now.
+  const answer = await fetch(new URL(`api/${name}?Parcel=${apn}&visit=${visit}`, BASE));
   if (!answer.ok) throw new Error(`${name}: ${answer.status}`);
   return answer.json();
 }
@@ -28,7 +30,8 @@ function block(heading, lines) {
 function grid(data) {
   const head = element("tr", "k-table-row", ...data.columns.map((title) =>
     element("th", title ? "k-table-th k-header" : "k-hierarchy-cell k-table-th k-header", element("span", "k-column-title", title))));
-  const header = element("div", "k-grid-header", element("table", "k-grid-header-table k-table", element("thead", "k-table-thead", head)));
+  const header = data.has_headings === false ? "" :
+    element("div", "k-grid-header", element("table", "k-grid-header-table k-table", element("thead", "k-table-thead", head)));
   const body = element("tbody", "k-table-tbody");
   const made = element("div", "k-grid", header, element("div", data.is_virtual ? "k-grid-content k-virtual-content" : "k-grid-content", element("table", "k-grid-table k-table", body)));
   const fill = [];
@@ -70,16 +73,31 @@ function patch(old, data) {
   setTimeout(next, FILL_MS);
 }
 
-function tabs(onClick) {
+function tabs(titles, onClick) {
   const list = element("ul");
   list.id = "ptiNav";
-  ["Tax Summary", "Payment History", "Tax Details", "Tax Stubs", "Districts", "Valuations"].forEach((title, at) => {
+  for (const [title, name] of titles) {
     const link = element("a", "nav-link", title);
     link.href = "javascript:void(0)";
-    link.addEventListener("click", () => onClick(at));
+    link.addEventListener("click", () => onClick(name));
     list.append(element("li", "nav-item", link));
-  });
+  }
   return list;
+}
+
+// A grid of parcels in the search's view; resolves when the one that was asked for is opened.
+function showResults(data) {
+  const column = element("div", "col", grid(data));
+  column.id = "propertyOwnerSearchResultColumn";
+  shell.replaceChildren(column);
+  return new Promise((resolve) => {
+    setTimeout(() => column.querySelectorAll("tbody tr").forEach((row) => {
+      const link = element("a", "", row.children[1].textContent);
+      link.href = "javascript:void(0)";
+      row.children[1].replaceChildren(link);
+      link.addEventListener("click", () => link.textContent.replaceAll("-", "") === apn && resolve());
+    }), 2 * FILL_MS);
+  });
 }
 
 function showAbsent(text) {
@@ -90,7 +108,7 @@ function showAbsent(text) {
 
 // Data by frames of a socket: each is put into its place when it comes.
 async function pushed(place) {
-  const socket = new WebSocket(new URL(`_blazor?Parcel=${apn}&visit=${visit}`, location.href.replace(/^http/, "ws")));
+  const socket = new WebSocket(new URL(`_blazor?Parcel=${apn}&visit=${visit}`, BASE.href.replace(/^http/, "ws")));
   socket.addEventListener("message", (event) => place.replaceChildren(grid(JSON.parse(event.data).grid)));
   await new Promise((resolve) => socket.addEventListener("open", resolve));
   return (name) => { socket.send(name); return null; };
@@ -101,7 +119,9 @@ async function main() {
   if (!getComputedStyle(document.documentElement).getPropertyValue("--trs-ready")) return;
   const account = await get("account");
   if (account.absent) return showAbsent(account.absent);
+  if (account.results) await showResults(account.results);
   if (!account.blocks) return;
+  if (account.is_nameless) history.replaceState(null, "", BASE);
   if (account.search !== undefined) {
     showAbsent(account.search);
     if (!account.is_found) return;
@@ -116,16 +136,29 @@ async function main() {
     setTimeout(() => place.replaceChildren(grid(data)), account.late_ms);
     return null;
   };
-  const put = (data) => data && place.replaceChildren(grid(data));
-  put((await Promise.all([fetched("bills"), get("notices")]))[0]);
-  const open = async (at) => {
+  const put = async (name) => {
+    const data = await fetched(name);
+    if (!data) return;
+    if (data.portions > 1 && data.rows.length > 1) {
+      place.replaceChildren(grid({ ...data, rows: data.rows.slice(0, Math.ceil(data.rows.length / 2)) }));
+      await after(PORTION_MS);
+      await get(name);
+    }
+    place.replaceChildren(grid(data));
+  };
+  const first = put(account.opens);
+  // What comes in portions is seen to come.
+  await Promise.all([get("notices"), ...(account.portions > 1 ? [] : [first])]);
+  first.catch(failed);
+  const open = async (name) => {
     // The old grid stays until the new one has come.
-    if (at === 0) put(await fetched("bills"));
-    if (at === 1 && account.patch) patch(place.firstElementChild, await get("payments"));
-    else if (at === 1) put(await fetched("payments"));
+    if (name === "payments" && account.patch) patch(place.firstElementChild, await get(name));
+    else if (name) await put(name);
+    else place.replaceChildren(element("p", "trs-text", "Nothing to show."));
   };
   const facts = element("div", "container", ...account.blocks.flatMap(([heading, lines]) => block(heading, lines)));
-  shell.replaceChildren(tabs((at) => open(at).catch(failed)), element("div", "trs-parcel", facts, place));
+  const heading = account.heading ? [element("h1", "trs-title", account.heading)] : [];
+  shell.replaceChildren(...heading, tabs(account.tabs, (name) => open(name).catch(failed)), element("div", "trs-parcel", facts, place));
 }
 
 function failed(error) {

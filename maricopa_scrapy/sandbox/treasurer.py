@@ -4,7 +4,7 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Callable
 from importlib import resources
-from typing import Any
+from typing import Any, Protocol
 
 import orjson
 from aiohttp import web
@@ -16,20 +16,23 @@ from maricopa_scrapy.sandbox.county import County
 from maricopa_scrapy.sandbox.faults import ANY_PATH, Fault, Faults
 from maricopa_scrapy.sandbox.limiter import Limiter
 from maricopa_scrapy.sandbox.treasurer_bills import Bill, Payment, taxes
+from maricopa_scrapy.sandbox.treasurer_skins import Grid, Skin, money, owner_blocks, skin_of
 
 PREFIX = "/treasurer"
 _PAGE = "/PropertyTaxInformation/"
-_DATA = ("account", "bills", "notices", "payments")
+_DATA = ("account", "bills", "notices", "payments", "valuations")
 _ASSETS = {"treasurer.js": ("script", "text/javascript"), "treasurer.css": ("stylesheet", "text/css")}
 # Names of what the page asks for and may be spared.
 _SPARED = {"logo.png": "image", "banner.png": "image", "font.woff2": "font"}
 _VISITS_KEPT = 10_000
 _SUMMARY = ("Tax Year", "Status", "Assessed Tax", "Tax Paid", "Interest/Fees", "Total Due")
 _HISTORY = ("Tax Year", "Description", "Amount", "Paid Date")
+_VALUES = ("Tax Year", "Full Cash Value", "Limited Value")
+_VALUE_KEYS = ("FullCashValue", "LimitedPropertyValue")
 # Telerik's own; and how long rows that come late are awaited.
 _GENERIC_NONE = "No records available."
 _LATE_S = 0.4
-_NONE = {"bills": "No tax records.", "payments": "No activity records."}
+_NONE = {"bills": "No tax records.", "payments": "No activity records.", "valuations": "No valuations."}
 _SHELL = """<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><title>Property Tax Information</title>
 <link rel="stylesheet" href="treasurer.css"><link rel="icon" href="data:,"></head>
@@ -39,10 +42,9 @@ _SHELL = """<!DOCTYPE html>
 """
 _STATUS = {"throttled": 429, "unavailable": 503, "server_error": 500, "unauthorized": 401, "forbidden": 403}
 _FORBIDDEN = b"<html><head><title>403 Forbidden</title></head><body><h1>403 Forbidden</h1></body></html>"
-_Grid = dict[str, Any]
 
 
-def _other_order(grid: _Grid) -> _Grid:
+def _other_order(grid: Grid) -> Grid:
     """Columns and their headings in another order."""
     order = list(range(1, len(grid["columns"]))) or [0]
     order = [order[1], order[0], *reversed(order[2:])]
@@ -50,29 +52,29 @@ def _other_order(grid: _Grid) -> _Grid:
     return grid | {"columns": columns, "rows": [[row[at - 1] for at in order] for row in grid["rows"]]}
 
 
-def _other_values(grid: _Grid) -> _Grid:
+def _other_values(grid: Grid) -> Grid:
     """The headings as ever, the values below them in another order."""
     return grid | {"rows": [row[:2] + row[:1:-1] for row in grid["rows"]]}
 
 
-def _with_heading(old: str, new: str) -> Callable[[_Grid], _Grid]:
+def _with_heading(old: str, new: str) -> Callable[[Grid], Grid]:
     return lambda grid: grid | {"columns": [new if title == old else title for title in grid["columns"]]}
 
 
-def _first_row(at: int, value: str) -> Callable[[_Grid], _Grid]:
+def _first_row(at: int, value: str) -> Callable[[Grid], Grid]:
     return lambda grid: grid | {"rows": [[*row[:at], value, *row[at + 1 :]] if not n else row for n, row in enumerate(grid["rows"])]}
 
 
-def _without_column(grid: _Grid) -> _Grid:
+def _without_column(grid: Grid) -> Grid:
     return grid | {"columns": [*grid["columns"][:2], *grid["columns"][3:]], "rows": [row[:1] + row[2:] for row in grid["rows"]]}
 
 
-def _with_column(grid: _Grid) -> _Grid:
+def _with_column(grid: Grid) -> Grid:
     return grid | {"columns": [*grid["columns"], "Green Levy"], "rows": [[*row, "$1.00"] for row in grid["rows"]]}
 
 
 # Of the summary, by the fault of the visit.
-GRID_EDITS: dict[str, Callable[[_Grid], _Grid]] = {
+GRID_EDITS: dict[str, Callable[[Grid], Grid]] = {
     "changed_order": _other_order,
     "swapped_values": _other_values,
     "renamed_heading": _with_heading("Total Due", "Balance"),
@@ -92,10 +94,17 @@ GRID_EDITS: dict[str, Callable[[_Grid], _Grid]] = {
 _SEARCHES = {"search_first": "Loading...", "search_loading": "Loading...", "search_empty": ""}
 
 
+class TreasurerConduct(Conduct, Protocol):
+    """How this source behaves: `treasurer_skin` names how its page is shown."""
+
+    @property
+    def treasurer_skin(self) -> str: ...
+
+
 class Treasurer:
     """The source on one county."""
 
-    def __init__(self, county: County, conduct: Conduct, counts: Counts, faults: Faults, limiter: Limiter) -> None:
+    def __init__(self, county: County, conduct: TreasurerConduct, counts: Counts, faults: Faults, limiter: Limiter) -> None:
         self._county = county
         self._conduct = conduct
         self._counts = counts
@@ -181,36 +190,58 @@ class Treasurer:
     def _answer(self, kind: str, apn: str | None, exists: bool, fault: str | None) -> Any:
         if kind == "notices":
             return []
+        skin = skin_of(self._conduct.treasurer_skin)
         if apn is None or not exists:
-            return {"absent": "No properties match your search."}
+            found = self._found(self._neighbours(apn)) if skin.absent_by == "grid" and apn else None
+            return {"results": found} if found else {"absent": "No properties match your search."}
         if kind == "account":
-            return self._account(apn, fault)
+            return self._account(apn, fault, skin)
         known = taxes(self._county.seed, self._county.epoch, apn)
         if kind == "payments":
             grid = _grid("payments", _HISTORY, [_line(payment) for payment in known.payments])
+        elif kind == "valuations":
+            values = self._county.part(apn, "valuations")
+            grid = _grid(kind, _VALUES, [[one["TaxYear"], *(f"${one[key]}" for key in _VALUE_KEYS)] for one in values])
         else:
             grid = _grid("bills", _SUMMARY, [_row(bill) for bill in known.bills])
         if fault == "generic_none" and not grid["rows"]:
             return grid | {"none": _GENERIC_NONE}
-        if kind == "payments":
+        grid |= {"has_headings": skin.has_headings, "portions": skin.portions}
+        if kind != "bills":
             return grid
-        return GRID_EDITS[fault](grid) if fault in GRID_EDITS else grid
+        return skin.summary(GRID_EDITS[fault](grid) if fault in GRID_EDITS else grid)
 
-    def _account(self, apn: str, fault: str | None) -> Any:
+    def _neighbours(self, apn: str) -> list[str]:
+        """Return the existing parcels next to one on its map."""
+        numbers = (f"{apn[:5]}{item:03d}" for item in range(max(1, int(apn[5:8]) - 2), int(apn[5:8]) + 5))
+        return [one for one in numbers if one != apn and self._county.exists(one)][:3]
+
+    def _found(self, apns: list[str]) -> Grid:
+        """Return what the search shows of some parcels."""
+        rows = [[format_apn(apn), identity(self._county, apn)[1]] for apn in apns]
+        return _grid("bills", ("Parcel", "Situs"), rows) | {"has_headings": True, "portions": 1}
+
+    def _account(self, apn: str, fault: str | None, skin: Skin) -> Any:
         if fault == "endless_shell":
             return {}
         shown = next(each for each in self._county.walk() if each != apn) if fault == "wrong_parcel" else apn
-        owner, situs = identity(self._county, apn)
+        # Without its number, only what it says tells a page that is another parcel's.
+        lines, situs = identity(self._county, shown if skin.named == "address" else apn)
         number = "" if fault == "no_identity" else f" {format_apn(shown)}-{int(shown[:8]) % 10}"
-        blocks: list[tuple[str, list[str] | None]] = [
-            (f"Property Tax Information{number}", []), ("Owner Name and Mailing Address", owner), ("Property Situs Address", [situs])
-        ]  # fmt: skip
+        title = f"Property Tax Information{number if skin.named == 'account' else ''}"
+        blocks: list[tuple[str, list[str] | None]] = [(title, []), *owner_blocks(skin, self._county, apn, lines)]
+        blocks.append(("Property Situs Address", [situs]))
         if fault == "lone_heading":
-            blocks = [blocks[0], blocks[2], ("Owner Name and Mailing Address", None)]
+            blocks = [blocks[0], blocks[-1], ("Owner Name and Mailing Address", None)]
         early = _GENERIC_NONE if fault == "late_rows" else None
         search = {"search": _SEARCHES[fault], "is_found": fault == "search_first"} if fault in _SEARCHES else {}
         facts = {"blocks": blocks, "patch": fault == "patched_grid", "is_pushed": fault == "pushed_rows", "early": early}
-        return facts | search | {"late_ms": 1000 * _LATE_S}
+        of_skin = {
+            "heading": f"Parcel{number}" if skin.named == "heading" else None, "is_nameless": skin.named == "nowhere",
+            "portions": skin.portions, "tabs": skin.tabs, "opens": "valuations" if fault == "other_tab_first" else "bills",
+            "results": self._found([*self._neighbours(apn)[:1], apn, *self._neighbours(apn)[1:]]) if skin.is_found else None,
+        }  # fmt: skip
+        return facts | search | of_skin | {"late_ms": 1000 * _LATE_S}
 
     async def _misbehave(self, request: web.Request, fault: Fault) -> web.StreamResponse:
         if fault.name in ("hang", "reset"):
@@ -243,20 +274,16 @@ def identity(county: County, apn: str) -> tuple[list[str], str]:
     return [line for line in (*lines, town) if line], parcel["PropertyAddress"].strip()
 
 
-def _grid(name: str, headings: tuple[str, ...], rows: list[list[str]]) -> _Grid:
+def _grid(name: str, headings: tuple[str, ...], rows: list[list[str]]) -> Grid:
     return {"columns": ["", *headings], "rows": rows, "none": None if rows else _NONE[name], "pager": None, "is_virtual": False}
 
 
 def _row(bill: Bill) -> list[str]:
-    return [str(bill.tax_year), bill.status, *map(_money, (bill.assessed, bill.paid, bill.interest, bill.due))]
+    return [str(bill.tax_year), bill.status, *map(money, (bill.assessed, bill.paid, bill.interest, bill.due))]
 
 
 def _line(payment: Payment) -> list[str]:
-    return [str(payment.tax_year), payment.description, _money(payment.amount), f"{payment.paid_on:%m/%d/%Y}"]
-
-
-def _money(cents: int) -> str:
-    return f"${cents // 100:,}.{cents % 100:02d}"
+    return [str(payment.tax_year), payment.description, money(payment.amount), f"{payment.paid_on:%m/%d/%Y}"]
 
 
 def _read(path: str) -> tuple[str, str]:
