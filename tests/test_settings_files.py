@@ -25,6 +25,12 @@ def test_the_shipped_files_are_good() -> None:
     config, manifests = settings_files.load()
     assert config.batch_processing.api_rate_limit == 2.0
     assert manifests["assessor"].concurrency == 5
+    treasurer = manifests["treasurer"]
+    assert treasurer.page is not None
+    # A tab may take as long as a working client waits, and the whole parcel both of them.
+    waits = treasurer.page.timeouts
+    assert waits.settle == 90
+    assert treasurer.timeout >= waits.load + 2 * waits.settle
 
 
 @pytest.mark.parametrize(
@@ -55,6 +61,33 @@ def test_a_bad_manifest(folder: Path, old: str, new: str, said: str) -> None:
     with pytest.raises(ConfigError, match=said) as error:
         settings_files.load()
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("- {at: account}", "- {at: footer}", r"page\.identity\.0\.at: .*\(got 'footer'\)"),
+        ("- {at: account}", "- {at: heading}", r"page\.identity\.0: a heading has a selector"),
+        ("- {at: account}", "- {at: tab, selector: a}", r"page\.identity\.0: a heading has a selector, and nothing else has one"),
+        ("    - {at: account}", "    []", r"page\.identity"),
+        ("starts_with: summary", "starts_with: payments", r"page\.starts_with"),
+        ("places: {summary: 0", "places: {summary: -1", r"page\.places\.summary"),
+        ("places: {summary: 0, payments: 1}", "places: {summary: 0}", r"page: places has summary, not summary, payments"),
+        ("headings: [Tax Year, Year], kind: year", "kind: year", r"page\.columns\.summary\.tax_year: a column has headings, a position, or both"),
+        ("amount_due: {headings", "balance: {headings", r"page: columns\.summary has .*balance"),
+        ("listed: lines", "listed: columns", r"page\.owners\.listed"),
+        ("results: null", "results: {row: tr}", r"page\.results\.row: unknown key; did you mean rows\?"),
+        ("Unpaid: unpaid", "Unpaid: open", r"page\.statuses\.Unpaid"),
+        ("  absent_alone: false", "  absnt_alone: false", r"page\.absnt_alone: unknown key; did you mean absent_alone\?"),
+    ],
+)
+def test_a_bad_page(folder: Path, old: str, new: str, said: str) -> None:
+    file = folder / "sources" / "treasurer.yaml"
+    text = file.read_text()
+    assert old in text
+    file.write_text(text.replace(old, new, 1))
+    with pytest.raises(ConfigError, match=r"treasurer\.yaml: " + said):
+        settings_files.load()
 
 
 @pytest.mark.parametrize(

@@ -47,7 +47,8 @@ def test_a_fault_that_ends_by_itself() -> None:
         assert parcel(sandbox, APNS[0]).status == 200
 
 
-@pytest.mark.parametrize("changes", [{"rate": 0}, {"rate": -1}, {"burst": 0}, {"retry_after": "soon"}, {"speed": 3}, {"rate": "fast"}])
+@pytest.mark.parametrize("changes", [{"rate": 0}, {"rate": -1}, {"burst": 0}, {"retry_after": "soon"}, {"speed": 3}, {"rate": "fast"},
+                                     {"treasurer_skin": "striped"}])  # fmt: skip
 def test_conduct_that_makes_no_sense_changes_nothing(changes: dict[str, object]) -> None:
     with SandboxProcess(rate=0.1, burst=1) as sandbox:
         with pytest.raises(SandboxError):

@@ -292,6 +292,8 @@ def test_a_port_in_use_and_a_host_that_is_not_loopback() -> None:
             serve(County(), host=host, ready=lambda _: None)
     with pytest.raises(SandboxError, match="rate is"):
         build_app(County(), Options(rate=0))
+    with pytest.raises(SandboxError, match="there is no treasurer skin 'striped'; there are plain, heading_identity"):
+        build_app(County(), Options(treasurer_skin="striped"))
 
 
 def test_it_ends_with_its_parent() -> None:
