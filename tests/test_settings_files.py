@@ -73,7 +73,7 @@ def test_a_bad_manifest(folder: Path, old: str, new: str, said: str) -> None:
         ("starts_with: summary", "starts_with: payments", r"page\.starts_with"),
         ("places: {summary: 0", "places: {summary: -1", r"page\.places\.summary"),
         ("places: {summary: 0, payments: 1}", "places: {summary: 0}", r"page: places has summary, not summary, payments"),
-        ("headings: [Tax Year, Year], kind: year", "kind: year", r"page\.columns\.summary\.tax_year: a column has headings, a position, or both"),
+        ("headings: [Tax Year, Year], kind: year", "kind: year", r"page\.columns\.summary\.tax_year: a column has headings"),
         ("amount_due: {headings", "balance: {headings", r"page: columns\.summary has .*balance"),
         ("listed: lines", "listed: columns", r"page\.owners\.listed"),
         ("results: null", "results: {row: tr}", r"page\.results\.row: unknown key; did you mean rows\?"),
