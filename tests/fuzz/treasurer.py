@@ -7,16 +7,25 @@ from typing import Any
 from maricopa_scrapy import settings_files
 from maricopa_scrapy.items_treasurer import TaxBill, TaxPayment
 from maricopa_scrapy.pages.treasurer import Page, parse_page
+from maricopa_scrapy.pages.treasurer_layout import Layout
 from maricopa_scrapy.pages.treasurer_tabs import Tabs, pack, unpack
 from maricopa_scrapy.sandbox.county import County
 from maricopa_scrapy.sandbox.treasurer_bills import taxes
 from tests.fuzz.reading import Subject, check_one_page, same, shown, storable, tree
+from tests.treasurer_skins import PAGES, merged
 
 _SUMMARY = ("", "Tax Year", "Status", "Assessed Tax", "Tax Paid", "Interest/Fees", "Total Due")
 _HISTORY = ("", "Tax Year", "Description", "Amount", "Paid Date")
 _PAGE = settings_files.load()[1]["treasurer"].page
 assert _PAGE is not None
 LAYOUT = _PAGE
+# A page without headings in its grids, whose parcel a heading of its own names, and whose owners are a list.
+BARE = Layout.model_validate(
+    merged(
+        LAYOUT.model_dump(exclude={"timeouts", "quiet", "patience"}),
+        PAGES["no_headings"] | PAGES["heading_identity"] | {"owners": {"listed": "list"}},
+    )
+)
 
 
 def _grid(headings: tuple[str, ...], rows: list[list[str]], none: str) -> str:
@@ -47,21 +56,38 @@ def _tabs(apn: str) -> tuple[str, str]:
     return _tab(apn, _grid(_SUMMARY, bills, "No tax records.")), _tab(apn, _grid(_HISTORY, paid, "No payment records."))
 
 
-def _cells(html: str, tab: str) -> list[dict[str, str]]:
-    """Return the rows of the grid that has the tab's headings: the text of each cell by the column's name."""
+def _bare(html: str) -> str:
+    """The same page as BARE has it."""
+    html = re.sub(r"<table><thead>.*?</thead></table>", "", html)
+    html = html.replace("<p>A TRUST<br>1 N MAIN ST</p>", "<ul><li>A TRUST<li>1 N MAIN ST</ul>")
+    named = re.findall("Parcel [0-9A-Z-]+", html)[0]
+    return html.replace(f"<h3>{named}</h3>", "<h3></h3>").replace("<body>", f"<body><h1>{named}</h1>")
+
+
+def _places(headings: list[str], tab: str, layout: Layout) -> dict[str, int] | None:
+    """Return where each column stands, by its heading or, where there is none, by its position; None where that cannot be told."""
+    found: dict[str, int] = {}
+    for name, column in layout.columns[tab].items():
+        names = {heading.casefold() for heading in column.headings}
+        at = [at for at, heading in enumerate(headings) if heading and heading in names]
+        if not at and column.position is not None and (not any(headings) or headings[column.position : column.position + 1] == [""]):
+            at = [column.position]
+        if len(at) > 1 or not (at or column.optional):
+            return None
+        found |= {name: at[0]} if at else {}
+    return found
+
+
+def _cells(html: str, tab: str, layout: Layout) -> list[dict[str, str]]:
+    """Return the rows of the grid that has the tab's columns: the text of each cell by the column's name."""
     root = tree(html)
     found = []
     for grid in root.xpath("//*[contains(concat(' ', normalize-space(@class), ' '), ' k-grid ')]"):
-        headings = [" ".join(shown(one).split()).casefold() for one in grid.xpath("(.//thead)[1]/tr[1]/th")]
-        wanted = {name: {heading.casefold() for heading in column.headings} for name, column in LAYOUT.columns[tab].items()}
-        places = {column: [at for at, heading in enumerate(headings) if heading in names] for column, names in wanted.items()}
-        if all(len(at) < 2 for at in places.values()) and all(
-            places[name] for name, column in LAYOUT.columns[tab].items() if not column.optional
-        ):
-            for row in grid.xpath(".//tbody/tr"):
-                cells = [" ".join(shown(one).split()) for one in row.xpath("./td")]
-                if len(cells) > 1 and "k-detail-row" not in (row.get("class") or ""):
-                    found.append({column: cells[at[0]] for column, at in places.items() if at})
+        places = _places([" ".join(shown(one).split()).casefold() for one in grid.xpath("(.//thead)[1]/tr[1]/th")], tab, layout)
+        for row in grid.xpath(".//tbody/tr") if places else ():
+            cells = [" ".join(shown(one).split()) for one in row.xpath("./td")]
+            if len(cells) > 1 and "k-detail-row" not in (row.get("class") or ""):
+                found.append({column: cells[at] for column, at in places.items()} if places else {})
     return found
 
 
@@ -71,7 +97,7 @@ def _money(text: str) -> Decimal:
     return Decimal(found[2].replace(",", "")) * (-1 if found[1] else 1)
 
 
-def _check(body: bytes, apn: str, page: Page) -> None:
+def _check(body: bytes, apn: str, page: Page, layout: Layout = LAYOUT) -> None:
     tabs = unpack(body)
     if not page.exists:
         assert tabs.kind == "absent"
@@ -79,7 +105,7 @@ def _check(body: bytes, apn: str, page: Page) -> None:
     for name, html in tabs.html.items():
         check_one_page(html)
         assert apn in html.replace("-", "").upper()
-        rows = _cells(html, name)
+        rows = _cells(html, name, layout)
         kind = TaxBill if name == "summary" else TaxPayment
         stored = [record.__dict__ for record in page.records if isinstance(record, kind)]
         assert len(rows) == len(stored), f"{len(stored)} rows of {len(rows)}"
@@ -103,6 +129,7 @@ def _check_row(row: dict[str, str], record: dict[str, Any]) -> None:
 def subjects() -> list[Subject]:
     apns = County().apns(30)[::6]
     packed = [(pack(Tabs("parcel", dict(zip(("summary", "payments"), _tabs(apn), strict=True)), 1)), apn) for apn in apns]
+    bare = [(pack(Tabs("parcel", dict(zip(("summary", "payments"), map(_bare, _tabs(apn)), strict=True)), 1)), apn) for apn in apns]
     summaries = [(_tabs(apn)[0].encode(), apn) for apn in apns]
     histories = [(_tabs(apn)[1].encode(), apn) for apn in apns]
 
@@ -114,6 +141,13 @@ def subjects() -> list[Subject]:
 
     return [
         Subject("treasurer tabs", "json", packed, lambda body, apn: parse_page(body, apn, LAYOUT), _check),
+        Subject(
+            "treasurer bare tabs",
+            "json",
+            bare,
+            lambda body, apn: parse_page(body, apn, BARE),
+            lambda body, apn, page: _check(body, apn, page, BARE),
+        ),
         Subject("treasurer summary", "html", summaries, summary, lambda body, apn, page: _check(_summary(body), apn, page)),
         Subject("treasurer payments", "html", histories, payments, lambda body, apn, page: _check(_payments(body, apn), apn, page)),
     ]
