@@ -22,6 +22,7 @@ from maricopa_scrapy import reparse
 from maricopa_scrapy.items import Target
 from maricopa_scrapy.items_treasurer import TaxAccount
 from maricopa_scrapy.pages import gis, recorder, recorder_legacy, treasurer
+from maricopa_scrapy.pages.treasurer_account import read_account
 from maricopa_scrapy.sandbox.county import County
 from maricopa_scrapy.sandbox.process import SandboxProcess
 from maricopa_scrapy.sandbox.recorder_documents import Documents
@@ -210,13 +211,11 @@ def _of_gis(patch: pytest.MonkeyPatch) -> None:
 
 
 def _of_treasurer(patch: pytest.MonkeyPatch) -> None:
-    whole = treasurer._owner
-
     def other(*values: Any) -> TaxAccount:
-        account = whole(*values)
+        account = read_account(*values)
         return account.model_copy(update={"owner": account.owner and account.owner.lower()})
 
-    patch.setattr(treasurer, "_owner", other)
+    patch.setattr(treasurer, "read_account", other)
 
 
 def _of_recorder(patch: pytest.MonkeyPatch) -> None:
