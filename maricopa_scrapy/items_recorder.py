@@ -83,8 +83,9 @@ class NameIndex(Record):
 class SearchWindow(Record):
     """`recorder.search_window`: what one search found, against what the recorder reported.
 
-    `total` is exact to 500; 501 means more. `state`: complete (as many rows as reported), split (more than can be counted: halved),
-    walked (one day beyond the count, read to its end), short (fewer rows than reported), saturated (one day that could not be read on).
+    `total` is exact to 500; 501 means more; NULL where it was not told. `state`: complete (as many rows as reported), split (more than
+    can be counted: halved), walked (not counted, read to its end), short (fewer rows than reported), saturated (one day that could not be
+    read on), unread (all rows came, and some could not be read).
     """
 
     table = "recorder.search_window"
@@ -93,7 +94,7 @@ class SearchWindow(Record):
     query: str
     since: dt.date
     until: dt.date
-    total: int
+    total: int | None
     row_count: int
     junk_rows: int
     state: str

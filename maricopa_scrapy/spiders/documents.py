@@ -14,7 +14,7 @@ from maricopa_scrapy.items import FollowOn, Issue, Target
 from maricopa_scrapy.items_recorder import CodePair, Document, DocumentCode, NameMatch, SearchWindow
 from maricopa_scrapy.pages import recorder, recorder_search
 from maricopa_scrapy.pages.errors import SourceChanged
-from maricopa_scrapy.pages.recorder_search import COUNTED_MOST, NAME_MOST, SearchPage, SearchRow, squeezed
+from maricopa_scrapy.pages.recorder_search import COUNTED_MOST, INDEXED_MOST, SearchPage, SearchRow, squeezed
 from maricopa_scrapy.spiders.base import LedgerSpider, Reading, Work
 from maricopa_scrapy.spiders.recorder_api import PHOENIX, RecorderSpider
 from maricopa_scrapy.spiders.recorder_pages import LegacyPages, legacy_list
@@ -87,58 +87,73 @@ class DocumentsSpider(RecorderSpider):
         detail = target.detail or {}
         codes = recorder.parse_codes(body)
         since, until = dt.date.fromisoformat(detail["since"]), dt.date.fromisoformat(detail["until"])
-        follow_ons = [_of_code(entry.query_code, since, until) for entry in codes.labels]
-        issues = [Issue("odd_code", code, f"the recorder's list has {code} for a code, which cannot be asked for") for code in codes.odd]
+        follow_ons = [_of_code(code, since, until) for code in codes.codes]
         shortfall = f"documents of the codes {', '.join(codes.odd)} were not searched" if codes.odd else None
-        return Reading(records=list(codes.labels), follow_ons=follow_ons, issues=issues, shortfall=shortfall)
+        return Reading(
+            records=list(codes.labels), follow_ons=follow_ons, issues=codes.issues, shortfall=shortfall, unread=tuple(codes.notes.unread)
+        )
 
     def parse_window(self, body: bytes, target: Target) -> Reading:
         """Read a page of a search, and at its end hold the rows against the total.
 
         What cannot be counted is halved by days; a single day is read on to its end.
         """
-        detail: dict[str, Any] = {"before": [], "missing": 0, "lacks": 0} | (target.detail or {})
+        detail: dict[str, Any] = {"before": [], "missing": 0, "lacks": 0, "unread": 0} | (target.detail or {})
         since, until = dt.date.fromisoformat(detail["since"]), dt.date.fromisoformat(detail["until"])
         code, owner = detail["query"].get("documentCode"), detail.get("owner")
         display = self.manifest.codes.get(code) if code else None
         page = recorder_search.parse_search(body)
-        recorder_search.check_answers(page, since, until, squeezed(owner[:NAME_MOST]) if owner else None, display)
+        recorder_search.check_answers(page, since, until, squeezed(owner[:INDEXED_MOST]) if owner else None, display)
         total = page.total if detail["page"] == 1 else detail["total"]
-        if total is None:
-            raise SourceChanged("totalResults", "the total, on the first page", -1)
-        if total > COUNTED_MOST and since < until:
-            return self._halved(detail, since, until, total, page)
-        if detail["page"] == 1 and page.count > total:
+        if detail["page"] == 1 and total is None and "total" not in page.notes.unread:
+            page.notes.is_absent("totalResults")
+        if since < until and self._is_beyond(total, detail["seen"], page.count):
+            halves = self._halved(detail, since, until, total, page)
+            # Its rows come again, and are told, with the halves.
+            halves.issues += page.issues
+            return halves
+        if detail["page"] == 1 and total is not None and page.count > total:
             raise SourceChanged("totalResults", f"a total of no less than the {page.count} rows of the page", total)
-        is_counted = total <= COUNTED_MOST
+        is_counted = total is not None and total <= COUNTED_MOST
+        reading = self._found(page, owner, code)
+        detail["unread"] += page.unread
         names = [[row.name, row.number] for row in page.rows]
         if names and names == detail["before"]:
+            reading.records, reading.follow_ons = [], []
             if not is_counted:
-                return self._ended(detail, total, SearchPage(), "saturated", f"page {detail['page']} repeats the page before it")
+                ended = self._ended(detail, total, SearchPage(), "saturated", f"page {detail['page']} repeats the page before it")
+                return self._joined(reading, ended)
             page, names = SearchPage(), []
         # A row that comes again is no further one: counted, it would stand for a row that is missing.
         before = {(name, number) for name, number in detail["before"]}
-        page.count = page.junk + len({(row.name, row.number) for row in page.rows} - before)
-        reading = self._found(page, owner, code)
+        page.count = page.junk + page.lost + len({(row.name, row.number) for row in page.rows} - before)
         seen = detail["seen"] + page.count
-        if page.count and detail["page"] < _PAGES_MOST and (seen < total or not is_counted):
+        if page.count and detail["page"] < _PAGES_MOST and (seen < (total or 0) or not is_counted):
             # The last page with rows may have fewer than the most; one before it may not.
             gaps = {"missing": detail["missing"] + detail["lacks"], "lacks": max(0, self.manifest.search_page_size - page.count)}
             so_far = {"seen": seen, "junk": detail["junk"] + page.junk, "total": total, "before": names, **gaps}
             reading.follow_ons.append(_window(detail | {"page": detail["page"] + 1} | so_far))
             return reading
-        ended = self._end(detail, since, until, total, page)
+        return self._joined(reading, self._end(detail, since, until, total, page))
+
+    def _is_beyond(self, total: int | None, seen: int, rows: int) -> bool:
+        """Whether there are more rows than can be counted, or may be: of a total that is not told a full page is a sign of it."""
+        if total is None:
+            return rows >= self.manifest.search_page_size or seen + rows > COUNTED_MOST
+        return total > COUNTED_MOST
+
+    def _joined(self, reading: Reading, ended: Reading) -> Reading:
         reading.records += ended.records
         reading.follow_ons += ended.follow_ons
         reading.issues += ended.issues
         reading.shortfall = ended.shortfall
         return reading
 
-    def _end(self, detail: dict[str, Any], since: dt.date, until: dt.date, total: int, page: SearchPage) -> Reading:
+    def _end(self, detail: dict[str, Any], since: dt.date, until: dt.date, total: int | None, page: SearchPage) -> Reading:
         """Hold what came against what was reported."""
         seen = detail["seen"] + page.count
-        if total > COUNTED_MOST:
-            if seen <= COUNTED_MOST + 1:
+        if total is None or total > COUNTED_MOST:
+            if total is not None and seen <= COUNTED_MOST + 1:
                 return self._ended(detail, total, page, "saturated", f"more than {COUNTED_MOST} rows were reported, {seen} could be read")
             if page.count:
                 return self._ended(detail, total, page, "saturated", f"{seen} rows on {detail['page']} pages, and no end")
@@ -146,6 +161,8 @@ class DocumentsSpider(RecorderSpider):
                 told = f"{seen} rows came, and pages before the last lack {detail['missing']}"
                 return self._ended(detail, total, page, "short", told)
             told = f"{seen} rows were read on to the end; beyond {COUNTED_MOST} they are not counted, so none can be told to be missing"
+            if total is None:
+                told = f"{seen} rows were read on to the end; how many there are was not told, so none can be told to be missing"
             return self._ended(detail, total, page, "walked", told)
         if seen >= total:
             return self._ended(detail, total, page, "complete")
@@ -154,7 +171,7 @@ class DocumentsSpider(RecorderSpider):
             return self._halved(detail, since, until, total, page)
         return self._ended(detail, total, page, "short", f"{total} rows were reported, {seen} came")
 
-    def _halved(self, detail: dict[str, Any], since: dt.date, until: dt.date, total: int, page: SearchPage) -> Reading:
+    def _halved(self, detail: dict[str, Any], since: dt.date, until: dt.date, total: int | None, page: SearchPage) -> Reading:
         middle = since + (until - since) / 2
         parts = [(since, middle), (middle + dt.timedelta(days=1), until)]
         whole: dict[str, Any] = {key: detail[key] for key in ("query", "label", "owner") if key in detail}
@@ -162,7 +179,9 @@ class DocumentsSpider(RecorderSpider):
         reading.follow_ons = [_first_page(whole, begin, end) for begin, end in parts]
         return reading
 
-    def _ended(self, detail: dict[str, Any], total: int, page: SearchPage, state: str, message: str = "") -> Reading:
+    def _ended(self, detail: dict[str, Any], total: int | None, page: SearchPage, state: str, message: str = "") -> Reading:
+        if detail["unread"] and state in ("complete", "walked"):
+            state, message = "unread", f"of {detail['seen'] + page.count} rows {detail['unread']} could not be read, or not wholly"
         days = detail["since"] if detail["since"] == detail["until"] else f"{detail['since']} to {detail['until']}"
         window = SearchWindow(query=detail["label"], since=detail["since"], until=detail["until"], total=total,
                               row_count=detail["seen"] + page.count, junk_rows=detail["junk"] + page.junk, state=state)  # fmt: skip
@@ -174,12 +193,12 @@ class DocumentsSpider(RecorderSpider):
 
     def _found(self, page: SearchPage, owner: str | None, code: str | None) -> Reading:
         """The rows of a page: each document is asked for, except the few with a suffix, which only the row tells of."""
-        reading = Reading()
+        reading = Reading(issues=page.issues, unread=tuple(page.notes.unread))
         for row in page.rows:
-            if owner:
+            if owner and row.name and row.is_read:
                 reading.records.append(NameMatch(owner=owner, recording_number=row.number, name=row.name))
             if row.suffix:
-                reading.records += _of_row(row)
+                reading.records += _of_row(row) if row.is_read else []
                 told = f"{row.number} cannot be asked for; only the row of a search tells of it"
                 reading.issues.append(Issue("suffix", row.number, told))
             else:
@@ -200,7 +219,9 @@ def _of_row(row: SearchRow) -> list[Any]:
     unknown = dict.fromkeys(("page_amount", "affidavit_present", "affidavit_page_amount", "restricted", "name_count", "image_url"))
     document = Document(recording_number=row.number, suffix=row.suffix, recording_date=row.date, docket_book=row.docket_book,
                         page_map=row.page_map, **unknown)  # fmt: skip
-    return [document, DocumentCode(recording_number=row.number, display_code=row.display_code, position=1)]
+    absent = {"recording_date" if name == "date" else name for name in row.absent} & document.__class__.model_fields.keys()
+    codes = [DocumentCode(recording_number=row.number, display_code=row.code[0], position=1)] if row.code else []
+    return [document.lacking(unknown.keys() | absent), *codes]
 
 
 def _of_code(code: str, since: dt.date, until: dt.date) -> FollowOn:
@@ -211,7 +232,7 @@ def _of_owner(owner: str, since: dt.date, until: dt.date) -> FollowOn:
     words = owner.split()
     if _BUSINESS.search(owner) or len(words) > 4 or len(words) == 1:
         # A longer one begins no name that is stored.
-        query = {"businessNames": owner[:NAME_MOST].rstrip()}
+        query = {"businessNames": owner[:INDEXED_MOST].rstrip()}
     else:
         query = dict(zip(("lastNames", "firstNames", "middleNameIs"), (words[0], words[1], " ".join(words[2:])), strict=True))
     query = {key: value for key, value in query.items() if value}

@@ -12,7 +12,7 @@ from scrapy.http import Response
 
 from maricopa_scrapy.download.refusals import Refusal, check_json_answer
 from maricopa_scrapy.items import Answer, Cause, FollowOn, Issue, Outcome, Target
-from maricopa_scrapy.items_recorder import DocumentCode, Image, NameIndex, Neighbour, Party
+from maricopa_scrapy.items_recorder import Image, NameIndex, Neighbour
 from maricopa_scrapy.pages import recorder as pages
 from maricopa_scrapy.spiders.base import LedgerSpider, Reading
 from maricopa_scrapy.store.deeds import ask_index_again
@@ -106,12 +106,14 @@ class RecorderSpider(LedgerSpider):
         page = self._read(body, number)
         reading = self._stored(page)
         again = self._names_later(reading, page, target)
-        if self.parameters.get("pdf") == "yes" and "again" not in detail and not page.document.restricted:
-            date = page.document.recording_date
-            reading.follow_ons.append(FollowOn(self.source, "scan", number, {"number": number, "date": str(date) if date else None}))
+        is_restricted = page.document is not None and page.document.restricted
+        if self.parameters.get("pdf") == "yes" and "again" not in detail and not is_restricted:
+            day = str(page.recorded) if page.recorded else None
+            reading.follow_ons.append(FollowOn(self.source, "scan", number, {"number": number, "date": day}))
         # A deed whose names are not there yet is asked for again, and then with its neighbours: without names nothing ties them to it.
-        if detail.get("neighbours") and not again:
-            shared = {"names": page.names, "date": str(page.document.recording_date), "deed": number}
+        # So is one whose names or day could not be read, once they can (`maricopa retry --unread`).
+        if detail.get("neighbours") and not again and not {"party", "document"} & page.notes.unread.keys():
+            shared = {"names": page.names or [], "date": _day_of(page), "deed": number}
             for distance in _NEIGHBOURS:
                 asked = shared | {"number": next_number(number, distance), "distance": distance}
                 reading.follow_ons.append(FollowOn(self.source, "neighbour", f"{number}+{distance}", asked))
@@ -123,21 +125,20 @@ class RecorderSpider(LedgerSpider):
         page = self._read(body, detail["number"])
         reading = self._stored(page)
         self._names_later(reading, page, target)
-        shared = [name for name in page.names if name in detail["names"] and not _EVERYWHERE.search(name)]
-        if shared and str(page.document.recording_date) == detail["date"]:
+        shared = [name for name in page.names or () if name in detail["names"] and not _EVERYWHERE.search(name)]
+        if shared and detail["date"] and _day_of(page) == detail["date"]:
             reason = f"recorded {detail['distance']} after the deed on the same day, and both name {shared[0]}"
-            reading.records.append(Neighbour(recording_number=page.document.recording_number, deed_number=detail["deed"],
+            reading.records.append(Neighbour(recording_number=page.number, deed_number=detail["deed"],
                                              distance=detail["distance"], confidence="probable", reason=reason))  # fmt: skip
         return reading
 
     def _names_later(self, reading: Reading, page: pages.DocumentPage, target: Target) -> bool:
         """Have a document asked for again that has no names yet; returns whether it will be."""
-        if page.names:
+        if page.names or {"party", "document"} & page.notes.unread.keys():
             return False
         # Two deeds may have the same neighbour: it is asked for again for each.
-        key = target.key.split(" again ")[0] if target.kind == "neighbour" else page.document.recording_number
-        number, recorded = page.document.recording_number, page.document.recording_date
-        again, issues = self.look_again(recorded, number, "names", target.detail or {}, (target.kind, key))
+        key = target.key.split(" again ")[0] if target.kind == "neighbour" else page.number
+        again, issues = self.look_again(page.recorded, page.number, "names", target.detail or {}, (target.kind, key))
         reading.follow_ons += again
         reading.issues += issues
         return bool(again)
@@ -154,7 +155,7 @@ class RecorderSpider(LedgerSpider):
         days = self.manifest.names.give_up_after
         today = dt.datetime.now(PHOENIX).date()
         if recorded is None or (today - recorded).days > days:
-            told = f"{number}: no {what}, {days} days after it was recorded"
+            told = f"{number}: no {what}, " + (f"{days} days after it was recorded" if recorded else "and no day on which it was recorded")
             return [], [Issue(f"no_{what}", number, told)] if again > 1 or recorded is None else []
         lag = (recorded - self._indexed_until).days if self._indexed_until else 1
         due = dt.datetime.now(dt.UTC) + dt.timedelta(hours=self.manifest.names.again_after * min(max(lag, 1), 3))
@@ -169,13 +170,12 @@ class RecorderSpider(LedgerSpider):
 
     def _stored(self, page: pages.DocumentPage) -> Reading:
         document, records = page.document, list(page.records)
-        number = document.recording_number
-        if document.restricted:
+        if document and document.restricted:
             # Said whether or not scans are wanted: what an answer is read into depends on nothing else.
             records.append(
-                Image(recording_number=number, url=document.image_url or "", path=None, sha256=None, size=None, is_restricted=True)
+                Image(recording_number=page.number, url=document.image_url or "", path=None, sha256=None, size=None, is_restricted=True)
             )
-        return Reading(records=records, complete=[(DocumentCode, number), (Party, number)])
+        return Reading(records=records, complete=page.complete, issues=page.issues, unread=tuple(page.notes.unread))
 
     handlers = {"index": parse_index, "document": parse_document, "neighbour": parse_neighbour}
 
@@ -185,6 +185,11 @@ def _of_suffix(target: Target) -> Answer:
     told = f"{target.key} has a suffix, which the API cannot be asked for; ask the legacy pages, -a via=legacy"
     issue = Issue("suffix", target.key, told)
     return Answer(target, Outcome.FAILED, issues=[issue], cause=Cause.WRONG_DOCUMENT, message=told, is_final=True)
+
+
+def _day_of(page: pages.DocumentPage) -> str | None:
+    date = page.document.recording_date if page.document else None
+    return str(date) if date else None
 
 
 def number_of(target: Target) -> str:

@@ -12,6 +12,7 @@ from maricopa_scrapy.items import Cause, FollowOn, Issue, Outcome, Target
 from maricopa_scrapy.items_recorder import CodePair, Image, LegacyDocument, SearchWindow
 from maricopa_scrapy.pages import recorder_legacy as pages
 from maricopa_scrapy.pages.errors import SourceChanged
+from maricopa_scrapy.pages.recorder import check_days
 from maricopa_scrapy.spiders.base import LedgerSpider, Reading
 from maricopa_scrapy.spiders.recorder_api import PHOENIX, number_of
 
@@ -50,23 +51,31 @@ class LegacyPages(LedgerSpider):
         found = pages.parse_legacy_list(body)
         since, until = dt.date.fromisoformat(detail["since"]), dt.date.fromisoformat(detail["until"])
         for row in found.rows:
-            if not since <= row.date <= until:
-                raise SourceChanged("Grid1", f"a day from {since} to {until}", str(row.date))
-        numbers = [row.number for row in found.rows]
-        if detail["cursor"] != "0" and numbers[:1] != [detail["cursor"]]:
-            raise SourceChanged("Grid1", f"a list that begins with {detail['cursor']}", ", ".join(numbers[:1]))
-        fresh = numbers[1:] if detail["cursor"] != "0" else numbers
-        reading = Reading(follow_ons=[FollowOn(self.source, "page", number) for number in fresh])
-        seen = detail["seen"] + len(fresh)
-        if len(numbers) >= self.manifest.search_page_size:
-            if not fresh:
+            check_days(row.number or "", row.date, since, until, "Grid1.RECORDING DATE")
+        if found.rows and all(row.date is None for row in found.rows):
+            raise SourceChanged("Grid1.RECORDING DATE", f"a day from {since} to {until}, of one row at least", None)
+        fresh = found.rows
+        if detail["cursor"] != "0":
+            first = found.rows[0].number if found.rows else None
+            # One that cannot be read may be the one that is asked for.
+            if not found.rows or first not in (None, detail["cursor"]):
+                raise SourceChanged("Grid1", f"a list that begins with {detail['cursor']}", first)
+            fresh = found.rows[1:]
+        numbers = [row.number for row in fresh if row.number]
+        reading = Reading(
+            follow_ons=[FollowOn(self.source, "page", number) for number in numbers], issues=found.issues, unread=tuple(found.notes.unread)
+        )
+        seen, unread = detail["seen"] + len(fresh), detail.get("unread", 0) + sum(not row.is_read for row in fresh)
+        if len(found.rows) >= self.manifest.search_page_size:
+            if not numbers:
                 told = f"{detail['code']} of {since} to {until}: the list does not go on after {detail['cursor']}"
-                return Reading(records=[self._window(detail, seen, "saturated")], issues=[Issue("saturated_window", told[:200], told)],
-                               shortfall=told)  # fmt: skip
-            reading.follow_ons.append(legacy_list(detail["code"], since, until, found.cursor or numbers[-1], seen))
+                reading.issues.append(Issue("saturated_window", told[:200], told))
+                reading.records, reading.shortfall = [self._window(detail, seen, "saturated")], told
+                return reading
+            reading.follow_ons.append(legacy_list(detail["code"], since, until, found.cursor or numbers[-1], seen, unread))
         else:
             # Nothing reports how many there are.
-            reading.records.append(self._window(detail, seen, "walked"))
+            reading.records.append(self._window(detail, seen, "unread" if unread else "walked"))
         return reading
 
     def parse_page(self, body: bytes, target: Target) -> Reading:
@@ -83,16 +92,18 @@ class LegacyPages(LedgerSpider):
             return Reading(records=[Image(recording_number=number, url=self._url(target, "document"), path=None, sha256=None, size=None,
                                           is_restricted=True)])  # fmt: skip
         try:
-            document = pages.parse_legacy_document(body, number)
+            page = pages.parse_legacy_document(body, number)
         except SourceChanged as error:
             if is_last or error.path != "lblRecNum":
                 raise
             return Reading(then=self._page(target, "recent", self.parse_recent))
+        document = page.document
         records: list[Any] = [document]
         codes = list(document.display_codes or ())
         if document.query_code and len(codes) == 1:
             records.append(CodePair(query_code=document.query_code, display_code=codes[0]))
-        return Reading(Outcome.DONE, records=records, follow_ons=[] if document.names else self._again(document, target))
+        again = [] if document.names else self._again(document, target)
+        return Reading(Outcome.DONE, records=records, follow_ons=again, issues=page.issues, unread=tuple(page.notes.unread))
 
     def _again(self, document: LegacyDocument, target: Target) -> list[FollowOn]:
         """Return the page as a target for when the names of a fresh document may be indexed."""
@@ -120,7 +131,7 @@ class LegacyPages(LedgerSpider):
         return self.manifest.paths[which].format(number=number[:11], suffix=number[11:])
 
 
-def legacy_list(code: str, since: dt.date, until: dt.date, cursor: str = "0", seen: int = 0) -> FollowOn:
-    """Return a list from a number on as a target; `seen` documents came before it."""
-    detail = {"code": code, "since": str(since), "until": str(until), "cursor": cursor, "seen": seen}
+def legacy_list(code: str, since: dt.date, until: dt.date, cursor: str = "0", seen: int = 0, unread: int = 0) -> FollowOn:
+    """Return a list from a number on as a target; `seen` documents came before it, `unread` of them in rows that are odd."""
+    detail = {"code": code, "since": str(since), "until": str(until), "cursor": cursor, "seen": seen, "unread": unread}
     return FollowOn("recorder_legacy", "list", f"{code} {since}..{until} from {cursor}", detail)

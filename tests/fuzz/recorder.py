@@ -22,50 +22,90 @@ _ID = "ctl00_ContentPlaceHolder1_"
 
 
 def _list(value: Any) -> list[str]:
-    values = [value] if isinstance(value, str) else value or []
-    return list(dict.fromkeys(one.strip() for one in values if one and one.strip() not in ("", "na")))
+    return list(dict.fromkeys(one.strip() for one in value or [] if one and one.strip() not in ("", "na")))
 
 
 def _no_zero(value: Any) -> Any:
     return None if value in (None, [], {}) or str(value).strip().strip("0") in ("", "na") else str(value).strip()
 
 
+_COLUMNS = {
+    "recording_date": "recordingDate", "docket_book": "docketBook", "page_map": "pageMap", "page_amount": "pageAmount",
+    "affidavit_present": "affidavitPresent", "affidavit_page_amount": "affidavitPageAmount", "restricted": "restricted",
+}  # fmt: skip
+
+
+def _is_told(value: Any, column: str, stored: Any) -> bool:
+    return bool(stored == _no_zero(value)) if column in ("docket_book", "page_map") else same(value, stored)
+
+
 def _check_document(body: bytes, number: str, page: recorder.DocumentPage) -> None:
-    raw, document = said(body), page.document
-    assert document.recording_number == number == str(raw["recordingNumber"]).replace("-", "").strip().replace(" ", "")
-    assert same(raw["recordingDate"], document.recording_date)
-    assert page.names == _list(raw["names"])
-    assert page.codes == [one.removesuffix("+").rstrip() for one in _list(raw["documentCodes"])]
-    assert (document.docket_book, document.page_map) == (_no_zero(raw["docketBook"]), _no_zero(raw["pageMap"]))
-    assert same(raw["pageAmount"], document.page_amount)
-    assert same(raw["affidavitPageAmount"], document.affidavit_page_amount)
-    assert (raw["affidavitPresent"], raw["restricted"]) == (document.affidavit_present, document.restricted)
+    raw, document, unread = said(body), page.document, page.notes.unread
+    assert page.number == number == re.sub(r"[\s-]", "", str(raw["recordingNumber"]))
+    assert (document is None) == ("document" in unread)
+    for column, key in _COLUMNS.items() if document else ():
+        if key in raw:
+            assert _is_told(raw[key], column, getattr(document, column)), (column, raw[key])
+            assert column not in document.absent
+        else:
+            assert (getattr(document, column), column in document.absent) == (None, True)
+            assert key in page.notes.absent
+    for found, key, section in ((page.names, "names", "party"), (page.codes, "documentCodes", "document_code")):
+        if found is None:
+            assert (section in unread) == (key in raw)
+            assert key in raw or key in page.notes.absent
+        else:
+            assert found == [one.removesuffix("+").rstrip() if section == "document_code" else one for one in _list(raw[key])]
+    assert len(page.complete) == (page.names is not None) + (page.codes is not None)
+    assert raw.keys() - {*_COLUMNS.values(), "names", "documentCodes", "recordingNumber"} == set() or page.notes.new
     for record in page.records:
         storable(list(record.__dict__.values()))
 
 
+def _check_row(one: dict[str, Any], row: recorder_search.SearchRow, page: recorder_search.SearchPage) -> None:
+    assert re.fullmatch(RECORDING_NUMBER_PATTERN, row.number), row.number
+    suffix = (one.get("recordingSuffix") or "").strip()
+    assert row.number == re.sub(r"[\s-]", "", str(one["recordingNumber"])).upper() + ("" if suffix == "na" else suffix)
+    told = {"date": "recordingDate", "name": "names", "code": "documentCode", "docket_book": "docketBook", "page_map": "pageMap"}
+    for column, key in told.items():
+        stored = getattr(row, column)
+        if column in row.absent:
+            assert key not in one
+            assert stored is None
+            assert f"searchResults[].{key}" in page.notes.absent
+        elif stored is None:
+            assert not row.is_read or _is_told(one[key], column, None), (column, one[key])
+        elif column == "code":
+            assert row.display_code == one[key].strip().removesuffix("+").rstrip()
+        else:
+            assert _is_told(one[key], column, stored), (column, one[key])
+    assert row.is_read or "row" in page.notes.unread
+
+
 def _check_search(body: bytes, key: str, page: recorder_search.SearchPage) -> None:
     raw = said(body)
-    assert page.count == len(raw["searchResults"]) == len(page.rows) + page.junk
-    assert page.total == (None if raw["totalResults"] < 0 else raw["totalResults"])
-    # A row without a number stands for none; one without a day stands for its document.
-    rows = [row for row in raw["searchResults"] if _no_zero(row["recordingNumber"])]
-    assert len(rows) == len(page.rows)
-    for one, row in zip(rows, page.rows, strict=True):
-        assert re.fullmatch(RECORDING_NUMBER_PATTERN, row.number), row.number
-        suffix = "".join(_list(one["recordingSuffix"]))
-        assert row.number == re.sub(r"[\s-]", "", str(one["recordingNumber"])).upper() + suffix
-        assert same(one["recordingDate"], row.date)
-        assert row.name == next(iter(_list(one["names"])), "")
-        assert row.display_code == _list(one["documentCode"])[0].removesuffix("+").rstrip()
-        assert (row.docket_book, row.page_map) == (_no_zero(one["docketBook"]), _no_zero(one["pageMap"]))
+    assert page.count == len(raw["searchResults"]) == len(page.rows) + page.junk + page.lost
+    if "totalResults" not in raw or "total" in page.notes.unread:
+        assert page.total is None
+    else:
+        assert page.total == (None if raw["totalResults"] < 0 else raw["totalResults"])
+    assert not page.lost or "row" in page.notes.unread
+    # The rows that were read, in their order; one without a number stands for none, one without a day for its document.
+    left = iter(row for row in raw["searchResults"] if isinstance(row, dict) and "recordingNumber" in row)
+    for row in page.rows:
+        digits = row.number.removesuffix(row.suffix or "")
+        one = next(one for one in left if re.sub(r"[\s-]", "", str(one["recordingNumber"])).upper() == digits)
+        _check_row(one, row, page)
 
 
 def _check_codes(body: bytes, key: str, codes: recorder.CodeList) -> None:
     raw = said(body)
-    assert len(raw) == len(codes.labels) + len(codes.odd)
-    told = {(str(one["docType"]).strip(), one["docLongName"].strip() if isinstance(one["docLongName"], str) else None) for one in raw}
+    assert len(raw) == len(codes.codes) + len(codes.odd)
+    assert len(codes.labels) == len(codes.codes) or "code_label" in codes.notes.unread
+    told = {(one["docType"].strip(), one["docLongName"].strip() if isinstance(one.get("docLongName"), str) else None)
+            for one in raw if isinstance(one, dict) and isinstance(one.get("docType"), str)}  # fmt: skip
     assert all((one.query_code, one.label) in told or one.label is None for one in codes.labels)
+    assert {code for code, _ in told}.issuperset(codes.codes)
 
 
 def _check_index(body: bytes, key: str, day: dt.date) -> None:
@@ -86,8 +126,8 @@ def _value(root: Any, name: str) -> str:
     return next((one.get("value") or "" for one in root.xpath(f"//input[@id='{_ID}{name}']")), "").strip()
 
 
-def _check_legacy_document(body: bytes, number: str, document: Any) -> None:
-    root = _root(body)
+def _check_legacy_document(body: bytes, number: str, page: recorder_legacy.LegacyPage) -> None:
+    root, document = _root(body), page.document
     assert document.recording_number == number
     suffix = _value(root, "hidsuf")
     assert re.fullmatch("[A-Z]?", suffix)
@@ -97,20 +137,33 @@ def _check_legacy_document(body: bytes, number: str, document: Any) -> None:
     for name in document.names or []:
         assert " ".join(name.split()) in text
     for column, name in (("page_amount", "hidpgs"), ("affidavit_page_amount", "hidnaf")):
-        assert same(_value(root, name), getattr(document, column))
-    assert (document.docket_book, document.page_map) == (_no_zero(_value(root, "hidbk")), _no_zero(_value(root, "hidmap")))
+        if column not in document.absent:
+            assert same(_value(root, name), getattr(document, column))
+    for column, name in (("docket_book", "hidbk"), ("page_map", "hidmap")):
+        assert column in document.absent or getattr(document, column) == _no_zero(_value(root, name))
+    for column in document.absent:
+        assert getattr(document, column) is None
+    assert page.notes.unread.keys() <= document.absent
     storable(list(document.__dict__.values()))
 
 
 def _check_legacy_list(body: bytes, key: str, found: recorder_legacy.LegacyList) -> None:
     root = _root(body)
-    rows = root.xpath(f"//table[@id='{_ID}Grid1']//tr")[1:]
-    assert len(rows) == len(found.rows)
-    for one, row in zip(rows, found.rows, strict=True):
+    rows = root.xpath(f"//table[@id='{_ID}Grid1']//tr")
+    headings = [" ".join(shown(cell).split()).upper() for cell in rows[0].xpath("./th|./td")] if rows else []
+    assert len(rows[1:]) == len(found.rows)
+    for one, row in zip(rows[1:], found.rows, strict=True):
         cells = [" ".join(shown(cell).split()) for cell in one.xpath("./td")]
-        assert re.sub(r"[\s-]", "", cells[0]).upper() == row.number
-        assert same(cells[1], row.date)
-        assert "".join(cells[2].split()).removesuffix("+") == "".join(row.display_code.split())
+        told = dict(zip(headings, cells, strict=False))
+        if row.number is not None:
+            assert re.sub(r"[\s-]", "", told["RECORDING NUMBER"]).upper() == row.number
+        if row.date is not None:
+            assert same(told["RECORDING DATE"], row.date)
+        if row.display_code is not None:
+            assert "".join(told["DOCUMENT CODE"].split()).removesuffix("+") == "".join(row.display_code.split())
+        assert row.is_read or "row" in found.notes.unread
+        assert row.number is not None or not row.is_read
+        assert len(cells) == len(headings) or not row.is_read
 
 
 def _detail(facts: Facts) -> bytes:

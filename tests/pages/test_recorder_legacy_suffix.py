@@ -13,7 +13,7 @@ _PAGE = """<html><body><span id="ctl00_ContentPlaceHolder1_lblRecNum">{number} <
 @pytest.mark.parametrize(("said", "letter"), [("20000784158", "A"), ("20000784158A", "A"), ("20000784158A", "")])
 def test_a_letter_is_read_wherever_it_stands_and_another_document_is_refused(said: str, letter: str) -> None:
     body = _PAGE.format(number=said, letter=letter).encode()
-    assert parse_legacy_document(body, "20000784158A").recording_number == "20000784158A"
+    assert parse_legacy_document(body, "20000784158A").document.recording_number == "20000784158A"
     for other in ("20000784158", "20000784158B"):
         with pytest.raises(WrongDocument):
             parse_legacy_document(body, other)
