@@ -11,6 +11,8 @@ import re
 
 APN_PATTERN = r"\d{8}[A-Z]?"
 RECORDING_NUMBER_PATTERN = r"(19|20)\d{9}[A-Z]?"
+# Of a recording number without a letter.
+DIGITS = 11
 
 # Dashes of every kind that word processors make, blanks, dots, slashes and underscores stand between the parts.
 _SEPARATORS = re.compile(r"[\s.\-_/\u00ad\u2010-\u2015\u2212\ufeff\u200b]+")
@@ -65,6 +67,15 @@ def format_apn(apn: str) -> str:
         raise IdentifierError(f"{apn!r} is not an APN")
     book, map_, item, letter = match.groups()
     return f"{book}-{map_}-{item}{letter}"
+
+
+def form_of(text: str) -> str:
+    """Return the form of an identifier: 9 for each digit, A for each letter; at most 40 characters.
+
+    >>> form_of("NOD-12345"), form_of("12345-0678")
+    ('AAA-99999', '99999-9999')
+    """
+    return "".join("9" if c.isdigit() else "A" if c.isalpha() else c for c in text.strip())[:40]
 
 
 def parse_recording_number(text: str) -> str:

@@ -157,7 +157,7 @@ class Planner:
         steps = [step for step in how.steps if not wanted or step.section in wanted]
         known = _Known(session, {pace.source: pace.rate for pace in paces.paces(session)}, steps)
         for step in self._possible(steps, given, plan):
-            apns = self._lacking(step, order, session, mode == "intelligent") if step.section else None
+            apns = self._lacking(step, order, session, mode == "intelligent", plan) if step.section else None
             if apns == []:
                 plan.notes.append(f"{self.catalog.spiders[step.step].title}: nothing that can be asked for is missing, or older than asked")
             else:
@@ -244,14 +244,20 @@ class Planner:
                 possible.append(step)
         return possible
 
-    def _lacking(self, step: Step, order: Order, session: Session, without_cancelled: bool) -> list[str]:
+    def _lacking(self, step: Step, order: Order, session: Session, without_cancelled: bool, plan: Plan) -> list[str]:
         """Return the APNs that the step's section lacks; of the recorder the numbers of their deeds."""
         given = None if order.apns is None else list(dict.fromkeys(ApnList("apns", order.apns, order.skip_invalid)))
         via = self.catalog.spiders[step.step].via
         source = self._class(self.catalog.spider(step.step)).chosen({"via": via} if via else {}).source
         kind = self._manifests[source].rate.kind
         apns = stale(session, source, order.older_than, given, without_cancelled and kind == "scraper")
-        return deeds(session, apns) if self.catalog.spiders[step.step].asks == "deed" else apns
+        if self.catalog.spiders[step.step].asks != "deed":
+            return apns
+        last = deeds(session, apns)
+        if last.others:
+            told = f"{last.others:,} parcels have a deed number by which its API cannot be asked, such as {last.example}; they are left out"
+            plan.notes.append(f"{self.catalog.spiders[step.step].title}: {told}")
+        return last.numbers
 
     def _step(self, step: Step, given: str, order: Order, plan: Plan, apns: list[str] | None, known: "_Known") -> PlannedStep:
         facts = self.catalog.spiders[step.step]

@@ -128,12 +128,11 @@ def parse_codes(body: bytes) -> CodeList:
 
 def _take_code(entry: object, codes: CodeList) -> None:
     """Read an entry. One that is odd costs itself, and one whose code can be read is asked for all the same."""
-    said: object = entry
+    said, before = entry, len(codes.codes)
     with codes.notes.section("code_label"):
         if not isinstance(entry, dict):
             raise SourceChanged("[]", "an object", entry)
-        for key in entry.keys() - {"docType", "docLongName"}:
-            codes.notes.is_new(f"[].{key}")
+        _CODE.audit({key: None for key in entry if key not in _CODE.keys}, codes.notes)
         said, label = entry.get("docType", ABSENT), entry.get("docLongName", ABSENT)
         if said is ABSENT:
             raise SourceChanged("[].docType", "this key", ABSENT)
@@ -144,8 +143,7 @@ def _take_code(entry: object, codes: CodeList) -> None:
                 codes.notes.is_absent("[].docLongName")
             columns = {"label": ABSENT if label is ABSENT else text(label, "[].docLongName")}
             codes.labels.append(record_of(CodeLabel, columns, query_code=code))
-            return
-    if type(said) is not str or not QUERY_CODE.fullmatch(said.strip()):
+    if len(codes.codes) == before:
         codes.odd.append(shown(entry if said is ABSENT else said))
 
 
@@ -247,6 +245,7 @@ def display_code(value: str, path: str = "") -> tuple[str, bool]:
     return found, value.endswith("+")
 
 
+_CODE = Shape("[]", code=("docType", text), label=("docLongName", text))
 # After the functions that read its values.
 _DOCUMENT = Shape(
     "",

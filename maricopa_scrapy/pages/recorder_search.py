@@ -10,7 +10,8 @@ from maricopa_scrapy.pages.answers import decode
 from maricopa_scrapy.pages.errors import ABSENT, Malformed, SourceChanged
 from maricopa_scrapy.pages.notes import Notes
 from maricopa_scrapy.pages.recorder import CODE_MOST, NAME_MOST, book, check_days, day, display_code, recording_number, words, year_issues
-from maricopa_scrapy.pages.values import Coercion, is_phone, text
+from maricopa_scrapy.pages.shapes import Shape
+from maricopa_scrapy.pages.values import Coercion, text
 
 # Without the list it is no page of a search, without the number no row; the suffix is a part of the number.
 IDENTITY = ("searchResults", "searchResults[].recordingNumber", "searchResults[].recordingSuffix")
@@ -26,6 +27,8 @@ INDEXED_MOST = 54
 # Display codes that one query code may find: two while a code is renamed.
 _DISPLAYS_MOST = 2
 _ROW = "searchResults[]"
+# Of what the envelope and a row have beside what is read.
+_ENVELOPE, _REST = Shape(""), Shape(_ROW)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +99,7 @@ def parse_search(body: bytes) -> SearchPage:
     page = SearchPage(count=len(results))
     with page.notes.section("total"):
         page.total = _total(total, page.notes)
-    for key in raw:
-        page.notes.is_new(key)
+    _ENVELOPE.audit(raw, page.notes)
     for row in results:
         try:
             read = _row(row, page.notes)
@@ -144,9 +146,7 @@ def _row(raw: object, notes: Notes) -> SearchRow | None:
         except SourceChanged as error:
             notes.unread["row"] = error
             is_read = False
-    for key in rest:
-        if not is_phone(key):
-            notes.is_new(f"{_ROW}.{key}")
+    _REST.audit(rest, notes)
     return SearchRow(number + (suffix or ""), suffix, **found, is_read=is_read, absent=tuple(absent))
 
 

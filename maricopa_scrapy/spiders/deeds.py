@@ -5,6 +5,7 @@ from typing import Any
 
 from maricopa_scrapy.identifiers import IdentifierError, parse_recording_number
 from maricopa_scrapy.items import FollowOn, Issue
+from maricopa_scrapy.store.deeds import odd_deed
 
 
 def page_follow_ons(parameters: dict[str, Any], apn: str, is_cancelled: bool | None) -> list[FollowOn]:
@@ -16,7 +17,8 @@ def page_follow_ons(parameters: dict[str, Any], apn: str, is_cancelled: bool | N
 def deed_follow_ons(parameters: dict[str, Any], deeds: Iterable[tuple[str, str | None]]) -> tuple[list[FollowOn], list[Issue]]:
     """Return the documents of parcels as targets, each once, where the job asks for them (`follow`), and numbers that are none.
 
-    `deeds` has (APN, deed number as the source says it).
+    `deeds` has (APN, deed number as the source says it). Books and pages (12345-0678) and other forms (NOD-12345) are stored as they are,
+    and cannot be asked for: an issue for each form counts them. A number with a letter becomes a target, which says how it can be asked.
     """
     if "recorder" not in parameters.get("follow", ()):
         return [], []
@@ -28,6 +30,6 @@ def deed_follow_ons(parameters: dict[str, Any], deeds: Iterable[tuple[str, str |
         try:
             found[parse_recording_number(number)] = None
         except IdentifierError:
-            odd.append(Issue("odd_deed_number", number[:40], f"the deed number of {apn}, {number!r}, is no recording number"))
+            odd.append(odd_deed(apn, number))
     detail = {"neighbours": True} if parameters.get("neighbours") == "yes" else None
     return [FollowOn("recorder", "document", number, detail) for number in found], odd

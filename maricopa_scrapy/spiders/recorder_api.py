@@ -11,6 +11,7 @@ from scrapy import Request
 from scrapy.http import Response
 
 from maricopa_scrapy.download.refusals import Refusal, check_json_answer
+from maricopa_scrapy.identifiers import DIGITS
 from maricopa_scrapy.items import Answer, Cause, FollowOn, Issue, Outcome, Target
 from maricopa_scrapy.items_recorder import Image, NameIndex, Neighbour
 from maricopa_scrapy.pages import recorder as pages
@@ -22,8 +23,6 @@ PHOENIX = ZoneInfo("America/Phoenix")
 # On so many documents that they tie nothing.
 _EVERYWHERE = re.compile(r"\b(TRUSTEE|TITLE|ESCROW|BANK|MORTGAGE|MERS|LENDING|LOANS?|SERVICING|CREDIT UNION|AGENCY|COUNTY)\b")
 _NEIGHBOURS = (1, 2)
-# Of a number without a suffix.
-_DIGITS = 11
 
 
 class RecorderSpider(LedgerSpider):
@@ -63,7 +62,7 @@ class RecorderSpider(LedgerSpider):
     async def _requests(self) -> AsyncIterator[Any]:
         async for request in super()._requests():
             target: Target = request.cb_kwargs["target"]
-            has_suffix = target.kind == "document" and len(number_of(target)) > _DIGITS
+            has_suffix = target.kind == "document" and len(number_of(target)) > DIGITS
             if target.kind != "scan" and not has_suffix:
                 yield request
                 continue

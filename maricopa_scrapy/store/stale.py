@@ -1,9 +1,11 @@
 """Which stored parcels have a section that is missing, or older than asked."""
 
 import datetime as dt
+from dataclasses import dataclass
 
 from psycopg2.extensions import cursor as Cursor
 
+from maricopa_scrapy.identifiers import DIGITS, IdentifierError, parse_recording_number
 from maricopa_scrapy.store.connect import Session
 
 _STORED = """
@@ -26,17 +28,18 @@ _SEEN = """
 # Of the recorder, whose targets are documents: the parcel's last deed.
 _RECORDED = """
     SELECT FROM crawl.target t
-    WHERE t.source = %(source)s AND t.state IN ('done', 'gone') AND t.key = coalesce(
-        (SELECT o.deed_number FROM assessor.owner o WHERE o.apn = s.apn), (SELECT g.deed_number FROM gis.parcel g WHERE g.apn = s.apn))
+    WHERE t.source = %(source)s AND t.state IN ('done', 'gone') AND t.key = upper(regexp_replace(coalesce(
+        (SELECT o.deed_number FROM assessor.owner o WHERE o.apn = s.apn), (SELECT g.deed_number FROM gis.parcel g WHERE g.apn = s.apn)),
+        '[^0-9A-Za-z]', '', 'g'))
       AND (%(before)s::timestamptz IS NULL OR t.done_at >= %(before)s)
 """
 # The page shows nothing that the API does not tell: who was answered by either needs no page.
 _ON_PAGE = _ANSWERED.replace("t.source = %(source)s", "t.source IN ('assessor', 'assessor_page')")
 _DEEDS = """
-    SELECT DISTINCT number FROM (
+    SELECT number, count(*) FROM (
         SELECT coalesce(o.deed_number, g.deed_number) AS number
         FROM unnest(%(apns)s::text[]) AS s (apn) LEFT JOIN assessor.owner o USING (apn) LEFT JOIN gis.parcel g USING (apn)
-    ) last WHERE number ~ '^(19|20)[0-9]{9}$' ORDER BY number
+    ) last WHERE number IS NOT NULL GROUP BY number ORDER BY number
 """
 _BY_SOURCE = {"gis": _SEEN, "recorder": _RECORDED, "assessor_page": _ON_PAGE}
 _IS_CANCELLED = "SELECT FROM assessor.parcel p WHERE p.apn = s.apn AND p.is_cancelled"
@@ -58,14 +61,35 @@ def stale(session: Session, source: str, older_than: dt.timedelta | None, apns: 
     return session.transact(work)
 
 
-def deeds(session: Session, apns: list[str]) -> list[str]:
-    """Return the recording numbers of the last deeds of stored parcels, each once."""
+@dataclass(frozen=True, slots=True)
+class Deeds:
+    """The last deeds of parcels: recording numbers that the recorder's API can be asked for, each once; `others` counts the parcels whose
+    deed number is of another form, or has a letter; `example` is one of those."""
 
-    def work(cursor: Cursor) -> list[str]:
+    numbers: list[str]
+    others: int = 0
+    example: str | None = None
+
+
+def deeds(session: Session, apns: list[str]) -> Deeds:
+    """Return the last deeds of stored parcels."""
+
+    def work(cursor: Cursor) -> list[tuple[str, int]]:
         cursor.execute(_DEEDS, {"apns": apns})
-        return [number for (number,) in cursor.fetchall()]
+        return cursor.fetchall()
 
-    return session.transact(work)
+    numbers: dict[str, None] = {}
+    others, example = 0, None
+    for number, count in session.transact(work):
+        try:
+            found = parse_recording_number(number)
+        except IdentifierError:
+            found = ""
+        if len(found) == DIGITS:
+            numbers[found] = None
+        else:
+            others, example = others + count, example or number
+    return Deeds(list(numbers), others, example)
 
 
 def missing_of_lists(cursor: Cursor, job_id: int) -> list[str]:
