@@ -72,10 +72,12 @@ EDITS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
 # Only of a GIS layer: of a page of its rows, and of what it says of itself.
 OF_PAGES = ("error_body", "short_page")
 OF_LAYER = ("missing_field", "new_field", "retyped_field")
-# Only of the recorder: of a document's detail, of a search; and of single rows of a search, whose total stays.
+# Only of the recorder: of a document's detail, of a search; and of single documents: as a row of a search (or of a legacy list) they are
+# not there, odd, or without a number, while the total stays; wherever they are told their day is of another year.
 OF_DOCUMENTS = ("wrong_document",)
+OF_DETAILS = ("missing_field", "new_field", "renamed_field", "retyped_field")
 OF_SEARCHES = ("dropped_filter",)
-OF_ROWS = ("hidden_rows",)
+OF_ROWS = ("hidden_rows", "odd_rows", "unnumbered_rows", "other_year")
 # Only of the treasurer's page of a parcel.
 OF_TAXES = (
     "endless_shell", "changed_order", "swapped_values", "renamed_heading", "unknown_status", "paid_but_due", "blank_cell", "empty_grid",
@@ -165,6 +167,7 @@ def _meets(fault: Fault, kind: str, key: str | None, exists: bool) -> bool:
         # Of scans only where it is said.
         is_document = kind == "document" or kind == fault.kind == "preview"
         in_recorder = (fault.name in OF_DOCUMENTS and is_document) or (fault.name in OF_SEARCHES and kind == "search")
+        in_recorder = in_recorder or (fault.name in OF_DETAILS and kind == "document")
         in_gis = (fault.name in OF_PAGES and kind in ("page", "list")) or (fault.name in OF_LAYER and kind == "layer")
         if not (in_gis or in_recorder):
             return False

@@ -2,7 +2,8 @@
 
 import asyncio
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Protocol
 from zoneinfo import ZoneInfo
 
@@ -13,7 +14,7 @@ from maricopa_scrapy.identifiers import IdentifierError, parse_recording_number
 from maricopa_scrapy.sandbox.conduct import FAULTY, Answer, admitted, dropped
 from maricopa_scrapy.sandbox.counts import Counts
 from maricopa_scrapy.sandbox.draw import number, share
-from maricopa_scrapy.sandbox.faults import Fault, Faults
+from maricopa_scrapy.sandbox.faults import OF_DETAILS, Fault, Faults
 from maricopa_scrapy.sandbox.limiter import Limiter
 from maricopa_scrapy.sandbox.recorder_codes import CODES, DISPLAY
 from maricopa_scrapy.sandbox.recorder_documents import FIRST_YEAR, Documents, Facts
@@ -102,6 +103,9 @@ class Recorder:
         if fault.name == "dropped_filter":
             return self._send(counts, self._search({}))
         answer = self._answer(request, kind, key)
+        if fault.name in OF_DETAILS:
+            edited = _EDITS[fault.name](orjson.loads(answer.body)) if answer.status == 200 else None
+            return self._send(counts, answer if edited is None else _json(edited))
         if fault.name == "malformed":
             return self._send(counts, Answer(200, answer.body[: len(answer.body) * 2 // 3], answer.content_type))
         response = web.StreamResponse(status=answer.status, headers={"Content-Type": answer.content_type or "text/plain"})
@@ -130,9 +134,11 @@ class Recorder:
         if kind in ("preview", "scan", "blocked"):
             return self._image(request, kind, key)
         if kind == "list":
-            return legacy_list(self.documents, query)
+            return legacy_list(self.documents, query, lambda facts: self._cells("recorder_legacy", facts))
         if kind == "page":
-            return legacy_document(self.documents, key, query.get("suf", ""), self.indexed, is_recent="Recent" in request.path)
+            is_recent = "Recent" in request.path
+            day = partial(self._told, "recorder_legacy")
+            return legacy_document(self.documents, key, query.get("suf", ""), self.indexed, is_recent, day)
         return _spring(404, "Not Found", request.path, self.documents.today)
 
     def _image(self, request: web.Request, kind: str, key: str) -> Answer:
@@ -151,7 +157,7 @@ class Recorder:
         return {
             "names": list(facts.names) if facts.date <= self.indexed else [],
             "documentCodes": [DISPLAY[code] if code != "AF" or facts.codes[0] == "AF" else "AF DISCLS" for code in facts.codes],
-            "recordingDate": _day(facts.date),
+            "recordingDate": _day(self._told("recorder", facts)),
             "recordingNumber": facts.number,
             "pageAmount": facts.pages,
             "docketBook": facts.docket_book,
@@ -181,12 +187,12 @@ class Recorder:
         else:
             found = self._all(begin, end, at * size)
         rows = [self._row(name, facts) for name, facts in found[(at - 1) * size : at * size]]
-        hidden = self._faults["recorder"].share_of("hidden_rows")
-        if hidden:
-            kept = [row for row in rows if share(self._seed, "hidden", row["recordingNumber"]) >= hidden]
-            for _ in range(len(rows) - len(kept)):
-                self._counts["recorder"].faulted("hidden_rows")
-            rows = kept
+        rows = [row for row in rows if not self._is_met("recorder", "hidden_rows", row["recordingNumber"])]
+        for row in rows:
+            if self._is_met("recorder", "odd_rows", row["recordingNumber"]):
+                row["recordingDate"] = int(row["recordingDate"].replace("-", "") or 0)
+            elif self._is_met("recorder", "unnumbered_rows", row["recordingNumber"]):
+                row["recordingNumber"] = None
         return _json({"searchResults": rows, "totalResults": min(len(found), _COUNTED_MOST + 1) if at == 1 else -1})
 
     def _all(self, begin: dt.date, end: dt.date, enough: int) -> list[tuple[str, Facts]]:
@@ -197,6 +203,24 @@ class Recorder:
                 break
         return found
 
+    def _is_met(self, source: str, fault: str, number: object) -> bool:
+        """Whether a fault meets a document, or the row of it: always the same ones."""
+        probability = self._faults[source].share_of(fault)
+        is_met = bool(probability) and share(self._seed, fault.removesuffix("_rows"), number) < probability
+        if is_met:
+            self._counts[source].faulted(fault)
+        return is_met
+
+    def _told(self, source: str, facts: Facts) -> dt.date:
+        """Return the day that a document is told to be of."""
+        return other_year(facts.date) if self._is_met(source, "other_year", facts.number) else facts.date
+
+    def _cells(self, source: str, facts: Facts) -> tuple[str, str]:
+        """Return the number and the day of a row of a legacy list."""
+        day = f"{self._told(source, facts):%m/%d/%Y}"
+        is_odd, has_none = (self._is_met(source, name, facts.number) for name in ("odd_rows", "unnumbered_rows"))
+        return "pending" if has_none else facts.number, "soon" if is_odd else day
+
     def _row(self, name: str, facts: Facts) -> dict[str, Any]:
         # A document whose number is hidden, among those of a name.
         is_junk = bool(name) and number(self._seed, "junk", facts.number) % 199 == 0
@@ -204,7 +228,7 @@ class Recorder:
             "names": name,
             "recordingNumber": 0 if is_junk else int(facts.number),
             "recordingSuffix": facts.suffix,
-            "recordingDate": "" if is_junk else _day(facts.date),
+            "recordingDate": "" if is_junk else _day(self._told("recorder", facts)),
             "documentCode": DISPLAY[facts.codes[0]] + "+" * (len(facts.codes) > 1),
             "docketBook": str(facts.docket_book or ""),
             "pageMap": str(facts.page_map or ""),
@@ -240,6 +264,27 @@ def _kind(request: web.Request) -> tuple[str, str]:
         return ("preview" if parts[0] == "preview" else "document"), parse_recording_number(key)[:11]
     except IdentifierError:
         return "bad_number", ""
+
+
+def other_year(day: dt.date) -> dt.date:
+    """Return a day eleven years before, as a few documents have it."""
+    return day.replace(year=day.year - 11, day=min(day.day, 28))
+
+
+def _retyped(detail: dict[str, Any]) -> dict[str, Any]:
+    return detail | {"pageAmount": f"{detail['pageAmount']} pages"}
+
+
+def _renamed(detail: dict[str, Any]) -> dict[str, Any]:
+    return {"affidavitFiled" if key == "affidavitPresent" else key: value for key, value in detail.items()}
+
+
+_EDITS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
+    "missing_field": lambda detail: {key: value for key, value in detail.items() if key != "affidavitPresent"},
+    "new_field": lambda detail: detail | {"recordingTime": "8:47:00 AM"},
+    "renamed_field": _renamed,
+    "retyped_field": _retyped,
+}
 
 
 def _json(value: Any) -> Answer:

@@ -1,12 +1,13 @@
 """The recorder's legacy pages as the sandbox shows them: a list by code and days, a document, the page of a restricted one."""
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from html import escape
 from zoneinfo import ZoneInfo
 
 from maricopa_scrapy.sandbox.conduct import Answer
-from maricopa_scrapy.sandbox.draw import number
+from maricopa_scrapy.sandbox.draw import number as draw
 from maricopa_scrapy.sandbox.recorder_codes import DISPLAY
 from maricopa_scrapy.sandbox.recorder_documents import Documents, Facts
 
@@ -27,8 +28,12 @@ def blocked_page() -> bytes:
     return _page("Information Blocked", "<h1>Information Blocked</h1><p>This document cannot be shown.</p>")
 
 
-def legacy_list(documents: Documents, query: Mapping[str, str]) -> Answer:
-    """Return a list: oldest first, cut without a word at `max`; `rec` is the number that it begins with."""
+def legacy_list(
+    documents: Documents,
+    query: Mapping[str, str],
+    cells: Callable[[Facts], tuple[str, str]] = lambda facts: (facts.number, f"{facts.date:%m/%d/%Y}"),
+) -> Answer:
+    """Return a list: oldest first, cut without a word at `max`; `rec` is the number that it begins with; `cells` shows number and day."""
     try:
         begin, end = (
             dt.datetime.strptime(query.get(name, ""), "%m/%d/%Y").replace(tzinfo=ZoneInfo("UTC")).date() for name in ("bdt", "edt")
@@ -44,16 +49,23 @@ def legacy_list(documents: Documents, query: Mapping[str, str]) -> Answer:
     if not found:
         return _html(_page("Recorded Documents", "<span>No results exist for this search</span>"))
     rows = "".join(
-        f'<tr><td><a href="GetRecDataDetail.aspx?rec={facts.number}&amp;suf=&amp;nm=">{facts.number}</a></td>'
-        f"<td>{facts.date:%m/%d/%Y}</td><td>{DISPLAY[facts.codes[0]]}</td></tr>"
+        f'<tr><td><a href="GetRecDataDetail.aspx?rec={facts.number}&amp;suf=&amp;nm=">{number}</a></td>'
+        f"<td>{day}</td><td>{DISPLAY[facts.codes[0]]}</td></tr>"
         for facts in found
+        for number, day in [cells(facts)]
     )
     table = f'<table id="{_ID}Grid1"><tr><th>RECORDING NUMBER</th><th>RECORDING DATE</th><th>DOCUMENT CODE</th></tr>{rows}</table>'
     return _html(_page("Recorded Documents", table + _hidden("hiddenrec", found[-1].number) + f'<a id="{_ID}btnNext" href="#">Next</a>'))
 
 
-def legacy_document(documents: Documents, key: str, suffix: str, indexed: dt.date, is_recent: bool) -> Answer:
-    """Return the page of a document; `is_recent` is the one for documents whose names are not indexed."""
+def _true_day(facts: Facts) -> dt.date:
+    return facts.date
+
+
+def legacy_document(
+    documents: Documents, key: str, suffix: str, indexed: dt.date, is_recent: bool, day: Callable[[Facts], dt.date] = _true_day
+) -> Answer:
+    """Return the page of a document; `is_recent` is the one for documents whose names are not indexed; `day` is the day shown."""
     facts = documents.find(key) if len(key) == 11 and key.isdecimal() else None
     if facts is None:
         return _html(_page("Recorded Document Search Detail", "<span>No document was found.</span>"))
@@ -65,7 +77,7 @@ def legacy_document(documents: Documents, key: str, suffix: str, indexed: dt.dat
         shown = f'<select id="{_ID}lbRecDocCode">' + "".join(f"<option>{DISPLAY[code]}</option>" for code in facts.codes) + "</select>"
     else:
         shown = f'<span id="{_ID}lblRecDocName">{names}</span><span id="{_ID}lblRecDocCode">{codes}</span>'
-    at = recorded_at(facts)
+    at = recorded_at(replace(facts, date=day(facts)))
     moment = f"{at.month}/{at.day}/{at.year} {at.hour % 12 or 12}:{at:%M:%S %p}"
     scan = f"unofficialpdfdocs.aspx?rec={key}&amp;pg=1&amp;cls=RecorderDocuments&amp;suf={suffix}"
     body = (
@@ -85,7 +97,7 @@ def legacy_document(documents: Documents, key: str, suffix: str, indexed: dt.dat
 
 def recorded_at(facts: Facts) -> dt.datetime:
     """Return the time of day of a document, Arizona's, from eight to five by its number."""
-    second = 8 * 3600 + number("moment", facts.number) % (9 * 3600)
+    second = 8 * 3600 + draw("moment", facts.number) % (9 * 3600)
     return dt.datetime.combine(facts.date, dt.time()) + dt.timedelta(seconds=second)
 
 
