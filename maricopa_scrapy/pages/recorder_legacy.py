@@ -29,7 +29,7 @@ _NO_SUCH_DAY = "is not a valid date"
 _BLOCKED = "Information Blocked"
 _WHOSE = "the recorder's legacy page"
 # Fields that nothing is read from: what another field says as well, words for the reader, the reader's basket.
-_ELSEWHERE = {"hidcls", "hidpages", "hidrec", "hidbasketid", "hidcustid", "hidShopId", "lblViewUnofficial"}
+_ELSEWHERE = {"hidcls", "hidpages", "hidrec", "hidbasketid", "hidcustid", "hidShopId", "lblViewUnofficial", "lnkReportError2"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,9 +144,10 @@ def parse_legacy_document(body: bytes, number: str) -> LegacyPage:
     codes = codes or [text for option in options.xpath("./option") if (text := _text(option))]
     is_there = bool(options) or shown is not ABSENT
     columns["display_codes"] = _column(notes, "display_codes", "lblRecDocCode", codes if is_there else ABSENT, _codes)
-    for name in page.xpath(f"//*[starts-with(@id, '{_ID}lbl') or starts-with(@id, '{_ID}hid')]/@id").getall():
-        if (field_name := name.removeprefix(_ID)) not in _KNOWN:
-            notes.is_new(field_name)
+    for name in page.xpath(f"//@id[starts-with(., '{_ID}')]").getall():
+        shown_as = name.removeprefix(_ID)
+        if shown_as[:3] in ("lbl", "hid", "lnk") and shown_as not in _KNOWN:
+            notes.is_new(shown_as)
     notes.raise_if_all_unread()
     return LegacyPage(record_of(LegacyDocument, columns, recording_number=number), notes)
 
@@ -280,4 +281,5 @@ _HIDDEN: dict[str, tuple[str, Coercion]] = {
     "page_amount": ("hidpgs", count), "affidavit_page_amount": ("hidnaf", count), "docket_book": ("hidbk", book),
     "page_map": ("hidmap", book), "query_code": ("hidcde", _query_code),
 }  # fmt: skip
-_KNOWN = {name for name, _ in _HIDDEN.values()} | {"hidsuf", "lblRecNum", "lblRecDate", "lblRecDocName", "lblRecDocCode"} | _ELSEWHERE
+_KNOWN = {name for name, _ in _HIDDEN.values()} | _ELSEWHERE
+_KNOWN |= {"hidsuf", "lblRecNum", "lblRecDate", "lblRecDocName", "lblRecDocCode", "lnkPages"}

@@ -177,7 +177,7 @@ _FIELDS: dict[str, tuple[str, Coercion]] = {
 
 
 def _alone(rows: Iterable[SearchRow]) -> set[str]:
-    return {row.code[0] for row in rows if row.code and not row.code[1]}
+    return {row.display_code for row in rows if row.display_code and not row.has_more_codes}
 
 
 def check_answers(page: SearchPage, since: dt.date, until: dt.date, name: str | None, display: str | None) -> None:
@@ -194,8 +194,8 @@ def check_answers(page: SearchPage, since: dt.date, until: dt.date, name: str | 
         check_days(row.number, row.date, since, until, f"{path}.recordingDate")
         if name is not None and row.name is not None and not squeezed(row.name).startswith(name):
             raise SourceChanged(f"{path}.names", f"a name that begins with {name}", row.name)
-        if name is None and display is not None and row.code and row.code[0] != display and not row.code[1]:
-            raise SourceChanged(f"{path}.documentCode", display, row.code[0])
+        if name is None and display is not None and row.display_code not in (None, display) and not row.has_more_codes:
+            raise SourceChanged(f"{path}.documentCode", display, row.display_code)
     if name is None and len(alone := _alone(page.rows)) > _DISPLAYS_MOST:
         raise SourceChanged("searchResults", "documents of the code that was asked for", ", ".join(sorted(alone)))
     if name is not None and page.rows and all(row.name is None for row in page.rows):

@@ -220,7 +220,7 @@ def _of_row(row: SearchRow) -> list[Any]:
     document = Document(recording_number=row.number, suffix=row.suffix, recording_date=row.date, docket_book=row.docket_book,
                         page_map=row.page_map, **unknown)  # fmt: skip
     absent = {"recording_date" if name == "date" else name for name in row.absent} & document.__class__.model_fields.keys()
-    codes = [DocumentCode(recording_number=row.number, display_code=row.code[0], position=1)] if row.code else []
+    codes = [DocumentCode(recording_number=row.number, display_code=row.display_code, position=1)] if row.display_code else []
     return [document.lacking(unknown.keys() | absent), *codes]
 
 

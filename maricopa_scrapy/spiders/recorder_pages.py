@@ -51,7 +51,8 @@ class LegacyPages(LedgerSpider):
         found = pages.parse_legacy_list(body)
         since, until = dt.date.fromisoformat(detail["since"]), dt.date.fromisoformat(detail["until"])
         for row in found.rows:
-            check_days(row.number or "", row.date, since, until, "Grid1.RECORDING DATE")
+            if row.number:
+                check_days(row.number, row.date, since, until, "Grid1.RECORDING DATE")
         if found.rows and all(row.date is None for row in found.rows):
             raise SourceChanged("Grid1.RECORDING DATE", f"a day from {since} to {until}, of one row at least", None)
         fresh = found.rows
