@@ -223,6 +223,7 @@ def _of_recorder(patch: pytest.MonkeyPatch) -> None:
 
     def other(*values: Any) -> recorder.DocumentPage:
         page = whole(*values)
+        assert page.document is not None
         page.document = page.document.model_copy(update={"page_amount": (page.document.page_amount or 0) + 1000})
         return page
 
@@ -231,7 +232,14 @@ def _of_recorder(patch: pytest.MonkeyPatch) -> None:
 
 def _of_legacy(patch: pytest.MonkeyPatch) -> None:
     whole = recorder_legacy.parse_legacy_document
-    patch.setattr(recorder_legacy, "parse_legacy_document", lambda *values: whole(*values).model_copy(update={"image_path": "elsewhere"}))
+
+    def other(*values: Any) -> recorder_legacy.LegacyPage:
+        page = whole(*values)
+        # What the page does not say stays unsaid.
+        page.document = page.document.model_copy(update={"image_path": "elsewhere"}).lacking(page.document.absent)
+        return page
+
+    patch.setattr(recorder_legacy, "parse_legacy_document", other)
 
 
 OTHERS = [

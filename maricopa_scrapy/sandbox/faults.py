@@ -58,6 +58,11 @@ def _treasurer_moved(parcel: dict[str, Any]) -> dict[str, Any]:
     return parcel | {"TreasurersTransitionUrl": f"https://treasurer.maricopa.gov/tax/parcel/{apn}"}
 
 
+def _odd_deed(parcel: dict[str, Any]) -> dict[str, Any]:
+    # Book and page, as deeds were numbered before the recorder's numbers of eleven digits.
+    return parcel | {"Owner": parcel["Owner"] | {"MostCurrentDeed": "12345-0678"}}
+
+
 EDITS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     "renamed_field": _renamed_field,
     "missing_field": _missing_field,
@@ -68,6 +73,7 @@ EDITS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     "no_identity": _no_identity,
     "owner_as_list": _owner_as_list,
     "treasurer_moved": _treasurer_moved,
+    "odd_deed": _odd_deed,
 }
 # Only of a GIS layer: of a page of its rows, and of what it says of itself.
 OF_PAGES = ("error_body", "short_page")
