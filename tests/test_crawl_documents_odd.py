@@ -13,8 +13,9 @@ from maricopa_scrapy.sandbox.recorder import other_year
 from maricopa_scrapy.store import ledger
 from maricopa_scrapy.store.connect import Session
 from maricopa_scrapy.store.stale import Deeds, deeds, stale
+from tests.command import Maricopa
 from tests.conftest import Crawler, Database, maricopa
-from tests.recorder import SANDBOX, crawler, documents, stored, truth
+from tests.recorder import SANDBOX, agrees, crawler, documents, stored, truth
 
 Start = Callable[..., SandboxProcess]
 SINCE, UNTIL = dt.date(2025, 3, 3), dt.date(2025, 3, 14)
@@ -50,7 +51,9 @@ def test_an_absent_key_clears_nothing_that_is_stored_and_is_told_once(database: 
     assert database.rows("SELECT verdict FROM crawl.job WHERE id = 2") == [("completed",)]
 
 
-def test_a_retyped_value_leaves_its_section_unread_and_what_is_stored_of_it_stays(database: Database, county: Start) -> None:
+def test_a_retyped_value_leaves_its_section_unread_and_what_is_stored_of_it_stays(
+    tmp_path: Path, database: Database, county: Start
+) -> None:
     numbers = [facts.number for facts in documents().of_day(dt.date(2025, 3, 12))][:20]
     sandbox = county(**SANDBOX)
     run = Crawler(database, sandbox.url)
@@ -70,9 +73,14 @@ def test_a_retyped_value_leaves_its_section_unread_and_what_is_stored_of_it_stay
     assert of_parties == set(numbers)
     assert database.one("SELECT count(*) FROM crawl.change") == 0
     assert database.rows(_ISSUES, 2) == [("unread_section", "document: pageAmount", 10)]
+    agrees(database)
     # What is asked for again, when it can be read, is all there.
     sandbox.clear_faults()
-    assert run("documents", "-a", f"recording_numbers={','.join(numbers)}").code == 0
+    asked = sandbox.stats()["recorder"]["by_kind"]["document"]
+    again = Maricopa(database, sandbox.url, tmp_path)("retry", "2", "--unread")
+    assert again.code == 0, again.out
+    assert sandbox.stats()["recorder"]["by_kind"]["document"] == asked + 10
+    assert database.rows("SELECT verdict FROM crawl.job WHERE id = 2") == [("completed",)]
     assert stored(database) == {number: truth(documents().find(number)) for number in numbers}  # type: ignore[arg-type]
 
 
@@ -104,6 +112,7 @@ def test_odd_rows_of_searches_are_followed_counted_and_told(tmp_path: Path, data
     assert all(rows == total for _, rows, total in states)
     assert sum(rows for _, rows, _ in states) == sum(len(world.of_code(code, SINCE, UNTIL)) for code in ("AS", "RT", "WD", "LN", "DE"))
     assert database.rows("SELECT DISTINCT kind, unread FROM crawl.target WHERE unread IS NOT NULL") == [("window", ["row"])]
+    agrees(database)
     assert database.rows("SELECT verdict FROM crawl.job") == [("completed_with_failures",)]
 
 
@@ -125,6 +134,7 @@ def test_odd_rows_of_legacy_lists_are_followed_and_told(tmp_path: Path, database
     told = {number for (number,) in database.rows("SELECT signature FROM crawl.issue WHERE kind = 'year_differs'")}
     assert others <= told
     assert database.rows("SELECT state FROM recorder.search_window") == [("unread",)]
+    agrees(database)
     assert ("list", ["row"]) in database.rows("SELECT DISTINCT kind, unread FROM crawl.target WHERE unread IS NOT NULL")
 
 

@@ -33,7 +33,7 @@ class DocumentPage:
     """A document's rows. `names` and `codes` as the recorder lists them; None where it does not, or they were not read, as `document`."""
 
     number: str
-    notes: Notes = field(compare=False)
+    notes: Notes
     document: Document | None = None
     names: list[str] | None = None
     codes: list[str] | None = None
@@ -70,7 +70,7 @@ class CodeList:
     codes: list[str] = field(default_factory=list)
     labels: list[CodeLabel] = field(default_factory=list)
     odd: list[str] = field(default_factory=list)
-    notes: Notes = field(default_factory=Notes, compare=False)
+    notes: Notes = field(default_factory=Notes)
 
     @property
     def issues(self) -> list[Issue]:
@@ -88,14 +88,15 @@ def parse_document(body: bytes, number: str, image_url: str | None = None) -> Do
     raw = decode(body)
     if not isinstance(raw, dict):
         raise Malformed("body", "a document", raw)
-    said = raw.pop("recordingNumber", ABSENT)
+    (key,) = IDENTITY
+    said = raw.pop(key, ABSENT)
     if said is ABSENT:
-        raise SourceChanged("recordingNumber", "this key", ABSENT)
-    found = recording_number(said, "recordingNumber")
+        raise SourceChanged(key, "this key", ABSENT)
+    found = recording_number(said, key)
     if found is None:
-        raise Malformed("recordingNumber", "a recording number", said)
+        raise Malformed(key, "a recording number", said)
     if found != number:
-        raise WrongDocument("recordingNumber", number, found)
+        raise WrongDocument(key, number, found)
     names, codes = raw.pop("names", ABSENT), raw.pop("documentCodes", ABSENT)
     notes = Notes()
     page = DocumentPage(found, notes)

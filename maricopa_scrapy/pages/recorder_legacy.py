@@ -15,8 +15,8 @@ from maricopa_scrapy.pages.notes import Notes, record_of
 from maricopa_scrapy.pages.recorder import QUERY_CODE, book, day, display_code, recording_number, year_issues
 from maricopa_scrapy.pages.values import Coercion, count
 
-# Says whose page it is; of a list, which document a row is of.
-IDENTITY = ("lblRecNum", "hidsuf", "RECORDING NUMBER")
+# Say whose page it is; of a list, the number does.
+IDENTITY = ("lblRecNum", "hidsuf")
 # Sections: of a document each column by itself, for all are in one table; of a list each row, and where it goes on.
 SECTIONS = (
     "recorded_at", "page_amount", "affidavit_page_amount", "docket_book", "page_map", "query_code", "display_codes", "names", "image_path",
@@ -48,7 +48,7 @@ class LegacyList:
 
     rows: list[LegacyRow] = field(default_factory=list)
     cursor: str | None = None
-    notes: Notes = field(default_factory=Notes, compare=False)
+    notes: Notes = field(default_factory=Notes)
 
     @property
     def issues(self) -> list[Issue]:
@@ -62,7 +62,7 @@ class LegacyPage:
     """What the page of one document says."""
 
     document: LegacyDocument
-    notes: Notes = field(compare=False)
+    notes: Notes
 
     @property
     def issues(self) -> list[Issue]:
@@ -282,4 +282,4 @@ _HIDDEN: dict[str, tuple[str, Coercion]] = {
     "page_map": ("hidmap", book), "query_code": ("hidcde", _query_code),
 }  # fmt: skip
 _KNOWN = {name for name, _ in _HIDDEN.values()} | _ELSEWHERE
-_KNOWN |= {"hidsuf", "lblRecNum", "lblRecDate", "lblRecDocName", "lblRecDocCode", "lnkPages"}
+_KNOWN |= {*IDENTITY, "lblRecDate", "lblRecDocName", "lblRecDocCode", "lnkPages"}

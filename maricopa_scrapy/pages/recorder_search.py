@@ -13,8 +13,8 @@ from maricopa_scrapy.pages.recorder import CODE_MOST, NAME_MOST, book, check_day
 from maricopa_scrapy.pages.shapes import Shape
 from maricopa_scrapy.pages.values import Coercion, text
 
-# Without the list it is no page of a search, without the number no row; the suffix is a part of the number.
-IDENTITY = ("searchResults", "searchResults[].recordingNumber", "searchResults[].recordingSuffix")
+# Say which document a row is of; the suffix is a part of the number.
+IDENTITY = ("recordingNumber", "recordingSuffix")
 # A row that is odd is unread by itself; an odd total leaves the rows uncounted.
 SECTIONS = ("total", "row")
 # The first row of the whole index: what an answer begins with whose filter was dropped.
@@ -70,7 +70,7 @@ class SearchPage:
     junk: int = 0
     lost: int = 0
     total: int | None = None
-    notes: Notes = field(default_factory=Notes, compare=False)
+    notes: Notes = field(default_factory=Notes)
 
     @property
     def unread(self) -> int:
@@ -128,10 +128,11 @@ def _row(raw: object, notes: Notes) -> SearchRow | None:
     if not isinstance(raw, dict):
         raise SourceChanged(_ROW, "an object", raw)
     rest = dict(raw)
-    number = recording_number(rest.pop("recordingNumber", ABSENT), f"{_ROW}.recordingNumber")
+    of_number, of_suffix = IDENTITY
+    number = recording_number(rest.pop(of_number, ABSENT), f"{_ROW}.{of_number}")
     if number is None:
         return None
-    suffix = _suffix(rest.pop("recordingSuffix", ABSENT), notes)
+    suffix = _suffix(rest.pop(of_suffix, ABSENT), f"{_ROW}.{of_suffix}", notes)
     found: dict[str, Any] = dict.fromkeys(_FIELDS)
     absent: list[str] = []
     is_read = True
@@ -150,8 +151,7 @@ def _row(raw: object, notes: Notes) -> SearchRow | None:
     return SearchRow(number + (suffix or ""), suffix, **found, is_read=is_read, absent=tuple(absent))
 
 
-def _suffix(value: object, notes: Notes) -> str | None:
-    path = f"{_ROW}.recordingSuffix"
+def _suffix(value: object, path: str, notes: Notes) -> str | None:
     if value is ABSENT:
         notes.is_absent(path)
         return None

@@ -18,6 +18,7 @@ from maricopa_scrapy.pages import recorder, recorder_legacy, recorder_search
 from maricopa_scrapy.pages.errors import PageError, SourceChanged
 from maricopa_scrapy.sandbox.recorder_documents import Documents
 from maricopa_scrapy.sandbox.recorder_pages import legacy_document, legacy_list
+from tests.conftest import ROOT
 
 CAPTURES = Path(os.environ["MARICOPA_CAPTURES"]) / "recorder" if os.environ.get("MARICOPA_CAPTURES") else None
 _ID = "ctl00_ContentPlaceHolder1_"
@@ -342,6 +343,13 @@ def test_a_row_of_a_legacy_list_with_a_cell_too_few_is_followed_and_a_cursor_tha
         found = recorder_legacy.parse_legacy_list(changed.encode())
         assert (found.rows, found.cursor) == (before.rows, None)
         _told(found.issues, how, "hiddenrec")
+
+
+def test_the_docs_name_what_identifies_and_all_sections() -> None:
+    text = (ROOT / "docs" / "sources.md").read_text().partition("## Recorder")[2].partition("## Bulk")[0]
+    for module in (recorder, recorder_search, recorder_legacy):
+        for name in (*module.IDENTITY, *module.SECTIONS):
+            assert f"`{name}`" in text, name
 
 
 def test_a_day_of_another_year_is_read_as_it_is_told() -> None:
