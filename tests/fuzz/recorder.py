@@ -83,6 +83,12 @@ def _check_row(one: dict[str, Any], row: recorder_search.SearchRow, page: record
     assert row.is_read or "row" in page.notes.unread
 
 
+def _is_row(one: dict[str, Any], row: recorder_search.SearchRow) -> bool:
+    """Whether a row may be what was read: one of the same number before it may be lost for its suffix."""
+    number = re.sub(r"[\s-]", "", str(one["recordingNumber"])).upper()
+    return number == row.number.removesuffix(row.suffix or "") and same(one.get("recordingSuffix"), row.suffix)
+
+
 def _check_search(body: bytes, key: str, page: recorder_search.SearchPage) -> None:
     raw = said(body)
     assert page.count == len(raw["searchResults"]) == len(page.rows) + page.junk + page.lost
@@ -94,9 +100,7 @@ def _check_search(body: bytes, key: str, page: recorder_search.SearchPage) -> No
     # The rows that were read, in their order; one without a number stands for none, one without a day for its document.
     left = iter(row for row in raw["searchResults"] if isinstance(row, dict) and "recordingNumber" in row)
     for row in page.rows:
-        digits = row.number.removesuffix(row.suffix or "")
-        one = next(one for one in left if re.sub(r"[\s-]", "", str(one["recordingNumber"])).upper() == digits)
-        _check_row(one, row, page)
+        _check_row(next(one for one in left if _is_row(one, row)), row, page)
 
 
 def _check_codes(body: bytes, key: str, codes: recorder.CodeList) -> None:
