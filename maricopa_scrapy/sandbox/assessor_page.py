@@ -14,6 +14,7 @@ from aiohttp import web
 from maricopa_scrapy.identifiers import IdentifierError, format_apn, parse_apn
 from maricopa_scrapy.sandbox.assessor import Asked, Assessor
 from maricopa_scrapy.sandbox.conduct import PAGE_NOT_FOUND, Answer
+from maricopa_scrapy.sandbox.parcel import withheld_parcel
 
 PREFIX = "/assessor_page"
 _YEARS = 5
@@ -222,6 +223,8 @@ class AssessorPage(Assessor):
         if fault == "wrong_parcel":
             apn = self._other(apn)
         parcel = self._county.undrawn(apn)[0]
+        if fault == "withheld_owner":
+            parcel = withheld_parcel(parcel)
         if fault in ("owner_as_list", "nul_text"):
             parcel = parcel | {"Owner": parcel["Owner"] | {"Ownership": f"EXAMPLE\0 {parcel['Owner']['Ownership'] or ''}"}}
         return _html(page(apn, parcel, _EDITS.get(fault, lambda cells: cells), named=fault != "no_identity"))
