@@ -186,6 +186,9 @@ def captures_(
     warc: Annotated[Path | None, typer.Option(help="write the kept answers to this WARC file (.warc, or .warc.gz)")] = None,
     source: Annotated[str | None, typer.Option(help="of this source only")] = None,
     job: Annotated[int | None, typer.Option(help="of this job only")] = None,
+    with_withheld: Annotated[
+        bool, typer.Option("--with-withheld", help="also answers about parcels whose owner the county withholds, as they came")
+    ] = False,
 ) -> None:
     """The raw answers: how many are kept of each source, and how big they are; or all of them as a web archive.
 
@@ -197,13 +200,17 @@ def captures_(
     with database() as opened:
         _check_job(opened, job)
         if warc is not None:
-            from maricopa_scrapy.warc import write
+            from maricopa_scrapy.warc import told, write
 
+            left_out: list[str] = []
+            apns, documents = (frozenset[str](), frozenset[str]()) if with_withheld else captures.withheld(opened)
             try:
-                count = write(warc, captures.bodies(opened, source, job))
+                count = write(warc, told(captures.bodies(opened, source, job), apns, documents, left_out))
             except OSError as error:
                 raise fail(f"--warc {warc}: {error.strerror}") from None
             out.print(f"{count:,} records in {warc}", markup=False, soft_wrap=True)
+            if left_out:
+                out.print(f"{len(left_out):,} answers are left out: they tell of a parcel whose owner is withheld (--with-withheld)")
             return
         table = Table(box=None, pad_edge=False, header_style="bold")
         for name in ("source", "policy", "answers", "kept", "pruned", "MB", "MB stored", "from", "to", "without"):

@@ -85,6 +85,19 @@ class GisOutline(Record):
     geometry: str | None
 
 
+class GisWithheld(Record):
+    """`gis.withheld`: a parcel of which a layer says that its owner is withheld (`said`: NA or N/A).
+
+    It holds while `gis.parcel` has no owner: the view `public.withheld` has the parcels of all sources.
+    """
+
+    table = "gis.withheld"
+    key = ("apn",)
+
+    apn: str
+    said: str
+
+
 class GisAbsent(Record):
     """`gis.absent`: an APN that was asked for by list, twice, and that the layer does not have."""
 

@@ -120,12 +120,11 @@ def _owner(cursor: Cursor, apn: str) -> Part | None:
 
 
 def _owner_facts(row: dict[str, Any]) -> list[tuple[str, Any]]:
-    owner = "withheld by the county" if row["is_redacted"] else row["ownership"]
     deed = " ".join(str(row[name]) for name in ("deed_number", "deed_type", "deed_date") if row[name])
     month = row["sale_month"] and f"{dt.date.fromisoformat(row['sale_month'] + '-01'):%B %Y}"
     sale = f"{_money(row['sale_price'])}, {month}" if row["sale_price"] and month else None
     return [
-        ("Owner", owner), ("In care of", row["in_care_of"]), ("Mailing address", row["mailing_address"]),
+        ("Owner", row["ownership"]), ("In care of", row["in_care_of"]), ("Mailing address", row["mailing_address"]),
         ("Last deed", deed), ("Last sale", sale),
     ]  # fmt: skip
 

@@ -193,10 +193,10 @@ class Indexing(_Settings):
 class PageLabels(_Settings):
     """The labels of the assessor's public page, as pages/assessor_page.py takes them."""
 
-    columns: dict[str, tuple[str, ...]]
-    optional: tuple[str, ...] = ()
+    columns: dict[str, Annotated[tuple[str, ...], Field(min_length=1)]]
     ignored: tuple[str, ...] = ()
     absent: tuple[Words, ...] = ()
+    absent_alone: tuple[Words, ...] = ()
 
 
 class Timeouts(_Settings):

@@ -6,6 +6,7 @@ record, one a tab. `WARC-Left-Out` says what the kept body does without: the pay
 
 import datetime as dt
 import io
+import re
 from collections.abc import Iterable, Iterator
 from http import HTTPStatus
 from pathlib import Path
@@ -18,6 +19,29 @@ from maricopa_scrapy.items import Capture
 from maricopa_scrapy.new_file import new_file
 from maricopa_scrapy.pages import treasurer_tabs
 from maricopa_scrapy.pages.errors import Malformed
+
+_APN = re.compile(rb"(?<![0-9A-Za-z])[0-9]{3}-?[0-9]{2}-?[0-9]{3}-?[A-Za-z]?(?![0-9A-Za-z])")
+_NUMBER = re.compile(rb"(?<![0-9])[0-9]{11}(?![0-9])")
+
+
+def told(captures: Iterable[Capture], apns: frozenset[str], documents: frozenset[str], left_out: list[str]) -> Iterator[Capture]:
+    """Yield the captures that are not about these parcels or documents; the addresses of the others go to `left_out`.
+
+    The address decides; where it names nothing, and of the GIS always, all that the answer names does.
+    """
+    for capture in captures:
+        url = capture.url.encode()
+        named, numbers = _apns(url), set(_NUMBER.findall(url))
+        if capture.source == "gis" or not (named or numbers):
+            named, numbers = named | _apns(capture.body), numbers | set(_NUMBER.findall(capture.body))
+        if apns.isdisjoint(named) and documents.isdisjoint(number.decode() for number in numbers):
+            yield capture
+        else:
+            left_out.append(capture.url)
+
+
+def _apns(text: bytes) -> set[str]:
+    return {found.replace(b"-", b"").decode().upper() for found in _APN.findall(text)}
 
 
 def write(path: Path, captures: Iterable[Capture]) -> int:

@@ -105,7 +105,7 @@ def _memory() -> str | None:
     return folder if free > 8 * 2**30 else None
 
 
-def _named(url: str, database: str) -> str:
+def named(url: str, database: str) -> str:
     head, _, query = url.partition("?")
     return f"{head.rsplit('/', 1)[0]}/{database}" + (f"?{query}" if query else "")
 
@@ -123,7 +123,7 @@ def administer(url: str, statement: str) -> None:
 def template(server: str) -> str:
     """Name of a database with the schema, to copy from."""
     administer(server, "CREATE DATABASE template_maricopa")
-    migrate(_named(server, "template_maricopa"))
+    migrate(named(server, "template_maricopa"))
     return "template_maricopa"
 
 
@@ -154,7 +154,7 @@ def fresh_database(server: str, template: str) -> Iterator[Database]:
     name = f"test_{uuid.uuid4().hex[:12]}"
     # On a disk the copy by files would wait for each of them to be written.
     administer(server, f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY {'file_copy' if _memory() else 'wal_log'}")
-    yield Database(_named(server, name))
+    yield Database(named(server, name))
     administer(server, f"DROP DATABASE {name} WITH (FORCE)")
 
 

@@ -54,6 +54,17 @@ def test_a_thousand_lines_with_duplicates_and_absent_parcels(tmp_path: Path, dat
     assert database.one("SELECT count(*) FROM assessor.parcel") == 950
     assert {apn for (apn,) in database.rows("SELECT key FROM crawl.target WHERE state = 'gone'")} == set(absent)
     assert "970 parcels (1000 given, 30 duplicates, 0 lines skipped)" in crawl.log
+    # Withheld owners, in both of their forms, and Zoning as text.
+    said = {apn: truth.undrawn(apn)[0] for apn in present}
+    hidden = {apn for apn, parcel in said.items() if parcel["Owner"].get("Redacted", True)}
+    assert {apn for apn in hidden if said[apn]["Owner"]["Ownership"] == "NA"}
+    assert {apn for (apn,) in database.rows("SELECT apn FROM public.withheld")} == hidden
+    named = "SELECT count(*) FROM assessor.owner WHERE is_redacted AND coalesce(ownership, mailing_address_1, mailing_zip) IS NOT NULL"
+    assert database.one(named) == 0
+    assert database.one("SELECT count(*) FROM property WHERE ownership = 'withheld' AND mailing_address = 'withheld'") == len(hidden)
+    zoned = {apn: parcel["Zoning"] for apn, parcel in said.items() if parcel["Zoning"]}
+    assert dict(database.rows("SELECT apn, zoning FROM assessor.parcel WHERE zoning IS NOT NULL")) == zoned  # type: ignore[arg-type]
+    assert zoned
     _agrees(database)
 
 

@@ -25,7 +25,7 @@ def _sections(shown: str) -> dict[str, str]:
 def test_each_section_names_its_source_and_age(tmp_path: Path, database: Database, county: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(terminal.out, "width", 120)
     truth = County()
-    homes = [apn for apn in truth.apns(80) if truth.undrawn(apn)[0]["IsResidential"] and not truth.undrawn(apn)[0]["Owner"]["Redacted"]]
+    homes = [apn for apn in truth.apns(80) if truth.undrawn(apn)[0]["IsResidential"] and not truth.undrawn(apn)[0]["Owner"].get("Redacted")]
     by_api, by_page, by_both = homes[:3]
     assert any(truth.parcel(apn)["Owner"]["SalePrice"] for apn in homes[:3])
     sandbox = county(gis_parcels=2000)

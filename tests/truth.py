@@ -82,7 +82,8 @@ def _parcel(raw: dict[str, Any]) -> tuple[Any, ...]:
         return int(text) if text and text.strip().isdigit() else None
 
     def text(value: str | None) -> str | None:
-        return (value or "").strip() or None
+        said = (value or "").strip()
+        return None if said in ("", "NA", "N/A") else said
 
     values = sorted(((int(one["TaxYear"]), number(one["FullCashValue"])) for one in raw["Valuations"]), reverse=True)
     return (

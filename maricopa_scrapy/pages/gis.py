@@ -5,19 +5,19 @@ Facts and their certainty: docs/sources.md, "GIS layers". An error comes as {"er
 
 import datetime as dt
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import Any
 
 from maricopa_scrapy.identifiers import APN_PATTERN, IdentifierError, parse_apn
 from maricopa_scrapy.items import Extent, Issue, Rows
-from maricopa_scrapy.items_gis import GisAbsent, GisOutline, GisParcel
+from maricopa_scrapy.items_gis import GisAbsent, GisOutline, GisParcel, GisWithheld
 from maricopa_scrapy.pages.answers import decode
 from maricopa_scrapy.pages.errors import ABSENT, BadRequest, Malformed, PageError, ServiceError, SourceChanged, Throttled, shown
 from maricopa_scrapy.pages.gis_geometry import geojson
 from maricopa_scrapy.pages.gis_values import KINDS, Odd, Reading, constant, most_odd
-from maricopa_scrapy.pages.values import INT8
+from maricopa_scrapy.pages.values import INT8, WITHHELD
 
 _APN = re.compile(APN_PATTERN, re.ASCII)
 _PREFIX = "esriFieldType"
@@ -185,6 +185,7 @@ def parse_features(body: bytes, shape: Shape, object_id: str, lacking: Iterable[
         outline_rows, broken = _outlines(features, apns, shape.layer)
         pages.append(outline_rows)
         issues += broken
+    pages += withheld_rows(apns, given.get("owner_name", nothing))
     issues += [
         Issue("odd_value", f"{shape.layer}.{odd.field}", f"{odd.field} cannot be {shown(odd.value)}; stored without it", _example(odd))
         for odd in reading.odd.values()
@@ -194,6 +195,14 @@ def parse_features(body: bytes, shape: Shape, object_id: str, lacking: Iterable[
 
 def _example(odd: Odd) -> dict[str, Any]:
     return {"value": shown(odd.value) if isinstance(odd.value, str | float) or abs(odd.value) > INT8 else odd.value, "rows": odd.count}
+
+
+def withheld_rows(apns: Sequence[str | None], owners: Sequence[str | None]) -> list[Rows]:
+    """Return the parcels of a page whose owner is withheld; nothing where there is none."""
+    if not any(word in owners for word in WITHHELD):
+        return []
+    found = [(apn, owner) for apn, owner in zip(apns, owners, strict=True) if apn is not None and owner in WITHHELD]
+    return [Rows(GisWithheld, [list(column) for column in zip(*found, strict=True)])] if found else []
 
 
 def absent_rows(apns: list[str], layer: str) -> Rows:

@@ -26,7 +26,7 @@ CODE_MOST = 64
 # Neither fits in a text column, and one of them fails a whole batch.
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 # What stands in place of an owner or an address that is withheld: eleven captured answers.
-_WITHHELD = ("NA", "N/A")
+WITHHELD = ("NA", "N/A")
 _DATE = re.compile(r"([0-9]{2})/([0-9]{2})/([0-9]{4})")
 _FRACTION = re.compile(r"[0-9](\.[0-9]{1,8})?")
 _COORDINATE = re.compile(r"-?[0-9]{1,3}(\.[0-9]{1,20})?")
@@ -61,7 +61,7 @@ def text(value: object, path: str) -> str | None:
 
 def is_withheld(value: object) -> bool:
     """Whether the county writes that it withholds a value of an owner or an address: NA or N/A, as all of the text."""
-    return type(value) is str and value.strip().upper() in _WITHHELD
+    return type(value) is str and value.strip().upper() in WITHHELD
 
 
 def withheld(value: object, path: str) -> str | None:

@@ -1,42 +1,70 @@
-"""The assessor's public page below /assessor_page: /mcs/?q={apn}&mod=pd, with the few values that the server writes itself.
+"""The assessor's public page below /assessor_page: /mcs/?q={apn}&mod=pd, with what the server writes itself.
 
-A reconstruction: no page was captured. The cells of valuations and residence are empty, for a script that is not here to fill.
+Of the shape of a captured page (sections, classes, ids, what is in comments and scripts), shorter where nothing of the parcel is said.
+The cells of valuations and residence are empty, for a script that fills none here.
 """
 
 from collections.abc import Callable
 from html import escape
 from typing import Any
+from urllib.parse import quote
 
 from aiohttp import web
 
 from maricopa_scrapy.identifiers import IdentifierError, format_apn, parse_apn
 from maricopa_scrapy.sandbox.assessor import Asked, Assessor
 from maricopa_scrapy.sandbox.conduct import PAGE_NOT_FOUND, Answer
+from maricopa_scrapy.sandbox.parcel import withheld_parcel
 
 PREFIX = "/assessor_page"
 _YEARS = 5
-_VALUATION_KEYS = ("TaxYear", "FullCashValue", "LimitedPropertyValue", "LegalClassification")
-_RESIDENCE = {"Construction Year": "OriginalConstructionYear", "Lot Size": "LotSize", "Pool": "Pool", "Living Area": "LivableSpace"}
-# As the county's page hides one in its script; it opens nothing.
-HIDDEN_TOKEN = "00000000-5a5a-4000-8000-0123456789ab"
+_VALUATIONS = {
+    "Tax Year": "TaxYear", "Full Cash Value": "FullCashValue", "Limited Value": "LimitedPropertyValue",
+    "Legal Class": "LegalClassificationCode", "Description": "LegalClassification", "Assessment Ratio": "AssessmentRatioPercentage",
+    "Assessed LPV": "AssessedLPV", "Property Use Code": "PropertyUseCode", "PU Description": "PEPropUseDesc",
+    "Tax Area Code": "TaxAreaCode", "Valuation Source": "ValuationSource",
+}  # fmt: skip
+_RESIDENCE = {
+    "Construction Year": "ConstructionYear", "Weighted Construction Year": "WeightedAge", "Pool": "Pool",
+    "Main Livable Area": "LivableSpace", "Patio(s)": "", "Exterior Wall Type": "ExteriorWalls", "Roof Type": "RoofType",
+    "Bath Fixtures": "BathFixtures", "Garage Stalls": "NumberOfGarages",
+}  # fmt: skip
+# As the county's page hides one in a field, percent-encoded twice; it opens nothing.
+HIDDEN_TOKEN = "SandboxToken%2F%252Bopens%252Bnothing%253D%253D"
+_SITE = "https://mcassessor.maricopa.gov/"
+_MAPS = "https://maps.mcassessor.maricopa.gov/"
 _TREASURER = "https://treasurer.maricopa.gov/PropertyTaxInformation/"
+_RECORDER = "https://recorder.maricopa.gov/recording/"
+_TIP = (
+    'data-toggle="tooltip" data-html="true" data-original-title="<h5>NOTICE: Leaving the Assessor\'s Website</h5>Click here." '
+    "data-template=\"<div class='tooltip' role='tooltip'><div class='arrow'></div></div>\""
+)
 
 Cells = list[tuple[str, str]]
 
 
-def _cells(parcel: dict[str, Any]) -> Cells:
-    owner = parcel["Owner"]
-    price = owner["SalePrice"]
+def _property_cells(parcel: dict[str, Any]) -> Cells:
     return [
-        ("MCR", parcel["MCR"]),
+        ("MCR #", parcel["MCR"]),
         ("Description", parcel["PropertyDescription"]),
+        ("Lat/Long", " | "),
         ("Lot Size", f"{int(parcel['LotSize']):,} sq ft."),
         ("Lot #", parcel["Lot"]),
         ("High School District", parcel["HighSchoolDistrict"]),
-        ("S/T/R", parcel["SectionTownshipRange"]),
-        ("Owner", owner["Ownership"] or ""),
-        ("In Care Of", owner["InCareOf"] or ""),
+        ("Elementary School District", parcel["ElementarySchoolDistrict"]),
+        ("Local Jurisdiction", parcel["LocalJusidiction"]),
+        ("S/T/R\xa0", parcel["SectionTownshipRange"]),
+        ("Market Area/Neighborhood", f"{parcel['AssessorMarket']}/{parcel['AreaNeighborhood']}"),
+        (f"Subdivision ({parcel['NumberOfParcelsInSubdivision']:,} Parcels)", parcel["SubdivisionName"]),
+    ]
+
+
+def _owner_cells(parcel: dict[str, Any]) -> Cells:
+    owner = parcel["Owner"]
+    price = owner["SalePrice"]
+    return [
         ("Mailing Address", owner["FullMailingAddress"] or ""),
+        ("In Care Of", owner["InCareOf"] or ""),
         ("Deed Number", owner["MostCurrentDeed"] or "n/a"),
         ("Last Deed Date", owner["DeedDate"] or "n/a"),
         ("Sale Date", owner["SaleDate"] or "n/a"),
@@ -60,42 +88,109 @@ _EDITS: dict[str, Callable[[Cells], Cells]] = {
     "renamed_field": _renamed,
     "missing_field": _missing,
     "retyped_field": _retyped,
-    "new_field": lambda cells: [*cells, ("Green Score", "7")],
+    "new_field": lambda cells: [*cells, ("Green Score", "7")] if cells[0][0] == "MCR #" else cells,
 }
+# The county's pages show no value of these without a link.
+_LINKS: dict[str, Callable[[str], str]] = {
+    "MCR #": lambda value: f"{_RECORDER}map-results.html?book={value[:-2]}&page={value[-2:]}",
+    "Deed Number": lambda value: f"{_RECORDER}document-details.html?recordingNumber={value}&suffix=",
+    "Lat/Long": lambda _: f"{_MAPS}ipa.aspx?a=",
+}
+
+
+def _row(label: str, value: str) -> str:
+    link = _LINKS.get(label)
+    shown = f'<a {_TIP} href="{link(value)}" target="_blank">{escape(value)}</a>' if link and value != "n/a" else escape(value)
+    tip = f"<span {_TIP}><i class='far fa-question-circle'></i></span>" if label.endswith("\xa0") else ""
+    return (
+        f'<div class="row mb-1">\n\t<div class="col-12 col-md-3 td-header">{escape(label)}{tip}</div>'
+        f'<div class="col-12 col-md-9 td-body">{shown}</div>\n</div>\n'
+    )
+
+
+def _section(name: str, title: str, banner: str, content: str, icon: str = "fa-building") -> str:
+    return (
+        f'<div{name and f" id={name!r}"} class="col-12"><div class="{name or "parcel"}-section bg-white rounded shadow col-12">\n'
+        f'<div class="ribbon ribbon-info"><h4>{title}</h4></div>\n<hr class="my-3 mt-5-5"/>\n'
+        f'<div class="row mx-0 py-3 mb-3"><div class="col-md-1 text-center"><i class="fas {icon} fa-3x"></i></div>\n'
+        f'<div class="col-md-11 pt-3 banner-text">\n\t{banner}\n</div></div>\n'
+        f'<div class="col-12 smaller-font">\n{content}</div></div></div>\n'
+    )
 
 
 def page(apn: str, parcel: dict[str, Any], edit: Callable[[Cells], Cells] = lambda cells: cells, *, named: bool = True) -> bytes:
     """Return the page of a parcel, as /parcel/{apn} describes it; not `named`: one that does not say whose it is."""
-    shown = "\n".join(
-        f'<div class="row"><div class="td-header">{escape(label)}<i class="fa"></i>:</div>\n'
-        f'<div class="td-body">\n\t{escape(value)}\n</div></div>'
-        for label, value in edit(_cells(parcel))
-    )
-    headings = "".join(f"<th>{key}</th>" for key in _VALUATION_KEYS)
-    rows = ("".join(f'<td id="Valuations_{i}_{key}"></td>' for key in _VALUATION_KEYS) for i in range(_YEARS))
-    years = "".join(f"<tr>{row}</tr>" for row in rows)
+    owner, situs = parcel["Owner"]["Ownership"] or "", parcel["PropertyAddress"]
+    kind = parcel["PropertyType"].strip()
+    place = f'<a href="{_MAPS}?esearch={apn if named else ""}&slayer=0" {_TIP} target="_blank">{escape(situs)}</a>'
+    plat = f'<a {_TIP} href="/mcs/?q={quote(parcel["SubdivisionName"])}&search-type=sub">{escape(parcel["SubdivisionName"])}</a>'
+    sentence = f"The current owner is {escape(owner)}. " if owner else ""
+    treasurer = f"{_TREASURER}?Parcel={apn}" if named else _TREASURER
+    years = "".join(
+        f'<div class="row mb-1"><div class="col-12 col-md-2 td-header">{label}</div>'
+        + "".join(f'<div class="col-12 col-md-2 td-body" id="Valuations_{i}_{key}"></div>' for i in range(_YEARS)) + "</div>\n"
+        for label, key in _VALUATIONS.items()
+    )  # fmt: skip
+    patios = "".join(f'{word}: <span id="ResidentialPropertyData_Numberof{word}Patios"></span> | ' for word in ("Covered", "Uncovered"))
     residence = "".join(
-        f'<div class="td-header">{label}</div><div class="td-body" id="ResidentialPropertyData_{key}"></div>'
+        f'<div class="row mb-1"><div class="td-header">{label}</div>'
+        + (
+            f'<div class="td-body" id="ResidentialPropertyData_{key}"></div></div>\n'
+            if key
+            else f'<div class="td-body">{patios}</div></div>\n'
+        )
         for label, key in _RESIDENCE.items()
     )
-    identity = f'<h1>{format_apn(apn)}</h1><input type="hidden" id="APN_RAW" value="{apn}">' if named else "<h1>Parcel</h1>"
-    treasurer = f'<a href="{_TREASURER}?Parcel={apn}">View Tax Information</a>' if named else ""
-    return _whole(f"""{identity}
-<form action="/mcs/"><input id="header-search-box" name="q" value=""></form>
-{shown}
-{treasurer}
-<table><thead><tr>{headings}</tr></thead><tbody>{years}</tbody></table>
-{residence}
-<script>var settings = {{"Authorization": "{HIDDEN_TOKEN}", "endpoint": "/parcel/{apn}/valuations"}};</script>""")
+    ours = "".join(f'<a class="btn" href="{link}" {_TIP}>{name}</a>\n' for name, link in (("Treasurer", treasurer), ("Owner", "#owner")))
+    return _whole(
+        apn if named else "",
+        f"""<div class="container"><div id="parcel-content" class="col-12"><div class="col-12 form-group">
+<div class="parcel-section col-12 bg-white"><div class="row">
+<div class="col-md-5 text-left banner-text"><h3 class="h5 mt-2">{format_apn(apn) if named else ""}</h3></div>
+<div class="col-md-7 text-right banner-text"><h3 class="h5 mt-2">{escape(kind)} Parcel</h3></div></div>
+<div id="property-glance" class="col-md-12">
+This is a {escape(kind)} parcel located at {place}. {sentence}It is located in the {plat} subdivision, and MCR {parcel["MCR"]}.
+<span id="property-glance-valuation"></span></div>
+{ours}</div></div>
+{_section("", "Property Information", place, "".join(_row(*cell) for cell in edit(_property_cells(parcel))))}
+<!--<div class="row mb-1"><div class="td-header">Zoning</div><div class="td-body"></div></div>-->
+{
+            _section(
+                "owner",
+                "Owner Information",
+                f'<a href="/mcs/?q={quote(owner)}" {_TIP}>{escape(owner)}</a>',
+                "".join(_row(*cell) for cell in edit(_owner_cells(parcel))),
+                "fa-user",
+            )
+        }
+{_section("valuation", "Valuation Information", f'<a href="{treasurer}">CLICK HERE TO PAY YOUR TAXES</a>', years)}
+{_section("addinfo", "Additional Property Information", "Additional property data.", residence)}
+<table><thead><tr><th>APN</th><th>Address</th><th>Sale Info</th></tr></thead>
+<tbody id="SIMILARS"><tr><td>Please wait</td></tr></tbody></table>
+</div>
+<input type="hidden" value="{apn if named else ""}" id="APN_RAW" />
+<input type="hidden" value="{parcel["MCR"]}" id="MCR" />
+<input type="hidden" value="{_SITE}" id="WWWSURL" />
+<input type="hidden" value="{1 if parcel["IsCommercial"] else ""}" id="IsCommercial" />
+<input type="hidden" value="{HIDDEN_TOKEN}" id="Token" />
+<input type="hidden" value="{escape(owner)}" id="Owner_Ownership" />
+</div>
+<script>
+var g_apn = $('#APN_RAW').val(), g_token = $('#Token').val();
+$.ajax({{method: "GET", url: g_path + 'parcel/' + g_apn + '/valuations/', headers: {{'Authorization': g_token}}}});
+</script>""",
+    )
 
 
-def _whole(body: str) -> bytes:
-    head = '<meta charset="utf-8"><title>Maricopa County Assessor\'s Office</title>'
-    return f"<!DOCTYPE html>\n<html>\n<head>{head}</head>\n<body>\n{body}\n</body>\n</html>\n".encode()
+def _whole(asked: str, body: str) -> bytes:
+    head = '<meta charset="utf-8">\n<meta name="description" content="">\n<title>Maricopa County Assessor\'s Office</title>'
+    box = f'<input id="search_search" placeholder="Search Website" aria-label="Search" class="searchfield" value=\'{asked}\'>'
+    footer = "<footer><p>&copy; 2026 Maricopa County Assessor's Office. All rights reserved.</p></footer>"
+    return f'\ufeff<!DOCTYPE html>\n<html lang="en">\n<head>\n{head}\n</head>\n<body>\n{box}\n{body}\n{footer}\n</body>\n</html>\n'.encode()
 
 
 def _absent(apn: str) -> bytes:
-    return _whole(f"<h1>Search</h1><p>No results found for {format_apn(apn)}.</p>")
+    return _whole(apn, '<div class="main-content" role="main"><h3>Parcel not found</h3></div>')
 
 
 def _html(body: bytes) -> Answer:
@@ -128,6 +223,8 @@ class AssessorPage(Assessor):
         if fault == "wrong_parcel":
             apn = self._other(apn)
         parcel = self._county.undrawn(apn)[0]
+        if fault == "withheld_owner":
+            parcel = withheld_parcel(parcel)
         if fault in ("owner_as_list", "nul_text"):
             parcel = parcel | {"Owner": parcel["Owner"] | {"Ownership": f"EXAMPLE\0 {parcel['Owner']['Ownership'] or ''}"}}
         return _html(page(apn, parcel, _EDITS.get(fault, lambda cells: cells), named=fault != "no_identity"))

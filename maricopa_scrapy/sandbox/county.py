@@ -7,7 +7,7 @@ from typing import Any
 from maricopa_scrapy.sandbox.draw import number, share
 from maricopa_scrapy.sandbox.drawings import map_ids, no_sketches
 from maricopa_scrapy.sandbox.ownership import HOLDINGS
-from maricopa_scrapy.sandbox.parcel import PROPERTY_INFO_KEYS, Situs, build
+from maricopa_scrapy.sandbox.parcel import PROPERTY_INFO_KEYS, Situs, build, rare_forms
 
 # One changed value: the county's object, the key in it ("2026.FullCashValue" in Valuations), before, after.
 Change = tuple[str, str, Any, Any]
@@ -17,7 +17,11 @@ _ITEMS = 999
 _SPACE = len(_BOOKS) * 100 * _ITEMS
 # Coprime to the space, so that the walk meets every number once.
 _STRIDE = 7_841_179
+_UNSTRIDE = pow(_STRIDE, -1, _SPACE)
 _WITH_LETTER = 0.06
+# Examples take the first parcels of the walk: what is rare begins behind them.
+_PLAIN = 300
+_NO_PLACE = Situs("", "", "")
 _PARTS = {
     "valuations": "Valuations",
     "residential-details": "ResidentialPropertyData",
@@ -71,11 +75,25 @@ class County:
 
     def parcel(self, apn: str) -> dict[str, Any]:
         """Return the answer of /parcel/{apn} for a normalised APN, whether it exists or not."""
-        return build(self.seed, self.epoch, apn)[0]
+        return self._said(build(self.seed, self.epoch, apn)[0], apn)
 
     def undrawn(self, apn: str) -> tuple[dict[str, Any], Situs]:
-        """Return the parcel without sketch and maps, and its address in parts."""
-        return build(self.seed, self.epoch, apn, drawn=False)
+        """Return the parcel without sketch and maps, and its address in parts, which are "" where it is withheld."""
+        parcel, situs = build(self.seed, self.epoch, apn, drawn=False)
+        said = self._said(parcel, apn)
+        return said, (_NO_PLACE if said["PropertyAddress"] == "N/A" else situs)
+
+    def known_to_others(self, apn: str) -> dict[str, Any]:
+        """Return the parcel, undrawn, with its owner, whom an office that withholds none tells."""
+        return build(self.seed, self.epoch, apn, drawn=False)[0]
+
+    def _said(self, parcel: dict[str, Any], apn: str) -> dict[str, Any]:
+        book = int(apn[:3])
+        if book not in _BOOKS or apn[5:8] == "000":
+            return parcel
+        at = (_BOOKS.index(book) * 100 + int(apn[3:5])) * _ITEMS + int(apn[5:8]) - 1
+        is_first = 0 < (at - number(self.seed, "walk")) * _UNSTRIDE % _SPACE <= _PLAIN
+        return parcel if is_first else rare_forms(self.seed, apn, parcel)
 
     def part(self, apn: str, name: str) -> Any:
         """Return the answer of /parcel/{apn}/{name}, one of SUB_RESOURCES, for a parcel that exists."""
@@ -97,7 +115,7 @@ class County:
 
     def changes(self, apn: str, since_epoch: int) -> list[Change]:
         """Return what differs in /parcel/{apn} from the county of an earlier epoch, outside sketch and maps."""
-        old = build(self.seed, since_epoch, apn, drawn=False)[0]
+        old = self._said(build(self.seed, since_epoch, apn, drawn=False)[0], apn)
         new = self.undrawn(apn)[0]
         return [change for key in new for change in _differences(key, old.get(key), new[key])]
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from maricopa_scrapy.identifiers import IdentifierError, parse_apn, parse_recording_number
 from maricopa_scrapy.sandbox.draw import share
+from maricopa_scrapy.sandbox.parcel import withheld_parcel
 
 # Instead of the answer, or in its transport; on every path.
 ANY_PATH = (
@@ -74,6 +75,7 @@ EDITS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     "owner_as_list": _owner_as_list,
     "treasurer_moved": _treasurer_moved,
     "odd_deed": _odd_deed,
+    "withheld_owner": withheld_parcel,
 }
 # Only of a GIS layer: of a page of its rows, and of what it says of itself.
 OF_PAGES = ("error_body", "short_page")

@@ -95,6 +95,14 @@ def owner(seed: int, epoch: int, apn: str, situs: str) -> dict[str, Any]:
     }
 
 
+def withheld(held: dict[str, Any], is_old: bool = False) -> dict[str, Any]:
+    """Return what the county says of an owner whom it withholds, as captured: no deed, and in older answers no DeedTypeID either."""
+    hidden = ("Ownership", "MailingAddress1", "MailingCity", "MailingState", "MailingCountry", "FullMailingAddress")
+    nothing = ("MostCurrentDeed", "DeedDate", "DeedType")
+    said = held | dict.fromkeys(hidden, "NA") | dict.fromkeys(nothing) | {"InCareOf": "", "MailingAddress2": "", "MailingZip": "0"}
+    return {key: value for key, value in said.items() if key != "Redacted" and not (is_old and key == "DeedTypeID")}
+
+
 def _name(rolls: Random) -> str:
     chance = rolls.random()
     if chance < 0.62:

@@ -8,11 +8,13 @@ from maricopa_scrapy.sandbox import words
 from maricopa_scrapy.sandbox.buildings import empty_residence, improvements, residence, similar_parcels
 from maricopa_scrapy.sandbox.draw import between, dice, pick, share
 from maricopa_scrapy.sandbox.drawings import map_ids, no_sketches, sketches
-from maricopa_scrapy.sandbox.ownership import HOLDINGS, Holding, owner, rental
+from maricopa_scrapy.sandbox.ownership import HOLDINGS, Holding, owner, rental, withheld
 from maricopa_scrapy.sandbox.valuations import HOME, MIXED, RENTED, VACANT, Use, valuations, value_version
 
 PROPERTY_INFO_KEYS = 19
+_ZONING = ("PAD", "RL-5", "R1-6", "C-2")
 _RECORDER = "https://recorder.maricopa.gov/recording"
+_NO_DEED = f"{_RECORDER}/document-details.html?recordingNumber=&suffix="
 _TREASURER = "https://treasurer.maricopa.gov/PropertyTaxInformation/"
 _COMMERCE = ("1.12", "COMMERCIAL / OTHER R/P")
 
@@ -171,6 +173,27 @@ def build(seed: int, epoch: int, apn: str, drawn: bool = True) -> tuple[dict[str
     if rented:
         answer["RentalInformation"] = rental(seed, apn, situs.line, held["Ownership"], home["ConstructionYear"])
     return answer, situs
+
+
+def withheld_parcel(parcel: dict[str, Any], is_old: bool = False) -> dict[str, Any]:
+    """Return the answer for a parcel whose owner the county withholds, with its address."""
+    geo = parcel["Geo"] | {"address": "N/A"}
+    said = parcel | {"Owner": withheld(parcel["Owner"], is_old), "PropertyAddress": "N/A", "Geo": geo, "DeedTransitionUrl": _NO_DEED}
+    if "RentalInformation" in parcel:
+        said["RentalInformation"] = parcel["RentalInformation"] | {"OwnerName": "", "OwnerBusinessEntity": "", "OwnerAddress": " ,  "}
+    return said
+
+
+def rare_forms(seed: int, apn: str, parcel: dict[str, Any]) -> dict[str, Any]:
+    """Return the answer as it is for one parcel in 150, whose owner is withheld, and for one in 20, whose Zoning is text: as of 2024."""
+    chance = share(seed, "withheld", apn)
+    if chance < 1 / 150 and apn not in HOLDINGS:
+        parcel = withheld_parcel(parcel, is_old=chance < 1 / 300)
+    chance = share(seed, "zoning", apn)
+    if chance < 0.05:
+        zoning = _ZONING[int(chance * 20 * len(_ZONING))]
+        parcel = {key: value for key, value in parcel.items() if key != "IsPending"} | {"Zoning": zoning}
+    return parcel
 
 
 def _deed_url(deed: str | None) -> str | None:

@@ -267,7 +267,7 @@ class Treasurer:
 
 def identity(county: County, apn: str) -> tuple[list[str], str]:
     """Return the lines of the owner's block and the situs address."""
-    parcel, _ = county.undrawn(apn)
+    parcel = county.known_to_others(apn)
     owner = parcel["Owner"]
     lines = [owner["Ownership"], owner["MailingAddress1"], owner["MailingAddress2"]]
     town = f"{owner['MailingCity']}, {owner['MailingState']} {owner['MailingZip']}" if owner["MailingCity"] else None

@@ -9,9 +9,10 @@ from scrapy.http import Response
 from maricopa_scrapy import arguments
 from maricopa_scrapy.arguments import ApnList
 from maricopa_scrapy.download.refusals import check_page_answer
-from maricopa_scrapy.items import FollowOn, Issue, Outcome, Target
-from maricopa_scrapy.pages.assessor_page import Layout, parse_page, without_scripts
+from maricopa_scrapy.items import FollowOn, Outcome, Target
+from maricopa_scrapy.pages.assessor_page import Layout, parse_page
 from maricopa_scrapy.pages.links import TREASURER, moved_link
+from maricopa_scrapy.pages.page_secrets import without_secrets
 from maricopa_scrapy.settings_files import Manifest
 from maricopa_scrapy.spiders.base import LedgerSpider, Reading, StartError, Work
 
@@ -70,21 +71,21 @@ class AssessorPageSpider(LedgerSpider):
     @property
     def left_out(self) -> tuple[str, ...]:
         """As `kept_body` does it."""
-        return ("scripts",)
+        return ("scripts", "token")
 
     def kept_body(self, body: bytes) -> bytes:
-        """Leave out the scripts, which hold the site's own token."""
-        return without_scripts(body)
+        """Leave out the scripts, and the token that the site gives them."""
+        return without_secrets(body)
 
     def parse_parcel(self, body: bytes, target: Target) -> Reading:
         """Read a parcel's page."""
         page = parse_page(body, target.key, self.layout, self.treasurer)
         if page.record is None:
             return Reading(Outcome.GONE)
-        issues = [Issue("new_field", label, f"the assessor's page has a new label: {label}") for label in page.new_labels]
+        issues = page.notes.issues("the assessor's page")
         if page.moved and self.treasurer:
             issues.append(moved_link(TREASURER, page.moved, self.treasurer, target.key))
-        return Reading(records=[page.record], issues=issues)
+        return Reading(records=[page.record], issues=issues, unread=tuple(page.notes.unread))
 
     handlers = {"parcel": parse_parcel}
 

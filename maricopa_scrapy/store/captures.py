@@ -72,6 +72,18 @@ def bodies(session: Session, source: str | None = None, job_id: int | None = Non
             yield Capture(bytes(sha256), of, url, status, content_type, at, body_of(body), True, size, tuple(left_out), is_rendered)
 
 
+def withheld(session: Session) -> tuple[frozenset[str], frozenset[str]]:
+    """Return the parcels whose owner is withheld, and the recording numbers of the documents that name such an owner."""
+
+    def work(cursor: Cursor) -> tuple[frozenset[str], frozenset[str]]:
+        cursor.execute("SELECT apn FROM public.withheld")
+        apns = frozenset(apn for (apn,) in cursor.fetchall())
+        cursor.execute("SELECT recording_number FROM recorder.withheld_document")
+        return apns, frozenset(number for (number,) in cursor.fetchall())
+
+    return session.transact(work)
+
+
 def prune(
     session: Session, before: dt.datetime | None, source: str | None, only_unreferenced: bool, even_present: bool, is_dry: bool
 ) -> tuple[int, int]:

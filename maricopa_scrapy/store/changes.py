@@ -1,4 +1,7 @@
-"""What changed since a moment: every field, or the answer to a named query; streamed, whatever the length."""
+"""What changed since a moment: every field, or the answer to a named query; streamed, whatever the length.
+
+All by the view public.change, which shows no owner that the county withholds.
+"""
 
 import datetime as dt
 from collections.abc import Iterator
@@ -13,7 +16,7 @@ from maricopa_scrapy.store.queries import Query
 COLUMNS = ("changed_at", "table", "apn", "key", "field", "old", "new", "run", "by")
 _CHANGES = """
     SELECT c.changed_at, c.table_name, c.key->>'apn', c.key, c.field, c.old, c.new, c.run_id, r.spider
-    FROM crawl.change c LEFT JOIN crawl.run r ON r.id = c.run_id
+    FROM public.change c LEFT JOIN crawl.run r ON r.id = c.run_id
     WHERE c.changed_at >= %(since)s AND c.changed_at < %(until)s AND (%(table)s::text IS NULL OR c.table_name = %(table)s)
     ORDER BY c.changed_at, c.id
 """

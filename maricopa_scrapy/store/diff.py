@@ -19,7 +19,7 @@ _BY_FIELD = """
     GROUP BY table_name, field ORDER BY count(*) DESC, field
 """
 _CHANGES = """
-    SELECT key->>'apn', table_name, field, old, new, changed_at FROM crawl.change
+    SELECT key->>'apn', table_name, field, old, new, changed_at FROM public.change
     WHERE changed_at > %s AND table_name LIKE %s ORDER BY key->>'apn', field, id
 """
 _NEW = "SELECT count(*) FROM gis.parcel WHERE first_seen_at > %s"

@@ -1,4 +1,6 @@
-"""Named questions about what changed since a moment. Each is one statement over crawl.change and the tables that it needs.
+"""Named questions about what changed since a moment. Each is one statement over public.change and the tables that it needs.
+
+Of an owner whom the county withholds each says "withheld" (public.withheld), then as before.
 
 What `maricopa reparse` corrected is no change of the county's, and in none of them.
 """
@@ -7,7 +9,7 @@ from dataclasses import dataclass
 
 # Changes of one field that a source made: `c`. The value that stands beside it now is told only while it still belongs to it.
 _CHANGED = """
-    FROM crawl.change c JOIN crawl.run r ON r.id = c.run_id {join}
+    FROM public.change c JOIN crawl.run r ON r.id = c.run_id LEFT JOIN public.withheld w ON w.apn = c.key->>'apn' {join}
     WHERE c.table_name = '{table}' AND c.field = '{field}' AND c.changed_at >= %(since)s AND c.changed_at < %(until)s
       AND r.spider <> 'reparse' {where} ORDER BY c.changed_at, c.id
 """
@@ -36,18 +38,19 @@ QUERIES: dict[str, Query] = {
             "new-owner", "another owner, by the assessor; a withheld one by its number", ("assessor.owner",), "assessor",
             ("changed_at", "apn", "old_owner", "new_owner", "deed_number", "deed_date", "sale_price"),
             """
-            SELECT c.changed_at, c.apn, c.old_owner, c.new_owner, o.deed_number, o.deed_date, o.sale_price
+            SELECT c.changed_at, c.apn, CASE WHEN w.apn IS NULL THEN c.old_owner ELSE 'withheld' END,
+                   CASE WHEN w.apn IS NULL THEN c.new_owner ELSE 'withheld' END, o.deed_number, o.deed_date, o.sale_price
             FROM (
                 SELECT c.changed_at, c.key->>'apn' AS apn, min(c.id) AS id,
                        max(c.old) FILTER (WHERE c.field = 'ownership') AS old_owner,
                        max(c.new) FILTER (WHERE c.field = 'ownership') AS new_owner, bool_or(c.field = 'ownership') AS is_named
-                FROM crawl.change c JOIN crawl.run r ON r.id = c.run_id
+                FROM public.change c JOIN crawl.run r ON r.id = c.run_id
                 WHERE c.table_name = 'assessor.owner' AND c.field IN ('ownership', 'owner_id')
                   AND c.changed_at >= %(since)s AND c.changed_at < %(until)s AND r.spider <> 'reparse'
                 GROUP BY c.changed_at, c.key, c.run_id
             ) c
-            LEFT JOIN assessor.owner w ON w.apn = c.apn AND w.is_redacted
-            LEFT JOIN assessor.owner o ON o.apn = c.apn AND o.ownership IS NOT DISTINCT FROM c.new_owner
+            LEFT JOIN public.withheld w ON w.apn = c.apn
+            LEFT JOIN assessor.owner o ON o.apn = c.apn AND (w.apn IS NOT NULL OR o.ownership IS NOT DISTINCT FROM c.new_owner)
             WHERE c.is_named OR w.apn IS NOT NULL ORDER BY c.changed_at, c.id
             """,
         ),
@@ -55,7 +58,8 @@ QUERIES: dict[str, Query] = {
             "new-deed", "another last deed, by the assessor", ("assessor.owner",), "assessor",
             ("changed_at", "apn", "old_deed", "new_deed", "deed_date", "deed_type", "sale_price", "owner"),
             _changed(
-                "c.changed_at, c.key->>'apn', c.old, c.new, o.deed_date, o.deed_type, o.sale_price, o.ownership", "assessor.owner",
+                "c.changed_at, c.key->>'apn', c.old, c.new, o.deed_date, o.deed_type, o.sale_price, "
+                "CASE WHEN w.apn IS NULL THEN o.ownership ELSE 'withheld' END", "assessor.owner",
                 "deed_number", "LEFT JOIN assessor.owner o ON o.apn = c.key->>'apn' AND o.deed_number IS NOT DISTINCT FROM c.new",
             ),
         ),
@@ -72,14 +76,15 @@ QUERIES: dict[str, Query] = {
             ("changed_at", "apn", "old_owner", "new_owner", "deed_number", "deed_date", "sale_price"),
             _changed(
                 "c.changed_at, c.key->>'apn', c.old, c.new, o.deed_number, o.deed_date, o.sale_price", "gis.parcel", "owner_name",
-                "LEFT JOIN gis.parcel o ON o.apn = c.key->>'apn' AND o.owner_name IS NOT DISTINCT FROM c.new",
+                "LEFT JOIN gis.parcel o ON o.apn = c.key->>'apn' AND (w.apn IS NOT NULL OR o.owner_name IS NOT DISTINCT FROM c.new)",
             ),
         ),
         Query(
             "missing-parcel", "parcels that a complete roll no longer had", ("gis.parcel",), "roll",
             ("changed_at", "apn", "owner", "property_address"),
             _changed(
-                "c.changed_at, c.key->>'apn', o.owner_name, o.property_address", "gis.parcel", "removed_at",
+                "c.changed_at, c.key->>'apn', CASE WHEN w.apn IS NULL THEN o.owner_name ELSE 'withheld' END, o.property_address",
+                "gis.parcel", "removed_at",
                 "LEFT JOIN gis.parcel o ON o.apn = c.key->>'apn'", "AND c.old IS NULL",
             ),
         ),

@@ -38,7 +38,7 @@ _CHANGES = """
         WHERE run_id = ANY(%(runs)s) AND changed_at >= %(since)s - interval '1 h' GROUP BY 1, 2
     )
     SELECT f.table_name, f.field, f.changes, c.key, left(c.old, 300), left(c.new, 300) FROM of_field f
-    JOIN crawl.change c ON c.id IN (f.first, f.last) ORDER BY f.changes DESC, f.table_name, f.field, c.id
+    JOIN public.change c ON c.id IN (f.first, f.last) ORDER BY f.changes DESC, f.table_name, f.field, c.id
 """
 _RUNS = """
     SELECT id, spider, coalesce(sources, ARRAY[source]), node, state, reason, shortfall, started_at,

@@ -1,7 +1,6 @@
-"""The assessor's API and public page under mutation."""
+"""The assessor's API under mutation."""
 
 import base64
-import datetime as dt
 import hashlib
 import os
 import re
@@ -13,12 +12,10 @@ import orjson
 
 from maricopa_scrapy.identifiers import IdentifierError, parse_apn
 from maricopa_scrapy.items_assessor import Improvement, Owner, Parcel, Related, Rental, Residence, Valuation
-from maricopa_scrapy.pages import assessor, assessor_page
+from maricopa_scrapy.pages import assessor
 from maricopa_scrapy.pages.errors import ABSENT, PageError
-from maricopa_scrapy.sandbox.assessor_page import page as sandbox_page
 from maricopa_scrapy.sandbox.county import County
-from maricopa_scrapy.settings_files import load
-from tests.fuzz.reading import Subject, alike, at, check_columns, check_one_page, nothing, said, same, shown, storable, tree
+from tests.fuzz.reading import Subject, alike, at, check_columns, nothing, said, same, storable
 from tests.pages.assessor_mapping import PLACES
 
 LINKS = {"DeedTransitionUrl": "https://recorder.maricopa.gov/recording/document-details.html", "McrTransitionUrl": "//[y"}
@@ -209,69 +206,6 @@ def _check_search(body: bytes, key: str, page: assessor.SearchPage) -> None:
         check_columns(one, {name: getattr(row, name) for name in _ROW}, _ROW)
 
 
-def _labels() -> assessor_page.Layout:
-    labels = load()[1]["assessor_page"].labels
-    assert labels is not None
-    return assessor_page.Layout(**dict(labels))
-
-
-LAYOUT = _labels()
-
-
-def _words(element: Any) -> str:
-    return " ".join(" ".join(element.itertext()).split()) if isinstance(element.tag, str) else ""
-
-
-def _is_header(element: Any) -> bool:
-    return isinstance(element.tag, str) and ("td-header" in (element.get("class") or "").split() or element.tag in ("th", "dt"))
-
-
-def _letters(text: str) -> str:
-    return " ".join(re.sub(r"[^0-9a-z/# ]", " ", text.lower()).split())
-
-
-def _check_page(body: bytes, apn: str, page: assessor_page.Page) -> None:
-    text = re.sub("[\0\ud800-\udfff]", "", body.decode())
-    check_one_page(text)
-    root = tree(text)
-    if page.record is None:
-        assert "No results found" in _words(root)
-        assert apn in _words(root).replace("-", "")
-        return
-    named = [one.get("value", "").strip() for one in root.xpath("//*[@id='APN_RAW']")]
-    named += [name for one in root.xpath("//h1|//title") for name in re.findall(r"\b\d{3}-\d{2}-\d{3}[A-Za-z]?\b", shown(one), re.ASCII)]
-    assert page.record.apn == apn
-    assert {_apn(name) for name in named if name} <= {apn}
-    beside: dict[str, set[str]] = {}
-    for one in root.iter():
-        follower = one.getnext()
-        while follower is not None and not isinstance(follower.tag, str):
-            follower = follower.getnext()
-        if _is_header(one) and follower is not None and not _is_header(follower):
-            beside.setdefault(_letters(_words(one)), set()).add(_words(follower))
-    for column, labels in LAYOUT.columns.items():
-        stored = getattr(page.record, column)
-        values = set().union(*(beside.get(_letters(label), set()) for label in labels))
-        if stored is None:
-            assert not values - {"", "n/a", "N/A"} or column in LAYOUT.optional or values <= {"", "na", "NA", "n/a", "N/A"}, (
-                column,
-                values,
-            )
-        else:
-            assert any(_shows(value, stored) for value in values), f"{column}: {stored!r} of {values}"
-
-
-def _shows(value: str, stored: Any) -> bool:
-    if isinstance(stored, dt.date):
-        return same(value, stored)
-    if isinstance(stored, int):
-        return re.fullmatch(rf"\$? ?{stored}(\.00)?( ?sq.*)?", value.replace(",", ""), re.IGNORECASE) is not None or (
-            re.fullmatch(r"\$? ?0*(\d+)(\.00)?( ?sq.*| ?square feet)?", value.replace(",", ""), re.IGNORECASE) is not None
-            and int(re.sub(r"\D", "", value.replace(",", "").split(".00")[0].split("sq")[0].split("SQ")[0].split("Sq")[0]) or 0) == stored
-        )
-    return bool(value == stored)
-
-
 def subjects() -> list[Subject]:
     county = County()
     apns = county.apns(40)[::8]
@@ -286,8 +220,6 @@ def subjects() -> list[Subject]:
 
     info = [(orjson.dumps(dict(list(raw.items())[:19])), apn) for apn, raw in whole.items()]
     searches = [(file.read_bytes(), "") for file in sorted(FIXTURES.glob("search/*/input.json")) if _finds(file.read_bytes())]
-    pages = [(sandbox_page(apn, county.undrawn(apn)[0]), apn) for apn in apns]
-    treasurer = "https://treasurer.maricopa.gov/PropertyTaxInformation/?Parcel={apn}"
     return [
         Subject("assessor parcel", "json", parcels, lambda body, apn: assessor.parse_parcel(body, apn, LINKS), check_parcel),
         Subject("assessor owner", "json", part("Owner"), assessor.parse_owner, _check_rows(Owner)),
@@ -300,8 +232,6 @@ def subjects() -> list[Subject]:
         Subject("assessor map files", "json", part("MapIDs"), lambda body, _: assessor.parse_map_files(body), _check_maps),
         Subject("assessor sketches", "json", part("Sketches"), assessor.parse_sketches, _check_sketch_part),
         Subject("assessor search", "json", searches, lambda body, _: assessor.parse_search(body), _check_search),
-        Subject("assessor public page", "html", pages, lambda body, apn: assessor_page.parse_page(body, apn, LAYOUT, treasurer),
-                _check_page),
     ]  # fmt: skip
 
 

@@ -7,7 +7,7 @@ from random import Random
 
 from maricopa_scrapy.items import Cause
 from maricopa_scrapy.pages.errors import PageError
-from tests.fuzz import assessor, bulk, gis, recorder, treasurer
+from tests.fuzz import assessor, bulk, gis, page, recorder, treasurer
 from tests.fuzz.mutation import mutate
 from tests.fuzz.reading import Subject
 
@@ -38,7 +38,7 @@ def tries(name: str, first: int, count: int) -> Tally:
 @cache
 def subjects() -> dict[str, Subject]:
     """Return every parser of pages/, by name."""
-    return {one.name: one for room in (assessor, gis, treasurer, recorder, bulk) for one in room.subjects()}
+    return {one.name: one for room in (assessor, page, gis, treasurer, recorder, bulk) for one in room.subjects()}
 
 
 def once(subject: Subject, rng: Random, tally: Tally) -> None:

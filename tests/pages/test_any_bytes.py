@@ -16,7 +16,7 @@ from maricopa_scrapy.pages.recorder_legacy import parse_legacy_document, parse_l
 from maricopa_scrapy.pages.shapes import json_part
 from maricopa_scrapy.pages.treasurer import parse_page
 from tests.fuzz import run
-from tests.fuzz.assessor import LAYOUT
+from tests.fuzz.page import LAYOUT
 from tests.fuzz.treasurer import LAYOUT as TABS
 from tests.fuzz.treasurer import _summary as packed
 
@@ -105,7 +105,7 @@ def test_a_legacy_list_without_any_row() -> None:
 def test_an_attribute_with_a_control_character_is_no_crash() -> None:
     subject = run.subjects()["assessor public page"]
     body, apn = subject.seeds[0]
-    assert parse_public_page(body.replace(b'class="td-body"', b'cl\x01ss="td-body"', 1), apn, LAYOUT).record is not None
+    assert parse_public_page(body.replace(b'class="col-12 col-md-9 td-body"', b'cl\x01ss="td-body"', 1), apn, LAYOUT).record is not None
 
 
 @pytest.mark.parametrize("suffix", [["A", "B"], "AB", "a", "-"])
