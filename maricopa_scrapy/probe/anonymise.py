@@ -24,6 +24,7 @@ _HOSTS = re.compile(r"(?:^|\.)(?:maricopa\.gov|arcgis\.com|localhost|127\.0\.0\.
 _LINK = re.compile(r"https?://[^\s\"'<>]+")
 # Also one whose end was cut off.
 _QUOTED = re.compile(r"(['\"])((?:\\.|(?!\1).)*?)(\1|\.\.\.|\Z)", re.DOTALL)
+_IDENTIFIER = re.compile(r"[A-Za-z_]\w{0,60}")
 _DEPTH_MOST = 60
 # What a text in place of a secret says.
 REMOVED = "removed"
@@ -104,10 +105,12 @@ class Anonymiser:
             return known.WORD.sub(lambda word: self.word(word[0]), text)
         if self.keep_names or not stripped:
             return self.without_secrets(text)
+        if stripped in known.WITHHELD:
+            return text
         if known.is_schema_key(key):
-            return self.label(text)
+            return text if _IDENTIFIER.fullmatch(stripped) else self.label(text)
         if known.is_person_key(key):
-            return text if stripped in known.WITHHELD else self.personal(text)
+            return self.personal(text)
         if "://" in stripped or stripped.startswith("//"):
             return self.url(text)
         if known.PHONE.search(stripped) or known.EMAIL.search(stripped):
@@ -130,13 +133,13 @@ class Anonymiser:
         except ValueError:
             return self.personal(url)
         netloc = (host if _HOSTS.search(host) or self.keep_names else self.personal(host)) + port
-        path = "/".join(self._quoted(unquote(part), self.label) for part in parts.path.split("/"))
+        path = "/".join(part if len(part) == 1 else self._quoted(unquote(part), self.label) for part in parts.path.split("/"))
         pairs = [pair.partition("=") for pair in parts.query.split("&")] if parts.query else []
         query = "&".join(self._parameter(unquote_plus(name), equals, unquote_plus(value)) for name, equals, value in pairs)
         return urlunsplit((parts.scheme, netloc, path, query, ""))
 
     def _parameter(self, name: str, equals: str, value: str) -> str:
-        return self._quoted(name, self.label) + equals + self._quoted(value, lambda text: self.leaf(name, text))
+        return (name if _IDENTIFIER.fullmatch(name) else self._quoted(name, self.label)) + equals + self._quoted(value, lambda text: self.leaf(name, text))
 
     def _quoted(self, text: str, replace: Any) -> str:
         return quote(replace(text), safe="/:;,()*'$=-._~{}")

@@ -27,7 +27,12 @@ _LABELS = """
     conveyance affidavit agreement assignment beneficiary book docket federal general government guard indexed index judgment legacy
     maintenance medical mechanics mortgage notice notices partnership plat probate quit claim reconveyance release restricted sale
     substitution trustee trustees unofficial warranty blocked browser residential commercial vacant condo townhouse industrial agricultural
-    legacy improvement improvements sketch sketches names rows row feature features field fields layer query json html csv zip
+    improvement improvements sketch sketches names rows row feature features field fields layer query json html csv zip
+    single family residence residential occupied homeowner rental class classified common areas stub stubs districts details forms
+    txt aspx pdf png jpg gif js css robots www http https com gov org sort ascending descending filter previous last go clear close
+    print download email phone mobile contact questions call us hours about help accessibility privacy terms use site welcome please
+    enter your number street address account business view all years taxes owed half balance forward adjustments corrections
+    returned payment plan agreement convenience receipt confirmation check cash card credit debit electronic online
 """
 # In a cell a text of known words may still be an owner's: the county's own, or a city's.
 _INSTITUTIONS = frozenset(("county", "maricopa", "arizona", "state", "city", "town", "phoenix", "trust", "land", "office", "parcel"))
@@ -111,7 +116,7 @@ def _fixed() -> frozenset[str]:
     keys = [key for shape in shapes for key in shape.keys] + [shape.path for shape in shapes] + list(SALES_AFFIDAVITS.header)
     keys += ["names", "documentCodes", "recordingDate", "recordingNumber", "recordingSuffix", "documentCode", "pageAmount", "docketBook",
              "pageMap", "affidavitPresent", "affidavitPageAmount", "restricted", "searchResults", "totalResults", "docType", "docLongName",
-             "Results", "TOTAL", "RealProperty", "SubdivisonName", "RentalID"]  # fmt: skip
+             "Results", "TOTAL", "RealProperty", "SubdivisonName", "RentalID", "OBJECTID", "GlobalID"]  # fmt: skip
     return frozenset(_LABELS.split()) | words_of(keys)
 
 
