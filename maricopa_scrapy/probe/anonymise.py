@@ -139,7 +139,11 @@ class Anonymiser:
         return urlunsplit((parts.scheme, netloc, path, query, ""))
 
     def _parameter(self, name: str, equals: str, value: str) -> str:
-        return (name if _IDENTIFIER.fullmatch(name) else self._quoted(name, self.label)) + equals + self._quoted(value, lambda text: self.leaf(name, text))
+        return (
+            (name if _IDENTIFIER.fullmatch(name) else self._quoted(name, self.label))
+            + equals
+            + self._quoted(value, lambda text: self.leaf(name, text))
+        )
 
     def _quoted(self, text: str, replace: Any) -> str:
         return quote(replace(text), safe="/:;,()*'$=-._~{}")

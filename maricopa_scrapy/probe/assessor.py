@@ -30,6 +30,8 @@ _SECTIONS: dict[str, Shape] = {
     "Sketches": shapes.SKETCHES,
 }
 # Served of some parcels only.
+# Keys of a section that another shape reads.
+_BESIDE = {"RentalInformation": frozenset(("Owner",))}
 _SOMETIMES = frozenset(("RentalInformation",))
 _KEYS = "keys and kinds of {}"
 _PARCEL, _NEW, _READ, _LINKS = _KEYS.format("the parcel itself"), "no key is new", "a parcel is read whole", "links lead to where we ask"
@@ -118,7 +120,10 @@ def _compare(raw: dict[str, Any], top: Differences, sections: dict[str, Differen
     for name, shape in _SECTIONS.items():
         value = raw.get(name)
         for one in value if isinstance(value, list) else [value]:
-            sections[name].add(shape, one)
+            sections[name].add(shape, one, _BESIDE.get(name, frozenset()))
+    rental = raw.get("RentalInformation")
+    if isinstance(rental, dict):
+        sections["RentalInformation"].add(shapes.RENTAL_OWNER, rental.get("Owner"))
     residence, maps, sketches = (raw.get(name) for name in ("ResidentialPropertyData", "MapIDs", "Sketches"))
     if isinstance(residence, dict):
         sections["ResidentialPropertyData"].add(shapes.PARKING_DETAILS, residence.get("ParkingDetails"))

@@ -74,11 +74,11 @@ def make(asker: Asker, sheet: Sheet, proposal: Proposal | None, to: Anonymiser) 
         requests[-1]["file"] = f"bodies/{name}"
         if name.endswith(".html") and sheet.source == "treasurer":
             bundle.pages[name.removesuffix(".html")] = content.decode("utf-8", "ignore")
-    told = [one | {"evidence": to.said(str(one["evidence"])), "follows": to.said(str(one["follows"]))} for one in as_json([sheet])]
+    told = [one | {"evidence": to.said(str(one["evidence"])), "follows": to.sweep(str(one["follows"]))} for one in as_json([sheet])]
     indent = orjson.OPT_INDENT_2
     bundle.files["requests.json"] = orjson.dumps(requests, option=indent)
     bundle.files["table.json"] = orjson.dumps({"source": sheet.source, "version": __version__, "findings": told}, option=indent)
-    bundle.files["table.txt"] = table.as_text(sheet.findings, to.said).encode()
+    bundle.files["table.txt"] = table.as_text(sheet.findings, to).encode()
     if proposal is not None:
         lines = [*written(proposal).splitlines(), *(f"# {what}: {seen}" for what, seen in proposal.evidence)]
         lines += [f"# question: {question}" for question in proposal.questions]

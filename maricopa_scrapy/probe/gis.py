@@ -110,28 +110,34 @@ async def _rows(asker: Asker, name: str, layer: pages.Layer) -> list[str]:
     if body is None:
         return []
     remedy = f"correct the kinds in {line_of('gis', 'layers', name, 'columns')}, or attach the bundle to an issue"
-    _days(asker, name, body, shape)
+    features, is_cut = _features(body)
+    if features:
+        _cap(asker, name, layer.page, (len(features), is_cut))
+    _days(asker, name, features, shape)
     try:
         found = pages.parse_features(body, shape, layer.object_id, layer.lacking)
     except PageError as error:
         asker.sheet.broken(_ROWS.format(name), str(error), remedy)
         return []
-    _cap(asker, name, layer.page, (len(found.ids), found.is_cut))
     odd = [issue.message for issue in found.issues if issue.kind == "odd_value"]
     asker.sheet.check(_ROWS.format(name), not odd, "; ".join(odd) or f"{len(found.ids):,} rows, {found.unkeyed} without an APN", remedy)
     return found.apns
 
 
-def _days(asker: Asker, name: str, body: bytes, shape: pages.Shape) -> None:
+def _features(body: bytes) -> tuple[list[dict[str, Any]], bool]:
+    """Return the attributes of each feature, and whether the layer says that there are more; nothing where it cannot be read."""
+    try:
+        raw = json.loads(body)
+        return [one["attributes"] for one in raw["features"]], bool(raw.get("exceededTransferLimit"))
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return [], False
+
+
+def _days(asker: Asker, name: str, features: list[dict[str, Any]], shape: pages.Shape) -> None:
     """Note at which hour the layer's dates stand: of days, midnight of a zone is nearly all of them."""
     dates = [field for field, kind in shape.columns.values() if kind == "date"]
     assumption = _DAYS.format(name)
-    try:
-        features = json.loads(body)["features"]
-        values = [value for one in features for field in dates if isinstance(value := one["attributes"].get(field), int)]
-    except (ValueError, KeyError, TypeError, AttributeError):
-        asker.sheet.untold(assumption, "no rows could be read")
-        return
+    values = [value for one in features for field in dates if isinstance(value := one.get(field), int)]
     if not values:
         asker.sheet.untold(assumption, "no row has a date")
         return
@@ -154,11 +160,7 @@ async def _list(asker: Asker, name: str, apns: list[str]) -> None:
     body = await asker.json(f"layer {name}, a list", f"{_address(asker, name)}/query", form)
     if body is None:
         return
-    try:
-        features = json.loads(body)["features"]
-        found = {one["attributes"][field] for one in features}
-    except (ValueError, KeyError, TypeError):
-        asker.sheet.broken(_ABSENCE, "an answer without features", "attach the bundle to an issue")
-        return
+    features, _ = _features(body)
+    found = {str(one.get(field)) for one in features}
     evidence = f"asked for {len(set(wanted))} parcels by a POST form, {len(found)} came"
     asker.sheet.check(_ABSENCE, found == set(wanted[:-1]), evidence, "attach the bundle to an issue")

@@ -77,7 +77,7 @@ def draw_up(names: Sequence[str], apns: Sequence[str], settings: Any) -> Plan:
     sandbox = str(settings["MARICOPA_SANDBOX"] or "").rstrip("/")
     known, absent = sandbox_apns(sandbox) if sandbox else ([KNOWN], UNKNOWN)
     parcels = tuple(apns or known)[: MOST - 4]
-    plan = Plan(rate=float(settings["MARICOPA_RATE_LIMIT"] or RATE))
+    plan = Plan()
     for name in names or KINDS:
         try:
             manifest, base_url, headers = connect_to(name, KINDS[name].paths, settings)
@@ -88,6 +88,7 @@ def draw_up(names: Sequence[str], apns: Sequence[str], settings: Any) -> Plan:
             plan.left_out[name] = str(error)
             continue
         plan.sources.append(Planned(name, manifest, base_url, headers, parcels, absent, bool(sandbox)))
+    plan.rate = float(settings["MARICOPA_RATE_LIMIT"] or RATE)
     if not plan.sources:
         raise StartError("no source can be asked: " + "; ".join(plan.left_out.values()))
     return plan

@@ -1,12 +1,13 @@
 """The findings as a person sees them: on the terminal, and as text in a bundle."""
 
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from maricopa_scrapy.probe.anonymise import Anonymiser
 from maricopa_scrapy.probe.findings import Finding, Sheet
 from maricopa_scrapy.probe.plan import KINDS, MOST, Plan, shown
 from maricopa_scrapy.probe.proposal import Proposal, written
@@ -29,15 +30,16 @@ def plan(drawn: Plan) -> Iterator[Table | Text]:
         yield Text(f"{name} is left out: {why}", style="yellow")
 
 
-def findings(sheets: list[Sheet], said: Callable[[str], str] = str) -> Table:
-    """Return the table; `said` turns evidence into what may be shown."""
+def findings(sheets: list[Sheet], to: Anonymiser | None = None) -> Table:
+    """Return the table; with `to` as it may be shown to anybody."""
     table = Table(title="Assumptions", title_justify="left", show_lines=False)
     for heading in ("source", "assumption", "", "evidence", "what follows"):
         table.add_column(heading, overflow="fold")
     for sheet in sheets:
         for one in sheet.findings:
+            evidence, follows = (to.said(one.evidence), to.sweep(one.follows)) if to else (one.evidence, one.follows)
             word = Text(one.word, style=_STYLES[one.word])
-            table.add_row(one.source, Text(one.assumption), word, Text(said(one.evidence)), Text(said(one.follows)))
+            table.add_row(one.source, Text(one.assumption), word, Text(evidence), Text(follows))
         table.add_section()
     return table
 
@@ -61,9 +63,9 @@ def proposal(found: Proposal) -> Iterator[Text]:
         yield Text(f"question: {question}", style="bold yellow")
 
 
-def as_text(findings_: list[Finding], said: Callable[[str], str]) -> str:
-    """Return the table as plain text."""
-    sheet = Sheet("", list(findings_))
+def as_text(found: list[Finding], to: Anonymiser) -> str:
+    """Return the table as plain text, as it may be shown to anybody."""
+    sheet = Sheet("", list(found))
     into = io.StringIO()
-    Console(file=into, width=_WIDTH, no_color=True, highlight=False, emoji=False).print(findings([sheet], said))
+    Console(file=into, width=_WIDTH, no_color=True, highlight=False, emoji=False).print(findings([sheet], to))
     return into.getvalue()
