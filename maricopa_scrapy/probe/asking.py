@@ -86,6 +86,8 @@ class Asker:
         self._agent = agent
         self._session = session
         self._robots: dict[str, ProtegoRobotParser | None] = {}
+        self._forbidden: dict[str, None] = {}
+        self._closed: set[str] = set()
 
     @property
     def manifest(self) -> Manifest:
@@ -133,11 +135,7 @@ class Asker:
 
         `most`: bytes after which the rest is left. Raises Ended.
         """
-        if not await self._may(url):
-            self.sheet.broken(
-                ROBOTS, f"robots.txt of {urlsplit(url).netloc} forbids {urlsplit(url).path}",
-                "nothing is sent there, by a crawl neither; ask the office, or say why in the manifest: obey_robots",
-            )  # fmt: skip
+        if not await self.may_ask(url):
             return None
         response = await self._send(what, url, form, headers or {}, most)
         if response is None:
@@ -150,7 +148,8 @@ class Asker:
             raise Ended(f"it answered HTTP {response.status}")
         return response
 
-    async def _may(self, url: str) -> bool:
+    async def may_ask(self, url: str) -> bool:
+        """Tell whether robots.txt allows an address; one that it forbids is told when all has been asked. Raises Ended."""
         parts = urlsplit(url)
         if parts.netloc not in self._robots:
             response = await self._send(f"robots of {parts.hostname}", f"{parts.scheme}://{parts.netloc}/robots.txt", None, {}, None)
@@ -158,11 +157,12 @@ class Asker:
             # One that is not there forbids nothing, as for a crawl.
             self._robots[parts.netloc] = ProtegoRobotParser(found, None) if found else None
         robots = self._robots[parts.netloc]
-        return robots is None or not self.manifest.obey_robots or robots.allowed(url, self._agent)
-
-    async def may_visit(self, url: str) -> bool:
-        """Tell whether robots.txt allows a page that a browser is to show. Raises Ended."""
-        return await self._may(url)
+        if parts.netloc in self._closed:
+            return False
+        if robots is None or not self.manifest.obey_robots or robots.allowed(url, self._agent):
+            return True
+        self._forbidden[f"{parts.netloc} forbids {parts.path}"] = None
+        return False
 
     async def _send(self, what: str, url: str, form: str | None, headers: Mapping[str, str], most: int | None) -> Response | None:
         seen = Seen(what, "GET" if form is None else "POST", url)
@@ -180,21 +180,8 @@ class Asker:
                 ) as answer:  # fmt: skip
                     self._certificate(url, answer)
                     body = await _read(answer, most or self.manifest.max_body)
-            except ValueError as error:
-                self._failed(seen, what, str(error))
-                return None
-            except TimeoutError:
-                self._failed(seen, what, f"no answer within {self.manifest.timeout:g} s")
-                return None
-            except aiohttp.ClientError as error:
-                self._failed(seen, what, str(error) or type(error).__name__)
-                if isinstance(error, aiohttp.ClientConnectorCertificateError | aiohttp.ClientConnectorSSLError):
-                    self.sheet.broken(
-                        CERTIFICATE, f"{urlsplit(url).hostname}: {error}",
-                        "add the missing certificate to this system's trust store; never switch verification off",
-                    )  # fmt: skip
-                elif isinstance(error, aiohttp.ClientConnectorError):
-                    raise Ended(f"{urlsplit(url).hostname} cannot be reached") from None
+            except (TimeoutError, aiohttp.ClientError) as error:
+                self._failed(seen, urlsplit(url).netloc, error)
                 return None
         seen.status, seen.body = answer.status, body
         self.cookies |= {line.partition("=")[2].partition(";")[0].strip() for line in answer.headers.getall("Set-Cookie", [])}
@@ -210,9 +197,16 @@ class Asker:
         self.sheet.broken("no challenge", evidence, "nothing is solved or evaded: wait, ask from another network, or ask the office")
         return Challenged("it answered by a challenge")
 
-    def _failed(self, seen: Seen, what: str, why: str) -> None:
-        seen.error = why
-        self.sheet.broken(f"{what}: it answers", why, "try again; `maricopa doctor` looks at this machine")
+    def _failed(self, seen: Seen, host: str, error: Exception) -> None:
+        """Note that no answer came. A host that cannot be reached, or is too slow, is asked nothing more."""
+        seen.error = str(error) or f"no answer within {self.manifest.timeout:g} s"
+        if isinstance(error, aiohttp.ClientConnectorCertificateError | aiohttp.ClientConnectorSSLError):
+            remedy = "add the missing certificate to this system's trust store; never switch verification off"
+            self.sheet.broken(CERTIFICATE, f"{host}: {seen.error}", remedy)
+        else:
+            self.sheet.broken(f"{seen.what}: it answers", seen.error, "try again; `maricopa doctor` looks at this machine")
+        if isinstance(error, TimeoutError | aiohttp.ClientConnectorError):
+            self._closed.add(host)
 
     def _certificate(self, url: str, answer: aiohttp.ClientResponse) -> None:
         if urlsplit(url).scheme != "https" or any(one.assumption == CERTIFICATE for one in self.sheet.findings):
@@ -224,8 +218,12 @@ class Asker:
     def conclude(self) -> None:
         """Note what is known only when all has been asked: robots.txt, and what of the certificate could not be told."""
         told = {one.assumption for one in self.sheet.findings}
-        if ROBOTS not in told:
-            said = [f"{host}: {'has none' if robots is None else 'allows it'}" for host, robots in self._robots.items()]
+        if self._forbidden:
+            remedy = "nothing is sent there, by a crawl neither; ask the office, or say why in the manifest: obey_robots"
+            self.sheet.broken(ROBOTS, ", ".join(self._forbidden), remedy)
+        else:
+            answered = {host: robots for host, robots in self._robots.items() if host not in self._closed}
+            said = [f"{host}: {'has none' if robots is None else 'allows it'}" for host, robots in answered.items()]
             if said:
                 self.sheet.held(ROBOTS, ", ".join(said))
             else:

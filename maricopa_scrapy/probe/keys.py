@@ -5,7 +5,7 @@ from typing import Any
 
 from maricopa_scrapy.pages.errors import SourceChanged, shown
 from maricopa_scrapy.pages.shapes import Shape
-from maricopa_scrapy.pages.values import is_missing
+from maricopa_scrapy.pages.values import is_missing, is_phone
 
 _SHOWN = 6
 
@@ -29,7 +29,7 @@ class Differences:
             return
         prefix = f"{shape.path}." if shape.path else ""
         self.absent |= {prefix + key for key in shape.keys - raw.keys()}
-        self.new |= {prefix + key for key in raw.keys() - shape.keys - others}
+        self.new |= {prefix + key for key in raw.keys() - shape.keys - others if not is_phone(key)}
         self.odd |= _odd(shape, prefix, raw)
 
     def evidence(self, keys: int) -> str:

@@ -49,10 +49,7 @@ async def check(asker: Asker, browser: "Browser") -> "list[Visited]":
 async def _visit(asker: Asker, browser: "Browser", apn: str) -> "Visited | None":
     manifest = asker.manifest
     url = asker.url(manifest.paths["parcel"].format(apn=apn))
-    if not await asker.may_visit(url):
-        asker.sheet.broken(
-            _SHOWN, f"robots.txt forbids {manifest.paths['parcel']}", "nothing is sent there, by a crawl neither: ask the office"
-        )
+    if not await asker.may_ask(url):
         raise Ended("robots.txt forbids it")
     async with asker.turns.one(asker.planned.name):
         one = await browser.visit(manifest, url, apn, TABS, lambda tab, html: _said(problem(manifest, apn, tab, html)))
