@@ -10,13 +10,13 @@ from maricopa_scrapy.pages.answers import decode
 from maricopa_scrapy.pages.errors import PageError
 from maricopa_scrapy.pages.links import TREASURER
 from maricopa_scrapy.pages.shapes import Shape
-from maricopa_scrapy.pages.values import is_missing
+from maricopa_scrapy.pages.values import is_missing, is_withheld
 from maricopa_scrapy.probe.asking import TOKEN, Asker
-from maricopa_scrapy.probe.keys import Differences, kind_of, listed
+from maricopa_scrapy.probe.keys import Differences, kind_of, listed, noted
 from maricopa_scrapy.probe.manifests import line_of
 from maricopa_scrapy.spiders.assessor_page import expected_links
 
-_TOP = (shapes.PROPERTY_INFO, shapes.PARCEL, shapes.LINKS)
+_TOP = (shapes.PARCEL, shapes.ASSOCIATED, shapes.LINKS)
 # Keys that hold a section, and the shape of what is in it; a list has one for each of its elements.
 _SECTIONS: dict[str, Shape] = {
     "Geo": shapes.GEO,
@@ -30,8 +30,8 @@ _SECTIONS: dict[str, Shape] = {
     "Sketches": shapes.SKETCHES,
 }
 # Served of some parcels only.
-# Keys of a section that another shape reads.
-_BESIDE = {"RentalInformation": frozenset(("Owner",))}
+# Of a withheld owner these are absent (12 captured answers).
+_WITHHELD = {"Owner.Redacted", "Owner.DeedTypeID"}
 _SOMETIMES = frozenset(("RentalInformation",))
 _KEYS = "keys and kinds of {}"
 _PARCEL, _NEW, _READ, _LINKS = _KEYS.format("the parcel itself"), "no key is new", "a parcel is read whole", "links lead to where we ask"
@@ -42,6 +42,7 @@ _ABSENT, _EMPTY, _FINDS, _PAGES = (
     ("a search's page has {} rows, and the next one others"),
 )
 _REPORT = "attach the bundle to an issue; maricopa_scrapy/pages/assessor_shapes.py reads it"
+_SEARCH = "attach the bundle to an issue; maricopa_scrapy/pages/assessor_search.py reads it"
 # A word of every tenth address.
 _COMMON = "PHOENIX"
 
@@ -91,7 +92,7 @@ def _parcels(asker: Asker, bodies: dict[str, bytes], manifests: Any) -> None:
             continue
         _compare(raw, top, sections)
     keys = set().union(*(shape.keys for shape in _TOP)) | (_SECTIONS.keys() - _SOMETIMES)
-    asker.sheet.check(_PARCEL, not (top.absent or top.odd), top.evidence(len(keys)), f"{_REPORT} (PROPERTY_INFO, PARCEL, LINKS)")
+    asker.sheet.check(_PARCEL, not (top.absent or top.odd), top.evidence(len(keys)), f"{_REPORT} (PARCEL, ASSOCIATED, LINKS)")
     for name, found in sections.items():
         new |= found.new
         assumption = _KEYS.format(name)
@@ -120,10 +121,10 @@ def _compare(raw: dict[str, Any], top: Differences, sections: dict[str, Differen
     for name, shape in _SECTIONS.items():
         value = raw.get(name)
         for one in value if isinstance(value, list) else [value]:
-            sections[name].add(shape, one, _BESIDE.get(name, frozenset()))
-    rental = raw.get("RentalInformation")
-    if isinstance(rental, dict):
-        sections["RentalInformation"].add(shapes.RENTAL_OWNER, rental.get("Owner"))
+            sections[name].add(shape, one)
+    owner = raw.get("Owner")
+    if isinstance(owner, dict) and is_withheld(owner.get("Ownership")):
+        sections["Owner"].absent -= _WITHHELD
     residence, maps, sketches = (raw.get(name) for name in ("ResidentialPropertyData", "MapIDs", "Sketches"))
     if isinstance(residence, dict):
         sections["ResidentialPropertyData"].add(shapes.PARKING_DETAILS, residence.get("ParkingDetails"))
@@ -144,10 +145,11 @@ def _read(asker: Asker, bodies: dict[str, bytes], manifests: Any) -> None:
         except PageError as error:
             refused.append(f"{format_apn(apn)}: {error}")
         else:
+            refused += [f"{format_apn(apn)}: {name}: {error}" for name, error in page.notes.unread.items()]
             tables |= {record.table for record in page.records}
             moved |= dict(page.moved_links)
     asker.sheet.check(_READ, not refused, "; ".join(refused) or f"rows of {', '.join(sorted(tables))}", _REPORT)
-    if len(refused) == len(bodies):
+    if not tables:
         return
     remedy = "; ".join(line_of(*(("treasurer", "base_url") if key == TREASURER else ("assessor", "links", key))) for key in moved)
     asker.sheet.check(_LINKS, not moved, "; ".join(f"{key} leads to {url}" for key, url in moved.items()) or "as expected", remedy)
@@ -210,10 +212,8 @@ async def _search(asker: Asker, what: str, words: str, page: int) -> pages.Searc
     try:
         found = pages.parse_search(body)
     except PageError as error:
-        asker.sheet.broken(f"{what}: its envelope and rows", str(error), "attach the bundle to an issue; pages/assessor_search.py reads it")
+        asker.sheet.broken(f"{what}: its envelope and rows", str(error), _SEARCH)
         return None
-    asker.sheet.check(
-        f"{what}: its envelope and rows", not found.new_fields, f"new: {listed(set(found.new_fields))}" if found.new_fields else "as known",
-        "nothing breaks: attach the bundle to an issue",
-    )  # fmt: skip
+    said = noted(found.notes)
+    asker.sheet.check(f"{what}: its envelope and rows", not said, said or "as known", _SEARCH)
     return found

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from maricopa_scrapy.pages.errors import SourceChanged, shown
+from maricopa_scrapy.pages.notes import Notes
 from maricopa_scrapy.pages.shapes import Shape
 from maricopa_scrapy.pages.values import is_missing, is_phone
 
@@ -45,7 +46,7 @@ def _odd(shape: Shape, prefix: str, raw: dict[str, Any]) -> set[str]:
     rest = dict.fromkeys(shape.keys) | {key: value for key, value in raw.items() if key in shape.keys}
     while True:
         try:
-            shape.take(dict(rest))
+            shape.take(dict(rest), Notes())
         except SourceChanged as error:
             key = error.path.removeprefix(prefix)
             if key not in rest or rest[key] is None:
@@ -54,6 +55,13 @@ def _odd(shape: Shape, prefix: str, raw: dict[str, Any]) -> set[str]:
             rest[key] = None
         else:
             return odd
+
+
+def noted(notes: Notes) -> str:
+    """Return what a parser noted: absent and new fields, and why a section could not be read; "" when it is all as known."""
+    parts = [f"{name}: {error}" for name, error in notes.unread.items()]
+    parts += [f"absent: {listed(set(notes.absent))}"] * bool(notes.absent) + [f"new: {listed(set(notes.new))}"] * bool(notes.new)
+    return "; ".join(parts)
 
 
 def listed(names: set[str]) -> str:
