@@ -75,22 +75,23 @@ class Plan:
 def draw_up(names: Sequence[str], apns: Sequence[str], settings: Any) -> Plan:
     """Return the plan. Raises StartError for a named source that cannot be asked, and when none can; unnamed ones are left out."""
     sandbox = str(settings["MARICOPA_SANDBOX"] or "").rstrip("/")
-    known, absent = sandbox_apns(sandbox) if sandbox else ([KNOWN], UNKNOWN)
-    parcels = tuple(apns or known)[: MOST - 4]
+    asked: dict[str, tuple[Manifest, str, dict[str, str]]] = {}
     plan = Plan()
     for name in names or KINDS:
         try:
-            manifest, base_url, headers = connect_to(name, KINDS[name].paths, settings)
-            check(name, manifest, settings)
+            asked[name] = connect_to(name, KINDS[name].paths, settings)
+            check(name, asked[name][0], settings)
         except StartError as error:
             if names:
                 raise
+            asked.pop(name, None)
             plan.left_out[name] = str(error)
-            continue
-        plan.sources.append(Planned(name, manifest, base_url, headers, parcels, absent, bool(sandbox)))
-    plan.rate = float(settings["MARICOPA_RATE_LIMIT"] or RATE)
-    if not plan.sources:
+    if not asked:
         raise StartError("no source can be asked: " + "; ".join(plan.left_out.values()))
+    plan.rate = float(settings["MARICOPA_RATE_LIMIT"] or RATE)
+    known, absent = sandbox_apns(sandbox) if sandbox else ([KNOWN], UNKNOWN)
+    parcels = tuple(apns or known)[: MOST - 4]
+    plan.sources = [Planned(name, *one, parcels, absent, bool(sandbox)) for name, one in asked.items()]
     return plan
 
 

@@ -37,12 +37,18 @@ async def check(asker: Asker, browser: "Browser") -> "list[Visited]":
     """Visit, and note what held; returns what was shown. Raises Ended."""
     visited = []
     found = _Found(asker)
-    for apn in (*asker.planned.apns, asker.planned.absent):
-        one = await _visit(asker, browser, apn)
-        if one is not None:
-            visited.append(one)
-            (found.absence if apn == asker.planned.absent else found.parcel)(one)
-    found.conclude()
+    try:
+        for apn in (*asker.planned.apns, asker.planned.absent):
+            one = await _visit(asker, browser, apn)
+            if one is not None:
+                visited.append(one)
+                if apn != asker.planned.absent:
+                    found.parcel(one)
+    finally:
+        found.conclude()
+    for one in visited:
+        if one.apn == asker.planned.absent:
+            found.absence(one)
     return visited
 
 
@@ -52,9 +58,12 @@ async def _visit(asker: Asker, browser: "Browser", apn: str) -> "Visited | None"
     if not await asker.may_ask(url):
         raise Ended("robots.txt forbids it")
     async with asker.turns.one(asker.planned.name):
-        one = await browser.visit(manifest, url, apn, TABS, lambda tab, html: _said(problem(manifest, apn, tab, html)))
+        # All tabs of one parcel: nobody has seen those that the parser does not read.
+        every = apn == asker.planned.apns[0]
+        one = await browser.visit(manifest, url, apn, TABS, lambda tab, html: _said(problem(manifest, apn, tab, html)), every)
     what = f"parcel {format_apn(apn)}"
-    kept = [(f"{what}, {tab}", html.encode("utf-8", "ignore"), "") for tab, html in one.html.items()] or [(what, b"", one.error)]
+    shown = [(tab, html) for tab, html in one.html.items()] + [(f"tab {at}", html) for at, html in enumerate(one.tabs.values())]
+    kept = [(f"{what}, {tab}", html.encode("utf-8", "ignore"), "") for tab, html in shown] or [(what, b"", one.error)]
     asker.seen += [Seen(name, "GET", url, one.status, {"content-type": "text/html"}, body, error) for name, body, error in kept]
     if one.error:
         asker.sheet.broken(f"{what} is shown", one.error, line_of("treasurer", "page", "timeouts"))

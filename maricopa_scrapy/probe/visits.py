@@ -1,18 +1,20 @@
 """Pages in a browser: what a visit shows, for the treasurer's checks, and pictures of pages that are already anonymous."""
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
+from importlib import resources
 from typing import Any
 
 from playwright.async_api import Error as PlaywrightError
-from playwright.async_api import Request
+from playwright.async_api import Page, Request
 from scrapy.settings import Settings
 from scrapy_playwright.handler import Config as PlaywrightConfig
 
 from maricopa_scrapy.download.browser_launch import BrowserProvider
 from maricopa_scrapy.download.browser_page import PageVisit, Visit
-from maricopa_scrapy.download.browser_pool import BrowserPool, PoolOptions, first_line
+from maricopa_scrapy.download.browser_pool import BrowserPool, PoolOptions, Tab, first_line
 from maricopa_scrapy.download.refusals import BrowserFailed
 from maricopa_scrapy.settings_files import BrowserSettings, Manifest
 
@@ -20,27 +22,17 @@ _CALLS = ("xhr", "fetch")
 _PICTURE_S = 15.0
 # Of the page's own style nothing is fetched: it would be asked of the county once more.
 _STYLE = "body{font:14px sans-serif;margin:16px}table{border-collapse:collapse}td,th{border:1px solid #bbb;padding:2px 6px}"
-_MARK = """marks => marks.forEach(([name, selector]) => {
-  let found = [];
-  try { found = [...document.querySelectorAll(selector)].slice(0, 20) } catch { return }
-  found.forEach((element, at) => {
-    element.style.outline = '2px solid #c00';
-    if (at) return;
-    const label = document.createElement('span');
-    label.textContent = name;
-    label.style.cssText = 'position:absolute;background:#c00;color:#fff;font:11px sans-serif;padding:0 3px;z-index:9';
-    const box = element.getBoundingClientRect();
-    label.style.left = box.left + scrollX + 'px'; label.style.top = Math.max(0, box.top + scrollY - 14) + 'px';
-    document.body.append(label);
-  });
-})"""
+_CLICK, _MARK = (resources.files("maricopa_scrapy.probe").joinpath(name).read_text(encoding="utf-8") for name in ("tabs.js", "marks.js"))
+_TABS_MOST, _TAB_S, _LOOK_S = 8, 15.0, 0.1
+_NO_DOCUMENTS = [{"urlPattern": "*", "resourceType": kind} for kind in ("Image", "Font", "Media", "Document")]
 
 
 @dataclass(slots=True)
 class Visited:
     """One navigation. `kind`: parcel, absent, shell, or page (another one in its place); `html` by tab, as the browser had it.
 
-    `calls`: the page's own calls for data, as "xhr <url>" or "websocket <url>"; `error`: why nothing was shown.
+    _FILES = resources.files("maricopa_scrapy.probe")
+    _CLICK, _MARK = (_FILES.joinpath(name).read_text(encoding="utf-8") for name in ("tabs.js", "marks.js"))
     """
 
     apn: str
@@ -49,6 +41,7 @@ class Visited:
     status: int = 0
     headers: dict[str, str] = field(default_factory=dict)
     html: dict[str, str] = field(default_factory=dict)
+    tabs: dict[str, str] = field(default_factory=dict)
     calls: list[str] = field(default_factory=list)
     error: str = ""
 
@@ -60,9 +53,9 @@ class Browser:
         self._pool = pool
 
     async def visit(
-        self, manifest: Manifest, url: str, apn: str, tabs: tuple[str, ...], check: Callable[[str, str], str | None]
+        self, manifest: Manifest, url: str, apn: str, tabs: tuple[str, ...], check: Callable[[str, str], str | None], every: bool = False
     ) -> Visited:
-        """Show a parcel and its tabs; `check` says what is wrong with the HTML of one."""
+        """Show a parcel and its tabs; `check` says what is wrong with the HTML of one. `every`: then open each tab that there is."""
         assert manifest.page is not None
         visited = Visited(apn, url)
         tab = await self._pool.take()
@@ -83,6 +76,10 @@ class Browser:
             visited.error = first_line(error)
         else:
             visited.kind, visited.status, visited.headers, visited.html = shown.kind, shown.status, shown.headers, shown.html
+            if every and shown.kind != "page":
+                seen.is_well = False
+                with contextlib.suppress(PlaywrightError, TimeoutError):
+                    visited.tabs = await _every_tab(tab, manifest.page.tabs, manifest.page.patience)
         finally:
             with contextlib.suppress(PlaywrightError):
                 tab.page.remove_listener("request", asked)
@@ -91,20 +88,55 @@ class Browser:
         return visited
 
     async def picture(self, html: str, marks: dict[str, str]) -> bytes:
-        """Return a PNG of a page, with what the selectors find marked by their names. Nothing is fetched. Raises BrowserFailed."""
-        tab = await self._pool.take()
+        """Return a PNG of a page, with what the selectors find marked by their names. Raises BrowserFailed.
+
+        Nothing is fetched, and nothing can be visited afterwards.
+        """
+        tab, is_well = await self._pool.take(), False
         try:
             page = tab.page
             await page.context.set_offline(True)
             await page.set_content(html, wait_until="domcontentloaded", timeout=_PICTURE_S * 1000)
             await page.add_style_tag(content=_STYLE)
             await page.evaluate(_MARK, list(marks.items()))
-            return await page.screenshot(type="png", full_page=True, timeout=_PICTURE_S * 1000)
+            drawn = await page.screenshot(type="png", full_page=True, timeout=_PICTURE_S * 1000)
+            is_well = True
+            return drawn
         except PlaywrightError as error:
             raise BrowserFailed(first_line(error)) from None
         finally:
-            # What was offline shows nothing else.
-            self._pool.give_back(tab, is_well=False)
+            self._pool.give_back(tab, is_well)
+
+
+async def _every_tab(tab: Tab, selector: str, quiet: float) -> dict[str, str]:
+    """Open one tab after another, and return the HTML of each. Whatever is clicked, no other page is asked for."""
+    await tab.session.send("Fetch.enable", {"patterns": _NO_DOCUMENTS})
+    pending: set[Request] = set()
+    tab.page.on("request", lambda one: pending.add(one))
+    tab.page.on("requestfinished", lambda one: pending.discard(one))
+    tab.page.on("requestfailed", lambda one: pending.discard(one))
+    found: dict[str, str] = {}
+    for at in range(_TABS_MOST):
+        text = await tab.page.evaluate(_CLICK, [selector, at])
+        if text is None:
+            break
+        found[f"{at} {' '.join(text.split())}"] = await _quiet(tab.page, pending, quiet)
+    return found
+
+
+async def _quiet(page: Page, pending: set[Request], quiet: float) -> str:
+    """Return the HTML of the page once it has not changed for so long, and no call is under way; or what is there after 15 s."""
+    loop = asyncio.get_running_loop()
+    until, html, since = loop.time() + _TAB_S, "", loop.time()
+    while loop.time() < until:
+        await asyncio.sleep(_LOOK_S)
+        now = await asyncio.wait_for(page.content(), _TAB_S)
+        calls = [one for one in pending if one.resource_type in _CALLS and "_blazor" not in one.url]
+        if now != html or calls:
+            html, since = now, loop.time()
+        elif loop.time() - since >= quiet:
+            break
+    return html
 
 
 @contextlib.asynccontextmanager
