@@ -31,8 +31,8 @@ _NO_DOCUMENTS = [{"urlPattern": "*", "resourceType": kind} for kind in ("Image",
 class Visited:
     """One navigation. `kind`: parcel, absent, shell, or page (another one in its place); `html` by tab, as the browser had it.
 
-    _FILES = resources.files("maricopa_scrapy.probe")
-    _CLICK, _MARK = (_FILES.joinpath(name).read_text(encoding="utf-8") for name in ("tabs.js", "marks.js"))
+    `tabs`: the HTML of every tab that was found, by its number and text, where all were opened. `calls`: the page's own calls for data,
+    as "xhr <url>" or "websocket <url>"; `error`: why nothing was shown.
     """
 
     apn: str
