@@ -71,7 +71,8 @@ class Browser:
         tab.page.on("request", asked)
         tab.page.on("websocket", connected)
         try:
-            shown = await seen.run(url)
+            async with asyncio.timeout(manifest.timeout):
+                shown = await seen.run(url)
         except (TimeoutError, ConnectionError, BrowserFailed, PlaywrightError) as error:
             visited.error = first_line(error)
         else:

@@ -168,9 +168,15 @@ CHANGES = [
 def test_a_source_that_has_changed_is_told_with_the_evidence(
     tmp_path: Path, county: Start, source: str, fault: str, assumption: str, word: str
 ) -> None:
+    def change(manifest: dict[str, Any]) -> None:
+        # What does not come is not waited for as long as of the county.
+        if manifest.get("page"):
+            manifest["page"]["timeouts"]["settle"] = 3
+
     sandbox = county(gis_parcels=6_000)
     sandbox.faults({fault: 1.0}, source)
-    probed = Probe(sandbox.url, tmp_path)(source)
+    environment = _settings(tmp_path / "settings", source, change)
+    probed = Probe(sandbox.url, tmp_path, environment=environment)(source)
     assert probed.code == 3, probed.out + probed.errors
     broken = probed.broken(source)
     assert re.search(word, broken[assumption]), broken
