@@ -203,7 +203,7 @@ class Anonymiser:
             return self.without_secrets(text)
 
         def quoted(found: re.Match[str]) -> str:
-            return f"{found[1]}{self.value(found[2])}{found[3]}"
+            return f"{found[1]}{self.label(found[2])}{found[3]}"
 
         def between(part: str) -> str:
             part = known.EMAIL.sub(lambda found: self.personal(found[0]), known.PHONE.sub(lambda found: self._phone(found[0]), part))

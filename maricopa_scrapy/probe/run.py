@@ -89,7 +89,7 @@ async def _treasurer(asker: Asker, settings: Any, options: Options) -> Result:
 
 @contextlib.contextmanager
 def _until_it_ends(asker: Asker, assumptions: tuple[str, ...]) -> Any:
-    why = "an answer before it was not as known"
+    why = "what comes before it was not as known"
     try:
         yield
     except (Ended, BrowserFailed) as error:
