@@ -1,6 +1,6 @@
 """The treasurer's page in a browser: identity, blocks, tabs, columns, statuses, sums, and what an unknown parcel shows."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from parsel import Selector
 from scrapy.http import Headers, Response
@@ -11,10 +11,10 @@ from maricopa_scrapy.items_treasurer import TaxBill
 from maricopa_scrapy.pages import treasurer as pages
 from maricopa_scrapy.pages import treasurer_tabs
 from maricopa_scrapy.pages.errors import PageError
+from maricopa_scrapy.pages.treasurer_account import check_absent
 from maricopa_scrapy.probe.asking import Asker, Ended, Seen
 from maricopa_scrapy.probe.manifests import line_of
-from maricopa_scrapy.settings_files import Manifest
-from maricopa_scrapy.spiders.tax import layout_of
+from maricopa_scrapy.settings_files import Manifest, PageLayout
 
 if TYPE_CHECKING:
     from maricopa_scrapy.probe.visits import Browser, Visited
@@ -60,7 +60,7 @@ async def _visit(asker: Asker, browser: "Browser", apn: str) -> "Visited | None"
     async with asker.turns.one(asker.planned.name):
         # All tabs of one parcel: nobody has seen those that the parser does not read.
         every = apn == asker.planned.apns[0]
-        one = await browser.visit(manifest, url, apn, TABS, lambda tab, html: _said(problem(manifest, apn, tab, html)), every)
+        one = await browser.visit(manifest, url, apn, TABS, lambda tab, html, at: _said(problem(manifest, apn, tab, html, at)), every)
     what = f"parcel {format_apn(apn)}"
     shown = [(tab, html) for tab, html in one.html.items()] + [(f"tab {at}", html) for at, html in enumerate(one.tabs.values())]
     kept = [(f"{what}, {tab}", html.encode("utf-8", "ignore"), "") for tab, html in shown] or [(what, b"", one.error)]
@@ -90,22 +90,22 @@ def _refused(asker: Asker, one: "Visited", what: str) -> None:
         raise Ended(f"it answered HTTP {one.status}")
 
 
-def problem(manifest: Manifest, apn: str, tab: str, html: str) -> PageError | None:
+def problem(manifest: Manifest, apn: str, tab: str, html: str, address: str) -> PageError | None:
     """Return what the parser says of a tab's HTML ("absent": of the view of a parcel that is not there); None when it reads it."""
     try:
-        _parse(manifest, apn, tab, html)
+        _parse(manifest, apn, tab, html, address)
     except PageError as error:
         return error
     return None
 
 
-def _parse(manifest: Manifest, apn: str, tab: str, html: str) -> list[Any]:
+def _parse(manifest: Manifest, apn: str, tab: str, html: str, address: str) -> pages.Page:
     assert manifest.page is not None
-    kept, layout = treasurer_tabs.keep(html), layout_of(manifest.page)
+    kept = treasurer_tabs.keep(html)
     if tab == "absent":
-        pages.check_absent(kept, apn, layout)
-        return []
-    return pages.parse_tab(tab, kept, apn, layout).records
+        check_absent(kept, apn, manifest.page)
+        return pages.Page()
+    return pages.parse_tab(tab, kept, apn, manifest.page, address)
 
 
 def _said(error: PageError | None) -> str | None:
@@ -114,7 +114,7 @@ def _said(error: PageError | None) -> str | None:
 
 def _step(error: PageError) -> str:
     first, _, rest = error.path.partition(".")
-    if first == "account":
+    if first not in TABS:
         return "blocks" if rest else "identity"
     if rest == "headings":
         return "columns"
@@ -131,7 +131,8 @@ class _Found:
         self._statuses: dict[str, None] = {}
         self._calls: dict[str, None] = {}
         self._shown = 0
-        self._tabs: set[int] = set()
+        self._tabs: list[list[str]] = []
+        self._by_address = 0
         self._kinds: list[str] = []
 
     def parcel(self, one: "Visited") -> None:
@@ -143,28 +144,33 @@ class _Found:
         if one.kind != "parcel":
             return
         self._shown += 1
-        self._tabs |= {len(Selector(text=html, type="html").css(manifest.page.tabs)) for html in one.html.values()}
+        for html in one.html.values():
+            links = Selector(text=html, type="html").css(manifest.page.tabs)
+            self._tabs.append([" ".join("".join(link.xpath(".//text()").getall()).split()) for link in links])
         for tab in TABS:
             if tab not in one.html:
                 continue
-            error = problem(manifest, one.apn, tab, one.html[tab])
+            error = problem(manifest, one.apn, tab, one.html[tab], one.address)
             at = _STEPS.index(_step(error)) if error else len(_STEPS)
             for step in _STEPS[:at]:
                 self._passed[f"{step} {tab}"] = self._passed.get(f"{step} {tab}", 0) + 1
             if error:
                 self._wrong.setdefault(f"{_step(error)} {tab}", f"{format_apn(one.apn)}: {error}")
                 continue
-            bills = _parse(manifest, one.apn, tab, one.html[tab])
-            self._statuses |= dict.fromkeys(bill.status_text for bill in bills if isinstance(bill, TaxBill))
+            page = _parse(manifest, one.apn, tab, one.html[tab], one.address)
+            self._statuses |= dict.fromkeys(bill.status_text for bill in page.records if isinstance(bill, TaxBill))
+            self._by_address += bool(page.signs)
 
     def absence(self, one: "Visited") -> None:
         """Take in the page of a parcel that does not exist."""
         sheet, apn = self._asker.sheet, format_apn(one.apn)
         correct = f"{line_of('treasurer', 'page', 'absent')}, {line_of('treasurer', 'page', 'absent_texts')}"
-        if one.kind == "parcel" and not any(problem(self._asker.manifest, one.apn, tab, html) for tab, html in one.html.items()):
+        if one.kind == "parcel" and not any(
+            problem(self._asker.manifest, one.apn, tab, html, one.address) for tab, html in one.html.items()
+        ):
             sheet.untold(_ABSENT, f"there is a parcel {apn}")
             return
-        error = problem(self._asker.manifest, one.apn, "absent", next(iter(one.html.values())))
+        error = problem(self._asker.manifest, one.apn, "absent", next(iter(one.html.values())), one.address)
         sheet.check(_ABSENT, one.kind == "absent" and error is None, f"{apn}: {error or 'by words that are known'}", correct)
 
     def conclude(self) -> None:
@@ -179,11 +185,22 @@ class _Found:
             sheet.held(_CALLS, ", ".join(list(self._calls)[:6]))
         if not self._shown:
             return
-        self._step(_IDENTITY, "identity", TABS, line_of("treasurer", "page", "account"))
+        self._step(_IDENTITY, "identity", TABS, f"{line_of('treasurer', 'page', 'identity')}, {line_of('treasurer', 'page', 'account')}")
         self._step(_BLOCKS, "blocks", TABS, line_of("treasurer", "page", "blocks"))
-        wanted = max(place for place in page.places.values()) + 1
-        sheet.check(_TABS, bool(self._tabs) and min(self._tabs) >= wanted, f"{', '.join(map(str, sorted(self._tabs)))} of {page.tabs}",
-                    f"{line_of('treasurer', 'page', 'tabs')}, {line_of('treasurer', 'page', 'places')}")  # fmt: skip
+        if self._by_address:
+            sheet.untold(
+                "it is named by more than its address",
+                f"{self._by_address} tabs are named by the address alone, which repeats what was asked",
+                "stored where owner or situs address agree with what is stored of the parcel: `scrapy crawl assessor` first",
+            )
+        shown = ", ".join(self._tabs[0] if self._tabs else []) or "none"
+        lacking = [tab for tab in TABS if not all(_has(links, page, tab) for links in self._tabs)]
+        sheet.check(
+            _TABS,
+            not lacking,
+            f"not there: {', '.join(lacking)}; there are: {shown}" if lacking else shown,
+            f"{line_of('treasurer', 'page', 'tabs')}, {line_of('treasurer', 'page', 'places')}",
+        )
         for tab in TABS:
             self._step(_COLUMNS.format(tab), "columns", (tab,), line_of("treasurer", "page", "columns", tab))
             self._step(_ROWS.format(tab), "rows", (tab,), line_of("treasurer", "page", "grid"))
@@ -199,6 +216,13 @@ class _Found:
         passed = max(self._passed.get(f"{step} {tab}", 0) for tab in tabs)
         if wrong or passed:
             self._asker.sheet.check(assumption, not wrong, wrong or f"{passed} of {self._shown} parcels", f"correct {correct}")
+
+
+def _has(links: list[str], page: PageLayout, tab: str) -> bool:
+    place, texts = page.places[tab], page.texts_of(tab)
+    if texts is None:
+        return isinstance(place, int) and place < len(links)
+    return any(link.casefold() in texts for link in links)
 
 
 def _place(call: str) -> str:

@@ -31,8 +31,8 @@ _NO_DOCUMENTS = [{"urlPattern": "*", "resourceType": kind} for kind in ("Image",
 class Visited:
     """One navigation. `kind`: parcel, absent, shell, or page (another one in its place); `html` by tab, as the browser had it.
 
-    `tabs`: the HTML of every tab that was found, by its number and text, where all were opened. `calls`: the page's own calls for data,
-    as "xhr <url>" or "websocket <url>"; `error`: why nothing was shown.
+    `address`: the page's own in the end. `tabs`: the HTML of every tab that was found, by its number and text, where all were opened.
+    `calls`: the page's own calls for data, as "xhr <url>" or "websocket <url>"; `error`: why nothing was shown.
     """
 
     apn: str
@@ -41,6 +41,7 @@ class Visited:
     status: int = 0
     headers: dict[str, str] = field(default_factory=dict)
     html: dict[str, str] = field(default_factory=dict)
+    address: str = ""
     tabs: dict[str, str] = field(default_factory=dict)
     calls: list[str] = field(default_factory=list)
     error: str = ""
@@ -53,9 +54,16 @@ class Browser:
         self._pool = pool
 
     async def visit(
-        self, manifest: Manifest, url: str, apn: str, tabs: tuple[str, ...], check: Callable[[str, str], str | None], every: bool = False
+        self,
+        manifest: Manifest,
+        url: str,
+        apn: str,
+        tabs: tuple[str, ...],
+        check: Callable[[str, str, str], str | None],
+        every: bool = False,
     ) -> Visited:
-        """Show a parcel and its tabs; `check` says what is wrong with the HTML of one. `every`: then open each tab that there is."""
+        """Show a parcel and its tabs; `check` says what is wrong with the HTML of one at an address. `every`: then open each tab that
+        there is."""
         assert manifest.page is not None
         visited = Visited(apn, url)
         tab = await self._pool.take()
@@ -77,6 +85,7 @@ class Browser:
             visited.error = first_line(error)
         else:
             visited.kind, visited.status, visited.headers, visited.html = shown.kind, shown.status, shown.headers, shown.html
+            visited.address = shown.address
             if every and shown.kind != "page":
                 seen.is_well = False
                 with contextlib.suppress(PlaywrightError, TimeoutError):
