@@ -1,7 +1,10 @@
 """`maricopa probe` against the sandbox: what holds, what does not, what the county counted, and how it ends."""
 
+import os
 import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -269,3 +272,21 @@ def test_a_source_without_its_token_is_left_out_and_when_named_refused(tmp_path:
     fast = Probe("", tmp_path, rate=5)("recorder")
     assert fast.code == 2
     assert "for the sandbox only" in fast.errors
+
+
+def test_who_says_no_at_the_terminal_asks_nothing(tmp_path: Path, county: Start) -> None:
+    sandbox = county()
+    ours, theirs = os.openpty()
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("MARICOPA_")}
+    asking = subprocess.Popen(
+        [sys.executable, "-m", "maricopa_scrapy", "probe", "assessor", "--out", str(tmp_path)], cwd=ROOT, stdin=theirs,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment | {"MARICOPA_SANDBOX": sandbox.url},
+    )  # fmt: skip
+    os.write(ours, b"n\n")
+    said, _ = asking.communicate(timeout=60)
+    os.close(ours)
+    os.close(theirs)
+    assert asking.returncode == 0, said
+    assert said.index("To ask") < said.index("Begin?")
+    assert sandbox.stats()["assessor"]["requests"] == 0
+    assert not list(tmp_path.iterdir())
