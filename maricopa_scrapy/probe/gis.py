@@ -128,7 +128,7 @@ def _features(body: bytes) -> tuple[list[dict[str, Any]], bool]:
     """Return the attributes of each feature, and whether the layer says that there are more; nothing where it cannot be read."""
     try:
         raw = json.loads(body)
-        return [one["attributes"] for one in raw["features"]], bool(raw.get("exceededTransferLimit"))
+        return [dict(one["attributes"]) for one in raw["features"]], bool(raw.get("exceededTransferLimit"))
     except (ValueError, KeyError, TypeError, AttributeError):
         return [], False
 

@@ -39,7 +39,7 @@ _INSTITUTIONS = frozenset(("county", "maricopa", "arizona", "state", "city", "to
 # Values of these are replaced, whatever they look like.
 _PERSON = re.compile(
     r"owner|name|addr|street|situs|city|town(?!ship)|zip|postal|mail|phone|fax|contact|agent|care|grantor|grantee|part(?:y|ies)\b|person"
-    r"|buyer|seller|suite|physical|vin\d?$|signer|taxpayer|country|q$",
+    r"|buyer|seller|suite|physical|vin\d?$|signer|taxpayer|country",
     re.IGNORECASE,
 )
 _NO_PERSON = re.compile(r"fieldname$|^(?:doclongname|filename|user-agent|numberofparcels\w*)$", re.IGNORECASE)
