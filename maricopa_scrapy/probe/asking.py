@@ -81,6 +81,8 @@ class Asker:
         self.turns = turns
         self.seen: list[Seen] = []
         self.bad_statuses: list[int] = []
+        # Why the last answer was none, where it was refused by its status or content.
+        self.cause: Cause | None = None
         # Values of cookies, which go nowhere: not back, and not into a bundle.
         self.cookies: set[str] = set()
         self._agent = agent
@@ -107,6 +109,7 @@ class Asker:
         return await self._checked(what, url, None, "page")
 
     async def _checked(self, what: str, url: str, form: str | None, kind: str) -> bytes | None:
+        self.cause = None
         response = await self.answer(what, url, form)
         if response is None:
             return None
@@ -117,6 +120,7 @@ class Asker:
             raise self._unauthorized() from None
         except Refusal as error:
             self.bad_statuses.append(response.status)
+            self.cause = error.cause
             self.sheet.broken(assumption, str(error), _remedy(error.cause, self.planned.name))
             return None
         said = (response.headers.get(b"Content-Type") or b"").decode("latin-1")

@@ -6,6 +6,7 @@ from urllib.parse import urlencode
 
 from scrapy.http import Response
 
+from maricopa_scrapy.items import Cause
 from maricopa_scrapy.pages import recorder as pages
 from maricopa_scrapy.pages.errors import PageError
 from maricopa_scrapy.pages.recorder_search import SearchPage, check_answers, parse_search
@@ -52,7 +53,7 @@ async def _json(asker: Asker, what: str, url: str) -> bytes | None:
     """As the client's; an HTML page, of whatever kind, is a guard before the API. Raises Ended."""
     body = await asker.json(what, url)
     last = asker.seen[-1]
-    if body is None and last.body.lstrip()[:1] == b"<" and last.status < 429:
+    if asker.cause in (Cause.SOFT_404, Cause.REFUSED) and last.body.lstrip()[:1] == b"<" and last.status < 429:
         raise asker.challenged(f"HTTP {last.status} with an HTML page where JSON is due, asked for: {what}")
     return body
 

@@ -203,6 +203,25 @@ def test_a_silent_cap_and_another_midnight_name_the_line_to_correct(tmp_path: Pa
     assert (tmp_path / "settings" / "sources" / "gis.yaml").read_text().splitlines()[line - 1].strip() == "days: utc"
 
 
+@pytest.mark.parametrize("source", PLAIN)
+def test_whatever_a_source_answers_is_a_row_of_the_table(tmp_path: Path, county: Start, source: str) -> None:
+    sandbox = county(gis_parcels=2_000)
+    for fault in ("malformed", "truncated", "maintenance"):
+        sandbox.clear_faults()
+        sandbox.faults({fault: 1.0}, source)
+        probed = Probe(sandbox.url, tmp_path)(source)
+        assert probed.code == 3, probed.out + probed.errors
+        assert not probed.errors
+        assert probed.broken(source)
+
+
+def test_a_page_before_the_recorder_s_api_is_a_guard(tmp_path: Path, county: Start) -> None:
+    sandbox = county()
+    sandbox.faults({"soft_404": 1.0}, "recorder")
+    assert Probe(sandbox.url, tmp_path)("recorder").code == 5
+    assert sandbox.stats()["recorder"]["requests"] == 1
+
+
 def test_parcels_that_are_named_are_asked_for(tmp_path: Path, county: Start) -> None:
     sandbox = county(track=True)
     apns = County().apns(5)[3:]
