@@ -11,7 +11,7 @@ from maricopa_scrapy.pages import recorder as pages
 from maricopa_scrapy.pages.errors import PageError
 from maricopa_scrapy.pages.recorder_search import SearchPage, check_answers, parse_search
 from maricopa_scrapy.probe.asking import Asker
-from maricopa_scrapy.probe.keys import listed
+from maricopa_scrapy.probe.keys import listed, noted
 from maricopa_scrapy.probe.manifests import line_of
 
 _INDEX, _CODES, _LISTED, _PAIRS = (
@@ -82,9 +82,12 @@ async def _codes(asker: Asker) -> None:
     except PageError as error:
         asker.sheet.broken(_CODES, str(error), _REPORT)
         return
-    evidence = f"{len(codes.labels)} codes of two letters" + f"; odd: {listed(set(codes.odd))}" * bool(codes.odd)
-    asker.sheet.check(_CODES, not codes.odd, evidence, "odd ones cannot be asked for; attach the bundle to an issue")
-    gone = asker.manifest.codes.keys() - {one.query_code for one in codes.labels}
+    differs = noted(codes.notes)
+    evidence = (
+        f"{len(codes.codes)} codes of two letters" + f"; odd: {listed(set(codes.odd))}" * bool(codes.odd) + f"; {differs}" * bool(differs)
+    )
+    asker.sheet.check(_CODES, not codes.odd and not differs, evidence, "odd ones cannot be asked for; attach the bundle to an issue")
+    gone = asker.manifest.codes.keys() - set(codes.codes)
     evidence = f"not there: {listed(gone)}" if gone else f"all {len(asker.manifest.codes)}"
     asker.sheet.check(_LISTED, not gone, evidence, line_of("recorder", "codes", *sorted(gone)[:1]))
 
@@ -123,7 +126,8 @@ async def _search(asker: Asker, what: str, url: str) -> SearchPage | None:
         asker.sheet.broken(_SEARCH, f"{what}: {error}", "attach the bundle to an issue; maricopa_scrapy/pages/recorder_search.py reads it")
         return None
     if what == "a search":
-        asker.sheet.held(_SEARCH, f"{found.count} rows, total {found.total}")
+        differs = noted(found.notes)
+        asker.sheet.check(_SEARCH, not differs, differs or f"{found.count} rows, total {found.total}", _REPORT)
     return found
 
 
@@ -171,7 +175,11 @@ async def _document(asker: Asker, number: str, date: dt.date | None) -> None:
     except PageError as error:
         asker.sheet.broken(_DOCUMENT, str(error), _REPORT)
         return
-    asker.sheet.held(_DOCUMENT, f"{len(found.codes)} codes, {len(found.names)} names, {found.document.page_amount} pages")
+    differs = noted(found.notes)
+    evidence = f"{len(found.codes or ())} codes, {len(found.names or ())} names"
+    asker.sheet.check(_DOCUMENT, not differs, differs or evidence, _REPORT)
+    if found.document is None:
+        return
     said = found.document.recording_date
     asker.sheet.check(
         _SAME, said == date, f"recorded {said}, by the search {date}", "stored as the document says it; attach the bundle to an issue"

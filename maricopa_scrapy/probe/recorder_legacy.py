@@ -7,6 +7,7 @@ from urllib.parse import quote
 from maricopa_scrapy.pages import recorder_legacy as pages
 from maricopa_scrapy.pages.errors import PageError
 from maricopa_scrapy.probe.asking import Asker
+from maricopa_scrapy.probe.keys import noted
 
 _LIST, _DAYS, _DOCUMENT = "a list: its table", "a list is of the days asked for", "a document's page is read"
 _REPORT = "attach the bundle to an issue; maricopa_scrapy/pages/recorder_legacy.py reads it"
@@ -34,21 +35,25 @@ async def check(asker: Asker, _: Any) -> None:
     except PageError as error:
         asker.sheet.broken(_LIST, str(error), _REPORT)
         return
-    asker.sheet.held(_LIST, f"{len(found.rows)} rows")
+    said = noted(found.notes)
+    asker.sheet.check(_LIST, not said, said or f"{len(found.rows)} rows", _REPORT)
     if not found.rows:
         asker.sheet.untold(_DAYS, f"{_CODE} of {since} to {until}: no rows")
         return
-    outside = [row for row in found.rows if not since <= row.date <= until]
+    outside = [row for row in found.rows if row.date is None or not since <= row.date <= until]
     evidence = f"{_CODE} of {since} to {until}: {len(outside)} of {len(found.rows)} rows are of other days"
     asker.sheet.check(_DAYS, not outside, evidence, _REPORT)
-    number = found.rows[0].number
+    number = next((row.number for row in found.rows if row.number), None)
+    if number is None:
+        return
     path = asker.manifest.paths["document"].format(number=number[:11], suffix=number[11:])
     body = await asker.page(f"document {number}", asker.url(path))
     if body is None:
         return
     try:
-        document = pages.parse_legacy_document(body, number)
+        page = pages.parse_legacy_document(body, number)
     except PageError as error:
         asker.sheet.broken(_DOCUMENT, str(error), _REPORT)
     else:
-        asker.sheet.held(_DOCUMENT, f"{len(document.names or ())} names, recorded {document.recorded_at}")
+        said, document = noted(page.notes), page.document
+        asker.sheet.check(_DOCUMENT, not said, said or f"{len(document.names or ())} names, recorded {document.recorded_at}", _REPORT)
