@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from maricopa_scrapy import cli_jobs, cli_records
+from maricopa_scrapy import cli_jobs, cli_probe, cli_records
 from maricopa_scrapy.identifiers import IdentifierError, parse_apn
 from maricopa_scrapy.settings_files import ConfigError
 from maricopa_scrapy.store.connect import DatabaseUnavailable, database_url, environment_of
@@ -26,6 +26,9 @@ for _verb in (
     cli_jobs.cleanup,
 ):  # fmt: skip
     app.command()(_verb)
+
+
+app.command()(cli_probe.probe)
 
 
 @app.command("property")

@@ -23,7 +23,7 @@ from pathlib import Path
 from pkgutil import walk_packages
 
 _ROOT = Path(__file__).parent.parent
-_PACKAGES = ("download", "extensions", "manager", "pages", "pipelines", "spiders", "store")
+_PACKAGES = ("download", "extensions", "manager", "pages", "pipelines", "probe", "spiders", "store")
 # What Scrapy loads besides, and the commands.
 _LIBRARIES = ("scrapy.cmdline", "scrapy.commands.crawl", "aiohttp", "requests", "rich.console", "typer", "typer.core")
 # They keep what they find in the environment, or belong to one process.

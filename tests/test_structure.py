@@ -55,7 +55,10 @@ MAY_IMPORT = {
     "cli_jobs": {"store", "manager", "arguments", "settings_files", "terminal", "dossier", "spiders", "new_file"},
     "__main__": {"cli"},
     "new_source": set(),
+    "probe": {"identifiers", "items", "pages", "download", "settings_files", "spiders", "new_file"},
+    "cli_probe": {"identifiers", "settings_files", "settings", "spiders", "probe", "terminal"},
     "cli": {
+        "cli_probe",
         "new_source",
         "cli_jobs",
         "cli_records",

@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 from aiohttp import web
 
-from maricopa_scrapy.sandbox.conduct import Conduct, admitted, dropped
+from maricopa_scrapy.sandbox.conduct import FAULTY, Conduct, admitted, dropped
 from maricopa_scrapy.sandbox.counts import Counts
 from maricopa_scrapy.sandbox.county import County
 from maricopa_scrapy.sandbox.faults import Fault, Faults
@@ -81,6 +81,10 @@ class Gis:
             return self._send(request, _error("Error performing query operation", 500))
         if fault.name in ("short_page", "malformed", "missing_field", "new_field", "retyped_field"):
             return self._send(request, _EDITS[fault.name](self._answer(kind, parts, query)))
+        if fault.name == "challenge":
+            one = FAULTY["challenge"]
+            self._counts.sent(one.status, len(one.body))
+            return web.Response(status=one.status, body=one.body, content_type=one.content_type, headers=one.headers)
         return self._send(request, b"", {"unauthorized": 401, "forbidden": 403}.get(fault.name, 500))
 
     def _answer(self, kind: str, parts: list[str], query: dict[str, str]) -> bytes:
