@@ -30,6 +30,7 @@ class PageError(Exception):
     def __init__(self, path: str, expected: str, value: object, ask: str = "") -> None:
         super().__init__(f"{path}: expected {expected}, got {shown(value)}" + (f". Question: {ask}" if ask else ""))
         self.path = path
+        self.ask = ask
 
 
 class Malformed(PageError):

@@ -11,6 +11,7 @@ from parsel import Selector
 from maricopa_scrapy.pages.errors import SourceChanged
 from maricopa_scrapy.pages.treasurer_layout import Layout
 from maricopa_scrapy.pages.treasurer_numbers import classes_of, text_of
+from maricopa_scrapy.pages.treasurer_status import status_by_words
 from maricopa_scrapy.pages.values import YEARS, date_of
 
 _MONEY = re.compile(r"\$(\d{1,3}(?:,\d{3})+|\d{1,9})\.(\d{2})", re.ASCII)
@@ -92,6 +93,8 @@ class Grid:
         for known, ours in self._layout.statuses.items():
             if text.casefold() == known.casefold():
                 return ours
+        if (by_words := status_by_words(text, self._layout.status_words)) is not None:
+            return by_words
         ask = "is a bill of this status paid, unpaid, a lien or a state_lien? It belongs in page.statuses" if text else ""
         raise SourceChanged(path, f"one of {', '.join(self._layout.statuses)}", text, ask)
 

@@ -1,0 +1,28 @@
+"""What a bill's status means: the county's whole text where it is known, else its words."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+_WORD = re.compile(r"[a-z]+")
+
+
+def status_by_words(text: str, words: Mapping[Any, Sequence[str]]) -> str | None:
+    """Return which of ours a status is by its words, by ours and `other`; None where a word is not known, or none tells.
+
+    A word of a lien makes it a lien, the State's with one of those as well; else one of unpaid makes it unpaid, else one of paid.
+
+    >>> words = {"paid": ["paid"], "unpaid": ["due"], "lien": ["lien"], "state_lien": ["state"], "other": ["tax", "in", "full"]}
+    >>> [status_by_words(text, words) for text in ("Paid in Full", "Tax Due", "State Tax Lien", "Partially Paid", "Tax")]
+    ['paid', 'unpaid', 'state_lien', None, None]
+    """
+    found = set(_WORD.findall(text.casefold()))
+    if not found or found - {word for known in words.values() for word in known}:
+        return None
+
+    def has(status: str) -> bool:
+        return bool(found & set(words.get(status, ())))
+
+    if has("lien"):
+        return "state_lien" if has("state_lien") else "lien"
+    return "unpaid" if has("unpaid") else "paid" if has("paid") else None
