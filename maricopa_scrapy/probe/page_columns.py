@@ -23,12 +23,15 @@ _WORDS: tuple[tuple[str, re.Pattern[str]], ...] = (
 _ORDER = ("assessed", "paid", "interest", "fees", "amount_due")
 # For `status_words` of the manifest: two given parcels seldom have all statuses between them.
 STATUS_WORDS: dict[str, tuple[str, ...]] = {
-    "paid": ("paid", "settled", "satisfied", "redeemed"),
-    "unpaid": ("unpaid", "due", "owed", "owing", "outstanding", "delinquent", "balance", "open", "pending"),
-    "lien": ("lien", "liens", "certificate", "cp"),
-    "state_lien": ("state", "available", "unsold", "assigned", "struck"),
-    "other": ("tax", "taxes", "in", "full", "of", "purchase", "the", "and", "held", "sold", "by", "investor", "to", "past",
-              "amount", "bill", "is", "are", "year", "a"),
+    "paid": ("paid", "settled", "satisfied", "redeemed", "cleared", "closed", "complete", "completed"),
+    "unpaid": ("unpaid", "due", "overdue", "owed", "owing", "outstanding", "delinquent", "balance", "open", "pending", "payable", "late"),
+    "lien": ("lien", "liens", "certificate", "certificates", "cp", "investor"),
+    "state_lien": ("state", "county", "available", "unsold", "unassigned", "struck"),
+    "not": ("no", "not", "nothing", "none", "zero"),
+    "other": (
+        "tax", "taxes", "in", "full", "fully", "of", "purchase", "the", "and", "held", "holder", "sold", "sale", "by", "to", "past", "amount",
+        "bill", "is", "are", "year", "a", "on", "for", "at", "off",
+    ),
 }  # fmt: skip
 _YEARLY, _ADVERTISING, _FEES = Decimal("0.16"), Decimal("0.05"), Decimal(100)
 
