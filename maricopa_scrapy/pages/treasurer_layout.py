@@ -85,7 +85,7 @@ class Layout(_Part):
     `account`: the block of owner and situs address, in the parent of the grid's next `beside` above it, or in the whole page where that
     is null; `headings` in it, of which the first `title` are its title; `blocks`: words in the heading of each part; none: not on the page.
     `none`: whole texts of a tab without rows. `statuses`: the county's whole texts and ours. Texts are compared without case.
-    `status_words`: of a status that is none of those, single words by ours, `not`, and `other` for those that tell nothing: it is read when all
+    `status_words`: of any other status, single words by ours, `not`, and `other` for those that tell nothing: it is read when all
     of its words are among them (treasurer_status.py); the sums of its row must agree in any case.
     """
 

@@ -29,7 +29,8 @@ STATUS_WORDS: dict[str, tuple[str, ...]] = {
     "state_lien": ("state", "county", "available", "unsold", "unassigned", "struck"),
     "not": ("no", "not", "nothing", "none", "zero"),
     "other": (
-        "tax", "taxes", "in", "full", "fully", "of", "purchase", "the", "and", "held", "holder", "sold", "sale", "by", "to", "past", "amount",
+        "tax", "taxes", "in", "full", "fully", "of", "purchase", "the", "and", "held", "holder", "sold", "sale", "by", "to", "past",
+        "amount",
         "bill", "is", "are", "year", "a", "on", "for", "at", "off",
     ),
 }  # fmt: skip
@@ -141,13 +142,13 @@ def _score(table: Table, roles: dict[str, int]) -> tuple[float, bool]:
         said = _said(table.heading(at))
         score += 4 if said == role else -6 if said else 0
     # An amount that no column takes would be left out of the sum.
-    score -= len(table.of_kind("money")) - len(roles)
+    score -= 3 * (len(table.of_kind("money")) - len(roles))
     known = [roles[name] for name in _ORDER if name in roles]
-    score += 0.5 if known == sorted(known) else 0
+    score += 1.5 if known == sorted(known) else 0
     rows = [{name: money(row[at]) for name, at in roles.items()} for row in table.rows]
     # Most bills are paid, and bear no interest.
     score += sum(not row["amount_due"] for row in rows) > sum(not row["paid"] for row in rows)
-    score += all(row["assessed"] > row.get("interest", Decimal(0)) for row in rows)
+    score += 3 * sum(row["assessed"] > row.get("interest", Decimal(0)) for row in rows) / max(len(rows), 1)
     at = _status_at(table)
     for row, amounts in zip(table.rows, rows, strict=True):
         if (is_paid := says_paid(row[at])) is not None:
