@@ -34,6 +34,7 @@ STATUS_WORDS: dict[str, tuple[str, ...]] = {
         "bill", "is", "are", "year", "a", "on", "for", "at", "off",
     ),
 }  # fmt: skip
+_NEAR = 0.5
 _YEARLY, _ADVERTISING, _FEES = Decimal("0.16"), Decimal("0.05"), Decimal(100)
 
 
@@ -90,7 +91,9 @@ def summary_columns(table: Table) -> tuple[dict[str, int], Literal["right", "sev
     right = [(score, roles) for (score, is_right), roles in scored if is_right]
     if not right:
         return fixed | (scored[0][1] if scored else {}), "wrong"
-    best = [roles for score, roles in right if score == right[0][0]]
+    # Where no heading speaks, what is nearly as likely is a question for a person.
+    near = 0.0 if table.headings else _NEAR
+    best = [roles for score, roles in right if score >= right[0][0] - near]
     # Interest and fees are added up: which is which makes no difference.
     ways = {(one["assessed"], one["paid"], one["amount_due"], frozenset(one.values())) for one in best}
     return fixed | best[0], "right" if len(ways) == 1 else "several"
