@@ -19,7 +19,7 @@ from scrapy.robotstxt import ProtegoRobotParser
 from maricopa_scrapy.download.refusals import Refusal, Unauthorized, check_json_answer, check_page_answer, is_challenge, is_refusal
 from maricopa_scrapy.items import Cause
 from maricopa_scrapy.probe.findings import Sheet
-from maricopa_scrapy.probe.plan import MOST, Planned
+from maricopa_scrapy.probe.plan import MOST, RATE, Planned
 from maricopa_scrapy.settings_files import Manifest
 
 # As Scrapy sends them.
@@ -55,6 +55,8 @@ class Turns:
 
     def __init__(self, rate: float) -> None:
         self._wait = 1 / rate
+        # As it is at a county's host.
+        self.is_slow = rate <= RATE
         self._free_at = 0.0
         self.asked: dict[str, int] = {}
 

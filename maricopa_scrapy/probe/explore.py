@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from parsel import Selector
+from playwright.async_api import CDPSession, Page, Request
 from playwright.async_api import Error as PlaywrightError
-from playwright.async_api import Page, Request
 
 from maricopa_scrapy.pages.treasurer_tabs import keep
 from maricopa_scrapy.probe.page_parts import FoundRows, TabLinks, may_click, results_in, tabs_in
@@ -19,6 +19,7 @@ MOST_S = 90.0
 _LOAD_S = 30.0
 _LOOK_S = 0.1
 _TABS_MOST = 12
+_NO_DOCUMENTS = [{"urlPattern": "*", "resourceType": kind} for kind in ("Image", "Font", "Media", "Document")]
 _AWAITED = ("document", "script", "xhr", "fetch")
 _WATCH = """() => {
   if (window.__seen) return;
@@ -42,10 +43,12 @@ _STATE = """() => {
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What was shown after one step: the tab's text ("" at first) and its place (None at first), and the HTML without scripts."""
+    """What was shown after one step: the tab's text ("" at first) and its place (None at first), the HTML as the browser had it (`raw`),
+    and as the spider keeps it."""
 
     tab: str
     place: int | None
+    raw: str
     html: str
 
 
@@ -77,8 +80,9 @@ class Explored:
 class Explorer:
     """Explores one page of a browser. Use once."""
 
-    def __init__(self, page: Page, still: float = STILL_S) -> None:
+    def __init__(self, page: Page, session: CDPSession, still: float = STILL_S) -> None:
         self._page = page
+        self._session = session
         self._still = still
         self._pending: set[Request] = set()
         self._found: Explored
@@ -109,7 +113,8 @@ class Explorer:
 
     async def _take(self, tab: str, place: int | None) -> None:
         await self._settle()
-        self._found.steps.append(Step(tab, place, keep(await self._page.content())))
+        raw = await self._page.content()
+        self._found.steps.append(Step(tab, place, raw, keep(raw)))
 
     async def _settle(self) -> None:
         """Wait until nothing changes any more, and no call is under way."""
@@ -144,6 +149,8 @@ class Explorer:
         if tabs is None:
             return
         path = urlsplit(self._page.url).path
+        # Whatever is clicked, no other page is asked for.
+        await self._session.send("Fetch.enable", {"patterns": _NO_DOCUMENTS})
         for place, text in enumerate(tabs.texts[:_TABS_MOST]):
             if not may_click(text):
                 continue

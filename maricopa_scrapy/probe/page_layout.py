@@ -92,11 +92,12 @@ def confirm(found: Found, parcels: Sequence[Explored], absent: Explored | None) 
 
 def packed(one: Explored, layout: Layout) -> bytes:
     """Return the explored tabs as the spider keeps them."""
-    html = {tab: step.html for tab in _TABS if (step := _step_of(one, layout, tab)) is not None}
+    html = {tab: step.html for tab in _TABS if (step := step_of(one, layout, tab)) is not None}
     return treasurer_tabs.pack(treasurer_tabs.Tabs("parcel", html, layout.version, one.address if layout.keeps_address else ""))
 
 
-def _step_of(one: Explored, layout: Layout, tab: str) -> Step | None:
+def step_of(one: Explored, layout: Layout, tab: str) -> Step | None:
+    """Return the step that showed a tab; None where it was not shown."""
     if tab == "summary" and layout.starts_with == "summary":
         return one.steps[0] if one.steps else None
     texts, place = layout.texts_of(tab), layout.places[tab]

@@ -35,7 +35,7 @@ KINDS = {
     "gis": Kind("what each layer says of itself, a page of rows of three, a list", 12, 2.0),
     "recorder": Kind("codes, the index, searches, documents", 8, 0.5, ("search", "document", "index", "codes")),
     "recorder_legacy": Kind("a list, and a document", 3, 2.0, ("list", "document")),
-    "treasurer": Kind("parcels in a browser, one that does not exist", 4, 12.0, ("parcel",), True),
+    "treasurer": Kind("parcels in a browser, one that does not exist", 5, 20.0, ("parcel",), True),
     "bulk": Kind("the first bytes of the Sales Affidavits", 4, 2.0, ("sales_affidavits",)),
 }
 

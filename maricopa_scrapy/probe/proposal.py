@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from maricopa_scrapy.settings_files import ConfigError, Manifest
 
 if TYPE_CHECKING:
-    from maricopa_scrapy.probe.visits import Visited
+    from maricopa_scrapy.probe.explore import Explored
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +33,13 @@ class Proposal:
     marks: dict[str, str] = field(default_factory=dict)
 
 
-def propose(seen: "Sequence[Visited]", manifest: Manifest) -> Proposal | None:
-    """Return what would fit the pages that were seen; None when the manifest fits, or nothing is known to propose."""
-    del seen, manifest
-    return None
+def propose(parcels: "Sequence[Explored]", absent: "Explored | None", manifest: Manifest) -> Proposal:
+    """Return the `page` that would fit the treasurer's pages that were explored: of parcels that exist, and of one that does not."""
+    from maricopa_scrapy.probe.page_layout import find_layout
+
+    assert manifest.page is not None
+    found = find_layout(parcels, absent, manifest.page.model_dump(mode="json"))
+    return Proposal(manifest.source, {"page": found.page}, found.evidence, found.questions, found.marks)
 
 
 def apply(proposal: Proposal, today: dt.date) -> tuple[Path, Path]:

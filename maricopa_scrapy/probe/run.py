@@ -16,7 +16,7 @@ from maricopa_scrapy.probe import assessor, assessor_page, bulk, bundle, gis, re
 from maricopa_scrapy.probe.asking import Asker, Challenged, Ended, Turns
 from maricopa_scrapy.probe.findings import Sheet
 from maricopa_scrapy.probe.plan import Plan, Planned
-from maricopa_scrapy.probe.proposal import Proposal, propose
+from maricopa_scrapy.probe.proposal import Proposal
 
 logger = logging.getLogger(__name__)
 
@@ -76,8 +76,7 @@ async def _treasurer(asker: Asker, settings: Any, options: Options) -> Result:
     manifests, proposal = settings["MARICOPA_MANIFESTS"], None
     async with browser(settings["MARICOPA_CONFIG"].browser, settings["USER_AGENT"]) as opened:
         with _until_it_ends(asker, treasurer.assumptions(asker)):
-            visited = await treasurer.check(asker, opened)
-            proposal = propose(visited, asker.manifest)
+            proposal = await treasurer.check(asker, opened)
         made = bundle.make(asker, asker.sheet, proposal, bundle.anonymiser(asker, manifests, options.with_names))
         for name, html in made.pages.items():
             try:

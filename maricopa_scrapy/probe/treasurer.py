@@ -1,5 +1,7 @@
 """The treasurer's page in a browser: identity, blocks, tabs, columns, statuses, sums, and what an unknown parcel shows."""
 
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from parsel import Selector
@@ -13,13 +15,17 @@ from maricopa_scrapy.pages import treasurer_tabs
 from maricopa_scrapy.pages.errors import PageError
 from maricopa_scrapy.pages.treasurer_account import check_absent
 from maricopa_scrapy.probe.asking import Asker, Ended, Seen
+from maricopa_scrapy.probe.explore import STILL_S, Explored
 from maricopa_scrapy.probe.manifests import line_of
+from maricopa_scrapy.probe.proposal import Proposal, propose
 from maricopa_scrapy.settings_files import Manifest, PageLayout
 
 if TYPE_CHECKING:
     from maricopa_scrapy.probe.visits import Browser, Visited
 
 TABS = ("summary", "payments")
+# On this machine a page that is shown is shown at once.
+_STILL_IN_SANDBOX_S = 0.6
 _SHOWN, _IDENTITY, _BLOCKS, _TABS = "a page shows a parcel", "it names the parcel", "it names owner and situs", "it has the tabs"
 _COLUMNS, _ROWS, _CELLS = "columns of the tab {}", "rows of the tab {} are whole", "cells of the tab {}: kinds and sums"
 _STATUSES, _CALLS, _ABSENT = "its statuses are known", "its data come in a way that is waited for", "an unknown parcel is shown as absent"
@@ -33,50 +39,103 @@ def assumptions(_: Asker) -> tuple[str, ...]:
             _STATUSES, _CALLS, _ABSENT)  # fmt: skip
 
 
-async def check(asker: Asker, browser: "Browser") -> "list[Visited]":
-    """Visit, and note what held; returns what was shown. Raises Ended."""
-    visited = []
+async def check(asker: Asker, browser: "Browser") -> Proposal | None:
+    """Explore, note what held of the manifest, and return one that fits where something did not hold. Raises Ended."""
+    explored: list[Explored] = []
     found = _Found(asker)
     try:
         for apn in (*asker.planned.apns, asker.planned.absent):
-            one = await _visit(asker, browser, apn)
+            one = await _explore(asker, browser, apn)
             if one is not None:
-                visited.append(one)
+                explored.append(one)
                 if apn != asker.planned.absent:
-                    found.parcel(one)
+                    found.parcel(shown_by(one, _page(asker)))
     finally:
         found.conclude()
-    for one in visited:
-        if one.apn == asker.planned.absent:
-            found.absence(one)
-    return visited
+    absent = next((one for one in explored if one.apn == asker.planned.absent), None)
+    if absent is not None:
+        found.absence(shown_by(absent, _page(asker)))
+    if not any(one.held is False for one in asker.sheet.findings) or not explored:
+        return None
+    proposal = propose([one for one in explored if one is not absent], absent, asker.manifest)
+    return proposal if proposal.questions else await _confirmed(asker, browser, proposal, absent)
 
 
-async def _visit(asker: Asker, browser: "Browser", apn: str) -> "Visited | None":
-    manifest = asker.manifest
-    url = asker.url(manifest.paths["parcel"].format(apn=apn))
-    if not await asker.may_ask(url):
-        raise Ended("robots.txt forbids it")
+async def _explore(asker: Asker, browser: "Browser", apn: str) -> Explored | None:
+    url = await _url(asker, apn)
     async with asker.turns.one(asker.planned.name):
-        # All tabs of one parcel: nobody has seen those that the parser does not read.
-        every = apn == asker.planned.apns[0]
-        one = await browser.visit(manifest, url, apn, TABS, lambda tab, html, at: _said(problem(manifest, apn, tab, html, at)), every)
+        one = await browser.explore(url, apn, STILL_S if asker.turns.is_slow else _STILL_IN_SANDBOX_S)
     what = f"parcel {format_apn(apn)}"
-    shown = [(tab, html) for tab, html in one.html.items()] + [(f"tab {at}", html) for at, html in enumerate(one.tabs.values())]
-    kept = [(f"{what}, {tab}", html.encode("utf-8", "ignore"), "") for tab, html in shown] or [(what, b"", one.error)]
+    named = [(step.tab or "at first", step.raw) for step in one.steps]
+    kept = [(f"{what}, {tab}", html.encode("utf-8", "ignore"), "") for tab, html in named] or [(what, b"", one.error)]
     asker.seen += [Seen(name, "GET", url, one.status, {"content-type": "text/html"}, body, error) for name, body, error in kept]
-    if one.error:
+    if not one.steps:
         asker.sheet.broken(f"{what} is shown", one.error, line_of("treasurer", "page", "timeouts"))
         return None
-    if one.kind == "page":
+    if shown_by(one, _page(asker)).kind == "page" and (one.status != 200 or _is_challenged(asker, one)):
         _refused(asker, one, what)
         return None
     return one
 
 
-def _refused(asker: Asker, one: "Visited", what: str) -> None:
+async def _url(asker: Asker, apn: str) -> str:
+    url = asker.url(asker.manifest.paths["parcel"].format(apn=apn))
+    if not await asker.may_ask(url):
+        raise Ended("robots.txt forbids it")
+    return url
+
+
+async def _confirmed(asker: Asker, browser: "Browser", proposal: Proposal, absent: Explored | None) -> Proposal:
+    """Return the proposal once a crawl's own visits have read two parcels by it, and the one that does not exist; else with a question."""
+    manifest = asker.manifest.model_copy(update={"page": PageLayout.model_validate(proposal.section["page"])})
+    questions = []
+    for apn in (*asker.planned.apns[:2], *([asker.planned.absent] if absent is not None else [])):
+        url = await _url(asker, apn)
+        async with asker.turns.one(asker.planned.name):
+            one = await browser.visit(manifest, url, apn, TABS, partial(_problem_of, manifest, apn))
+        wanted = "absent" if absent is not None and apn == absent.apn else "parcel"
+        wrong = [one.error] if one.error else [_problem_of(manifest, apn, tab, html, one.address) for tab, html in _told(one)]
+        if one.kind != wanted or any(wrong):
+            why = next(filter(None, wrong), None) or "no more is known"
+            questions.append(f"why is parcel {format_apn(apn)} shown as {one.kind}, and not read by what is proposed? {why}")
+    confirmed = [] if questions else [("confirmed", f"{len(asker.planned.apns[:2])} parcels were read by it")]
+    return replace(proposal, evidence=[*proposal.evidence, *confirmed], questions=questions)
+
+
+def _told(one: "Visited") -> list[tuple[str, str]]:
+    return [("absent" if one.kind == "absent" else tab, html) for tab, html in one.html.items()]
+
+
+def _page(asker: Asker) -> PageLayout:
+    assert asker.manifest.page is not None
+    return asker.manifest.page
+
+
+def shown_by(one: Explored, page: PageLayout) -> "Visited":
+    """Return what a crawl would have of an explored page by this layout."""
+    from maricopa_scrapy.probe.page_layout import step_of
+    from maricopa_scrapy.probe.visits import Visited
+
+    visited = Visited(one.apn, one.url, "page", one.status, one.headers, {}, one.address, one.calls, one.error)
+    root = Selector(text=one.first, type="html")
+    is_absent = bool(root.css(page.absent)) or bool(page.results and root.css(page.results.rows))
+    if one.status == 200 and root.css(page.parcel) and not (is_absent and page.results):
+        visited.kind = "parcel"
+        visited.html = {tab: step.html for tab in TABS if (step := step_of(one, page, tab)) is not None}
+    elif one.status == 200 and is_absent:
+        visited.kind, visited.html = "absent", {"absent": one.first}
+    else:
+        visited.html = {"page": one.steps[0].raw if one.steps else ""}
+    return visited
+
+
+def _is_challenged(asker: Asker, one: Explored) -> bool:
+    return any(mark in one.steps[0].raw for mark in asker.manifest.refusals.challenge)
+
+
+def _refused(asker: Asker, one: Explored, what: str) -> None:
     """Note another page in the parcel's place. Raises Ended."""
-    body = "".join(one.html.values()).encode("utf-8", "ignore")
+    body = "".join(step.raw for step in one.steps).encode("utf-8", "ignore")
     response = Response(one.url, one.status, Headers(one.headers | {"Content-Type": "text/html"}), body)
     if is_challenge(response, asker.manifest.refusals):
         raise asker.challenged(f"HTTP {one.status} with a challenge, asked for: {what}")
@@ -108,7 +167,8 @@ def _parse(manifest: Manifest, apn: str, tab: str, html: str, address: str) -> p
     return pages.parse_tab(tab, kept, apn, manifest.page, address)
 
 
-def _said(error: PageError | None) -> str | None:
+def _problem_of(manifest: Manifest, apn: str, tab: str, html: str, address: str) -> str | None:
+    error = problem(manifest, apn, tab, html, address)
     return str(error) if error else None
 
 
