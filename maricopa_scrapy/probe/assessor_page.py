@@ -6,22 +6,19 @@ from maricopa_scrapy.identifiers import format_apn
 from maricopa_scrapy.pages import assessor_page as pages
 from maricopa_scrapy.pages.errors import PageError
 from maricopa_scrapy.pages.links import TREASURER
+from maricopa_scrapy.pages.redaction import without_secrets
 from maricopa_scrapy.probe.asking import Asker
 from maricopa_scrapy.probe.keys import listed
 from maricopa_scrapy.probe.manifests import line_of
 from maricopa_scrapy.spiders.assessor_page import expected_links
 
-_READ, _NEW, _LINK, _ABSENT = (
-    "a parcel's page is read",
-    "no label is new",
-    "its link leads to where we ask the treasurer",
-    ("an unknown parcel is answered as absent"),
-)
+_READ, _ALL, _NEW = "a parcel's page is read", "all labels that we read are there", "no label is new"
+_LINK, _ABSENT = "its link leads to where we ask the treasurer", "an unknown parcel is answered as absent"
 
 
 def assumptions(_: Asker) -> tuple[str, ...]:
     """Return all that is looked at, for when it ends early."""
-    return (_READ, _NEW, _LINK, _ABSENT)
+    return (_READ, _ALL, _NEW, _LINK, _ABSENT)
 
 
 async def check(asker: Asker, manifests: Any) -> None:
@@ -31,17 +28,19 @@ async def check(asker: Asker, manifests: Any) -> None:
     layout = pages.Layout(**dict(labels))
     treasurer = expected_links({}, manifests).get(TREASURER)
     correct = line_of("assessor_page", "labels", "columns")
-    new, moved, refused, read = set[str](), "", [], 0
+    new, absent, moved, refused, read = set[str](), set[str](), "", [], 0
     for apn in asker.planned.apns:
         body = await asker.page(f"page of {format_apn(apn)}", _url(asker, apn))
         if body is None:
             continue
         try:
-            page = pages.parse_page(pages.without_scripts(body), apn, layout, treasurer)
+            page = pages.parse_page(without_secrets(body), apn, layout, treasurer)
         except PageError as error:
             refused.append(f"{format_apn(apn)}: {error}")
             continue
-        new |= set(page.new_labels)
+        new |= set(page.notes.new)
+        absent |= set(page.notes.absent)
+        refused += [f"{format_apn(apn)}: {error}" for error in page.notes.unread.values()]
         moved = moved or page.moved or ""
         read += page.record is not None
         if page.record is None:
@@ -51,6 +50,7 @@ async def check(asker: Asker, manifests: Any) -> None:
             _READ, not refused, "; ".join(refused) or f"{read} parcels", f"correct {correct}, or attach the bundle to an issue"
         )
     if read:
+        asker.sheet.check(_ALL, not absent, listed(absent) or "all", f"correct {correct}")
         asker.sheet.check(_NEW, not new, listed(new) or "none", f"{line_of('assessor_page', 'labels', 'ignored')}, or a column")
         asker.sheet.check(_LINK, not moved, moved or "as expected", line_of("treasurer", "base_url"))
     await _absence(asker, layout)
@@ -62,7 +62,7 @@ async def _absence(asker: Asker, layout: pages.Layout) -> None:
     if body is None:
         return
     try:
-        page = pages.parse_page(pages.without_scripts(body), apn, layout, None)
+        page = pages.parse_page(without_secrets(body), apn, layout, None)
     except PageError as error:
         asker.sheet.broken(_ABSENT, str(error), f"put the words that the page shows into {line_of('assessor_page', 'labels', 'absent')}")
     else:
