@@ -6,7 +6,7 @@ from maricopa_scrapy.identifiers import format_apn
 from maricopa_scrapy.pages import assessor_page as pages
 from maricopa_scrapy.pages.errors import PageError
 from maricopa_scrapy.pages.links import TREASURER
-from maricopa_scrapy.pages.redaction import without_secrets
+from maricopa_scrapy.pages.page_secrets import without_secrets
 from maricopa_scrapy.probe.asking import Asker
 from maricopa_scrapy.probe.keys import listed
 from maricopa_scrapy.probe.manifests import line_of
