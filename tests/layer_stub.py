@@ -12,11 +12,13 @@ from maricopa_scrapy import settings_files
 
 _COLUMNS = {name: dict(layer.columns) for name, layer in settings_files.load()[1]["gis"].layers.items()}
 _TYPES = {"text": "String", "code": "String", "words": "String", "whole": "Integer", "money": "Double", "decimal": "Double",
-          "degrees": "Double", "padded": "String", "year": "Integer", "date": "Date", "text_date": "String"}  # fmt: skip
+          "degrees": "Double", "padded": "String", "year": "Integer", "date": "Date", "text_date": "String",
+          "owner": "String", "address": "String", "address_code": "String", "address_words": "String", "zip": "String"}  # fmt: skip
 _VALUES = {"text": "text", "code": "X1", "words": "w", "whole": 1, "money": 100, "decimal": 1.5, "degrees": -112.0, "padded": "  1,000",
-           "year": 2000, "text_date": "02/01/2013"}  # fmt: skip
+           "year": 2000, "text_date": "02/01/2013", "owner": "text", "address": "text", "address_code": "X1", "address_words": "w",
+           "zip": "85001"}  # fmt: skip
 # A day of 2021 as layer E writes it, and as layer A does.
-_DATES = {"E": 1627887600000, "C": 1627887600000, "A": 1361923200000, "D": 1361923200000, "F": 1361923200000}
+_DATES = {"E": 1627887600000, "C": 1627887600000, "A": 1361923200000, "D": 1361923200000, "F": 1627887600000}
 
 Query = dict[str, str]
 
