@@ -46,7 +46,7 @@ class Parcels:
         self.reading = Reading(days)
         self.notes = Notes()
         self.found: dict[str, Sequence[Any]] = {}
-        self.absent: dict[str, Spots] = dict.fromkeys(mapped.keys() - set(self._asked))
+        self.absent: dict[str, Spots] = {column: None for column in mapped if column not in self._asked}
 
     def convert(self, said: Sequence[Sequence[Any]], missing: Mapping[str, Spots], types: Mapping[str, str]) -> None:
         """Convert column after column of those asked for; `missing` says where a field is not, `types` are those that the answer tells."""
