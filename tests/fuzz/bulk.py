@@ -7,7 +7,8 @@ from typing import Any
 
 from maricopa_scrapy.identifiers import parse_apn
 from maricopa_scrapy.pages.affidavits import SALES_AFFIDAVITS
-from maricopa_scrapy.pages.bulk_files import FILES, FileShape, Lines, Repeats, layout_of, parse_lines, rough_keys
+from maricopa_scrapy.pages.bulk_files import FILES, Lines, Repeats, parse_lines, rough_keys
+from maricopa_scrapy.pages.bulk_shape import FileShape, layout_of
 from maricopa_scrapy.sandbox.affidavits import HEADER, lines
 from maricopa_scrapy.sandbox.county import County
 from tests.bulk import residential_line, secured_line
