@@ -39,6 +39,8 @@ class LayerStub:
     def __init__(self, rows: list[dict[str, Any]], layer: str = "E") -> None:
         self.rows = {one["OBJECTID"]: one for one in rows}
         self.layer = layer
+        # Fields that its metadata does not have.
+        self.lost: tuple[str, ...] = ()
         self.hook: Callable[[Query], Any] = lambda query: None
         self.asked: list[Query] = []
         stub = self
@@ -77,6 +79,7 @@ class LayerStub:
             return None if path == "/robots.txt" else {"error": {"code": 404, "message": "no such layer"}}
         if not path.endswith("/query"):
             fields = [{"name": field, "type": f"esriFieldType{_TYPES[kind]}"} for field, kind in _COLUMNS[self.layer].values()]
+            fields = [one for one in fields if one["name"] not in self.lost]
             return {"fields": [{"name": "OBJECTID", "type": "esriFieldTypeOID"}, *fields], "maxRecordCount": 2000}
         self.asked.append(query)
         answer = self.hook(query)

@@ -78,7 +78,10 @@ class Parcels:
             if kind not in PRIVATE:
                 continue
             if column in self.found:
-                self.found[column] = [None if at in withheld else value for at, value in enumerate(self.found[column])]
+                values = list(self.found[column])
+                for at in withheld:
+                    values[at] = None
+                self.found[column] = values
             if column in self.absent:
                 spots = self.absent[column]
                 self.absent[column] = (frozenset(range(rows)) if spots is None else spots) - withheld
