@@ -5,9 +5,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from maricopa_scrapy.items import Record
+from maricopa_scrapy.items import Issue, Record
 from maricopa_scrapy.pages.bulk_values import KINDS
 from maricopa_scrapy.pages.errors import SourceChanged
+from maricopa_scrapy.pages.notes import Notes
 
 # Of all lines of a file: beyond it the file is shifted, damaged or another one. With a header the columns are known for sure.
 _MISFIT_MOST = 0.02
@@ -137,6 +138,25 @@ def unread_columns(shape: FileShape, layout: Layout, misfits: Mapping[int, int],
         named = ", ".join(column_name(shape, layout, number) for number in sorted(found))
         raise SourceChanged(named, f"the columns of the {shape.name} in their order", f"others in up to {max(misfits.values()):,} lines")
     return found
+
+
+def column_issues(shape: FileShape, layout: Layout, misfits: Mapping[int, int], lines: int) -> list[Issue]:
+    """Return what a person must know of a file's columns: which it does not have, which are not read, and which are new."""
+    notes = Notes()
+    for number, place in enumerate(layout.order):
+        if place is None:
+            notes.is_absent(f"{shape.name}.{shape.header[number] or shape.columns[number]}")
+    for number in sorted(layout.unread):
+        told = f"another form in {misfits[number]:,} of {lines:,} lines"
+        notes.unread[shape.section(number)] = SourceChanged(column_name(shape, layout, number), KINDS[shape.kinds[number]][0], told)
+    issues = notes.issues(f"the {shape.name}")
+    new, unnamed = ", ".join(layout.new), ", ".join(layout.unnamed)
+    if new:
+        issues.append(Issue("new_field", new[:200], f"the {shape.name} has columns that are not stored: {new}"))
+    if unnamed:
+        told = f"columns of the {shape.name} that are known by their position have these names: {unnamed}"
+        issues.append(Issue("new_field", unnamed[:200], told))
+    return issues
 
 
 def column_name(shape: FileShape, layout: Layout, number: int) -> str:

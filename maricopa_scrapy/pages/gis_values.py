@@ -82,6 +82,9 @@ def code(values: Values, field: str, reading: Reading) -> Values:
 def words(values: Values, field: str, reading: Reading) -> Values:
     """Text or a number as the layer writes it, for fields whose type nobody has documented."""
     values = _of_types(values, field, "text or a number", {str, int, float, _NONE}, reading)
+    # A whole number of more than 64 bits has been rounded by the reader of JSON.
+    if float in _types(values) and any(type(value) is float and abs(value) > INT8 for value in values):
+        values = _leave_out(values, field, "a number of 64 bits", lambda value: type(value) is float and abs(value) > INT8, reading)
     return [None if value is None else (str(value).strip() or None) for value in values]
 
 

@@ -18,10 +18,7 @@ from maricopa_scrapy.arguments import ArgumentError
 from maricopa_scrapy.items import Answer, Capture, Cause, FollowOn, Issue, Outcome, Rows, Target
 from maricopa_scrapy.pages import affidavits
 from maricopa_scrapy.pages.bulk_files import FILES, Repeats, future_dates, parse_lines, rejected
-from maricopa_scrapy.pages.bulk_shape import FileShape, Layout, column_name, too_many
-from maricopa_scrapy.pages.bulk_values import KINDS
-from maricopa_scrapy.pages.errors import SourceChanged
-from maricopa_scrapy.pages.notes import Notes
+from maricopa_scrapy.pages.bulk_shape import FileShape, Layout, column_issues, too_many
 from maricopa_scrapy.spiders.base import LedgerSpider
 from maricopa_scrapy.spiders.bulk_scan import Batch, FileRefused, Member, Scan, batches, check_shrink, damage_named, decoded, scan
 from maricopa_scrapy.spiders.work import Ledger
@@ -159,8 +156,6 @@ class _Load:
         future = future_dates(read, self._shape, self._today, place)
         self._future += len(future)
         issues = [Issue("rejected_line", one.kind, f"{place}, line {one.number}: {one.reason}") for one in read.rejects] + future
-        if begins:
-            issues += _of_names(layout, place)
         pages: list[Rows] = read.pages
         if read.rejects:
             assert self._target.detail is not None
@@ -178,36 +173,14 @@ class _Load:
             "%s: %d lines: %d rows, %d set aside (bulk.reject)%s", name, self._found.lines, self._rows, self._aside,
             f"; {self._future} dates in the future" if self._future else "",
         )  # fmt: skip
-        issues = self._of_columns()
+        first = self._found.members[0][1]
+        issues = column_issues(self._shape, first, self._found.misfits, self._found.lines)
         if self._before is not None and self._rows < self._before:
             # Cut at the end of a line, a text file looks whole.
             told = f"{name} has {self._rows:,} rows, and the last one that was loaded had {self._before:,}: is it whole?"
             issues.append(Issue("fewer_rows", self._shape.name, told))
-        unread = tuple(self._shape.section(number) for number in sorted(self._found.members[0][1].unread))
+        unread = tuple(self._shape.section(number) for number in sorted(first.unread))
         return Answer(self._target, Outcome.DONE, capture=self._capture, issues=issues, unkeyed=self._rows, unread=unread)
-
-    def _of_columns(self) -> list[Issue]:
-        """Return the issues of columns that the file does not have, or that it has in another form."""
-        shape, (_, layout), notes = self._shape, self._found.members[0], Notes()
-        for number, place in enumerate(layout.order):
-            if place is None:
-                notes.is_absent(f"{shape.name}.{shape.header[number] or shape.columns[number]}")
-            elif number in layout.unread:
-                told = f"another form in {self._found.misfits[number]:,} of {self._found.lines:,} lines"
-                changed = SourceChanged(column_name(shape, layout, number), KINDS[shape.kinds[number]][0], told)
-                notes.unread[shape.section(number)] = changed
-        return notes.issues(f"the {shape.name}")
-
-
-def _of_names(layout: Layout, place: str) -> list[Issue]:
-    """Return the issues of names in a header that nobody knows."""
-    new, unnamed = ", ".join(layout.new), ", ".join(layout.unnamed)
-    issues = []
-    if new:
-        issues.append(Issue("new_field", new[:200], f"{place} has columns that are not stored: {new}"))
-    if unnamed:
-        issues.append(Issue("new_field", unnamed[:200], f"{place} has columns that are read by their position, and named: {unnamed}"))
-    return issues
 
 
 def _failure(target: Target, cause: Cause, message: str, logger: Any) -> Answer:
