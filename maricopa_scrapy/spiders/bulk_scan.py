@@ -33,6 +33,10 @@ _ENCRYPTED = 0x1
 # Keys that come again, of all lines: beyond it two files were joined, or the key is no key.
 _AGAIN_MOST = 0.1
 _AGAIN_FEW = 100
+# Values are looked at in the first batches, and then in one of so many; in all once a column is near to what makes it unread.
+_LOOKED_AT_FIRST = 10
+_LOOKED_AT_OF = 10
+_NEAR = 0.8
 # Against the last load of the same file.
 _SHRINK_MOST = 0.02
 _ANOTHER = "it is another file, or the county has changed it (docs/sources.md)"
@@ -84,7 +88,7 @@ class Batch:
 class Scan:
     """What a file is: its digest, its members with their layouts, its lines (headers left out), and hashes of keys that come again.
 
-    `misfits` counts, by column, the lines that do not fit it.
+    `misfits` counts, by column, the lines that do not fit it, where these are many.
     """
 
     digest: bytes
@@ -140,7 +144,7 @@ def scan(path: Path, shape: FileShape) -> Scan:
     """Look through a file. Raises FileRefused or OSError."""
     found = Scan(_digest(path))
     hashes = array("q")
-    of_width = 0
+    of_width = looked_at = number = 0
     # Last lines that no newline ends.
     ends: list[tuple[Member, Layout, int, bytes]] = []
     with damage_named():
@@ -152,28 +156,49 @@ def scan(path: Path, shape: FileShape) -> Scan:
                 for batch in batches(file, layout.is_headed):
                     hashes.extend(map(hash, rough_keys(batch.lines, shape, layout)))
                     of_width += sum(map(fits, map(methodcaller("count", b"|"), batch.lines)))
-                    found.misfits += misfits(decoded(batch.lines), shape, layout)
+                    number += 1
+                    if number <= _LOOKED_AT_FIRST or number % _LOOKED_AT_OF == 0:
+                        found.misfits += misfits(decoded(batch.lines), shape, layout)
+                        looked_at += len(batch.lines)
                     if batch.is_open and batch.lines:
                         ends.append((member, layout, batch.first + len(batch.lines) - 1, batch.lines[-1]))
     found.lines = len(hashes)
     if not found.lines:
         raise FileRefused(Cause.MALFORMED, "the file has no lines; fetch it again")
-    first = found.members[0][1]
-    if too_many(found.lines - of_width, found.lines, first.is_headed):
-        raise FileRefused(
-            Cause.SOURCE_CHANGED,
-            f"{found.lines - of_width:,} of {found.lines:,} lines do not have the {first.width} columns of the {shape.name}: it is another "
-            "file, or damaged, or the county has changed it (docs/sources.md); nothing of it is stored",
-        )
-    try:
-        unread = unread_columns(shape, first, found.misfits, found.lines)
-    except SourceChanged as error:
-        raise FileRefused(Cause.SOURCE_CHANGED, f"{error}; {_ANOTHER}; nothing of it is stored") from None
+    unread = _unread(found, shape, found.lines - of_width, looked_at)
     found.members = [(member, replace(layout, unread=unread)) for member, layout in found.members]
     for member, layout, number, last in ends:
         _check_end(shape, member, replace(layout, unread=unread), number, last)
     found.again = _again(hashes, shape)
     return found
+
+
+def _unread(found: Scan, shape: FileShape, of_another_width: int, looked_at: int) -> frozenset[int]:
+    """Return the columns that are not read, and note what does not fit; `looked_at` lines were looked at. Raises FileRefused."""
+    first = found.members[0][1]
+    if too_many(of_another_width, found.lines, first.is_headed):
+        raise FileRefused(
+            Cause.SOURCE_CHANGED,
+            f"{of_another_width:,} of {found.lines:,} lines do not have the {first.width} columns of the {shape.name}: it is another "
+            "file, or damaged, or the county has changed it (docs/sources.md); nothing of it is stored",
+        )
+    if looked_at < found.lines:
+        is_near = any(too_many(round(count / _NEAR), looked_at, first.is_headed) for count in found.misfits.values())
+        found.misfits = _all_misfits(found, shape) if is_near else Counter()
+    try:
+        return unread_columns(shape, first, found.misfits, found.lines)
+    except SourceChanged as error:
+        raise FileRefused(Cause.SOURCE_CHANGED, f"{error}; {_ANOTHER}; nothing of it is stored") from None
+
+
+def _all_misfits(found: Scan, shape: FileShape) -> Counter[int]:
+    count: Counter[int] = Counter()
+    with damage_named():
+        for member, layout in found.members:
+            with member.open() as file:
+                for batch in batches(file, layout.is_headed):
+                    count += misfits(decoded(batch.lines), shape, layout)
+    return count
 
 
 def check_shrink(found: Scan, before: int | None) -> None:
