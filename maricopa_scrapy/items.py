@@ -85,7 +85,7 @@ class Rows:
     """Many records of one class by column, in the order of its fields: a page of 2,000 needs no object for each.
 
     `mapped`: the columns that the source has at all; empty where nobody needs to know. `absent`: columns of which the answer said
-    nothing, at these positions, or in all rows (None): in a new row they have the values given here, in a stored one they stay.
+    nothing, at these positions, or in all rows (None). The values given there are None: NULL in a new row; in a stored one its own stay.
     """
 
     record: type[Record]

@@ -1,5 +1,12 @@
 """Invented lines of the assessor's bulk files, in their captured form."""
 
+RESIDENTIAL_HEADER = (
+    "ParcelNumber|NumberOfStories|Class|Units|Cooling|Heating|BathFixtures|Walls|Roof|Other|YearBuilt|Area1|Area2|X1|X2|X3|Garage|Patio|X4|"
+    "SalePrice|SaleDate|X5|X6|UseCode|OwnerName|OwnerAddr1stLine|OwnerAddr2ndLine|OwnerCity|OwnerState|OwnerZipCode|OwnerCountry|"
+    "SitusStreetNum|SitusStreetDir|SitusStreetName|SitusStreetType|SitusStreetPostDir|SitusSuite|SitusCity|SitusZipCode"
+)
+"""Sixteen of the names are the county's, in its words; of the others nobody knows them."""
+
 
 class BrokenPipeline:
     """Breaks on the third item."""

@@ -128,6 +128,17 @@ def test_keys_that_come_again_are_told_from_those_that_do_not(tmp_path: Path) ->
     assert len(scan(path, SECURED).again) == 2
 
 
+@pytest.mark.parametrize(("every", "is_unread"), [(40, True), (48, True), (52, False), (70, False)])
+def test_lines_that_do_not_fit_a_column_are_counted_in_all_of_a_long_file(tmp_path: Path, every: int, is_unread: bool) -> None:
+    count, number = 50_000, SECURED.columns.index("property_type")
+    path = tmp_path / "s.txt"
+    path.write_text("".join(secured_line(at).replace("|RESIDENTIAL|", "|?|" if at % every == 0 else "|AG|") + "\n" for at in range(count)))
+    found = scan(path, SECURED)
+    assert found.members[0][1].unread == (frozenset((number,)) if is_unread else frozenset())
+    # One in 50 is the most: near to it all lines are counted, farther from it none needs to be.
+    assert found.misfits[number] == (-(-count // every) if every < 60 else 0)
+
+
 def test_whatever_a_zip_is_made_of_it_is_read_or_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.zip"
     write_zip(path, lines(County(), 300))

@@ -221,10 +221,13 @@ def test_a_file_that_was_cut_or_is_rubbish_is_not_completed(tmp_path: Path, data
     assert load("roll", "-a", f"secured_master={path}").code == 0
     versions = "SELECT count(*), sum(xmin::text::bigint) FROM bulk.secured_master"
     before = database.rows(versions)
-    rubbish = [secured_line(number).replace("|RESIDENTIAL|", "|?|") + "\n" if number % 3 else text[number] for number in range(6000)]
+    # The kinds of three columns are not right in two lines of three: they have moved.
+    spoilt = [secured_line(number).replace("|RESIDENTIAL|", "|?|").replace("|AZ", "|?").replace("|85323|", "|?|").replace("|0131|", "|?|")
+              for number in range(6000)]  # fmt: skip
+    rubbish = [spoilt[number] + "\n" if number % 3 else text[number] for number in range(6000)]
     for content, cause, says in (
         ("".join(text[:3000]), "malformed", "accept_shrink=yes"),
-        ("".join(rubbish), "source_changed", "are not those of the Secured Master"),
+        ("".join(rubbish), "source_changed", "the columns of the Secured Master in their order"),
     ):
         path.write_text(content)
         crawl = load("roll", "-a", f"secured_master={path}")

@@ -115,27 +115,6 @@ def test_a_range_that_fails_for_good_leaves_the_roll_incomplete(tmp_path: Path, 
     assert database.one("SELECT state FROM gis.roll WHERE job_id = 2") == "incomplete"
 
 
-def test_a_layer_that_changed_is_left_for_the_next_with_its_reason(tmp_path: Path, database: Database, county: Start) -> None:
-    sandbox = county(gis_parcels=500)
-    sandbox.faults({"retyped_field": {"probability": 1.0, "count": 1}}, source="gis")
-    crawl = crawler(tmp_path, database, sandbox)("roll")
-    assert crawl.code == 0, crawl.log
-    assert "layer E is left for layer C (fields.SalePrice: expected the type" in crawl.log
-    assert database.rows("SELECT DISTINCT layer FROM gis.parcel") == [("C",)]
-    assert database.rows("SELECT kind, signature FROM crawl.issue") == [("source_changed", "layer E: fields.SalePrice")]
-
-
-@pytest.mark.parametrize("fault", ["missing_field", "retyped_field"])
-def test_a_layer_that_was_chosen_and_changed_stores_nothing(tmp_path: Path, database: Database, county: Start, fault: str) -> None:
-    sandbox = county(gis_parcels=500)
-    sandbox.faults({fault: 1.0}, source="gis")
-    crawl = crawler(tmp_path, database, sandbox, attempts=1)("roll", "-a", "layer=E")
-    assert crawl.code == 3, crawl.log
-    assert database.rows("SELECT kind, cause FROM crawl.target") == [("layer", "source_changed")]
-    assert database.one("SELECT count(*) FROM gis.parcel") == 0
-    assert "Traceback" not in crawl.log
-
-
 def test_a_layer_that_is_down_is_tried_twice_before_the_next(tmp_path: Path, database: Database, county: Start) -> None:
     sandbox = county(gis_parcels=300)
     sandbox.faults({"server_error": {"probability": 1.0, "kind": "layer", "count": 2}}, source="gis")

@@ -208,10 +208,14 @@ def test_one_polygon_that_cannot_be_read_costs_no_more_than_itself(database: Dat
     assert database.one("SELECT count(geometry) FROM gis.outline") == 19
     ((kind, signature, apns),) = database.rows("SELECT kind, signature, example->'apns' FROM crawl.issue")
     assert (kind, signature, apns) == ("odd_value", "E.geometry", [apn(7)])
-    # Of more than one in a hundred, and more than one, the page is refused.
+    before = database.rows("SELECT apn, geometry FROM gis.outline ORDER BY apn")
+    # Of more than one in a hundred, and more than one, the outlines of the page are unread, and its parcels are stored.
     square.pop()
-    assert crawl(stub, "-a", "geometry=polygon").code == 4
-    assert database.rows("SELECT DISTINCT cause FROM crawl.target WHERE state = 'dead'") == [("source_changed",)]
+    stub.rows[3]["OwnerName"] = "QUAIL RUN LLC"
+    assert crawl(stub, "-a", "geometry=polygon").code == 3
+    assert database.rows("SELECT DISTINCT state, unread FROM crawl.target WHERE job_id = 2 AND kind = 'range'") == [("done", ["outline"])]
+    assert database.rows("SELECT apn, geometry FROM gis.outline ORDER BY apn") == before
+    assert database.rows("SELECT field, new FROM crawl.change") == [("owner_name", "QUAIL RUN LLC")]
 
 
 def test_an_apn_that_a_short_answer_left_out_is_found_by_the_second_look(

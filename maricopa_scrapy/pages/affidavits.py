@@ -1,7 +1,7 @@
 """The Sales Affidavits file: every sale since 2000 with price, seller and buyer. Columns: docs/sources.md (captured: header, one row)."""
 
 from maricopa_scrapy.items_bulk import Sale
-from maricopa_scrapy.pages.bulk_files import FileShape
+from maricopa_scrapy.pages.bulk_shape import FileShape
 
 _HEADER = """
     PARCELNUMBER SALEDATE_MMYYYY SALEPRICE DEEDNUMBER DEEDDATE_MMDDYYYY DEEDSTATUS DEEDTYPE PROPERTYTYPECODE PROPERTYTYPEDESCRIPTION
@@ -25,6 +25,7 @@ SALES_AFFIDAVITS = FileShape(
     Sale,
     _KINDS.split(),
     tuple(_HEADER.split()),
+    is_headed=True,
     key=(0, 3),
     raw=(3,),
     is_numbered=True,

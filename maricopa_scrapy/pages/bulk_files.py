@@ -1,26 +1,23 @@
-"""The assessor's bulk files, some thousand lines at a time: pipe-delimited, most without a header, columns by position.
+"""The assessor's bulk files, some thousand lines at a time: pipe-delimited, columns by the names of a header, without one by position.
 
-Without a header only the shape of each column tells a shifted file: a line that does not fit is set aside with its number and the reason.
+A line that does not fit is set aside with its number and the reason; a column that too many lines do not fit is not read (bulk_shape.py).
 Column order: docs/sources.md, "Bulk files" (captured: 16 rows of Secured Master, one of Residential Master, one of Sales Affidavits).
 """
 
 import datetime as dt
 import re
+from collections import Counter
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from hashlib import blake2b
 from operator import methodcaller
 from typing import Any
 
-from maricopa_scrapy.items import Issue, Record, Rows
+from maricopa_scrapy.items import Issue, Rows
 from maricopa_scrapy.items_bulk import BulkReject, ResidentialParcel, SecuredParcel
+from maricopa_scrapy.pages.bulk_shape import FileShape, Layout, column_name
 from maricopa_scrapy.pages.bulk_values import KINDS, Convert
-from maricopa_scrapy.pages.errors import SourceChanged
 
-# Of all lines of a file: beyond it the file is shifted, damaged or another one. With a header the columns are known for sure.
-_MISFIT_MOST = 0.02
-_MISFIT_MOST_HEADED = 0.1
-_FEW = 5
 _LINE_KEPT = 1000
 _DIGEST_KEPT = 16
 _SHORT_DEED = 9
@@ -35,58 +32,26 @@ _RESIDENTIAL = """
     apn stories text text text text count text text text year area_sqft area_sqft text text text text text text money iso_date text text
     use text text text text state mail_zip text word direction text word text text text zip
 """
-
-
-@dataclass(frozen=True)
-class FileShape:
-    """One file: its record, and the kind of each column in order.
-
-    `header`: names of the columns, where the file has a line of them. `key`: the columns by which a row is known, its APN first.
-    Of a key that comes again the first line stands; with `is_numbered` all stand, and the record's last field numbers them.
-    `raw`: columns that are also kept as they came. `dates`: fields that should not lie in the future.
-    """
-
-    name: str
-    record: type[Record]
-    kinds: Sequence[str]
-    header: tuple[str, ...] = ()
-    key: tuple[int, ...] = (0,)
-    raw: tuple[int, ...] = ()
-    is_numbered: bool = False
-    dates: tuple[str, ...] = ()
-    columns: tuple[str, ...] = field(init=False)
-
-    def __post_init__(self) -> None:
-        fields = tuple(self.record.model_fields)
-        object.__setattr__(self, "columns", fields[: len(self.kinds)])
-        assert len(fields) == len(self.kinds) + len(self.raw) + self.is_numbered
-
+_SECURED_NAMES = """
+    Parcel Owner MailAddr1 MailAddr2 MailCity MailState MailZip MailCountry SitusAddr SitusSuite SitusCity SitusZip PropertyType DeedNumber
+    DeedDate DeedType LandFCV ImprFCV TotalFCV FCVassessed LPV LPVassessed PUC Lot Block Tract LandClass ImprClass Rental LivingArea LotSqft
+    ConstYear PoolSize SalePrice SaleDate MCR Subdivision Units TaxArea
+"""
+# Sixteen names are known of the header that the file has had since about September 2026; a dash is an unknown one.
+_RESIDENTIAL_NAMES = """
+    ParcelNumber - Class - - - - - - - - - - - - - - - - - - - - - OwnerName OwnerAddr1stLine OwnerAddr2ndLine OwnerCity OwnerState
+    OwnerZipCode - SitusStreetNum SitusStreetDir SitusStreetName SitusStreetType SitusStreetPostDir SitusSuite SitusCity SitusZipCode
+"""
 
 FILES = {
-    "secured_master": FileShape("Secured Master", SecuredParcel, _SECURED.split()),
-    "residential_master": FileShape("Residential Master", ResidentialParcel, _RESIDENTIAL.split()),
+    "secured_master": FileShape("Secured Master", SecuredParcel, _SECURED.split(), tuple(_SECURED_NAMES.split())),
+    "residential_master": FileShape(
+        "Residential Master",
+        ResidentialParcel,
+        _RESIDENTIAL.split(),
+        tuple(["" if name == "-" else name for name in _RESIDENTIAL_NAMES.split()]),
+    ),
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Layout:
-    """Where one file has the columns of its shape: position of each, of `width`; `new` names columns that we do not know."""
-
-    order: tuple[int, ...]
-    width: int
-    new: tuple[str, ...] = ()
-
-
-def layout_of(shape: FileShape, first_line: str) -> Layout:
-    """Read the header of a file. Raises SourceChanged when a column is not in it."""
-    if not shape.header:
-        return Layout(tuple(range(len(shape.kinds))), len(shape.kinds))
-    names = first_line.split("|")
-    at = {name.strip().upper(): position for position, name in enumerate(names)}
-    missing = [name for name in shape.header if name not in at]
-    if missing:
-        raise SourceChanged("line 1", f"the column names of the {shape.name}, {', '.join(missing[:5])} among them", first_line)
-    return Layout(tuple(at[name] for name in shape.header), len(names), tuple(name for name in at if name not in shape.header))
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +101,7 @@ class Repeats:
 
 def rough_keys(lines: Sequence[bytes], shape: FileShape, layout: Layout) -> list[bytes]:
     """Return something that lines of the same key have in common, however the file writes it, at the price of a look."""
-    apn, *others = [layout.order[position] for position in shape.key]
+    apn, *others = [place for number in shape.key if (place := layout.order[number]) is not None]
     most = max(apn, *others, 0) + 1
 
     def joined(rows: list[list[bytes]]) -> list[bytes]:
@@ -161,13 +126,15 @@ def rough_keys(lines: Sequence[bytes], shape: FileShape, layout: Layout) -> list
 def parse_lines(
     lines: Sequence[str], shape: FileShape, place: str, first: int, layout: Layout | None = None, repeats: Repeats | None = None
 ) -> Lines:
-    """Read some lines of a file, of which the first has number `first`."""
-    reading = _Reading(lines, shape, place, first, layout or layout_of(shape, "|".join(shape.header)))
+    """Read some lines of a file, of which the first has number `first`; without a layout, columns are in the order of the shape."""
+    layout = layout or Layout(tuple(range(len(shape.kinds))), len(shape.kinds), shape.is_headed)
+    reading = _Reading(lines, shape, place, first, layout)
     if reading.good:
         reading.convert()
     if reading.good:
         reading.number(repeats)
-    pages = [Rows(shape.record, reading.found)] if reading.good else []
+    absent = {column: None for number, column in enumerate(shape.columns) if layout.place(number) is None}
+    pages = [Rows(shape.record, reading.found, absent=absent)] if reading.good else []
     return Lines(pages, [first + at for at in reading.good], [reading.rejects[at] for at in sorted(reading.rejects)])
 
 
@@ -187,7 +154,9 @@ class _Reading:
         self.good = [at for at in range(len(lines)) if at not in self.rejects]
         # One split of all lines, and each column a slice of it: half the price of splitting and turning line by line.
         cells = "|".join(lines if len(self.good) == len(lines) else [lines[at] for at in self.good]).split("|")
-        self._columns: list[Sequence[str]] = [cells[position :: layout.width] for position in layout.order] if self.good else []
+        nothing = [""] * len(self.good)
+        places = [layout.place(number) for number in range(len(shape.kinds))] if self.good else []
+        self._columns: list[Sequence[str]] = [nothing if place is None else cells[place :: layout.width] for place in places]
 
     def _set_aside(self, at: int, reason: str, kind: str = "", is_misfit: bool = True) -> None:
         line = _SURROGATE.sub("\ufffd", self._lines[at][:_LINE_KEPT])
@@ -201,6 +170,9 @@ class _Reading:
     def convert(self) -> None:
         """Check and convert column after column; a line that does not fit one is set aside."""
         for number, kind in enumerate(self._shape.kinds):
+            if self._layout.place(number) is None:
+                self.found.append([None] * len(self.good))
+                continue
             expected, convert = KINDS[kind]
             try:
                 self.found.append(convert(self._columns[number]))
@@ -209,8 +181,7 @@ class _Reading:
                 fitting = [_fits(convert, value) for value in self._columns[number]]
                 for at, fits in zip(self.good, fitting, strict=True):
                     if not fits:
-                        name = f"column {self._layout.order[number] + 1} ({(self._shape.header or self._shape.columns)[number]})"
-                        self._set_aside(at, f"{name}: expected {expected}")
+                        self._set_aside(at, f"{column_name(self._shape, self._layout, number)}: expected {expected}")
                 self._keep([position for position, fits in enumerate(fitting) if fits])
                 if not self.good:
                     return
@@ -238,18 +209,30 @@ class _Reading:
             self._keep([position for position, at in enumerate(self.good) if at not in self.rejects])
 
 
+def misfits(lines: Sequence[str], shape: FileShape, layout: Layout) -> Counter[int]:
+    """Count, by column, the lines whose value is not of its kind; lines with another number of columns count nowhere."""
+    bars = layout.width - 1
+    cells = "|".join([line for line in lines if line.count("|") == bars]).split("|")
+    found: Counter[int] = Counter()
+    for number, kind in enumerate(shape.kinds):
+        place = layout.place(number)
+        if kind == "text" or place is None or len(cells) < layout.width:
+            continue
+        convert, column = KINDS[kind][1], cells[place :: layout.width]
+        try:
+            convert(column)
+        except ValueError:
+            values = Counter(map(str.strip, column))
+            found[number] = sum(count for value, count in values.items() if not _fits(convert, value))
+    return found
+
+
 def _fits(convert: Convert, value: str) -> bool:
     try:
         convert([value])
     except ValueError:
         return False
     return True
-
-
-def too_many(misfits: int, lines: int, shape: FileShape) -> bool:
-    """Whether so many lines that do not fit make a file another than its shape: over a share of all and over five, or half of a few."""
-    share = _MISFIT_MOST_HEADED if shape.header else _MISFIT_MOST
-    return misfits > max(lines * share, min(_FEW, lines / 2))
 
 
 def rejected(rejects: Sequence[Reject], file: str, place: str, digest: bytes) -> Rows:
@@ -265,6 +248,8 @@ def future_dates(lines: Lines, shape: FileShape, today: dt.date, place: str) -> 
     issues = []
     for page in lines.pages:
         for name in shape.dates:
+            if name in page.absent:
+                continue
             column = page.columns[shape.columns.index(name)]
             # A month as text sorts like a date.
             limit: Any = today if name != "sale_month" else f"{today:%Y-%m}"

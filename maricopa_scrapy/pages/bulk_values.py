@@ -138,7 +138,7 @@ KINDS: dict[str, tuple[str, Convert]] = {
     "letter": ("a letter or two", _matching("[A-Za-z0-9]{1,2}")),
     "use": ("a use code of four digits", _matching(r"\d{4}")),
     "area": ("a tax area code of six digits", _matching(r"\d{6}")),
-    "deed": ("a recording number", _matching("[0-9][0-9A-Za-z-]{3,19}")),
+    "deed": ("a recording number", _matching("[0-9A-Za-z][0-9A-Za-z-]{3,19}")),
     "recording_number": ("a recording number of 9 or 11 digits", _recording_numbers),
     "deed_type": ("a deed type", _matching("[A-Z0-9]{1,4}")),
     "type": ("a property type", _matching("[A-Z][A-Z /&-]*")),

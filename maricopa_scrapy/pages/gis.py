@@ -7,7 +7,6 @@ import datetime as dt
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from operator import itemgetter
 from typing import Any
 
 from maricopa_scrapy.identifiers import APN_PATTERN, IdentifierError, parse_apn
@@ -15,12 +14,13 @@ from maricopa_scrapy.items import Extent, Issue, Rows
 from maricopa_scrapy.items_gis import GisAbsent, GisOutline, GisParcel, GisWithheld
 from maricopa_scrapy.pages.answers import decode
 from maricopa_scrapy.pages.errors import ABSENT, BadRequest, Malformed, PageError, ServiceError, SourceChanged, Throttled, shown
+from maricopa_scrapy.pages.gis_columns import Parcels, attributes, check_type, section, types_of
 from maricopa_scrapy.pages.gis_geometry import geojson
-from maricopa_scrapy.pages.gis_values import KINDS, Odd, Reading, constant, most_odd
-from maricopa_scrapy.pages.values import INT8, WITHHELD
+from maricopa_scrapy.pages.gis_values import KINDS, Odd, are_many, constant
+from maricopa_scrapy.pages.notes import Notes
+from maricopa_scrapy.pages.values import INT8
 
 _APN = re.compile(APN_PATTERN, re.ASCII)
-_PREFIX = "esriFieldType"
 _SHOWN = 20
 # A page of fewer rows may be streets only; of so many, none without an APN is believed.
 _UNKEYED_LEAST = 50
@@ -33,7 +33,7 @@ COLUMNS = tuple(GisParcel.model_fields)
 class Shape:
     """One layer's fields: `columns` and `optional` map a column of ours to (field, kind); `ignored` are known and not stored.
 
-    A layer without an optional field is read without it. Raises ValueError for a column or a kind that there is not.
+    Nobody is told of a layer without an optional field. Raises ValueError for a column or a kind that there is not.
     """
 
     layer: str
@@ -51,31 +51,41 @@ class Shape:
         if "apn" not in self.columns:
             raise ValueError(f"layer {self.layer}: column apn is missing")
 
+    @property
+    def all_columns(self) -> dict[str, tuple[str, str]]:
+        """The columns that the layer may have."""
+        return {**self.columns, **self.optional}
+
     def without(self, lacking: Iterable[str]) -> dict[str, tuple[str, str]]:
-        """Return the columns that are asked for when the layer lacks some optional fields."""
+        """Return the columns that are asked for when the layer lacks some fields."""
         gone = set(lacking)
-        return {**self.columns, **{column: one for column, one in self.optional.items() if one[0] not in gone}}
+        return {column: one for column, one in self.all_columns.items() if one[0] not in gone or column == "apn"}
 
 
 @dataclass(slots=True)
 class Layer:
-    """What a layer says of itself. `lacking` are optional fields that it does not have, `new_fields` those that we do not know."""
+    """What a layer says of itself: its field of row ids, the most rows an answer (0 where it does not say), what is lacking or new.
+
+    `lacking` are mapped fields that are not asked for: the layer does not have them, or in another type.
+    """
 
     object_id: str
     page: int
     lacking: list[str]
     new_fields: list[str]
+    notes: Notes
 
 
 @dataclass(slots=True)
 class Page:
-    """The features of one answer: `pages` for the tables, the row ids, and what a person should know of."""
+    """The features of one answer: `pages` for the tables, the row ids, what a person should know of, sections that are unread."""
 
     pages: list[Rows]
     ids: list[int]
     is_cut: bool
     unkeyed: int = 0
     issues: list[Issue] = field(default_factory=list)
+    unread: tuple[str, ...] = ()
 
     @property
     def apns(self) -> list[str]:
@@ -83,34 +93,33 @@ class Page:
 
 
 def parse_layer(body: bytes, shape: Shape) -> Layer:
-    """Read a layer's metadata. Raises SourceChanged when a mapped field is gone or of another type; optional ones may be."""
+    """Read a layer's metadata. Raises SourceChanged without a field of row ids, or without the APN; other fields may be lacking."""
     raw = _object(body)
     fields = _list(raw, "fields")
-    types = {
-        name: str(one.get("type")).removeprefix(_PREFIX)
-        for one in fields
-        if isinstance(one, dict) and isinstance(name := one.get("name"), str)
-    }
+    types = types_of(fields)
     object_id = next((name for name, kind in types.items() if kind == "OID"), None)
     if object_id is None:
         raise SourceChanged("fields", "a field of row ids", fields)
-    for name, kind in shape.columns.values():
-        _check_field(types, name, kind)
-    # Nobody has captured the optional ones: of another type they are as good as not there.
-    lacking = [name for name, kind in shape.optional.values() if types.get(name) not in KINDS[kind][1]]
-    page = raw.get("maxRecordCount")
+    name, kind = shape.columns["apn"]
+    check_type(types, name, kind)
+    notes = Notes()
+    lacking = []
+    for column, (name, kind) in shape.all_columns.items():
+        if name not in types:
+            lacking.append(name)
+            if column in shape.columns:
+                notes.is_absent(f"{shape.layer}.{name}")
+            continue
+        with notes.section(section(column)):
+            check_type(types, name, kind)
+        if section(column) in notes.unread:
+            lacking.append(name)
+    page = raw.get("maxRecordCount", ABSENT)
     if type(page) is not int or page < 1:
-        raise SourceChanged("maxRecordCount", "a number of rows", page)
-    ours = {name for name, _ in shape.without(lacking).values()} | {object_id, *shape.ignored}
-    return Layer(object_id, page, lacking, [name for name, kind in types.items() if name not in ours and kind != "Geometry"])
-
-
-def _check_field(types: Mapping[str, str], name: str, kind: str) -> None:
-    if name not in types:
-        raise SourceChanged(f"fields.{name}", "this field", ABSENT)
-    allowed = KINDS[kind][1]
-    if types[name] not in allowed:
-        raise SourceChanged(f"fields.{name}", f"the type {' or '.join(allowed)}", types[name])
+        notes.is_absent(f"{shape.layer}.maxRecordCount")
+        page = 0
+    ours = {name for name, _ in shape.all_columns.values()} | {object_id, *shape.ignored}
+    return Layer(object_id, page, lacking, [name for name, kind in types.items() if name not in ours and kind != "Geometry"], notes)
 
 
 def new_fields_issue(layer: str, names: list[str]) -> list[Issue]:
@@ -160,7 +169,10 @@ def parse_ids(body: bytes) -> list[int]:
 
 
 def parse_features(body: bytes, shape: Shape, object_id: str, lacking: Iterable[str] = (), outlines: bool = False) -> Page:
-    """Read a page of features, of f=json or f=geojson."""
+    """Read a page of features, of f=json or f=geojson. Row ids and APNs are strict; each other field is a section of its own.
+
+    Raises SourceChanged for a page without row ids or APNs, or of which no field can be read.
+    """
     raw = _object(body)
     features = _list(raw, "features")
     nested = raw.get("properties")
@@ -169,39 +181,39 @@ def parse_features(body: bytes, shape: Shape, object_id: str, lacking: Iterable[
         return Page([], [], is_cut)
     columns = shape.without(lacking)
     names = [object_id, *(name for name, _ in columns.values())]
-    rows, extra = _attributes(features, names)
+    rows, extra, missing = attributes(features, names, [*names[:1], columns["apn"][0]])
     ids = _row_ids(rows[0], object_id)
-    reading = Reading(shape.days, {})
     apns = _apns(rows[1 + list(columns).index("apn")])
-    given: dict[str, Any] = {"apn": apns, "layer": constant(shape.layer, len(features))}
-    for (column, (name, kind)), values in zip(columns.items(), rows[1:], strict=True):
-        if column != "apn":
-            given[column] = KINDS[kind][0](values, name, reading)
+    parcels = Parcels(shape.layer, shape.days, shape.all_columns, columns)
+    parcels.convert(rows[1:], missing, types_of(raw["fields"]) if isinstance(raw.get("fields"), list) else {})
+    parcels.withhold(len(features))
     nothing: list[None] = [None] * len(features)
-    table = [given.get(column, nothing) for column in COLUMNS]
-    kept, unkeyed, issues = _with_apn(table, apns, shape.layer)
-    pages = [Rows(GisParcel, kept, tuple(columns))]
+    given = {**parcels.found, "apn": apns, "layer": constant(shape.layer, len(features))}
+    page = Rows(GisParcel, [given.get(column, nothing) for column in COLUMNS], tuple(columns), parcels.absent)
+    kept, unkeyed, issues = _with_apn(page, apns, shape.layer)
+    pages = [kept]
+    notes = parcels.notes
     if outlines:
-        outline_rows, broken = _outlines(features, apns, shape.layer)
-        pages.append(outline_rows)
-        issues += broken
-    pages += withheld_rows(apns, given.get("owner_name", nothing))
-    issues += [
-        Issue("odd_value", f"{shape.layer}.{odd.field}", f"{odd.field} cannot be {shown(odd.value)}; stored without it", _example(odd))
-        for odd in reading.odd.values()
-    ]  # fmt: skip
-    return Page(pages, ids, is_cut, unkeyed, issues + new_fields_issue(shape.layer, sorted(extra.difference(shape.ignored))))
+        with notes.section("outline"):
+            outline_rows, broken = _outlines(features, apns, shape.layer, notes)
+            pages.append(outline_rows)
+            issues += broken
+    pages += withheld_rows(apns, rows[1 + list(columns).index("owner_name")] if parcels.reading.withheld else (), parcels.reading.withheld)
+    notes.raise_if_all_unread()
+    issues += [_odd_value(shape.layer, odd) for odd in parcels.reading.odd.values()]
+    issues += notes.issues(f"layer {shape.layer}") + new_fields_issue(shape.layer, sorted(extra.difference(shape.ignored)))
+    return Page(pages, ids, is_cut, unkeyed, issues, tuple(notes.unread))
 
 
-def _example(odd: Odd) -> dict[str, Any]:
-    return {"value": shown(odd.value) if isinstance(odd.value, str | float) or abs(odd.value) > INT8 else odd.value, "rows": odd.count}
+def _odd_value(layer: str, odd: Odd) -> Issue:
+    is_shown = isinstance(odd.value, int) and not isinstance(odd.value, bool) and abs(odd.value) <= INT8
+    example = {"value": odd.value if is_shown else shown(odd.value), "rows": len(odd.at)}
+    return Issue("odd_value", f"{layer}.{odd.field}", f"{odd.field} cannot be {shown(odd.value)}; stored without it", example)
 
 
-def withheld_rows(apns: Sequence[str | None], owners: Sequence[str | None]) -> list[Rows]:
-    """Return the parcels of a page whose owner is withheld; nothing where there is none."""
-    if not any(word in owners for word in WITHHELD):
-        return []
-    found = [(apn, owner) for apn, owner in zip(apns, owners, strict=True) if apn is not None and owner in WITHHELD]
+def withheld_rows(apns: Sequence[str | None], owners: Sequence[Any], at: Iterable[int]) -> list[Rows]:
+    """Return the parcels of a page whose owner is withheld, by their positions, with what is said in its place."""
+    found = [(apns[spot], str(owners[spot]).strip()) for spot in sorted(at) if apns[spot] is not None]
     return [Rows(GisWithheld, [list(column) for column in zip(*found, strict=True)])] if found else []
 
 
@@ -229,20 +241,6 @@ def _list(raw: dict[str, Any], key: str) -> list[Any]:
     return value
 
 
-def _attributes(features: list[Any], names: list[str]) -> tuple[list[tuple[Any, ...]], set[str]]:
-    """Return the values of each field over all features, and the names of fields that were not asked for."""
-    holder = "attributes" if isinstance(features[0], dict) and "attributes" in features[0] else "properties"
-    try:
-        attributes = [one[holder] for one in features]
-        columns = list(zip(*map(itemgetter(*names), attributes), strict=True))
-        extra = set().union(*attributes).difference(names) if set(map(len, attributes)) != {len(set(names))} else set()
-    except KeyError as error:
-        raise SourceChanged(f"features.{error.args[0]}", "this field", ABSENT) from None
-    except (TypeError, AttributeError):
-        raise Malformed("features", "objects with attributes", features) from None
-    return columns, extra
-
-
 def _row_ids(values: tuple[Any, ...], name: str) -> list[int]:
     ids = list(values)
     if {type(one) for one in ids} != {int}:
@@ -265,36 +263,48 @@ def _odd_apn(value: Any) -> str | None:
         return None
 
 
-def _with_apn(table: list[Any], apns: list[str | None], layer: str) -> tuple[list[Any], int, list[Issue]]:
+def _with_apn(page: Rows, apns: list[str | None], layer: str) -> tuple[Rows, int, list[Issue]]:
     """Leave out rows that have no APN: streets, say. They count, but no table can hold them."""
     unkeyed = apns.count(None)
     if not unkeyed:
-        return table, 0, []
+        return page, 0, []
     if unkeyed == len(apns) >= _UNKEYED_LEAST:
         raise SourceChanged("features.APN", "APNs", "none in a whole page")
-    kept = [[value for value, apn in zip(column, apns, strict=True) if apn is not None] for column in table]
-    return kept, unkeyed, [Issue("no_apn", f"layer {layer}", f"layer {layer} has rows without an APN; they are counted and not stored")]
+    places = [at for at, apn in enumerate(apns) if apn is not None]
+    kept = [[column[at] for at in places] for column in page.columns]
+    absent = {
+        column: spots if spots is None else frozenset(now for now, at in enumerate(places) if at in spots)
+        for column, spots in page.absent.items()
+    }
+    told = Issue("no_apn", f"layer {layer}", f"layer {layer} has rows without an APN; they are counted and not stored")
+    return Rows(page.record, kept, page.mapped, absent), unkeyed, [told]
 
 
-def _outlines(features: list[Any], apns: list[str | None], layer: str) -> tuple[Rows, list[Issue]]:
+def _outlines(features: list[Any], apns: list[str | None], layer: str, notes: Notes) -> tuple[Rows, list[Issue]]:
     """Return the polygons of a page; of those that cannot be read, which are few, none. Raises SourceChanged when they are not."""
     found: list[tuple[str, str | None]] = []
     broken: list[tuple[str, SourceChanged]] = []
+    absent = []
     for one, apn in zip(features, apns, strict=True):
         if apn is None:
             continue
+        if "geometry" not in one:
+            notes.is_absent(f"{layer}.geometry")
+            continue
         try:
-            shape = geojson(one.get("geometry"))
+            shape = geojson(one["geometry"])
         except SourceChanged as error:
             broken.append((apn, error))
+            absent.append(len(found))
             found.append((apn, None))
         else:
             if shape is not None:
                 found.append((apn, shape))
-    if len(broken) > most_odd(len(features)):
+    if broken and are_many(len(broken), len(features)):
         raise broken[0][1]
     issues = []
     if broken:
         message = f"the outline of {', '.join(apn for apn, _ in broken[:_SHOWN])} cannot be read ({broken[0][1]}); stored without it"
         issues.append(Issue("odd_value", f"{layer}.geometry", message, {"apns": [apn for apn, _ in broken], "rows": len(broken)}))
-    return Rows(GisOutline, [[apn for apn, _ in found], [text for _, text in found]]), issues
+    columns: list[list[Any]] = [[apn for apn, _ in found], [text for _, text in found]]
+    return Rows(GisOutline, columns, absent={"geometry": frozenset(absent)} if absent else {}), issues

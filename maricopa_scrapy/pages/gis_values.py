@@ -1,16 +1,16 @@
 """A layer's values as columns of ours, a whole column at a time: 2,000 rows a page leave no time for a call a value.
 
 Each coercion takes the values of one field over a page and returns those of a column; None where the layer says nothing.
-A value that cannot be true (a year 3024) becomes None and is noted in `odd`; so does one of another form, as long as no more
-than 1 % of the page's, or a single one, are. Of more, and of another type, the first raises SourceChanged, naming its row.
+A value that cannot be true (a year 3024) becomes None and is noted in `odd`; so does one of another type or form, as long as no more
+than 1 % of the page's, or a single one, are. Of more, or of all, the first raises SourceChanged: the field is unread in the page.
 Forms: docs/sources.md, "GIS layers".
 """
 
 import datetime as dt
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from itertools import repeat
+from dataclasses import dataclass, field
+from itertools import product, repeat
 from math import isfinite
 from typing import Any
 
@@ -29,29 +29,31 @@ _DAYS_KEPT = 50_000
 _FEW_OF = 100
 # Leading zeros and all; int() raises at some thousand.
 _DIGITS_MOST = 40
+# What values.is_withheld says yes to, of text without blanks at its ends: a set finds it in a column at once.
+_WITHHELD = frozenset("".join(letters) for word in ("na", "n/a") for letters in product(*({one, one.upper()} for one in word)))
+_WITHHELD_ZIP = _WITHHELD | {"0"}
 
 
 @dataclass(slots=True)
 class Odd:
-    """A value that cannot be true, or not be read: left out of its row, and reported."""
+    """Values of a field that cannot be true, or not be read: the first of them, and the positions of all."""
 
     field: str
     value: Any
-    count: int = 1
+    at: set[int]
 
 
 @dataclass(slots=True)
 class Reading:
-    """What the coercions of one page share: the rule for its dates, and what they found odd."""
+    """What the coercions of one page share: the rule for its dates, what they found odd, and the rows whose owner is withheld."""
 
     days: str
-    odd: dict[str, Odd]
+    odd: dict[str, Odd] = field(default_factory=dict)
+    withheld: set[int] = field(default_factory=set)
 
-    def note(self, field: str, value: Any) -> None:
-        if field in self.odd:
-            self.odd[field].count += 1
-        else:
-            self.odd[field] = Odd(field, value)
+    def note(self, field: str, value: Any, positions: Sequence[int]) -> None:
+        """Note odd values of a field, of which `value` is the first."""
+        self.odd.setdefault(field, Odd(field, value, set())).at.update(positions)
 
 
 Values = Sequence[Any]
@@ -60,7 +62,7 @@ Coercion = Callable[[Values, str, Reading], Values]
 
 def text(values: Values, field: str, reading: Reading) -> Values:
     """Text without blanks at its ends; empty is missing."""
-    _check_types(values, field, "text", {str, _NONE})
+    values = _of_types(values, field, "text", {str, _NONE}, reading)
     if "" not in values:
         # What has no blank at an end is the same object when it is stripped.
         present = list(filter(None, values))
@@ -79,8 +81,40 @@ def code(values: Values, field: str, reading: Reading) -> Values:
 
 def words(values: Values, field: str, reading: Reading) -> Values:
     """Text or a number as the layer writes it, for fields whose type nobody has documented."""
-    _check_types(values, field, "text or a number", {str, int, float, _NONE})
+    values = _of_types(values, field, "text or a number", {str, int, float, _NONE}, reading)
+    # A whole number of more than 64 bits has been rounded by the reader of JSON.
+    if float in _types(values) and any(type(value) is float and abs(value) > INT8 for value in values):
+        values = _leave_out(values, field, "a number of 64 bits", lambda value: type(value) is float and abs(value) > INT8, reading)
     return [None if value is None else (str(value).strip() or None) for value in values]
+
+
+def owner(values: Values, field: str, reading: Reading) -> Values:
+    """The name of an owner; NA or N/A says that it is withheld, and with it the addresses of the row."""
+    found = text(values, field, reading)
+    if _WITHHELD.isdisjoint(found):
+        return found
+    reading.withheld.update(at for at, value in enumerate(found) if value in _WITHHELD)
+    return _without(found, _WITHHELD)
+
+
+def address(values: Values, field: str, reading: Reading) -> Values:
+    """Text of an owner's or a parcel's address; NA and N/A are missing."""
+    return _without(text(values, field, reading), _WITHHELD)
+
+
+def address_code(values: Values, field: str, reading: Reading) -> Values:
+    """A code in an address; NA and N/A are missing."""
+    return _without(code(values, field, reading), _WITHHELD)
+
+
+def address_words(values: Values, field: str, reading: Reading) -> Values:
+    """Text or a number in an address; NA and N/A are missing."""
+    return _without(words(values, field, reading), _WITHHELD)
+
+
+def zip_code(values: Values, field: str, reading: Reading) -> Values:
+    """A ZIP as a code; NA, N/A and 0 are missing."""
+    return _without(code(values, field, reading), _WITHHELD_ZIP)
 
 
 def whole(values: Values, field: str, reading: Reading) -> Values:
@@ -97,12 +131,12 @@ def money(values: Values, field: str, reading: Reading) -> Values:
 
 def decimal(values: Values, field: str, reading: Reading) -> Values:
     """A number that may have decimals, such as acres."""
-    return _floats(values, field, "a number")
+    return _floats(values, field, "a number", reading)
 
 
 def degrees(values: Values, field: str, reading: Reading) -> Values:
     """Degrees of longitude or latitude."""
-    found = _floats(values, field, "degrees")
+    found = _floats(values, field, "degrees", reading)
     numbers = _numbers(found)
     if numbers and not -180 <= min(numbers) <= max(numbers) <= 180:
         return _leave_out(found, field, "degrees from -180 to 180", lambda value: not -180 <= value <= 180, reading)
@@ -111,7 +145,7 @@ def degrees(values: Values, field: str, reading: Reading) -> Values:
 
 def padded(values: Values, field: str, reading: Reading) -> Values:
     """A whole number written as text, with blanks before it and commas in it."""
-    _check_types(values, field, "digits", {str, _NONE})
+    values = _of_types(values, field, "digits", {str, _NONE}, reading)
     digits = [value.replace(",", "").strip() if value else "" for value in values]
     # int() would also take an underscore, a sign, and the digits of other scripts.
     if not _are_digits("".join(digits)) or len(max(digits, key=len, default="")) > _DIGITS_MOST:
@@ -126,22 +160,31 @@ def year(values: Values, field: str, reading: Reading) -> Values:
         numbers = padded([str(value) if type(value) is int else value for value in values], field, reading)
     else:
         numbers = _whole(values, field, INT4, reading)
-    return [_plausible_year(number, field, reading) if number else None for number in numbers]
+    found = [number or None for number in numbers]
+    present = _numbers(found)
+    if present and not YEARS[0] <= min(present) <= max(present) <= YEARS[1]:
+        return _without_untrue(found, [number if number and YEARS[0] <= number <= YEARS[1] else None for number in found], field, reading)
+    return found
 
 
 def date(values: Values, field: str, reading: Reading) -> Values:
     """The day of a moment in epoch milliseconds, which is midnight in the layer's own zone."""
-    _check_types(values, field, "epoch milliseconds", {int, _NONE})
+    values = _of_types(values, field, "epoch milliseconds", {int, _NONE}, reading)
     begins = DAY_BEGINS[reading.days]
     if not {value % _DAY_MS for value in set(values) - {None}} <= set(begins):
         midnight = f"midnight by the layer's clock ({reading.days})"
         values = _leave_out(values, field, midnight, lambda value: value % _DAY_MS not in begins, reading)
-    return [None if value is None else _day(value, field, reading) for value in values]
+    if len(_days) >= _DAYS_KEPT:
+        _days.clear()
+    for moment in set(values).difference(_days):
+        _days[moment] = _day(moment)
+    found = list(map(_days.__getitem__, values))
+    return found if found.count(None) == values.count(None) else _without_untrue(values, found, field, reading)
 
 
 def text_date(values: Values, field: str, reading: Reading) -> Values:
     """A day written as MM/DD/YYYY."""
-    _check_types(values, field, "a date MM/DD/YYYY", {str, _NONE})
+    values = _of_types(values, field, "a date MM/DD/YYYY", {str, _NONE}, reading)
     days = {value: _text_day(value) for value in set(values)}
     if any(value and value.strip() and days[value] is None for value in days):
         values = _leave_out(values, field, "a date MM/DD/YYYY", lambda value: value.strip() and days[value] is None, reading)
@@ -155,6 +198,11 @@ KINDS: dict[str, tuple[Coercion, tuple[str, ...]]] = {
     "text": (text, ("String",)),
     "code": (code, ("String",)),
     "words": (words, ("String", *_NUMBERS)),
+    "owner": (owner, ("String",)),
+    "address": (address, ("String",)),
+    "address_code": (address_code, ("String",)),
+    "address_words": (address_words, ("String", *_NUMBERS)),
+    "zip": (zip_code, ("String",)),
     "whole": (whole, _NUMBERS),
     "money": (money, _NUMBERS),
     "decimal": (decimal, _NUMBERS),
@@ -164,26 +212,31 @@ KINDS: dict[str, tuple[Coercion, tuple[str, ...]]] = {
     "date": (date, ("Date",)),
     "text_date": (text_date, ("String",)),
 }
+# Kinds of the columns that are NULL where the owner of a row is withheld.
+PRIVATE = ("owner", "address", "address_code", "address_words", "zip")
 
 
-def _floats(values: Values, field: str, expected: str) -> Values:
-    types = _types(values)
-    if not types <= {float, int, _NONE}:
-        _refuse(values, field, expected, lambda value: type(value) not in (float, int, _NONE))
-    return [None if value is None else float(value) for value in values] if int in types else values
+def _floats(values: Values, field: str, expected: str, reading: Reading) -> Values:
+    values = _of_types(values, field, expected, {float, int, _NONE}, reading)
+    return [None if value is None else float(value) for value in values] if int in _types(values) else values
 
 
 def _numbers(values: Values) -> Values:
     return [value for value in values if value is not None] if None in values else values
 
 
+def _without(values: Values, words: frozenset[str]) -> Values:
+    return values if words.isdisjoint(values) else [None if value in words else value for value in values]
+
+
 def _types(values: Values) -> set[type]:
     return set(map(type, values))
 
 
-def _check_types(values: Values, field: str, expected: str, allowed: set[type]) -> None:
-    if not _types(values) <= allowed:
-        _refuse(values, field, expected, lambda value: type(value) not in allowed)
+def _of_types(values: Values, field: str, expected: str, allowed: set[type], reading: Reading) -> Values:
+    if _types(values) <= allowed:
+        return values
+    return _leave_out(values, field, expected, lambda value: type(value) not in allowed, reading)
 
 
 def _are_digits(text: str) -> bool:
@@ -195,7 +248,7 @@ def _is_number(text: str) -> bool:
 
 
 def _whole(values: Values, field: str, most: int, reading: Reading) -> Values:
-    _check_types(values, field, "a whole number", {int, float, _NONE})
+    values = _of_types(values, field, "a whole number", {int, float, _NONE}, reading)
     if float in _types(values):
         if any(type(value) is float and not value.is_integer() for value in values):
             wanted = "a whole number"
@@ -207,47 +260,42 @@ def _whole(values: Values, field: str, most: int, reading: Reading) -> Values:
     return values
 
 
-def most_odd(rows: int) -> int:
-    """Return how many rows of a page may have an odd value of one field."""
-    return max(1, rows // _FEW_OF)
+def are_many(odd: int, rows: int) -> bool:
+    """Whether so many odd values of a field, or polygons, leave it unread in a page: over 1 % and over one, or all."""
+    return odd > max(1, rows // _FEW_OF) or odd == rows
 
 
 def _leave_out(values: Values, field: str, expected: str, is_wrong: Callable[[Any], Any], reading: Reading) -> Values:
-    """Return the values without those of another form, which are few. Raises SourceChanged when they are not."""
-    wrong = {at for at, value in enumerate(values) if value is not None and is_wrong(value)}
-    if len(wrong) > most_odd(len(values)):
-        _refuse(values, field, expected, lambda value: value is not None and bool(is_wrong(value)))
-    for at in sorted(wrong):
-        reading.note(field, values[at])
-    return [None if at in wrong else value for at, value in enumerate(values)]
+    """Return the values without those of another type or form, which are few. Raises SourceChanged when they are not."""
+    wrong = [at for at, value in enumerate(values) if value is not None and is_wrong(value)]
+    before = reading.odd.get(field)
+    if are_many(len(wrong) + (len(before.at) if before else 0), len(values)):
+        reading.odd.pop(field, None)
+        raise SourceChanged(f"features[].{field}", expected, values[wrong[0]])
+    reading.note(field, values[wrong[0]], wrong)
+    found = list(values)
+    for at in wrong:
+        found[at] = None
+    return found
 
 
-def _refuse(values: Values, field: str, expected: str, is_wrong: Callable[[Any], bool]) -> Values:
-    at, value = next(((at, value) for at, value in enumerate(values) if is_wrong(value)), (0, values[0]))
-    raise SourceChanged(f"features[{at}].{field}", expected, value)
+def _without_untrue(values: Values, found: list[Any], field: str, reading: Reading) -> Values:
+    """Note the values of which nothing was found, and return what was: these have the right form, so any number of them may be."""
+    untrue = [at for at, (value, one) in enumerate(zip(values, found, strict=True)) if value is not None and one is None]
+    reading.note(field, values[untrue[0]], untrue)
+    return found
 
 
-def _plausible_year(number: int, field: str, reading: Reading) -> int | None:
-    if YEARS[0] <= number <= YEARS[1]:
-        return number
-    reading.note(field, number)
-    return None
+_days: dict[int | None, dt.date | None] = {}
 
 
-_days: dict[int, dt.date | None] = {}
-
-
-def _day(ms: int, field: str, reading: Reading) -> dt.date | None:
+def _day(ms: int | None) -> dt.date | None:
+    if ms is None:
+        return None
     # Both clocks of a county day begin on that day in UTC.
-    if ms not in _days:
-        if len(_days) >= _DAYS_KEPT:
-            _days.clear()
-        number = ms // _DAY_MS
-        found = _EPOCH + dt.timedelta(days=number) if -62_000 <= number <= 48_000 else None
-        _days[ms] = found if found is not None and YEARS[0] <= found.year <= YEARS[1] else None
-    if _days[ms] is None:
-        reading.note(field, ms)
-    return _days[ms]
+    number = ms // _DAY_MS
+    found = _EPOCH + dt.timedelta(days=number) if -62_000 <= number <= 48_000 else None
+    return found if found is not None and YEARS[0] <= found.year <= YEARS[1] else None
 
 
 def _text_day(value: str | None) -> dt.date | None:

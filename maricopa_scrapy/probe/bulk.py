@@ -6,7 +6,7 @@ from typing import Any
 
 from maricopa_scrapy.download.refusals import Refusal
 from maricopa_scrapy.pages.affidavits import NAME, SALES_AFFIDAVITS
-from maricopa_scrapy.pages.bulk_files import layout_of
+from maricopa_scrapy.pages.bulk_shape import layout_of
 from maricopa_scrapy.pages.errors import PageError
 from maricopa_scrapy.probe.asking import Asker
 from maricopa_scrapy.probe.keys import listed
@@ -72,7 +72,10 @@ def _header(asker: Asker, lines: list[str]) -> None:
     except PageError as error:
         asker.sheet.broken(_COLUMNS, str(error), _REPORT)
         return
-    asker.sheet.held(_COLUMNS, f"{layout.width}, all {len(SALES_AFFIDAVITS.header)} that are known among them")
+    gone = {name for name, at in zip(SALES_AFFIDAVITS.header, layout.order, strict=True) if at is None}
+    known = len(SALES_AFFIDAVITS.header)
+    evidence = f"{layout.width}, {known - len(gone)} of the {known} that are known among them" + f"; absent: {listed(gone)}" * bool(gone)
+    asker.sheet.check(_COLUMNS, not gone, evidence, f"they are NULL in new rows; {_REPORT}")
     asker.sheet.check(
         _NEW, not layout.new, listed(set(layout.new)) or "none", "nothing breaks, they are not stored: attach the bundle to an issue"
     )

@@ -61,7 +61,7 @@ async def _layer(asker: Asker, name: str) -> pages.Layer | None:
     body = await asker.json(f"layer {name}", _address(asker, name) + "?f=json")
     if body is None:
         return None
-    remedy = f"correct {line_of('gis', 'layers', name, 'columns')}; until then `scrapy crawl roll` passes over this layer"
+    remedy = f"correct {line_of('gis', 'layers', name, 'columns')}; until then `scrapy crawl roll` reads the layer without it"
     try:
         found = pages.parse_layer(body, _shape(asker, name))
     except PageError as error:
@@ -70,8 +70,14 @@ async def _layer(asker: Asker, name: str) -> pages.Layer | None:
     except ValueError as error:
         asker.sheet.broken(_FIELDS.format(name), str(error), remedy)
         return None
-    lacking = f"; without the optional {', '.join(found.lacking)}" if found.lacking else ""
-    asker.sheet.held(_FIELDS.format(name), f"{len(asker.manifest.layers[name].columns)} columns are there, of their types{lacking}")
+    absent = {path.removeprefix(f"{name}.") for path in found.notes.absent if not path.endswith("maxRecordCount")}
+    if absent or found.notes.unread:
+        odd = "; ".join(str(error) for error in found.notes.unread.values())
+        told = "; ".join(filter(None, (f"absent: {listed(absent)}" if absent else "", odd)))
+        asker.sheet.broken(_FIELDS.format(name), f"{told}; read without", remedy)
+    else:
+        lacking = f"; without the optional {', '.join(found.lacking)}" if found.lacking else ""
+        asker.sheet.held(_FIELDS.format(name), f"{len(asker.manifest.layers[name].columns)} columns are there, of their types{lacking}")
     asker.sheet.check(
         _NEW.format(name), not found.new_fields, f"new: {listed(set(found.new_fields))}" if found.new_fields else "none",
         f"nothing breaks, they are not stored: {line_of('gis', 'layers', name, 'optional')} or ignored",
@@ -84,8 +90,8 @@ async def _layer(asker: Asker, name: str) -> pages.Layer | None:
 def _cap(asker: Asker, name: str, said: int, rows: tuple[int, bool] | None) -> None:
     """Note how many rows an answer has: as the layer says, and, where it was asked for one more than a page, as came."""
     page, assumption = asker.manifest.layers[name].page, _CAP.format(name)
-    told = f"the layer says {said:,}, the manifest {page:,}"
-    most = said
+    told = f"the layer says {f'{said:,}' if said else 'nothing'}, the manifest {page:,}"
+    most = said or page
     if rows is not None:
         came, is_cut = rows
         told += f"; asked for {page + 1:,}, {came:,} came"
@@ -119,7 +125,7 @@ async def _rows(asker: Asker, name: str, layer: pages.Layer) -> list[str]:
     except PageError as error:
         asker.sheet.broken(_ROWS.format(name), str(error), remedy)
         return []
-    odd = [issue.message for issue in found.issues if issue.kind == "odd_value"]
+    odd = [issue.message for issue in found.issues if issue.kind != "new_field"]
     asker.sheet.check(_ROWS.format(name), not odd, "; ".join(odd) or f"{len(found.ids):,} rows, {found.unkeyed} without an APN", remedy)
     return found.apns
 

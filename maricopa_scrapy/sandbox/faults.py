@@ -77,9 +77,9 @@ EDITS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     "odd_deed": _odd_deed,
     "withheld_owner": withheld_parcel,
 }
-# Only of a GIS layer: of a page of its rows, and of what it says of itself.
+# Only of a GIS layer: of a page of its rows; and of what it says of itself, or of its pages where `kind` is page or list.
 OF_PAGES = ("error_body", "short_page")
-OF_LAYER = ("missing_field", "new_field", "retyped_field")
+OF_LAYER = ("missing_field", "new_field", "retyped_field", "renamed_field")
 # Only of the recorder: of a document's detail, of a search; and of single documents: as a row of a search (or of a legacy list) they are
 # not there, odd, or without a number, while the total stays; wherever they are told their day is of another year.
 OF_DOCUMENTS = ("wrong_document",)
@@ -176,7 +176,9 @@ def _meets(fault: Fault, kind: str, key: str | None, exists: bool) -> bool:
         is_document = kind == "document" or kind == fault.kind == "preview"
         in_recorder = (fault.name in OF_DOCUMENTS and is_document) or (fault.name in OF_SEARCHES and kind == "search")
         in_recorder = in_recorder or (fault.name in OF_DETAILS and kind == "document")
-        in_gis = (fault.name in OF_PAGES and kind in ("page", "list")) or (fault.name in OF_LAYER and kind == "layer")
+        is_page = kind in ("page", "list")
+        in_layer = fault.name in OF_LAYER and (kind == "layer" or (is_page and kind == fault.kind))
+        in_gis = (fault.name in OF_PAGES and is_page) or in_layer
         if not (in_gis or in_recorder):
             return False
     if fault.kind is not None and fault.kind != kind:

@@ -79,7 +79,7 @@ class Gis:
             return await dropped(request, fault)
         if fault.name == "error_body":
             return self._send(request, _error("Error performing query operation", 500))
-        if fault.name in ("short_page", "malformed", "missing_field", "new_field", "retyped_field"):
+        if fault.name in _EDITS:
             return self._send(request, _EDITS[fault.name](self._answer(kind, parts, query)))
         if fault.name == "challenge":
             one = FAULTY["challenge"]
@@ -108,7 +108,7 @@ class Gis:
             "supportedQueryFormats": "JSON, geoJSON", "supportsStatistics": True, "supportsAdvancedQueries": True,
             "advancedQueryCapabilities": {"supportsPagination": True, "supportsStatistics": True, "supportsOrderBy": True},
             "extent": {"xmin": -113.0, "ymin": 32.6, "xmax": -111.2, "ymax": 33.9, "spatialReference": {"wkid": 4326}},
-            "fields": [*shape.fields(self._sample(shape)), {"name": "Shape", "type": "esriFieldTypeGeometry", "alias": "Shape"}],
+            "fields": [*shape.fields(self._sample(shape)), {"name": shape.geometry, "type": "esriFieldTypeGeometry"}],
         }  # fmt: skip
 
     def _query(self, name: str, shape: LayerShape, query: dict[str, str], kind: str) -> bytes:
@@ -195,22 +195,40 @@ def _short(body: bytes) -> bytes:
     return orjson.dumps(raw)
 
 
-def _fields(body: bytes, edit: str) -> bytes:
-    raw = orjson.loads(body)
-    last = next(at for at, one in enumerate(raw["fields"]) if one["name"] in ("SalePrice", "SALE_PRICE"))
-    if edit == "missing":
-        del raw["fields"][last]
-    elif edit == "retyped":
-        raw["fields"][last] = raw["fields"][last] | {"type": "esriFieldTypeDate"}
-    else:
-        raw["fields"].append({"name": "GreenScore", "type": "esriFieldTypeInteger", "alias": "GreenScore"})
-    return orjson.dumps(raw)
+def _edited(edit: str) -> Callable[[bytes], bytes]:
+    """Return what changes one field: of a layer's metadata, or of a page and what it says of its fields."""
+
+    def edited(body: bytes) -> bytes:
+        raw = orjson.loads(body)
+        fields = raw.get("fields", [])
+        at, name = next(((at, one["name"]) for at, one in enumerate(fields) if one["name"] in _PRICES), (None, ""))
+        for one in raw.get("features", []):
+            _edit_value(one["attributes"], name, edit)
+        if edit == "new":
+            fields.append({"name": _NEW, "type": "esriFieldTypeInteger", "alias": _NEW})
+        elif at is not None:
+            changes = {"missing": None, "retyped": {"type": "esriFieldTypeDate"}, "renamed": {"name": _RENAMED}}[edit]
+            fields[at : at + 1] = [] if changes is None else [fields[at] | changes]
+        return orjson.dumps(raw)
+
+    return edited
 
 
+def _edit_value(attributes: dict[str, Any], name: str, edit: str) -> None:
+    if edit == "new":
+        attributes[_NEW] = 7
+    elif name in attributes:
+        value = attributes.pop(name)
+        if edit != "missing":
+            attributes[_RENAMED if edit == "renamed" else name] = value
+
+
+_PRICES, _NEW, _RENAMED = ("SalePrice", "SALE_PRICE"), "GreenScore", "PriceOfSale"
 _EDITS: dict[str, Callable[[bytes], bytes]] = {
     "short_page": _short,
     "malformed": lambda body: body[: len(body) * 2 // 3],
-    "missing_field": lambda body: _fields(body, "missing"),
-    "retyped_field": lambda body: _fields(body, "retyped"),
-    "new_field": lambda body: _fields(body, "new"),
+    "missing_field": _edited("missing"),
+    "retyped_field": _edited("retyped"),
+    "renamed_field": _edited("renamed"),
+    "new_field": _edited("new"),
 }

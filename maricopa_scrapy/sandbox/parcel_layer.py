@@ -2,6 +2,7 @@
 
 Row ids have gaps, where an APN does not exist. One parcel in some thousands is stacked: a later row has its APN again, on floor 2.
 A period of change gives one parcel in a hundred another owner, deed and sale. One parcel in five has the deed of the row before it.
+One owner in some hundreds is withheld, one deed number in some thousands has another form than the recorder's.
 """
 
 import datetime as dt
@@ -33,6 +34,10 @@ _USES = (
     ("1507", "DATA CENTERS"),
     ("9400", "UTILITY"),
 )
+
+_WITHHELD_EVERY, _ODD_DEED_EVERY = 701, 1_999
+# As clients met them: of a docket book, of a notice, with a letter behind it.
+_ODD_DEEDS = ("{0:05d}-{1:04d}", "NOD-{0:05d}", "2013{1:07d}B")
 
 # Columns of gis.parcel that a period of change touches.
 CHANGING = ("owner_name", "deed_number", "deed_date", "sale_date", "sale_price")
@@ -127,12 +132,17 @@ class ParcelLayer:
         mail = MAIL_TOWNS[(d >> 20) % len(MAIL_TOWNS)]
         use = _USES[(house and (d >> 30) % 2) or 2 + (d >> 30) % 3]
         vacant = e % 9 == 0
+        is_withheld = f % _WITHHELD_EVERY == 9
+        number = f"{deed_year}{deed % 1_100_000:07d}"
+        if not version and h % _ODD_DEED_EVERY == 7:
+            number = _ODD_DEEDS[h // _ODD_DEED_EVERY % 3].format(h % 90_000, h % 9_000)
         value = 500 if use[0] == "0261" else 90_000 + e % 900_000 // 100 * 100
         return {
             "row": row,
             "apn": self.apn(row),
             "floor": 1 if base == row else 2,
-            "owner_name": owner,
+            "owner_name": None if is_withheld else owner,
+            "is_withheld": is_withheld,
             "mail_address_1": f"{100 + e % 9000} {_DIRECTIONS[e >> 13 & 3]} {STREETS[(e >> 20) % len(STREETS)]}",
             "mail_town": mail,
             "street": None if use[0] == "0261" else (str(100 + f % 30_000), _DIRECTIONS[f >> 15 & 3], street, kind),
@@ -146,7 +156,7 @@ class ParcelLayer:
             "livable_sqft": None if vacant else 900 + (f >> 30) % 4_000,
             "full_cash_value": value,
             "limited_property_value": value * 61 // 100,
-            "deed_number": f"{deed_year}{deed % 1_100_000:07d}",
+            "deed_number": number,
             "deed_date": deed_day,
             "sale_date": sale_day if sold else None,
             "sale_price": 50_000 + (g >> 24) % 9_000 * 100 + version if sold else None,

@@ -17,9 +17,10 @@ from scrapy import Request
 from maricopa_scrapy.arguments import ArgumentError
 from maricopa_scrapy.items import Answer, Capture, Cause, FollowOn, Issue, Outcome, Rows, Target
 from maricopa_scrapy.pages import affidavits
-from maricopa_scrapy.pages.bulk_files import FILES, FileShape, Layout, Repeats, future_dates, parse_lines, rejected, too_many
+from maricopa_scrapy.pages.bulk_files import FILES, Repeats, future_dates, parse_lines, rejected
+from maricopa_scrapy.pages.bulk_shape import FileShape, Layout, column_issues, too_many
 from maricopa_scrapy.spiders.base import LedgerSpider
-from maricopa_scrapy.spiders.bulk_scan import Batch, FileRefused, Member, Scan, batches, check_shrink, damage_named, scan
+from maricopa_scrapy.spiders.bulk_scan import Batch, FileRefused, Member, Scan, batches, check_shrink, damage_named, decoded, scan
 from maricopa_scrapy.spiders.work import Ledger
 from maricopa_scrapy.store import loads
 from maricopa_scrapy.store.connect import DatabaseUnavailable
@@ -98,7 +99,7 @@ async def _answers(target: Target, ledger: Ledger, most: int, logger: Any, is_st
         load = _Load(target, shape, found, before, logger)
         for member, layout in found.members:
             with damage_named(), member.open() as file:
-                for batch in batches(file, bool(shape.header)):
+                for batch in batches(file, layout.is_headed):
                     # Nothing but the header.
                     if not batch.lines:
                         continue
@@ -136,12 +137,12 @@ class _Load:
     def part(self, batch: Batch, member: Member, layout: Layout) -> Answer:
         """Read a batch. Raises FileRefused when too much of the file does not fit."""
         place = member.place
-        lines = _decoded(batch.lines)
+        lines = decoded(batch.lines)
         read = parse_lines(lines, self._shape, place, batch.first, layout, self._repeats)
         misfits = [one for one in read.rejects if one.is_misfit]
         self._misfits += len(misfits)
-        begins = batch.first <= 1 + bool(self._shape.header)
-        if too_many(self._misfits, self._found.lines, self._shape) or (begins and 2 * len(misfits) > len(lines)):
+        begins = batch.first <= 1 + layout.is_headed
+        if too_many(self._misfits, self._found.lines, layout.is_headed) or (begins and 2 * len(misfits) > len(lines)):
             raise FileRefused(
                 Cause.SOURCE_CHANGED,
                 f"{self._misfits:,} lines of {place}, up to line {batch.first + len(lines) - 1:,}, are not those of the {self._shape.name} "
@@ -155,10 +156,6 @@ class _Load:
         future = future_dates(read, self._shape, self._today, place)
         self._future += len(future)
         issues = [Issue("rejected_line", one.kind, f"{place}, line {one.number}: {one.reason}") for one in read.rejects] + future
-        if layout.new and begins:
-            issues.append(
-                Issue("new_field", ", ".join(layout.new)[:200], f"{place} has columns that are not stored: {', '.join(layout.new)}")
-            )
         pages: list[Rows] = read.pages
         if read.rejects:
             assert self._target.detail is not None
@@ -176,21 +173,17 @@ class _Load:
             "%s: %d lines: %d rows, %d set aside (bulk.reject)%s", name, self._found.lines, self._rows, self._aside,
             f"; {self._future} dates in the future" if self._future else "",
         )  # fmt: skip
-        issues = []
+        first = self._found.members[0][1]
+        issues = column_issues(self._shape, first, self._found.misfits, self._found.lines)
         if self._before is not None and self._rows < self._before:
             # Cut at the end of a line, a text file looks whole.
             told = f"{name} has {self._rows:,} rows, and the last one that was loaded had {self._before:,}: is it whole?"
             issues.append(Issue("fewer_rows", self._shape.name, told))
-        return Answer(self._target, Outcome.DONE, capture=self._capture, issues=issues, unkeyed=self._rows)
+        unread = tuple(self._shape.section(number) for number in sorted(first.unread))
+        return Answer(self._target, Outcome.DONE, capture=self._capture, issues=issues, unkeyed=self._rows, unread=unread)
 
 
 def _failure(target: Target, cause: Cause, message: str, logger: Any) -> Answer:
     logger.log(logging.ERROR, "%s", message)
     issue = Issue(cause, f"file: {message}"[:200], message)
     return Answer(target, Outcome.FAILED, issues=[issue], cause=cause, message=message, is_final=True)
-
-
-def _decoded(lines: list[bytes]) -> list[str]:
-    # What is not UTF-8 is told by its surrogates, and set aside with its line.
-    text = b"\n".join(lines).decode("utf-8-sig", "surrogateescape").replace("\0", "")
-    return text.replace("\r\n", "\n").removesuffix("\r").split("\n")

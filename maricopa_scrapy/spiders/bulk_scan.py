@@ -10,15 +10,16 @@ import zipfile
 import zlib
 from array import array
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
 from operator import methodcaller
 from pathlib import Path
 from typing import IO
 
 from maricopa_scrapy.items import Cause
-from maricopa_scrapy.pages.bulk_files import FileShape, Layout, layout_of, parse_lines, rough_keys, too_many
+from maricopa_scrapy.pages.bulk_files import misfits, parse_lines, rough_keys
+from maricopa_scrapy.pages.bulk_shape import FileShape, Layout, layout_of, too_many, unread_columns
 from maricopa_scrapy.pages.errors import SourceChanged
 
 _LINES_A_BATCH = 2_000
@@ -32,8 +33,13 @@ _ENCRYPTED = 0x1
 # Keys that come again, of all lines: beyond it two files were joined, or the key is no key.
 _AGAIN_MOST = 0.1
 _AGAIN_FEW = 100
+# Values are looked at in the first batches, and then in one of so many; in all once a column is near to what makes it unread.
+_LOOKED_AT_FIRST = 10
+_LOOKED_AT_OF = 10
+_NEAR = 0.8
 # Against the last load of the same file.
 _SHRINK_MOST = 0.02
+_ANOTHER = "it is another file, or the county has changed it (docs/sources.md)"
 _ZIP = b"PK\x03\x04"
 _BOM = b"\xef\xbb\xbf"
 
@@ -80,12 +86,16 @@ class Batch:
 
 @dataclass(slots=True)
 class Scan:
-    """What a file is: its digest, its members with their layouts, its lines (headers left out), and hashes of keys that come again."""
+    """What a file is: its digest, its members with their layouts, its lines (headers left out), and hashes of keys that come again.
+
+    `misfits` counts, by column, the lines that do not fit it, where these are many.
+    """
 
     digest: bytes
     members: list[tuple[Member, Layout]] = field(default_factory=list)
     lines: int = 0
     again: set[int] = field(default_factory=set)
+    misfits: Counter[int] = field(default_factory=Counter)
 
 
 @contextmanager
@@ -134,7 +144,7 @@ def scan(path: Path, shape: FileShape) -> Scan:
     """Look through a file. Raises FileRefused or OSError."""
     found = Scan(_digest(path))
     hashes = array("q")
-    misfits = 0
+    of_width = looked_at = number = 0
     # Last lines that no newline ends.
     ends: list[tuple[Member, Layout, int, bytes]] = []
     with damage_named():
@@ -143,25 +153,52 @@ def scan(path: Path, shape: FileShape) -> Scan:
             found.members.append((member, layout))
             fits = (layout.width - 1).__eq__
             with member.open() as file:
-                for batch in batches(file, bool(shape.header)):
+                for batch in batches(file, layout.is_headed):
                     hashes.extend(map(hash, rough_keys(batch.lines, shape, layout)))
-                    misfits += len(batch.lines) - sum(map(fits, map(methodcaller("count", b"|"), batch.lines)))
+                    of_width += sum(map(fits, map(methodcaller("count", b"|"), batch.lines)))
+                    number += 1
+                    if number <= _LOOKED_AT_FIRST or number % _LOOKED_AT_OF == 0:
+                        found.misfits += misfits(decoded(batch.lines), shape, layout)
+                        looked_at += len(batch.lines)
                     if batch.is_open and batch.lines:
                         ends.append((member, layout, batch.first + len(batch.lines) - 1, batch.lines[-1]))
     found.lines = len(hashes)
     if not found.lines:
         raise FileRefused(Cause.MALFORMED, "the file has no lines; fetch it again")
-    if too_many(misfits, found.lines, shape):
-        width = found.members[0][1].width
-        raise FileRefused(
-            Cause.SOURCE_CHANGED,
-            f"{misfits:,} of {found.lines:,} lines do not have the {width} columns of the {shape.name}: it is another file, or damaged, "
-            "or the county has changed it (docs/sources.md); nothing of it is stored",
-        )
-    for end in ends:
-        _check_end(shape, *end)
+    unread = _unread(found, shape, found.lines - of_width, looked_at)
+    found.members = [(member, replace(layout, unread=unread)) for member, layout in found.members]
+    for member, layout, number, last in ends:
+        _check_end(shape, member, replace(layout, unread=unread), number, last)
     found.again = _again(hashes, shape)
     return found
+
+
+def _unread(found: Scan, shape: FileShape, of_another_width: int, looked_at: int) -> frozenset[int]:
+    """Return the columns that are not read, and note what does not fit; `looked_at` lines were looked at. Raises FileRefused."""
+    first = found.members[0][1]
+    if too_many(of_another_width, found.lines, first.is_headed):
+        raise FileRefused(
+            Cause.SOURCE_CHANGED,
+            f"{of_another_width:,} of {found.lines:,} lines do not have the {first.width} columns of the {shape.name}: it is another "
+            "file, or damaged, or the county has changed it (docs/sources.md); nothing of it is stored",
+        )
+    if looked_at < found.lines:
+        is_near = any(too_many(round(count / _NEAR), looked_at, first.is_headed) for count in found.misfits.values())
+        found.misfits = _all_misfits(found, shape) if is_near else Counter()
+    try:
+        return unread_columns(shape, first, found.misfits, found.lines)
+    except SourceChanged as error:
+        raise FileRefused(Cause.SOURCE_CHANGED, f"{error}; {_ANOTHER}; nothing of it is stored") from None
+
+
+def _all_misfits(found: Scan, shape: FileShape) -> Counter[int]:
+    count: Counter[int] = Counter()
+    with damage_named():
+        for member, layout in found.members:
+            with member.open() as file:
+                for batch in batches(file, layout.is_headed):
+                    count += misfits(decoded(batch.lines), shape, layout)
+    return count
 
 
 def check_shrink(found: Scan, before: int | None) -> None:
@@ -172,6 +209,23 @@ def check_shrink(found: Scan, before: int | None) -> None:
             f"it has {found.lines:,} lines, and the last one that was loaded had {before:,} rows: it was cut short, or is a part; fetch it "
             "again, or, if it is right, load it with -a accept_shrink=yes",
         )
+
+
+def decoded(lines: Sequence[bytes]) -> list[str]:
+    """Return lines as text without the ends of Windows' lines; a line that is not UTF-8 is Windows' own form of Latin-1."""
+    body = b"\n".join(lines)
+    try:
+        text = body.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        text = "\n".join([_decoded(line) for line in body.removeprefix(_BOM).split(b"\n")])
+    return text.replace("\0", "").replace("\r\n", "\n").removesuffix("\r").split("\n")
+
+
+def _decoded(line: bytes) -> str:
+    for encoding in ("utf-8", "cp1252"):
+        with suppress(UnicodeDecodeError):
+            return line.decode(encoding)
+    return line.decode("latin-1")
 
 
 def _digest(path: Path) -> bytes:
@@ -200,18 +254,16 @@ def _members(path: Path) -> list[Member]:
 
 def _layout(member: Member, shape: FileShape) -> Layout:
     with member.open() as file:
-        first = file.readline(_BLOCK).removeprefix(_BOM).decode("utf-8", "replace").rstrip("\r\n")
+        (first,) = decoded([file.readline(_BLOCK).rstrip(b"\r\n")])
     try:
         return layout_of(shape, first)
     except SourceChanged as error:
-        raise FileRefused(
-            Cause.SOURCE_CHANGED, f"{member.place}: {error}; it is another file, or the county has changed it (docs/sources.md)"
-        ) from None
+        raise FileRefused(Cause.SOURCE_CHANGED, f"{member.place}: {error}; {_ANOTHER}") from None
 
 
 def _check_end(shape: FileShape, member: Member, layout: Layout, number: int, last: bytes) -> None:
     """Refuse a file whose last line stops before its last column does."""
-    line = last.decode("utf-8", "replace").rstrip("\r")
+    (line,) = decoded([last])
     is_short = line.count("|") < layout.width - 1
     rejects = parse_lines([line], shape, "", 1, layout).rejects
     if is_short or any(one.reason.startswith(f"column {layout.width} ") for one in rejects):

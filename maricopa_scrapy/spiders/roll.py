@@ -17,7 +17,7 @@ from maricopa_scrapy.arguments import ApnList, ArgumentError
 from maricopa_scrapy.items import Answer, Cause, Extent, FollowOn, Issue, Outcome, Target
 from maricopa_scrapy.pages import gis as pages
 from maricopa_scrapy.pages.bulk_files import FILES
-from maricopa_scrapy.pages.errors import Malformed, SourceChanged
+from maricopa_scrapy.pages.errors import ABSENT, Malformed, SourceChanged
 from maricopa_scrapy.settings_files import Manifest
 from maricopa_scrapy.spiders import bulk_files
 from maricopa_scrapy.spiders.base import Reading, StartError, Work
@@ -127,16 +127,18 @@ class RollSpider(bulk_files.BulkFileSpider):
         return self._query(target, layer, query, self.parse_range)
 
     def parse_layer(self, body: bytes, target: Target, order: list[str]) -> Reading:
-        """Check that the layer is as we know it; if it is not, try the next one."""
+        """Read what the layer has; without its row ids or APNs, or the day that is asked by, try the next one."""
         name, *others = order
         shape, detail = self.shapes[name], target.detail or {}
         try:
             layer = pages.parse_layer(body, shape)
+            if target.key == "since" and shape.columns["deed_date"][0] in layer.lacking:
+                raise SourceChanged(f"fields.{shape.columns['deed_date'][0]}", "the day of the deed", ABSENT)
         except SourceChanged as error:
             if not others:
                 raise
             return Reading(then=self._pass_over(target, order, Issue("source_changed", f"layer {name}: {error.path}"[:200], str(error))))
-        page = min(layer.page, self.manifest.layers[name].page)
+        page = min(layer.page or self.manifest.layers[name].page, self.manifest.layers[name].page)
         self.logger.info("layer %s: %d rows an answer, without %s", name, page, ", ".join(layer.lacking) or "nothing")
         shared = {"layer": name, "object_id": layer.object_id, "lacking": layer.lacking, "captures": detail.get("captures"),
                   "outlines": detail["geometry"] == "polygon", "list": self.manifest.layers[name].list}  # fmt: skip
@@ -147,8 +149,8 @@ class RollSpider(bulk_files.BulkFileSpider):
             follow_ons = [FollowOn(self.source, "ids", f"{name} {where}", shared | {"where": where, "page": page})]
         else:
             follow_ons = [FollowOn(self.source, "extent", name, shared | {"page": page, "accept_shrink": detail["accept_shrink"]})]
-        issues = self._passed_over + pages.new_fields_issue(name, layer.new_fields)
-        return Reading(follow_ons=follow_ons, issues=issues)
+        issues = self._passed_over + layer.notes.issues(f"layer {name}") + pages.new_fields_issue(name, layer.new_fields)
+        return Reading(follow_ons=follow_ons, issues=issues, unread=tuple(layer.notes.unread))
 
     def parse_extent(self, body: bytes, target: Target) -> Reading:
         """Read how much the layer holds; what follows from it is the store's to say (store/roll.py)."""
@@ -197,7 +199,8 @@ class RollSpider(bulk_files.BulkFileSpider):
             raise Malformed("features", f"{detail['expected']} rows", page.ids)
         outcome = Outcome.DONE if page.ids else Outcome.GONE
         deeds, odd = self._deeds(page)
-        return Reading(outcome, follow_ons=follow_ons + deeds, issues=page.issues + odd, pages=page.pages, unkeyed=page.unkeyed)
+        issues = page.issues + odd
+        return Reading(outcome, follow_ons=follow_ons + deeds, issues=issues, pages=page.pages, unkeyed=page.unkeyed, unread=page.unread)
 
     def parse_list(self, body: bytes, target: Target) -> Reading:
         """Read the parcels of a list; what did not come is asked for once more (store/lists.py), then noted as absent."""
@@ -228,7 +231,7 @@ class RollSpider(bulk_files.BulkFileSpider):
                 told = f"{len(lacking)} parcels have no deed number in layer {detail['layer']}; the API was not asked, for want of a token"
                 odd.append(Issue("no_deed_number", target.key[:200], told, {"apns": lacking[:50]}))
         absent = [pages.absent_rows(missing, detail["layer"])] if missing else []
-        return Reading(follow_ons=deeds, issues=page.issues + odd, pages=[*page.pages, *absent])
+        return Reading(follow_ons=deeds, issues=page.issues + odd, pages=[*page.pages, *absent], unread=page.unread)
 
     def parse_absent(self, body: bytes, target: Target) -> Reading:
         """Read whether the layer has any of the APNs that did not come; if so, they are asked for by list once more."""

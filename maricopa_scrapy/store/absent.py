@@ -4,6 +4,7 @@ import datetime as dt
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import orjson
 from psycopg2.extensions import cursor as Cursor
 
 from maricopa_scrapy.store.columns import BY_COST, BY_INDEX, Lines
@@ -26,19 +27,43 @@ def with_stored(cursor: Cursor, table: Table, rows: Mapping[Key, Row], absent: M
 
 
 def pages_with_stored(cursor: Cursor, page: Lines) -> Lines:
-    """Return a page's rows with the stored values of the columns that are absent in them."""
+    """Return a page's rows with the stored values of the columns that are absent in them.
+
+    An APN of several rows has each of them in gis.stacked: a row is then the stored one that says the same of all else.
+    """
     if not page.absent or not page.keys:
         return page
     table = page.table
     keys: list[Key] = [key if isinstance(key, tuple) else (key,) for key in page.keys]
-    wanted = [key for at, key in enumerate(keys) if any(spots is None or at in spots for spots in page.absent.values())]
-    stored = _stored(cursor, table, wanted)
-    for at, key in enumerate(keys):
-        columns = [column for column, spots in page.absent.items() if spots is None or at in spots]
-        if columns and key in stored:
-            digest, line = overlaid(table, page.lines[at].decode(), stored[key], columns)
-            page.digests[at], page.lines[at] = digest, line.encode()
+    everywhere = any(spots is None for spots in page.absent.values())
+    spots = range(len(keys)) if everywhere else sorted(set().union(*(at for at in page.absent.values() if at is not None)))
+    known = _known(cursor, table, [keys[at] for at in spots], list(page.absent))
+    for at in spots:
+        columns = [column for column, places in page.absent.items() if places is None or at in places]
+        if columns and (candidates := known.get(keys[at])):
+            line = page.lines[at].decode()
+            cells = _same_row(table, line.split("\t"), candidates, columns)
+            if cells is not None:
+                digest, line = overlaid(table, line, cells, columns)
+                page.digests[at], page.lines[at] = digest, line.encode()
     return page
+
+
+def _same_row(table: Table, cells: Sequence[str], candidates: Sequence[list[str]], absent: Iterable[str]) -> list[str] | None:
+    """Return the candidate that is the same but for absent columns, else the table's own, the last, unless it has another floor."""
+    left = {_place(table, column) for column in absent}
+    if len(candidates) > 1:
+        for one in candidates:
+            if all(cells[at] == value for at, value in enumerate(one) if at not in left):
+                return one
+    own = candidates[-1]
+    if "floor" in table.fields and (at := _place(table, "floor")) not in left and cells[at] and own[at] and cells[at] != own[at]:
+        return None
+    return own
+
+
+def _place(table: Table, column: str) -> int:
+    return table.hashed_at.index(table.fields.index(column))
 
 
 def overlaid(table: Table, line: str, cells: Sequence[str], columns: Iterable[str]) -> Row:
@@ -46,7 +71,7 @@ def overlaid(table: Table, line: str, cells: Sequence[str], columns: Iterable[st
     parts = line.split("\t")
     count = len(table.hashed_at)
     for column in columns:
-        at = table.hashed_at.index(table.fields.index(column))
+        at = _place(table, column)
         parts[at] = cells[at]
     digest = digest_of("\t".join(parts[:count]))
     parts[count] = f"\\\\x{digest}"
@@ -55,18 +80,37 @@ def overlaid(table: Table, line: str, cells: Sequence[str], columns: Iterable[st
 
 def _stored(cursor: Cursor, table: Table, keys: Sequence[Key]) -> dict[Key, list[str]]:
     """Return the cells of stored rows as COPY takes them, by key."""
+    return {key: _cells(table, row) for key, row in _rows(cursor, table, table.name, keys)}
+
+
+def _known(cursor: Cursor, table: Table, keys: Sequence[Key], columns: Sequence[str]) -> dict[Key, list[list[str]]]:
+    """Return, by key, the cells of the rows that a page's row may be, the table's own last; none where nothing is stored in `columns`."""
+    filled = " OR ".join(f"r.{column} IS NOT NULL" for column in columns)
+    found: dict[Key, list[list[str]]] = {}
+    if table.name == "gis.parcel":
+        for key, row in _rows(cursor, table, "gis.stacked", keys):
+            found.setdefault(key, []).append(_cells(table, row, is_paged=True))
+        filled += " OR r.apn IN (SELECT apn FROM gis.stacked)"
+    for key, row in _rows(cursor, table, table.name, keys, f"({filled})"):
+        found.setdefault(key, []).append(_cells(table, row, is_paged=True))
+    return found
+
+
+def _rows(cursor: Cursor, table: Table, name: str, keys: Sequence[Key], where: str = "true") -> list[tuple[Key, tuple[Any, ...]]]:
+    """Return the rows that `name`, a table with the columns of `table`, has of the keys."""
     if not keys:
-        return {}
+        return []
     cursor.execute(BY_INDEX)
-    statement = f"SELECT {columns_of(table)} FROM {table.name} r WHERE r.{table.key[0]} = ANY(%s)"  # noqa: S608 - names of ours
+    statement = f"SELECT {columns_of(table)} FROM {name} r WHERE r.{table.key[0]} = ANY(%s) AND {where}"  # noqa: S608 - names of ours
     cursor.execute(statement, (list({key[0] for key in keys}),))
     rows = cursor.fetchall()
     cursor.execute(BY_COST)
     wanted = set(keys)
-    return {key: _cells(table, row) for row in rows if (key := tuple(row[at] for at in table.key_at)) in wanted}
+    return [(key, row) for row in rows if (key := tuple(row[at] for at in table.key_at)) in wanted]
 
 
-def _cells(table: Table, row: Sequence[Any]) -> list[str]:
+def _cells(table: Table, row: Sequence[Any], is_paged: bool = False) -> list[str]:
+    """Return a row's cells as a record's line has them, or as a page's, which writes numbers as JSON does (columns.lines_of)."""
     cells = []
     for at in table.hashed_at:
         value = row[at]
@@ -74,5 +118,7 @@ def _cells(table: Table, row: Sequence[Any]) -> list[str]:
             value = canonical(value)
         elif isinstance(value, dt.datetime) and value.tzinfo:
             value = value.astimezone(dt.UTC)
+        elif is_paged and type(value) is float:
+            value = orjson.dumps(value).decode()
         cells.append(copy_line([value]))
     return cells

@@ -7,23 +7,25 @@ from typing import Any
 
 from maricopa_scrapy.identifiers import parse_apn
 from maricopa_scrapy.pages.affidavits import SALES_AFFIDAVITS
-from maricopa_scrapy.pages.bulk_files import FILES, FileShape, Lines, Repeats, layout_of, parse_lines, rough_keys
+from maricopa_scrapy.pages.bulk_files import FILES, Lines, Repeats, parse_lines, rough_keys
+from maricopa_scrapy.pages.bulk_shape import FileShape, layout_of
 from maricopa_scrapy.sandbox.affidavits import HEADER, lines
 from maricopa_scrapy.sandbox.county import County
+from maricopa_scrapy.spiders.bulk_scan import decoded
 from tests.bulk import residential_line, secured_line
 from tests.fuzz.reading import Subject, storable
 
 
 def _split(body: bytes) -> list[str]:
-    """As the loader does: bytes that are no UTF-8 become surrogates, and NUL is left out."""
-    return body.decode("utf-8-sig", "surrogateescape").replace("\0", "").split("\n")
+    """As the loader does."""
+    return decoded(body.split(b"\n"))
 
 
 def _parse(shape: FileShape) -> Callable[[bytes, str], Lines]:
     def parse(body: bytes, key: str) -> Lines:
         text = _split(body)
         layout = layout_of(shape, "|".join(shape.header))
-        keys = rough_keys([line.encode("utf-8", "surrogateescape") for line in text], shape, layout)
+        keys = rough_keys([line.encode() for line in text], shape, layout)
         return parse_lines(text, shape, "file", 1, layout, Repeats(shape, {hash(one) for one in keys if keys.count(one) > 1}))
 
     return parse

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import orjson
 
 from maricopa_scrapy.identifiers import IdentifierError, parse_apn
 from maricopa_scrapy.pages import gis
+from maricopa_scrapy.pages.gis_values import KINDS, PRIVATE
 from maricopa_scrapy.sandbox.county import County
 from maricopa_scrapy.sandbox.features import Features
 from maricopa_scrapy.sandbox.layer_shapes import SHAPES
@@ -17,6 +19,7 @@ from maricopa_scrapy.sandbox.parcel_layer import ParcelLayer
 from maricopa_scrapy.settings_files import load
 from tests.fuzz.reading import Subject, said, storable
 
+_OF_TEXT = ("text", "code", "text_date", "padded", "owner", "address", "address_code", "zip")
 CAPTURES = os.environ.get("MARICOPA_CAPTURES")
 
 
@@ -49,9 +52,15 @@ def _means(kind: str, value: Any, days: str) -> Any:
     return str(value).strip()
 
 
+def _is_withheld(value: Any) -> bool:
+    return isinstance(value, str) and re.fullmatch("n/?a", value.strip(), re.IGNORECASE | re.ASCII) is not None
+
+
 def _same(kind: str, value: Any, stored: Any, days: str) -> bool:
-    if stored is not None and kind in ("text", "code", "text_date", "padded") and value is not None and not isinstance(value, str):
+    if stored is not None and kind in _OF_TEXT and value is not None and not isinstance(value, str):
         return False
+    if kind in PRIVATE and (_is_withheld(value) or (kind == "zip" and isinstance(value, str) and value.strip() == "0")):
+        return stored is None
     meant = _means(kind, value, days)
     if kind == "date" and meant is not None and stored is not None:
         # A summer of 1967 is an hour ahead.
@@ -76,14 +85,24 @@ def _check_features(shape: gis.Shape, lacking: list[str]) -> Callable[[bytes, st
         stored = [dict(zip(gis.COLUMNS, row, strict=True)) for row in zip(*page.pages[0].columns, strict=True)]
         assert [row["apn"] for row in stored] == [apn for _, apn in named]
         assert page.unkeyed == len(features) - len(named)
-        odd = {issue.signature.split(".", 1)[1] for issue in page.issues if issue.kind == "odd_value"}
-        for (place, _), row in zip(named, stored, strict=True):
+        absent = page.pages[0].absent
+        told = {issue.signature.split(".", 1)[1] for issue in page.issues if issue.kind in ("odd_value", "absent_field")}
+        for at, ((place, _), row) in enumerate(zip(named, stored, strict=True)):
             storable(list(row.values()))
+            owner = features[place].get(columns["owner_name"][0])
             for column, (field, kind) in columns.items():
-                value = features[place][field]
-                if column == "apn" or (row[column] is None and field in odd):
+                if column == "apn":
                     continue
-                assert _same(kind, value, row[column], shape.days), f"{column}: {row[column]!r} of {value!r}"
+                spots = absent.get(column, frozenset())
+                if kind in PRIVATE and _is_withheld(owner):
+                    assert row[column] is None, column
+                    assert spots is not None, column
+                    assert at not in spots, column
+                elif spots is None or at in spots:
+                    assert row[column] is None, column
+                    assert f"parcel.{column}" in page.unread or field in told, column
+                else:
+                    assert _same(kind, features[place][field], row[column], shape.days), f"{column}: {row[column]!r} of {features[place]}"
         if len(page.pages) > 1:
             _check_outlines(raw["features"], page)
 
@@ -118,9 +137,15 @@ def _check_layer(shape: gis.Shape) -> Callable[[bytes, str, gis.Layer], None]:
         raw = said(body)
         fields = {one["name"]: one.get("type") for one in raw["fields"] if isinstance(one, dict) and isinstance(one.get("name"), str)}
         assert fields[layer.object_id] == "esriFieldTypeOID"
-        assert {name for name, _ in shape.columns.values()} <= fields.keys()
-        assert layer.page == raw["maxRecordCount"]
-        assert type(raw["maxRecordCount"]) is int
+        told = {*layer.notes.absent, *layer.notes.unread}
+        for column, (name, kind) in shape.all_columns.items():
+            if name not in layer.lacking:
+                assert str(fields[name]).removeprefix("esriFieldType") in KINDS[kind][1]
+            elif column in shape.columns or name in fields:
+                assert column != "apn"
+                assert f"{shape.layer}.{name}" in told or f"parcel.{column}" in told
+        most = raw.get("maxRecordCount")
+        assert layer.page == (most if type(most) is int and 0 < most < 2**64 else 0)
 
     return check
 
@@ -148,7 +173,7 @@ def subjects() -> list[Subject]:
     layer = ParcelLayer(County(), 40)
     found: list[Subject] = []
     read_at = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
-    for name in ("E", "A", "D"):
+    for name in ("E", "A", "F"):
         shape, form = _shape(name), SHAPES[name]
         sample = form.write(layer.facts(layer.ids[0]))
         lacking = [field for field, _ in shape.optional.values() if field not in sample]

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from maricopa_scrapy.pages.affidavits import SALES_AFFIDAVITS
-from maricopa_scrapy.pages.bulk_files import Lines, Repeats, layout_of, parse_lines, rough_keys
+from maricopa_scrapy.pages.bulk_files import Lines, Repeats, parse_lines, rough_keys
+from maricopa_scrapy.pages.bulk_shape import layout_of
 from maricopa_scrapy.pages.errors import SourceChanged
 from maricopa_scrapy.sandbox.affidavits import HEADER, lines
 from maricopa_scrapy.sandbox.county import County

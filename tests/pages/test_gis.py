@@ -38,6 +38,10 @@ def row(content: bytes) -> dict[str, Any]:
     return dict(zip(gis.COLUMNS, next(zip(*read(content).pages[0].columns, strict=True)), strict=True))
 
 
+def by_column(page: gis.Page) -> dict[str, list[Any]]:
+    return {name: list(column) for name, column in zip(gis.COLUMNS, page.pages[0].columns, strict=True)}
+
+
 def test_a_row_has_plain_values() -> None:
     stored = {column: value for column, value in row(body()).items() if value is not None}
     assert stored == {
@@ -69,19 +73,33 @@ def test_how_the_layers_write_values(field: str, value: Any, column: str, stored
         ("Owner", 5, "text"), ("Lot", "4200", "a whole number"), ("Lot", True, "a whole number"), ("Lot", -5, "a whole number from 0"),
         ("Built", "20O5", "digits"), ("Deed", "2021-08-02", "epoch milliseconds"), ("Deed", _DEED - 7 * 3_600_000, "midnight"),
         ("Value", "1.200 x", "digits"), ("Value", 1200, "digits"), ("Sale", "13/01/2013", "a date MM/DD/YYYY"),
-        ("Sale", "2013-02-01", "a date MM/DD/YYYY"), ("X", "west", "degrees"), ("X", 400.5, "degrees from"), ("APN", 90101001, "an APN"),
-        ("APN", "9" * 80, "APN"), ("OBJECTID", "7", "row ids"), ("OBJECTID", None, "row ids"),
+        ("Sale", "2013-02-01", "a date MM/DD/YYYY"), ("X", "west", "degrees"), ("X", 400.5, "degrees from"),
     ],
 )  # fmt: skip
-def test_a_value_of_another_form_names_its_field_and_stores_nothing(field: str, value: Any, expected: str) -> None:
-    if (field, len(str(value))) == ("APN", 80):
-        assert read(body({field: value}, {})).unkeyed == 1
-        return
+def test_a_value_of_another_form_leaves_its_field_unread_and_the_others_are_stored(field: str, value: Any, expected: str) -> None:
+    page, before = read(body({}, {field: value}, {field: value})), read(body({}, {}, {}))
+    column = next(column for column, (name, _) in SHAPE.columns.items() if name == field)
+    assert page.unread == (f"parcel.{column}",)
+    assert page.pages[0].absent == {"stories": None, column: None}
+    assert by_column(page) == {**by_column(before), column: [None] * 3}
+    (issue,) = page.issues
+    assert (issue.kind, issue.signature) == ("unread_section", f"parcel.{column}: features[].{field}")
+    assert expected in issue.message
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "expected"), [("APN", 90101001, "an APN"), ("OBJECTID", "7", "row ids"), ("OBJECTID", None, "row ids")]
+)
+def test_whose_rows_they_are_is_strict(field: str, value: Any, expected: str) -> None:
     with pytest.raises(SourceChanged, match=expected) as error:
-        read(body({}, {field: value}, {field: value}))
+        read(body({}, {field: value}))
     assert field in error.value.path
-    if field not in ("APN", "OBJECTID"):
-        assert error.value.path.startswith("features[1].")
+    assert read(body({"APN": "9" * 80}, {})).unkeyed == 1
+
+
+def test_a_page_of_which_no_field_can_be_read_is_refused() -> None:
+    with pytest.raises(SourceChanged, match="Owner"):
+        read(body({key: [1] for key in ("Owner", "Lot", "Built", "Deed", "Value", "Sale", "X")}))
 
 
 _MISFITS = [
@@ -93,19 +111,27 @@ _MISFITS = [
 
 
 @pytest.mark.parametrize(("field", "value", "column"), _MISFITS)
-@pytest.mark.parametrize(("rows", "most"), [(1, 1), (150, 1), (300, 3)])
+@pytest.mark.parametrize(("rows", "most"), [(2, 1), (150, 1), (300, 3)])
 def test_a_few_values_of_another_form_are_left_out_and_told(field: str, value: Any, column: str, rows: int, most: int) -> None:
     right: list[dict[str, Any]] = [{}] * (rows - most)
     page = read(body(*[{field: value}] * most, *right))
-    stored = list(dict(zip(gis.COLUMNS, page.pages[0].columns, strict=True))[column])
+    stored = by_column(page)[column]
     assert stored[:most] == [None] * most
     assert stored[most:] == [row(body())[column]] * len(right)
+    assert page.pages[0].absent == {"stories": None, column: frozenset(range(most))}
+    assert page.unread == ()
     (issue,) = page.issues
     assert (issue.kind, issue.signature) == ("odd_value", f"E.{field}")
     assert isinstance(issue.example, dict)
     assert issue.example["rows"] == most
-    with pytest.raises(SourceChanged, match=f"features\\[0\\].{field}"):
-        read(body(*[{field: value}] * (most + 1), *right[:-1]))
+    more = read(body(*[{field: value}] * (most + 1), *right[:-1]))
+    assert (more.unread, by_column(more)[column]) == ((f"parcel.{column}",), [None] * rows)
+
+
+def test_values_of_another_type_and_of_another_form_count_together() -> None:
+    some = [{"Value": 5}, {"Value": "x"}]
+    assert read(body(*some, *[{}] * 198)).unread == ()
+    assert read(body(*some, {"Value": "-"}, *[{}] * 197)).unread == ("parcel.full_cash_value",)
 
 
 def test_values_that_cannot_be_true_are_left_out_and_told() -> None:
@@ -113,6 +139,8 @@ def test_values_that_cannot_be_true_are_left_out_and_told() -> None:
     columns = dict(zip(gis.COLUMNS, page.pages[0].columns, strict=True))
     assert list(columns["construction_year"]) == [None, None, 1977]
     assert columns["deed_date"][2] is None
+    # Of the right form: any number of them may be, and each keeps what is stored.
+    assert (page.unread, page.pages[0].absent["construction_year"]) == ((), frozenset((0, 1)))
     assert {issue.signature for issue in page.issues} == {"E.Built", "E.Deed"}
 
 
@@ -126,14 +154,71 @@ def test_rows_without_an_apn_count_and_are_not_stored() -> None:
         read(body(*[{"APN": None}] * 50))
 
 
-def test_a_field_that_is_gone_is_an_error_and_a_new_one_an_issue() -> None:
-    gone = json.loads(body())
-    del gone["features"][0]["attributes"]["Lot"]
-    with pytest.raises(SourceChanged, match="features.Lot"):
+def test_a_field_that_is_gone_is_absent_where_it_is_gone_and_a_new_one_an_issue() -> None:
+    gone = json.loads(body({"APN": None}, {}, {}))
+    del gone["features"][1]["attributes"]["Lot"]
+    page = read(json.dumps(gone).encode())
+    # Positions of the rows that are stored: the first is a street.
+    assert (page.pages[0].absent["lot_size_sqft"], by_column(page)["lot_size_sqft"]) == (frozenset((0,)), [None, 4200])
+    assert [(issue.kind, issue.signature) for issue in page.issues] == [("no_apn", "layer E"), ("absent_field", "E.Lot")]
+    for one in gone["features"]:
+        one["attributes"].pop("Lot", None)
+    assert read(json.dumps(gone).encode()).pages[0].absent["lot_size_sqft"] is None
+    del gone["features"][1]["attributes"]["APN"]
+    with pytest.raises(SourceChanged, match=r"features\.APN"):
         read(json.dumps(gone).encode())
     assert read(body({"Link": "x"})).issues == []
     (issue,) = read(body({"GreenScore": 1}, {})).issues
     assert "GreenScore" in issue.message
+
+
+def test_what_an_answer_says_of_its_types_counts_before_its_values() -> None:
+    # A day as a number of dollars would pass.
+    page = read(body({}, {}, fields=[{"name": "Lot", "type": "esriFieldTypeDate"}, {"name": "Owner", "type": "esriFieldTypeString"}, 5]))
+    assert (page.unread, by_column(page)["lot_size_sqft"]) == (("parcel.lot_size_sqft",), [None, None])
+
+
+_HOME = {"apn": ("APN", "code"), "owner_name": ("Owner", "owner"), "mail_address_1": ("Mail", "address"), "mail_zip": ("Zip", "zip"),
+         "mail_state": ("State", "address_code"), "street_number": ("House", "address_words"), "deed_number": ("Deed", "code"),
+         "sale_price": ("Price", "money")}  # fmt: skip
+_HOME_ROW = {"Owner": "QUAIL RUN LLC", "Mail": "1 E A ST", "Zip": "85001", "State": "AZ", "House": 7, "Deed": "12345-0678", "Price": 5}
+
+
+def _homes(*changes: dict[str, Any], drop: str = "") -> dict[str, list[Any]]:
+    rows = [{**_HOME_ROW, "APN": f"9010100{at}", "OBJECTID": at, **one} for at, one in enumerate(changes)]
+    for one in rows:
+        one.pop(drop, None)
+    page = gis.parse_features(
+        json.dumps({"features": [{"attributes": one} for one in rows]}).encode(), gis.Shape("E", "utc", _HOME), "OBJECTID"
+    )
+    return {**by_column(page), "absent": [page.pages[0].absent]}
+
+
+def test_what_a_layer_withholds_is_no_value() -> None:
+    found = _homes(
+        {"Zip": "0", "Mail": " n/a "}, {"State": "NA", "House": "N/A"}, {"Owner": "NADIA", "Zip": "00000"}, {"Deed": "NOD-12345"}
+    )
+    assert found["mail_zip"] == [None, "85001", "00000", "85001"]
+    assert found["mail_address_1"] == [None, *["1 E A ST"] * 3]
+    assert (found["mail_state"][1], found["street_number"][1]) == (None, None)
+    assert found["owner_name"] == ["QUAIL RUN LLC", "QUAIL RUN LLC", "NADIA", "QUAIL RUN LLC"]
+    assert found["deed_number"] == [*["12345-0678"] * 3, "NOD-12345"]
+
+
+@pytest.mark.parametrize("word", ["NA", "N/A", "na", " N/a "])
+def test_with_an_owner_its_addresses_are_withheld_whatever_is_said_of_them(word: str) -> None:
+    found = _homes({"Owner": word}, {})
+    private = ("owner_name", "mail_address_1", "mail_zip", "mail_state", "street_number")
+    assert [found[column] for column in private] == [
+        [None, "QUAIL RUN LLC"],
+        [None, "1 E A ST"],
+        [None, "85001"],
+        [None, "AZ"],
+        [None, "7"],
+    ]
+    assert (found["deed_number"], found["sale_price"], found["absent"]) == (["12345-0678"] * 2, [5, 5], [{}])
+    # Of a field that did not come, what is stored of the row goes too.
+    assert _homes({"Owner": word}, {}, drop="Mail")["absent"] == [{"mail_address_1": frozenset((1,))}]
 
 
 @pytest.mark.parametrize(
@@ -169,14 +254,27 @@ def metadata(**changes: Any) -> bytes:
 def test_a_layer_is_checked_before_it_is_read() -> None:
     layer = gis.parse_layer(metadata(Green="Integer"), SHAPE)
     assert (layer.object_id, layer.page, layer.lacking, layer.new_fields) == ("OBJECTID", 2000, ["Stories"], ["Green"])
+    assert layer.notes.issues("layer E") == []
     assert gis.parse_layer(metadata(Stories="Double"), SHAPE).lacking == []
-    odd = gis.parse_layer(metadata(Stories="Date", Outline="Geometry"), SHAPE)
-    assert (odd.lacking, odd.new_fields) == (["Stories"], ["Stories"])
-    for changes, where in (({"Lot": None}, "fields.Lot"), ({"Lot": "String"}, "fields.Lot"),
-                           ({"OBJECTID": "Integer"}, "fields")):  # fmt: skip
+    assert gis.parse_layer(metadata(Outline="Geometry"), SHAPE).new_fields == []
+    for changes, section in (({"Stories": "Date"}, "stories"), ({"Lot": "String"}, "lot_size_sqft")):
+        odd = gis.parse_layer(metadata(**changes), SHAPE)
+        assert (set(odd.lacking), odd.new_fields) == ({"Stories", *changes}, [])
+        assert list(odd.notes.unread) == [f"parcel.{section}"]
+    gone = gis.parse_layer(metadata(Lot=None), SHAPE)
+    assert gone.lacking == ["Lot", "Stories"]
+    assert [(issue.kind, issue.signature) for issue in gone.notes.issues("layer E")] == [("absent_field", "E.Lot")]
+    for refused, where in (({"APN": None}, "fields.APN"), ({"APN": "Double"}, "fields.APN"), ({"OBJECTID": "Integer"}, "fields")):
         with pytest.raises(SourceChanged) as error:
-            gis.parse_layer(metadata(**changes), SHAPE)
+            gis.parse_layer(metadata(**refused), SHAPE)
         assert error.value.path == where
+
+
+def test_a_layer_that_does_not_say_how_many_rows_it_gives_is_asked_for_as_many_as_the_manifest_says() -> None:
+    for page in (None, 0, "2000", True):
+        raw = json.loads(metadata()) | {"maxRecordCount": page}
+        layer = gis.parse_layer(json.dumps(raw).encode(), SHAPE)
+        assert (layer.page, [issue.signature for issue in layer.notes.issues("layer E")]) == (0, ["E.maxRecordCount"])
 
 
 def test_an_extent_must_make_sense() -> None:

@@ -72,6 +72,13 @@ def test_every_captured_field_is_stored_or_known_to_repeat_another(name: str) ->
     assert all(one["coordinates"][0][0] == one["coordinates"][0][-1] for one in outlines)
 
 
+def test_the_captured_metadata_of_layer_f_has_every_field_that_is_mapped_and_none_that_is_new() -> None:
+    layer = gis.parse_layer((FOLDER / "layer_F_metadata_20260926.json").read_bytes(), shape("F"))
+    assert (layer.object_id, layer.page, layer.lacking, layer.new_fields) == ("OBJECTID", 2000, [], [])
+    assert layer.notes.issues("layer F") == []
+    assert shape("F").days == "phoenix"
+
+
 def test_fields_that_are_not_stored_repeat_those_that_are() -> None:
     for one in features("A"):
         assert one["APN_DASH"].replace("-", "") == one["APN"] == one["BOOK"] + one["MAP"] + one["ITEM"]
