@@ -7,56 +7,63 @@ from typing import Any
 import orjson
 from psycopg2.extensions import cursor as Cursor
 
-from maricopa_scrapy.store.columns import BY_COST, BY_INDEX, Lines
+from maricopa_scrapy.store.columns import BY_COST, BY_INDEX, Lines, array_of
 from maricopa_scrapy.store.fingerprint import canonical, columns_of
+from maricopa_scrapy.store.layers import told_columns
 from maricopa_scrapy.store.tables import Table, copy_line, digest_of
 
 Key = tuple[Any, ...]
 # A digest, and the line of COPY that it is in.
 Row = tuple[str, str]
+# Cells as COPY takes them, by their place in a line.
+Cells = Mapping[int, str]
 
 
 def with_stored(cursor: Cursor, table: Table, rows: Mapping[Key, Row], absent: Mapping[Key, Iterable[str]]) -> dict[Key, Row]:
     """Return the rows, those of `absent` with the stored values of these columns where there is a stored row."""
     found = dict(rows)
-    stored = _stored(cursor, table, [key for key in rows if absent.get(key)])
-    for key, cells in stored.items():
-        if key in found and absent.get(key):
+    wanted = {key for key in rows if absent.get(key)}
+    for row in _rows(cursor, table, table.name, {key[0] for key in wanted}, columns_of(table)):
+        key = tuple(row[at] for at in table.key_at)
+        if key in wanted:
+            cells = {place: _cell(table, at, row[at]) for place, at in enumerate(table.hashed_at)}
             found[key] = overlaid(table, found[key][1], cells, absent[key])
     return found
 
 
 def pages_with_stored(cursor: Cursor, page: Lines) -> Lines:
-    """Return a page's rows with the stored values of the columns that are absent in them.
-
-    An APN of several rows has each of them in gis.stacked: a row is then the stored one that says the same of all else.
-    """
-    if not page.absent or not page.keys:
+    """Return a page's rows with the stored values of the columns that are absent in them."""
+    absent = dict(page.absent)
+    if absent and page.table.name == "gis.parcel":
+        told = told_columns(cursor)
+        absent = {column: spots for column, spots in absent.items() if column in told}
+    if not absent or not page.keys:
         return page
-    table = page.table
-    keys: list[Key] = [key if isinstance(key, tuple) else (key,) for key in page.keys]
-    everywhere = any(spots is None for spots in page.absent.values())
-    spots = range(len(keys)) if everywhere else sorted(set().union(*(at for at in page.absent.values() if at is not None)))
-    known = _known(cursor, table, [keys[at] for at in spots], list(page.absent))
-    for at in spots:
-        columns = [column for column, places in page.absent.items() if places is None or at in places]
-        if columns and (candidates := known.get(keys[at])):
+    places: dict[Any, list[int]] = {}
+    everywhere = any(spots is None for spots in absent.values())
+    for at in range(len(page)) if everywhere else sorted(set().union(*(at for at in absent.values() if at is not None))):
+        places.setdefault(page.keys[at], []).append(at)
+    stacked = _stacked(cursor, page.table, places)
+    for key, own in _known(cursor, page.table, places, list(absent), stacked).items():
+        for at in places[key]:
+            columns = [column for column, spots in absent.items() if spots is None or at in spots]
             line = page.lines[at].decode()
-            cells = _same_row(table, line.split("\t"), candidates, columns)
+            cells = _same_row(page.table, line.split("\t"), own, stacked.get(key, ()), columns)
             if cells is not None:
-                digest, line = overlaid(table, line, cells, columns)
-                page.digests[at], page.lines[at] = digest, line.encode()
+                page.digests[at], line = overlaid(page.table, line, cells, columns)
+                page.lines[at] = line.encode()
     return page
 
 
-def _same_row(table: Table, cells: Sequence[str], candidates: Sequence[list[str]], absent: Iterable[str]) -> list[str] | None:
-    """Return the candidate that is the same but for absent columns, else the table's own, the last, unless it has another floor."""
+def _same_row(table: Table, cells: Sequence[str], own: Cells, stacked: Sequence[Cells], absent: Iterable[str]) -> Cells | None:
+    """Return the stored row that a row is: of an APN's several the one that says the same of all else, else the table's own.
+
+    None when the own one has another floor.
+    """
     left = {_place(table, column) for column in absent}
-    if len(candidates) > 1:
-        for one in candidates:
-            if all(cells[at] == value for at, value in enumerate(one) if at not in left):
-                return one
-    own = candidates[-1]
+    for one in stacked:
+        if all(cells[at] == value for at, value in one.items() if at not in left):
+            return one
     if "floor" in table.fields and (at := _place(table, "floor")) not in left and cells[at] and own[at] and cells[at] != own[at]:
         return None
     return own
@@ -66,8 +73,8 @@ def _place(table: Table, column: str) -> int:
     return table.hashed_at.index(table.fields.index(column))
 
 
-def overlaid(table: Table, line: str, cells: Sequence[str], columns: Iterable[str]) -> Row:
-    """Return the line of COPY with other cells in some of its columns, and its digest anew; `cells` are in the order of the line."""
+def overlaid(table: Table, line: str, cells: Cells | Sequence[str], columns: Iterable[str]) -> Row:
+    """Return the line of COPY with other cells in some of its columns, and its digest anew; `cells` are by their place in the line."""
     parts = line.split("\t")
     count = len(table.hashed_at)
     for column in columns:
@@ -78,47 +85,59 @@ def overlaid(table: Table, line: str, cells: Sequence[str], columns: Iterable[st
     return digest, "\t".join(parts)
 
 
-def _stored(cursor: Cursor, table: Table, keys: Sequence[Key]) -> dict[Key, list[str]]:
-    """Return the cells of stored rows as COPY takes them, by key."""
-    return {key: _cells(table, row) for key, row in _rows(cursor, table, table.name, keys)}
-
-
-def _known(cursor: Cursor, table: Table, keys: Sequence[Key], columns: Sequence[str]) -> dict[Key, list[list[str]]]:
-    """Return, by key, the cells of the rows that a page's row may be, the table's own last; none where nothing is stored in `columns`."""
-    filled = " OR ".join(f"r.{column} IS NOT NULL" for column in columns)
-    found: dict[Key, list[list[str]]] = {}
+def _stacked(cursor: Cursor, table: Table, keys: Iterable[Any]) -> dict[Any, list[Cells]]:
+    """Return the rows of the APNs that a layer had more than once, by APN."""
+    found: dict[Any, list[Cells]] = {}
     if table.name == "gis.parcel":
-        for key, row in _rows(cursor, table, "gis.stacked", keys):
-            found.setdefault(key, []).append(_cells(table, row, is_paged=True))
-        filled += " OR r.apn IN (SELECT apn FROM gis.stacked)"
-    for key, row in _rows(cursor, table, table.name, keys, f"({filled})"):
-        found.setdefault(key, []).append(_cells(table, row, is_paged=True))
+        for row in _rows(cursor, table, "gis.stacked", keys, columns_of(table), BY_COST):
+            cells = {place: _cell(table, at, row[at], is_paged=True) for place, at in enumerate(table.hashed_at)}
+            found.setdefault(row[table.key_at[0]], []).append(cells)
     return found
 
 
-def _rows(cursor: Cursor, table: Table, name: str, keys: Sequence[Key], where: str = "true") -> list[tuple[Key, tuple[Any, ...]]]:
-    """Return the rows that `name`, a table with the columns of `table`, has of the keys."""
+def _known(cursor: Cursor, table: Table, keys: Mapping[Any, Any], columns: Sequence[str], stacked: Mapping[str, Any]) -> dict[Any, Cells]:
+    """Return, by key, what the table's rows have in some columns (and their floor), without rows that have nothing there."""
+    wanted = [*columns, *(["floor"] if "floor" in table.fields and "floor" not in columns else [])]
+    fields = [table.fields.index(column) for column in wanted]
+    is_single = len(table.key) == 1
+    selected = ", ".join(
+        [*table.key, *(f"r.{column}::text" if at in table.json_at else f"r.{column}" for at, column in zip(fields, wanted, strict=True))]
+    )
+    filled = " OR ".join(f"r.{column} IS NOT NULL" for column in columns)
+    if stacked:
+        filled += f" OR r.{table.key[0]} = ANY('{array_of(list(stacked))}'::text[])"
+    found: dict[Any, Cells] = {}
+    for row in _rows(cursor, table, table.name, keys if is_single else {key[0] for key in keys}, selected, where=f"({filled})"):
+        key = row[0] if is_single else row[: len(table.key)]
+        if key in keys:
+            values = zip(fields, row[len(table.key) :], strict=True)
+            found[key] = {table.hashed_at.index(at): _cell(table, at, value, is_paged=True) for at, value in values}
+    return found
+
+
+def _rows(
+    cursor: Cursor, table: Table, name: str, firsts: Iterable[Any], selected: str, mode: str = BY_INDEX, where: str = "true"
+) -> list[tuple[Any, ...]]:
+    """Return columns of the rows that `name`, a table with the columns of `table`, has of keys that begin so."""
+    keys = [str(one) for one in firsts]
     if not keys:
         return []
-    cursor.execute(BY_INDEX)
-    statement = f"SELECT {columns_of(table)} FROM {name} r WHERE r.{table.key[0]} = ANY(%s) AND {where}"  # noqa: S608 - names of ours
-    cursor.execute(statement, (list({key[0] for key in keys}),))
-    rows = cursor.fetchall()
+    cursor.execute(mode)
+    of_keys = f"r.{table.key[0]} = ANY(%s::{table.key_types[0]}[])"
+    cursor.execute(f"SELECT {selected} FROM {name} r WHERE {of_keys} AND {where}", (array_of(keys),))  # noqa: S608 - names of ours
+    rows: list[tuple[Any, ...]] = cursor.fetchall()
     cursor.execute(BY_COST)
-    wanted = set(keys)
-    return [(key, row) for row in rows if (key := tuple(row[at] for at in table.key_at)) in wanted]
+    return rows
 
 
-def _cells(table: Table, row: Sequence[Any], is_paged: bool = False) -> list[str]:
-    """Return a row's cells as a record's line has them, or as a page's, which writes numbers as JSON does (columns.lines_of)."""
-    cells = []
-    for at in table.hashed_at:
-        value = row[at]
-        if value is not None and at in table.json_at:
-            value = canonical(value)
-        elif isinstance(value, dt.datetime) and value.tzinfo:
-            value = value.astimezone(dt.UTC)
-        elif is_paged and type(value) is float:
-            value = orjson.dumps(value).decode()
-        cells.append(copy_line([value]))
-    return cells
+def _cell(table: Table, at: int, value: Any, is_paged: bool = False) -> str:
+    """Return a value of field `at` as a record's line has it, or as a page's, which writes numbers as JSON does (columns.lines_of)."""
+    if value is None:
+        return ""
+    if at in table.json_at:
+        value = canonical(value)
+    elif isinstance(value, dt.datetime) and value.tzinfo:
+        value = value.astimezone(dt.UTC)
+    elif is_paged and type(value) is float:
+        value = orjson.dumps(value).decode()
+    return copy_line([value])
