@@ -21,6 +21,7 @@ from maricopa_scrapy.store import floors
 from maricopa_scrapy.store.dictionary import dictionary
 from maricopa_scrapy.store.tables import RECORDS, table_of
 from maricopa_scrapy.store.verdict import EXIT_CODES
+from maricopa_scrapy.tiers import written
 from tests.conftest import ROOT, Database
 
 PACKAGE = ROOT / "maricopa_scrapy"
@@ -153,6 +154,11 @@ def test_every_floor_is_of_a_table_and_columns_that_there_are() -> None:
 
 def test_the_data_dictionary_is_what_the_records_say() -> None:
     assert (ROOT / "docs" / "data.md").read_text() == dictionary(), "run `make docs`"
+
+
+def test_the_tiers_of_the_sources_are_what_the_parsers_say() -> None:
+    told = (ROOT / "docs" / "sources.md").read_text()
+    assert written(told) == told, "run `make docs`"
 
 
 @pytest.mark.parametrize("record", RECORDS, ids=lambda record: record.table)

@@ -53,6 +53,8 @@ _LENGTH_MOST = 2**31 - 1
 
 # Sections of /parcel/{apn}, a table each: a value that is not of its kind leaves its own section unread.
 SECTIONS = ("parcel", "owner", "valuation", "residence", "improvement", "rental", "related")
+# What says whose answer it is; of the first two, one is enough.
+IDENTITY = (TREASURER, "Sketches.Pages[].APN", "RentalInformation.ParcelNumber")
 # Owner and mailing address: nothing is stored of them where the owner is withheld.
 _OF_OWNER = (
     "ownership", "in_care_of", "contract_ownership", "mailing_address_1", "mailing_address_2", "mailing_city", "mailing_state",
