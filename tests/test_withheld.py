@@ -27,7 +27,7 @@ from maricopa_scrapy.store import changes, diff
 from maricopa_scrapy.store.connect import Session
 from maricopa_scrapy.store.queries import QUERIES
 from maricopa_scrapy.store.tables import RECORDS
-from tests import exports
+from tests import exports, rolls
 from tests.command import Maricopa
 from tests.conftest import Crawler, Database, counties, fresh_database
 
@@ -303,3 +303,18 @@ def test_each_source_s_word_withholds_and_its_next_one_may_end_it(session: Sessi
     database.rows("UPDATE assessor_page.parcel SET is_redacted = false, ownership = 'EXAMPLE TOO' WHERE apn = '90101008' RETURNING 1")
     assert shown()["90101000"] == ["NOBODY ELSE", None]
     assert shown()["90101008"] == ["EXAMPLE TOO", False]
+
+
+def test_a_layer_s_own_withheld_owners_are_told_after_a_roll(tmp_path: Path, database: Database, county: Any) -> None:
+    layer = rolls.layer(1500)
+    facts = [layer.facts(row) for row in layer.ids]
+    withheld = {one["apn"] for one in facts if one["is_withheld"]}
+    assert len(withheld) > 1
+    assert rolls.crawler(tmp_path, database, county(gis_parcels=1500), page=500)("roll").code == 0
+    assert {apn for (apn,) in database.rows("SELECT apn FROM public.withheld")} == withheld
+    assert dict(database.rows("SELECT said, count(*) FROM gis.withheld GROUP BY 1")) == {"NA": len(withheld)}  # type: ignore[arg-type]
+    shown = database.rows("SELECT ownership, mailing_address, is_redacted FROM property WHERE apn = ANY(%s)", sorted(withheld))
+    assert set(shown) == {("withheld", "withheld", True)}
+    assert database.one("SELECT count(*) FROM property WHERE ownership = 'withheld'") == len(withheld)
+    named = "SELECT count(*) FROM gis.parcel WHERE apn = ANY(%s) AND coalesce(owner_name, mail_address_1, mail_city, mail_zip) IS NOT NULL"
+    assert database.one(named, sorted(withheld)) == 0
