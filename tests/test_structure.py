@@ -49,6 +49,7 @@ MAY_IMPORT = {
     "manager": {"store", "items", "identifiers", "arguments", "settings_files", "spiders"},
     "terminal": {"arguments", "store", "settings_files", "new_file"},
     "reparse": {"items", "pages", "download", "settings_files", "spiders", "store"},
+    "tiers": {"pages"},
     "doctor": {"store", "settings_files", "download", "manager"},
     "warc": {"items", "pages", "new_file"},
     "export": {"store"},
