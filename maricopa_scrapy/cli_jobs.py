@@ -43,7 +43,9 @@ def run(
     job_type: Annotated[
         str, typer.Argument(metavar="TYPE", help="property-search, comprehensive, tax, sales, validation or data-enhancement")
     ],
-    apns: Annotated[str | None, typer.Option(help="a file, or APNs separated by commas; of a CSV the first column, and `priority`")] = None,
+    apns: Annotated[
+        str | None, typer.Option(help="APNs separated by commas, or a file: text, CSV, .xlsx, .gz, .zip (docs/parcel-lists.md)")
+    ] = None,
     owner: Annotated[str | None, typer.Option(help="an owner's name")] = None,
     address: Annotated[str | None, typer.Option(help="a street address")] = None,
     match: Annotated[str | None, typer.Option(help="any: every row that a search finds, not only those that fit")] = None,
@@ -57,6 +59,7 @@ def run(
     older_than: Annotated[str | None, typer.Option(help="data-enhancement: sections older than so long, such as 30d")] = None,
     sections: Annotated[str | None, typer.Option(help="data-enhancement: of property, gis, tax, sales; separated by commas")] = None,
     skip_invalid: Annotated[bool, typer.Option("--skip-invalid", help="leave out lines of the list that hold no APN")] = False,
+    apn_column: Annotated[str | None, typer.Option(help="the column of the list that counts: its heading, or its number")] = None,
     on: On = None,
     setting: Annotated[list[str] | None, typer.Option("-s", "--set", metavar="NAME=VALUE", help="a Scrapy setting for every run")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="show the plan, and stop")] = False,
@@ -80,7 +83,7 @@ def run(
         order = Order(
             job_type, mode, apns, owner, address, match, priority, execution,
             None if older_than is None else arguments.age("older_than", older_than),
-            tuple(word.strip() for word in (sections or "").split(",") if word.strip()), skip_invalid,
+            tuple(word.strip() for word in (sections or "").split(",") if word.strip()), skip_invalid, apn_column,
         )  # fmt: skip
         with _manager(on or [], settings) as manager:
             try:

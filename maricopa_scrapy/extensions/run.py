@@ -5,8 +5,9 @@ import gc
 import itertools
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from scrapy import Spider, signals
@@ -16,7 +17,8 @@ from maricopa_scrapy import arguments
 from maricopa_scrapy.arguments import ArgumentError
 from maricopa_scrapy.download.pace import Pace
 from maricopa_scrapy.extensions.traffic import Traffic
-from maricopa_scrapy.items import Floor, Reason
+from maricopa_scrapy.items import Floor, FollowOn, Reason
+from maricopa_scrapy.lists import ApnList
 from maricopa_scrapy.settings_files import Config
 from maricopa_scrapy.spiders.base import LedgerSpider, StartError, Work
 from maricopa_scrapy.store import ledger, source
@@ -47,17 +49,33 @@ def open_work(session: Session, work: Work, is_sandbox: bool) -> int:
     """Write the job of a spider's work, unless it goes on with one; returns the job's id."""
     if work.job_id is not None:
         return work.job_id
-    job_id, accepted = ledger.open_job(session, work.type, work.targets, work.parameters, work.mode, work.priority, is_sandbox)
-    if work.apns is not None:
-        given, skipped = work.apns.given, work.apns.skipped
-        accepted = accepted if work.apns.distinct is None else work.apns.distinct
-        logger.info(
-            "job %d: %d %s (%d given, %d duplicates, %d lines skipped)",
-            job_id, accepted, work.apns.things, given, given - accepted, len(skipped),
-        )  # fmt: skip
-        for line in skipped:
-            logger.warning("skipped: %s is not a valid %s", line, work.apns.what)
+    if work.apns is None:
+        job_id, _ = ledger.open_job(session, work.type, work.targets, work.parameters, work.mode, work.priority, is_sandbox)
+        return job_id
+    apns = work.apns
+    job_id, accepted = ledger.open_job(
+        session, work.type, _as_urgent(apns, work), work.parameters, work.mode, work.priority, is_sandbox,
+        also=lambda cursor, job_id: ledger.add_parameters(cursor, job_id, apns.told),
+    )  # fmt: skip
+    accepted = accepted if apns.distinct is None else apns.distinct
+    for note in apns.notes:
+        logger.info("%s: %s", apns.path, note)
+    logger.info(
+        "job %d: %d %s (%d given, %d duplicates, %d lines skipped)",
+        job_id, accepted, apns.kind.things, apns.given, apns.given - accepted, apns.left_out,
+    )  # fmt: skip
+    for line in apns.skipped:
+        logger.warning("skipped, as it holds no %s: %s", apns.kind.what, line)
+    if apns.left_out > len(apns.skipped):
+        logger.warning("skipped: %d more lines", apns.left_out - len(apns.skipped))
     return job_id
+
+
+def _as_urgent(apns: ApnList, work: Work) -> Iterator[FollowOn]:
+    """Yield the targets, each as urgent as the list says."""
+    for target in work.targets:
+        urgent = apns.priorities.get(target.key)
+        yield target if urgent is None else replace(target, priority=urgent)
 
 
 class RunLedger:

@@ -119,8 +119,8 @@ class JobManager:
         """Plan a job, write it and begin with it; returns its id.
 
         `identifiers`: APNs, or a mapping from APN to its priority, or a file of them; with search_type "owner" or "address" the words.
-        `parameters`: execution, match, older_than ("30d"), sections, skip_invalid. `on_progress` is called with a JobProgress when
-        something changed, at most 4 times a second, by the supervisor's thread; what it raises is logged and does no harm.
+        `parameters`: execution, match, older_than ("30d"), sections, skip_invalid, apn_column. `on_progress` is called with a JobProgress
+        when something changed, at most 4 times a second, by the supervisor's thread; what it raises is logged and does no harm.
         Raises as `plan` does.
         """
         order = _order(identifiers, job_type, search_type, processing_mode, dict(parameters or {}), priority)
@@ -310,14 +310,14 @@ def _order(
     given: dict[str, Any],
     priority: str,
 ) -> Order:
-    arguments.check_names(given, ("execution", "match", "older_than", "sections", "skip_invalid"))
+    arguments.check_names(given, ("execution", "match", "older_than", "sections", "skip_invalid", "apn_column"))
     arguments.choice("search_type", search_type, ("apn", "owner", "address"))
     sections = given.get("sections", ())
     order = Order(
         job_type, mode, match=given.get("match"), priority=priority, execution=given.get("execution", "parallel"),
         older_than=arguments.age("older_than", str(given["older_than"])) if "older_than" in given else None,
         sections=tuple(sections.split(",") if isinstance(sections, str) else sections),
-        skip_invalid=bool(given.get("skip_invalid", False)),
+        skip_invalid=bool(given.get("skip_invalid", False)), apn_column=given.get("apn_column"),
     )  # fmt: skip
     parts = [identifiers] if isinstance(identifiers, str) else [str(one) for one in identifiers]
     if search_type != "apn":

@@ -12,8 +12,8 @@ from scrapy.settings import Settings
 from scrapy.spiderloader import SpiderLoader
 
 from maricopa_scrapy import arguments
-from maricopa_scrapy.arguments import ApnList
 from maricopa_scrapy.items import PRIORITIES, FollowOn
+from maricopa_scrapy.lists import ApnList
 from maricopa_scrapy.manager import catalog as catalogs
 from maricopa_scrapy.manager.catalog import Catalog, JobType, Step, shown
 from maricopa_scrapy.settings_files import Manifest
@@ -54,6 +54,7 @@ class Order:
     older_than: dt.timedelta | None = None
     sections: tuple[str, ...] = ()
     skip_invalid: bool = False
+    apn_column: str | None = None
     priorities: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -96,6 +97,8 @@ class Plan:
     misses: list[str]
     notes: list[str]
     priorities: Mapping[str, int]
+    # What the job keeps of its list: the lines that were left out.
+    told: Mapping[str, Any] = field(default_factory=dict)
     files: list[Path] = field(default_factory=list)
 
     @property
@@ -183,28 +186,34 @@ class Planner:
             raise PlanError(f"--{'sections' if order.sections else 'older-than'} goes with data-enhancement, not with {shown(name)}")
         if order.match is not None and (not given or given[0] == "apns"):
             raise PlanError("--match goes with --owner or --address")
-        if order.skip_invalid and given != ["apns"]:
-            raise PlanError("--skip-invalid goes with a list of --apns")
+        for option, is_given in (("skip-invalid", order.skip_invalid), ("apn-column", order.apn_column is not None)):
+            if is_given and given != ["apns"]:
+                raise PlanError(f"--{option} goes with a list of --apns")
         if not given and not sections:
             raise PlanError(f"{shown(name)} needs one of {', '.join(f'--{word}' for word in job.takes)}")
         return given[0] if given else "apns"
 
     def _list(self, order: Order, plan: Plan) -> tuple[Order, Mapping[str, int]]:
         assert order.apns is not None
-        apns = ApnList("apns", order.apns, order.skip_invalid)
+        apns = self._apns(order)
         distinct = set(apns)
         plan.parcels = len(distinct)
         if apns.given > len(distinct):
             plan.notes.append(f"{apns.given - len(distinct)} of {apns.given} APNs are given twice")
+        plan.notes += [f"{apns.path}: {note}" for note in apns.notes]
         plan.notes += [f"left out: {line}" for line in apns.skipped[:5]]
-        if len(apns.skipped) > 5:
-            plan.notes.append(f"left out: {len(apns.skipped) - 5} more lines that hold no APN")
-        if apns.path is None:
-            return order, order.priorities
-        if not apns.path.is_file():
-            # What can be read only once, such as a pipe, is kept for the spiders.
-            return replace(order, apns=self._kept(sorted(distinct), plan)), order.priorities
-        return order, {**arguments.priorities("apns", apns.path), **order.priorities}
+        if apns.left_out > 5:
+            plan.notes.append(f"left out: {apns.left_out - 5:,} more lines that hold no APN")
+        plan.told = apns.told
+        urgent = {**apns.priorities, **order.priorities}
+        if apns.path is None or apns.path.is_file():
+            return order, urgent
+        # What can be read only once, such as a pipe, is kept for the spiders.
+        return replace(order, apns=self._kept(sorted(distinct), plan), apn_column=None), urgent
+
+    def _apns(self, order: Order) -> ApnList:
+        assert order.apns is not None
+        return ApnList("apns", order.apns, order.skip_invalid, order.apn_column)
 
     def _kept(self, apns: Sequence[str], plan: Plan) -> str:
         if len(apns) <= _LITERAL_MOST:
@@ -246,7 +255,7 @@ class Planner:
 
     def _lacking(self, step: Step, order: Order, session: Session, without_cancelled: bool, plan: Plan) -> list[str]:
         """Return the APNs that the step's section lacks; of the recorder the numbers of their deeds."""
-        given = None if order.apns is None else list(dict.fromkeys(ApnList("apns", order.apns, order.skip_invalid)))
+        given = None if order.apns is None else list(dict.fromkeys(self._apns(order)))
         via = self.catalog.spiders[step.step].via
         source = self._class(self.catalog.spider(step.step)).chosen({"via": via} if via else {}).source
         kind = self._manifests[source].rate.kind
@@ -266,6 +275,7 @@ class Planner:
             own[given] = self._kept(apns, plan) if apns is not None else str(getattr(order, given))
             own |= {"match": order.match} if order.match else {}
             own |= {"skip_invalid": "yes"} if order.skip_invalid and apns is None else {}
+            own |= {"apn_column": order.apn_column} if order.apn_column and apns is None else {}
         spider = self._class(self.catalog.spider(step.step)).chosen(own)
         manifest, _, _ = spider.connection(self._settings)
         targets: Iterable[FollowOn] = () if step.rest else spider.opening()
@@ -302,7 +312,7 @@ class Planner:
 
     def _describe(self, plan: Plan, order: Order) -> None:
         asked: dict[str, Any] = {
-            name: value for name in ("apns", "owner", "address", "match") if (value := getattr(order, name)) is not None
+            name: value for name in ("apns", "apn_column", "owner", "address", "match") if (value := getattr(order, name)) is not None
         }
         if len(str(asked.get("apns", ""))) > 80 and "," in asked["apns"]:
             asked["apns"] = f"{asked['apns'].split(',')[0].strip()} and {(plan.parcels or 1) - 1} more"
@@ -313,6 +323,7 @@ class Planner:
         follow = sorted({source for step in plan.steps for source in step.feeds})
         vias = {facts.via for step in plan.steps if (facts := self.catalog.spiders[step.name]).via}
         rest = sorted({step.source for step in plan.steps if step.is_rest})
+        asked |= plan.told
         plan.parameters = asked | {
             name: value
             for name, value in (("parcels", plan.parcels), ("follow", follow), ("via", "".join(sorted(vias))), ("rest", rest))

@@ -26,7 +26,10 @@ if TYPE_CHECKING:
 # Characters; what is left out below is in `status JOB`.
 _WIDE = 110
 # What a person asked for, of a job's parameters.
-_ASKED = ("apns", "owner", "address", "since", "secured_master", "residential_master", "match", "older_than", "sections")
+_ASKED = (
+    "apns", "apn_column", "recording_numbers", "number_column", "owner", "address", "since", "secured_master", "residential_master",
+    "match", "older_than", "sections",
+)  # fmt: skip
 
 
 def table(title: str, *columns: str, right: Sequence[str] = ()) -> Table:
@@ -81,6 +84,8 @@ def live(of: JobProgress) -> RenderableType:
             _rate(source), f"{source.traffic.refusals:,}", _left(source),
         )  # fmt: skip
     parts: list[RenderableType] = [head, rows]
+    if left_out := _left_out(of.parameters):
+        parts.append(left_out)
     if of.unread:
         named = ", ".join(f"{section} of {count:,}" for section, count in of.unread.items())
         parts.append(Text(f"could not be read: {named}", style="yellow"))
@@ -163,12 +168,23 @@ def asked(parameters: dict[str, Any]) -> str:
     return " ".join(f"{name}={value.rsplit('/', 1)[-1] if name == 'apns' else value}" for name, value in found.items())
 
 
+def _left_out(parameters: dict[str, Any]) -> Text | None:
+    """Return what was left out of the job's list, if something was."""
+    told = parameters.get("left_out")
+    if not told:
+        return None
+    more = f", and {told['lines'] - len(told['first']):,} more" if told["lines"] > len(told["first"]) else ""
+    return Text(f"left out of the list: {'; '.join(told['first'])}{more}", style="yellow")
+
+
 def report(of: JobProgress, figures: Statistics, issues: Sequence[dict[str, Any]]) -> Iterator[RenderableType]:
     """Yield what became of a job."""
     head = Text(f"Job {of.job}: {shown(of.type)}, {shown(of.mode)}, {of.execution}: ", style="bold")
     head.append(of.word, style=_style(of))
     yield head
     yield Text(f"asked for: {asked(of.parameters) or shown(of.type)}")
+    if left_out := _left_out(of.parameters):
+        yield left_out
     if of.reason not in (None, "finished", of.verdict):
         yield Text(f"reason: {of.reason}")
     if of.shortfall:

@@ -9,10 +9,11 @@ from scrapy import Request
 from scrapy.http import Response
 
 from maricopa_scrapy import arguments
-from maricopa_scrapy.arguments import ApnList, ArgumentError
+from maricopa_scrapy.arguments import ArgumentError
 from maricopa_scrapy.download.refusals import Refusal, is_refusal
 from maricopa_scrapy.items import Cause, FollowOn, Issue, Outcome, Reason, Target
 from maricopa_scrapy.items_assessor import Owner, Parcel
+from maricopa_scrapy.lists import ApnList
 from maricopa_scrapy.pages import assessor as pages
 from maricopa_scrapy.pages.links import moved_link
 from maricopa_scrapy.settings_files import Manifest
@@ -36,7 +37,7 @@ class AssessorSpider(LedgerSpider):
     name = "assessor"
     source = "assessor"
     needed_paths: ClassVar[tuple[str, ...]] = ("parcel", "search")
-    known_arguments: ClassVar[tuple[str, ...]] = ("apns", *_SEARCHES, "match", "via")
+    known_arguments: ClassVar[tuple[str, ...]] = ("apns", "apn_column", *_SEARCHES, "match", "via")
     has_ways = True
     links: dict[str, str]
     # Until an answer of another status comes.
@@ -82,11 +83,12 @@ class AssessorSpider(LedgerSpider):
         """Read `apns`, `owner` or `address`; `match=any` takes every row of a search, not only those that fit."""
         name = arguments.one_of(given, ("apns", *_SEARCHES))
         if name == "apns":
-            apns = ApnList(name, given[name], arguments.flag("skip_invalid", given.get("skip_invalid", "no")))
+            apns = ApnList.of(name, given)
             targets = (FollowOn(cls.source, "parcel", apn) for apn in apns)
-            return Work("property_search", {"apns": given[name]}, targets, apns=apns)
-        if "skip_invalid" in given:
-            raise ArgumentError("skip_invalid", f"goes with a list of apns, not with `{name}`")
+            return Work("property_search", apns.parameters, targets, apns=apns)
+        for option in ("skip_invalid", "apn_column"):
+            if option in given:
+                raise ArgumentError(option, f"goes with a list of apns, not with `{name}`")
         words = arguments.query(name, given[name])
         match = arguments.choice("match", given.get("match", name), (name, "any"))
         first = search_page(name, words, match, 1)

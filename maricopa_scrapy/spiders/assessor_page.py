@@ -7,9 +7,9 @@ from scrapy import Request
 from scrapy.http import Response
 
 from maricopa_scrapy import arguments
-from maricopa_scrapy.arguments import ApnList
 from maricopa_scrapy.download.refusals import check_page_answer
 from maricopa_scrapy.items import FollowOn, Outcome, Target
+from maricopa_scrapy.lists import ApnList
 from maricopa_scrapy.pages.assessor_page import Layout, parse_page
 from maricopa_scrapy.pages.links import TREASURER, moved_link
 from maricopa_scrapy.pages.page_secrets import without_secrets
@@ -26,7 +26,7 @@ class AssessorPageSpider(LedgerSpider):
     name = "assessor_page"
     source = "assessor_page"
     needed_paths: ClassVar[tuple[str, ...]] = ("parcel",)
-    known_arguments: ClassVar[tuple[str, ...]] = ("apns",)
+    known_arguments: ClassVar[tuple[str, ...]] = ("apns", "apn_column")
     layout: ClassVar[Layout]
     treasurer: str | None
 
@@ -56,9 +56,9 @@ class AssessorPageSpider(LedgerSpider):
     def work(cls, given: dict[str, str]) -> Work:
         """Read `apns`."""
         name = arguments.one_of(given, ("apns",))
-        apns = ApnList(name, given[name], arguments.flag("skip_invalid", given.get("skip_invalid", "no")))
+        apns = ApnList.of(name, given)
         targets = (FollowOn(cls.source, "parcel", apn) for apn in apns)
-        return Work("property_search", {"via": "page", name: given[name]}, targets, apns=apns, mode="scraping_only")
+        return Work("property_search", {"via": "page"} | apns.parameters, targets, apns=apns, mode="scraping_only")
 
     def request(self, target: Target) -> Request:
         """Ask for a parcel's page."""

@@ -9,9 +9,10 @@ from urllib.parse import urlencode
 from scrapy import Request
 
 from maricopa_scrapy import arguments
-from maricopa_scrapy.arguments import ArgumentError, RecordingNumbers
+from maricopa_scrapy.arguments import ArgumentError
 from maricopa_scrapy.items import FollowOn, Issue, Target
 from maricopa_scrapy.items_recorder import CodePair, Document, DocumentCode, NameMatch, SearchWindow
+from maricopa_scrapy.lists import RecordingNumbers
 from maricopa_scrapy.pages import recorder, recorder_search
 from maricopa_scrapy.pages.errors import SourceChanged
 from maricopa_scrapy.pages.recorder_search import COUNTED_MOST, INDEXED_MOST, SearchPage, SearchRow, squeezed
@@ -35,7 +36,7 @@ class DocumentsSpider(RecorderSpider):
     """Targets, beside the recorder's own: `codes` (the list of them) and `window`, a page of a search of some days."""
 
     name = "documents"
-    known_arguments: ClassVar[tuple[str, ...]] = (*_WAYS, "until", "codes", "via", "pdf")
+    known_arguments: ClassVar[tuple[str, ...]] = (*_WAYS, "number_column", "until", "codes", "via", "pdf")
     also: ClassVar[tuple[type[LedgerSpider], ...]] = (LegacyPages,)
 
     @classmethod
@@ -46,7 +47,8 @@ class DocumentsSpider(RecorderSpider):
         """
         wanted = [name for name in _WAYS if name in given and not (name == "since" and "owner" in given)]
         name = arguments.one_of(given, wanted if wanted else _WAYS)
-        for option, ways in {"until": ("since", "owner"), "codes": ("since",), "skip_invalid": ("recording_numbers",)}.items():
+        only = dict.fromkeys(("skip_invalid", "number_column"), ("recording_numbers",))
+        for option, ways in {"until": ("since", "owner"), "codes": ("since",), **only}.items():
             if option in given and name not in ways:
                 raise ArgumentError(option, f"does not go with `{name}`")
         is_legacy = arguments.choice("via", given.get("via", "api"), ("api", "legacy")) == "legacy"
@@ -58,7 +60,7 @@ class DocumentsSpider(RecorderSpider):
         beside = {"sources": [LegacyPages.source]} if is_legacy else {}
         index = FollowOn(cls.source, "index", "names")
         if name == "recording_numbers":
-            numbers = RecordingNumbers(name, given[name], arguments.flag("skip_invalid", given.get("skip_invalid", "no")))
+            numbers = RecordingNumbers.of(name, given)
             targets = _of_numbers(numbers, None if is_legacy else index)
             return Work("documents", given | beside, targets, apns=numbers)
         since, until = _span(given, name)

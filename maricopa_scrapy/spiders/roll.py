@@ -13,8 +13,9 @@ from psycopg2.extensions import cursor as Cursor
 from scrapy import Request
 
 from maricopa_scrapy import arguments
-from maricopa_scrapy.arguments import ApnList, ArgumentError
+from maricopa_scrapy.arguments import ArgumentError
 from maricopa_scrapy.items import Answer, Cause, Extent, FollowOn, Issue, Outcome, Target
+from maricopa_scrapy.lists import ApnList
 from maricopa_scrapy.pages import gis as pages
 from maricopa_scrapy.pages.bulk_files import FILES
 from maricopa_scrapy.pages.errors import ABSENT, Malformed, SourceChanged
@@ -47,7 +48,7 @@ class RollSpider(bulk_files.BulkFileSpider):
 
     name = "roll"
     source = "gis"
-    known_arguments: ClassVar[tuple[str, ...]] = ("layer", "apns", "since", *_FILES, "geometry", "captures", "accept_shrink")
+    known_arguments: ClassVar[tuple[str, ...]] = ("layer", "apns", "apn_column", "since", *_FILES, "geometry", "captures", "accept_shrink")
     # A page is up to 2,000 rows: some 16,000 rows a transaction.
     batch_most = 8
     shapes: ClassVar[dict[str, pages.Shape]] = {}
@@ -87,10 +88,11 @@ class RollSpider(bulk_files.BulkFileSpider):
         if name in _FILES:
             return Work("bulk_file", given, [bulk_files.target(cls.source, name, name, given[name], options["accept_shrink"])])
         if name == "apns":
-            apns = ApnList(name, given[name], arguments.flag("skip_invalid", given.get("skip_invalid", "no")))
+            apns = ApnList.of(name, given)
             return Work("parcel_list", given, list_target(apns, options), apns=apns)
-        if "skip_invalid" in given:
-            raise ArgumentError("skip_invalid", "goes with a list of apns")
+        for option in ("skip_invalid", "apn_column"):
+            if option in given:
+                raise ArgumentError(option, "goes with a list of apns")
         if name == "since":
             since, today = arguments.date(name, given[name]), dt.datetime.now(_PHOENIX).date()
             if since > today:

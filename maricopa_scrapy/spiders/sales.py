@@ -6,8 +6,8 @@ from typing import ClassVar
 from psycopg2.extensions import cursor as Cursor
 
 from maricopa_scrapy import arguments
-from maricopa_scrapy.arguments import ApnList
 from maricopa_scrapy.items import FollowOn
+from maricopa_scrapy.lists import ApnList
 from maricopa_scrapy.spiders.affidavits import AffidavitsSpider
 from maricopa_scrapy.spiders.assessor import AssessorSpider
 from maricopa_scrapy.spiders.base import LedgerSpider, StartError, Work
@@ -21,7 +21,7 @@ class SalesSpider(RecorderSpider):
     """Targets: those of the GIS for lists of parcels, of the assessor for parcels that the GIS has no deed of, and their documents."""
 
     name = "sales"
-    known_arguments: ClassVar[tuple[str, ...]] = ("apns", "neighbours", "pdf")
+    known_arguments: ClassVar[tuple[str, ...]] = ("apns", "apn_column", "neighbours", "pdf")
     also: ClassVar[tuple[type[LedgerSpider], ...]] = (RollSpider, AssessorSpider)
     # A list is 500 rows of 50 columns.
     batch_most = 100
@@ -34,11 +34,11 @@ class SalesSpider(RecorderSpider):
     @classmethod
     def work(cls, given: dict[str, str]) -> Work:
         """Read `apns`; `neighbours=yes` also asks for the two documents after each deed: the loan of the purchase is often one."""
-        apns = ApnList("apns", given[arguments.one_of(given, ("apns",))], arguments.flag("skip_invalid", given.get("skip_invalid", "no")))
+        apns = ApnList.of(arguments.one_of(given, ("apns",)), given)
         neighbours = "yes" if arguments.flag("neighbours", given.get("neighbours", "no")) else "no"
         pdf = "yes" if arguments.flag("pdf", given.get("pdf", "no")) else "no"
-        parameters = {"apns": given["apns"], "neighbours": neighbours, "pdf": pdf,
-                      "follow": ["recorder", "assessor"], "sources": ["gis", "assessor"]}  # fmt: skip
+        parameters = apns.parameters | {"neighbours": neighbours, "pdf": pdf}
+        parameters |= {"follow": ["recorder", "assessor"], "sources": ["gis", "assessor"]}
         return Work("sales", parameters, _targets(apns), apns=apns)
 
     @classmethod

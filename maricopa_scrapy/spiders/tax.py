@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from scrapy import Request
 
 from maricopa_scrapy import arguments
-from maricopa_scrapy.arguments import ApnList, ArgumentError
+from maricopa_scrapy.arguments import ArgumentError
 from maricopa_scrapy.items import FollowOn, Issue, Outcome, Target
 from maricopa_scrapy.items_treasurer import TaxBill, TaxPayment
+from maricopa_scrapy.lists import ApnList
 from maricopa_scrapy.pages import treasurer as pages
 from maricopa_scrapy.pages import treasurer_tabs
 from maricopa_scrapy.pages.errors import PageError
@@ -29,7 +30,7 @@ class TaxSpider(LedgerSpider):
     name = "tax"
     source = "treasurer"
     needed_paths: ClassVar[tuple[str, ...]] = ("parcel",)
-    known_arguments: ClassVar[tuple[str, ...]] = ("apns", "tabs")
+    known_arguments: ClassVar[tuple[str, ...]] = ("apns", "apn_column", "tabs")
     is_rendered = True
     # No other spider gets the browser's handler, nor loads what it needs.
     custom_settings = {"DOWNLOAD_HANDLERS": {"http": _HANDLER, "https": _HANDLER}}
@@ -39,10 +40,10 @@ class TaxSpider(LedgerSpider):
         """Read `apns`; `tabs=summary` leaves out the payments."""
         name = arguments.one_of(given, ("apns",))
         tabs = _tabs(given.get("tabs", ",".join(_TABS)))
-        apns = ApnList(name, given[name], arguments.flag("skip_invalid", given.get("skip_invalid", "no")))
+        apns = ApnList.of(name, given)
         detail = None if tabs == _TABS else {"tabs": list(tabs)}
         targets = (FollowOn(cls.source, "parcel", apn, detail) for apn in apns)
-        return Work("tax", {"apns": given[name]} | ({"tabs": ",".join(tabs)} if detail else {}), targets, apns=apns)
+        return Work("tax", apns.parameters | ({"tabs": ",".join(tabs)} if detail else {}), targets, apns=apns)
 
     @classmethod
     def connection(cls, settings: Any) -> tuple[Manifest, str, dict[str, str]]:

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from scrapy import Request
 
-from maricopa_scrapy.arguments import ApnList
 from maricopa_scrapy.items import Extent, FollowOn, Issue, Outcome, Rows, Target
+from maricopa_scrapy.lists import ApnList
 from maricopa_scrapy.pages.treasurer_signs import Signs
 
 if TYPE_CHECKING:

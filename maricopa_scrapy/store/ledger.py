@@ -144,6 +144,12 @@ def add_targets(cursor: Cursor, job_id: int, targets: Iterable[FollowOn]) -> int
     return accepted
 
 
+def add_parameters(cursor: Cursor, job_id: int, more: dict[str, Any]) -> None:
+    """Add to a job's parameters what is known only once its targets were read, in the caller's transaction."""
+    if more:
+        cursor.execute("UPDATE crawl.job SET parameters = parameters || %s WHERE id = %s", (Json(more), job_id))
+
+
 def open_run(
     session: Session, job_id: int, spider: str, source: str, is_sandbox: bool = False, planned: int | None = None, also: Iterable[str] = ()
 ) -> Run:
