@@ -13,7 +13,7 @@ from typing import Any
 
 from benchmarks.table import QUICK, RESULTS
 
-BENCHES = ("assessor", "pace", "roll", "affidavits", "recorder", "export", "jobs", "reparse", "scrapyd", "browser")
+BENCHES = ("assessor", "pace", "lists", "roll", "affidavits", "recorder", "export", "jobs", "reparse", "scrapyd", "browser")
 _MODULES = {"scrapyd": "scrapyd_nodes"}
 README = Path(__file__).parent / "README.md"
 _BEGIN, _END = "<!-- figures: written by `make bench` -->\n", "<!-- end of figures -->\n"

@@ -69,6 +69,8 @@ class Kind:
     one: Callable[[str], str]
     # Letters of a heading that names such a column.
     headings: re.Pattern[str]
+    # Whether a bare number of this form is hardly anything else.
+    is_telling: bool
 
     def values(self, cell: str) -> tuple[str, ...]:
         """Return what the cell holds, nothing of a blank one. Raises NotOne."""
@@ -145,6 +147,7 @@ APN = Kind(
     plain=re.compile(r"[ \t]*([1-9][0-9]{2})[- ]?([0-9]{2})[- ]?([0-9]{3})([A-Za-z]?)[ \t]*"),
     one=_apn,
     headings=_words(_PARCEL),
+    is_telling=False,
 )
 RECORDING_NUMBER = Kind(
     what="recording number",
@@ -154,6 +157,7 @@ RECORDING_NUMBER = Kind(
     plain=re.compile(r"[ \t]*((?:19|20)[0-9]{2})-?((?!0{7})[0-9]{7})([A-Za-z]?)[ \t]*"),
     one=_recording_number,
     headings=_words(_DOCUMENT),
+    is_telling=True,
 )
 
 

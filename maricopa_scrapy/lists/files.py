@@ -87,7 +87,7 @@ def _unpack(raw: IO[bytes], found: Opened, stack: ExitStack) -> None:
             if head.startswith(begin):
                 raise UnreadableList(f"this is {what}")
         if head.startswith(_GZIP):
-            raw = cast(IO[bytes], stack.enter_context(gzip.GzipFile(fileobj=raw)))
+            raw = cast(IO[bytes], stack.enter_context(gzip.GzipFile(fileobj=raw, mode="rb")))
         elif head.startswith(_ZIP):
             if depth or not raw.seekable():
                 raw = _copied(raw, stack)

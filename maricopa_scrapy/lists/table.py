@@ -207,9 +207,9 @@ def _all_of(kind: Kind, cells: list[list[str]], body: list[list[str]], found: La
     """Take all columns of a list without a heading. Raises Undecided when some may be something else, or are."""
     filled = [at for at in range(len(cells)) if cells[at] and at != found.priority and not all(map(is_compact_date, cells[at]))]
     bare = sum(_is_bare(cells[at]) for at in fits)
-    is_table = len({len(row) for row in body}) == 1
+    is_table = len({len(row) for row in body}) == 1 and (len(body) > 1 or len(fits) == 2)
     # Bare numbers beside dashed ones may number the rows.
-    if fits != filled or (is_table and 0 < bare < len(fits)):
+    if fits != filled or (is_table and 0 < bare < len(fits) and not kind.is_telling):
         raise Undecided(_question(kind, found, fits))
     found.columns = tuple(fits)
 
