@@ -215,7 +215,7 @@ def test_what_cannot_be_read_is_named_before_anything_begins(tmp_path: Path, con
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize(("content", "note"), NOTED.items())
+@pytest.mark.parametrize(("content", "note"), NOTED.items(), ids=range(len(NOTED)))
 def test_how_a_list_is_read_is_said_aloud(tmp_path: Path, content: str | bytes, note: str) -> None:
     apns = ApnList("apns", file(tmp_path, content))
     list(apns)

@@ -76,25 +76,28 @@ def test_a_packed_list_is_known_by_its_bytes(tmp_path: Path, body: bytes) -> Non
     assert list(ApnList("apns", file(tmp_path, body, "list.txt"))) == TWO
 
 
-@pytest.mark.parametrize(
-    ("body", "message"),
-    [
-        (gzip.compress(TEXT * 500)[:-9], "the file is damaged, or was cut short"),
-        (zipped({"a.csv": TEXT, "b.csv": TEXT}), r"the zip holds 2 files \(a.csv, b.csv\); unpack it, and give one of them"),
-        (zipped({}), "the zip holds 0 files"),
-        (zipped({"mimetype": b"application/vnd.oasis.opendocument.spreadsheet"}), "a document of another kind; save its table as .xlsx"),
-        (workbook({"A": OF_TWO})[:-40], "the file is damaged, or was cut short"),
-        (zipped({"xl/workbook.xml": b"<x/>"}), "the workbook is damaged, or is none of Excel's"),
-        (gzip.compress(gzip.compress(gzip.compress(TEXT))), "packed several times over"),
-        (b"BZh91AY", "this is a bzip2 file; unpack it first"),
-    ],
-)
+UNREADABLE = {
+    "cut short": (gzip.compress(TEXT * 500)[:-9], "the file is damaged, or was cut short"),
+    "two files": (zipped({"a.csv": TEXT, "b.csv": TEXT}), r"the zip holds 2 files \(a.csv, b.csv\); unpack it, and give one of them"),
+    "no file": (zipped({}), "the zip holds 0 files"),
+    "ods": (zipped({"mimetype": b"application/vnd.oasis.opendocument"}), "a document of another kind; save its table as .xlsx"),
+    "a workbook cut short": (workbook({"A": OF_TWO})[:-40], "the file is damaged, or was cut short"),
+    "no workbook": (zipped({"xl/workbook.xml": b"<x/>"}), "the workbook is damaged, or is none of Excel's"),
+    "packed thrice": (gzip.compress(gzip.compress(gzip.compress(TEXT))), "packed several times over"),
+    "bzip2": (b"BZh91AY", "this is a bzip2 file; unpack it first"),
+}
+
+
+@pytest.mark.parametrize(("body", "message"), UNREADABLE.values(), ids=UNREADABLE)
 def test_what_cannot_be_unpacked_is_refused(tmp_path: Path, body: bytes, message: str) -> None:
     with pytest.raises(ArgumentError, match=message):
         list(ApnList("apns", file(tmp_path, body)))
 
 
-@pytest.mark.parametrize("body", [TEXT, TEXT.decode().encode("utf-16"), *PACKED.values(), workbook({"A": OF_TWO})])
+PIPED = {"text": TEXT, "utf-16": TEXT.decode().encode("utf-16"), "workbook": workbook({"A": OF_TWO}), **PACKED}
+
+
+@pytest.mark.parametrize("body", PIPED.values(), ids=PIPED)
 def test_a_list_through_a_pipe(tmp_path: Path, body: bytes) -> None:
     os.mkfifo(pipe := tmp_path / "pipe")
     writer = threading.Thread(target=pipe.write_bytes, args=(body,))
