@@ -170,6 +170,13 @@ def cleaned(cell: str) -> str:
     return text.strip(_CONTROL + _QUOTES)
 
 
+def told(text: str) -> str:
+    """Return a name that a list gives, as a message tells it: short, and without what would do something to a terminal."""
+    plain = " ".join(text.split())
+    plain = plain if len(plain) <= 60 else plain[:57] + "..."
+    return plain if plain.isprintable() else repr(plain)
+
+
 def is_compact_date(cell: str) -> bool:
     """Tell whether eight digits may be a day: YYYYMMDD, MMDDYYYY or DDMMYYYY of 1900 to 2099.
 

@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Protocol, cast
 
+from maricopa_scrapy.lists.cells import told
+
 _CHUNK = 1 << 16
 # Characters; a line of a list has some dozens.
 _LONGEST_LINE = 1 << 20
@@ -116,11 +118,11 @@ def _copied(raw: IO[bytes], stack: ExitStack) -> IO[bytes]:
 def _member(archive: zipfile.ZipFile, found: Opened, stack: ExitStack) -> IO[bytes]:
     files = [one for one in archive.infolist() if not (one.is_dir() or one.filename.startswith("__MACOSX/"))]
     if len(files) != 1:
-        names = ", ".join([one.filename for one in files[:5]] + ["..."] * (len(files) > 5))
+        names = ", ".join([told(one.filename) for one in files[:5]] + ["..."] * (len(files) > 5))
         raise UnreadableList(f"the zip holds {len(files)} files ({names}); unpack it, and give one of them")
     if files[0].flag_bits & 1:
         raise UnreadableList("the zip has a password; unpack it first")
-    found.notes.append(f"reads {files[0].filename} of the zip")
+    found.notes.append(f"reads {told(files[0].filename)} of the zip")
     try:
         return stack.enter_context(archive.open(files[0]))
     except NotImplementedError:

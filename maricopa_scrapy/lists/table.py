@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from maricopa_scrapy.items import PRIORITIES
-from maricopa_scrapy.lists.cells import Kind, cleaned, is_compact_date
+from maricopa_scrapy.lists.cells import Kind, cleaned, is_compact_date, told
 from maricopa_scrapy.lists.records import Record, is_decoration
 
 # Of the cells of a column that are not blank, so many must be what the list is of.
@@ -38,8 +38,8 @@ class Layout:
 
     def named(self, at: int) -> str:
         """Return a column as a message tells it."""
-        name = cleaned(self.heading[at]) if self.heading and at < len(self.heading) else ""
-        return f"column {at + 1}" + (f" ({' '.join(name.split())})" if name else "")
+        name = told(cleaned(self.heading[at])) if self.heading and at < len(self.heading) else ""
+        return f"column {at + 1}" + (f" ({name})" if name else "")
 
 
 def layout(kind: Kind, first: Sequence[Record], column: str | None) -> Layout:
@@ -143,7 +143,7 @@ def _given(kind: Kind, column: str, found: Layout, width: int) -> int:
         return int(text) - 1
     if len(text) == 1 and text.isascii() and text.isalpha() and ord(text.upper()) - 65 < width:
         return ord(text.upper()) - 65
-    there = ", ".join(" ".join(cleaned(cell).split()) for cell in found.heading or [] if cell.strip())
+    there = ", ".join(told(cleaned(cell)) for cell in (found.heading or [])[:20] if cell.strip())
     raise Undecided(f"there is no column {column!r}; there are {f'{there}, or ' if there else ''}the numbers 1 to {width}")
 
 
