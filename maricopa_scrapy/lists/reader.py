@@ -10,10 +10,10 @@ from maricopa_scrapy.arguments import ArgumentError
 from maricopa_scrapy.lists import cells as kinds
 from maricopa_scrapy.lists import workbook
 from maricopa_scrapy.lists.cells import Kind, NotOne
-from maricopa_scrapy.lists.files import Opened, UnreadableList, is_regular, lines, opened
 from maricopa_scrapy.lists.records import DELIMITERS, Record, records
 from maricopa_scrapy.lists.rows import Mistakes, Rows, WrongPriority, shown
 from maricopa_scrapy.lists.table import Layout, Undecided, layout, score
+from maricopa_scrapy.lists.unpack import Opened, UnreadableList, is_regular, lines, opened
 
 # Records by which the layout is told.
 _SAMPLE = 200

@@ -4,7 +4,7 @@ import csv
 from collections.abc import Callable, Iterable, Iterator
 
 from maricopa_scrapy.lists.cells import SHEET_ERROR, cleaned
-from maricopa_scrapy.lists.files import UnreadableList
+from maricopa_scrapy.lists.unpack import UnreadableList
 
 DELIMITERS = (",", ";", "\t", "|")
 # For a list of one column whose cells are quoted.

@@ -11,7 +11,7 @@ from itertools import chain, islice
 from typing import IO, Any
 from xml.etree.ElementTree import ParseError
 
-from maricopa_scrapy.lists.files import UnreadableList
+from maricopa_scrapy.lists.unpack import UnreadableList
 
 _FORMULA = re.compile(rb"<f[ >/]")
 _CHUNK = 1 << 20
