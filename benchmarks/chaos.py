@@ -28,19 +28,21 @@ from tests.truth import wrong
 PARCELS = int(os.environ.get("PARCELS", "0")) or (100 if QUICK else 1000)
 _SHOWN = 10
 # Each must be met at least once, at whichever source.
-MUST_MEET = ("throttled", "unavailable", *OF_PARCELS, "wrong_parcel", "renamed_field", "challenge")
+MUST_MEET = ("throttled", "unavailable", *OF_PARCELS, "wrong_parcel", "all_retyped", "retyped_field", "challenge")
 _GIVEN_UP = "SELECT cause, count(*) FROM crawl.target WHERE job_id = %s AND state = 'dead' GROUP BY 1 ORDER BY 1"
 
 
 @dataclass
 class Found:
-    """What is left of a job: targets by source and state, those given up by cause, what is wrong, what verify says, runs by reason."""
+    """What is left of a job: targets by source and state, those given up by cause, what is wrong, what verify says, answers with unread
+    sections, runs by reason."""
 
     verdict: str
     states: Counter[tuple[str, str]]
     causes: dict[str | None, int]
     wrong: list[str]
     problems: list[str]
+    unread: int
     reasons: dict[str | None, int]
 
     @property
@@ -67,7 +69,8 @@ def look(campaign: Campaign) -> Found:
     found = wrong(stored, campaign.job, campaign.county, documents(), layer(2 * campaign.plan.parcels), campaign.apns)
     reasons = dict(stored.rows("SELECT coalesce(reason, state), count(*) FROM crawl.run WHERE job_id = %s GROUP BY 1", campaign.job))
     verdict = stored.one("SELECT verdict FROM crawl.job WHERE id = %s", campaign.job)
-    return Found(verdict, states, dict(stored.rows(_GIVEN_UP, campaign.job)), found, problems, reasons)  # type: ignore[arg-type]
+    unread: int = stored.one("SELECT count(*) FROM crawl.target WHERE job_id = %s AND unread IS NOT NULL", campaign.job)  # type: ignore[assignment]
+    return Found(verdict, states, dict(stored.rows(_GIVEN_UP, campaign.job)), found, problems, unread, reasons)  # type: ignore[arg-type]
 
 
 def campaign(plan: Plan, data: Path, folder: Path, url: str) -> tuple[Done, Found, Found]:
@@ -119,12 +122,13 @@ def report(bench: Bench, plan: Plan, done: Done, under: Found, after: Found) -> 
         bench.add(Row(f"{source}: {state}", f"{count}"))
     causes = ", ".join(f"{cause} {count}" for cause, count in under.causes.items()) or "none"
     bench.add(Row("given up, by cause", causes))
+    least("answers with a section that could not be read", under.unread)
     bench.add(Row("survived", f"{under.of('done') + under.of('gone')} of {under.states.total()}"))
     none("lost (in no final state, or given up for no cause)", under.lost)
     none("wrong", len(under.wrong))
     none("problems that verify names", len(under.problems))
     least("asked for again when the county was well", done.retried)
-    none("then lost or given up", after.lost + after.of("dead"))
+    none("then lost, given up or unread", after.lost + after.of("dead") + after.unread)
     none("then wrong", len(after.wrong))
     none("then problems that verify names", len(after.problems))
     for line in [*under.wrong[:_SHOWN], *under.problems[:_SHOWN], *after.wrong[:_SHOWN], *after.problems[:_SHOWN], *done.unsent]:

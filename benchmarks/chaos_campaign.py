@@ -41,7 +41,7 @@ _APART_S = 1.0
 # Met by parcels of their own, so that none is left to chance.
 OF_PARCELS = ("hang", "reset", "truncated", "malformed", "soft_404")
 OF_SOURCE: dict[str, tuple[str, ...]] = {
-    "assessor": ("wrong_parcel", "renamed_field", "retyped_field", "null_answer"),
+    "assessor": ("wrong_parcel", "all_retyped", "retyped_field", "null_answer"),
     "treasurer": ("wrong_parcel", "renamed_heading", "swapped_values", "blank_cell"),
     "recorder": ("wrong_document",),
 }
@@ -199,11 +199,12 @@ class Campaign:
             self.done.faults.update({(source, name): count for name, count in seen["faults"].items()})
 
     def ask_again(self) -> None:
-        """The county is well: ask for what was given up, and see that to its end."""
+        """The county is well: ask for what was given up, and for what could not be read, and see that to its end."""
         self.sandbox.clear_faults()
-        with contextlib.suppress(LedgerError):
-            self.done.retried = self._manager.retry(self.job)
-            self._manager.wait(self.job, self.plan.most_s)
+        for unread in (False, True):
+            with contextlib.suppress(LedgerError):
+                self.done.retried += self._manager.retry(self.job, unread=unread)
+                self._manager.wait(self.job, self.plan.most_s)
 
     def close(self) -> None:
         """Supervise no more."""

@@ -264,7 +264,7 @@ def a_spider_that_is_killed_is_started_again(here: Place) -> None:
 def what_was_given_up_is_asked_for_again(here: Place) -> None:
     tmp_path, database, county = here.folder, here.database, here.county
     sandbox = county(gis_parcels=100)
-    sandbox.faults({"renamed_field": {"probability": 1.0, "keys": County().apns(3)}})
+    sandbox.faults({"all_retyped": {"probability": 1.0, "keys": County().apns(3)}})
     maricopa = Maricopa(database, sandbox.url, tmp_path)
     first = maricopa("run", "property-search", "--apns", apns(12), "-y")
     assert first.code == EXIT_CODES["completed_with_failures"], first.errors

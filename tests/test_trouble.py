@@ -143,7 +143,7 @@ def test_causes_have_budgets_of_their_own(database: Database, county: Start) -> 
     apns = County().apns(3)
     sandbox = county()
     sandbox.faults({
-        "renamed_field": {"probability": 1.0, "keys": apns[:1]},
+        "all_retyped": {"probability": 1.0, "keys": apns[:1]},
         "wrong_parcel": {"probability": 1.0, "keys": apns[1:2]},
     })  # fmt: skip
     crawl = Crawler(database, sandbox.url)("assessor", "-a", "apns=" + ",".join(apns))

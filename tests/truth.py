@@ -25,7 +25,8 @@ _TAXED = "SELECT apn FROM treasurer.account UNION SELECT apn FROM treasurer.bill
 def wrong(database: Database, job: int, county: County, documents: Documents, layer: ParcelLayer, apns: list[str]) -> list[str]:
     """Return what a job of `apns` said wrongly, a line each: rows, or a state, that are not what the county says.
 
-    A target that was given up, with its cause named, has said nothing; a row of it must be right all the same.
+    A target that was given up, with its cause named, has said nothing; a row of it must be right all the same. A section that could not be
+    read has brought none.
     """
     states: dict[str, dict[str, str]] = defaultdict(dict)
     for source, key, state in database.rows(
@@ -37,7 +38,10 @@ def wrong(database: Database, job: int, county: County, documents: Documents, la
              if states[source][key] == ("done" if not county.exists(key) else "gone")]  # fmt: skip
     found += [f"recorder {key}: {state}" for key, state in states["recorder"].items()
               if state == ("done" if documents.find(key) is None else "gone")]  # fmt: skip
-    found += [f"assessor {apn}" for apn in _of_assessor(database, county, done.get("assessor", set()))]
+    unread: dict[str, list[str]] = dict(  # type: ignore[arg-type]
+        database.rows("SELECT key, unread FROM crawl.target WHERE job_id = %s AND source = 'assessor' AND unread IS NOT NULL", job)
+    )
+    found += [f"assessor {apn}" for apn in _of_assessor(database, county, done.get("assessor", set()), unread)]
     taxed = done.get("treasurer", set()) | {apn for (apn,) in database.rows(_TAXED)}
     found += [f"treasurer {apn}" for apn in taxes.differences(database, county, sorted(taxed))]
     found += [f"recorder {number}" for number in _of_recorder(database, documents, done.get("recorder", set()))]
@@ -47,13 +51,14 @@ def wrong(database: Database, job: int, county: County, documents: Documents, la
     return found + [f"gis {apn}" for apn in _of_gis(database, layer, set(apns), has_lists)]
 
 
-def _of_assessor(database: Database, county: County, done: set[str]) -> list[str]:
+def _of_assessor(database: Database, county: County, done: set[str], unread: dict[str, list[str]]) -> list[str]:
     rows = {apn: tuple(values) for apn, *values in database.rows(_ASSESSOR)}
     known = _hashes(database)
     wrong = []
     for apn in sorted(done | rows.keys() | known.keys()):
         raw = county.parcel(apn) if county.exists(apn) else None
-        if raw is None or rows.get(apn) != _parcel(raw) or known.get(apn) != _expected(raw, apn):
+        left_out = unread.get(apn, [])
+        if raw is None or rows.get(apn) != _parcel(raw, left_out) or known.get(apn) != _expected(raw, apn, left_out):
             wrong.append(apn)
     return wrong
 
@@ -69,12 +74,13 @@ def _hashes(database: Database) -> dict[str, set[tuple[str, str]]]:
     return found
 
 
-def _expected(raw: dict[str, Any], apn: str) -> set[tuple[str, str]]:
-    records = parse_parcel(redact(orjson.dumps(raw)), apn).records
+def _expected(raw: dict[str, Any], apn: str, unread: list[str]) -> set[tuple[str, str]]:
+    left_out = {f"assessor.{section}" for section in unread}
+    records = [record for record in parse_parcel(redact(orjson.dumps(raw)), apn).records if record.table not in left_out]
     return {(record.table, table_of(type(record)).row(record, "")[1]) for record in records}
 
 
-def _parcel(raw: dict[str, Any]) -> tuple[Any, ...]:
+def _parcel(raw: dict[str, Any], unread: list[str]) -> tuple[Any, ...]:
     """Return what _ASSESSOR selects, as the county says it, by other means than the parser's."""
     owner = raw["Owner"]
 
@@ -85,7 +91,8 @@ def _parcel(raw: dict[str, Any]) -> tuple[Any, ...]:
         said = (value or "").strip()
         return None if said in ("", "NA", "N/A") else said
 
-    values = sorted(((int(one["TaxYear"]), number(one["FullCashValue"])) for one in raw["Valuations"]), reverse=True)
+    told = [] if "valuation" in unread else raw["Valuations"]
+    values = sorted(((int(one["TaxYear"]), number(one["FullCashValue"])) for one in told), reverse=True)
     return (
         text(raw["PropertyAddress"]), text(owner["Ownership"]), text(owner["MostCurrentDeed"]), number(owner["SalePrice"]),
         [value for _, value in values],

@@ -157,10 +157,11 @@ class JobManager:
         self._supervise(job_id, on_progress)
         return True
 
-    def retry(self, job_id: int, cause: str | None = None, on_progress: OnProgress | None = None) -> int:
-        """Ask again for what was given up, all of it or that of one cause; returns how many targets. Raises LedgerError."""
+    def retry(self, job_id: int, cause: str | None = None, on_progress: OnProgress | None = None, unread: bool = False) -> int:
+        """Ask again for what was given up, all of it or that of one cause, or (`unread`) for answers of which a section could not be
+        read; returns how many targets. Raises LedgerError."""
         with self._lock:
-            count = jobs.retry(self._session, job_id, cause)
+            count = jobs.retry(self._session, job_id, cause, unread)
             is_elsewhere = jobs.see(self._session, job_id).state == "running"
         if not is_elsewhere:
             self._supervise(job_id, on_progress)
