@@ -20,6 +20,7 @@ from scrapy_playwright.handler import ScrapyPlaywrightDownloadHandler
 from maricopa_scrapy.download.browser_launch import BrowserProvider
 from maricopa_scrapy.download.browser_page import PageVisit, Shown, Visit
 from maricopa_scrapy.download.browser_pool import BrowserPool, PoolOptions, first_line
+from maricopa_scrapy.download.http import set_bounds
 from maricopa_scrapy.download.refusals import BrowserFailed
 from maricopa_scrapy.settings_files import Config
 
@@ -38,6 +39,7 @@ class BrowserHandler(ScrapyPlaywrightDownloadHandler):  # type: ignore[misc]
 
     def __init__(self, crawler: "Crawler") -> None:
         super().__init__(crawler)
+        set_bounds(self)
         self._config: Config = crawler.settings["MARICOPA_CONFIG"]
         self._own_name: str = crawler.settings["USER_AGENT"]
         self._pages: BrowserPool | None = None
@@ -64,7 +66,7 @@ class BrowserHandler(ScrapyPlaywrightDownloadHandler):  # type: ignore[misc]
         return browser
 
     async def download_request(self, request: Request) -> ScrapyResponse:
-        """Show what the request's Visit asks for. Raises TimeoutError, ConnectionError or BrowserFailed."""
+        """Show what the request's Visit asks for. Raises TimeoutError, ConnectionError, Unverified or BrowserFailed."""
         visit: Visit | None = request.meta.get(VISIT)
         if visit is None:
             response: ScrapyResponse = await super().download_request(request)
