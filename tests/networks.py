@@ -55,7 +55,7 @@ class Front(ThreadingHTTPServer):
 
     `robots`: what it answers for robots.txt, one after the other, the last for ever: (status, body, headers), or None to break the
     connection off. `change` changes the body of another answer. `raw`, where it is given, is sent in place of all but robots.txt.
-    `asked`: the paths, in order.
+    `moved`: beginnings of paths, and where they lead. `asked`: the paths, in order.
     """
 
     daemon_threads = True
@@ -70,6 +70,7 @@ class Front(ThreadingHTTPServer):
     ) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.behind, self.robots, self.change, self.raw = behind, robots, change, raw
+        self.moved: dict[str, str] = {}
         self.asked: list[str] = []
         self._context: ssl.SSLContext | None = None
         if certificate is not None:
@@ -102,6 +103,8 @@ class _Handler(BaseHTTPRequestHandler):
                 return
             status, body, headers = said
             self._answer(status, body, {"Content-Type": "text/plain"} | headers)
+        elif to := next((to for path, to in front.moved.items() if self.path.startswith(path)), None):
+            self._answer(302, b"", {"Location": to})
         elif front.raw is not None and self.path != "/robots.txt":
             self.close_connection = True
             with suppress(OSError):
@@ -110,14 +113,19 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self._hand_on()
 
+    do_POST = do_GET  # noqa: N815 - http.server names it
+
     def _hand_on(self) -> None:
         front = self.server
         if not front.behind:
             self._answer(404, b"", {})
             return
         connection = http.client.HTTPConnection(urlsplit(front.behind).netloc, timeout=30)
-        kept = {name: value for name, value in self.headers.items() if name.lower() in ("authorization", "range", "user-agent")}
-        connection.request("GET", self.path, headers=kept | {"Accept-Encoding": "identity"})
+        kept = {
+            name: value for name, value in self.headers.items() if name.lower() in ("authorization", "range", "user-agent", "content-type")
+        }
+        given = self.rfile.read(int(self.headers["Content-Length"] or 0)) or None
+        connection.request(self.command, self.path, given, headers=kept | {"Accept-Encoding": "identity"})
         response = connection.getresponse()
         body = response.read()
         headers = {name: value for name in ("Content-Type", "Content-Range", "ETag", "Retry-After") if (value := response.headers[name])}

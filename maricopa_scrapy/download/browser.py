@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from playwright.async_api import Error as PlaywrightError
 from scrapy import Request
+from scrapy.exceptions import DownloadFailedError
 from scrapy.http import Headers
 from scrapy.http import Response as ScrapyResponse
 from scrapy_playwright.handler import ScrapyPlaywrightDownloadHandler
@@ -20,6 +21,7 @@ from scrapy_playwright.handler import ScrapyPlaywrightDownloadHandler
 from maricopa_scrapy.download.browser_launch import BrowserProvider
 from maricopa_scrapy.download.browser_page import PageVisit, Shown, Visit
 from maricopa_scrapy.download.browser_pool import BrowserPool, PoolOptions, first_line
+from maricopa_scrapy.download.certificates import check_failure, check_shown
 from maricopa_scrapy.download.http import set_bounds
 from maricopa_scrapy.download.refusals import BrowserFailed
 from maricopa_scrapy.settings_files import Config
@@ -69,7 +71,11 @@ class BrowserHandler(ScrapyPlaywrightDownloadHandler):  # type: ignore[misc]
         """Show what the request's Visit asks for. Raises TimeoutError, ConnectionError, Unverified or BrowserFailed."""
         visit: Visit | None = request.meta.get(VISIT)
         if visit is None:
-            response: ScrapyResponse = await super().download_request(request)
+            try:
+                response: ScrapyResponse = await super().download_request(request)
+            except DownloadFailedError as error:
+                check_failure(error, request.url)
+                raise
             return response
         seconds: float = request.meta["download_timeout"]
         pool = self._opened(visit, seconds)
@@ -83,6 +89,9 @@ class BrowserHandler(ScrapyPlaywrightDownloadHandler):  # type: ignore[misc]
                 request.meta[PICTURE] = await seen.picture()
         except TimeoutError as error:
             raise TimeoutError(f"the parcel was not shown within {seconds:g} s") if limit.expired() else error from None
+        except ConnectionError as error:
+            check_shown(error, request.url)
+            raise
         except PlaywrightError as error:
             # Of a browser that went in the middle of it.
             raise BrowserFailed(first_line(error)) from None

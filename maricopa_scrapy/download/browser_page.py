@@ -18,7 +18,6 @@ from playwright.async_api import Error as PlaywrightError
 from playwright.async_api import TimeoutError as PlaywrightTimeout
 
 from maricopa_scrapy.download.browser_scripts import FILLED, IS_ABSENT, OPEN_RESULT, OPEN_TAB, STALE, TEXT, link_of, order_of
-from maricopa_scrapy.download.certificates import Unverified
 from maricopa_scrapy.download.refusals import BrowserFailed
 from maricopa_scrapy.settings_files import PageLayout, Refusals
 
@@ -96,7 +95,7 @@ class PageVisit:
         self.is_well = True
 
     async def run(self, url: str) -> Shown:
-        """Show the parcel. Raises TimeoutError, ConnectionError, Unverified or BrowserFailed."""
+        """Show the parcel. Raises TimeoutError, ConnectionError or BrowserFailed."""
         self._host = urlsplit(url).netloc
         listeners: dict[str, Callable[..., None]] = {
             "request": self._asked, "requestfinished": self._answered, "requestfailed": self._lost, "response": self._seen,
@@ -340,8 +339,6 @@ def _translated(error: Exception) -> Exception:
         return TimeoutError(line)
     if isinstance(error, ConnectionError):
         return error
-    if "net::ERR_CERT_" in line:
-        return Unverified(line)
     return ConnectionError(line) if "net::ERR_" in line else BrowserFailed(line)
 
 

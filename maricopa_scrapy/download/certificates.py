@@ -13,24 +13,26 @@ _OF_BROWSER = re.compile(r"net::ERR_CERT_\w+")
 
 
 class Unverified(Exception):
-    """The browser does not trust the host's certificate."""
+    """A host's certificate cannot be verified; the message is one line with the host and the remedy."""
 
 
-def unverified(error: BaseException, url: str) -> str | None:
-    """Return the line about a certificate that cannot be verified, with the host and the remedy; None of any other error."""
+def check_failure(error: BaseException, url: str) -> None:
+    """Return when a download failed for another reason than a certificate. Raises Unverified."""
     host = urlsplit(url).netloc
     for reason in reasons_of(error):
-        if isinstance(reason, Unverified):
-            said = _OF_BROWSER.search(str(reason))
-            return (
-                f"the browser cannot verify the certificate of {host} ({said[0] if said else reason}): behind a proxy that looks into TLS "
-                "add its CA to the browser's own list (docs/operations.md); SSL_CERT_FILE, which the other sources take, is not read by it"
-            )
         if type(reason).__module__.startswith(_OTHER_HOST):
-            return _remedied(host, "it is another host's: a sign-in page of your network, or a proxy?")
+            raise Unverified(_remedied(host, "it is another host's: a sign-in page of your network, or a proxy?")) from error
         if _UNVERIFIED in str(reason).lower():
-            return _remedied(host, _UNVERIFIED)
-    return None
+            raise Unverified(_remedied(host, _UNVERIFIED)) from error
+
+
+def check_shown(error: BaseException, url: str) -> None:
+    """Return when a page was not shown for another reason than a certificate. Raises Unverified."""
+    if said := _OF_BROWSER.search(str(error)):
+        raise Unverified(
+            f"the browser cannot verify the certificate of {urlsplit(url).netloc} ({said[0]}): behind a proxy that looks into TLS add its "
+            "CA to the browser's own list (docs/operations.md); SSL_CERT_FILE, which the other sources take, is not read by it"
+        ) from error
 
 
 def reasons_of(error: BaseException) -> Iterator[BaseException]:

@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from scrapy.core.downloader.handlers import http11
 from scrapy.core.downloader.handlers.http11 import HTTP11DownloadHandler, TunnelError
-from scrapy.exceptions import DownloadCancelledError
+from scrapy.exceptions import DownloadCancelledError, DownloadFailedError
+from scrapy.http import Request, Response
 from twisted.python.failure import Failure
+
+from maricopa_scrapy.download.certificates import check_failure
 
 if TYPE_CHECKING:
     from scrapy.crawler import Crawler
@@ -26,6 +29,14 @@ class HttpHandler(HTTP11DownloadHandler):
     def __init__(self, crawler: "Crawler") -> None:
         super().__init__(crawler)
         set_bounds(self)
+
+    async def download_request(self, request: Request) -> Response:
+        """Fetch. Raises Unverified besides what Scrapy's raises."""
+        try:
+            return await super().download_request(request)
+        except DownloadFailedError as error:
+            check_failure(error, request.url)
+            raise
 
 
 def set_bounds(handler: HTTP11DownloadHandler) -> None:

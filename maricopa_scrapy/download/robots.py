@@ -15,7 +15,7 @@ from scrapy.http import Response
 from scrapy.http.request import NO_CALLBACK
 from scrapy.utils.misc import build_from_crawler
 
-from maricopa_scrapy.download.certificates import unverified
+from maricopa_scrapy.download.certificates import Unverified
 from maricopa_scrapy.download.proxies import wants_password
 from maricopa_scrapy.download.refusals import cause_of, said_of, wanting_proxy
 from maricopa_scrapy.download.slots import Dropped, PacedDownloader
@@ -85,11 +85,11 @@ class RobotsTxt(RobotsTxtMiddleware):
                 response = await self._download(url, timeout)
             except Dropped:
                 raise
+            except Unverified as error:
+                spider: Any = self.crawler.spider
+                spider.distrust(error)
+                raise Dropped("the run ends") from None
             except Exception as error:  # noqa: BLE001 - cause_of raises what it does not know
-                if why := unverified(error, url):
-                    spider: Any = self.crawler.spider
-                    spider.distrust(why)
-                    raise Dropped("the run ends") from None
                 return f"{cause_of(error)}, {said_of(error)}"
             if proxy := wanting_proxy(response):
                 return wants_password(proxy)

@@ -16,7 +16,7 @@ from scrapy.http import Response
 from scrapy.pipelines.files import FilesPipeline, FSFilesStore
 from twisted.python.failure import Failure
 
-from maricopa_scrapy.download.certificates import unverified
+from maricopa_scrapy.download.certificates import Unverified
 from maricopa_scrapy.download.pace import retry_after
 from maricopa_scrapy.download.proxies import wants_password
 from maricopa_scrapy.download.refusals import WORDS_WITHIN, cause_of, is_challenge, is_refusal, said_of, wanting_proxy
@@ -144,8 +144,8 @@ class ScansPipeline(FilesPipeline):
         for is_well, result in results:
             error = self._unfetched.pop(info.spider.request(item.target).url, None) if is_well else result.value
             if error is not None:
-                if why := unverified(error, info.spider.request(item.target).url):
-                    info.spider.distrust(why)
+                if isinstance(error, Unverified):
+                    info.spider.distrust(error)
                     raise DropItem("the run ends")
                 cause = cause_of(error)
                 self._fail(item, cause, said_of(error), None)

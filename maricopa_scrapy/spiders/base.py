@@ -12,7 +12,7 @@ from scrapy.utils.defer import _schedule_coro
 from twisted.python.failure import Failure
 
 from maricopa_scrapy import arguments
-from maricopa_scrapy.download.certificates import unverified
+from maricopa_scrapy.download.certificates import Unverified
 from maricopa_scrapy.download.pace import retry_after
 from maricopa_scrapy.download.refusals import Refusal, Unauthorized, cause_of, check_json_answer, said_of
 from maricopa_scrapy.download.slots import WIDTH, Dropped, PacedDownloader
@@ -345,8 +345,8 @@ class LedgerSpider(Spider):
             return
         request: Request = failure.request  # type: ignore[attr-defined]
         self._leave(request)
-        if why := unverified(error, request.url):
-            self.distrust(why)
+        if isinstance(error, Unverified):
+            self.distrust(error)
             return
         target: Target = request.cb_kwargs["target"]
         yield self._failure(request, target, cause_of(error), said_of(error))
@@ -387,7 +387,7 @@ class LedgerSpider(Spider):
         facts = (self.source, response.url, response.status, content_type, at)
         return Capture(sha256, *facts, body, left_out=self.left_out, is_rendered=self.is_rendered)
 
-    def distrust(self, why: str) -> None:
+    def distrust(self, why: Unverified) -> None:
         """End the run because of a certificate, which is no target's fault, and would be that of all."""
         if not self._lead.stopping:
             self.logger.error("%s", why)
