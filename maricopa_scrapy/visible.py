@@ -5,6 +5,7 @@ separators of lines and paragraphs, and what has no width.
 """
 
 import json
+import logging
 import re
 
 # Line feed and tab lay text out.
@@ -35,3 +36,15 @@ def visible_json(text: str) -> str:
     '{"owner":"A\\u009b"}'
     """
     return _LEFT_BY_JSON.sub(lambda found: json.dumps(found[0])[1:-1], text) if _LEFT_BY_JSON.search(text) else text
+
+
+class VisibleFormatter(logging.Formatter):
+    """Another formatter, whose lines are visible: what is logged may be a county's word."""
+
+    def __init__(self, of: logging.Formatter | None = None) -> None:
+        super().__init__()
+        self._of = of or logging.Formatter()
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line, with the traceback where there is one."""
+        return visible(self._of.format(record))

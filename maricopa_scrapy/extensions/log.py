@@ -1,9 +1,11 @@
-"""What Scrapy says of each response and item: nothing, unless its DEBUG lines are asked for."""
+"""What Scrapy says of each response and item: nothing, unless its DEBUG lines are asked for. Whatever is said is visible."""
 
 import logging
 from typing import TYPE_CHECKING, Any, Self
 
 from scrapy.logformatter import LogFormatter
+
+from maricopa_scrapy.visible import VisibleFormatter
 
 if TYPE_CHECKING:
     from scrapy.crawler import Crawler
@@ -17,6 +19,10 @@ class QuietLogFormatter(LogFormatter):
 
     @classmethod
     def from_crawler(cls, crawler: "Crawler") -> Self:
+        # Of Scrapy's own handler, and of those that a program of the user's has.
+        for handler in logging.getLogger().handlers:
+            if not isinstance(handler.formatter, VisibleFormatter):
+                handler.setFormatter(VisibleFormatter(handler.formatter))
         level = crawler.settings["LOG_LEVEL"]
         return cls((level if isinstance(level, int) else logging.getLevelName(level)) <= logging.DEBUG)
 
