@@ -4,6 +4,7 @@ A token or a database's address would be seen by whoever looks at the child, and
 """
 
 import os
+import re
 
 _NAMES = frozenset((
     "PATH", "HOME", "USER", "LOGNAME", "SHELL", "PWD", "TZ", "LANG", "LANGUAGE", "TMPDIR", "TMP", "TEMP", "COLUMNS", "LINES", "TERM",
@@ -15,10 +16,13 @@ _NAMES = frozenset((
     "SYSTEMROOT", "SYSTEMDRIVE", "COMSPEC", "PATHEXT", "USERPROFILE", "APPDATA", "LOCALAPPDATA", "PROGRAMDATA", "PROGRAMFILES",
     "PROGRAMFILES(X86)",
 ))  # fmt: skip
+_USER = re.compile(r"(?<=//)[^/]*@|^[^/]*@")
 _BEGINNINGS = ("LC_", "XDG_", "FONTCONFIG_")
 
 
 def essential(*more: str) -> dict[str, str]:
     """Return the environment for a child; `more` are the beginnings of further names that it needs, such as `PG`."""
     beginnings = (*_BEGINNINGS, *more)
-    return {name: value for name, value in os.environ.items() if name.upper() in _NAMES or name.startswith(beginnings)}
+    kept = {name: value for name, value in os.environ.items() if name.upper() in _NAMES or name.startswith(beginnings)}
+    # A proxy's user and password are for us alone: none of these programs takes them from here.
+    return {name: _USER.sub("", value) if name.upper().endswith("_PROXY") else value for name, value in kept.items()}

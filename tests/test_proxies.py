@@ -9,6 +9,7 @@ import pytest
 from maricopa_scrapy.sandbox.county import County
 from tests.conftest import Crawler, Database
 from tests.networks import RATE, Front, Proxy, certificate, crawler, serving
+from tests.taxes import needs_browser
 
 APNS = "apns=" + ",".join(County().apns(6))
 
@@ -149,3 +150,17 @@ def test_a_proxy_that_cannot_be_asked_is_a_mistake_of_one_line(tmp_path: Path, d
     assert "HTTPS_PROXY" in line
     assert "s3cret" not in done.log
     assert database.one("SELECT count(*) FROM crawl.job") == 0
+
+
+@needs_browser
+def test_a_browser_has_the_proxy_s_password_too(tmp_path: Path, database: Database, shared_county: str) -> None:
+    proxy = Proxy(credentials="ann:s3cret")
+    front, crawl = _behind(tmp_path, database, shared_county, proxy, "http://ann:s3cret@{}", source="treasurer")
+    crawl.environment = (crawl.environment or {}) | {"HOME": str(tmp_path)}
+    with serving(front, proxy):
+        done = crawl("tax", "-a", APNS, *RATE)
+    # The tunnel to the host is open when its certificate is looked at.
+    assert (done.code, database.one("SELECT reason FROM crawl.run")) == (1, "unverified"), done.log
+    assert "ERR_CERT_AUTHORITY_INVALID" in done.log
+    assert front.asked == ["/robots.txt"]
+    assert "s3cret" not in done.log

@@ -23,6 +23,7 @@ from maricopa_scrapy.download.browser_page import PageVisit, Shown, Visit
 from maricopa_scrapy.download.browser_pool import BrowserPool, PoolOptions, first_line
 from maricopa_scrapy.download.certificates import check_failure, check_shown
 from maricopa_scrapy.download.http import set_bounds
+from maricopa_scrapy.download.proxies import proxy_with_password
 from maricopa_scrapy.download.refusals import BrowserFailed
 from maricopa_scrapy.settings_files import Config
 
@@ -50,10 +51,11 @@ class BrowserHandler(ScrapyPlaywrightDownloadHandler):  # type: ignore[misc]
     async def _launch(self) -> None:
         """Start nothing yet: there is a handler for http and one for https, and only one of them is asked."""
 
-    def _opened(self, visit: Visit, seconds: float) -> BrowserPool:
+    def _opened(self, visit: Visit, seconds: float, url: str) -> BrowserPool:
         if self._pages is None:
             browser, timeouts = self._config.browser, visit.layout.timeouts
-            self.browser_provider = BrowserProvider(self.config, browser)
+            proxy = proxy_with_password(url) if self.crawler.settings.getbool("HTTPPROXY_ENABLED") else None
+            self.browser_provider = BrowserProvider(self.config, browser, proxy)
             script = resources.files("maricopa_scrapy.download").joinpath("stealth.js").read_text() if browser.stealth else ""
             options = PoolOptions(
                 self._config.batch_processing.browser_pool_size, browser.retire_after, seconds + timeouts.snapshot, timeouts.close,
@@ -78,7 +80,7 @@ class BrowserHandler(ScrapyPlaywrightDownloadHandler):  # type: ignore[misc]
                 raise
             return response
         seconds: float = request.meta["download_timeout"]
-        pool = self._opened(visit, seconds)
+        pool = self._opened(visit, seconds, request.url)
         tab = await pool.take()
         seen = PageVisit(tab.page, tab.session, visit)
         try:

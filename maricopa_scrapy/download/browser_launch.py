@@ -30,8 +30,9 @@ class BrowserProvider(PlaywrightBrowserProvider):  # type: ignore[misc]
     playwright: Any
     playwright_context_manager: Any
 
-    def __init__(self, config: Any, settings: BrowserSettings) -> None:
+    def __init__(self, config: Any, settings: BrowserSettings, proxy: dict[str, str] | None) -> None:
         super().__init__(config)
+        self._proxy = proxy
         self._settings = settings
         self._processes = MarkedProcesses()
 
@@ -48,7 +49,7 @@ class BrowserProvider(PlaywrightBrowserProvider):  # type: ignore[misc]
             # Signals are Scrapy's: a browser that dies of Ctrl-C takes with it what is under way.
             self.config.launch_options = {
                 "executable_path": await asyncio.to_thread(find, self._settings), "timeout": _LAUNCH_S * 1000,
-                "args": [self._processes.switch], "env": essential(*OF_BROWSERS),
+                "args": [self._processes.switch], "env": essential(*OF_BROWSERS), "proxy": self._proxy,
                 "handle_sigint": False, "handle_sigterm": False, "handle_sighup": False,
             }  # fmt: skip
         browser: Browser = await super().launch_browser()

@@ -5,7 +5,7 @@ Scrapy takes `proxy:3128` of HTTPS_PROXY for a proxy that itself speaks https, w
 
 import re
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 from scrapy.downloadermiddlewares.httpproxy import HttpProxyMiddleware
@@ -42,6 +42,19 @@ def proxy_mistake(url: str) -> str | None:
         where = f"{proxy.scheme}://{proxy.hostname}"
         return f"{variable} names {where}: of proxies only those that speak http can be asked; the form is {_FORM}"
     return None
+
+
+def proxy_with_password(url: str) -> dict[str, str] | None:
+    """Return the proxy by which a browser is to show an address, as Playwright takes it; None where it finds the way by itself.
+
+    Of the environment a browser takes the place of a proxy, and neither user nor password.
+    """
+    parts = urlsplit(url)
+    proxy = urlsplit(_with_scheme(getproxies().get(parts.scheme, "")))
+    if not proxy.username or (parts.hostname and proxy_bypass(parts.hostname)):
+        return None
+    place = {"server": f"{proxy.scheme}://{proxy.hostname}:{proxy.port or 80}", "bypass": getproxies().get("no", "")}
+    return place | {"username": unquote(proxy.username), "password": unquote(proxy.password or "")}
 
 
 def tunnel_refused(error: str) -> str:
