@@ -20,9 +20,9 @@ def new_file(path: Path, mode: Literal["w", "wb"] = "w", ours: bytes | None = No
     """
     options: dict[str, Any] = {} if mode == "wb" else {"encoding": "utf-8", "newline": ""}
     if os.path.lexists(path):
+        refuse_link(path)
         if not _may_be_written(path, ours):
             raise _there(path, f"{path.name} is there already; nothing is overwritten: give another name, or remove it")
-        refuse_link(path)
         with open(path, mode, **options, opener=_not_through) as file:
             yield file
         return

@@ -4,6 +4,7 @@ One mark a character, so that columns stay where they are: the pictures of Unico
 separators of lines and paragraphs, and what has no width.
 """
 
+import copy
 import json
 import logging
 import re
@@ -39,7 +40,7 @@ def visible_json(text: str) -> str:
 
 
 class VisibleFormatter(logging.Formatter):
-    """Another formatter, whose lines are visible: what is logged may be a county's word."""
+    """Another formatter, whose lines are visible: what is logged may be a county's word. Colours of its own stay."""
 
     def __init__(self, of: logging.Formatter | None = None) -> None:
         super().__init__()
@@ -47,4 +48,10 @@ class VisibleFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line, with the traceback where there is one."""
-        return visible(self._of.format(record))
+        shown = copy.copy(record)
+        shown.msg, shown.args = visible(record.getMessage()), None
+        if record.exc_info and not record.exc_text:
+            shown.exc_text = self._of.formatException(record.exc_info)
+        if shown.exc_text:
+            shown.exc_text = visible(shown.exc_text)
+        return self._of.format(shown)

@@ -130,7 +130,7 @@ class _Handler(BaseHTTPRequestHandler):
         body = response.read()
         headers = {name: value for name in ("Content-Type", "Content-Range", "ETag", "Retry-After") if (value := response.headers[name])}
         connection.close()
-        self._answer(response.status, front.change(body) if front.change and body else body, headers)
+        self._answer(response.status, front.change(body) if front.change and body and self.path != "/robots.txt" else body, headers)
 
     def _answer(self, status: int, body: bytes, headers: dict[str, str]) -> None:
         self.send_response(status)

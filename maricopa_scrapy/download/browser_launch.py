@@ -86,5 +86,4 @@ def _starve_drivers() -> None:
 
 def _driver_environment() -> dict[str, str]:
     whole: dict[str, str] = get_driver_env()
-    kept = essential(*OF_BROWSERS)
-    return {name: value for name, value in whole.items() if name in kept or name not in os.environ}
+    return {name: value for name, value in whole.items() if name not in os.environ} | essential(*OF_BROWSERS)
