@@ -21,6 +21,7 @@ from warcio.archiveiterator import ArchiveIterator
 from maricopa_scrapy import dossier, warc
 from maricopa_scrapy.download.browser_find import find
 from maricopa_scrapy.items import Capture
+from maricopa_scrapy.overrides import refused
 from maricopa_scrapy.sandbox.county import County
 from maricopa_scrapy.sandbox.process import SandboxProcess
 from maricopa_scrapy.settings_files import BrowserSettings
@@ -204,12 +205,7 @@ def test_nothing_is_written_through_a_symbolic_link(tmp_path: Path, database: Da
     [
         'FEEDS={{"{folder}/stolen": {{"format": "csv"}}}}',
         'DOWNLOAD_HANDLERS={{"https": "tests.networks.Front", "http": "tests.networks.Front"}}',
-        "SPIDER_LOADER_CLASS=tests.networks.Front",
-        'ADDONS={{"tests.networks.Front": 1}}',
-        "ROBOTSTXT_OBEY=0",
-        "DOWNLOAD_VERIFY_CERTIFICATES=0",
-        "JOBDIR={folder}/stolen",
-        " EXTENSIONS_BASE={{}}",
+        " SPIDER_LOADER_CLASS=tests.networks.Front",
     ],
     ids=lambda setting: setting.strip().partition("=")[0],
 )
@@ -228,6 +224,22 @@ def test_settings_smuggled_in_through_scrapyd_are_refused(tmp_path: Path, databa
     assert "Traceback" not in ran.stderr + log.read_text()
     assert not (tmp_path / "stolen").exists()
     assert database.one("SELECT count(*) FROM crawl.job") == 0
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "ADDONS", "EXTENSIONS_BASE", " ITEM_PIPELINES", "SCHEDULER_DISK_QUEUE", "STATS_CLASS", "ROBOTSTXT_OBEY", "ROBOTSTXT_PARSER",
+        "DOWNLOAD_VERIFY_CERTIFICATES", "AUTOTHROTTLE_ENABLED", "JOBDIR", "LOG_FILE", "FEED_EXPORTERS", "FILES_STORE", "HTTPCACHE_ENABLED",
+        "TELNETCONSOLE_ENABLED", "MARICOPA_MANIFESTS", "DNS_RESOLVER", "PLAYWRIGHT_BROWSER_PROVIDER", "TWISTED_REACTOR",
+    ],
+)  # fmt: skip
+def test_no_node_takes_a_setting_that_names_code_files_or_guards(name: str) -> None:
+    assert (refused(["LOG_LEVEL=DEBUG", f"{name}=x"]) or "").startswith(f"the setting {name.strip()} ")
+
+
+def test_other_settings_are_given_to_nodes() -> None:
+    assert refused(["LOG_LEVEL=DEBUG", "MARICOPA_RATE_LIMIT=5", "STATS_DUMP=1", "USER_AGENT=x", "CLOSESPIDER_TIMEOUT=9"]) is None
 
 
 def test_a_node_is_given_no_such_setting(database: Database) -> None:
