@@ -30,7 +30,7 @@ class BrowserProvider(PlaywrightBrowserProvider):  # type: ignore[misc]
     playwright: Any
     playwright_context_manager: Any
 
-    def __init__(self, config: Any, settings: BrowserSettings, proxy: dict[str, str] | None) -> None:
+    def __init__(self, config: Any, settings: BrowserSettings, proxy: dict[str, str] | None = None) -> None:
         super().__init__(config)
         self._proxy = proxy
         self._settings = settings
