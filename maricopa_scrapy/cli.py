@@ -1,6 +1,5 @@
 """The `maricopa` command: one function a verb; the work is done elsewhere."""
 
-import os
 import subprocess
 from pathlib import Path
 from typing import Annotated
@@ -8,6 +7,7 @@ from typing import Annotated
 import typer
 
 from maricopa_scrapy import cli_jobs, cli_probe, cli_records
+from maricopa_scrapy.environment import essential
 from maricopa_scrapy.identifiers import IdentifierError, parse_apn
 from maricopa_scrapy.settings_files import ConfigError
 from maricopa_scrapy.store.connect import DatabaseUnavailable, database_url, environment_of
@@ -142,7 +142,8 @@ def postgres(context: typer.Context, program: Annotated[str, typer.Argument(help
         raise fail(str(error)) from None
     with database():
         # In the environment: an address may hold a password, and arguments are seen by everybody on the machine.
-        ran = subprocess.run([executable, *context.args], env=os.environ | environment_of(database_url()), check=False)
+        environment = essential("PG", "PSQL", "PAGER", "LESS", "EDITOR", "VISUAL") | environment_of(database_url())
+        ran = subprocess.run([executable, *context.args], env=environment, check=False)
     raise typer.Exit(ran.returncode)
 
 

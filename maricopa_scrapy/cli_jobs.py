@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from maricopa_scrapy import arguments
+from maricopa_scrapy import arguments, overrides
 from maricopa_scrapy.arguments import ArgumentError
-from maricopa_scrapy.new_file import new_file
+from maricopa_scrapy.new_file import new_file, refuse_link
 from maricopa_scrapy.settings_files import ConfigError
 from maricopa_scrapy.store import cleanup as cleaning
 from maricopa_scrapy.store import jobs as ledger_jobs
@@ -257,6 +257,7 @@ def report(
         return
     file = html
     try:
+        refuse_link(html)
         file = html / f"report-{job}.html" if html.is_dir() else html
         # The report before may be replaced: it is asked for at any time of a job.
         with new_file(file, ours=report_page.MARK) as opened:
@@ -312,6 +313,8 @@ def _manager(nodes: list[str], settings: dict[str, str]) -> "JobManager":
     from maricopa_scrapy.manager.nodes import Nodes
     from maricopa_scrapy.manager.scrapyd import ScrapydNode
 
+    if nodes and (mistake := overrides.refused(f"{name}={value}" for name, value in settings.items())):
+        raise fail(mistake)
     executor = Nodes([ScrapydNode(url, settings=settings) for url in nodes]) if nodes else None
     if executor is not None:
         executor.check()

@@ -2,11 +2,9 @@
 
 import dataclasses
 import datetime as dt
-import sys
 from pathlib import Path
 from typing import Annotated
 
-import orjson
 import typer
 from rich.table import Table
 from rich.text import Text
@@ -17,7 +15,7 @@ from maricopa_scrapy.store import captures, changes, issues, ledger, verify
 from maricopa_scrapy.store.connect import Session
 from maricopa_scrapy.store.queries import QUERIES
 from maricopa_scrapy.store.tables import RECORDS
-from maricopa_scrapy.terminal import database, errors, fail, moment, out, settings, write_rows
+from maricopa_scrapy.terminal import database, errors, fail, moment, out, print_lines, settings, write_rows
 
 app = typer.Typer()
 
@@ -142,7 +140,7 @@ def issues_(job: Job = None, as_json: Annotated[bool, typer.Option("--json", hel
         _check_job(opened, job)
         found = issues.known(opened, job)
     if as_json:
-        sys.stdout.writelines(orjson.dumps(dataclasses.asdict(issue)).decode() + "\n" for issue in found)
+        print_lines(map(dataclasses.asdict, found))
         return
     for issue in found:
         often = f"{issue.count:,} times" + (f" in {issue.jobs:,} jobs" if issue.jobs > 1 else "")

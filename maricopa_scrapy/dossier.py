@@ -1,6 +1,5 @@
 """What is stored, as a person would read it in a terminal."""
 
-import csv
 import datetime as dt
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -10,6 +9,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from maricopa_scrapy.export.text import Rows, cell
 from maricopa_scrapy.identifiers import format_apn
 from maricopa_scrapy.manager.views import JobList
 from maricopa_scrapy.new_file import new_file
@@ -99,9 +99,9 @@ def comparison(compared: Comparison, changes: Iterable[Change]) -> Iterator[Rend
 def write_changes(path: Path, changes: Iterable[Change]) -> None:
     """Write changes as CSV. Raises OSError."""
     with new_file(path) as file:
-        writer = csv.writer(file)
-        writer.writerow(("apn", "table", "field", "old", "new", "changed_at"))
-        writer.writerows((c.apn, c.table, c.field, c.old, c.new, c.at.isoformat()) for c in changes)
+        rows = Rows(file, ("apn", "table", "field", "old", "new", "changed_at"))
+        for c in changes:
+            rows.write((c.apn, c.table, c.field, c.old, c.new, cell(c.at)))
 
 
 def _when(moment: dt.datetime | None) -> str:

@@ -44,6 +44,7 @@ class Reason(StrEnum):
 
     FINISHED = "finished"
     UNAUTHORIZED = "unauthorized"
+    UNVERIFIED = "unverified"
     BLOCKED = "blocked"
     SOURCE_UNAVAILABLE = "source_unavailable"
     DATABASE_UNAVAILABLE = "database_unavailable"

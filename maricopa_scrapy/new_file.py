@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import IO, Any, Literal
 
 _HEAD = 4096
+_SYSTEM_S = (Path("/"), Path("/dev"), Path("/dev/fd"), Path("/proc/self/fd"))
 
 
 @contextmanager
@@ -15,13 +16,14 @@ def new_file(path: Path, mode: Literal["w", "wb"] = "w", ours: bytes | None = No
     """Open a file that is not there yet, text as UTF-8; until all is in it its name ends in .part, and after an error it is gone.
 
     What is there already is refused, but for what is no file (a pipe, a terminal), an empty file, and one that has the words `ours` in
-    its beginning: they are written in place. Raises OSError, whose strerror is one line with the remedy.
+    its beginning: they are written in place, but not through a symbolic link. Raises OSError, whose strerror is one line with the remedy.
     """
     options: dict[str, Any] = {} if mode == "wb" else {"encoding": "utf-8", "newline": ""}
     if os.path.lexists(path):
+        refuse_link(path)
         if not _may_be_written(path, ours):
             raise _there(path, f"{path.name} is there already; nothing is overwritten: give another name, or remove it")
-        with path.open(mode, **options) as file:
+        with open(path, mode, **options, opener=_not_through) as file:
             yield file
         return
     part = path.with_name(f"{path.name}.part")
@@ -42,6 +44,22 @@ def new_file(path: Path, mode: Literal["w", "wb"] = "w", ours: bytes | None = No
     except BaseException:
         part.unlink(missing_ok=True)
         raise
+
+
+def refuse_link(path: Path) -> None:
+    """Return when a file or folder that is written to is no symbolic link: where it leads, nobody said. Raises OSError.
+
+    Those of the system are let by: /dev/stdout, and /tmp of macOS.
+    """
+    if path.is_symlink() and path.parent not in _SYSTEM_S and not path.is_char_device() and not path.is_fifo():
+        there = f"{path.name} is there already, as a symbolic link; nothing is written through one: name what it leads to, or remove it"
+        raise _there(path, there)
+
+
+def _not_through(path: str, flags: int) -> int:
+    # It may have become a link since.
+    is_system_s = Path(path).parent in _SYSTEM_S
+    return os.open(path, flags | (0 if is_system_s or not Path(path).is_file() else os.O_NOFOLLOW), 0o666)
 
 
 def _may_be_written(path: Path, ours: bytes | None) -> bool:

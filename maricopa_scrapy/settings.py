@@ -74,6 +74,8 @@ DOWNLOAD_MAXSIZE = max(manifest.max_body for manifest in _manifests.values())
 DOWNLOAD_WARNSIZE = DOWNLOAD_MAXSIZE
 # Default False.
 DOWNLOAD_VERIFY_CERTIFICATES = True
+# Default Scrapy's own, which takes headers of any length.
+DOWNLOAD_HANDLERS = dict.fromkeys(("http", "https"), "maricopa_scrapy.download.http.HttpHandler")
 # Default a filter of all URLs seen, which grows with the job: the ledger holds each target once.
 DUPEFILTER_CLASS = "scrapy.dupefilters.BaseDupeFilter"
 
@@ -97,6 +99,12 @@ DOWNLOADER_MIDDLEWARES = {
     # Each off: it does nothing here but cost time on every request.
     "scrapy.downloadermiddlewares.offsite.OffsiteMiddleware": None,
     "scrapy.downloadermiddlewares.httpauth.HttpAuthMiddleware": None,
+    # Takes a robots.txt that cannot be had for leave to fetch everything.
+    "scrapy.downloadermiddlewares.robotstxt.RobotsTxtMiddleware": None,
+    "maricopa_scrapy.download.robots.RobotsTxt": 100,
+    # Takes `proxy:3128` for one that speaks https.
+    "scrapy.downloadermiddlewares.httpproxy.HttpProxyMiddleware": None,
+    "maricopa_scrapy.download.proxies.Proxies": 750,
 }
 SPIDER_MIDDLEWARES = {
     # Each off: we follow no links.

@@ -163,6 +163,15 @@ class Retries(_Settings):
         return self
 
 
+class Robots(_Settings):
+    """A robots.txt that cannot be had is asked for again after `again_after` seconds, then twice that, up to `again_most`; after
+    `patience` seconds the run ends, or after the breaker's `silence` if that is less."""
+
+    again_after: Seconds = 5.0
+    again_most: Seconds = 60.0
+    patience: Seconds = 600.0
+
+
 class Refusals(_Settings):
     """Words in a page that was not asked for: what tells a challenge, a site that is closed for maintenance, an unknown address."""
 
@@ -242,6 +251,7 @@ class Manifest(_Settings):
     max_body: Count
     max_file: Count | None = None
     obey_robots: bool = True
+    robots: Robots = Robots()
     keep_sketches: bool = False
     links: dict[str, str] = {}
     layers: dict[str, Layer] = {}

@@ -1,7 +1,7 @@
 """How the `maricopa` command meets a person: one line for a mistake, and the database for the time of a verb."""
 
-import csv
 import datetime as dt
+import logging
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
@@ -11,21 +11,46 @@ from zoneinfo import ZoneInfo
 
 import orjson
 import typer
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
+from rich.text import Text
 from typer.core import TyperGroup
 
 from maricopa_scrapy import arguments
+from maricopa_scrapy.export.text import Rows, cell
 from maricopa_scrapy.new_file import new_file
 from maricopa_scrapy.settings_files import Config, ConfigError, Manifest, load
 from maricopa_scrapy.store import floors
 from maricopa_scrapy.store.connect import DatabaseUnavailable, Session, session
 from maricopa_scrapy.store.ledger import LedgerError
+from maricopa_scrapy.visible import VisibleFormatter, visible, visible_json
 
 FORMATS = ("csv", "jsonl")
 _PHOENIX = ZoneInfo("America/Phoenix")
 
-out = Console(highlight=False)
-errors = Console(stderr=True, highlight=False, soft_wrap=True)
+
+class Screen(Console):
+    """A console by which everything is printed: what came from elsewhere is visible, and is never taken for markup."""
+
+    def __init__(self, *, stderr: bool = False, soft_wrap: bool = False) -> None:
+        super().__init__(stderr=stderr, soft_wrap=soft_wrap, highlight=False, markup=False, emoji=False)
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """Yield the parts of what is shown."""
+        if isinstance(renderable, Text) and (plain := visible(renderable.plain)) != renderable.plain:
+            # Before it is laid out: a mark takes room, where what it stands for took none.
+            renderable = renderable.copy()
+            renderable.plain = plain
+        for segment in super().render(renderable, options):
+            # A control of rich's own moves the cursor of a live view.
+            yield segment if segment.control else Segment(visible(segment.text), segment.style)
+
+
+out = Screen()
+errors = Screen(stderr=True, soft_wrap=True)
+# Of a command nobody else formats what is logged.
+if logging.lastResort is not None:
+    logging.lastResort.setFormatter(VisibleFormatter())
 
 
 def fail(message: str) -> typer.Exit:
@@ -95,33 +120,36 @@ def moment(option: str, text: str) -> dt.datetime:
 
 
 def write_rows(path: Path | None, format_: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> int:
-    """Write rows to a file, or to standard output, as they come: csv with a header, or a JSON object a line; returns how many."""
+    """Write rows to a file, or to standard output, as they come: csv with a header, or a JSON object a line; returns how many.
+
+    CSV is defused as an export's. What is printed is visible, JSON by escapes that say the same; a file has every character as it is.
+    """
     if format_ not in FORMATS:
         raise fail(f"--format {format_}: there is {', '.join(FORMATS)}")
     try:
         with nullcontext(sys.stdout) if path is None else new_file(path) as file:
-            return _write(file, format_, columns, rows)
+            return _write(file, format_, columns, rows, is_printed=path is None)
     except BrokenPipeError:
         raise
     except OSError as error:
         raise fail(f"--to {path}: {error.strerror}") from None
 
 
-def _write(file: IO[str], format_: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> int:
+def print_lines(lines: Iterable[Any]) -> None:
+    """Print values as JSON, one a line."""
+    for line in lines:
+        sys.stdout.write(visible_json(orjson.dumps(line, default=str).decode()) + "\n")
+
+
+def _write(file: IO[str], format_: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], is_printed: bool) -> int:
     count = 0
-    if format_ == "csv":
-        writer = csv.writer(file)
-        writer.writerow(columns)
+    table = Rows(file, columns) if format_ == "csv" else None
     for row in rows:
         count += 1
-        if format_ == "csv":
-            writer.writerow([_cell(value) for value in row])
+        if table is not None:
+            cells = map(cell, row)
+            table.write([visible(text) if isinstance(text, str) else text for text in cells] if is_printed else list(cells))
         else:
-            file.write(orjson.dumps(dict(zip(columns, row, strict=True)), default=str).decode() + "\n")
+            line = orjson.dumps(dict(zip(columns, row, strict=True)), default=str).decode()
+            file.write((visible_json(line) if is_printed else line) + "\n")
     return count
-
-
-def _cell(value: Any) -> Any:
-    if isinstance(value, dict | list):
-        return orjson.dumps(value).decode()
-    return value.isoformat() if isinstance(value, dt.datetime) else value

@@ -20,6 +20,7 @@ from maricopa_scrapy.new_file import new_file
 from maricopa_scrapy.pages import treasurer_tabs
 from maricopa_scrapy.pages.errors import Malformed
 
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _APN = re.compile(rb"(?<![0-9A-Za-z])[0-9]{3}-?[0-9]{2}-?[0-9]{3}-?[A-Za-z]?(?![0-9A-Za-z])")
 _NUMBER = re.compile(rb"(?<![0-9])[0-9]{11}(?![0-9])")
 
@@ -65,15 +66,20 @@ def _records(writer: WARCWriter, capture: Capture) -> Iterator[object]:
     if capture.is_rendered:
         for place, content_type, body in _shown(capture):
             yield writer.create_warc_record(
-                place, "resource", io.BytesIO(body), len(body), warc_content_type=content_type, warc_headers_dict=dict(more)
+                _one_line(place),
+                "resource",
+                io.BytesIO(body),
+                len(body),
+                warc_content_type=_one_line(content_type),
+                warc_headers_dict=dict(more),
             )
         return
     headers = [("Content-Length", str(len(capture.body)))]
     if capture.content_type:
-        headers.insert(0, ("Content-Type", capture.content_type))
+        headers.insert(0, ("Content-Type", _one_line(capture.content_type)))
     status = StatusAndHeaders(_status(capture.status), headers, protocol="HTTP/1.1")
     yield writer.create_warc_record(
-        capture.url, "response", io.BytesIO(capture.body), len(capture.body), http_headers=status, warc_headers_dict=more
+        _one_line(capture.url), "response", io.BytesIO(capture.body), len(capture.body), http_headers=status, warc_headers_dict=more
     )
 
 
@@ -90,6 +96,11 @@ def _shown(capture: Capture) -> Iterator[tuple[str, str, bytes]]:
             yield f"{capture.url}#{name}", "text/html; charset=utf-8", html.encode()
         return
     yield capture.url, capture.content_type or "application/octet-stream", capture.body
+
+
+def _one_line(text: str) -> str:
+    """Return text as a header of a record may have it: a line break would begin another header."""
+    return _CONTROL.sub(" ", text)
 
 
 def _status(code: int) -> str:

@@ -198,6 +198,15 @@ def county() -> Iterator[Callable[..., Any]]:
         yield start
 
 
+@pytest.fixture(scope="module")
+def shared_county() -> Iterator[str]:
+    """The address of a sandbox county, by a token, that no test of a module changes."""
+    from tests.networks import TOKEN
+
+    with counties() as start:
+        yield start(token=TOKEN, gis_parcels=60, recorder_today="2025-04-15", recorder_indexed="2025-04-15").url
+
+
 @pytest.fixture
 def fast_retries(tmp_path: Path) -> dict[str, str]:
     """Environment of a crawl that gives a target up after two tries."""

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from scrapy.commands.crawl import Command as CrawlCommand
 from scrapy.exceptions import UsageError
 
-from maricopa_scrapy import arguments
+from maricopa_scrapy import arguments, overrides
 from maricopa_scrapy.arguments import ArgumentError
 from maricopa_scrapy.extensions.run import open_work
 from maricopa_scrapy.spiders.base import LedgerSpider, StartError, Work
@@ -17,6 +17,7 @@ from maricopa_scrapy.store import ledger
 from maricopa_scrapy.store.connect import DatabaseUnavailable, Session, database_url, migrate
 from maricopa_scrapy.store.ledger import LedgerError
 from maricopa_scrapy.store.verdict import EXIT_CODES, FAILED
+from maricopa_scrapy.visible import visible
 
 _USAGE = 2
 
@@ -35,6 +36,8 @@ def _database() -> Iterator[Session]:
 class Command(CrawlCommand):
     """Writes the job before the crawl, so that a mistake is one line; exits with the verdict after it."""
 
+    _mistake: str | None = None
+
     def short_desc(self) -> str:
         return "Run a spider, and exit with the ledger's verdict"
 
@@ -46,11 +49,21 @@ class Command(CrawlCommand):
         super().add_options(parser)
         parser.add_argument("--skip-invalid", action="store_true", help="leave out the lines of a list that are not what it should hold")
 
+    def process_options(self, args: list[str], opts: argparse.Namespace) -> None:
+        """Take the options up, and of settings that came from elsewhere none that is refused: some are loaded before `run`."""
+        self._mistake = overrides.refused(opts.set) if overrides.is_of_scrapyd() else None
+        if self._mistake:
+            opts.set = [pair for pair in opts.set if pair.startswith("LOG_FILE=")]
+        super().process_options(args, opts)
+
     def run(self, args: list[str], opts: argparse.Namespace) -> None:
         if len(args) != 1:
             raise UsageError("give one spider; `scrapy list` shows them")
         assert self.crawler_process
         name = args[0]
+        if self._mistake:
+            self._refuse(name, self._mistake)
+            return
         if name not in self.crawler_process.spider_loader.list():
             self._refuse(name, f"no such spider; there are {', '.join(self.crawler_process.spider_loader.list())}")
             return
@@ -103,7 +116,7 @@ class Command(CrawlCommand):
         return EXIT_CODES.get(verdict or "", EXIT_CODES[FAILED])
 
     def _refuse(self, name: str, message: str) -> None:
-        print(f"scrapy crawl {name}: error: {message}", file=sys.stderr)
+        print(visible(f"scrapy crawl {name}: error: {message}"), file=sys.stderr)
         if self.settings and self.settings["LOG_FILE"]:
             # Under scrapyd nobody sees anything else.
             logging.getLogger(__name__).error("%s", message)

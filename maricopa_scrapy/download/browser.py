@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from playwright.async_api import Error as PlaywrightError
 from scrapy import Request
+from scrapy.exceptions import DownloadFailedError
 from scrapy.http import Headers
 from scrapy.http import Response as ScrapyResponse
 from scrapy_playwright.handler import ScrapyPlaywrightDownloadHandler
@@ -20,6 +21,9 @@ from scrapy_playwright.handler import ScrapyPlaywrightDownloadHandler
 from maricopa_scrapy.download.browser_launch import BrowserProvider
 from maricopa_scrapy.download.browser_page import PageVisit, Shown, Visit
 from maricopa_scrapy.download.browser_pool import BrowserPool, PoolOptions, first_line
+from maricopa_scrapy.download.certificates import check_failure, check_shown
+from maricopa_scrapy.download.http import set_bounds
+from maricopa_scrapy.download.proxies import proxy_with_password
 from maricopa_scrapy.download.refusals import BrowserFailed
 from maricopa_scrapy.settings_files import Config
 
@@ -38,6 +42,7 @@ class BrowserHandler(ScrapyPlaywrightDownloadHandler):  # type: ignore[misc]
 
     def __init__(self, crawler: "Crawler") -> None:
         super().__init__(crawler)
+        set_bounds(self)
         self._config: Config = crawler.settings["MARICOPA_CONFIG"]
         self._own_name: str = crawler.settings["USER_AGENT"]
         self._pages: BrowserPool | None = None
@@ -46,10 +51,11 @@ class BrowserHandler(ScrapyPlaywrightDownloadHandler):  # type: ignore[misc]
     async def _launch(self) -> None:
         """Start nothing yet: there is a handler for http and one for https, and only one of them is asked."""
 
-    def _opened(self, visit: Visit, seconds: float) -> BrowserPool:
+    def _opened(self, visit: Visit, seconds: float, url: str) -> BrowserPool:
         if self._pages is None:
             browser, timeouts = self._config.browser, visit.layout.timeouts
-            self.browser_provider = BrowserProvider(self.config, browser)
+            proxy = proxy_with_password(url) if self.crawler.settings.getbool("HTTPPROXY_ENABLED") else None
+            self.browser_provider = BrowserProvider(self.config, browser, proxy)
             script = resources.files("maricopa_scrapy.download").joinpath("stealth.js").read_text() if browser.stealth else ""
             options = PoolOptions(
                 self._config.batch_processing.browser_pool_size, browser.retire_after, seconds + timeouts.snapshot, timeouts.close,
@@ -64,13 +70,17 @@ class BrowserHandler(ScrapyPlaywrightDownloadHandler):  # type: ignore[misc]
         return browser
 
     async def download_request(self, request: Request) -> ScrapyResponse:
-        """Show what the request's Visit asks for. Raises TimeoutError, ConnectionError or BrowserFailed."""
+        """Show what the request's Visit asks for. Raises TimeoutError, ConnectionError, Unverified or BrowserFailed."""
         visit: Visit | None = request.meta.get(VISIT)
         if visit is None:
-            response: ScrapyResponse = await super().download_request(request)
+            try:
+                response: ScrapyResponse = await super().download_request(request)
+            except DownloadFailedError as error:
+                check_failure(error, request.url)
+                raise
             return response
         seconds: float = request.meta["download_timeout"]
-        pool = self._opened(visit, seconds)
+        pool = self._opened(visit, seconds, request.url)
         tab = await pool.take()
         seen = PageVisit(tab.page, tab.session, visit)
         try:
@@ -81,6 +91,9 @@ class BrowserHandler(ScrapyPlaywrightDownloadHandler):  # type: ignore[misc]
                 request.meta[PICTURE] = await seen.picture()
         except TimeoutError as error:
             raise TimeoutError(f"the parcel was not shown within {seconds:g} s") if limit.expired() else error from None
+        except ConnectionError as error:
+            check_shown(error, request.url)
+            raise
         except PlaywrightError as error:
             # Of a browser that went in the middle of it.
             raise BrowserFailed(first_line(error)) from None

@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 import playwright
 
 from maricopa_scrapy import settings_files
+from maricopa_scrapy.environment import essential
 from maricopa_scrapy.settings_files import BrowserSettings, ConfigError
 
 logger = logging.getLogger(__name__)
@@ -39,6 +40,8 @@ _TRY = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run", "--disable-background-networking",
     "--dump-dom", f"data:text/html,{_SHOWN}",
 )  # fmt: skip
+# Beginnings of the variables that a browser and its driver read.
+OF_BROWSERS = ("CHROME", "PLAYWRIGHT", "PW_", "NODE_", "LIBGL", "MESA")
 _TRY_S = 20.0
 _CONNECT_S = 5.0
 # What showed a page is not tried again by the same process.
@@ -104,6 +107,7 @@ def _why_not(executable: str) -> str:
             tried = subprocess.Popen(
                 [executable, f"--user-data-dir={profile}", *_TRY],
                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
+                env=essential(*OF_BROWSERS),
             )  # fmt: skip
         except OSError as error:
             return str(error)

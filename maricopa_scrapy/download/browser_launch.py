@@ -1,20 +1,27 @@
 """How a browser is started or connected to, and that neither it nor its driver is left behind."""
 
 import asyncio
+import contextlib
+import importlib
 import logging
+import os
 from typing import Any
 
+from playwright._impl._driver import get_driver_env
 from playwright.async_api import Browser
 from scrapy_playwright.provider import PlaywrightBrowserProvider
 
-from maricopa_scrapy.download.browser_find import endpoint_of, find
+from maricopa_scrapy.download.browser_find import OF_BROWSERS, endpoint_of, find
 from maricopa_scrapy.download.browser_processes import MarkedProcesses, end_drivers
+from maricopa_scrapy.environment import essential
 from maricopa_scrapy.settings_files import BrowserSettings
 
 logger = logging.getLogger(__name__)
 
 _LAUNCH_S = 20.0
 _DRIVER_S = 3.0
+# Where a driver is started, by the version of Playwright.
+_TRANSPORTS = ("transport", "_transport")
 
 
 class BrowserProvider(PlaywrightBrowserProvider):  # type: ignore[misc]
@@ -23,14 +30,16 @@ class BrowserProvider(PlaywrightBrowserProvider):  # type: ignore[misc]
     playwright: Any
     playwright_context_manager: Any
 
-    def __init__(self, config: Any, settings: BrowserSettings) -> None:
+    def __init__(self, config: Any, settings: BrowserSettings, proxy: dict[str, str] | None = None) -> None:
         super().__init__(config)
+        self._proxy = proxy
         self._settings = settings
         self._processes = MarkedProcesses()
 
     async def launch_browser(self) -> Browser:
         """Start a browser, or connect to the one named. Raises NoBrowser or Playwright's Error; who calls it sets a limit of time."""
         if self.playwright is None:
+            _starve_drivers()
             await self.start()
         if endpoint := endpoint_of(self._settings):
             self.config.cdp_url = endpoint
@@ -40,7 +49,8 @@ class BrowserProvider(PlaywrightBrowserProvider):  # type: ignore[misc]
             # Signals are Scrapy's: a browser that dies of Ctrl-C takes with it what is under way.
             self.config.launch_options = {
                 "executable_path": await asyncio.to_thread(find, self._settings), "timeout": _LAUNCH_S * 1000,
-                "args": [self._processes.switch], "handle_sigint": False, "handle_sigterm": False, "handle_sighup": False,
+                "args": [self._processes.switch], "env": essential(*OF_BROWSERS), "proxy": self._proxy,
+                "handle_sigint": False, "handle_sigterm": False, "handle_sighup": False,
             }  # fmt: skip
         browser: Browser = await super().launch_browser()
         return browser
@@ -64,3 +74,16 @@ class BrowserProvider(PlaywrightBrowserProvider):  # type: ignore[misc]
             end_drivers()
             self._processes.end()
             self._processes.forget()
+
+
+def _starve_drivers() -> None:
+    """Give the driver no more of the environment than the browser: Playwright gives it all, and takes no word about it."""
+    for name in _TRANSPORTS:
+        with contextlib.suppress(ModuleNotFoundError):
+            transport: Any = importlib.import_module(f"playwright._impl.{name}")
+            transport.get_driver_env = _driver_environment
+
+
+def _driver_environment() -> dict[str, str]:
+    whole: dict[str, str] = get_driver_env()
+    return {name: value for name, value in whole.items() if name not in os.environ} | essential(*OF_BROWSERS)

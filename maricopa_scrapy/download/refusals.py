@@ -1,7 +1,9 @@
 """What an answer is before anyone parses it, by status and content: the assessor answers 200 to unknown paths."""
 
 import re
+from urllib.parse import urlsplit
 
+from scrapy.core.downloader.handlers.http11 import TunnelError
 from scrapy.exceptions import (
     CannotResolveHostError,
     DownloadCancelledError,
@@ -13,20 +15,24 @@ from scrapy.exceptions import (
 )
 from scrapy.http import Response
 from twisted.internet import error as neterror
+from twisted.web.client import RequestTransmissionFailed
 
+from maricopa_scrapy.download.certificates import reasons_of
+from maricopa_scrapy.download.proxies import tunnel_refused, wants_password
 from maricopa_scrapy.items import Cause
 from maricopa_scrapy.settings_files import Refusals
 
 _TITLE = re.compile(r"<title[^>]*>([^<]*)", re.IGNORECASE)
 # Of a file in whose place a challenge may come: no more of it is looked at.
 WORDS_WITHIN = 20_000
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _JSON_BEGINS = (b"{", b"[", b'"', b"n")
 # Scrapy takes whichever of the packages is there, and their errors have no parent in common.
 _UNPACKING = re.compile("zlib|gzip|brotli|zstd")
 _TIMEOUTS = (DownloadTimeoutError, neterror.TimeoutError, neterror.TCPTimedOutError, TimeoutError)
 _CONNECTION = (
     CannotResolveHostError, DownloadConnectionRefusedError, DownloadFailedError, ResponseDataLossError,
-    neterror.ConnectError, neterror.ConnectionClosed, neterror.DNSLookupError, OSError,
+    neterror.ConnectError, neterror.ConnectionClosed, neterror.DNSLookupError, OSError, TunnelError, RequestTransmissionFailed,
 )  # fmt: skip
 
 
@@ -44,6 +50,13 @@ class BrowserFailed(Exception):
 
 class Unauthorized(Exception):
     """401: the token is missing, wrong or withdrawn."""
+
+
+def begins(body: bytes) -> bytes:
+    """Return the first byte of a body that says something, after a byte order mark and blanks; b"" of an empty one."""
+    while body.startswith(_BYTE_ORDER_MARK):
+        body = body[len(_BYTE_ORDER_MARK) :]
+    return body.lstrip()[:1]
 
 
 def is_refusal(response: Response) -> bool:
@@ -72,7 +85,7 @@ def check_json_answer(response: Response, marks: Refusals) -> None:
     content_type, is_html = _check_status(response, marks)
     if is_html:
         raise Refusal(Cause.SOFT_404, "HTTP 200 with an HTML page where JSON is due")
-    if content_type and "json" not in content_type and response.body.lstrip()[:1] not in _JSON_BEGINS:
+    if content_type and "json" not in content_type and begins(response.body) not in _JSON_BEGINS:
         raise Refusal(Cause.MALFORMED, f"HTTP 200 with {content_type.split(';')[0]} where JSON is due")
 
 
@@ -89,14 +102,15 @@ def check_page_answer(response: Response, marks: Refusals) -> None:
 def _check_status(response: Response, marks: Refusals) -> tuple[str, bool]:
     """Return the content type of an answer of status 200, and whether it is HTML. Raises Refusal."""
     status, body = response.status, response.body
+    check_proxy(response)
     content_type = (response.headers.get(b"Content-Type") or b"").decode("latin-1").lower()
-    is_html = "html" in content_type or body.lstrip()[:1] == b"<"
+    is_html = "html" in content_type or begins(body) == b"<"
     if is_html:
         _check_page(response, marks)
     if is_refusal(response):
         raise Refusal(Cause.THROTTLED, f"HTTP {status}")
-    if status == 404 or status == 204 or (status == 200 and not body.strip()):
-        if body.strip():
+    if status == 404 or status == 204 or (status == 200 and not begins(body)):
+        if begins(body):
             raise Refusal(Cause.SOFT_404, f"HTTP {status} with {len(body)} bytes where an empty body says 'no data'")
         raise Refusal(Cause.NOT_FOUND, f"HTTP {status} with an empty body")
     if status == 408:
@@ -106,6 +120,18 @@ def _check_status(response: Response, marks: Refusals) -> tuple[str, bool]:
     if status != 200:
         raise Refusal(Cause.REFUSED, f"HTTP {status}")
     return content_type, is_html
+
+
+def check_proxy(response: Response) -> None:
+    """Return when the answer is not a proxy's that wants a password. Raises Refusal."""
+    if proxy := wanting_proxy(response):
+        raise Refusal(Cause.CONNECTION, wants_password(proxy))
+
+
+def wanting_proxy(response: Response) -> str | None:
+    """Return the proxy that wants a password, of an answer by http; None of any other. By https it is a TunnelError."""
+    proxy = response.request.meta.get("proxy") if response.request else None
+    return urlsplit(proxy).netloc if proxy and response.status == 407 else None
 
 
 def _check_page(response: Response, marks: Refusals) -> None:
@@ -130,10 +156,20 @@ def cause_of(error: BaseException) -> Cause:
         return Cause.MALFORMED
     if isinstance(error, BrowserFailed):
         return Cause.BROWSER
-    if isinstance(error, DownloadCancelledError):
+    if any(isinstance(reason, DownloadCancelledError) for reason in reasons_of(error)):
         return Cause.MALFORMED
     if isinstance(error, _TIMEOUTS):
         return Cause.TIMEOUT
     if isinstance(error, _CONNECTION):
         return Cause.CONNECTION
     raise error
+
+
+def said_of(error: BaseException) -> str:
+    """Return what a failed download says for itself, as a person would."""
+    if isinstance(error, TunnelError):
+        return tunnel_refused(str(error))
+    if isinstance(error, DownloadFailedError):
+        # Its own text is a list of what it wraps.
+        error = next((reason for reason in reversed([*reasons_of(error)]) if not hasattr(reason, "reasons")), error)
+    return str(error) or type(error).__name__

@@ -131,6 +131,12 @@ class PacedDownloader(Downloader):
                     spider: Any = self.crawler.spider
                     spider.stop(Reason.PIPELINE_ERROR)
 
+    @property
+    def is_closing(self) -> bool:
+        """Whether the run ends."""
+        run = self.crawler.engine._slot
+        return run is not None and run.closing is not None
+
     def drop_waiting(self) -> None:
         """Send nothing of what waits in a slot."""
         for slot in self.slots.values():
@@ -156,8 +162,7 @@ class PacedDownloader(Downloader):
 
     def _process_queue(self, slot: Slot) -> None:
         # Ctrl-C may come while requests are on their way here, behind robots.txt: the engine would wait for all of them.
-        run = self.crawler.engine._slot
-        if run is not None and run.closing is not None:
+        if self.is_closing:
             self.drop_waiting()
         else:
             super()._process_queue(slot)

@@ -16,6 +16,7 @@ import psycopg2
 from psycopg2.extensions import connection as Connection
 
 from maricopa_scrapy.export.writers import ExportError, Writer
+from maricopa_scrapy.new_file import refuse_link
 from maricopa_scrapy.store.connect import Session
 from maricopa_scrapy.store.export import Selection
 
@@ -43,6 +44,7 @@ def export(session: Session, to: Path, format_: str, job_id: int | None, now: dt
     """
     what = "everything" if job_id is None else f"job-{job_id}"
     final = to / f"maricopa-{what}-{now.astimezone(dt.UTC):%Y%m%dT%H%M%SZ}"
+    refuse_link(to)
     to.mkdir(parents=True, exist_ok=True)
     part = final.with_name(final.name + ".part")
     if final.exists():

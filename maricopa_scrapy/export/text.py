@@ -1,8 +1,18 @@
-"""A CSV file a table, written by Postgres itself."""
+"""CSV, of whatever is taken away: a table by Postgres itself, or rows as they come. A spreadsheet runs no cell of either."""
 
+import csv
+import datetime as dt
+import re
+from collections.abc import Sequence
 from pathlib import Path
+from typing import IO, Any
 
-from maricopa_scrapy.store.export import Selection, Table
+import orjson
+
+from maricopa_scrapy.store.export import RISKY, Selection, Table
+
+# A text that is a number and nothing else runs nothing.
+_NUMBER = re.compile(r"[+-]?\d+(\.\d+)?([eE][+-]?\d+)?")
 
 
 class CsvWriter:
@@ -18,3 +28,27 @@ class CsvWriter:
 
     def close(self) -> None:
         """All is written."""
+
+
+class Rows:
+    """Writes rows below a header to a file, each as it comes. Numbers stay numbers, None is nothing."""
+
+    def __init__(self, file: IO[str], columns: Sequence[str]) -> None:
+        self._writer = csv.writer(file)
+        self._writer.writerow(columns)
+
+    def write(self, row: Sequence[Any]) -> None:
+        """Write one row, of values as `cell` returns them. Raises OSError."""
+        self._writer.writerow([_defused(value) for value in row])
+
+
+def cell(value: Any) -> Any:
+    """Return a value as CSV has it: lists and objects as JSON, moments by ISO 8601."""
+    if isinstance(value, dict | list):
+        return orjson.dumps(value).decode()
+    return value.isoformat() if isinstance(value, dt.datetime) else value
+
+
+def _defused(value: Any) -> Any:
+    is_risky = isinstance(value, str) and value[:1] in RISKY and value and not _NUMBER.fullmatch(value)
+    return f"'{value}" if is_risky else value

@@ -1,9 +1,12 @@
-"""What Scrapy says of each response and item: nothing, unless its DEBUG lines are asked for."""
+"""What Scrapy says of each response and item: nothing, unless its DEBUG lines are asked for. Whatever is said is visible."""
 
 import logging
 from typing import TYPE_CHECKING, Any, Self
 
+from scrapy import signals
 from scrapy.logformatter import LogFormatter
+
+from maricopa_scrapy.visible import VisibleFormatter
 
 if TYPE_CHECKING:
     from scrapy.crawler import Crawler
@@ -17,6 +20,8 @@ class QuietLogFormatter(LogFormatter):
 
     @classmethod
     def from_crawler(cls, crawler: "Crawler") -> Self:
+        # Scrapy makes its handler anew after this, and before the spider opens.
+        crawler.signals.connect(_make_visible, signal=signals.spider_opened)
         level = crawler.settings["LOG_LEVEL"]
         return cls((level if isinstance(level, int) else logging.getLevelName(level)) <= logging.DEBUG)
 
@@ -27,3 +32,10 @@ class QuietLogFormatter(LogFormatter):
     def scraped(self, *args: Any, **kwargs: Any) -> Any:
         """A line an item."""
         return super().scraped(*args, **kwargs) if self._is_debug else None
+
+
+def _make_visible() -> None:
+    """Of Scrapy's own handler, and of those that a program of the user's has."""
+    for handler in logging.getLogger().handlers:
+        if not isinstance(handler.formatter, VisibleFormatter):
+            handler.setFormatter(VisibleFormatter(handler.formatter))

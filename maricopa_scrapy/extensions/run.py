@@ -228,7 +228,6 @@ class RunRecord:
                 self._crawler.signals.connect(self.item_ended, signal=signal)
         self._floors = spider.manifest.floors
         _take_over_garbage_collection()
-        logging.getLogger("scrapy.downloadermiddlewares.robotstxt").addFilter(_without_traceback)
         self._beating = asyncio.ensure_future(self._beat(spider))
         self._beating.add_done_callback(lambda task: self._beat_ended(spider, task))
         logger.info("job %d, run %d: %s from %s", opened.run.job_id, opened.run.id, spider.name, spider.base_url)
@@ -302,12 +301,6 @@ class RunRecord:
             )  # fmt: skip
         elif counts.open and reason != Reason.CANCELLED:
             logger.warning("%d targets are left; `scrapy crawl %s -a job=%d` goes on with them", counts.open, spider.name, run.job_id)
-
-
-def _without_traceback(record: logging.LogRecord) -> bool:
-    # That robots.txt could not be had is said in its message.
-    record.exc_info = None
-    return True
 
 
 def _take_over_garbage_collection() -> None:

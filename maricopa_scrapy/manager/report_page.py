@@ -15,6 +15,7 @@ from maricopa_scrapy.manager import charts, quantities
 from maricopa_scrapy.manager.catalog import shown
 from maricopa_scrapy.manager.words import CAUSES, OUTCOMES, REASONS, Outcome
 from maricopa_scrapy.store.report import Report
+from maricopa_scrapy.visible import visible
 
 # In the head of every page, and of no other program's.
 MARK = b'<meta name="generator" content="maricopa_scrapy">'
@@ -38,7 +39,11 @@ class Pace:
 
 def render(report: Report) -> str:
     """Return the page."""
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True,
+        # What is marked as markup already is made of parts that were visible.
+        finalize=lambda value: visible(value) if type(value) is str else value,
+    )  # fmt: skip
     environment.filters |= {
         "duration": quantities.duration, "latency": quantities.latency, "size": quantities.size, "when": quantities.when,
         "percent": _percent, "count": lambda count: f"{count:,}", "clock": _clock, "short": _short, "shown": shown,

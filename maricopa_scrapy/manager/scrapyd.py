@@ -189,6 +189,11 @@ class ScrapydNode:
         except TimeoutError:
             hint = "; scrapyd itself speaks http, a proxy before it https" if self._is_tls else ""
             raise NodeError(f"{self.name} does not answer within {timeout:.0f} s; look whether scrapyd is well there{hint}") from None
+        except ssl.SSLCertVerificationError as error:
+            raise NodeError(
+                f"{self.name}: its certificate cannot be verified ({error.verify_message}); name the CA that signed it: "
+                "SSL_CERT_FILE=/path/to/ca.pem"
+            ) from None
         except ssl.SSLError as error:
             raise NodeError(f"{self.name}: {error.reason or 'no TLS'}; scrapyd itself speaks http, a proxy before it https") from None
         except OSError as error:

@@ -34,6 +34,7 @@ OUTCOMES = {
 
 REASONS: dict[str, str] = {
     Reason.UNAUTHORIZED: "the API did not take the token; no target was marked",
+    Reason.UNVERIFIED: "the certificate of a host could not be verified; no target was marked",
     Reason.BLOCKED: "a challenge page came",
     Reason.SOURCE_UNAVAILABLE: "the source gave no answer for a long time; what is left is pending",
     Reason.DATABASE_UNAVAILABLE: "Postgres stayed away for too long",

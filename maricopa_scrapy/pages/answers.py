@@ -14,6 +14,8 @@ _ESCAPE = re.compile(
 )
 _BEGIN, _END = re.compile(r"<html[\s>]|<!doctype", re.IGNORECASE), re.compile(r"</html\s*>", re.IGNORECASE)
 _DOCUMENT = re.compile(r"<html[\s>]", re.IGNORECASE)
+# Of UTF-8; some servers and proxies put it before what they send.
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 # What may hold such words, or stand behind a page, and shows nothing.
 _UNSEEN = re.compile(r"<(script|style)\b[^>]*>.*?</\1\s*>|<!--.*?-->", re.IGNORECASE | re.DOTALL)
 
@@ -21,8 +23,11 @@ _UNSEEN = re.compile(r"<(script|style)\b[^>]*>.*?</\1\s*>|<!--.*?-->", re.IGNORE
 def decode(body: bytes) -> Any:
     """Return the JSON value of an answer. Raises NotFound for an empty body or null, Soft404 for HTML, else Malformed.
 
-    Lone surrogates and NUL are dropped, everywhere at once: they are JSON, but no text that can be stored.
+    A byte order mark is passed over. Lone surrogates and NUL are dropped, everywhere at once: they are JSON, but no text that can be
+    stored. Of a key that comes twice in one object the last one counts, as in every reader of JSON in common use.
     """
+    while body.startswith(_BYTE_ORDER_MARK):
+        body = body[len(_BYTE_ORDER_MARK) :]
     # One byte is looked for at a hundredth of the price of six.
     if b"\\" in body and b"\\u0000" in body:
         body = _ESCAPE.sub(lambda escape: b"" if escape["nul"] else escape[0], body)

@@ -16,8 +16,10 @@ from scrapy.http import Response
 from scrapy.pipelines.files import FilesPipeline, FSFilesStore
 from twisted.python.failure import Failure
 
+from maricopa_scrapy.download.certificates import Unverified
 from maricopa_scrapy.download.pace import retry_after
-from maricopa_scrapy.download.refusals import WORDS_WITHIN, cause_of, is_challenge, is_refusal
+from maricopa_scrapy.download.proxies import wants_password
+from maricopa_scrapy.download.refusals import WORDS_WITHIN, cause_of, is_challenge, is_refusal, said_of, wanting_proxy
 from maricopa_scrapy.items import Answer, Capture, Cause, Issue, Outcome
 from maricopa_scrapy.items_recorder import Image
 from maricopa_scrapy.pages.recorder_legacy import is_blocked
@@ -115,6 +117,8 @@ class ScansPipeline(FilesPipeline):
             cause = Cause.SERVER_ERROR if status >= 500 else Cause.MALFORMED if status == 200 else Cause.REFUSED
             cause = Cause.THROTTLED if is_refusal(response) else cause
             message = f"HTTP {status} with {type_ or 'no type'} where a scan is due"
+            if proxy := wanting_proxy(response):
+                cause, message = Cause.CONNECTION, wants_password(proxy)
             if status == 200 and body.startswith(b"%PDF-"):
                 cause = Cause.WRONG_DOCUMENT if others else Cause.MALFORMED
                 message = f"the scan of {others[0]}" if others else f"a scan of {len(body):,} bytes that breaks off"
@@ -140,8 +144,11 @@ class ScansPipeline(FilesPipeline):
         for is_well, result in results:
             error = self._unfetched.pop(info.spider.request(item.target).url, None) if is_well else result.value
             if error is not None:
+                if isinstance(error, Unverified):
+                    info.spider.distrust(error)
+                    raise DropItem("the run ends")
                 cause = cause_of(error)
-                self._fail(item, cause, str(error) or type(error).__name__, None)
+                self._fail(item, cause, said_of(error), None)
                 info.spider.pace.failed(info.spider.request(item.target), item.target.source, cause)
         return item
 

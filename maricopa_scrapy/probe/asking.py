@@ -159,6 +159,11 @@ class Asker:
         parts = urlsplit(url)
         if parts.netloc not in self._robots:
             response = await self._send(f"robots of {parts.hostname}", f"{parts.scheme}://{parts.netloc}/robots.txt", None, {}, None)
+            if self.manifest.obey_robots and (response is None or response.status >= 500):
+                self._closed.add(parts.netloc)
+                if response is not None:
+                    remedy = "nothing may be asked until it answers, by a crawl neither: try again later"
+                    self.sheet.broken(ROBOTS, f"{parts.netloc}: HTTP {response.status}", remedy)
             found = response.body if response is not None and response.status == 200 else b""
             # One that is not there forbids nothing, as for a crawl.
             self._robots[parts.netloc] = ProtegoRobotParser(found, None) if found else None
@@ -232,7 +237,7 @@ class Asker:
             said = [f"{host}: {'has none' if robots is None else 'allows it'}" for host, robots in answered.items()]
             if said:
                 self.sheet.held(ROBOTS, ", ".join(said))
-            else:
+            elif ROBOTS not in told:
                 self.sheet.untold(ROBOTS, "not read")
         if CERTIFICATE not in told:
             self.sheet.untold(CERTIFICATE, "asked without TLS" if self.planned.base_url.startswith("http:") else "no connection")

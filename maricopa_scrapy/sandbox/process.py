@@ -12,6 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from maricopa_scrapy.environment import essential
 from maricopa_scrapy.sandbox.limiter import RetryAfter
 from maricopa_scrapy.sandbox.server import SandboxError
 
@@ -153,7 +154,7 @@ class SandboxProcess:
 
 
 def _environment() -> dict[str, str]:
-    """Return this process's environment, by which the child finds the package where it lies."""
+    """Return an environment without secrets, by which the child finds the package where it lies."""
     root = Path(__file__).parents[2]
     paths = [path for path in (os.environ.get("PYTHONPATH"), None if root.name == "site-packages" else str(root)) if path]
-    return os.environ | {"PYTHONPATH": os.pathsep.join(paths)} if paths else dict(os.environ)
+    return essential("PYTHON", "COVERAGE") | ({"PYTHONPATH": os.pathsep.join(paths)} if paths else {})

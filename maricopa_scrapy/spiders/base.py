@@ -12,8 +12,9 @@ from scrapy.utils.defer import _schedule_coro
 from twisted.python.failure import Failure
 
 from maricopa_scrapy import arguments
+from maricopa_scrapy.download.certificates import Unverified
 from maricopa_scrapy.download.pace import retry_after
-from maricopa_scrapy.download.refusals import Refusal, Unauthorized, cause_of, check_json_answer
+from maricopa_scrapy.download.refusals import Refusal, Unauthorized, cause_of, check_json_answer, said_of
 from maricopa_scrapy.download.slots import WIDTH, Dropped, PacedDownloader
 from maricopa_scrapy.items import PRIORITIES, Answer, Capture, Cause, FollowOn, Issue, Json, Outcome, Reason, Target
 from maricopa_scrapy.pages.errors import PageError, Throttled
@@ -344,8 +345,11 @@ class LedgerSpider(Spider):
             return
         request: Request = failure.request  # type: ignore[attr-defined]
         self._leave(request)
+        if isinstance(error, Unverified):
+            self.distrust(error)
+            return
         target: Target = request.cb_kwargs["target"]
-        yield self._failure(request, target, cause_of(error), str(error) or type(error).__name__)
+        yield self._failure(request, target, cause_of(error), said_of(error))
 
     def _failure(
         self,
@@ -382,6 +386,12 @@ class LedgerSpider(Spider):
         sha256 = hashlib.sha256(body).digest()
         facts = (self.source, response.url, response.status, content_type, at)
         return Capture(sha256, *facts, body, left_out=self.left_out, is_rendered=self.is_rendered)
+
+    def distrust(self, why: Unverified) -> None:
+        """End the run because of a certificate, which is no target's fault, and would be that of all."""
+        if not self._lead.stopping:
+            self.logger.error("%s", why)
+        self.stop(Reason.UNVERIFIED)
 
     def stop(self, reason: str, patience: float | None = None) -> None:
         """End the run at once: what waits in the slot is not sent, what is under way is awaited, for `patience` seconds at most."""

@@ -12,7 +12,7 @@ from urllib.parse import urljoin, urlsplit
 import psutil
 from scrapy.http import Response
 
-from maricopa_scrapy.download.refusals import Refusal, is_refusal
+from maricopa_scrapy.download.refusals import Refusal, begins, check_proxy, is_refusal
 from maricopa_scrapy.items import Cause
 
 _RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
@@ -72,7 +72,7 @@ class Download:
 
     def _append(self, body: bytes) -> None:
         if not self._size and not body.startswith(_ZIP):
-            raise Refusal(Cause.SERVER_ERROR if body.startswith(b"{") else Cause.MALFORMED, f"no zip: {body[:80]!r}")
+            raise Refusal(Cause.SERVER_ERROR if begins(body) == b"{" else Cause.MALFORMED, f"no zip: {body[:80]!r}")
         if not self._size:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._tidy()
@@ -106,6 +106,7 @@ def moved_to(response: Response) -> str | None:
 
 def _check(response: Response) -> None:
     status = response.status
+    check_proxy(response)
     if is_refusal(response):
         raise Refusal(Cause.THROTTLED, f"HTTP {status}")
     if status in (404, 410):

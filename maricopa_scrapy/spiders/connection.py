@@ -4,6 +4,7 @@ import os
 from typing import Any
 from urllib.parse import urlsplit
 
+from maricopa_scrapy.download.proxies import proxy_mistake
 from maricopa_scrapy.settings_files import Manifest
 from maricopa_scrapy.store import floors
 
@@ -23,6 +24,8 @@ def connect_to(source: str, needed_paths: tuple[str, ...], settings: Any) -> tup
         raise StartError(f"config/sources/{source}.yaml: {wrong}")
     sandbox = settings["MARICOPA_SANDBOX"]
     base_url = f"{sandbox.rstrip('/')}/{source}" if sandbox else manifest.base_url.rstrip("/")
+    if not sandbox and (mistake := proxy_mistake(base_url)):
+        raise StartError(mistake)
     on_loopback = _is_on_loopback(base_url)
     if sandbox and not on_loopback:
         raise StartError(f"MARICOPA_SANDBOX={sandbox} is not an address on this machine; `maricopa sandbox` prints one")

@@ -10,7 +10,7 @@ from psycopg2.extensions import cursor as Cursor
 from scrapy import Request
 from scrapy.http import Response
 
-from maricopa_scrapy.download.refusals import Refusal, check_json_answer
+from maricopa_scrapy.download.refusals import Refusal, begins, check_json_answer
 from maricopa_scrapy.identifiers import DIGITS
 from maricopa_scrapy.items import Answer, Cause, FollowOn, Issue, Outcome, Target
 from maricopa_scrapy.items_recorder import Image, NameIndex, Neighbour
@@ -83,7 +83,7 @@ class RecorderSpider(LedgerSpider):
         try:
             check_json_answer(response, self.manifest.refusals)
         except Refusal as error:
-            is_page = response.body.lstrip()[:1] == b"<" and response.status < 429
+            is_page = begins(response.body) == b"<" and response.status < 429
             if is_page and error.cause in (Cause.SOFT_404, Cause.REFUSED):
                 raise Refusal(Cause.CHALLENGE, f"HTTP {response.status} with an HTML page where JSON is due") from None
             raise
@@ -92,7 +92,7 @@ class RecorderSpider(LedgerSpider):
         """404 with a JSON object: there is no such document. Of one that a search has listed it is no answer."""
         if (target.detail or {}).get("listed"):
             return False
-        return response.status == 404 and target.kind in ("document", "neighbour") and response.body.lstrip()[:1] == b"{"
+        return response.status == 404 and target.kind in ("document", "neighbour") and begins(response.body) == b"{"
 
     def parse_index(self, body: bytes, target: Target) -> Reading:
         """Read the last day whose names are all indexed."""

@@ -241,20 +241,23 @@ def _spawn(command: list[str], user: _Account, output: int) -> subprocess.Popen[
 
     It gets no environment but the essential: ours may hold tokens, and PG* variables that mislead it.
     """
-    environment = {name: os.environ[name] for name in ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH") if name in os.environ}
     return subprocess.Popen(
         [str(_wheel() / "bin" / command[0]), *command[1:]],
         stdin=subprocess.DEVNULL,
         stdout=output,
         stderr=subprocess.STDOUT,
         cwd="/",
-        env=environment | {"LC_ALL": "C"},
+        env=_essential() | {"LC_ALL": "C"},
         umask=0o077,
         start_new_session=True,
         user=user.uid if user.other else None,
         group=user.gid if user.other else None,
         extra_groups=[] if user.other else None,
     )
+
+
+def _essential() -> dict[str, str]:
+    return {name: os.environ[name] for name in ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH") if name in os.environ}
 
 
 def program(name: str) -> Path:
@@ -285,7 +288,7 @@ def _account(cluster: Path) -> _Account:
             entry = pwd.getpwnam(_ACCOUNT)
             return _Account(entry.pw_uid, entry.pw_gid, other=True)
         with suppress(FileNotFoundError):
-            subprocess.run(command, capture_output=True, check=False)
+            subprocess.run(command, capture_output=True, check=False, env=_essential())
         time.sleep(0.05)
     raise EmbeddedError(f"Postgres does not run as root and `{' '.join(command)}` failed; make that user, or run as an ordinary one")
 

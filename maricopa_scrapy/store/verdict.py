@@ -81,7 +81,7 @@ def judge(reason: str | None, counts: Counts, shortfall: str | None = None) -> s
         return CANCELLED
     if reason == Reason.BLOCKED:
         return BLOCKED
-    if reason in (Reason.UNAUTHORIZED, Reason.PIPELINE_ERROR):
+    if reason in (Reason.UNAUTHORIZED, Reason.UNVERIFIED, Reason.PIPELINE_ERROR):
         return FAILED
     if counts.open or shortfall:
         return INCOMPLETE
