@@ -74,8 +74,8 @@ DOWNLOAD_MAXSIZE = max(manifest.max_body for manifest in _manifests.values())
 DOWNLOAD_WARNSIZE = DOWNLOAD_MAXSIZE
 # Default False.
 DOWNLOAD_VERIFY_CERTIFICATES = True
-# Default Scrapy's own, which takes headers of any length.
-DOWNLOAD_HANDLERS = dict.fromkeys(("http", "https"), "maricopa_scrapy.download.http.HttpHandler")
+# Default Scrapy's own, which takes headers of any length; and others for files, FTP and S3, which nothing of ours asks.
+DOWNLOAD_HANDLERS_BASE = dict.fromkeys(("http", "https"), "maricopa_scrapy.download.http.HttpHandler")
 # Default a filter of all URLs seen, which grows with the job: the ledger holds each target once.
 DUPEFILTER_CLASS = "scrapy.dupefilters.BaseDupeFilter"
 
