@@ -7,15 +7,15 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-import psutil
-
 from maricopa_scrapy.manager.executor import NodeError
+from maricopa_scrapy.store.node import is_alive, started_of
+from maricopa_scrapy.store.private import make_folder, open_log
 
 _TAIL = 64 * 1024
 
 
 class LocalProcesses:
-    """An Executor. A handle is the process's id and the time at which it was started; logs are in `folder`."""
+    """An Executor. A handle is the process's id and its start (store/node.py); logs are in `folder`."""
 
     name = "local"
 
@@ -30,7 +30,7 @@ class LocalProcesses:
     def check(self) -> None:
         """Raise NodeError when logs cannot be written."""
         try:
-            self._folder.mkdir(parents=True, exist_ok=True)
+            make_folder(self._folder)
         except OSError as error:
             raise NodeError(f"cannot write logs to {self._folder} ({error.strerror}); name another folder with MARICOPA_DATA_DIR") from None
 
@@ -44,11 +44,11 @@ class LocalProcesses:
         log = self.log_of(arguments["job"], arguments.get("_planned", "0"), spider)
         environment = os.environ | {"SCRAPY_SETTINGS_MODULE": "maricopa_scrapy.settings"} | self._environment
         try:
-            with log.open("ab") as file:
+            with open_log(log) as file:
                 child = subprocess.Popen(
                     command, env=environment, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT, start_new_session=True
                 )
-            handle = f"{child.pid} {psutil.Process(child.pid).create_time():.2f}"
+            handle = f"{child.pid} {started_of(child.pid)}"
         except OSError as error:
             raise NodeError(f"cannot start {spider}: {error}") from None
         self._children[child.pid] = child
@@ -67,11 +67,7 @@ class LocalProcesses:
         child = self._children.get(pid)
         if child is not None:
             return child.poll() is None
-        try:
-            process = psutil.Process(pid)
-            return abs(process.create_time() - started) < 1.0 and process.status() != psutil.STATUS_ZOMBIE
-        except psutil.NoSuchProcess:
-            return False
+        return is_alive(pid, started)
 
     def last_words(self, spider: str, handle: str) -> str:
         """Return the last line that the process logged, "" when there is none."""

@@ -8,13 +8,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import psutil
 from psycopg2.extensions import cursor as Cursor
 
 from maricopa_scrapy.items import PRIORITIES
 from maricopa_scrapy.store.connect import Session
-from maricopa_scrapy.store.ledger import SILENCE_S, LedgerError, reap
-from maricopa_scrapy.store.node import is_alive, node_name
+from maricopa_scrapy.store.ledger import LedgerError
+from maricopa_scrapy.store.lost import SILENCE_S, reap
+from maricopa_scrapy.store.node import is_alive, node_name, started_of
 from maricopa_scrapy.store.verdict import CANCELLED, settle
 
 # Any number that no other program's advisory lock is likely to use.
@@ -129,7 +129,7 @@ def adopt(session: Session, job_id: int) -> None:
         cursor.execute(_PLAN_AS_RUN, {"job": job_id})
         cursor.execute(
             "UPDATE crawl.job SET supervisor = %s, supervisor_pid = %s, supervisor_started = %s, supervised_at = now() WHERE id = %s",
-            (node_name(), os.getpid(), psutil.Process().create_time(), job_id),
+            (node_name(), os.getpid(), started_of(os.getpid()), job_id),
         )
 
     session.transact(work)
