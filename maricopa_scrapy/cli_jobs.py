@@ -385,7 +385,8 @@ def _follow(manager: "JobManager", job: int, as_json: bool) -> int:
         (errors if as_json else out).print(f"job {job} is {found.word}; `maricopa resume {job}` goes on with it")
         return EXIT_CODES[INCOMPLETE]
     if not as_json:
-        with database() as session:
+        # A report that cannot be had, and says why, changes nothing of the verdict.
+        with contextlib.suppress(typer.Exit), database() as session:
             out.print()
             _report(session, job)
     return EXIT_CODES.get(found.verdict or "", EXIT_CODES[FAILED])

@@ -103,14 +103,15 @@ def start(data_dir: Path) -> str:
 
 def folder_of(url: str) -> Path | None:
     """Return the data folder of a URL that `start` returned in this process; None of any other, and after `release`."""
-    folder = _served.get(url)
-    return folder if folder in _in_use else None
+    return _served.get(url)
 
 
 def release(data_dir: Path) -> None:
     """End this process's use of the server; the last user stops it, which takes about 0.1 s. Runs by itself at exit."""
     with _threads:
         folder = data_dir.expanduser().resolve()
+        for url in [url for url, served in _served.items() if served == folder]:
+            del _served[url]
         users = _in_use.pop(folder, None)
         if users is None:
             return
@@ -375,7 +376,7 @@ def _clear_crash(cluster: Path) -> None:
     It misleads when its number is another program's by now: Postgres would not start beside it. Otherwise it stays, for Postgres
     tells by it whether the shared memory is still in use.
     """
-    if not (cluster / "postmaster.pid").exists():
+    if not any((cluster / name).exists() for name in ("postmaster.pid", f".s.PGSQL.{_PORT}.lock")):
         return
     deadline = time.monotonic() + _CRASH_TIMEOUT_S
     while any(_serves(process, cluster) for process in psutil.process_iter()):
@@ -384,7 +385,9 @@ def _clear_crash(cluster: Path) -> None:
         time.sleep(_POLL_S)
     number = _pid_file(cluster)[0].strip()
     if not number.isdigit() or psutil.pid_exists(int(number)):
-        (cluster / "postmaster.pid").unlink()
+        (cluster / "postmaster.pid").unlink(missing_ok=True)
+    # It misleads in the same way: the number may be a zombie's, whose parent has not looked yet.
+    (cluster / f".s.PGSQL.{_PORT}.lock").unlink(missing_ok=True)
 
 
 @contextmanager

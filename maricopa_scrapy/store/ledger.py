@@ -55,6 +55,7 @@ _LEASE = """
     FROM (SELECT id FROM again UNION ALL SELECT id FROM free UNION ALL SELECT id FROM fresh LIMIT %(limit)s) due WHERE t.id = due.id
     RETURNING t.id, t.source, t.kind, t.key, t.attempts, t.detail, t.failures, t.priority
 """
+_NO_JOB = "there is no job %d; `maricopa jobs` lists them"
 _LOST = "run %d was silent for so long that others have taken over what it held; it ends, and they go on"
 # Between two looks at what other sources may still add.
 _FEED_EVERY_S = 0.5
@@ -321,7 +322,13 @@ def close_run(
 
 def check_job(session: Session, job_id: int) -> None:
     """Raise LedgerError when there is no such job."""
-    session.transact(lambda cursor: _check_job(cursor, job_id))
+
+    def work(cursor: Cursor) -> None:
+        cursor.execute("SELECT 1 FROM crawl.job WHERE id = %s", (job_id,))
+        if not cursor.fetchall():
+            raise LedgerError(_NO_JOB % job_id)
+
+    session.transact(work)
 
 
 def way(session: Session, job_id: int) -> str:
@@ -381,7 +388,7 @@ def _check_job(cursor: Cursor, job_id: int) -> tuple[Any, ...]:
     cursor.execute("SELECT verdict, wish, execution FROM crawl.job WHERE id = %s FOR NO KEY UPDATE", (job_id,))
     row = cursor.fetchone()
     if row is None:
-        raise LedgerError(f"there is no job {job_id}; `maricopa jobs` lists them")
+        raise LedgerError(_NO_JOB % job_id)
     return row
 
 

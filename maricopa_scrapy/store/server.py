@@ -19,10 +19,10 @@ MORE_SHARED_MEMORY = "/dev/shm is full or too small: give it 256 MB or more (doc
 _PROBE_S = 5.0
 _PROBES = 4
 
-# What text is read and written by: whatever role, database, server and address say.
+# What text is read and written by: whatever role, database, server and address say. (How texts are quoted psycopg2 sees for itself.)
 _ALWAYS = {
     "search_path": "public", "timezone": "UTC", "datestyle": "ISO, MDY", "intervalstyle": "postgres", "extra_float_digits": "1",
-    "bytea_output": "hex", "standard_conforming_strings": "on", "array_nulls": "on", "transform_null_equals": "off",
+    "bytea_output": "hex", "array_nulls": "on", "transform_null_equals": "off",
     # Read committed: what runs take turns for must be seen after the turn has come.
     "default_transaction_isolation": "read committed", "default_transaction_deferrable": "off",
 }  # fmt: skip
@@ -47,7 +47,8 @@ _CIRCUMSTANCES = """
            current_setting('default_transaction_read_only') = 'on',
            (SELECT quote_ident(rolname) FROM pg_namespace JOIN pg_roles r ON r.oid = nspowner WHERE nspname = 'crawl'),
            (SELECT string_agg(quote_ident(n.nspname), ', ' ORDER BY n.nspname) FROM pg_namespace n
-            WHERE n.nspname = 'public' OR n.nspowner = (SELECT nspowner FROM pg_namespace WHERE nspname = 'crawl'))
+            WHERE n.nspname = 'public' OR (n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
+                  AND n.nspowner = (SELECT nspowner FROM pg_namespace WHERE nspname = 'crawl')))
 """
 _MAY_MIGRATE = """
     SELECT to_regnamespace('public') IS NOT NULL, has_database_privilege(current_database(), 'CREATE'),
