@@ -15,7 +15,7 @@ import zstandard
 from psycopg2.extensions import cursor as Cursor
 from psycopg2.extras import execute_values
 
-from maricopa_scrapy.items import Answer, Capture, Cause, Extent, FollowOn, Issue, Outcome, Target
+from maricopa_scrapy.items import Answer, Capture, Cause, Extent, FollowOn, Issue, Outcome, Target, few
 from maricopa_scrapy.store import lists, paging, roll
 from maricopa_scrapy.store.absent import overlaid, with_stored
 from maricopa_scrapy.store.columns import Lines, lines_of
@@ -68,8 +68,6 @@ _FALL_SHORT = "UPDATE crawl.job SET shortfall = left(concat_ws('; ', shortfall, 
 _COSTS_NOTHING = (Cause.THROTTLED, Cause.CHALLENGE)
 _RETRY_PAUSE_S = 1.0
 _RETRY_PAUSE_MOST_S = 60.0
-# Of one answer: what has more surprises is one surprise.
-_ISSUES_MOST = 20
 
 
 @dataclass(slots=True)
@@ -114,21 +112,13 @@ def entry_of(answer: Answer, attempts: int, attempts_of: Mapping[Cause, int] = M
         capture,
         [(table_of(record), value) for record, value in answer.complete],
         answer.follow_ons,
-        _few(answer.issues),
+        few(answer.issues),
         [lines_of(page, origin) for page in answer.pages],
         answer.unkeyed,
         answer.extent,
         answer.is_part,
         answer.shortfall,
     )
-
-
-def _few(issues: list[Issue]) -> list[Issue]:
-    """Return at most 20 of an answer's issues, and one that says how many there are besides."""
-    if len(issues) <= _ISSUES_MOST:
-        return issues
-    more = len(issues) - _ISSUES_MOST
-    return [*issues[:_ISSUES_MOST], Issue("more_issues", "more", f"{more} more issues of one answer; its capture has them all")]
 
 
 def store_batch(cursor: Cursor, run: Run, entries: list[Entry]) -> int:
