@@ -101,7 +101,7 @@ def memory() -> str | None:
     folder = "/dev/shm"
     if "TMPDIR" in os.environ or not os.access(folder, os.W_OK):
         return None
-    free = min(shutil.disk_usage(folder).free, psutil.virtualmemory().available)
+    free = min(shutil.disk_usage(folder).free, psutil.virtual_memory().available)
     return folder if free > 8 * 2**30 else None
 
 

@@ -196,6 +196,21 @@ def test_tables_of_another_role_are_brought_up_to_date_by_it_alone_and_never_by_
     assert cluster.do("SELECT migration_id FROM _yoyo_migration ORDER BY 1", name) == before
 
 
+def test_a_role_that_may_see_nothing_is_told_what_reading_needs(cluster: debian.Cluster, sandbox: str, filled: str, tmp_path: Path) -> None:
+    name, role = copied(cluster, filled), cluster.role()
+    told = said(cluster.url(name, role), sandbox, tmp_path, "status", "1")
+    assert (told.code, told.errors.count("\n")) == (2, 1)
+    assert f"role {role}" in told.errors
+    assert "GRANT SELECT ON" in told.errors
+    doctor = said(cluster.url(name, role), sandbox, tmp_path, "doctor")
+    assert (doctor.code, doctor.errors) == (1, "")
+    assert "GRANT SELECT ON" in doctor.out
+    for grant in _granted(told.errors):
+        cluster.do(grant, name)
+    again = said(cluster.url(name, role), sandbox, tmp_path, "status", "1")
+    assert again.code == 0, again.errors
+
+
 def test_migrations_are_applied_all_or_none(cluster: debian.Cluster) -> None:
     """The last of them fails: of the first nothing stays."""
     name = cluster.database()
