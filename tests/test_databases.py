@@ -54,7 +54,8 @@ def crawled(url: str, sandbox: str, *more: str, **environment: str) -> Crawl:
 
 
 def said(url: str, sandbox: str, folder: Path, *arguments: str) -> Said:
-    return Maricopa(Database(url), sandbox, folder, rate=None, environment={"COLUMNS": "2000"})(*arguments)
+    maricopa = Maricopa(Database(url), sandbox, folder, rate=None, environment={"COLUMNS": "2000"})
+    return maricopa(*arguments) if arguments[0] == "run" else maricopa.here(*arguments)
 
 
 def schemas(cluster: debian.Cluster, database: str) -> set[str]:
@@ -71,7 +72,7 @@ def refused(crawl: Crawl, *words: str) -> None:
         assert word in lines[0]
 
 
-@pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII", "WIN1252", "EUC_JP"])
+@pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII", "EUC_JP"])
 def test_a_database_that_cannot_hold_every_name_is_refused(cluster: debian.Cluster, sandbox: str, tmp_path: Path, encoding: str) -> None:
     name = cluster.database(encoding)
     refused(crawled(cluster.url(name), sandbox), name, encoding, "needs UTF8", "ENCODING 'UTF8'")
@@ -102,7 +103,7 @@ def test_names_with_accents_are_stored_whatever_encoding_clients_are_told(
 
 @debian.needs_pgbouncer
 @pytest.mark.parametrize(
-    ("pool_mode", "settings"), [("transaction", {}), ("statement", {}), ("transaction", {"server_round_robin": "1", "min_pool_size": "5"})]
+    ("pool_mode", "settings"), [("transaction", {"server_round_robin": "1", "min_pool_size": "5"}), ("transaction", {}), ("statement", {})]
 )
 def test_a_pooler_of_transactions_is_refused_before_anything_is_written(
     cluster: debian.Cluster, sandbox: str, tmp_path: Path, pool_mode: str, settings: dict[str, str]
@@ -270,7 +271,7 @@ def test_the_role_s_limits_are_for_others(cluster: debian.Cluster, sandbox: str)
     role = cluster.role(options="SUPERUSER")
     name = cluster.database()
     for limit, value in (
-        ("statement_timeout", "40"), ("lock_timeout", "1"), ("idle_in_transaction_session_timeout", "40"), ("idle_session_timeout", "40"),
+        ("statement_timeout", "200"), ("lock_timeout", "1"), ("idle_in_transaction_session_timeout", "200"), ("idle_session_timeout", "600"),
         ("default_transaction_isolation", "serializable"), ("search_path", "elsewhere"), ("datestyle", "'German, DMY'"),
         ("timezone", "'Asia/Tokyo'"), ("extra_float_digits", "0"), ("bytea_output", "escape"), ("standard_conforming_strings", "off"),
     ):  # fmt: skip
@@ -299,7 +300,7 @@ def test_the_user_s_own_options_are_kept(cluster: debian.Cluster, filled: str, m
     session.close()
 
 
-@pytest.mark.parametrize("role", ["crawl", "assessor", "gis", "public_reader"])
+@pytest.mark.parametrize("role", ["crawl", "assessor"])
 def test_a_role_named_like_a_schema_of_ours(cluster: debian.Cluster, sandbox: str, tmp_path: Path, role: str) -> None:
     name, role = cluster.database(), cluster.role(role, "SUPERUSER")
     cluster.do(f'ALTER ROLE {role} SET search_path = "$user", assessor, public')

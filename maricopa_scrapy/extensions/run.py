@@ -40,6 +40,8 @@ T = TypeVar("T")
 run_opened = object()
 
 _SOON_S = 0.1
+# For so long a run that ends tries to say so while somebody holds a lock of the ledger; else its leases go back by themselves.
+_LOCKED_S = 3.0
 _BEAT_EVERY = round(ledger.HEARTBEAT_S / ledger.GLANCE_S)
 _WISHES = {"pause": Reason.PAUSED, "cancel": Reason.CANCELLED}
 # Seconds that a run which is to pause waits for answers under way; what comes later is asked for again.
@@ -123,7 +125,7 @@ class RunLedger:
         try:
             return await asyncio.get_running_loop().run_in_executor(self._thread, lambda: work(self._session, *args))
         except DatabaseUnavailable:
-            self._session.patience = 0  # it was waited for once
+            self._session.patience = self._session.lock_patience = 0  # it was waited for once
             raise
 
     async def open(self, spider: LedgerSpider) -> None:
@@ -206,7 +208,8 @@ class RunLedger:
         return self._writer
 
     def hurry(self) -> None:
-        """Have the writer wait no more for locks that others hold: the run ends."""
+        """Wait hardly any more for locks that others hold: the run ends."""
+        self._session.lock_patience = min(self._session.lock_patience, _LOCKED_S)
         if self._writer is not None:
             self._writer.hurry()
 
