@@ -335,12 +335,14 @@ def test_what_is_full_is_told_apart(said: str, told: str) -> None:
 def test_a_process_is_the_same_whatever_its_clock_says(monkeypatch: pytest.MonkeyPatch) -> None:
     with subprocess.Popen(["sleep", "60"]) as child:
         try:
-            started = node.started_of(child.pid)
+            started, known = node.started_of(child.pid), node.process_of(child.pid)
             # The time of boot, which a clock that is set moves.
             monkeypatch.setattr(psutil.Process, "create_time", lambda self: time.time() + 3600)
             assert node.started_of(child.pid) == started
             assert node.is_alive(child.pid, started)
+            assert node.is_alive(child.pid, known)
             assert not node.is_alive(child.pid, started + 1)
+            assert not node.is_alive(child.pid, known.replace("-", "+", 1))
         finally:
             child.kill()
     assert not node.is_alive(child.pid, started)
@@ -394,8 +396,8 @@ def test_runs_that_only_seem_silent_because_a_clock_was_set_are_left_alone(
     runs = [ledger.open_run(session, job, "assessor", "assessor") for _ in range(3)]
     ledger.heartbeat(session, runs[0])
     # By a database's clock that was set an hour ahead all others are silent; one of them is on another machine.
-    database.rows("UPDATE crawl.run SET node = 'elsewhere' WHERE id = 2; UPDATE crawl.run SET pid = 1, pid_started = %s WHERE id = 3"
-                  " RETURNING 1", node.started_of(1))  # fmt: skip
+    database.rows("UPDATE crawl.run SET node = 'elsewhere' WHERE id = 2; UPDATE crawl.run SET pid = 1, process = %s WHERE id = 3"
+                  " RETURNING 1", node.process_of(1))  # fmt: skip
     database.rows("UPDATE crawl.run SET heartbeat_at = heartbeat_at - interval '1 h' WHERE id > 1 RETURNING 1")
     offset = lost._lookout._offset
     lost._lookout._offset = offset - 3600

@@ -271,7 +271,8 @@ def test_the_role_s_limits_are_for_others(cluster: debian.Cluster, sandbox: str)
     role = cluster.role(options="SUPERUSER")
     name = cluster.database()
     for limit, value in (
-        ("statement_timeout", "200"), ("lock_timeout", "1"), ("idle_in_transaction_session_timeout", "200"), ("idle_session_timeout", "600"),
+        ("statement_timeout", "200"), ("lock_timeout", "1"),
+        ("idle_in_transaction_session_timeout", "200"), ("idle_session_timeout", "600"),
         ("default_transaction_isolation", "serializable"), ("search_path", "elsewhere"), ("datestyle", "'German, DMY'"),
         ("timezone", "'Asia/Tokyo'"), ("extra_float_digits", "0"), ("bytea_output", "escape"), ("standard_conforming_strings", "off"),
     ):  # fmt: skip

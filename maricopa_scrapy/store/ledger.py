@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any
 
+import psutil
 from psycopg2.extensions import cursor as Cursor
 from psycopg2.extras import Json
 
@@ -20,7 +21,7 @@ from maricopa_scrapy.store.connect import Session
 from maricopa_scrapy.store.feeding import may_be_fed
 from maricopa_scrapy.store.floors import note_shortfall
 from maricopa_scrapy.store.lost import SILENCE_S, reap, release
-from maricopa_scrapy.store.node import node_name, started_of
+from maricopa_scrapy.store.node import node_name, process_of
 from maricopa_scrapy.store.samples import note
 from maricopa_scrapy.store.tables import copy_into, copy_line, copy_lines
 from maricopa_scrapy.store.verdict import CANCELLED, Counts, counts_of, judge, settle
@@ -178,9 +179,9 @@ def open_run(
         named = parameters.get("sources") or ()
         run = Run(0, job_id, source, execution, tuple(one for one in also if one in named), parameters)
         cursor.execute(
-            "INSERT INTO crawl.run (job_id, spider, source, sources, node, pid, pid_started)"
-            " VALUES (%s, %s, %s, %s, %s, %s, %s) RETURNING id",
-            (job_id, spider, source, run.sources, node_name(), os.getpid(), started_of(os.getpid())),
+            "INSERT INTO crawl.run (job_id, spider, source, sources, node, pid, pid_started, process)"
+            " VALUES (%s, %s, %s, %s, %s, %s, %s, %s) RETURNING id",
+            (job_id, spider, source, run.sources, node_name(), os.getpid(), psutil.Process().create_time(), process_of(os.getpid())),
         )
         (run_id,) = _one(cursor)
         cursor.execute(
@@ -351,8 +352,8 @@ def own_verdict(session: Session, job_id: int) -> str | None:
 
     def work(cursor: Cursor) -> str | None:
         cursor.execute(
-            "SELECT verdict FROM crawl.run WHERE job_id = %s AND node = %s AND pid = %s AND pid_started = %s ORDER BY id DESC LIMIT 1",
-            (job_id, node_name(), os.getpid(), started_of(os.getpid())),
+            "SELECT verdict FROM crawl.run WHERE job_id = %s AND node = %s AND pid = %s AND process = %s ORDER BY id DESC LIMIT 1",
+            (job_id, node_name(), os.getpid(), process_of(os.getpid())),
         )
         row = cursor.fetchone()
         return row[0] if row else None

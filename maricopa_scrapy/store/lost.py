@@ -10,7 +10,7 @@ import time
 
 from psycopg2.extensions import cursor as Cursor
 
-from maricopa_scrapy.store.node import is_alive, is_stopped, node_name, started_of
+from maricopa_scrapy.store.node import is_alive, is_stopped, node_name, process_of
 
 SILENCE_S = 10.0
 
@@ -18,7 +18,7 @@ SILENCE_S = 10.0
 _GAP_S = 6.0
 _STEP_S = 2.0
 _RUNNING = """
-    SELECT id, job_id, node, pid, pid_started, heartbeat_at, heartbeat_at < clock_timestamp() - make_interval(secs => %(silence)s),
+    SELECT id, job_id, node, pid, process, pid_started, heartbeat_at, heartbeat_at < clock_timestamp() - make_interval(secs => %(silence)s),
            heartbeat_at > clock_timestamp() + make_interval(secs => %(silence)s),
            extract(epoch FROM clock_timestamp())
     FROM crawl.run WHERE state = 'running' FOR NO KEY UPDATE SKIP LOCKED
@@ -63,14 +63,14 @@ def reap(cursor: Cursor) -> None:
     rows = cursor.fetchall()
     if not rows:
         return
-    seen = _lookout.look([(row[0], row[5]) for row in rows], float(rows[0][8]))
-    here, mine = node_name(), (os.getpid(), started_of(os.getpid()))
-    for run, job, node, pid, started, _, is_silent, is_ahead, _ in rows:
-        if node == here and (pid, started) == mine:
+    seen = _lookout.look([(row[0], row[6]) for row in rows], float(rows[0][9]))
+    here, mine = node_name(), (os.getpid(), process_of(os.getpid()))
+    for run, job, node, pid, process, started, _, is_silent, is_ahead, _ in rows:
+        if node == here and (pid, process) == mine:
             continue
         if is_ahead:
             cursor.execute(_BEGIN_ANEW, (run,))
-        elif (node == here and not is_alive(pid, started)) or (
+        elif (node == here and not is_alive(pid, process or started)) or (
             is_silent
             # On this machine a live process is silent only to those who have waited for its beat.
             and (seen[run] >= SILENCE_S or not (_lookout.is_doubtful or (node == here and not is_stopped(pid))))

@@ -21,11 +21,20 @@ def started_of(pid: int) -> float:
     return psutil.Process(pid).create_time()
 
 
-def is_alive(pid: int, started: float) -> bool:
-    """Whether the process runs that began at `started`, as `started_of` tells it."""
+def process_of(pid: int) -> str:
+    """Return what tells a process from all others of this machine: its boot, and the start. Raises psutil.NoSuchProcess."""
+    boot = Path("/proc/sys/kernel/random/boot_id")
+    return f"{boot.read_text().strip() if boot.exists() else '-'} {started_of(pid):.2f}"
+
+
+def is_alive(pid: int, known: str | float) -> bool:
+    """Whether the process runs that `known` tells of, as `process_of` or `started_of` say it."""
     try:
         process = psutil.Process(pid)
-        is_it = started_of(pid) == started or abs(process.create_time() - started) < _SAME_START_S
+        if isinstance(known, str):
+            is_it = process_of(pid) == known
+        else:
+            is_it = started_of(pid) == known or abs(process.create_time() - known) < _SAME_START_S
         # A zombie is only waited for.
         return is_it and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
@@ -42,10 +51,7 @@ def is_stopped(pid: int) -> bool:
 
 
 def node_name() -> str:
-    """Return the name of this machine, or of this container on it, since it was booted: its processes are others after it."""
+    """Return the name of this machine, or of this container on it."""
     # Two containers may share a host name, but not a process id space.
-    parts = [socket.gethostname()]
-    with suppress(OSError):
-        parts.append(str(Path("/proc/self/ns/pid").readlink()))
-        parts.append(Path("/proc/sys/kernel/random/boot_id").read_text().strip())
-    return "/".join(parts)
+    space = Path("/proc/self/ns/pid")
+    return f"{socket.gethostname()}/{space.readlink()}" if space.exists() else socket.gethostname()
