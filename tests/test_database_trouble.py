@@ -391,7 +391,6 @@ def test_a_clock_that_is_set_ends_no_run(clocked: tuple[debian.Cluster, debian.F
 def test_runs_that_only_seem_silent_because_a_clock_was_set_are_left_alone(
     session: Session, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lost, "_lookout", lost._Lookout())
     job, _ = ledger.open_job(session, "property_search", [FollowOn("assessor", "parcel", "10100000")], {})
     runs = [ledger.open_run(session, job, "assessor", "assessor") for _ in range(3)]
     ledger.heartbeat(session, runs[0])
@@ -399,15 +398,15 @@ def test_runs_that_only_seem_silent_because_a_clock_was_set_are_left_alone(
     database.rows("UPDATE crawl.run SET node = 'elsewhere' WHERE id = 2; UPDATE crawl.run SET pid = 1, process = %s WHERE id = 3"
                   " RETURNING 1", node.process_of(1))  # fmt: skip
     database.rows("UPDATE crawl.run SET heartbeat_at = heartbeat_at - interval '1 h' WHERE id > 1 RETURNING 1")
-    offset = lost._lookout._offset
-    lost._lookout._offset = offset - 3600
+    lookout = next(found for dsn, found in lost._lookouts.items() if str(database.one("SELECT current_database()")) in dsn)
+    lookout._offset -= 3600
     ledger.heartbeat(session, runs[0])
     assert database.rows("SELECT DISTINCT state FROM crawl.run") == [("running",)]
     # Ten seconds later, by a clock that nobody sets, they are lost.
     real = time.monotonic
     for later in (5.2, 10.4):
         monkeypatch.setattr("maricopa_scrapy.store.lost.time.monotonic", lambda later=later: real() + later)
-        lost._lookout._offset -= 5.2
+        lookout._offset -= 5.2
         ledger.heartbeat(session, runs[0])
     assert database.rows("SELECT id, state FROM crawl.run ORDER BY id") == [(1, "running"), (2, "lost"), (3, "lost")]
 

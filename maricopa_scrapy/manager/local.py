@@ -7,15 +7,17 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+import psutil
+
 from maricopa_scrapy.manager.executor import NodeError
-from maricopa_scrapy.store.node import is_alive, started_of
 from maricopa_scrapy.store.private import make_folder, open_log
 
 _TAIL = 64 * 1024
+_COMMAND = ["-m", "scrapy", "crawl"]
 
 
 class LocalProcesses:
-    """An Executor. A handle is the process's id and its start (store/node.py); logs are in `folder`."""
+    """An Executor. A handle is the process's id and the time at which it was started; logs are in `folder`."""
 
     name = "local"
 
@@ -37,7 +39,7 @@ class LocalProcesses:
     def start(self, spider: str, arguments: Mapping[str, str]) -> str:
         """Start `scrapy crawl`. Raises NodeError."""
         self.check()
-        command = [sys.executable, "-m", "scrapy", "crawl", spider]
+        command = [sys.executable, *_COMMAND, spider]
         for option, values in (("-a", arguments), ("-s", self._settings)):
             for name, value in values.items():
                 command += [option, f"{name}={value}"]
@@ -48,7 +50,7 @@ class LocalProcesses:
                 child = subprocess.Popen(
                     command, env=environment, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT, start_new_session=True
                 )
-            handle = f"{child.pid} {started_of(child.pid)}"
+            handle = f"{child.pid} {psutil.Process(child.pid).create_time():.2f}"
         except OSError as error:
             raise NodeError(f"cannot start {spider}: {error}") from None
         self._children[child.pid] = child
@@ -67,7 +69,13 @@ class LocalProcesses:
         child = self._children.get(pid)
         if child is not None:
             return child.poll() is None
-        return is_alive(pid, started)
+        try:
+            process = psutil.Process(pid)
+            # A clock that was set since moves the time; then the command tells.
+            is_it = abs(process.create_time() - started) < 1.0 or process.cmdline()[1:4] == _COMMAND
+            return is_it and process.status() != psutil.STATUS_ZOMBIE
+        except psutil.NoSuchProcess:
+            return False
 
     def last_words(self, spider: str, handle: str) -> str:
         """Return the last line that the process logged, "" when there is none."""

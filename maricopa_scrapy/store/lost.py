@@ -54,7 +54,8 @@ class _Lookout:
         return time.monotonic() < self._doubtful_until
 
 
-_lookout = _Lookout()
+# One of each database.
+_lookouts: dict[str, _Lookout] = {}
 
 
 def reap(cursor: Cursor) -> None:
@@ -63,7 +64,8 @@ def reap(cursor: Cursor) -> None:
     rows = cursor.fetchall()
     if not rows:
         return
-    seen = _lookout.look([(row[0], row[6]) for row in rows], float(rows[0][9]))
+    lookout = _lookouts.setdefault(cursor.connection.dsn, _Lookout())
+    seen = lookout.look([(row[0], row[6]) for row in rows], float(rows[0][9]))
     here, mine = node_name(), (os.getpid(), process_of(os.getpid()))
     for run, job, node, pid, process, started, _, is_silent, is_ahead, _ in rows:
         if node == here and (pid, process) == mine:
@@ -73,7 +75,7 @@ def reap(cursor: Cursor) -> None:
         elif (node == here and not is_alive(pid, process or started)) or (
             is_silent
             # On this machine a live process is silent only to those who have waited for its beat.
-            and (seen[run] >= SILENCE_S or not (_lookout.is_doubtful or (node == here and not is_stopped(pid))))
+            and (seen[run] >= SILENCE_S or not (lookout.is_doubtful or (node == here and not is_stopped(pid))))
         ):
             cursor.execute(_MARK, (run,))
             release(cursor, [run], job)
