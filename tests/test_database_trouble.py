@@ -385,7 +385,8 @@ def test_a_clock_that_is_set_ends_no_run(clocked: tuple[debian.Cluster, debian.F
     assert database.states() == {"done": 80}
     assert database.rows("SELECT state, reason FROM crawl.run") == [("closed", "finished")] * 2
     stats = sandbox.stats()["assessor"]["by_kind"]["parcel"]
-    assert stats == 80 + database.one("SELECT coalesce(sum(attempts), 0) FROM crawl.target")
+    # A 500 among the first answers of a run may be the token's: it is asked again, and spends no attempt.
+    assert 0 <= stats - 80 - database.one("SELECT coalesce(sum(attempts), 0) FROM crawl.target") <= 4
 
 
 def test_runs_that_only_seem_silent_because_a_clock_was_set_are_left_alone(
