@@ -1,7 +1,7 @@
 # GNU make 3.81 (macOS) or later. Nothing here needs root.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup browser demo test lint format bench bench-scrapyd fuzz chaos soak matrix audit docs pictures lock clean
+.PHONY: help setup browser servers demo test lint format bench bench-scrapyd fuzz chaos soak matrix audit docs pictures lock clean
 
 BIN := .venv/bin
 READY := .venv/.ready
@@ -22,6 +22,7 @@ help:
 	@echo 'make demo            set up, then collect 50 parcels from all offices of the sandbox county and show them'
 	@echo 'make test            set up, then ruff, mypy and the tests (ARGS="-k word" for some of them)'
 	@echo 'make browser         set up, then get a browser for the treasurer'\''s pages, unless there is one that runs'
+	@echo 'make servers         get the servers of Debian that some tests want (root); without them these tests are skipped'
 	@echo 'make lint            set up, then ruff and mypy'
 	@echo 'make format          set up, then lay the code out as `make lint` wants it'
 	@echo 'make bench           set up, then all benchmarks, about an hour; one table of all figures in benchmarks/README.md'
@@ -69,6 +70,19 @@ browser: $(READY)
 	    3) echo 'taxes are left out; `make browser` tries again to get a browser';; \
 	    *) exit $$code;; \
 	esac
+
+# For the tests alone: a Postgres, a PgBouncer and a clock that can be set, of Debian's packages, not started as services.
+SERVERS := postgresql pgbouncer faketime
+servers:
+	@missing=$$(for package in $(SERVERS); do dpkg -s $$package >/dev/null 2>&1 || printf '%s ' $$package; done); \
+	if [ -n "$$missing" ]; then \
+	    if [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then \
+	        echo "on Debian or Ubuntu run: sudo apt-get install $$missing" >&2; exit 1; \
+	    fi; \
+	    echo "installing the Debian packages $$missing"; \
+	    said=$$(apt-get update 2>&1 && RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $$missing 2>&1 </dev/null) \
+	        || { printf '%s\n' "$$said" >&2; exit 1; }; \
+	fi
 
 demo: browser
 	@$(BIN)/maricopa demo

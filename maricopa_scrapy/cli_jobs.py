@@ -20,6 +20,7 @@ from maricopa_scrapy.store import jobs as ledger_jobs
 from maricopa_scrapy.store import progress, statistics
 from maricopa_scrapy.store.connect import DatabaseUnavailable, Session
 from maricopa_scrapy.store.ledger import LedgerError
+from maricopa_scrapy.store.private import make_folder, open_log
 from maricopa_scrapy.store.verdict import EXIT_CODES, FAILED, INCOMPLETE
 from maricopa_scrapy.terminal import database, errors, fail, out
 
@@ -355,8 +356,8 @@ def _detach(job: int, nodes: list[str], as_json: bool) -> None:
     # Not in the command, which all can see: an address may hold a password.
     environment = os.environ | ({"MARICOPA_NODES": " ".join(nodes)} if nodes else {})
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        file = log.open("ab")
+        make_folder(folder)
+        file = open_log(log)
     except OSError as error:
         raise fail(f"cannot write logs to {folder} ({error.strerror}); name another folder with MARICOPA_DATA_DIR") from None
     with file:
@@ -384,7 +385,8 @@ def _follow(manager: "JobManager", job: int, as_json: bool) -> int:
         (errors if as_json else out).print(f"job {job} is {found.word}; `maricopa resume {job}` goes on with it")
         return EXIT_CODES[INCOMPLETE]
     if not as_json:
-        with database() as session:
+        # A report that cannot be had, and says why, changes nothing of the verdict.
+        with contextlib.suppress(typer.Exit), database() as session:
             out.print()
             _report(session, job)
     return EXIT_CODES.get(found.verdict or "", EXIT_CODES[FAILED])

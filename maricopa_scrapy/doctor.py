@@ -94,6 +94,16 @@ def _database() -> Iterator[Finding]:
     version = connection.server_version
     connection.close()
     yield Finding("database", f"{which}; Postgres {version // 10_000}.{version % 10_000}")
+    try:
+        yield from _stored(url)
+    except DatabaseUnavailable as error:
+        says, _, remedy = str(error).partition("; ")
+        yield Finding("records", says, remedy or "see the message")
+    if is_ours:
+        yield _disk(folder)
+
+
+def _stored(url: str) -> Iterator[Finding]:
     if pending := pending_migrations(url):
         yield Finding(
             "migrations", f"{len(pending)} are not applied: {', '.join(pending)}", "any other verb applies them, such as `maricopa status`"
@@ -103,8 +113,6 @@ def _database() -> Iterator[Finding]:
         session = Session(url)
         yield from _ledger(session)
         session.close()
-    if is_ours:
-        yield _disk(folder)
 
 
 def _ledger(session: Session) -> Iterator[Finding]:

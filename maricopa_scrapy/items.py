@@ -204,6 +204,20 @@ class Issue:
     screenshot: bytes | None = None
 
 
+# Of one answer: what has more surprises is one surprise.
+ISSUES_MOST = 20
+
+
+def few(issues: list[Issue], uncounted: int = 0) -> list[Issue]:
+    """Return the first 20 of an answer's issues, and one that says how many there are besides, `uncounted` ones included."""
+    if issues and issues[-1].kind == "more_issues" and len(issues) <= ISSUES_MOST + 1:
+        return issues
+    more = len(issues) - ISSUES_MOST + uncounted if len(issues) > ISSUES_MOST else uncounted
+    if not more:
+        return issues
+    return [*issues[:ISSUES_MOST], Issue("more_issues", "more", f"{more:,} more issues of one answer; its capture has them all")]
+
+
 class Outcome(StrEnum):
     """What became of a target: answered, positively absent, or failed for now (`Answer.cause` says why)."""
 

@@ -81,10 +81,10 @@ def _environment() -> Iterator[None]:
 def server() -> Iterator[str]:
     """URL of an embedded server for the whole session."""
     # Not below pytest's folders: the next session on this machine closes them to the server's user.
-    with tempfile.TemporaryDirectory(prefix="maricopa-tests-", dir=_memory(), ignore_cleanup_errors=True) as folder:
+    with tempfile.TemporaryDirectory(prefix="maricopa-tests-", dir=memory(), ignore_cleanup_errors=True) as folder:
         url = embedded.start(Path(folder))
         try:
-            if _memory():
+            if memory():
                 administer(url, "ALTER SYSTEM SET max_wal_size = '128MB'")
                 administer(url, "SELECT pg_reload_conf()")
             yield url
@@ -93,7 +93,7 @@ def server() -> Iterator[str]:
 
 
 @cache
-def _memory() -> str | None:
+def memory() -> str | None:
     """A folder in memory when there is plenty: ext4 takes up to half a second for the files of a database after some were deleted.
 
     TMPDIR, when it is set, is where they go.
@@ -153,7 +153,7 @@ def fresh_database(server: str, template: str) -> Iterator[Database]:
     """A database that is dropped in the end."""
     name = f"test_{uuid.uuid4().hex[:12]}"
     # On a disk the copy by files would wait for each of them to be written.
-    administer(server, f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY {'file_copy' if _memory() else 'wal_log'}")
+    administer(server, f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY {'file_copy' if memory() else 'wal_log'}")
     yield Database(named(server, name))
     administer(server, f"DROP DATABASE {name} WITH (FORCE)")
 

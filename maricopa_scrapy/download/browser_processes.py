@@ -16,14 +16,14 @@ import playwright
 import psutil
 
 from maricopa_scrapy.store.embedded import default_data_dir
+from maricopa_scrapy.store.node import is_alive, started_of
+from maricopa_scrapy.store.private import make_folder
 
 logger = logging.getLogger(__name__)
 
 # A switch that no browser knows: it is ignored.
 _SWITCH = "--maricopa-crawl="
 _DRIVER = str(Path(playwright.__file__).parent / "driver" / "package" / "cli.js")
-# Two processes of one number do not begin so close to each other.
-_SAME_START_S = 2.0
 
 
 class MarkedProcesses:
@@ -40,9 +40,9 @@ class MarkedProcesses:
     def note(self) -> None:
         """Write down that there will be one. Comes before the start: what is cut short in the middle of it is found too."""
         self._is_noted = True
-        note = {"crawl": _start_of(os.getpid()), "switch": self.switch}
+        note = {"crawl": (os.getpid(), started_of(os.getpid())), "switch": self.switch}
         try:
-            self._folder.mkdir(parents=True, exist_ok=True)
+            make_folder(self._folder)
             self._file.write_text(json.dumps(note))
         except OSError as error:
             logger.warning("the browser's mark could not be noted: %s", error)
@@ -62,7 +62,7 @@ class MarkedProcesses:
         for file in self._folder.glob("*.json"):
             with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
                 note = json.loads(file.read_text())
-                if _lives(*note["crawl"]):
+                if is_alive(*note["crawl"]):
                     continue
                 if (switch := str(note.get("switch", ""))).startswith(_SWITCH):
                     for pid in _end(switch):
@@ -98,17 +98,3 @@ def _marked(switch: str) -> Iterator[psutil.Process]:
         with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
             if switch in process.cmdline():
                 yield process
-
-
-def _start_of(pid: int) -> tuple[int, float]:
-    return pid, psutil.Process(pid).create_time()
-
-
-def _lives(pid: int, started: float) -> bool:
-    try:
-        process = psutil.Process(int(pid))
-        return abs(process.create_time() - started) < _SAME_START_S and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
-    except psutil.AccessDenied:
-        return True

@@ -104,6 +104,7 @@ class PacedDownloader(Downloader):
     """Scrapy's downloader, whose slots of sources are paced, and stay when nothing is asked for a minute.
 
     `listeners` are called with each request and its response, None when it has none, before the slot's next request is sent.
+    Nothing is sent while somebody holds it, or `is_stale` says that the run may not know what has become of it.
     """
 
     def __init__(self, crawler: Any) -> None:
@@ -113,6 +114,8 @@ class PacedDownloader(Downloader):
             self.slots[name] = PacedSlot(**self.per_slot_settings[name])
         self._under_way: set[asyncio.Task[None]] = set()
         self.listeners: list[Callable[[Request, Response | None], None]] = []
+        self.is_stale: Callable[[], bool] = lambda: False
+        self._held_by: set[str] = set()
         self._ask = self.handlers.download_request_async
         self.handlers.download_request_async = self._ask_and_tell  # type: ignore[method-assign]
 
@@ -164,8 +167,19 @@ class PacedDownloader(Downloader):
         # Ctrl-C may come while requests are on their way here, behind robots.txt: the engine would wait for all of them.
         if self.is_closing:
             self.drop_waiting()
-        else:
+        elif not self._held_by and not self.is_stale():
             super()._process_queue(slot)
+
+    def hold(self, who: str) -> None:
+        """Send nothing from now on, for somebody's sake."""
+        self._held_by.add(who)
+
+    def let_go(self, who: str) -> None:
+        """Send what is due, unless somebody else holds it still."""
+        self._held_by.discard(who)
+        for slot in self.slots.values():
+            if isinstance(slot, PacedSlot):
+                self.look_again(slot)
 
     def look_again(self, slot: PacedSlot) -> None:
         """Send what is due now, whatever the slot was waiting for."""

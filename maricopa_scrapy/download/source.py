@@ -12,6 +12,8 @@ from maricopa_scrapy.settings_files import Breaker, Retries
 T = TypeVar("T")
 
 _PROBE_SLACK_S = 1.0
+# Reports come every two seconds: what lies so far apart is no time that the source was asked in vain, but a clock that was set.
+_GAP_S = 600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +68,13 @@ class Health:
 
 @dataclass(slots=True)
 class SourceState:
-    """The row of a source. `probe_run` has the right to try it until `probe_until`."""
+    """The row of a source. `probe_run` has the right to try it until `probe_until`; the last report came at `reported_at`."""
 
     rate: SourceRate
     health: Health
     probe_run: int | None = None
     probe_until: float = 0.0
+    reported_at: float = 0.0
 
     @classmethod
     def load(cls, row: dict[str, Any], limits: Limits, retries: Retries) -> Self:
@@ -80,7 +83,8 @@ class SourceState:
             start = limits.clamp(limits.start)
             return cls(SourceRate(start, start), Health(retries=retries.at_least))
         # Another version may have written it, on another machine.
-        return cls(_known(SourceRate, row["rate"]), _known(Health, row["health"]), row.get("probe_run"), row.get("probe_until", 0.0))
+        probe = row.get("probe_run"), row.get("probe_until", 0.0)
+        return cls(_known(SourceRate, row["rate"]), _known(Health, row["health"]), *probe, row.get("reported_at", 0.0))
 
     def dump(self) -> dict[str, Any]:
         """Return the state as JSON."""
@@ -98,6 +102,7 @@ class SourceState:
         """Take in what a process saw."""
         health = self.health
         self.rate.mend(now, max(limits.hold_most, breaker.probe_most))
+        self._mend(now, max(limits.hold_most, breaker.probe_most))
         # Of the budget a run tells nothing that has nothing to ask for.
         if report.wants or report.accepted:
             self.rate.answered(now, report.accepted, report.is_used, limits)
@@ -114,6 +119,14 @@ class SourceState:
             self._failing(now)
             if sent_at >= self.rate.resumed_at:
                 self._failed(now, breaker)
+
+    def _mend(self, now: float, longest: float) -> None:
+        """Count no silence, and no right to try the source, that is only a clock's that was set, either way."""
+        passed = now - self.reported_at if self.reported_at else 0.0
+        self.reported_at = now
+        self.probe_until = min(self.probe_until, now + longest)
+        if self.health.failing_since is not None and not 0 <= passed <= _GAP_S:
+            self.health.failing_since = min(now, self.health.failing_since + passed)
 
     def _failing(self, now: float) -> None:
         if self.health.failing_since is None:

@@ -23,7 +23,8 @@ from maricopa_scrapy.settings_files import Config
 from maricopa_scrapy.spiders.base import LedgerSpider, StartError, Work
 from maricopa_scrapy.store import ledger, source
 from maricopa_scrapy.store.connect import DatabaseUnavailable, Session, database_url, migrate
-from maricopa_scrapy.store.ledger import Lease, LedgerError, Run
+from maricopa_scrapy.store.ledger import Lease, LedgerError, Run, RunLost
+from maricopa_scrapy.store.lost import SILENCE_S
 from maricopa_scrapy.store.source import Step
 from maricopa_scrapy.store.verdict import Counts
 from maricopa_scrapy.store.writer import Writer, WriterOptions
@@ -39,6 +40,8 @@ T = TypeVar("T")
 run_opened = object()
 
 _SOON_S = 0.1
+# For so long a run that ends tries to say so while somebody holds a lock of the ledger; else its leases go back by themselves.
+_LOCKED_S = 3.0
 _BEAT_EVERY = round(ledger.HEARTBEAT_S / ledger.GLANCE_S)
 _WISHES = {"pause": Reason.PAUSED, "cancel": Reason.CANCELLED}
 # Seconds that a run which is to pause waits for answers under way; what comes later is asked for again.
@@ -81,23 +84,48 @@ def _as_urgent(apns: ApnList, work: Work) -> Iterator[FollowOn]:
 class RunLedger:
     """The ledger as the reactor sees it: every call is made in one thread, in order."""
 
-    def __init__(self, url: str, options: WriterOptions, on_loss: Callable[[], None]) -> None:
-        self._on_loss = on_loss
+    def __init__(self, url: str, options: WriterOptions, spider: LedgerSpider) -> None:
+        self._spider = spider
         self._url = url
         self._options = options
-        self._session = Session(url, options.patience)
+        self._session = Session(url, options.patience, self._trouble("the ledger"))
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ledger")
         self._writer: Writer | None = None
         self._closed = False
         self.run: Run
-        # Seconds since 1970 at which the ledger last heard of the run.
+        # Seconds since 1970 at which the ledger last heard of the run; and the same by the monotonic clock.
         self.beat_at = 0.0
+        self._heard_at = 0.0
+
+    def _trouble(self, whose: str) -> Callable[[bool], None]:
+        """Return what a session calls when the database is waited for, and when it is back: what would come has no place meanwhile."""
+        loop = asyncio.get_running_loop()
+
+        def tell(is_in_trouble: bool) -> None:
+            downloader = self._spider.downloader
+            loop.call_soon_threadsafe(downloader.hold if is_in_trouble else downloader.let_go, whose)
+
+        return tell
+
+    def is_stale(self) -> bool:
+        """Whether the ledger has not heard of the run for so long that others may have taken it for lost."""
+        return time.monotonic() - self._heard_at > SILENCE_S
+
+    def _heard(self) -> None:
+        self.beat_at, self._heard_at = time.time(), time.monotonic()
+
+    def lost(self, error: RunLost) -> None:
+        """End the run, which is not its own any more."""
+        if not self._spider.stopping:
+            logger.error("%s", error)
+        self.hurry()
+        self._spider.stop(Reason.LOST)
 
     async def _do(self, work: Callable[..., T], *args: Any) -> T:
         try:
             return await asyncio.get_running_loop().run_in_executor(self._thread, lambda: work(self._session, *args))
         except DatabaseUnavailable:
-            self._session.patience = 0  # it was waited for once
+            self._session.patience = self._session.lock_patience = 0  # it was waited for once
             raise
 
     async def open(self, spider: LedgerSpider) -> None:
@@ -115,7 +143,8 @@ class RunLedger:
             return run
 
         self.run = await self._do(opened)
-        self.beat_at = time.time()
+        self._heard()
+        self._spider.downloader.is_stale = self.is_stale
 
     async def ask(self, question: Callable[..., T], *args: Any) -> T:
         """Return what a function of the store says: it is given the session, and `args`.
@@ -126,7 +155,7 @@ class RunLedger:
             return await self._do(question, *args)
         except DatabaseUnavailable as error:
             logger.error("%s", error)
-            self._on_loss()
+            self._spider.stop(Reason.DATABASE_UNAVAILABLE)
             raise
 
     async def lease(self, limit: int, source: str) -> Lease:
@@ -136,8 +165,10 @@ class RunLedger:
             return await self._do(ledger.lease, self.run, limit, source)
         except DatabaseUnavailable as error:
             logger.error("%s", error)
-            self._on_loss()
-            return Lease([])
+            self._spider.stop(Reason.DATABASE_UNAVAILABLE)
+        except RunLost as error:
+            self.lost(error)
+        return Lease([])
 
     async def give_back(self, source: str) -> None:
         await self._do(ledger.give_back, self.run, source)
@@ -152,7 +183,8 @@ class RunLedger:
 
     async def heartbeat(self, traffic: dict[str, Any]) -> None:
         await self._do(ledger.heartbeat, self.run, traffic)
-        self.beat_at = time.time()
+        self._heard()
+        self._spider.downloader.let_go("silence")
 
     async def wish(self) -> str:
         return await self._do(ledger.wish, self.run.job_id)
@@ -172,8 +204,14 @@ class RunLedger:
             self._thread.shutdown(wait=False)
 
     def writer(self, on_room: Callable[[], None], on_failure: Callable[[Exception], None]) -> Writer:
-        self._writer = Writer(self._url, self.run, self._options, on_room, on_failure)
+        self._writer = Writer(self._url, self.run, self._options, on_room, on_failure, self._trouble("the writer"))
         return self._writer
+
+    def hurry(self) -> None:
+        """Wait hardly any more for locks that others hold: the run ends."""
+        self._session.lock_patience = min(self._session.lock_patience, _LOCKED_S)
+        if self._writer is not None:
+            self._writer.hurry()
 
     def flush(self) -> None:
         if self._writer is not None:
@@ -208,7 +246,7 @@ class RunRecord:
         )  # fmt: skip
         try:
             url = await asyncio.to_thread(database_url)
-            opened = RunLedger(url, options, lambda: spider.stop(Reason.DATABASE_UNAVAILABLE))
+            opened = RunLedger(url, options, spider)
             await opened.open(spider)
             pace = self._crawler.get_extension(Pace)
             traffic = self._crawler.get_extension(Traffic)
@@ -243,10 +281,13 @@ class RunRecord:
                     await self._ledger.heartbeat(self._traffic.snapshot())
                 wish = await self._ledger.wish()
                 if wish in _WISHES:
+                    self._ledger.hurry()
                     spider.stop(_WISHES[wish], _PATIENCE_S)
         except DatabaseUnavailable as error:
             logger.error("%s", error)
             spider.stop(Reason.DATABASE_UNAVAILABLE)
+        except RunLost as error:
+            self._ledger.lost(error)
 
     def _beat_ended(self, spider: LedgerSpider, task: "asyncio.Task[None]") -> None:
         if not task.cancelled() and (error := task.exception()):

@@ -10,8 +10,10 @@ from pathlib import Path
 import psutil
 
 from maricopa_scrapy.manager.executor import NodeError
+from maricopa_scrapy.store.private import make_folder, open_log
 
 _TAIL = 64 * 1024
+_COMMAND = ["-m", "scrapy", "crawl"]
 
 
 class LocalProcesses:
@@ -30,21 +32,21 @@ class LocalProcesses:
     def check(self) -> None:
         """Raise NodeError when logs cannot be written."""
         try:
-            self._folder.mkdir(parents=True, exist_ok=True)
+            make_folder(self._folder)
         except OSError as error:
             raise NodeError(f"cannot write logs to {self._folder} ({error.strerror}); name another folder with MARICOPA_DATA_DIR") from None
 
     def start(self, spider: str, arguments: Mapping[str, str]) -> str:
         """Start `scrapy crawl`. Raises NodeError."""
         self.check()
-        command = [sys.executable, "-m", "scrapy", "crawl", spider]
+        command = [sys.executable, *_COMMAND, spider]
         for option, values in (("-a", arguments), ("-s", self._settings)):
             for name, value in values.items():
                 command += [option, f"{name}={value}"]
         log = self.log_of(arguments["job"], arguments.get("_planned", "0"), spider)
         environment = os.environ | {"SCRAPY_SETTINGS_MODULE": "maricopa_scrapy.settings"} | self._environment
         try:
-            with log.open("ab") as file:
+            with open_log(log) as file:
                 child = subprocess.Popen(
                     command, env=environment, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT, start_new_session=True
                 )
@@ -69,7 +71,9 @@ class LocalProcesses:
             return child.poll() is None
         try:
             process = psutil.Process(pid)
-            return abs(process.create_time() - started) < 1.0 and process.status() != psutil.STATUS_ZOMBIE
+            # A clock that was set since moves the time; then the command tells.
+            is_it = abs(process.create_time() - started) < 1.0 or process.cmdline()[1:4] == _COMMAND
+            return is_it and process.status() != psutil.STATUS_ZOMBIE
         except psutil.NoSuchProcess:
             return False
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, TypeVar
 
-from maricopa_scrapy.items import Issue, Record
+from maricopa_scrapy.items import ISSUES_MOST, Issue, Record, few
 from maricopa_scrapy.pages.errors import ABSENT, SourceChanged
 from maricopa_scrapy.pages.values import clean
 
@@ -23,10 +23,12 @@ _R = TypeVar("_R", bound=Record)
 class Notes:
     """What was noted of one answer; paths have `[]` for any element of a list.
 
-    `new` and `absent` are dicts because those are ordered sets; `unread` has the reason by section, `read` the sections that could be read.
+    `new` and `absent` are dicts because those are ordered sets; of `new` as many are kept as are told, `more` counts the rest.
+    `unread` has the reason by section, `read` the sections that could be read.
     """
 
     new: dict[str, None] = field(default_factory=dict)
+    more: int = 0
     absent: dict[str, None] = field(default_factory=dict)
     unread: dict[str, SourceChanged] = field(default_factory=dict)
     read: dict[str, None] = field(default_factory=dict)
@@ -37,6 +39,10 @@ class Notes:
 
     def is_new(self, path: str) -> None:
         """Note a field that nobody knows."""
+        if len(self.new) >= ISSUES_MOST and path not in self.new:
+            # A hostile answer has hundreds of thousands.
+            self.more += 1
+            return
         self.new[clean(path)[:_SHOWN]] = None
 
     def is_absent(self, path: str) -> None:
@@ -49,17 +55,20 @@ class Notes:
             raise next(iter(self.unread.values()))
 
     def issues(self, whose: str) -> list[Issue]:
-        """Return what a person must know, one issue for each field or section; `whose` is the source as a person calls it."""
-        issues = [Issue("new_field", path, f"{whose} has a new field: {path}") for path in self.new]
+        """Return what a person must know, one issue for each field or section, what costs most first: of many only the first are kept.
+
+        `whose` is the source as a person calls it.
+        """
+        issues = [
+            Issue("unread_section", f"{name}: {error.path}"[:200], f"section {name} could not be read, what is stored of it stays: {error}")
+            for name, error in self.unread.items()
+        ]  # fmt: skip
         issues += [
             Issue("absent_field", path, f"{whose} lacks a field: {path}; it is NULL in new rows, and stored values stay")
             for path in self.absent
         ]  # fmt: skip
-        issues += [
-            Issue("unread_section", f"{name}: {error.path}"[:200], f"section {name} could not be read, what is stored of it stays: {error}")
-            for name, error in self.unread.items()
-        ]  # fmt: skip
-        return issues
+        issues += [Issue("new_field", path, f"{whose} has a new field: {path}") for path in self.new]
+        return few(issues, self.more)
 
 
 class _Section(AbstractContextManager[None]):

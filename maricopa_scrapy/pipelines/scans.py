@@ -24,6 +24,7 @@ from maricopa_scrapy.items import Answer, Capture, Cause, Issue, Outcome
 from maricopa_scrapy.items_recorder import Image
 from maricopa_scrapy.pages.recorder_legacy import is_blocked
 from maricopa_scrapy.store.embedded import default_data_dir
+from maricopa_scrapy.store.private import make_folder
 
 if TYPE_CHECKING:
     from scrapy.crawler import Crawler
@@ -48,7 +49,7 @@ class _Folder(FSFilesStore):
         file = Path(self.basedir, path)
         part = file.with_name(f"{file.name}.{os.getpid()}.part")
         try:
-            file.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(file.parent)
             part.write_bytes(buf.getvalue())
             part.replace(file)
         except OSError as error:

@@ -142,7 +142,7 @@ class LedgerSpider(Spider):
     def begin(self, run: "Run") -> None:
         """Take up a run: what its job was asked for, and the other sources that it serves. Raises StartError."""
         self.parameters, self.execution = run.parameters, run.execution
-        self._downloader.listeners.append(self._glance)
+        self.downloader.listeners.append(self._glance)
         for desk in self.also:
             if desk.source in run.also:
                 self._desks.append(desk.beside(self, run))
@@ -178,8 +178,9 @@ class LedgerSpider(Spider):
             async for request in self._requests() if len(self._desks) == 1 else self._merged():
                 yield request
         except asyncio.CancelledError:
-            # Ctrl-C: the engine would wait for what waits in the slot, for as long as that is held.
-            self._downloader.drop_waiting()
+            # Ctrl-C: the engine would wait for what waits in the slot, for as long as that is held, and for locks of others.
+            self.ledger.hurry()
+            self.downloader.drop_waiting()
             raise
 
     async def _merged(self) -> AsyncIterator[Request]:
@@ -403,13 +404,14 @@ class LedgerSpider(Spider):
             return
         self.stopping = reason
         engine.pause()
-        self._downloader.drop_waiting()
+        self.downloader.drop_waiting()
         if patience is not None:
-            asyncio.get_running_loop().call_later(patience, self._downloader.drop_under_way)
+            asyncio.get_running_loop().call_later(patience, self.downloader.drop_under_way)
         _schedule_coro(engine.close_spider_async(reason=reason))
 
     @property
-    def _downloader(self) -> PacedDownloader:
+    def downloader(self) -> PacedDownloader:
+        """The engine's downloader, which knows our slots."""
         downloader = self.crawler.engine.downloader
         assert isinstance(downloader, PacedDownloader)
         return downloader

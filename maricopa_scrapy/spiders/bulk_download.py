@@ -14,6 +14,7 @@ from scrapy.http import Response
 
 from maricopa_scrapy.download.refusals import Refusal, begins, check_proxy, is_refusal
 from maricopa_scrapy.items import Cause
+from maricopa_scrapy.store.private import make_folder
 
 _RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
 _MOVED = (301, 302, 303, 307, 308)
@@ -74,7 +75,7 @@ class Download:
         if not self._size and not body.startswith(_ZIP):
             raise Refusal(Cause.SERVER_ERROR if begins(body) == b"{" else Cause.MALFORMED, f"no zip: {body[:80]!r}")
         if not self._size:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(self.path.parent)
             self._tidy()
         with self._partial.open("ab" if self._size else "wb") as file:
             file.write(body)

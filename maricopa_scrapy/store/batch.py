@@ -13,8 +13,9 @@ from typing import Any
 import orjson
 import zstandard
 from psycopg2.extensions import cursor as Cursor
+from psycopg2.extras import execute_values
 
-from maricopa_scrapy.items import Answer, Capture, Cause, Extent, FollowOn, Issue, Outcome, Target
+from maricopa_scrapy.items import Answer, Capture, Cause, Extent, FollowOn, Issue, Outcome, Target, few
 from maricopa_scrapy.store import lists, paging, roll
 from maricopa_scrapy.store.absent import overlaid, with_stored
 from maricopa_scrapy.store.columns import Lines, lines_of
@@ -24,7 +25,7 @@ from maricopa_scrapy.store.tables import Table, copy_into, copy_line, copy_lines
 CREATE_STAGES = """
     CREATE TEMP TABLE stage_target (
         id bigint, state text, cause text, message text, rows integer, capture_sha256 bytea, at timestamptz,
-        not_before timestamptz, spent integer, unread text[]
+        pause double precision, spent integer, unread text[]
     ) ON COMMIT DELETE ROWS;
 """
 # Four times the most that a manifest lets an answer be.
@@ -36,8 +37,11 @@ _KEEP_AFTER_ALL = """
     UPDATE crawl.capture SET url = %s, status = %s, content_type = %s, fetched_at = %s, size = %s, left_out = %s, body = %s,
         pruned_at = NULL WHERE sha256 = %s
 """
-# Runs take turns with each schema: what one has looked up stays so until it has stored, and nothing deadlocks.
-_TAKE_TURNS = "SELECT pg_advisory_xact_lock(hashtext('maricopa_scrapy'), hashtext(%s))"
+# Who waits here holds up all others of its schemas: soon it gives up, and tries again.
+_WAIT_LITTLE = "SET LOCAL lock_timeout = '1s';"
+# Runs take turns with each schema: what one has looked up stays so until it has stored, and nothing deadlocks. For a turn all wait.
+_WAIT_LONG = "SET LOCAL lock_timeout = 0;"
+_TAKE_TURNS = "SELECT pg_advisory_xact_lock(hashtext('maricopa_scrapy'), hashtext(%s));"
 _STILL_OPEN = """
     SELECT id, state = 'leased' AND run_id = %s FROM crawl.target
     WHERE id = ANY(%s) AND state IN ('pending', 'leased') ORDER BY id FOR UPDATE
@@ -45,18 +49,18 @@ _STILL_OPEN = """
 _ACKNOWLEDGE = """
     UPDATE crawl.target t
     SET state = s.state, cause = s.cause, message = s.message, rows = s.rows, capture_sha256 = s.capture_sha256,
-        done_at = CASE WHEN s.state = 'pending' THEN NULL ELSE s.at END, not_before = s.not_before,
+        done_at = CASE WHEN s.state = 'pending' THEN NULL ELSE s.at END, not_before = now() + make_interval(secs => s.pause),
         attempts = t.attempts + s.spent, unread = s.unread,
         failures = CASE WHEN s.spent = 0 THEN t.failures ELSE coalesce(t.failures, '{}')
             || jsonb_build_object(s.cause, coalesce((t.failures ->> s.cause)::integer, 0) + s.spent) END,
         run_id = CASE WHEN s.state = 'pending' THEN NULL ELSE %s END
     FROM stage_target s WHERE t.id = s.id
 """
-_RECORD_ISSUE = """
+_RECORD_ISSUES = """
     INSERT INTO crawl.issue AS i
         (job_id, run_id, source, kind, signature, message, target_key, example, capture_sha256, count,
          first_at, last_at, screenshot)
-    VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+    VALUES %s
     ON CONFLICT (job_id, source, kind, signature) DO UPDATE
     SET count = i.count + excluded.count, last_at = excluded.last_at, screenshot = coalesce(i.screenshot, excluded.screenshot)
 """
@@ -92,9 +96,8 @@ def entry_of(answer: Answer, attempts: int, attempts_of: Mapping[Cause, int] = M
 
     Raises ValueError for what no column can hold.
     """
-    now = dt.datetime.now(dt.UTC)
     capture = answer.capture
-    at, sha256 = (capture.fetched_at, capture.sha256) if capture else (now, b"")
+    at, sha256 = (capture.fetched_at, capture.sha256) if capture else (dt.datetime.now(dt.UTC), b"")
     origin = origin_of(sha256, at)
     rows = []
     for record in answer.records:
@@ -105,11 +108,11 @@ def entry_of(answer: Answer, attempts: int, attempts_of: Mapping[Cause, int] = M
         answer.outcome,
         answer.cause,
         rows,
-        copy_line(_acknowledgement(answer, at, sha256, now, attempts, attempts_of)),
+        copy_line(_acknowledgement(answer, at, sha256, attempts, attempts_of)),
         capture,
         [(table_of(record), value) for record, value in answer.complete],
         answer.follow_ons,
-        answer.issues,
+        few(answer.issues),
         [lines_of(page, origin) for page in answer.pages],
         answer.unkeyed,
         answer.extent,
@@ -123,7 +126,7 @@ def store_batch(cursor: Cursor, run: Run, entries: list[Entry]) -> int:
 
     What another run has finished meanwhile, or this one in a commit whose answer was lost, is left as it is.
     """
-    cursor.execute(_STILL_OPEN, (run.id, [entry.target.id for entry in entries]))
+    cursor.execute(_WAIT_LITTLE + _STILL_OPEN, (run.id, [entry.target.id for entry in entries]))
     held: dict[int, bool] = dict(cursor.fetchall())
     # An answer counts whoever holds the target; a failure only from the run that holds it.
     valid = [e for e in entries if e.target.id in held and (held[e.target.id] or e.outcome is not Outcome.FAILED)]
@@ -136,8 +139,7 @@ def store_batch(cursor: Cursor, run: Run, entries: list[Entry]) -> int:
 
 def take_turns(cursor: Cursor, schemas: set[str]) -> None:
     """Wait until no other run stores rows in the schemas; they are this transaction's until it ends."""
-    for schema in sorted(schemas):
-        cursor.execute(_TAKE_TURNS, (schema,))
+    cursor.execute(_WAIT_LONG + _TAKE_TURNS * len(schemas) + _WAIT_LITTLE, sorted(schemas))
 
 
 class _Batch:
@@ -245,12 +247,14 @@ class _Batch:
         for entry in self._entries:
             for issue in [*entry.issues, *self._unseen_of(entry)]:
                 found.setdefault((issue.kind, issue.signature), []).append((issue, entry))
+        rows = []
         for same in found.values():
             issue, entry = same[0]
             example = None if issue.example is None else orjson.dumps(issue.example, default=str).decode()
             values = (run.job_id, run.id, entry.target.source, issue.kind, issue.signature, issue.message, entry.target.key, example)
             screenshot = next((other.screenshot for other, _ in same if other.screenshot), None)
-            cursor.execute(_RECORD_ISSUE, (*values, entry.capture.sha256 if entry.capture else None, len(same), at, at, screenshot))
+            rows.append((*values, entry.capture.sha256 if entry.capture else None, len(same), at, at, screenshot))
+        execute_values(cursor, _RECORD_ISSUES, rows, page_size=1000)
 
     def _unseen_of(self, entry: Entry) -> Iterator[Issue]:
         for table, value in entry.complete:
@@ -285,9 +289,7 @@ def body_of(compressed: bytes) -> bytes:
     return zstandard.ZstdDecompressor().decompress(bytes(compressed))
 
 
-def _acknowledgement(
-    answer: Answer, at: dt.datetime, sha256: bytes, now: dt.datetime, attempts: int, attempts_of: Mapping[Cause, int]
-) -> tuple[Any, ...]:
+def _acknowledgement(answer: Answer, at: dt.datetime, sha256: bytes, attempts: int, attempts_of: Mapping[Cause, int]) -> tuple[Any, ...]:
     target = answer.target
     capture = "\\x" + sha256.hex() if sha256 else None
     if answer.outcome is not Outcome.FAILED:
@@ -299,9 +301,9 @@ def _acknowledgement(
     is_last = spent and (target.attempts + 1 >= attempts or same >= attempts_of.get(answer.cause, attempts))
     if is_last or answer.is_final or answer.cause is Cause.STORE:
         return (target.id, "dead", answer.cause, answer.message, 0, capture, at, None, spent, None)
+    # By the database's clock, which tells when they are due: ours may be another.
     pause = answer.retry_after
     if pause is None:
         # Full jitter, so that a fault's victims do not come back together.
         pause = random.uniform(0, min(_RETRY_PAUSE_MOST_S, _RETRY_PAUSE_S * 2**target.attempts))
-    due = now + dt.timedelta(seconds=pause)
-    return (target.id, "pending", answer.cause, answer.message, None, capture, at, due, spent, None)
+    return (target.id, "pending", answer.cause, answer.message, None, capture, at, pause, spent, None)

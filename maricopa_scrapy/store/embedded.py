@@ -31,6 +31,9 @@ import platformdirs
 import psutil
 import psycopg2
 
+from maricopa_scrapy.store.private import make_folder, open_log
+from maricopa_scrapy.store.server import explained
+
 logger = logging.getLogger(__name__)
 
 DATABASE = "maricopa"
@@ -54,6 +57,8 @@ _ELSEWHERE = "name another folder with MARICOPA_DATA_DIR"
 
 _threads = threading.Lock()
 _in_use: dict[Path, int] = {}
+# By each URL that was returned, whose it is: after a restart it may be another.
+_served: dict[str, Path] = {}
 # Kept so that a server started here is reaped, not left a zombie, when another process stops it.
 _children: dict[Path, subprocess.Popen[bytes]] = {}
 
@@ -88,15 +93,25 @@ def start(data_dir: Path) -> str:
     """
     try:
         with _threads:
-            return _start(data_dir.expanduser().resolve())
+            folder = data_dir.expanduser().resolve()
+            url = _start(folder)
+            _served[url] = folder
+            return url
     except OSError as error:
         raise EmbeddedError(f"cannot use the data folder {data_dir} ({error.strerror}: {error.filename}); {_ELSEWHERE}") from error
+
+
+def folder_of(url: str) -> Path | None:
+    """Return the data folder of a URL that `start` returned in this process; None of any other, and after `release`."""
+    return _served.get(url)
 
 
 def release(data_dir: Path) -> None:
     """End this process's use of the server; the last user stops it, which takes about 0.1 s. Runs by itself at exit."""
     with _threads:
         folder = data_dir.expanduser().resolve()
+        for url in [url for url, served in _served.items() if served == folder]:
+            del _served[url]
         users = _in_use.pop(folder, None)
         if users is None:
             return
@@ -113,7 +128,7 @@ def _start(folder: Path) -> str:
     cluster = folder / "postgres"
     if folder in _in_use and (url := _url(cluster)):
         return url
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     with _locked(folder):
         # Registered before the server is up, so that an interrupted start is undone at exit.
         if folder not in _in_use:
@@ -164,7 +179,7 @@ def _initialise(cluster: Path, user: _Account) -> None:
         initdb = _spawn(command, user, subprocess.PIPE)
         said = initdb.communicate()[0]
         if initdb.returncode:
-            raise EmbeddedError(_explained("the embedded database could not be made", said.decode(errors="replace")))
+            raise EmbeddedError(explained("the embedded database could not be made", said.decode(errors="replace")))
         new.replace(cluster)
 
 
@@ -176,10 +191,10 @@ def _run(cluster: Path, user: _Account) -> str:
         time.sleep(_POLL_S)
     if _postmaster(cluster) is None:
         _clear_crash(cluster)
-        log.parent.mkdir(exist_ok=True)
+        make_folder(log.parent)
         if log.exists() and log.stat().st_size > _LOG_LIMIT:
             log.replace(log.with_suffix(".log.1"))
-        with log.open("ab") as output:
+        with open_log(log) as output:
             seen = output.tell()
             # An address of "" means no TCP at all; the socket lies in a folder that only its owner can enter.
             command = ["postgres", "-D", str(cluster), "-h", "", "-p", str(_PORT), "-k", str(_socket_dir(cluster, user))]
@@ -188,7 +203,7 @@ def _run(cluster: Path, user: _Account) -> str:
     while (url := _url(cluster)) is None:
         if child.poll() is not None if child else _postmaster(cluster) is None:
             said = log.read_bytes()[seen:][-20_000:].decode(errors="replace") if log.exists() else ""
-            raise EmbeddedError(_explained(f"the embedded Postgres did not start (log: {log})", said))
+            raise EmbeddedError(explained(f"the embedded Postgres did not start (log: {log})", said))
         now = time.monotonic()
         if now - remarked > _REMARK_EVERY_S:
             remarked = now
@@ -203,14 +218,14 @@ def _create_database(url: str) -> None:
         return
     except psycopg2.OperationalError as error:
         if f'database "{DATABASE}" does not exist' not in str(error):
-            raise EmbeddedError(_explained("the embedded Postgres refuses connections", str(error))) from error
+            raise EmbeddedError(explained("the embedded Postgres refuses connections", str(error))) from error
     connection = psycopg2.connect(url, dbname="postgres")
     try:
         connection.autocommit = True
         with connection.cursor() as cursor:
             cursor.execute(f"CREATE DATABASE {DATABASE} ENCODING 'UTF8'")
     except psycopg2.Error as error:
-        raise EmbeddedError(_explained("the embedded database could not be made", str(error))) from error
+        raise EmbeddedError(explained("the embedded database could not be made", str(error))) from error
     finally:
         connection.close()
 
@@ -361,7 +376,7 @@ def _clear_crash(cluster: Path) -> None:
     It misleads when its number is another program's by now: Postgres would not start beside it. Otherwise it stays, for Postgres
     tells by it whether the shared memory is still in use.
     """
-    if not (cluster / "postmaster.pid").exists():
+    if not any((cluster / name).exists() for name in ("postmaster.pid", f".s.PGSQL.{_PORT}.lock")):
         return
     deadline = time.monotonic() + _CRASH_TIMEOUT_S
     while any(_serves(process, cluster) for process in psutil.process_iter()):
@@ -370,7 +385,9 @@ def _clear_crash(cluster: Path) -> None:
         time.sleep(_POLL_S)
     number = _pid_file(cluster)[0].strip()
     if not number.isdigit() or psutil.pid_exists(int(number)):
-        (cluster / "postmaster.pid").unlink()
+        (cluster / "postmaster.pid").unlink(missing_ok=True)
+    # It misleads in the same way: the number may be a zombie's, whose parent has not looked yet.
+    (cluster / f".s.PGSQL.{_PORT}.lock").unlink(missing_ok=True)
 
 
 @contextmanager
@@ -399,14 +416,3 @@ def _flock(path: Path, how: int) -> int:
         os.close(held)
         raise
     return held
-
-
-def _explained(what: str, said: str) -> str:
-    """Return one line: what failed, and what Postgres said of it."""
-    if "No space left on device" in said or "could not extend file" in said:
-        return f"{what}: the disk is full"
-    lines = [" ".join(line.split()) for line in said.splitlines() if line.strip()]
-    telling = [at for at, line in enumerate(lines) if any(word in line for word in ("FATAL:", "PANIC:", "ERROR:", "error:"))]
-    # The line before a FATAL often is what it is about.
-    start = max(telling[0] - 1, 0) if telling else -3
-    return f"{what}: {' | '.join(lines[start:][:3]) or 'it said nothing'}"

@@ -17,7 +17,6 @@ import psycopg2
 from psycopg2.extensions import QueryCanceledError
 from psycopg2.extensions import connection as Connection
 from psycopg2.extensions import cursor as Cursor
-from psycopg2.extras import execute_values
 
 # A spreadsheet runs a cell that begins with one of these (＝＋－＠ are the wide forms); the apostrophe is what defuses.
 RISKY = "=+-@\t\r\n＝＋－＠'"
@@ -40,7 +39,6 @@ _COLUMNS = """
     WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped ORDER BY attnum
 """
 _PARCELS = """
-    CREATE TEMPORARY TABLE job_parcel ON COMMIT DROP AS
     SELECT t.key AS apn FROM crawl.target t WHERE t.job_id = %(job)s AND t.kind = 'parcel'
     UNION
     SELECT a.apn FROM crawl.target t CROSS JOIN LATERAL jsonb_array_elements_text(t.detail -> 'apns') AS a (apn)
@@ -56,10 +54,14 @@ _PARCELS = """
     ) b WHERE b.file IN (SELECT t.detail ->> 'file' FROM crawl.target t WHERE t.job_id = %(job)s AND t.kind = 'file')
 """
 _DOCUMENTS = """
-    CREATE TEMPORARY TABLE job_document ON COMMIT DROP AS
     SELECT DISTINCT coalesce(detail ->> 'number', split_part(key, ' ', 1)) AS recording_number FROM crawl.target
     WHERE job_id = %(job)s AND source IN ('recorder', 'recorder_legacy') AND kind IN ('document', 'neighbour', 'page', 'scan')
 """
+# Of a role or a server that only reads the tables are what they are made of.
+_MAY_MAKE = """
+    SELECT current_setting('transaction_read_only') = 'off' AND has_database_privilege(current_database(), 'TEMPORARY')
+"""
+_MAKE = "CREATE TEMPORARY TABLE {name} ON COMMIT DROP AS {select}"
 _INDEXES = """
     ALTER TABLE job_parcel ADD PRIMARY KEY (apn);
     ALTER TABLE job_document ADD PRIMARY KEY (recording_number);
@@ -67,22 +69,22 @@ _INDEXES = """
 """
 # Behind OFFSET the planner looks each parcel up in the branches of the view, instead of reading all of it and joining.
 _OF_PARCELS = """
-    FROM job_parcel j CROSS JOIN LATERAL (SELECT * FROM public.{view} p WHERE p.apn = j.apn OFFSET 0) v ORDER BY {order}
+    FROM {parcels} j CROSS JOIN LATERAL (SELECT * FROM public.{view} p WHERE p.apn = j.apn OFFSET 0) v ORDER BY {order}
 """
 _OF_DOCUMENTS = """
-    FROM public.document v WHERE EXISTS (SELECT FROM job_document d WHERE d.recording_number = v.recording_number)
-      OR EXISTS (SELECT FROM job_parcel j WHERE j.apn = v.apn) ORDER BY {order}
+    FROM public.document v WHERE v.recording_number IN (SELECT recording_number FROM {documents} d)
+      OR v.apn IN (SELECT apn FROM {parcels} j) ORDER BY {order}
 """
 # The outline where one is stored, else the row's own point, else the GIS's.
 _POINT = """CASE WHEN {x} IS NOT NULL AND {y} IS NOT NULL THEN '{{"type":"Point","coordinates":[' || {x} || ',' || {y} || ']}}' END"""
 _GEOMETRY = f"""coalesce(
     (SELECT o.geometry FROM gis.outline o WHERE o.apn = v.apn), {_POINT.format(x="v.longitude", y="v.latitude")},
     (SELECT {_POINT.format(x="g.longitude", y="g.latitude")} FROM gis.parcel g WHERE g.apn = v.apn))"""
-_SUMMARY = """
-    CREATE TEMPORARY TABLE export_summary (
-        what text, source text, name text, count bigint, job bigint, outcome text, exported_at timestamptz
-    ) ON COMMIT DROP
-"""
+_SUMMARY = {
+    "what": "text", "source": "text", "name": "text", "count": "bigint", "job": "bigint", "outcome": "text",
+    "exported_at": "timestamp with time zone",
+}  # fmt: skip
+_SUMMARY_ROW = f"({', '.join(f'%s::{kind}' for kind in _SUMMARY.values())})"
 _LEDGER = """
     SELECT 'targets', source, state, count(*) FROM crawl.target WHERE %(job)s IS NULL OR job_id = %(job)s GROUP BY source, state
     UNION ALL
@@ -120,21 +122,32 @@ class Selection:
         self._connection = connection
         self._job = {"job": job_id}
         self.outcome: str | None = None
+        self._parcels, self._documents = "job_parcel", "job_document"
         with connection.cursor() as cursor:
             if job_id is not None:
-                cursor.execute(_PARCELS, self._job)
-                cursor.execute(_DOCUMENTS, self._job)
-                cursor.execute(_INDEXES)
+                self._select_job(cursor)
                 cursor.execute(_JOB, self._job)
                 (self.outcome,) = cursor.fetchone() or (None,)
         self.tables = tuple(self._table(*view) for view in _VIEWS)
 
+    def _select_job(self, cursor: Cursor) -> None:
+        parcels, documents = (cursor.mogrify(select, self._job).decode() for select in (_PARCELS, _DOCUMENTS))
+        cursor.execute(_MAY_MAKE)
+        if cursor.fetchall() != [(True,)]:
+            self._parcels, self._documents = f"({parcels})", f"({documents})"
+            return
+        for name, select in (("job_parcel", parcels), ("job_document", documents)):
+            cursor.execute(_MAKE.format(name=name, select=select))
+        cursor.execute(_INDEXES)
+
     def _table(self, name: str, view: str, order: tuple[str, ...]) -> Table:
         origin = f"FROM public.{view} v"
         if self._job["job"] is not None and view == "document":
-            origin = _OF_DOCUMENTS.format(order=", ".join(f"v.{column}" for column in order))
+            ordered = ", ".join(f"v.{column}" for column in order)
+            origin = _OF_DOCUMENTS.format(documents=self._documents, parcels=self._parcels, order=ordered)
         elif self._job["job"] is not None:
-            origin = _OF_PARCELS.format(view=view, order=", ".join(["j.apn", *(f"v.{column}" for column in order)]))
+            ordered = ", ".join(["j.apn", *(f"v.{column}" for column in order)])
+            origin = _OF_PARCELS.format(view=view, parcels=self._parcels, order=ordered)
         return Table(name, self._columns(f"public.{view}"), origin, _GEOMETRY if view == "property" else "NULL")
 
     def _columns(self, relation: str) -> tuple[Column, ...]:
@@ -145,12 +158,13 @@ class Selection:
     def summary(self, counts: Mapping[str, int]) -> Table:
         """Return the table that says what was exported: rows of each table, targets by state, failures by cause."""
         with self._connection.cursor() as cursor:
-            cursor.execute(_SUMMARY)
+            cursor.execute("SELECT now()")
+            ((now,),) = cursor.fetchall()
             cursor.execute(_LEDGER, self._job)
             rows = [*(("table", None, name, count) for name, count in counts.items()), *cursor.fetchall()]
-            template = cursor.mogrify("(%%s, %%s, %%s, %%s, %s, %s, now())", (self._job["job"], self.outcome)).decode()
-            execute_values(cursor, "INSERT INTO export_summary VALUES %s", rows, template)
-        return Table("summary", self._columns("export_summary"), "FROM export_summary v")
+            values = ", ".join(cursor.mogrify(_SUMMARY_ROW, (*row, self._job["job"], self.outcome, now)).decode() for row in rows)
+        columns = tuple(Column(name, _KINDS.get(kind, "text")) for name, kind in _SUMMARY.items())
+        return Table("summary", columns, f"FROM (VALUES {values}) v ({', '.join(_SUMMARY)})")
 
     def rows(self, table: Table, geometry: bool = False) -> Iterator[list[tuple[Any, ...]]]:
         """Yield a table's rows, some thousand at a time, as Python's values; with `geometry` that is one more, the last."""

@@ -13,8 +13,9 @@ from psycopg2.extensions import cursor as Cursor
 
 from maricopa_scrapy.items import PRIORITIES
 from maricopa_scrapy.store.connect import Session
-from maricopa_scrapy.store.ledger import SILENCE_S, LedgerError, reap
-from maricopa_scrapy.store.node import is_alive, node_name
+from maricopa_scrapy.store.ledger import LedgerError
+from maricopa_scrapy.store.lost import SILENCE_S, reap
+from maricopa_scrapy.store.node import is_alive, node_name, process_of
 from maricopa_scrapy.store.verdict import CANCELLED, settle
 
 # Any number that no other program's advisory lock is likely to use.
@@ -128,8 +129,9 @@ def adopt(session: Session, job_id: int) -> None:
             raise LedgerError(f"job {job_id} is supervised already, by process {job['supervisor_pid']} on {where}")
         cursor.execute(_PLAN_AS_RUN, {"job": job_id})
         cursor.execute(
-            "UPDATE crawl.job SET supervisor = %s, supervisor_pid = %s, supervisor_started = %s, supervised_at = now() WHERE id = %s",
-            (node_name(), os.getpid(), psutil.Process().create_time(), job_id),
+            "UPDATE crawl.job SET supervisor = %s, supervisor_pid = %s, supervisor_started = %s, supervisor_process = %s,"
+            " supervised_at = now() WHERE id = %s",
+            (node_name(), os.getpid(), psutil.Process().create_time(), process_of(os.getpid()), job_id),
         )
 
     session.transact(work)
@@ -382,7 +384,7 @@ def _reopen(cursor: Cursor, job_id: int) -> None:
 
 def _locked(cursor: Cursor, job_id: int) -> dict[str, Any]:
     cursor.execute(
-        "SELECT state, wish, verdict, parameters, supervisor, supervisor_pid, supervisor_started,"
+        "SELECT state, wish, verdict, parameters, supervisor, supervisor_pid, supervisor_started, supervisor_process,"
         " coalesce(supervised_at > now() - make_interval(secs => %s), false) AS is_beating"
         " FROM crawl.job WHERE id = %s FOR NO KEY UPDATE",
         (SILENCE_S, job_id),
@@ -397,7 +399,7 @@ def _is_supervised(job: dict[str, Any]) -> bool:
     if not job["is_beating"]:
         return False
     # On this machine a process that is gone need not be waited for.
-    return bool(job["supervisor"] != node_name()) or is_alive(job["supervisor_pid"], job["supervisor_started"])
+    return bool(job["supervisor"] != node_name()) or is_alive(job["supervisor_pid"], job["supervisor_process"] or job["supervisor_started"])
 
 
 def _is_mine(job: dict[str, Any]) -> bool:

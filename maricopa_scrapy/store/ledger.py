@@ -4,6 +4,7 @@ Everything here is one short transaction. A target is leased by a run and stays 
 a run that is silent, or whose process is gone, is lost, and its leases go back.
 """
 
+import datetime as dt
 import json
 import os
 from collections.abc import Callable, Iterable, Sequence
@@ -19,13 +20,13 @@ from maricopa_scrapy.items import Floor, FollowOn, Reason, Target
 from maricopa_scrapy.store.connect import Session
 from maricopa_scrapy.store.feeding import may_be_fed
 from maricopa_scrapy.store.floors import note_shortfall
-from maricopa_scrapy.store.node import is_alive, node_name
+from maricopa_scrapy.store.lost import SILENCE_S, reap, release
+from maricopa_scrapy.store.node import node_name, process_of
 from maricopa_scrapy.store.samples import note
 from maricopa_scrapy.store.tables import copy_into, copy_line, copy_lines
 from maricopa_scrapy.store.verdict import CANCELLED, Counts, counts_of, judge, settle
 
 HEARTBEAT_S = 3.0
-SILENCE_S = 10.0
 # Between two looks at what is wished of the job.
 GLANCE_S = 1.0
 
@@ -36,14 +37,16 @@ _TRIES = 2
 # A run waits so long for a target that is due later; beyond, it ends without it.
 _LATER_S = 60.0
 
+# No pause after a failure is so long: the database's clock was set back since.
+_FAR = dt.timedelta(minutes=10)
 # Failed targets that spent an attempt, those that spent none, and those never asked for.
 _LEASE = """
     WITH again AS (
         SELECT id FROM crawl.target WHERE job_id = %(job)s AND source = %(source)s AND state = 'pending' AND attempts > 0
-          AND (not_before IS NULL OR not_before <= now()) ORDER BY id LIMIT %(again)s FOR UPDATE SKIP LOCKED
+          AND (not_before IS NULL OR not_before <= now() OR not_before > now() + %(far)s) ORDER BY id LIMIT %(again)s FOR UPDATE SKIP LOCKED
     ), free AS (
         SELECT id FROM crawl.target WHERE job_id = %(job)s AND source = %(source)s AND state = 'pending' AND attempts = 0
-          AND cause IS NOT NULL AND (not_before IS NULL OR not_before <= now()) ORDER BY not_before, id
+          AND cause IS NOT NULL AND (not_before IS NULL OR not_before <= now() OR not_before > now() + %(far)s) ORDER BY not_before, id
         LIMIT %(free)s FOR UPDATE SKIP LOCKED
     ), fresh AS (
         SELECT id FROM crawl.target WHERE job_id = %(job)s AND source = %(source)s AND state = 'pending' AND cause IS NULL
@@ -53,12 +56,18 @@ _LEASE = """
     FROM (SELECT id FROM again UNION ALL SELECT id FROM free UNION ALL SELECT id FROM fresh LIMIT %(limit)s) due WHERE t.id = due.id
     RETURNING t.id, t.source, t.kind, t.key, t.attempts, t.detail, t.failures, t.priority
 """
+_NO_JOB = "there is no job %d; `maricopa jobs` lists them"
+_LOST = "run %d was silent for so long that others have taken over what it held; it ends, and they go on"
 # Between two looks at what other sources may still add.
 _FEED_EVERY_S = 0.5
 
 
 class LedgerError(RuntimeError):
     """What was asked of the ledger cannot be; the message is one line with the remedy."""
+
+
+class RunLost(LedgerError):
+    """Others took this run for lost, and work on what it held: it must ask for nothing more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,9 +179,9 @@ def open_run(
         named = parameters.get("sources") or ()
         run = Run(0, job_id, source, execution, tuple(one for one in also if one in named), parameters)
         cursor.execute(
-            "INSERT INTO crawl.run (job_id, spider, source, sources, node, pid, pid_started)"
-            " VALUES (%s, %s, %s, %s, %s, %s, %s) RETURNING id",
-            (job_id, spider, source, run.sources, node_name(), os.getpid(), psutil.Process().create_time()),
+            "INSERT INTO crawl.run (job_id, spider, source, sources, node, pid, pid_started, process)"
+            " VALUES (%s, %s, %s, %s, %s, %s, %s, %s) RETURNING id",
+            (job_id, spider, source, run.sources, node_name(), os.getpid(), psutil.Process().create_time(), process_of(os.getpid())),
         )
         (run_id,) = _one(cursor)
         cursor.execute(
@@ -189,14 +198,18 @@ def open_run(
 
 
 def heartbeat(session: Session, run: Run, traffic: dict[str, Any] | None = None) -> None:
-    """Say that the run lives and what went over its wire, and give back what silent runs held."""
+    """Say that the run lives and what went over its wire, and give back what silent runs held.
+
+    Raises RunLost when others have taken it for lost.
+    """
 
     def work(cursor: Cursor) -> None:
         cursor.execute(
-            "UPDATE crawl.run SET heartbeat_at = now(), state = 'running', reason = NULL, finished_at = NULL,"
-            " traffic = coalesce(%s, traffic) WHERE id = %s AND state <> 'closed'",
+            "UPDATE crawl.run SET heartbeat_at = clock_timestamp(), traffic = coalesce(%s, traffic) WHERE id = %s AND state = 'running'",
             (None if traffic is None else Json(traffic), run.id),
         )
+        if not cursor.rowcount:
+            raise RunLost(_LOST % run.id)
         note(cursor, run.id)
         reap(cursor)
 
@@ -223,6 +236,10 @@ def lease(session: Session, run: Run, limit: int, source: str | None = None) -> 
     source = source or run.source
 
     def work(cursor: Cursor) -> Lease:
+        # As long as this transaction lasts nobody takes the run for lost.
+        cursor.execute("SELECT state FROM crawl.run WHERE id = %s FOR SHARE", (run.id,))
+        if cursor.fetchall() == [("lost",)]:
+            raise RunLost(_LOST % run.id)
         cursor.execute(
             "SELECT retries, is_open, retried_at < now() - make_interval(secs => %s) FROM crawl.source WHERE source = %s FOR UPDATE",
             (_RETRY_EVERY_S, source),
@@ -230,7 +247,7 @@ def lease(session: Session, run: Run, limit: int, source: str | None = None) -> 
         retries, is_open, may_retry = cursor.fetchone() or (None, False, False)
         retries = limit if retries is None else int(retries)
         most = min(limit, _TRIES) if is_open else limit
-        names = {"job": run.job_id, "source": source, "run": run.id}
+        names = {"job": run.job_id, "source": source, "run": run.id, "far": _FAR}
         again = 0 if is_open else min(most, max(retries, 0))
         cursor.execute(_LEASE, names | {"again": again, "free": 0 if is_open else most, "fresh": most, "limit": most})
         found = cursor.fetchall()
@@ -264,7 +281,7 @@ def lease(session: Session, run: Run, limit: int, source: str | None = None) -> 
 
 def give_back(session: Session, run: Run, source: str | None = None) -> None:
     """Make what the run has leased, of one source or of all, pending again."""
-    session.transact(lambda cursor: _release(cursor, [run.id], run.job_id, source))
+    session.transact(lambda cursor: release(cursor, [run.id], run.job_id, source))
 
 
 def close_run(
@@ -272,27 +289,32 @@ def close_run(
 ) -> tuple[str, Counts]:
     """End the run, give back its leases and judge it, also by the floors of its source; the last run of a job ends the job.
 
+    A run that others have taken for lost stays so: it is judged for its own exit code alone.
     Returns (verdict, counts of the run's sources in the job).
     """
 
     def work(cursor: Cursor) -> tuple[str, Counts]:
         cursor.execute("SELECT shortfall FROM crawl.job WHERE id = %s FOR NO KEY UPDATE", (run.job_id,))
         (shortfall,) = _one(cursor)
-        cursor.execute("SELECT 1 FROM crawl.run WHERE id = %s FOR NO KEY UPDATE", (run.id,))
-        _release(cursor, [run.id], run.job_id)
+        cursor.execute("SELECT state = 'lost' FROM crawl.run WHERE id = %s FOR NO KEY UPDATE", (run.id,))
+        (is_lost,) = _one(cursor)
+        release(cursor, [run.id], run.job_id)
         counts = counts_of(cursor, run.job_id, run.sources)
         # Nothing else ends in order with targets open: they are due later than a run waits.
-        reason = Reason.DUE_LATER if ended == Reason.FINISHED and counts.open else ended
+        reason = Reason.LOST if is_lost else Reason.DUE_LATER if ended == Reason.FINISHED and counts.open else ended
         below = note_shortfall(cursor, run.id, run.job_id, run.source, () if counts.open else floors)
         verdict = judge(reason, counts, shortfall or below)
         cursor.execute(
-            "UPDATE crawl.run SET state = 'closed', verdict = %s, reason = %s, stats = %s, traffic = %s, finished_at = now() WHERE id = %s",
-            (verdict, reason, Json(stats), None if traffic is None else Json(traffic), run.id),
+            "UPDATE crawl.run SET state = %s, verdict = %s, reason = %s, stats = %s, traffic = %s, finished_at = now() WHERE id = %s",
+            ("lost" if is_lost else "closed", verdict, reason, Json(stats), None if traffic is None else Json(traffic), run.id),
         )
         note(cursor, run.id, is_last=True)
         # One that paused is begun anew when the job goes on.
         then = "planned" if reason == Reason.PAUSED else "ended"
-        cursor.execute("UPDATE crawl.planned_run SET state = %s, message = %s, ended_at = now() WHERE run_id = %s", (then, reason, run.id))
+        if not is_lost:
+            cursor.execute(
+                "UPDATE crawl.planned_run SET state = %s, message = %s, ended_at = now() WHERE run_id = %s", (then, reason, run.id)
+            )
         settle(cursor, run.job_id)
         return verdict, counts
 
@@ -301,7 +323,13 @@ def close_run(
 
 def check_job(session: Session, job_id: int) -> None:
     """Raise LedgerError when there is no such job."""
-    session.transact(lambda cursor: _check_job(cursor, job_id))
+
+    def work(cursor: Cursor) -> None:
+        cursor.execute("SELECT 1 FROM crawl.job WHERE id = %s", (job_id,))
+        if not cursor.fetchall():
+            raise LedgerError(_NO_JOB % job_id)
+
+    session.transact(work)
 
 
 def way(session: Session, job_id: int) -> str:
@@ -324,8 +352,8 @@ def own_verdict(session: Session, job_id: int) -> str | None:
 
     def work(cursor: Cursor) -> str | None:
         cursor.execute(
-            "SELECT verdict FROM crawl.run WHERE job_id = %s AND node = %s AND pid = %s AND pid_started = %s ORDER BY id DESC LIMIT 1",
-            (job_id, node_name(), os.getpid(), psutil.Process().create_time()),
+            "SELECT verdict FROM crawl.run WHERE job_id = %s AND node = %s AND pid = %s AND process = %s ORDER BY id DESC LIMIT 1",
+            (job_id, node_name(), os.getpid(), process_of(os.getpid())),
         )
         row = cursor.fetchone()
         return row[0] if row else None
@@ -361,7 +389,7 @@ def _check_job(cursor: Cursor, job_id: int) -> tuple[Any, ...]:
     cursor.execute("SELECT verdict, wish, execution FROM crawl.job WHERE id = %s FOR NO KEY UPDATE", (job_id,))
     row = cursor.fetchone()
     if row is None:
-        raise LedgerError(f"there is no job {job_id}; `maricopa jobs` lists them")
+        raise LedgerError(_NO_JOB % job_id)
     return row
 
 
@@ -372,30 +400,6 @@ def _check_runnable(cursor: Cursor, job_id: int) -> str:
     if wish == "pause":
         raise LedgerError(f"job {job_id} is paused; `maricopa resume {job_id}` goes on with it")
     return str(execution)
-
-
-def _release(cursor: Cursor, run_ids: list[int], job_id: int, source: str | None = None) -> None:
-    """Take from runs what they hold: targets, and shares of sources."""
-    cursor.execute("DELETE FROM crawl.share WHERE run_id = ANY(%s) AND (%s IS NULL OR source = %s)", (run_ids, source, source))
-    cursor.execute(
-        "UPDATE crawl.target SET state = 'pending', run_id = NULL"
-        " WHERE job_id = %s AND state = 'leased' AND run_id = ANY(%s) AND (%s IS NULL OR source = %s)",
-        (job_id, run_ids, source, source),
-    )
-
-
-def reap(cursor: Cursor) -> None:
-    """Mark runs lost that are silent, or whose process on this machine is gone, and give back their leases."""
-    cursor.execute(
-        "SELECT id, job_id, node, pid, pid_started, heartbeat_at < now() - make_interval(secs => %s)"
-        " FROM crawl.run WHERE state = 'running' FOR NO KEY UPDATE SKIP LOCKED",
-        (SILENCE_S,),
-    )
-    node = node_name()
-    for run_id, job_id, on, pid, started, silent in cursor.fetchall():
-        if silent or (on == node and not is_alive(pid, started)):
-            cursor.execute("UPDATE crawl.run SET state = 'lost', reason = 'lost', finished_at = now() WHERE id = %s", (run_id,))
-            _release(cursor, [run_id], job_id)
 
 
 def _one(cursor: Cursor) -> tuple[Any, ...]:

@@ -8,7 +8,8 @@ from psycopg2.extensions import cursor as Cursor
 
 from maricopa_scrapy.store.connect import Session
 from maricopa_scrapy.store.histogram import merged, quantile
-from maricopa_scrapy.store.ledger import SILENCE_S, LedgerError
+from maricopa_scrapy.store.ledger import LedgerError
+from maricopa_scrapy.store.lost import SILENCE_S
 from maricopa_scrapy.store.verdict import Counts, tallied
 
 _JOB = """

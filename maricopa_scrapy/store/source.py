@@ -8,7 +8,8 @@ from psycopg2.extensions import cursor as Cursor
 from psycopg2.extras import Json
 
 from maricopa_scrapy.store.connect import Session
-from maricopa_scrapy.store.ledger import SILENCE_S, Run
+from maricopa_scrapy.store.ledger import Run
+from maricopa_scrapy.store.lost import SILENCE_S
 
 T = TypeVar("T")
 

@@ -6,7 +6,7 @@ from typing import Any
 from psycopg2.extensions import cursor as Cursor
 
 from maricopa_scrapy.store.connect import Session
-from maricopa_scrapy.store.ledger import SILENCE_S
+from maricopa_scrapy.store.lost import SILENCE_S
 from maricopa_scrapy.store.progress import Traffic, traffic_of
 
 _RUNS = """

@@ -14,7 +14,7 @@ from maricopa_scrapy.items_treasurer import TaxAccount
 from maricopa_scrapy.store import floors
 from maricopa_scrapy.store.connect import Session
 from maricopa_scrapy.store.fingerprint import columns_of, touched
-from maricopa_scrapy.store.ledger import SILENCE_S
+from maricopa_scrapy.store.lost import SILENCE_S
 from maricopa_scrapy.store.tables import RECORDS, Table, table_of
 
 # (source, kind of target): the table that has a row under the target's key when it is done, unless this section was unread.

@@ -17,7 +17,7 @@ from psycopg2.extensions import connection as Connection
 
 from maricopa_scrapy.items import Answer, Cause, Issue, Outcome, Target
 from maricopa_scrapy.store.batch import CREATE_STAGES, Entry, entry_of, store_batch
-from maricopa_scrapy.store.connect import DatabaseUnavailable, Session
+from maricopa_scrapy.store.connect import DatabaseCancelled, DatabaseUnavailable, Session
 from maricopa_scrapy.store.ledger import Run
 
 logger = logging.getLogger(__name__)
@@ -52,7 +52,7 @@ class Writer:
     """Takes answers from one thread and stores them in another.
 
     `on_room` is called, from the writer's thread, when callers that were told to wait may go on;
-    `on_failure` once, when nothing more can be stored.
+    `on_failure` once, when nothing more can be stored; `on_trouble` with True when the database is waited for, with False after it.
     """
 
     def __init__(
@@ -62,8 +62,9 @@ class Writer:
         options: WriterOptions,
         on_room: Callable[[], None] = lambda: None,
         on_failure: Callable[[Exception], None] = lambda error: None,
+        on_trouble: Callable[[bool], None] = lambda is_in_trouble: None,
     ) -> None:
-        self._session = _WriterSession(url, options.patience)
+        self._session = _WriterSession(url, options.patience, on_trouble)
         self._run = run
         self._options = options
         self._on_room = on_room
@@ -110,6 +111,10 @@ class Writer:
         """Ask for what is waiting to be stored now; does not wait for it."""
         self._signals.put(True)
 
+    def hurry(self) -> None:
+        """Wait no more for locks that others hold: what cannot be stored now is not stored. From any thread."""
+        self._session.lock_patience = 0.0
+
     def close(self) -> None:
         """Store what is waiting and end; blocks. `failure` says whether all was stored."""
         self._signals.put(False)
@@ -154,8 +159,13 @@ class Writer:
     def _store_or_halve(self, entries: list[Entry]) -> None:
         try:
             self.rows += self._session.transact(lambda cursor: store_batch(cursor, self._run, entries))
-        except DatabaseUnavailable:
-            raise
+        except DatabaseUnavailable as error:
+            # A shorter statement may pass where a long one is cancelled; no answer is at fault.
+            if not isinstance(error, DatabaseCancelled) or len(entries) == 1:
+                raise
+            middle = len(entries) // 2
+            self._store_or_halve(entries[:middle])
+            self._store_or_halve(entries[middle:])
         except Exception as error:
             if len(entries) > 1:
                 middle = len(entries) // 2

@@ -126,3 +126,14 @@ def test_who_has_nothing_to_send_does_not_get_the_right_to_probe() -> None:
     # Another run's late failure does not take it away.
     shared.report(2, Report(failures=[shared.now - 20]))
     assert shared.report(2, Report()).may_probe is False
+
+
+@pytest.mark.parametrize("step", [3600.0, -3600.0])
+def test_a_clock_that_is_set_is_no_silence_of_the_source(step: float) -> None:
+    shared = Shared()
+    shared.fail(1, 10)
+    for second in range(20):
+        shared.now += 1 + (step if second == 10 else 0)
+        silent = shared.fail(1).silent
+        assert 0 <= silent <= 21
+    assert silent > 8
