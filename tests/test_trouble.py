@@ -37,7 +37,7 @@ def _apns(count: int) -> str:
     return "apns=" + ",".join(County().apns(count))
 
 
-@pytest.mark.parametrize("fault", ["throttled", "unavailable", "server_error", "reset", "soft_404", "forbidden", "malformed"])
+@pytest.mark.parametrize("fault", ["throttled", "unavailable", "reset", "soft_404", "forbidden", "malformed"])
 def test_a_source_that_stays_away_ends_the_run_with_everything_pending(
     tmp_path: Path, database: Database, county: Start, fault: str
 ) -> None:
@@ -154,7 +154,7 @@ def test_causes_have_budgets_of_their_own(database: Database, county: Start) -> 
 
 def test_an_open_source_is_tried_also_when_no_retry_is_left(tmp_path: Path, database: Database, county: Start) -> None:
     sandbox = county()
-    sandbox.faults({"server_error": 1.0})
+    sandbox.faults({"unavailable": 1.0})
     impatient = _impatient(tmp_path, retries={"at_least": 1, "share": 0.1, "at_most": 10})
     crawl = Crawler(database, sandbox.url, environment=impatient)("assessor", "-a", _apns(8))
     assert crawl.code == 4, crawl.log
