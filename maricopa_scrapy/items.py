@@ -204,18 +204,21 @@ class Issue:
     screenshot: bytes | None = None
 
 
-# Of one answer: what has more surprises is one surprise.
+# Of one answer: what has more surprises is one surprise. These kinds are left out first.
 ISSUES_MOST = 20
+_LEAST = ("absent_field", "new_field")
 
 
 def few(issues: list[Issue], uncounted: int = 0) -> list[Issue]:
-    """Return the first 20 of an answer's issues, and one that says how many there are besides, `uncounted` ones included."""
+    """Return 20 of an answer's issues, those that cost rows first, and one that says how many there are besides, `uncounted` included."""
     if issues and issues[-1].kind == "more_issues" and len(issues) <= ISSUES_MOST + 1:
         return issues
     more = len(issues) - ISSUES_MOST + uncounted if len(issues) > ISSUES_MOST else uncounted
     if not more:
         return issues
-    return [*issues[:ISSUES_MOST], Issue("more_issues", "more", f"{more:,} more issues of one answer; its capture has them all")]
+    # By their place in the tuple, what is not in it before all.
+    kept = sorted(issues, key=lambda issue: _LEAST.index(issue.kind) + 1 if issue.kind in _LEAST else 0)[:ISSUES_MOST]
+    return [*kept, Issue("more_issues", "more", f"{more:,} more issues of one answer; its capture has them all")]
 
 
 class Outcome(StrEnum):

@@ -55,19 +55,16 @@ class Notes:
             raise next(iter(self.unread.values()))
 
     def issues(self, whose: str) -> list[Issue]:
-        """Return what a person must know, one issue for each field or section, what costs most first: of many only the first are kept.
-
-        `whose` is the source as a person calls it.
-        """
-        issues = [
-            Issue("unread_section", f"{name}: {error.path}"[:200], f"section {name} could not be read, what is stored of it stays: {error}")
-            for name, error in self.unread.items()
-        ]  # fmt: skip
+        """Return what a person must know, one issue for each field or section; `whose` is the source as a person calls it."""
+        issues = [Issue("new_field", path, f"{whose} has a new field: {path}") for path in self.new]
         issues += [
             Issue("absent_field", path, f"{whose} lacks a field: {path}; it is NULL in new rows, and stored values stay")
             for path in self.absent
         ]  # fmt: skip
-        issues += [Issue("new_field", path, f"{whose} has a new field: {path}") for path in self.new]
+        issues += [
+            Issue("unread_section", f"{name}: {error.path}"[:200], f"section {name} could not be read, what is stored of it stays: {error}")
+            for name, error in self.unread.items()
+        ]  # fmt: skip
         return few(issues, self.more)
 
 
