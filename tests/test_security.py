@@ -82,7 +82,7 @@ def test_the_token_is_nowhere_but_in_the_request(tmp_path: Path, database: Datab
 # What may be put between the words of a statement: names and conditions that are written in the package, never a value from outside.
 _NAME = re.compile(
     r"(self|table|record|_TABLE|kind|source|stacked|\w*_TABLE)\.(name|stage|table|known|key|key\[0\]|complete_by|origin|RANGES)|_?[A-Z][A-Z_]*"
-    r"|names?|columns|present|same|back|removed|scope|kind|select|old|differs|counts|fresh|leave|table|held|tables|origin|fields|quoted|mine|is_staged|which"
+    r"|names?|columns|present|same|back|removed|scope|kind|select|old|differs|counts|fresh|leave|table|held|tables|origin|fields|quoted|mine|is_staged|which|selected|filled|first|array|quoted_role"
 )
 _BUILT = re.compile(r"', '\.join\(.*\)|(self\.)?_\w+\(.*\)|columns_of\(table\)|_[A-Z]+\.format\(.*\)")
 _SQL = re.compile(r"\s*(SELECT|INSERT|UPDATE|DELETE|WITH|CREATE|DROP|TRUNCATE|COPY|ALTER|MERGE|LOCK|SET)\b")
@@ -181,7 +181,7 @@ class _Forbidding(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.asked.append(self.path)
         body = b"User-agent: *\nDisallow: /\n" if self.path == "/robots.txt" else b""
-        self.send_response(200 if body else 500)
+        self.send_response(200 if body else 502)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)

@@ -154,7 +154,7 @@ def test_causes_have_budgets_of_their_own(database: Database, county: Start) -> 
 
 def test_an_open_source_is_tried_also_when_no_retry_is_left(tmp_path: Path, database: Database, county: Start) -> None:
     sandbox = county()
-    sandbox.faults({"unavailable": 1.0})
+    sandbox.faults({"reset": 1.0})
     impatient = _impatient(tmp_path, retries={"at_least": 1, "share": 0.1, "at_most": 10})
     crawl = Crawler(database, sandbox.url, environment=impatient)("assessor", "-a", _apns(8))
     assert crawl.code == 4, crawl.log

@@ -104,10 +104,9 @@ def _known(cursor: Cursor, table: Table, keys: Mapping[Any, Any], columns: Seque
         [*table.key, *(f"r.{column}::text" if at in table.json_at else f"r.{column}" for at, column in zip(fields, wanted, strict=True))]
     )
     filled = " OR ".join(f"r.{column} IS NOT NULL" for column in columns)
-    if stacked:
-        filled += f" OR r.{table.key[0]} = ANY('{array_of(list(stacked))}'::text[])"
+    firsts = keys if is_single else {key[0] for key in keys}
     found: dict[Any, Cells] = {}
-    for row in _rows(cursor, table, table.name, keys if is_single else {key[0] for key in keys}, selected, where=f"({filled})"):
+    for row in _rows(cursor, table, table.name, firsts, selected, filled=filled, always=stacked):
         key = row[0] if is_single else row[: len(table.key)]
         if key in keys:
             values = zip(fields, row[len(table.key) :], strict=True)
@@ -116,15 +115,19 @@ def _known(cursor: Cursor, table: Table, keys: Mapping[Any, Any], columns: Seque
 
 
 def _rows(
-    cursor: Cursor, table: Table, name: str, firsts: Iterable[Any], selected: str, mode: str = BY_INDEX, where: str = "true"
-) -> list[tuple[Any, ...]]:
-    """Return columns of the rows that `name`, a table with the columns of `table`, has of keys that begin so."""
+    cursor: Cursor, table: Table, name: str, firsts: Iterable[Any], selected: str, mode: str = BY_INDEX,
+    filled: str = "true", always: Iterable[Any] = (),
+) -> list[tuple[Any, ...]]:  # fmt: skip
+    """Return columns of the rows that `name`, a table with the columns of `table`, has of `firsts`, if `filled` or in `always`."""
     keys = [str(one) for one in firsts]
     if not keys:
         return []
     cursor.execute(mode)
-    of_keys = f"r.{table.key[0]} = ANY(%s::{table.key_types[0]}[])"
-    cursor.execute(f"SELECT {selected} FROM {name} r WHERE {of_keys} AND {where}", (array_of(keys),))  # noqa: S608 - names of ours
+    first, array = f"r.{table.key[0]}", f"{table.key_types[0]}[]"
+    cursor.execute(
+        f"SELECT {selected} FROM {name} r WHERE {first} = ANY(%s::{array}) AND ({filled} OR {first} = ANY(%s::{array}))",  # noqa: S608 - names of ours
+        (array_of(keys), array_of([str(one) for one in always])),
+    )
     rows: list[tuple[Any, ...]] = cursor.fetchall()
     cursor.execute(BY_COST)
     return rows
