@@ -28,8 +28,8 @@ class Subject:
 
 
 def said(body: bytes) -> Any:
-    """Return a body's JSON value without NUL and lone surrogates, which no text of ours may hold."""
-    text = body.decode("utf-8", "strict")
+    """Return a body's JSON value without NUL and lone surrogates, which no text of ours may hold, nor a byte order mark before it."""
+    text = body.decode("utf-8-sig", "strict")
     try:
         value = json.loads(text)
     except ValueError:
