@@ -44,7 +44,9 @@ def test_a_treasurer_that_moved_is_one_issue_and_no_failure(tmp_path: Path, data
     assert [(kind, count) for kind, _, count, _, _ in issues] == [("treasurer_moved", 20)] * 2
     for _, message, _, example, wanted in issues:
         assert message == f"the treasurer moved: the assessor leads to {found}, config/sources/treasurer.yaml to {expected}"
-        assert (example.replace(apns[0], "{apn}"), wanted.replace(apns[0], "{apn}")) == (found, expected)
+        # Whichever answer came first.
+        assert example in [found.format(apn=apn) for apn in apns]
+        assert wanted in [expected.format(apn=apn) for apn in apns]
 
     sandbox.faults({"treasurer_moved": 1.0})
     crawl = Crawler(database, sandbox.url, environment=old)("assessor", "-a", argument)

@@ -28,6 +28,7 @@ TABS = ("summary", "payments")
 _STILL_IN_SANDBOX_S = 0.6
 _SHOWN, _IDENTITY, _BLOCKS, _TABS = "a page shows a parcel", "it names the parcel", "it names owner and situs", "it has the tabs"
 _COLUMNS, _ROWS, _CELLS = "columns of the tab {}", "rows of the tab {} are whole", "cells of the tab {}: kinds and sums"
+_AT_ONCE, _WHOLE, _READ = "a parcel is shown at once", "rows come without a pause", "every column is read"
 _STATUSES, _CALLS, _ABSENT = "its statuses are known", "its data come in a way that is waited for", "an unknown parcel is shown as absent"
 # What the parser looks at, in its order: the beginning of an error's path, and the line of the manifest.
 _STEPS = ("identity", "blocks", "columns", "rows", "cells")
@@ -36,7 +37,7 @@ _STEPS = ("identity", "blocks", "columns", "rows", "cells")
 def assumptions(_: Asker) -> tuple[str, ...]:
     """Return all that is looked at, for when it ends early."""
     return (_SHOWN, _IDENTITY, _BLOCKS, _TABS, *(one.format(tab) for tab in TABS for one in (_COLUMNS, _ROWS, _CELLS)),
-            _STATUSES, _CALLS, _ABSENT)  # fmt: skip
+            _STATUSES, _CALLS, _ABSENT, _AT_ONCE, _WHOLE, _READ)  # fmt: skip
 
 
 async def check(asker: Asker, browser: "Browser") -> Proposal | None:
@@ -55,10 +56,45 @@ async def check(asker: Asker, browser: "Browser") -> Proposal | None:
     absent = next((one for one in explored if one.apn == asker.planned.absent), None)
     if absent is not None:
         found.absence(shown_by(absent, _page(asker)))
-    if not any(one.held is False for one in asker.sheet.findings) or not explored:
+    if not explored:
         return None
-    proposal = propose([one for one in explored if one is not absent], absent, asker.manifest)
+    parcels = [one for one in explored if one is not absent]
+    proposal = propose(parcels, absent, asker.manifest)
+    if parcels:
+        _compare(asker, parcels, proposal)
+    if not any(one.held is False for one in asker.sheet.findings):
+        return None
     return proposal if proposal.questions else await _confirmed(asker, browser, proposal, absent)
+
+
+def _compare(asker: Asker, parcels: list[Explored], proposal: Proposal) -> None:
+    """Note what a look that waits and opens what it finds has seen, and a crawl by the present manifest would not see."""
+    page, sheet = _page(asker), asker.sheet
+    opened = sum(one.opened is not None for one in parcels)
+    sheet.check(
+        _AT_ONCE,
+        not opened or page.results is not None,
+        f"{opened} of {len(parcels)} parcels were opened from a list",
+        line_of("treasurer", "page", "results"),
+    )
+    gap = max(one.gap for one in parcels)
+    sheet.check(_WHOLE, gap <= page.quiet, f"up to {gap:.2f} s apart", line_of("treasurer", "page", "quiet"))
+    if proposal.questions:
+        return
+    manifest = asker.manifest.model_copy(update={"page": PageLayout.model_validate(proposal.section["page"])})
+    unread: dict[str, None] = {}
+    for one in parcels:
+        for tab, html in shown_by(one, page).html.items():
+            if tab in TABS and not any(problem(by, one.apn, tab, html, one.address) for by in (asker.manifest, manifest)):
+                ours, theirs = (_parse(by, one.apn, tab, html, one.address).records for by in (asker.manifest, manifest))
+                for old, new in zip(ours, theirs, strict=False):
+                    values = old.model_dump()
+                    unread |= {
+                        f"{tab}.{name}": None for name, value in new.model_dump().items() if value is not None and values.get(name) is None
+                    }
+    sheet.check(
+        _READ, not unread, f"not read: {', '.join(unread)}" if unread else "no other was found", line_of("treasurer", "page", "columns")
+    )
 
 
 async def _explore(asker: Asker, browser: "Browser", apn: str) -> Explored | None:
