@@ -51,7 +51,7 @@ _KEYS = {kind: _keys(kind) for kind in (Parcel, Owner, Valuation, Residence, Imp
 
 def _object(raw: Any, name: str, kind: type, number: int) -> Any:
     inside = {Owner: "Owner", Residence: "ResidentialPropertyData", Rental: "RentalInformation"}.get(kind)
-    return raw[name][number] if name else raw[inside] if inside else raw
+    return raw[name][number] if name else raw.get(inside, {}) if inside else raw
 
 
 def check_parcel(body: bytes, apn: str, page: assessor.Page) -> None:
@@ -115,7 +115,8 @@ def _is_named(raw: Any, apn: str) -> bool:
     names = re.findall(
         r"\d{3}-?\d{2}-?\d{3}-?[A-Za-z]?(?![0-9A-Za-z])", str(raw.get("TreasurersTransitionUrl")).replace("%2D", "-"), re.ASCII
     )
-    names += [str(one.get("APN")) for one in at(raw, "Sketches.Pages") or [] if isinstance(one, dict)]
+    sketches = at(raw, "Sketches.Pages")
+    names += [str(one.get("APN")) for one in (sketches if isinstance(sketches, list) else []) if isinstance(one, dict)]
     return apn in [_apn(name) for name in names]
 
 
