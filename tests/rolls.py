@@ -24,6 +24,8 @@ def crawler(
         shutil.copytree(ROOT / "config", folder)
     manifest = folder / "sources" / "gis.yaml"
     text = re.sub(r"(?m)^    page: \d+", f"    page: {page}", manifest.read_text())
+    if "list" in changes:
+        text = re.sub(r"(?m)^    list: \d+", f"    list: {changes.pop('list')}", text)
     for name, value in changes.items():
         text = re.sub(rf"(?m)^{name}: \S+", f"{name}: {value}", text)
     manifest.write_text(text)

@@ -1,13 +1,20 @@
 """Stacked parcels and layers that change under a walk: what stands depends on neither the order of pages nor on who else is at work."""
 
+import contextlib
 import datetime as dt
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psycopg2
 import pytest
 
+from maricopa_scrapy.store import roll
+from maricopa_scrapy.store.batch import take_turns
+from maricopa_scrapy.store.connect import Session
+from maricopa_scrapy.store.ledger import Run
 from tests.conftest import Crawl, Database, maricopa
 from tests.layer_stub import LayerStub, Query, apn, row
 from tests.rolls import agrees, crawler
@@ -94,6 +101,118 @@ def test_an_extent_that_comes_after_the_walk_s_end_begins_none(database: Databas
     assert late.code == 0, late.log
     assert database.rows("SELECT walk, state, received FROM gis.roll") == [(1, "complete", 30)]
     assert database.rows("SELECT DISTINCT state FROM crawl.target") == [("done",)]
+
+
+def _counts(query: Query) -> bool:
+    return "returnCountOnly" in query
+
+
+def _measures(query: Query) -> bool:
+    return "outStatistics" in query
+
+
+def test_a_walk_that_is_taken_up_does_not_end_by_the_extent_that_was_read_before(tmp_path: Path, database: Database, serve: Serve) -> None:
+    stub = serve(30, _floor(31, 7, 2), layer="A")
+    held = threading.Event()
+    stub.hook = lambda query: held.wait(60) if _counts(query) else None
+    process = crawler(tmp_path, database, stub, page=10).start("roll", "-a", "layer=A")
+    until = time.monotonic() + 60
+    while not any(map(_counts, stub.asked)) and time.monotonic() < until:
+        time.sleep(0.02)
+    process.kill()
+    process.communicate()
+    # While nobody walked, the layer got a row; what confirms the stacked parcel comes before the extent that says so.
+    stub.rows[32] = row(32, apn(32), "A")
+    counted = threading.Event()
+
+    def hook(query: Query) -> Any:
+        if _counts(query):
+            threading.Timer(0.5, counted.set).start()
+        elif _measures(query):
+            counted.wait(60)
+        return None
+
+    stub.hook = hook
+    held.set()
+    rest = crawler(tmp_path, database, stub, page=10)("roll", "-a", "job=1")
+    assert rest.code == 0, rest.log
+    assert database.rows("SELECT state, row_count, received FROM gis.roll ORDER BY walk DESC LIMIT 1") == [("complete", 32, 32)]
+    assert database.one("SELECT count(*) FROM gis.parcel") == 31
+    agrees(database)
+
+
+def test_the_extent_is_not_asked_for_again_while_a_confirmation_is_open(tmp_path: Path, database: Database, serve: Serve) -> None:
+    stub = serve(30, _floor(31, 7, 2), layer="A")
+    failure = {"error": {"code": 500, "message": "Error performing query operation"}}
+    stub.hook = lambda query: failure if _counts(query) else None
+    short = crawler(tmp_path, database, stub, page=10, attempts=1)("roll", "-a", "layer=A")
+    assert short.code == 4, short.log
+    # A page of the walk comes late, as when two runs had asked for it, and the confirmation is still open.
+    database.rows("UPDATE crawl.target SET state = 'pending', attempts = 0, done_at = NULL WHERE kind = 'doubled' RETURNING 1")
+    session = Session(database.url)
+    late = Run(1, 1, "gis")
+    session.transact(lambda cursor: roll.advance(cursor, late))
+    session.close()
+    assert database.rows("SELECT DISTINCT state FROM crawl.target WHERE kind = 'extent'") == [("done",)]
+
+
+def test_of_a_confirmation_no_part_may_fail(tmp_path: Path, database: Database, serve: Serve) -> None:
+    stub = serve(30, *(_floor(30 + number, number, 2) for number in range(1, 5)), layer="A")
+    failure = {"error": {"code": 500, "message": "Error performing query operation"}}
+    asked: list[str] = []
+
+    def hook(query: Query) -> Any:
+        if _counts(query):
+            asked.append(query["where"])
+            # The first part fails for good; the others confirm what came, and come after it.
+            if len(asked) == 1:
+                return failure
+            time.sleep(0.5)
+        return None
+
+    stub.hook = hook
+    one_by_one = crawler(tmp_path, database, stub, page=10, attempts=1, list=2)
+    short = one_by_one("roll", "-a", "layer=A")
+    assert len(asked) == 2
+    assert short.code == 4, short.log
+    assert database.rows("SELECT state, is_confirmed FROM gis.roll") == [("open", False)]
+    stub.hook = lambda query: None
+    rest = one_by_one("roll", "-a", "job=1")
+    assert rest.code == 0, rest.log
+    assert database.rows("SELECT state, received, stacked FROM gis.roll") == [("complete", 34, 4)]
+    agrees(database)
+
+
+def test_a_walk_is_taken_up_before_or_after_another_run_ends_it_and_never_by_half(
+    tmp_path: Path, database: Database, serve: Serve, crawl: Callable[..., Crawl]
+) -> None:
+    stub = serve(30, layer="A")
+    failure = {"error": {"code": 500, "message": "Error performing query operation"}}
+    stub.hook = lambda query: failure if query["where"].startswith("OBJECTID>=11 ") else None
+    short = crawl(stub, "-a", "layer=A", attempts=1)
+    assert short.code == 4, short.log
+    stub.hook = lambda query: None
+    # As it was before that run ended the walk; then it ends it, while another takes the job up.
+    reason = database.one("SELECT shortfall FROM crawl.job")
+    database.rows("UPDATE gis.roll SET state = 'open', finished_at = NULL RETURNING 1")
+    database.rows("UPDATE crawl.job SET shortfall = NULL RETURNING 1")
+    with contextlib.closing(psycopg2.connect(database.url)) as other, other.cursor() as cursor:
+        take_turns(cursor, {"gis"})
+        cursor.execute("UPDATE gis.roll SET state = 'incomplete', finished_at = now()")
+        process = crawler(tmp_path, database, stub, page=10).start("roll", "-a", "job=1")
+        until = time.monotonic() + 60
+        waits = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        runs = "SELECT count(*) FROM crawl.run WHERE state = 'running'"
+        while not database.one(runs) and time.monotonic() < until:
+            time.sleep(0.02)
+        cursor.execute("UPDATE crawl.job SET shortfall = %s", (reason,))
+        while not database.one(waits) and time.monotonic() < until:
+            time.sleep(0.02)
+        other.commit()
+    log, _ = process.communicate(timeout=60)
+    assert process.returncode == 0, log
+    assert database.rows("SELECT state, received FROM gis.roll") == [("complete", 30)]
+    agrees(database)
 
 
 def test_two_walks_at_once_do_not_disturb_each_other(tmp_path: Path, database: Database, serve: Serve) -> None:

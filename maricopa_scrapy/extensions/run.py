@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
+from psycopg2.extensions import cursor as Cursor
 from scrapy import Spider, signals
 from scrapy.exceptions import CloseSpider
 
@@ -22,6 +23,7 @@ from maricopa_scrapy.lists import ApnList
 from maricopa_scrapy.settings_files import Config
 from maricopa_scrapy.spiders.base import LedgerSpider, StartError, Work
 from maricopa_scrapy.store import ledger, source
+from maricopa_scrapy.store.batch import take_turns
 from maricopa_scrapy.store.connect import DatabaseUnavailable, Session, database_url, migrate
 from maricopa_scrapy.store.ledger import Lease, LedgerError, Run, RunLost
 from maricopa_scrapy.store.lost import SILENCE_S
@@ -139,7 +141,13 @@ class RunLedger:
             number = None if planned is None else arguments.number("_planned", planned)
             also = [desk.source for desk in spider.servable()]
             run = ledger.open_run(session, job_id, spider.name, spider.source, spider.is_sandbox, number, also)
-            session.transact(lambda cursor: spider.take_up(cursor, run))
+
+            def take_up(cursor: Cursor) -> None:
+                # In turn with what other runs of the job store: one that ends meanwhile is seen before or after its end.
+                take_turns(cursor, {run.source})
+                spider.take_up(cursor, run)
+
+            session.transact(take_up)
             return run
 
         self.run = await self._do(opened)

@@ -41,6 +41,12 @@ _OPEN_RANGES = """
 _OPEN_DOUBLED = """
     SELECT EXISTS (SELECT FROM crawl.target WHERE job_id = %s AND source = 'gis' AND kind = 'doubled' AND state IN ('pending', 'leased'))
 """
+_DEAD_DOUBLED = """
+    SELECT EXISTS (SELECT FROM crawl.target WHERE job_id = %s AND source = 'gis' AND kind = 'doubled' AND state = 'dead')
+"""
+_OPEN_EXTENT = """
+    SELECT EXISTS (SELECT FROM crawl.target WHERE job_id = %s AND source = 'gis' AND kind = 'extent' AND state IN ('pending', 'leased'))
+"""
 _ASK_EXTENT = """
     UPDATE crawl.target SET state = 'pending', not_before = NULL, attempts = 0, done_at = NULL, run_id = NULL
     WHERE job_id = %s AND source = 'gis' AND kind = 'extent' AND state IN ('done', 'dead')
@@ -170,7 +176,8 @@ def note_dead_extent(cursor: Cursor, run: Run) -> None:
 def advance(cursor: Cursor, run: Run) -> None:
     """After targets were acknowledged: when no range is open, have the extent read a last time."""
     cursor.execute(_OPEN_ROLL, (run.job_id,))
-    if cursor.fetchone() and not _is_open(cursor, _OPEN_RANGES, run):
+    # While a confirmation is open, its answer has the extent asked for again where that is needed.
+    if cursor.fetchone() and not _is_open(cursor, _OPEN_RANGES, run) and not _is_open(cursor, _OPEN_DOUBLED, run):
         cursor.execute(_ASK_EXTENT, (run.job_id,))
 
 
@@ -187,10 +194,14 @@ def settle(cursor: Cursor, run: Run, extent: Extent) -> None:
     if extent.walk not in (None, roll.walk):
         return
     if extent.confirmed:
-        if _is_open(cursor, _OPEN_DOUBLED, run):
+        # A part that failed for good confirms nothing: the job says that it is incomplete, and asks again when it goes on.
+        if _is_open(cursor, _OPEN_DOUBLED, run) or _is_open(cursor, _DEAD_DOUBLED, run):
             return
         cursor.execute("UPDATE gis.roll SET is_confirmed = true WHERE job_id = %s AND walk = %s", (run.job_id, roll.walk))
         roll = replace(roll, is_confirmed=True)
+        # A run that took the walk up has the extent read anew: that one counts, and not the one that was read before.
+        if _is_open(cursor, _OPEN_EXTENT, run):
+            return
     if not roll.agrees_with(extent) or extent.confirmed is False:
         _begin_anew(cursor, run, roll, extent)
     elif not _is_open(cursor, _OPEN_RANGES, run):
