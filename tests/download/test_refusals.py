@@ -35,7 +35,10 @@ def _page(title: str, body: str = "") -> bytes:
     ("status", "headers", "body", "cause"),
     [
         (403, HTML, _page("Just a moment...", "<script>window._cf_chl_opt={}</script>"), Cause.CHALLENGE),
-        (200, HTML, _page("Wait", "<script src='/cdn-cgi/challenge-platform/x'></script>"), Cause.CHALLENGE),
+        (200, HTML, _page("Wait", "<script src='/cdn-cgi/challenge-platform/h/g/orchestrate/chl_page/v1'></script>"), Cause.CHALLENGE),
+        # A script that ordinary pages behind the same front load too.
+        (200, HTML, _page("Sign in", "<script src='/cdn-cgi/challenge-platform/scripts/jsd/main.js'></script>"), Cause.SOFT_404),
+        (502, HTML, _page("Bad gateway", "<script src='/cdn-cgi/challenge-platform/scripts/jsd/main.js'></script>"), Cause.SERVER_ERROR),
         (503, HTML, _page("Just a moment..."), Cause.CHALLENGE),
         (403, HTML | {"cf-mitigated": "challenge"}, _page("Other words"), Cause.CHALLENGE),
         (429, HTML | {"cf-mitigated": "challenge"}, _page("Other words"), Cause.CHALLENGE),
