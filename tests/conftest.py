@@ -248,6 +248,14 @@ class Crawler:
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, text=True,
         )  # fmt: skip
 
+    def script(self, path: Path, timeout: float = 120) -> str:
+        """Run a Python script that uses Scrapy's own API, in the project's folder; returns what it logs."""
+        done = subprocess.run(
+            [sys.executable, str(path)], cwd=ROOT, env=self._environment(), stdin=subprocess.DEVNULL,
+            capture_output=True, text=True, timeout=timeout,
+        )  # fmt: skip
+        return done.stdout + done.stderr
+
     def _environment(self) -> dict[str, str]:
         environment = {k: v for k, v in os.environ.items() if not k.startswith("MARICOPA_") or k == "MARICOPA_CAPTURES"}
         if self.database:

@@ -70,3 +70,37 @@ def test_a_crawl_ends_well_and_its_rows_are_stored(spider: str, tmp_path: Path, 
     assert process.returncode == 0, log
     assert "Traceback" not in log
     assert database.one(count) == expected
+
+
+# Spider, its arguments, and what crawl.job keeps of them: ways and layers are known from Python too, not by the command alone.
+_FROM_PYTHON: dict[str, tuple[str, dict[str, str]]] = {
+    **{name: (name, dict([argument.split("=", 1)])) for name, (argument, _, _) in CRAWLS.items()},
+    "page": ("assessor", {"apns": ",".join(_APNS), "via": "page"}),
+    "layer": ("roll", {"apns": ",".join(_APNS), "layer": "e"}),
+    "file": ("sales", {"affidavits": "download"}),
+}
+
+
+@needs_browser
+def test_every_spider_is_started_by_scrapy_s_own_api(tmp_path: Path, database: Database, sandbox: SandboxProcess) -> None:
+    script = tmp_path / "start.py"
+    script.write_text(
+        "from scrapy.crawler import CrawlerProcess\n"
+        "from scrapy.utils.project import get_project_settings\n"
+        "settings = get_project_settings()\n"
+        "settings.set('MARICOPA_RATE_LIMIT', 500)\n"
+        "process = CrawlerProcess(settings)\n"
+        f"for name, arguments in {list(_FROM_PYTHON.values())!r}:\n"
+        "    process.crawl(name, **arguments)\n"
+        "process.start()\n"
+    )
+    log = crawler(database, sandbox, tmp_path).script(script)
+    assert "Traceback" not in log, log
+    verdicts = database.rows("SELECT verdict, count(*) FROM crawl.job GROUP BY verdict")
+    assert verdicts == [("completed", len(_FROM_PYTHON))], log
+    for name, (_, count, expected) in CRAWLS.items():
+        # Sales store documents too.
+        assert database.one(count) == (7 if name == "documents" else expected), name
+    assert database.one("SELECT count(*) FROM crawl.job WHERE parameters ->> 'via' = 'page'") == 2
+    assert database.one("SELECT count(*) FROM crawl.job WHERE type = 'affidavits'") == 2
+    assert database.one("SELECT count(*) FROM crawl.job WHERE parameters ->> 'layer' = 'E'") == 1

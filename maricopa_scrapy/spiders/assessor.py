@@ -57,11 +57,9 @@ class AssessorSpider(LedgerSpider):
     @classmethod
     def from_crawler(cls, crawler: "Crawler", *args: Any, **kwargs: Any) -> Any:
         """As every spider's, and where links should lead. Raises ArgumentError or StartError."""
-        chosen = cls.chosen(kwargs)
-        if chosen is not cls:
-            return chosen.from_crawler(crawler, *args, **kwargs)
         spider = super().from_crawler(crawler, *args, **kwargs)
-        spider.links = expected_links(spider.manifest.links, crawler.settings["MARICOPA_MANIFESTS"])
+        if isinstance(spider, cls):
+            spider.links = expected_links(spider.manifest.links, crawler.settings["MARICOPA_MANIFESTS"])
         return spider
 
     @classmethod

@@ -31,7 +31,7 @@ class AssessorPageSpider(LedgerSpider):
     treasurer: str | None
 
     @classmethod
-    def from_crawler(cls, crawler: "Crawler", *args: Any, **kwargs: Any) -> Self:
+    def from_crawler(cls, crawler: "Crawler", *args: Any, **kwargs: Any) -> Any:
         """As every spider's, and where the link to the treasurer should lead. Raises ArgumentError or StartError."""
         spider = super().from_crawler(crawler, *args, **kwargs)
         spider.treasurer = expected_links({}, crawler.settings["MARICOPA_MANIFESTS"]).get(TREASURER)

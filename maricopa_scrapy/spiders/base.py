@@ -87,11 +87,14 @@ class LedgerSpider(Spider):
         self._places: asyncio.Semaphore | None = None
 
     @classmethod
-    def from_crawler(cls, crawler: "Crawler", *args: Any, **kwargs: Any) -> Self:
-        """Build the spider. Raises ArgumentError or StartError."""
+    def from_crawler(cls, crawler: "Crawler", *args: Any, **kwargs: Any) -> Any:
+        """Build the spider that does what is asked. Raises ArgumentError or StartError."""
+        if (chosen := cls.chosen(kwargs)) is not cls:
+            return chosen.from_crawler(crawler, *args, **kwargs)
         spider = super().from_crawler(crawler, *args, **kwargs)
-        spider.assigned = cls.read_arguments(kwargs)
+        # Before the arguments, which are read by what the manifest says.
         spider.manifest, spider.base_url, spider.headers = cls.connection(crawler.settings)
+        spider.assigned = cls.read_arguments(kwargs)
         spider.is_sandbox = bool(crawler.settings["MARICOPA_SANDBOX"])
         return spider
 
@@ -340,11 +343,10 @@ class LedgerSpider(Spider):
             )  # fmt: skip
 
     def _failed(self, failure: Failure) -> Iterator[Answer | Request]:
-        error = failure.value
+        error, request = failure.value, failure.request  # type: ignore[attr-defined]
         assert error is not None
         if isinstance(error, Dropped):
             return
-        request: Request = failure.request  # type: ignore[attr-defined]
         self._leave(request)
         if isinstance(error, Unverified):
             self.distrust(error)
