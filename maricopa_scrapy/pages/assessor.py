@@ -1,7 +1,8 @@
-"""The assessor's API: /parcel/{apn}, its sub-resources, and the search, as records.
+"""The assessor's API: /parcel/{apn} and the search, as records.
 
-One /parcel/{apn} answer has 41 keys and holds what the sub-resources repeat. No key carries the APN: the answer is
-matched with the asked one by the treasurer's link and the sketches. Source of all shapes: docs/sources.md, "Assessor".
+One /parcel/{apn} answer has 41 keys and holds what the sub-resources repeat, so these are never asked for. No key
+carries the APN: the answer is matched with the asked one by the treasurer's link and the sketches. Source of all
+shapes: docs/sources.md, "Assessor".
 """
 
 import re
@@ -34,10 +35,19 @@ from maricopa_scrapy.pages.shapes import plain_rows
 from maricopa_scrapy.pages.values import is_missing, is_withheld, text
 
 __all__ = [
-    "OtherRow", "Page", "Part", "SearchPage", "SearchRow", "matches_address", "matches_owner", "parse_address",
-    "parse_improvements", "parse_map_files", "parse_owner", "parse_parcel", "parse_property_info", "parse_residence",
-    "parse_search", "parse_search_row", "parse_sketches", "parse_valuations", "redact", "without_phones", "without_sketches",
-]  # fmt: skip
+    "OtherRow",
+    "Page",
+    "SearchPage",
+    "SearchRow",
+    "matches_address",
+    "matches_owner",
+    "parse_parcel",
+    "parse_search",
+    "parse_search_row",
+    "redact",
+    "without_phones",
+    "without_sketches",
+]
 
 # What stands in /parcel/{apn} beside its plain keys.
 _PARTS = (
@@ -71,14 +81,6 @@ class Page:
     notes: Notes
     complete: list[type[Record]] = field(default_factory=list)
     moved_links: list[tuple[str, str]] = field(default_factory=list)
-
-
-@dataclass(slots=True)
-class Part:
-    """What a sub-resource says that is less than a row: columns of Parcel and Related, by name; ABSENT for an absent key."""
-
-    columns: dict[str, Any]
-    notes: Notes
 
 
 def parse_parcel(body: bytes, apn: str, links: Mapping[str, str] | None = None) -> Page:
@@ -118,61 +120,6 @@ def parse_parcel(body: bytes, apn: str, links: Mapping[str, str] | None = None) 
     shapes.PARCEL.audit(raw, notes)
     notes.raise_if_all_unread()
     return page
-
-
-def parse_owner(body: bytes, apn: str) -> Page:
-    """Read /parcel/{apn}/owner-details: one Owner. It names no APN: the caller's is believed. Raises PageError."""
-    notes = Notes()
-    return Page([_owner(decode(body), apn, notes)], notes)
-
-
-def parse_valuations(body: bytes, apn: str) -> Page:
-    """Read /parcel/{apn}/valuations: a Valuation for each tax year. Raises PageError."""
-    notes = Notes()
-    return Page([*_valuations(decode(body), apn, notes)], notes)
-
-
-def parse_residence(body: bytes, apn: str) -> Page:
-    """Read /parcel/{apn}/residential-details: one Residence. Raises PageError."""
-    notes = Notes()
-    return Page([_residence(decode(body), apn, notes)], notes)
-
-
-def parse_improvements(body: bytes, apn: str) -> Page:
-    """Read /parcel/{apn}/improvements: an Improvement for each. Raises PageError."""
-    notes = Notes()
-    return Page([*_improvements(decode(body), apn, notes)], notes, [Improvement])
-
-
-def parse_property_info(body: bytes) -> Part:
-    """Read /parcel/{apn}/propertyinfo: the first 19 keys of the parcel; only the case of property_type differs. Raises PageError."""
-    notes = Notes()
-    raw = decode(body)
-    if not isinstance(raw, dict):
-        raise SourceChanged("body", "an object", raw)
-    columns = shapes.ASSOCIATED.take(raw, notes) | shapes.PROPERTY_INFO.take(raw, notes)
-    shapes.PROPERTY_INFO.audit(raw, notes)
-    return Part(columns, notes)
-
-
-def parse_address(body: bytes) -> Part:
-    """Read /parcel/{apn}/address: `property_address`. Raises PageError."""
-    notes = Notes()
-    return Part(shapes.ADDRESS.read(decode(body), notes), notes)
-
-
-def parse_map_files(body: bytes) -> Part:
-    """Read /parcel/{apn}/mapids: `map_files`. The county also answers for APNs that don't exist. Raises PageError."""
-    notes = Notes()
-    return Part(_map_files(decode(body), notes), notes)
-
-
-def parse_sketches(body: bytes, apn: str) -> Part:
-    """Read /parcel/{apn}/sketches: `sketch_pages` and `sketches`. Raises PageError, WrongParcel by a page's APN among them."""
-    notes = Notes()
-    raw = decode(body)
-    _compare(_sketch_apns(raw), apn)
-    return Part(_sketches(raw, notes, apn), notes)
 
 
 def _owner(raw: object, apn: str, notes: Notes) -> Owner:

@@ -4,7 +4,6 @@ from typing import Any
 
 from maricopa_scrapy.pages.shapes import Shape, json_part, text_or_json
 from maricopa_scrapy.pages.values import (
-    Coercion,
     code,
     coordinate,
     count,
@@ -33,26 +32,6 @@ def raw_value(value: object, path: str) -> Any:
 
 
 # The first 19 keys of /parcel/{apn}, and all of /propertyinfo, are these and those of ASSOCIATED.
-_PROPERTY_INFO: dict[str, tuple[str, Coercion]] = {
-    "mcr": ("MCR", code),
-    "property_address": ("PropertyAddress", withheld),
-    "property_description": ("PropertyDescription", text),
-    "lot_size_sqft": ("LotSize", land),
-    "is_residential": ("IsResidential", flag),
-    "mapid_exists": ("MapidExists", flag),
-    "section_township_range": ("SectionTownshipRange", text),
-    "assessor_market": ("AssessorMarket", code),
-    "area_neighborhood": ("AreaNeighborhood", code),
-    "subdivision_name": ("SubdivisionName", text),
-    "lot": ("Lot", text),
-    "high_school_district": ("HighSchoolDistrict", text),
-    "elementary_school_district": ("ElementarySchoolDistrict", text),
-    "jurisdiction": ("LocalJusidiction", text),
-    "property_type": ("PropertyType", text),
-    "parcel_status": ("ParcelStatus", code),
-    "apl_flag": ("APL_flag", code),
-}
-PROPERTY_INFO = Shape("", **_PROPERTY_INFO)
 ASSOCIATED = Shape(
     "",
     associated_parcels=("AssociatedParcels", json_part),
@@ -62,7 +41,23 @@ ASSOCIATED = Shape(
 # The plain keys of /parcel/{apn}. Use and tax area are those of the newest valuation. Zoning is text, or a list that was always empty.
 PARCEL = Shape(
     "",
-    **_PROPERTY_INFO,
+    mcr=("MCR", code),
+    property_address=("PropertyAddress", withheld),
+    property_description=("PropertyDescription", text),
+    lot_size_sqft=("LotSize", land),
+    is_residential=("IsResidential", flag),
+    mapid_exists=("MapidExists", flag),
+    section_township_range=("SectionTownshipRange", text),
+    assessor_market=("AssessorMarket", code),
+    area_neighborhood=("AreaNeighborhood", code),
+    subdivision_name=("SubdivisionName", text),
+    lot=("Lot", text),
+    high_school_district=("HighSchoolDistrict", text),
+    elementary_school_district=("ElementarySchoolDistrict", text),
+    jurisdiction=("LocalJusidiction", text),
+    property_type=("PropertyType", text),
+    parcel_status=("ParcelStatus", code),
+    apl_flag=("APL_flag", code),
     zoning=("Zoning", text_or_json),
     is_rental=("IsRental", flag),
     is_pending=("IsPending", flag),
@@ -81,7 +76,6 @@ LINKS = Shape(
     deed_url=("DeedTransitionUrl", text),
     mcr_url=("McrTransitionUrl", text),
 )
-ADDRESS = Shape("", property_address=("PropertyAddress", withheld))
 GEO = Shape("Geo", latitude=("lat", coordinate), longitude=("long", coordinate), geo_address=("address", withheld))
 
 OWNER = Shape(

@@ -4,7 +4,6 @@ import base64
 import hashlib
 import os
 import re
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ import orjson
 from maricopa_scrapy.identifiers import IdentifierError, parse_apn
 from maricopa_scrapy.items_assessor import Improvement, Owner, Parcel, Related, Rental, Residence, Valuation
 from maricopa_scrapy.pages import assessor
-from maricopa_scrapy.pages.errors import ABSENT, PageError
+from maricopa_scrapy.pages.errors import PageError
 from maricopa_scrapy.sandbox.county import County
 from tests.fuzz.reading import Subject, alike, at, check_columns, nothing, said, same, storable
 from tests.pages.assessor_mapping import PLACES
@@ -142,52 +141,6 @@ def _check_sketches(pages: list[Any], stored: list[Any]) -> None:
         assert same(page.get("PageNum"), row["page_num"])
 
 
-def _check_rows(kind: type) -> Callable[[bytes, str, assessor.Page], None]:
-    def check(body: bytes, apn: str, page: assessor.Page) -> None:
-        raw = said(body)
-        rows = raw if kind in _LISTS else [raw]
-        rows = [] if nothing(rows) else rows
-        assert len(rows) == len(page.records)
-        for one, record in zip(rows, page.records, strict=True):
-            assert record.__dict__["apn"] == apn
-            _check_told(one, record.__dict__, kind)
-
-    return check
-
-
-def _check_info(body: bytes, key: str, part: assessor.Part) -> None:
-    raw = said(body)
-    told = {column: value for column, value in part.columns.items() if value is not ABSENT}
-    keys = {column: path for kind in (Parcel, Related) for column, path in _KEYS[kind].items() if column in told}
-    if told.get("property_address", "") is None and _is_na(at(raw, "PropertyAddress")):
-        keys.pop("property_address")
-    check_columns(raw, told, keys)
-    for column in part.columns.keys() - told.keys():
-        assert (
-            column == "associated_parcels"
-            or next(path for k in (Parcel, Related) for c, path in _KEYS[k].items() if c == column) not in raw
-        )
-    if "associated_parcels" in told and raw:
-        assert alike(raw["AssociatedParcels"] or None, told["associated_parcels"])
-
-
-def _check_maps(body: bytes, key: str, part: assessor.Part) -> None:
-    raw, stored = said(body), part.columns["map_files"]
-    if stored is None:
-        assert nothing(raw)
-        return
-    for kind, files in stored.items():
-        assert len(files) == len(raw[kind] or [])
-        for file, one in zip(files, raw[kind] or [], strict=True):
-            assert all(same(one.get(name), value) for name, value in file.items()) if one else not any(file.values())
-
-
-def _check_sketch_part(body: bytes, apn: str, part: assessor.Part) -> None:
-    raw = said(body)
-    _check_sketches(at(raw, "Pages") or [], part.columns["sketches"] or [])
-    assert part.columns["sketch_pages"] is ABSENT or same(at(raw, "TotalPages"), part.columns["sketch_pages"])
-
-
 _ROW = {
     "mcr": "MCR", "subdivision_name": "SubdivisonName", "section_township_range": "SectionTownshipRange", "ownership": "Ownership",
     "situs_address": "SitusAddress", "situs_city": "SitusCity", "situs_zip": "SitusZip", "property_type": "PropertyType",
@@ -214,24 +167,9 @@ def subjects() -> list[Subject]:
     parcels = [seed for seed in parcels if _reads(*seed)] + [(orjson.dumps(county.parcel(apn)), apn) for apn in apns]
     if CAPTURES:
         parcels.append(((Path(CAPTURES) / "assessor" / "parcel_165-28-054" / "parcel.json").read_bytes(), "16528054"))
-    whole = {apn: orjson.loads(body) for body, apn in parcels}
-
-    def part(key: str) -> list[tuple[bytes, str]]:
-        return [(orjson.dumps(raw[key]), apn) for apn, raw in whole.items() if raw[key]]
-
-    info = [(orjson.dumps(dict(list(raw.items())[:19])), apn) for apn, raw in whole.items()]
     searches = [(file.read_bytes(), "") for file in sorted(FIXTURES.glob("search/*/input.json")) if _finds(file.read_bytes())]
     return [
         Subject("assessor parcel", "json", parcels, lambda body, apn: assessor.parse_parcel(body, apn, LINKS), check_parcel),
-        Subject("assessor owner", "json", part("Owner"), assessor.parse_owner, _check_rows(Owner)),
-        Subject("assessor valuations", "json", part("Valuations"), assessor.parse_valuations, _check_rows(Valuation)),
-        Subject("assessor residence", "json", part("ResidentialPropertyData"), assessor.parse_residence, _check_rows(Residence)),
-        Subject("assessor improvements", "json", part("Improvements"), assessor.parse_improvements, _check_rows(Improvement)),
-        Subject("assessor property info", "json", info, lambda body, _: assessor.parse_property_info(body), _check_info),
-        Subject("assessor address", "json", [(b'{"PropertyAddress": "1 E MAIN ST  PHOENIX 85001"}', "")],
-                lambda body, _: assessor.parse_address(body), _check_info),
-        Subject("assessor map files", "json", part("MapIDs"), lambda body, _: assessor.parse_map_files(body), _check_maps),
-        Subject("assessor sketches", "json", part("Sketches"), assessor.parse_sketches, _check_sketch_part),
         Subject("assessor search", "json", searches, lambda body, _: assessor.parse_search(body), _check_search),
     ]  # fmt: skip
 

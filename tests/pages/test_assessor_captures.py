@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 import pytest
 
-from maricopa_scrapy.items_assessor import Owner, Parcel, Related, Residence, Valuation
+from maricopa_scrapy.items_assessor import Improvement, Parcel, Related, Residence, Valuation
 from maricopa_scrapy.pages import assessor
 from maricopa_scrapy.pages.errors import PageError, Soft404
 from maricopa_scrapy.pages.notes import Notes
@@ -24,10 +24,6 @@ LACKING = {"parcel_509-11-455": ["IsPending"], "parcel_901-93-630": ["Owner.Deed
 
 def read(name: str) -> bytes:
     return (ROOT / name).read_bytes()
-
-
-def parcel_records(kind: type) -> list[Any]:
-    return [row for row in assessor.parse_parcel(read("parcel_165-28-054/parcel.json"), APN).records if type(row) is kind]
 
 
 def test_every_leaf_of_the_captured_parcel_has_its_column() -> None:
@@ -46,62 +42,60 @@ def test_a_leaf_without_a_column_fails() -> None:
         check_parcel(raw, APN, records)
 
 
-def test_sub_resources_repeat_the_parcel() -> None:
-    folder = "parcel_165-28-054/"
-    assert assessor.parse_owner(read(folder + "owner-details.json"), APN).records == parcel_records(Owner)
-    assert assessor.parse_residence(read(folder + "residential-details.json"), APN).records == parcel_records(Residence)
-    assert assessor.parse_valuations(read(folder + "valuations.json"), APN).records == parcel_records(Valuation)
-    (parcel,), (related,) = parcel_records(Parcel), parcel_records(Related)
-    info = assessor.parse_property_info(read(folder + "propertyinfo.json"))
-    assert len(info.columns) == 19
-    assert info.columns.pop("property_type") == parcel.property_type.upper()
-    assert info.columns.items() <= (parcel.__dict__ | related.__dict__).items()
-    address = assessor.parse_address(read(folder + "address.json"))
-    assert address.columns == {"property_address": parcel.property_address}
+# What the county also tells by itself, at /parcel/{apn}/NAME, is told under this key of the parcel's own answer; None: beside the others.
+PARTS = {
+    "owner-details": "Owner", "valuations": "Valuations", "residential-details": "ResidentialPropertyData", "mapids": "MapIDs",
+    "improvements": "Improvements", "sketches": "Sketches", "propertyinfo": None, "address": None,
+}  # fmt: skip
+
+
+def with_parts(folder: str) -> dict[str, Any]:
+    """The captured parcel, with what was captured of another one's parts in place of its own."""
+    raw: dict[str, Any] = orjson.loads(read("parcel_165-28-054/parcel.json"))
+    for file in sorted((ROOT / folder).glob("*.json")):
+        if file.stem in PARTS:
+            told, key = orjson.loads(file.read_bytes()), PARTS[file.stem]
+            raw |= told if key is None else {key: told}
+    return raw
+
+
+@pytest.mark.parametrize("folder", ["parcel_165-28-054", "parcel_13238011", "parcel_501-38-034A_unknown"])
+def test_the_parts_that_the_county_tells_by_themselves_are_those_of_a_parcel(folder: str) -> None:
+    page = assessor.parse_parcel(orjson.dumps(with_parts(folder)), APN)
+    assert (page.notes.new, page.notes.unread, page.notes.absent) == ({}, {}, {})
+    if folder == "parcel_165-28-054":
+        assert [row for row in page.records if type(row) is not Parcel] == [
+            row for row in assessor.parse_parcel(read(f"{folder}/parcel.json"), APN).records if type(row) is not Parcel
+        ]
 
 
 def test_parts_of_a_commercial_parcel() -> None:
-    folder, apn = "parcel_13238011/", "13238011"
-    assert [row.improvement_number for row in assessor.parse_improvements(read(folder + "improvements.json"), apn).records] == [
-        "000101", "000201",
-    ]  # fmt: skip
-    assert len(assessor.parse_valuations(read(folder + "valuations.json"), apn).records) == 6
-    (residence,) = assessor.parse_residence(read(folder + "residential-details.json"), apn).records
+    folder = "parcel_13238011"
+    records = assessor.parse_parcel(orjson.dumps(with_parts(folder)), APN).records
+    assert [row.improvement_number for row in records if isinstance(row, Improvement)] == ["000101", "000201"]
+    assert sum(isinstance(row, Valuation) for row in records) == 6
+    (residence,) = (row for row in records if isinstance(row, Residence))
     assert (residence.has_pool, residence.pool_sqft, residence.bath_fixtures) == (False, 0, 0)
-    assert assessor.parse_sketches(read(folder + "sketches.json"), apn).columns == {"sketch_pages": 0, "sketches": None}
-    files = assessor.parse_map_files(read(folder + "mapids.json")).columns["map_files"]
-    assert files == orjson.loads(read(folder + "mapids.json"))
-    row = assessor.parse_search_row(orjson.loads(read(folder + "search-row.json")))
+    (related,) = (row for row in records if isinstance(row, Related))
+    assert (related.sketch_pages, related.sketches) == (0, None)
+    assert related.map_files == orjson.loads(read(f"{folder}/mapids.json"))
+    row = assessor.parse_search_row(orjson.loads(read(f"{folder}/search-row.json")))
     assert isinstance(row, assessor.SearchRow)
-    assert (row.apn, row.situs_zip, row.ownership_cut) == (apn, "85288", False)
+    assert (row.apn, row.situs_zip, row.ownership_cut) == ("13238011", "85288", False)
 
 
-def test_answers_about_an_unknown_parcel_prove_nothing() -> None:
-    folder, apn = "parcel_501-38-034A_unknown/", "50138034A"
-    assert assessor.parse_sketches(read(folder + "sketches.json"), apn).columns["sketch_pages"] == 0
-    files = assessor.parse_map_files(read(folder + "mapids.json")).columns["map_files"]
-    assert [kind for kind, names in files.items() if names] == ["Book/Map Maps"]
-
-
-def test_every_captured_file_is_read_by_a_parser() -> None:
-    read_by_name = {
-        "parcel": assessor.parse_parcel, "owner-details": assessor.parse_owner, "valuations": assessor.parse_valuations,
-        "residential-details": assessor.parse_residence, "improvements": assessor.parse_improvements,
-        "sketches": assessor.parse_sketches,
-        "propertyinfo": lambda body, apn: assessor.parse_property_info(body),
-        "address": lambda body, apn: assessor.parse_address(body),
-        "mapids": lambda body, apn: assessor.parse_map_files(body),
-        "search-row": lambda body, apn: assessor.parse_search_row(orjson.loads(body)),
-    }  # fmt: skip
+def test_every_captured_file_is_read() -> None:
     files = sorted(ROOT.glob("parcel_*/*.json"))
     assert files
     for file in files:
-        apn = file.parent.name.removeprefix("parcel_").removesuffix("_unknown").replace("-", "")
-        answer = read_by_name[file.stem](file.read_bytes(), apn)
-        if file.stem != "search-row":
-            assert (answer.notes.new, answer.notes.unread) == ({}, {}), file
-            assert list(answer.notes.absent) == LACKING.get(file.parent.name, []), file
         assert orjson.loads(assessor.redact(file.read_bytes())) is not None
+        if file.stem == "parcel":
+            apn = file.parent.name.removeprefix("parcel_").replace("-", "")
+            notes = assessor.parse_parcel(file.read_bytes(), apn).notes
+            assert (notes.new, notes.unread) == ({}, {}), file
+            assert list(notes.absent) == LACKING.get(file.parent.name, []), file
+        else:
+            assert file.stem in PARTS or file.stem == "search-row", file
 
 
 def test_every_captured_search_row_is_recognised() -> None:
@@ -142,8 +136,7 @@ def test_matching(file: str, query: str, match: Any, expected: list[str]) -> Non
 
 def test_the_soft_404_is_one_for_every_parser() -> None:
     body = read("soft404_page.html")
-    for parse in (assessor.parse_search, assessor.parse_property_info, assessor.parse_map_files):
-        with pytest.raises(Soft404):
-            parse(body)
+    with pytest.raises(Soft404):
+        assessor.parse_search(body)
     with pytest.raises(PageError):
         assessor.parse_parcel(body, APN)

@@ -24,14 +24,6 @@ LINKS = {
 }
 PARSERS: dict[str, Callable[[bytes, str], Any]] = {
     "parcel": lambda body, apn: assessor.parse_parcel(body, apn, LINKS),
-    "owner": assessor.parse_owner,
-    "valuations": assessor.parse_valuations,
-    "residence": assessor.parse_residence,
-    "improvements": assessor.parse_improvements,
-    "property_info": lambda body, apn: assessor.parse_property_info(body),
-    "address": lambda body, apn: assessor.parse_address(body),
-    "map_files": lambda body, apn: assessor.parse_map_files(body),
-    "sketches": assessor.parse_sketches,
     "search": lambda body, apn: assessor.parse_search(body),
 }
 CASES = sorted(ROOT.glob("*/*/input.json"))
@@ -46,7 +38,7 @@ def outcome(page: str, body: bytes, apn: str) -> dict[str, Any]:
     notes = found.notes
     shown |= {"new_fields": list(notes.new), "absent_fields": list(notes.absent)}
     shown["unread"] = {section: str(error) for section, error in notes.unread.items()}
-    if hasattr(found, "records"):
+    if isinstance(found, assessor.Page):
         shown["records"] = [{"table": record.table, **record.__dict__} for record in found.records]
         shown["complete"] = [record.table for record in found.complete]
     return shown
