@@ -39,6 +39,40 @@ class Cause(StrEnum):
     STORE = "store"
 
 
+class IssueKind(StrEnum):
+    """Kinds of surprises that are not the cause of a failed target; docs/logs.md says what to do about each."""
+
+    NEW_FIELD = "new_field"
+    ABSENT_FIELD = "absent_field"
+    UNREAD_SECTION = "unread_section"
+    MORE_ISSUES = "more_issues"
+    MOVED_LINK = "moved_link"
+    TREASURER_MOVED = "treasurer_moved"
+    UNSEEN_ROWS = "unseen_rows"
+    SEARCH_TOTAL = "search_total"
+    REPEATED_PAGE = "repeated_page"
+    SOURCE_RELOADED = "source_reloaded"
+    LAYER_FAILED = "layer_failed"
+    ODD_VALUE = "odd_value"
+    NO_APN = "no_apn"
+    NO_DEED_NUMBER = "no_deed_number"
+    ODD_DEED_NUMBER = "odd_deed_number"
+    ODD_CODE = "odd_code"
+    MIXED_CODES = "mixed_codes"
+    SHORT_WINDOW = "short_window"
+    SATURATED_WINDOW = "saturated_window"
+    WALKED_WINDOW = "walked_window"
+    UNREAD_WINDOW = "unread_window"
+    YEAR_DIFFERS = "year_differs"
+    JUNK_ROW = "junk_row"
+    SUFFIX = "suffix"
+    NO_NAMES = "no_names"
+    NO_PDF = "no_pdf"
+    REJECTED_LINE = "rejected_line"
+    FUTURE_DATE = "future_date"
+    FEWER_ROWS = "fewer_rows"
+
+
 class Reason(StrEnum):
     """Why a run ended, where Scrapy has no word for it."""
 
@@ -197,7 +231,7 @@ class FollowOn:
 class Issue:
     """Something that a person must look at. `signature` is what makes two of them the same, `screenshot` a PNG of what a browser showed."""
 
-    kind: str
+    kind: IssueKind | Cause
     signature: str
     message: str
     example: Json | None = None
@@ -206,19 +240,19 @@ class Issue:
 
 # Of one answer: what has more surprises is one surprise. These kinds are left out first.
 ISSUES_MOST = 20
-_LEAST = ("absent_field", "new_field")
+_LEAST = (IssueKind.ABSENT_FIELD, IssueKind.NEW_FIELD)
 
 
 def few(issues: list[Issue], uncounted: int = 0) -> list[Issue]:
     """Return 20 of an answer's issues, those that cost rows first, and one that says how many there are besides, `uncounted` included."""
-    if issues and issues[-1].kind == "more_issues" and len(issues) <= ISSUES_MOST + 1:
+    if issues and issues[-1].kind is IssueKind.MORE_ISSUES and len(issues) <= ISSUES_MOST + 1:
         return issues
     more = len(issues) - ISSUES_MOST + uncounted if len(issues) > ISSUES_MOST else uncounted
     if not more:
         return issues
     # By their place in the tuple, what is not in it before all.
     kept = sorted(issues, key=lambda issue: _LEAST.index(issue.kind) + 1 if issue.kind in _LEAST else 0)[:ISSUES_MOST]
-    return [*kept, Issue("more_issues", "more", f"{more:,} more issues of one answer; its capture has them all")]
+    return [*kept, Issue(IssueKind.MORE_ISSUES, "more", f"{more:,} more issues of one answer; its capture has them all")]
 
 
 class Outcome(StrEnum):

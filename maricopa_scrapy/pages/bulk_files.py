@@ -13,7 +13,7 @@ from hashlib import blake2b
 from operator import methodcaller
 from typing import Any
 
-from maricopa_scrapy.items import Issue, Rows
+from maricopa_scrapy.items import Issue, IssueKind, Rows
 from maricopa_scrapy.items_bulk import BulkReject, ResidentialParcel, SecuredParcel
 from maricopa_scrapy.pages.bulk_shape import FileShape, Layout, column_name
 from maricopa_scrapy.pages.bulk_values import KINDS, Convert
@@ -255,7 +255,7 @@ def future_dates(lines: Lines, shape: FileShape, today: dt.date, place: str) -> 
             limit: Any = today if name != "sale_month" else f"{today:%Y-%m}"
             if max(filter(None, column), default=limit) > limit:
                 issues += [
-                    Issue("future_date", name, f"{place}, line {number}: {name} {value}, which is after {today}")
+                    Issue(IssueKind.FUTURE_DATE, name, f"{place}, line {number}: {name} {value}, which is after {today}")
                     for number, value in zip(lines.numbers, column, strict=True) if value and value > limit
                 ]  # fmt: skip
     return issues

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from maricopa_scrapy.items import Issue, Record
+from maricopa_scrapy.items import Issue, IssueKind, Record
 from maricopa_scrapy.pages.bulk_values import KINDS
 from maricopa_scrapy.pages.errors import SourceChanged
 from maricopa_scrapy.pages.notes import Notes
@@ -152,10 +152,10 @@ def column_issues(shape: FileShape, layout: Layout, misfits: Mapping[int, int], 
     issues = notes.issues(f"the {shape.name}")
     new, unnamed = ", ".join(layout.new), ", ".join(layout.unnamed)
     if new:
-        issues.append(Issue("new_field", new[:200], f"the {shape.name} has columns that are not stored: {new}"))
+        issues.append(Issue(IssueKind.NEW_FIELD, new[:200], f"the {shape.name} has columns that are not stored: {new}"))
     if unnamed:
         told = f"columns of the {shape.name} that are known by their position have these names: {unnamed}"
-        issues.append(Issue("new_field", unnamed[:200], told))
+        issues.append(Issue(IssueKind.NEW_FIELD, unnamed[:200], told))
     return issues
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from maricopa_scrapy.identifiers import APN_PATTERN, IdentifierError, parse_apn
-from maricopa_scrapy.items import Extent, Issue, Rows
+from maricopa_scrapy.items import Extent, Issue, IssueKind, Rows
 from maricopa_scrapy.items_gis import GisAbsent, GisOutline, GisParcel, GisWithheld
 from maricopa_scrapy.pages.answers import decode
 from maricopa_scrapy.pages.errors import ABSENT, BadRequest, Malformed, PageError, ServiceError, SourceChanged, Throttled, shown
@@ -127,7 +127,7 @@ def new_fields_issue(layer: str, names: list[str]) -> list[Issue]:
     if not names:
         return []
     shown = ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
-    return [Issue("new_field", f"layer {layer}", f"layer {layer} has fields that we do not know: {shown}", {"fields": list(names)})]
+    return [Issue(IssueKind.NEW_FIELD, f"layer {layer}", f"layer {layer} has fields that we do not know: {shown}", {"fields": list(names)})]
 
 
 def parse_extent(body: bytes, layer: str, page: int, read_at: dt.datetime, detail: dict[str, Any]) -> Extent:
@@ -208,7 +208,7 @@ def parse_features(body: bytes, shape: Shape, object_id: str, lacking: Iterable[
 def _odd_value(layer: str, odd: Odd) -> Issue:
     is_shown = isinstance(odd.value, int) and not isinstance(odd.value, bool) and abs(odd.value) <= INT8
     example = {"value": odd.value if is_shown else shown(odd.value), "rows": len(odd.at)}
-    return Issue("odd_value", f"{layer}.{odd.field}", f"{odd.field} cannot be {shown(odd.value)}; stored without it", example)
+    return Issue(IssueKind.ODD_VALUE, f"{layer}.{odd.field}", f"{odd.field} cannot be {shown(odd.value)}; stored without it", example)
 
 
 def withheld_rows(apns: Sequence[str | None], owners: Sequence[Any], at: Iterable[int]) -> list[Rows]:
@@ -276,7 +276,7 @@ def _with_apn(page: Rows, apns: list[str | None], layer: str) -> tuple[Rows, int
         column: spots if spots is None else frozenset(now for now, at in enumerate(places) if at in spots)
         for column, spots in page.absent.items()
     }
-    told = Issue("no_apn", f"layer {layer}", f"layer {layer} has rows without an APN; they are counted and not stored")
+    told = Issue(IssueKind.NO_APN, f"layer {layer}", f"layer {layer} has rows without an APN; they are counted and not stored")
     return Rows(page.record, kept, page.mapped, absent), unkeyed, [told]
 
 
@@ -305,6 +305,6 @@ def _outlines(features: list[Any], apns: list[str | None], layer: str, notes: No
     issues = []
     if broken:
         message = f"the outline of {', '.join(apn for apn, _ in broken[:_SHOWN])} cannot be read ({broken[0][1]}); stored without it"
-        issues.append(Issue("odd_value", f"{layer}.geometry", message, {"apns": [apn for apn, _ in broken], "rows": len(broken)}))
+        issues.append(Issue(IssueKind.ODD_VALUE, f"{layer}.geometry", message, {"apns": [apn for apn, _ in broken], "rows": len(broken)}))
     columns: list[list[Any]] = [[apn for apn, _ in found], [text for _, text in found]]
     return Rows(GisOutline, columns, absent={"geometry": frozenset(absent)} if absent else {}), issues

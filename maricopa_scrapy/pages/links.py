@@ -5,7 +5,7 @@ from functools import cache
 from urllib.parse import unquote, unquote_plus
 
 from maricopa_scrapy.identifiers import IdentifierError, parse_apn
-from maricopa_scrapy.items import Issue
+from maricopa_scrapy.items import Issue, IssueKind
 
 TREASURER = "TreasurersTransitionUrl"
 
@@ -48,9 +48,9 @@ def moved_link(key: str, url: str, expected: str, apn: str) -> Issue:
     found = _APN_LIKE.sub(lambda like: "{apn}" if _same(like[0], apn) else like[0], unquote(url))
     if key == TREASURER:
         message = f"the treasurer moved: the assessor leads to {found}, config/sources/treasurer.yaml to {expected}"
-        return Issue("treasurer_moved", found[:200], message, {"found": url, "expected": expected.replace("{apn}", apn)})
+        return Issue(IssueKind.TREASURER_MOVED, found[:200], message, {"found": url, "expected": expected.replace("{apn}", apn)})
     place = found.split("?", 1)[0]
-    return Issue("moved_link", f"{key} {place}"[:200], f"{key} leads to {place}, not to {expected}", {"found": url})
+    return Issue(IssueKind.MOVED_LINK, f"{key} {place}"[:200], f"{key} leads to {place}, not to {expected}", {"found": url})
 
 
 def _same(number: str, apn: str) -> bool:

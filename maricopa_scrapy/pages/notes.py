@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, TypeVar
 
-from maricopa_scrapy.items import ISSUES_MOST, Issue, Record, few
+from maricopa_scrapy.items import ISSUES_MOST, Issue, IssueKind, Record, few
 from maricopa_scrapy.pages.errors import ABSENT, SourceChanged
 from maricopa_scrapy.pages.values import clean
 
@@ -56,13 +56,17 @@ class Notes:
 
     def issues(self, whose: str) -> list[Issue]:
         """Return what a person must know, one issue for each field or section; `whose` is the source as a person calls it."""
-        issues = [Issue("new_field", path, f"{whose} has a new field: {path}") for path in self.new]
+        issues = [Issue(IssueKind.NEW_FIELD, path, f"{whose} has a new field: {path}") for path in self.new]
         issues += [
-            Issue("absent_field", path, f"{whose} lacks a field: {path}; it is NULL in new rows, and stored values stay")
+            Issue(IssueKind.ABSENT_FIELD, path, f"{whose} lacks a field: {path}; it is NULL in new rows, and stored values stay")
             for path in self.absent
         ]  # fmt: skip
         issues += [
-            Issue("unread_section", f"{name}: {error.path}"[:200], f"section {name} could not be read, what is stored of it stays: {error}")
+            Issue(
+                IssueKind.UNREAD_SECTION,
+                f"{name}: {error.path}"[:200],
+                f"section {name} could not be read, what is stored of it stays: {error}",
+            )
             for name, error in self.unread.items()
         ]  # fmt: skip
         return few(issues, self.more)

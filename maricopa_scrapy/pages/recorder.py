@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass, field
 
 from maricopa_scrapy.identifiers import IdentifierError, parse_recording_number
-from maricopa_scrapy.items import Issue, Record
+from maricopa_scrapy.items import Issue, IssueKind, Record
 from maricopa_scrapy.items_recorder import CodeLabel, Document, DocumentCode, Party
 from maricopa_scrapy.pages.answers import decode
 from maricopa_scrapy.pages.errors import ABSENT, Malformed, SourceChanged, WrongDocument, shown
@@ -75,7 +75,7 @@ class CodeList:
     @property
     def issues(self) -> list[Issue]:
         """What a person must know of the list."""
-        told = [Issue("odd_code", code, f"the recorder's list has {code} for a code, which cannot be asked for") for code in self.odd]
+        told = [Issue(IssueKind.ODD_CODE, code, f"the recorder's list has {code} for a code; it cannot be asked for") for code in self.odd]
         return told + self.notes.issues("the recorder's list of codes")
 
 
@@ -195,7 +195,7 @@ def year_issues(number: str, date: dt.date | None) -> list[Issue]:
     """Return the issue of a document whose day is of another year than its number: 3 of 988 are so, and stored as they are told."""
     if is_of_year(number, date):
         return []
-    return [Issue("year_differs", number, f"{number} was recorded on {date}, by what the recorder tells; it is stored so")]
+    return [Issue(IssueKind.YEAR_DIFFERS, number, f"{number} was recorded on {date}, by what the recorder tells; it is stored so")]
 
 
 def check_days(number: str, date: dt.date | None, since: dt.date, until: dt.date, path: str) -> None:

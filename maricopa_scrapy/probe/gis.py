@@ -5,6 +5,7 @@ from collections import Counter
 from typing import Any
 from urllib.parse import urlencode
 
+from maricopa_scrapy.items import IssueKind
 from maricopa_scrapy.pages import gis as pages
 from maricopa_scrapy.pages.errors import PageError
 from maricopa_scrapy.pages.gis_values import DAY_BEGINS
@@ -125,7 +126,7 @@ async def _rows(asker: Asker, name: str, layer: pages.Layer) -> list[str]:
     except PageError as error:
         asker.sheet.broken(_ROWS.format(name), str(error), remedy)
         return []
-    odd = [issue.message for issue in found.issues if issue.kind != "new_field"]
+    odd = [issue.message for issue in found.issues if issue.kind is not IssueKind.NEW_FIELD]
     asker.sheet.check(_ROWS.format(name), not odd, "; ".join(odd) or f"{len(found.ids):,} rows, {found.unkeyed} without an APN", remedy)
     return found.apns
 

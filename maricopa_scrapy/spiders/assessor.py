@@ -11,7 +11,7 @@ from scrapy.http import Response
 from maricopa_scrapy import arguments
 from maricopa_scrapy.arguments import ArgumentError
 from maricopa_scrapy.download.refusals import Refusal, is_refusal
-from maricopa_scrapy.items import Cause, FollowOn, Issue, Outcome, Reason, Target
+from maricopa_scrapy.items import Cause, FollowOn, Issue, IssueKind, Outcome, Reason, Target
 from maricopa_scrapy.items_assessor import Owner, Parcel
 from maricopa_scrapy.lists import ApnList
 from maricopa_scrapy.pages import assessor as pages
@@ -177,12 +177,14 @@ class AssessorSpider(LedgerSpider):
         last = blake2b(body, digest_size=16).hexdigest()
         more = page.count >= self.manifest.search_page_size or (page.total or 0) > before + page.count
         if page.count and last == target.detail.get("last"):
-            issues.append(Issue("repeated_page", words, f"search {words!r}: page {number} repeats the page before it"))
+            issues.append(Issue(IssueKind.REPEATED_PAGE, words, f"search {words!r}: page {number} repeats the page before it"))
             follow_ons = []
         elif page.count and more:
             follow_ons.append(search_page(name, words, match, number + 1, before + page.count, last))
         elif page.total is not None and page.total != before + page.count:
-            issues.append(Issue("search_total", words, f"search {words!r}: {before + page.count} rows came, {page.total} were announced"))
+            issues.append(
+                Issue(IssueKind.SEARCH_TOTAL, words, f"search {words!r}: {before + page.count} rows came, {page.total} were announced")
+            )
         is_done = follow_ons or page.unread
         return Reading(
             Outcome.DONE if is_done else Outcome.GONE, follow_ons=follow_ons, issues=issues, unread=tuple(page.notes.unread)

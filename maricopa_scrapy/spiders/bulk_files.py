@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 from scrapy import Request
 
 from maricopa_scrapy.arguments import ArgumentError
-from maricopa_scrapy.items import Answer, Capture, Cause, FollowOn, Issue, Outcome, Rows, Target
+from maricopa_scrapy.items import Answer, Capture, Cause, FollowOn, Issue, IssueKind, Outcome, Rows, Target
 from maricopa_scrapy.pages import affidavits
 from maricopa_scrapy.pages.bulk_files import FILES, Repeats, future_dates, parse_lines, rejected
 from maricopa_scrapy.pages.bulk_shape import FileShape, Layout, column_issues, too_many
@@ -155,7 +155,7 @@ class _Load:
         self._aside += len(read.rejects)
         future = future_dates(read, self._shape, self._today, place)
         self._future += len(future)
-        issues = [Issue("rejected_line", one.kind, f"{place}, line {one.number}: {one.reason}") for one in read.rejects] + future
+        issues = [Issue(IssueKind.REJECTED_LINE, one.kind, f"{place}, line {one.number}: {one.reason}") for one in read.rejects] + future
         pages: list[Rows] = read.pages
         if read.rejects:
             assert self._target.detail is not None
@@ -178,7 +178,7 @@ class _Load:
         if self._before is not None and self._rows < self._before:
             # Cut at the end of a line, a text file looks whole.
             told = f"{name} has {self._rows:,} rows, and the last one that was loaded had {self._before:,}: is it whole?"
-            issues.append(Issue("fewer_rows", self._shape.name, told))
+            issues.append(Issue(IssueKind.FEWER_ROWS, self._shape.name, told))
         unread = tuple(self._shape.section(number) for number in sorted(first.unread))
         return Answer(self._target, Outcome.DONE, capture=self._capture, issues=issues, unkeyed=self._rows, unread=unread)
 

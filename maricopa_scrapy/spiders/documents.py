@@ -10,7 +10,7 @@ from scrapy import Request
 
 from maricopa_scrapy import arguments
 from maricopa_scrapy.arguments import ArgumentError
-from maricopa_scrapy.items import FollowOn, Issue, Target
+from maricopa_scrapy.items import FollowOn, Issue, IssueKind, Target
 from maricopa_scrapy.items_recorder import CodePair, Document, DocumentCode, NameMatch, SearchWindow
 from maricopa_scrapy.lists import RecordingNumbers
 from maricopa_scrapy.pages import recorder, recorder_search
@@ -188,7 +188,7 @@ class DocumentsSpider(RecorderSpider):
         window = SearchWindow(query=detail["label"], since=detail["since"], until=detail["until"], total=total,
                               row_count=detail["seen"] + page.count, junk_rows=detail["junk"] + page.junk, state=state)  # fmt: skip
         told = f"{detail['label']} of {days}: {message}"
-        issues = [Issue(f"{state}_window", f"{detail['label']} {days}", told)] if message else []
+        issues = [Issue(IssueKind(f"{state}_window"), f"{detail['label']} {days}", told)] if message else []
         if message:
             self.logger.warning("%s", told)
         return Reading(records=[window], issues=issues, shortfall=told if state in ("short", "saturated") else None)
@@ -202,16 +202,16 @@ class DocumentsSpider(RecorderSpider):
             if row.suffix:
                 reading.records += _of_row(row) if row.is_read else []
                 told = f"{row.number} cannot be asked for; only the row of a search tells of it"
-                reading.issues.append(Issue("suffix", row.number, told))
+                reading.issues.append(Issue(IssueKind.SUFFIX, row.number, told))
             else:
                 reading.follow_ons.append(FollowOn(self.source, "document", row.number, {"listed": True}))
         if code and len(page.pair) == 1:
             reading.records.append(CodePair(query_code=code, display_code=next(iter(page.pair))))
         elif code and page.pair:
             several = ", ".join(sorted(page.pair))
-            reading.issues.append(Issue("mixed_codes", code, f"the query code {code} finds documents of several codes: {several}"))
+            reading.issues.append(Issue(IssueKind.MIXED_CODES, code, f"the query code {code} finds documents of several codes: {several}"))
         if page.junk:
-            reading.issues.append(Issue("junk_row", "search", "a row with 0 for its number: its document is hidden"))
+            reading.issues.append(Issue(IssueKind.JUNK_ROW, "search", "a row with 0 for its number: its document is hidden"))
         return reading
 
     handlers = RecorderSpider.handlers | {"codes": parse_codes, "window": parse_window}

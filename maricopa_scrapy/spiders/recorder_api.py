@@ -12,7 +12,7 @@ from scrapy.http import Response
 
 from maricopa_scrapy.download.refusals import Refusal, begins, check_json_answer
 from maricopa_scrapy.identifiers import DIGITS
-from maricopa_scrapy.items import Answer, Cause, FollowOn, Issue, Outcome, Target
+from maricopa_scrapy.items import Answer, Cause, FollowOn, Issue, IssueKind, Outcome, Target
 from maricopa_scrapy.items_recorder import Image, NameIndex, Neighbour
 from maricopa_scrapy.pages import recorder as pages
 from maricopa_scrapy.spiders.base import LedgerSpider, Reading
@@ -155,7 +155,7 @@ class RecorderSpider(LedgerSpider):
         today = dt.datetime.now(PHOENIX).date()
         if recorded is None or (today - recorded).days > days:
             told = f"{number}: no {what}, " + (f"{days} days after it was recorded" if recorded else "and no day on which it was recorded")
-            return [], [Issue(f"no_{what}", number, told)] if again > 1 or recorded is None else []
+            return [], [Issue(IssueKind(f"no_{what}"), number, told)] if again > 1 or recorded is None else []
         lag = (recorded - self._indexed_until).days if self._indexed_until else 1
         due = dt.datetime.now(dt.UTC) + dt.timedelta(hours=self.manifest.names.again_after * min(max(lag, 1), 3))
         kind, key = asked or (what, number)
@@ -182,7 +182,7 @@ class RecorderSpider(LedgerSpider):
 def _of_suffix(target: Target) -> Answer:
     """How a suffix is asked for nobody knows: without it the answer is another document's, or may be."""
     told = f"{target.key} has a suffix, which the API cannot be asked for; ask the legacy pages, -a via=legacy"
-    issue = Issue("suffix", target.key, told)
+    issue = Issue(IssueKind.SUFFIX, target.key, told)
     return Answer(target, Outcome.FAILED, issues=[issue], cause=Cause.WRONG_DOCUMENT, message=told, is_final=True)
 
 

@@ -8,7 +8,7 @@ from scrapy import Request
 from scrapy.http import Response
 
 from maricopa_scrapy.download.refusals import Refusal, check_json_answer
-from maricopa_scrapy.items import Cause, FollowOn, Issue, Outcome, Target
+from maricopa_scrapy.items import Cause, FollowOn, Issue, IssueKind, Outcome, Target
 from maricopa_scrapy.items_recorder import CodePair, Image, LegacyDocument, SearchWindow
 from maricopa_scrapy.pages import recorder_legacy as pages
 from maricopa_scrapy.pages.errors import SourceChanged
@@ -70,7 +70,7 @@ class LegacyPages(LedgerSpider):
         if len(found.rows) >= self.manifest.search_page_size:
             if not numbers:
                 told = f"{detail['code']} of {since} to {until}: the list does not go on after {detail['cursor']}"
-                reading.issues.append(Issue("saturated_window", told[:200], told))
+                reading.issues.append(Issue(IssueKind.SATURATED_WINDOW, told[:200], told))
                 reading.records, reading.shortfall = [self._window(detail, seen, "saturated")], told
                 return reading
             reading.follow_ons.append(legacy_list(detail["code"], since, until, found.cursor or numbers[-1], seen, unread))

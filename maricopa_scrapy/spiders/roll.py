@@ -14,7 +14,7 @@ from scrapy import Request
 
 from maricopa_scrapy import arguments
 from maricopa_scrapy.arguments import ArgumentError
-from maricopa_scrapy.items import Answer, Cause, Extent, FollowOn, Issue, Outcome, Target
+from maricopa_scrapy.items import Answer, Cause, Extent, FollowOn, Issue, IssueKind, Outcome, Target
 from maricopa_scrapy.lists import ApnList
 from maricopa_scrapy.pages import gis as pages
 from maricopa_scrapy.pages.bulk_files import FILES
@@ -139,7 +139,9 @@ class RollSpider(bulk_files.BulkFileSpider):
         except SourceChanged as error:
             if not others:
                 raise
-            return Reading(then=self._pass_over(target, order, Issue("source_changed", f"layer {name}: {error.path}"[:200], str(error))))
+            return Reading(
+                then=self._pass_over(target, order, Issue(Cause.SOURCE_CHANGED, f"layer {name}: {error.path}"[:200], str(error)))
+            )
         page = min(layer.page or self.manifest.layers[name].page, self.manifest.layers[name].page)
         self.logger.info("layer %s: %d rows an answer, without %s", name, page, ", ".join(layer.lacking) or "nothing")
         shared = {"layer": name, "object_id": layer.object_id, "lacking": layer.lacking, "captures": detail.get("captures"),
@@ -231,7 +233,7 @@ class RollSpider(bulk_files.BulkFileSpider):
                 deeds += [FollowOn("assessor", "parcel", apn) for apn in lacking]
             elif lacking:
                 told = f"{len(lacking)} parcels have no deed number in layer {detail['layer']}; the API was not asked, for want of a token"
-                odd.append(Issue("no_deed_number", target.key[:200], told, {"apns": lacking[:50]}))
+                odd.append(Issue(IssueKind.NO_DEED_NUMBER, target.key[:200], told, {"apns": lacking[:50]}))
         absent = [pages.absent_rows(missing, detail["layer"])] if missing else []
         return Reading(follow_ons=deeds, issues=page.issues + odd, pages=[*page.pages, *absent], unread=page.unread)
 
@@ -263,7 +265,9 @@ class RollSpider(bulk_files.BulkFileSpider):
         order = request.meta.get("layers", ())
         if cause is Cause.THROTTLED or len(order) < 2 or target.attempts + 1 < min(_TRIES_A_LAYER, self.manifest.attempts):
             return failed
-        return self._pass_over(target, order, Issue("layer_failed", f"layer {order[0]}: {cause}", f"layer {order[0]}: {cause} ({message})"))
+        return self._pass_over(
+            target, order, Issue(IssueKind.LAYER_FAILED, f"layer {order[0]}: {cause}", f"layer {order[0]}: {cause} ({message})")
+        )
 
     def _pass_over(self, target: Target, order: list[str], why: Issue) -> Request:
         self.logger.warning("layer %s is left for layer %s (%s)", order[0], order[1], why.message)

@@ -7,7 +7,7 @@ from scrapy import Request
 
 from maricopa_scrapy import arguments
 from maricopa_scrapy.arguments import ArgumentError
-from maricopa_scrapy.items import FollowOn, Issue, Outcome, Target
+from maricopa_scrapy.items import FollowOn, Issue, IssueKind, Outcome, Target
 from maricopa_scrapy.items_treasurer import TaxBill, TaxPayment
 from maricopa_scrapy.lists import ApnList
 from maricopa_scrapy.pages import treasurer as pages
@@ -108,7 +108,7 @@ class TaxSpider(LedgerSpider):
         page = pages.parse_page(body, target.key, self._page())
         if not page.exists:
             return Reading(Outcome.GONE)
-        issues = [Issue("new_field", heading, f"the treasurer's page has a new column: {heading}") for heading in page.new_fields]
+        issues = [Issue(IssueKind.NEW_FIELD, heading, f"the treasurer's page has a new column: {heading}") for heading in page.new_fields]
         complete: list[Any] = [(TaxBill, target.key)]
         # A history that says that it is empty removes nothing: it may have been read before its rows came.
         if any(isinstance(record, TaxPayment) for record in page.records):

@@ -15,7 +15,7 @@ import zstandard
 from psycopg2.extensions import cursor as Cursor
 from psycopg2.extras import execute_values
 
-from maricopa_scrapy.items import Answer, Capture, Cause, Extent, FollowOn, Issue, Outcome, Target, few
+from maricopa_scrapy.items import Answer, Capture, Cause, Extent, FollowOn, Issue, IssueKind, Outcome, Target, few
 from maricopa_scrapy.store import lists, paging, roll
 from maricopa_scrapy.store.absent import overlaid, with_stored
 from maricopa_scrapy.store.columns import Lines, lines_of
@@ -262,7 +262,7 @@ class _Batch:
                 rows = [dict(zip(table.key, key, strict=True)) for key in keys]
                 named = ", ".join(str(key[-1]) for key in keys)
                 told = f"{table.name}: {len(rows)} stored rows of {value} are no longer shown, and stay: {named}"
-                yield Issue("unseen_rows", table.name, told[:500], rows)
+                yield Issue(IssueKind.UNSEEN_ROWS, table.name, told[:500], rows)
 
 
 def capture_lines(captures: list[Capture]) -> list[str]:

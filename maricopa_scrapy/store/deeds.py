@@ -5,7 +5,7 @@ from collections import Counter
 from psycopg2.extensions import cursor as Cursor
 
 from maricopa_scrapy.identifiers import IdentifierError, form_of, parse_recording_number
-from maricopa_scrapy.items import FollowOn, Issue
+from maricopa_scrapy.items import FollowOn, Issue, IssueKind
 from maricopa_scrapy.store.ledger import Run, add_targets
 
 # The parcels that this job has asked for and stored; of one that the assessor is asked for, he says which deed is the last.
@@ -64,4 +64,4 @@ def add_stored_deeds(cursor: Cursor, run: Run) -> int:
 def odd_deed(apn: str, number: str) -> Issue:
     """Return the issue of a deed number by which the recorder cannot be asked; those of one form are the same issue."""
     told = f"the deed number of {apn}, {number!r}, is no recording number: it is stored as it is, and the recorder cannot be asked for it"
-    return Issue("odd_deed_number", form_of(number), told)
+    return Issue(IssueKind.ODD_DEED_NUMBER, form_of(number), told)
