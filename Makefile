@@ -27,7 +27,7 @@ help:
 	@echo 'make format          set up, then lay the code out as `make lint` wants it'
 	@echo 'make bench           set up, then all benchmarks, about an hour; one table of all figures in benchmarks/README.md'
 	@echo 'make bench-assessor  that one alone; also bench-browser, bench-pace, bench-roll, bench-affidavits, bench-recorder, bench-export, bench-lists, bench-jobs, bench-reparse, bench-scrapyd (QUICK=1: a short run of it)'
-	@echo 'make docs            write docs/data.md and the tiers of docs/sources.md anew from the code; make pictures: the pictures of README.md'
+	@echo 'make docs            write docs/data.md, docs/arguments.md and the tiers of docs/sources.md anew from the code; make pictures: the pictures of README.md'
 	@echo 'make fuzz            set up, then 100,000 broken answers for the parsers; make chaos: a job with every fault at once; make soak: 20 minutes (QUICK=1: short)'
 	@echo 'make matrix          set up, then the unit tests and a crawl of each spider on each Python and Scrapy that is claimed (PYTHONS="/path/to/python ..." names them)'
 	@echo 'make audit           known holes in the locked versions of the dependencies'
@@ -136,6 +136,7 @@ bench-%: $(READY)
 docs: $(READY)
 	@$(BIN)/python -m maricopa_scrapy.store.dictionary >docs/data.md
 	@$(BIN)/python -m maricopa_scrapy.tiers docs/sources.md
+	@$(BIN)/scrapy arguments --markdown >docs/arguments.md
 
 # docs/progress.svg and docs/report.png, of a job in the sandbox.
 pictures: browser

@@ -62,7 +62,7 @@ def run(parcels: int, out: Console) -> int:
         out.print(part)
     out.print(
         f"\nNext: look around with\n  export MARICOPA_DATA_DIR={data_dir}\n  {_command()} status\n"
-        f"or collect from the county itself, with a token of your own: see README.md"
+        f"or collect from the county itself, with a token of your own: see docs/collecting.md"
     )
     code = EXIT_CODES.get(progress.read(session, job).verdict or "", EXIT_CODES[FAILED])
     session.close()

@@ -3,6 +3,7 @@
 import ast
 import datetime as dt
 import importlib
+import os
 import re
 import subprocess
 import sys
@@ -22,6 +23,7 @@ from maricopa_scrapy.store.dictionary import dictionary
 from maricopa_scrapy.store.tables import RECORDS, table_of
 from maricopa_scrapy.store.verdict import EXIT_CODES
 from maricopa_scrapy.tiers import written
+from tests import forked
 from tests.conftest import ROOT, Database
 
 PACKAGE = ROOT / "maricopa_scrapy"
@@ -165,6 +167,20 @@ def test_the_data_dictionary_is_what_the_records_say() -> None:
 def test_the_tiers_of_the_sources_are_what_the_parsers_say() -> None:
     told = (ROOT / "docs" / "sources.md").read_text()
     assert written(told) == told, "run `make docs`"
+
+
+def test_the_page_of_arguments_is_what_the_spiders_say() -> None:
+    shown = forked.run("scrapy", "arguments", "--markdown", environment=dict(os.environ), timeout=60)
+    assert shown.stdout == (ROOT / "docs" / "arguments.md").read_text(), "run `make docs`"
+    for spider in map(SpiderLoader.from_settings(get_project_settings()).load, ("tax", "sales")):
+        told = forked.run("scrapy", "arguments", spider.name, environment=dict(os.environ), timeout=60).stdout
+        assert all(f"    {name} " in told for name in spider.known_arguments | spider.common_arguments)
+
+
+def test_an_unknown_spider_has_no_arguments() -> None:
+    shown = forked.run("scrapy", "arguments", "taxes", environment=dict(os.environ), timeout=60)
+    assert shown.returncode == 2
+    assert "there is no spider taxes; there are affidavits, assessor" in shown.stderr
 
 
 @pytest.mark.parametrize("record", RECORDS, ids=lambda record: record.table)

@@ -139,7 +139,7 @@ class RunLedger:
             hasty.close()
             planned = getattr(spider, "_planned", None)
             number = None if planned is None else arguments.number("_planned", planned)
-            also = [desk.source for desk in spider.servable()]
+            also = [spider.source for spider in spider.servable()]
             run = ledger.open_run(session, job_id, spider.name, spider.source, spider.is_sandbox, number, also)
 
             def take_up(cursor: Cursor) -> None:

@@ -91,17 +91,17 @@ def build_app(county: County, options: Options | None = None) -> web.Application
         raise SandboxError(str(error)) from None
     counts = {source: Counts(options.track) for source in SOURCES}
 
-    def desk(source: str) -> tuple[Options, Counts, Faults, Limiter]:
+    def of_source(source: str) -> tuple[Options, Counts, Faults, Limiter]:
         return options, counts[source], faults[source], limiters[source]
 
     app = web.Application()
     prefixes = ("", PREFIX, GIS, TREASURER, BULK, ASSESSOR_PAGE, RECORDER, LEGACY)
     app.add_routes([web.get(f"{path}/robots.txt", _robots) for path in prefixes])
-    assessor = Assessor(county, *desk("assessor"))
-    gis = Gis(county, options.gis_parcels, *desk("gis"))
-    page = AssessorPage(county, *desk("assessor_page"))
-    treasurer = Treasurer(county, *desk("treasurer"))
-    files = Files(county, options.affidavits, options.affidavits_dirty, *desk("bulk"))
+    assessor = Assessor(county, *of_source("assessor"))
+    gis = Gis(county, options.gis_parcels, *of_source("gis"))
+    page = AssessorPage(county, *of_source("assessor_page"))
+    treasurer = Treasurer(county, *of_source("treasurer"))
+    files = Files(county, options.affidavits, options.affidavits_dirty, *of_source("bulk"))
     try:
         today = dt.date.fromisoformat(options.recorder_today) if options.recorder_today else today_in_phoenix()
     except ValueError as error:

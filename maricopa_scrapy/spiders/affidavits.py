@@ -27,7 +27,10 @@ class AffidavitsSpider(bulk_files.BulkFileSpider):
     name = "affidavits"
     source = "bulk"
     needed_paths = (NAME,)
-    known_arguments: ClassVar[tuple[str, ...]] = ("affidavits", "accept_shrink")
+    known_arguments: ClassVar[dict[str, str]] = {
+        "affidavits": "the county's zip or text file, or `download`: fetched into the data folder first",
+        "accept_shrink": "`yes`: load a file that is over 2 % shorter than the last one",
+    }
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

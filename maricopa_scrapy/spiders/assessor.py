@@ -20,6 +20,7 @@ from maricopa_scrapy.settings_files import Manifest
 from maricopa_scrapy.spiders.assessor_page import AssessorPageSpider, expected_links
 from maricopa_scrapy.spiders.base import Handler, LedgerSpider, Reading, Work
 from maricopa_scrapy.spiders.deeds import deed_follow_ons, page_follow_ons
+from maricopa_scrapy.spiders.leasing import LeasingSpider
 
 if TYPE_CHECKING:
     from scrapy.crawler import Crawler
@@ -37,7 +38,14 @@ class AssessorSpider(LedgerSpider):
     name = "assessor"
     source = "assessor"
     needed_paths: ClassVar[tuple[str, ...]] = ("parcel", "search")
-    known_arguments: ClassVar[tuple[str, ...]] = ("apns", "apn_column", *_SEARCHES, "match", "via")
+    known_arguments: ClassVar[dict[str, str]] = {
+        "apns": "a list of parcels: a file, or APNs separated by commas (docs/parcel-lists.md)",
+        "apn_column": "the column of the list that holds the parcels: its heading, or its number",
+        "owner": "words of an owner: parcels whose owner has all of them",
+        "address": "words of an address: parcels whose address has all of them",
+        "match": "`any`: every row of the search, which looks at all columns",
+        "via": "`page`: the public pages in place of the API; no token, APNs only, a few values",
+    }
     has_ways = True
     links: dict[str, str]
     # Until an answer of another status comes.
@@ -63,11 +71,11 @@ class AssessorSpider(LedgerSpider):
         return spider
 
     @classmethod
-    def beside(cls, lead: LedgerSpider, run: "Run") -> Self:
+    def for_co_source(cls, lead: LeasingSpider, run: "Run") -> Self:
         """As every spider's, and where links should lead. Raises StartError."""
-        desk = super().beside(lead, run)
-        desk.links = expected_links(desk.manifest.links, lead.settings["MARICOPA_MANIFESTS"])
-        return desk
+        spider = super().for_co_source(lead, run)
+        spider.links = expected_links(spider.manifest.links, lead.settings["MARICOPA_MANIFESTS"])
+        return spider
 
     @classmethod
     def reader(cls, manifests: Mapping[str, Manifest]) -> Self:

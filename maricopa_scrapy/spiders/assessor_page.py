@@ -26,7 +26,10 @@ class AssessorPageSpider(LedgerSpider):
     name = "assessor_page"
     source = "assessor_page"
     needed_paths: ClassVar[tuple[str, ...]] = ("parcel",)
-    known_arguments: ClassVar[tuple[str, ...]] = ("apns", "apn_column")
+    known_arguments: ClassVar[dict[str, str]] = {
+        "apns": "a list of parcels: a file, or APNs separated by commas (docs/parcel-lists.md)",
+        "apn_column": "the column of the list that holds the parcels: its heading, or its number",
+    }
     layout: ClassVar[Layout]
     treasurer: str | None
 

@@ -36,7 +36,16 @@ class DocumentsSpider(RecorderSpider):
     """Targets, beside the recorder's own: `codes` (the list of them) and `window`, a page of a search of some days."""
 
     name = "documents"
-    known_arguments: ClassVar[tuple[str, ...]] = (*_WAYS, "number_column", "until", "codes", "via", "pdf")
+    known_arguments: ClassVar[dict[str, str]] = {
+        "recording_numbers": "a list of documents: a file, or recording numbers separated by commas",
+        "number_column": "the column of the list that holds the numbers: its heading, or its number",
+        "owner": "a party's name: documents of all days, or from `since` to `until`; matches are no facts",
+        "since": "the first day, YYYY-MM-DD: all documents that were recorded since",
+        "until": "the last day; else the last that the recorder has indexed",
+        "codes": "with `since`: kinds of documents, two-letter codes separated by commas; else all",
+        "via": "`legacy`: the recorder's old pages in place of its API, one at a time",
+        "pdf": "`yes`: also the scans, into `documents/` of the data folder",
+    }
     also: ClassVar[tuple[type[LedgerSpider], ...]] = (LegacyPages,)
 
     @classmethod

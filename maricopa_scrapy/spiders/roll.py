@@ -48,7 +48,16 @@ class RollSpider(bulk_files.BulkFileSpider):
 
     name = "roll"
     source = "gis"
-    known_arguments: ClassVar[tuple[str, ...]] = ("layer", "apns", "apn_column", "since", *_FILES, "geometry", "captures", "accept_shrink")
+    known_arguments: ClassVar[dict[str, str]] = {
+        "layer": "E, C, A, D or F; else the first of config/sources/gis.yaml that is as we know it",
+        "apns": "a list of parcels: a file, or APNs separated by commas; without it, `since` or a file: the whole county",
+        "apn_column": "the column of the list that holds the parcels: its heading, or its number",
+        "since": "parcels whose last deed is of that day, YYYY-MM-DD, or later",
+        **dict.fromkeys(_FILES, "the assessor's bulk file, .txt or .zip, from this machine's disk"),
+        "geometry": "`polygon`: also the outline of each parcel; `point` (default): coordinates alone",
+        "captures": "whose answers are kept: `all`, `failures` or `none`; else what the manifest says",
+        "accept_shrink": "`yes`: trust a layer that misses more than 2 % of the stored parcels, or a file that is over 2 % shorter",
+    }
     # A page is up to 2,000 rows: some 16,000 rows a transaction.
     batch_most = 8
     shapes: ClassVar[dict[str, pages.Shape]] = {}

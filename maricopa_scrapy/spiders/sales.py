@@ -21,7 +21,13 @@ class SalesSpider(RecorderSpider):
     """Targets: those of the GIS for lists of parcels, of the assessor for parcels that the GIS has no deed of, and their documents."""
 
     name = "sales"
-    known_arguments: ClassVar[tuple[str, ...]] = ("apns", "apn_column", "neighbours", "pdf")
+    known_arguments: ClassVar[dict[str, str]] = {
+        "apns": "a list of parcels: a file, or APNs separated by commas (docs/parcel-lists.md)",
+        "apn_column": "the column of the list that holds the parcels: its heading, or its number",
+        "affidavits": "the county's file of all sales in place of a list: see the spider `affidavits`",
+        "neighbours": "`yes`: also the two documents after each deed, marked as such; the loan of the purchase is often one",
+        "pdf": "`yes`: also the scans, into `documents/` of the data folder",
+    }
     also: ClassVar[tuple[type[LedgerSpider], ...]] = (RollSpider, AssessorSpider)
     # A list is 500 rows of 50 columns.
     batch_most = 100

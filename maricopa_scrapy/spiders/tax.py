@@ -30,7 +30,11 @@ class TaxSpider(LedgerSpider):
     name = "tax"
     source = "treasurer"
     needed_paths: ClassVar[tuple[str, ...]] = ("parcel",)
-    known_arguments: ClassVar[tuple[str, ...]] = ("apns", "apn_column", "tabs")
+    known_arguments: ClassVar[dict[str, str]] = {
+        "apns": "a list of parcels: a file, or APNs separated by commas (docs/parcel-lists.md)",
+        "apn_column": "the column of the list that holds the parcels: its heading, or its number",
+        "tabs": "`summary`: the bills alone; `summary,payments` (default): the payments too",
+    }
     is_rendered = True
     # No other spider gets the browser's handler, nor loads what it needs.
     custom_settings = {"DOWNLOAD_HANDLERS": {"http": _HANDLER, "https": _HANDLER}}

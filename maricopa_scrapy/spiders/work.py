@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
-from scrapy import Request
+from scrapy import Request, Spider
 
-from maricopa_scrapy.items import Extent, FollowOn, Issue, Outcome, Rows, Target
+from maricopa_scrapy import arguments
+from maricopa_scrapy.items import PRIORITIES, Extent, FollowOn, Issue, Outcome, Rows, Target
 from maricopa_scrapy.lists import ApnList
 from maricopa_scrapy.pages.treasurer_signs import Signs
 
@@ -68,3 +69,33 @@ class Reading:
 
 # Reads the kept body of an answer, that is, its capture.
 Handler = Callable[[bytes, Target], Reading]
+
+
+class ArgumentSpider(Spider):
+    """What a spider does with its arguments: they become work, or an error that a person can act on."""
+
+    # Name: what it means, for people (docs/arguments.md).
+    known_arguments: ClassVar[dict[str, str]] = {}
+    common_arguments: ClassVar[dict[str, str]] = {
+        "job": "go on with a job that was interrupted or fell short; goes with no other argument",
+        "priority": "critical, high, normal (default) or low: which targets come first",
+        "skip_invalid": "`yes`: leave out the lines of a list that are not what it should hold; log, `status` and `report` tell them",
+    }
+
+    @classmethod
+    def read_arguments(cls, given: dict[str, str]) -> Work:
+        """Turn the arguments of `-a` into work. Raises ArgumentError."""
+        # scrapyd adds names of its own, such as _job.
+        given = {name: value for name, value in given.items() if not name.startswith("_")}
+        arguments.check_names(given, cls.known_arguments | cls.common_arguments)
+        if "job" in given:
+            arguments.one_of(given, (*cls.common_arguments, *cls.known_arguments))
+            return Work(cls.name, {}, job_id=arguments.number("job", given["job"]))
+        work = cls.work(given)
+        work.priority = arguments.choice("priority", given.get("priority", "normal"), PRIORITIES)
+        return work
+
+    @classmethod
+    def work(cls, given: dict[str, str]) -> Work:
+        """Return the work that the spider's own arguments describe. Raises ArgumentError."""
+        raise NotImplementedError
