@@ -22,7 +22,7 @@ from maricopa_scrapy.pages.treasurer_signs import check_signs
 from maricopa_scrapy.settings_files import Manifest
 from maricopa_scrapy.spiders.company import Company
 from maricopa_scrapy.spiders.connection import StartError, connect_to
-from maricopa_scrapy.spiders.work import Handler, Ledger, Reading, Work
+from maricopa_scrapy.spiders.work import Handler, Ledger, Reading, Work, read
 from maricopa_scrapy.store.signs import signs_of
 
 if TYPE_CHECKING:
@@ -308,7 +308,7 @@ class LedgerSpider(Spider):
                 self.check_answer(response)
             await self._company.wait()
             capture = self._capture(response)
-            reading = Reading(Outcome.GONE) if is_none else handler(capture.body, target)
+            reading = Reading(Outcome.GONE) if is_none else read(handler, (capture.body,), target)
             for signs in reading.signs:
                 check_signs(signs, await self.ledger.ask(signs_of, target.key))
         except Unauthorized:
