@@ -128,7 +128,7 @@ class Kind:
         try:
             return self.one(text)
         except NotOne as error:
-            strange = next((c for c in text if not c.isascii()), None)
+            strange = next((c for c in text if not (c.isascii() or re.fullmatch(_SEPARATOR, c))), None)
             if str(error) or strange is None or not _is_nearly_one(text):
                 raise
             raise NotOne(f"{strange!r} is a sign of another script: type it anew") from None

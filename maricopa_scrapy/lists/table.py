@@ -132,7 +132,8 @@ def _is_wordy(kind: Kind, rows: list[list[str]]) -> bool:
 
 def _priority(body: list[list[str]], found: Layout) -> tuple[int | None, int | None]:
     """Return the column of priorities, and one whose heading sounds so, and whose words are others. Raises Undecided."""
-    if found.heading is None:
+    # One word above rows of several cells heads the first of them alone.
+    if found.heading is None or len(found.heading) == 1:
         return next((at for at in range(max(map(len, body), default=0)) if _are_priorities(body, at)), None), None
     named = [at for at, cell in enumerate(found.heading) if _plain(cell) == "priority"]
     if len(named) > 1:

@@ -29,6 +29,7 @@ REFUSED: dict[str, list[tuple[str | bytes, str]]] = {
     ],
     "look-alikes": [
         ("142-88-378\u0430\n", r"line 1: .* is not an APN \('\u0410' is a sign of another script: type it anew\)"),
+        ("142-88-378\u2013504-37-406\n", "line 1: '142-88-378\u2013504-37-406' is not an APN; correct it"),
         ("142\u00b788\u00b7378\n", "is a sign of another script"),
     ],
 }

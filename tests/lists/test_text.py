@@ -329,6 +329,7 @@ def test_a_column_that_is_none_is_refused(tmp_path: Path, column: str, message: 
         ("# for the morning\n\nAPN;owner;priority\n142-88-378 5;X;high\n", {"14288378": 1}),
         ("142-88-378,high # now\n504-37-406,low\n", {"14288378": 1, "50437406": 3}),
         ("high,142-88-378\n", {"14288378": 1}),
+        ("APN\n142-88-378,high\n504-37-406,\n", {"14288378": 1}),
         ("APN,Priority Level\n142-88-378,High\n", {"14288378": 1}),
         ("urgency;APN\ncritical;142-88-378\n", {"14288378": 0}),
         ("142-88-378,504-37-406,low\n", {"14288378": 3, "50437406": 3}),
