@@ -1,6 +1,8 @@
 """Characters that cannot be stored as they came: told as an issue, at the target, and in how the job ends."""
 
+import gzip
 import re
+import socket
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,7 +17,8 @@ from tests.bulk import secured_line
 from tests.command import Maricopa
 from tests.conftest import Crawl, Crawler, Database
 from tests.layer_stub import LayerStub
-from tests.networks import Front, serving
+from tests.networks import RATE, Front, serving
+from tests.networks import crawler as crawler_of
 from tests.taxes import crawler, needs_browser
 from tests.test_diff import maricopa
 
@@ -57,6 +60,32 @@ def test_what_is_no_text_is_left_out_and_told(
         assert command("retry", "1", "--unread").code == 0
     assert database.rows(_UNREAD) == []
     assert database.rows(f"{_VERDICTS} LIMIT 1") == [("completed",)]
+
+
+def _sent(body: bytes) -> Callable[[socket.socket], None]:
+    head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Encoding: gzip\r\nContent-Length: {len(body)}\r\n\r\n"
+    return lambda connection: connection.sendall(head.encode() + body)
+
+
+def test_a_packed_answer_that_was_damaged_on_its_way_is_none(tmp_path: Path, database: Database, shared_county: str) -> None:
+    apn, front, told = County().apns(1)[0], Front(shared_county), list[bytes]()
+    front.change = lambda body: (told.append(body), body)[1]
+    crawl = crawler_of(tmp_path, database, front.url, attempts=1)
+    with serving(front):
+        assert crawl("assessor", "-a", f"apns={apn}", *RATE).code == 0
+        (whole,) = [body for body in told if b'"Ownership"' in body]
+        packed = gzip.compress(whole)
+        # Its checks are those of another body; they are missing; they are right, and something stands behind them.
+        front.raw = _sent(packed[:-8] + gzip.compress(whole + b" ")[-8:])
+        damaged = crawl("assessor", "-a", f"apns={apn}", *RATE)
+        front.raw = _sent(packed[:-6])
+        cut = crawl("assessor", "-a", f"apns={apn}", *RATE)
+        front.raw = _sent(packed + bytes(9))
+        padded = crawl("assessor", "-a", f"apns={apn}", *RATE)
+    assert (damaged.code, cut.code, padded.code) == (3, 3, 0), damaged.log
+    assert "malformed (the gzip body is damaged" in damaged.log
+    assert "malformed (the gzip body was cut short" in cut.log
+    assert database.rows("SELECT cause, count(*) FROM crawl.target WHERE state = 'dead' GROUP BY 1") == [("malformed", 2)]
 
 
 def test_text_that_only_looks_so_loses_nothing(database: Database, county: Start) -> None:
