@@ -45,6 +45,7 @@ class IssueKind(StrEnum):
     NEW_FIELD = "new_field"
     ABSENT_FIELD = "absent_field"
     UNREAD_SECTION = "unread_section"
+    LOST_CHARACTERS = "lost_characters"
     MORE_ISSUES = "more_issues"
     MOVED_LINK = "moved_link"
     TREASURER_MOVED = "treasurer_moved"

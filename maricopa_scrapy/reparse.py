@@ -19,6 +19,7 @@ from maricopa_scrapy.pages.errors import PageError
 from maricopa_scrapy.pages.treasurer_signs import check_signs
 from maricopa_scrapy.settings_files import Manifest
 from maricopa_scrapy.spiders.base import LedgerSpider
+from maricopa_scrapy.spiders.work import read
 from maricopa_scrapy.store import ledger
 from maricopa_scrapy.store import reparse as store
 from maricopa_scrapy.store.connect import DatabaseUnavailable, Session
@@ -123,7 +124,7 @@ class Reparse:
         self.report.answers += 1
         try:
             # An answer of several captures is handed over as they are: its reader takes as many.
-            reading = self._handlers[target.kind](*stored.bodies, target)
+            reading = read(self._handlers[target.kind], [body for body in stored.bodies if body is not None], target)
             for signs in reading.signs:
                 check_signs(signs, signs_of(self._session, target.key))
         except DatabaseUnavailable:

@@ -105,6 +105,9 @@ DOWNLOADER_MIDDLEWARES = {
     # Takes `proxy:3128` for one that speaks https.
     "scrapy.downloadermiddlewares.httpproxy.HttpProxyMiddleware": None,
     "maricopa_scrapy.download.proxies.Proxies": 750,
+    # Takes a gzip body for whole that is damaged, or was cut short.
+    "scrapy.downloadermiddlewares.httpcompression.HttpCompressionMiddleware": None,
+    "maricopa_scrapy.download.unpacking.Unpacking": 590,
 }
 SPIDER_MIDDLEWARES = {
     # Each off: we follow no links.

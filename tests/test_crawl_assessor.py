@@ -256,12 +256,13 @@ def test_a_new_field_is_an_issue_and_the_row_is_stored(tmp_path: Path, database:
     assert database.one("SELECT count(*) FROM assessor.parcel") == 5
 
 
-def test_text_that_postgres_refuses_is_mended(tmp_path: Path, database: Database, county: Start) -> None:
+def test_text_that_postgres_refuses_is_mended_and_told(tmp_path: Path, database: Database, county: Start) -> None:
     sandbox = county()
     sandbox.faults({"nul_text": {"probability": 1.0}})
     crawl = Crawler(database, sandbox.url)("assessor", "-a", _list(tmp_path, County().apns(5)))
-    assert crawl.code == 0, crawl.log
+    assert crawl.code == 3, crawl.log
     assert database.states() == {"done": 5}
+    assert database.rows("SELECT unread, count(*) FROM crawl.target GROUP BY 1") == [(["characters"], 5)]
 
 
 def test_throttling_costs_no_attempt_and_loses_nothing(tmp_path: Path, database: Database, county: Start) -> None:

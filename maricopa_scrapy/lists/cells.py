@@ -1,7 +1,7 @@
 """What a cell of a list says: one parcel number, several, none; and what is no parcel number though it has eight digits."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from maricopa_scrapy.identifiers import IdentifierError, parse_recording_number
@@ -21,15 +21,19 @@ SHEET_ERROR = re.compile(r"#(?:N/?A|REF|VALUE|NAME|DIV/0|NULL|NUM|SPILL|CALC)\b[
 _NUMBER = re.compile(r"[+-]?[0-9]+[.,][0-9]+|[+-]?[0-9]+(?:[.,][0-9]+)?E[+-]?[0-9]+|[0-9]{5,7}", re.IGNORECASE)
 _YEAR, _DAY = "(?:19|20)[0-9]{2}", "[0-9]{1,2}"
 _DATE = re.compile(rf"(?:{_YEAR}([-/. ]){_DAY}\1{_DAY}|{_DAY}([-/. ]){_DAY}\2{_YEAR})(?:[ T][0-9:.]+Z?)?")
-_SEPARATOR = r"[\s.\-_/\u2010-\u2015\u2212]*"
+_SEPARATOR = r"[\s.\-_/\u2010-\u2015\u2043\u2212\ufe58\ufe63]*"
+# Digits, letters and signs as wide as Chinese ones.
+_WIDE = {wide: wide - 0xFEE0 for wide in range(0xFF01, 0xFF5F)}
 # Book, map, item, letter; behind them the check digit of a tax bill, which is no part of the APN.
 _APN = re.compile(
-    rf"([0-9]{{3}}){_SEPARATOR}([0-9]{{2}}){_SEPARATOR}([0-9]{{3}})(?:{_SEPARATOR}([A-Z]))?(?:[\s.\-_/\u2010-\u2015\u2212]+[0-9])?"
+    rf"([0-9]{{3}}){_SEPARATOR}([0-9]{{2}}){_SEPARATOR}([0-9]{{3}})(?:{_SEPARATOR}([A-Z]))?(?:[\s\-_\u2010-\u2015\u2212]+[0-9])?"
 )
 # The same eight digits as a spreadsheet groups them.
 _GROUPED = re.compile(r"([0-9]{2})([.,' \u2019])([0-9]{3})\2([0-9]{3})")
 _HEADING_MOST = 60
-_BETWEEN = (re.compile(r"[,;|&\n]+"), re.compile(r"\s+"))
+_BETWEEN = (re.compile(r"[,;|&+/\n\u3001]+|\sAND\s"), re.compile(r"\s+"))
+# So many digits look like a number that somebody mistyped.
+_NEARLY = 7
 
 
 class NotOne(ValueError):
@@ -48,6 +52,10 @@ def _apn(text: str) -> str:
     if apn[0] == "0":
         raise NotOne(f"there is no book {apn[:3]}")
     return apn
+
+
+def _is_nearly_one(text: str) -> bool:
+    return sum(c.isdigit() for c in text) >= _NEARLY and sum(c.isalpha() for c in text) <= 1
 
 
 def _recording_number(text: str) -> str:
@@ -71,6 +79,12 @@ class Kind:
     headings: re.Pattern[str]
     # Whether a bare number of this form is hardly anything else.
     is_telling: bool
+    # The plain form with all its separators.
+    parted: re.Pattern[str]
+    # Finds one in other text, where it is written with its separators.
+    within: re.Pattern[str]
+    # What stands behind one, and is short for another: the end of its number.
+    short: re.Pattern[str]
 
     def values(self, cell: str) -> tuple[str, ...]:
         """Return what the cell holds, nothing of a blank one. Raises NotOne."""
@@ -91,10 +105,18 @@ class Kind:
                 parts = [part for part in between.split(text) if part.strip(_CONTROL + _QUOTES)]
                 if len(parts) > 1:
                     try:
-                        return tuple(value for part in parts for value in self._several(part.strip(_CONTROL + _QUOTES)))
+                        values = tuple(value for part in parts for value in self._several(part.strip(_CONTROL + _QUOTES)))
                     except NotOne:
                         break
+                    self.check_dates(parts)
+                    return values
             raise
+
+    def check_dates(self, parts: Sequence[str]) -> None:
+        """Return unless one of several is eight digits that may be a day, and all others have separators. Raises NotOne."""
+        dates = [part for part in parts if is_compact_date(part)]
+        if dates and (others := [part for part in parts if part not in dates]) and not any(map(is_bare, others)):
+            raise NotOne(f"{dates[0].strip()} may be a date; if it is none, write it with its separators")
 
     def _one(self, text: str) -> str:
         if _NUMBER.fullmatch(text):
@@ -103,7 +125,17 @@ class Kind:
             raise NotOne(_DATED)
         if text.startswith("="):
             raise NotOne(_FORMULA)
-        return self.one(text)
+        try:
+            return self.one(text)
+        except NotOne as error:
+            strange = next((c for c in text if not (c.isascii() or re.fullmatch(_SEPARATOR, c))), None)
+            if str(error) or strange is None or not _is_nearly_one(text):
+                raise
+            raise NotOne(f"{strange!r} is a sign of another script: type it anew") from None
+
+    def hides(self, cell: str) -> bool:
+        """Tell whether a cell of another column has one somewhere: among words, or in brackets."""
+        return bool(self.within.search(cell) or self.plain.fullmatch(cell.strip(_CONTROL + _QUOTES + "()[]{}<>")))
 
     def holds(self, cell: str) -> bool:
         """Tell whether the cell holds one, or several."""
@@ -148,6 +180,9 @@ APN = Kind(
     one=_apn,
     headings=_words(_PARCEL),
     is_telling=False,
+    parted=re.compile(r"[ \t]*([1-9][0-9]{2})[- ]([0-9]{2})[- ]([0-9]{3})([A-Za-z]?)[ \t]*"),
+    within=re.compile(r"(?<![0-9A-Za-z-])[1-9][0-9]{2}-[0-9]{2}-[0-9]{3}(?![0-9]|[A-Za-z]{2}|-[0-9]{2})"),
+    short=re.compile(r"(?:[0-9]{2}-)?[0-9]{3}[A-Za-z]?"),
 )
 RECORDING_NUMBER = Kind(
     what="recording number",
@@ -158,12 +193,17 @@ RECORDING_NUMBER = Kind(
     one=_recording_number,
     headings=_words(_DOCUMENT),
     is_telling=True,
+    parted=re.compile(r"[ \t]*((?:19|20)[0-9]{2})-((?!0{7})[0-9]{7})([A-Za-z]?)[ \t]*"),
+    within=re.compile(r"(?<![0-9A-Za-z-])(?:19|20)[0-9]{2}-[0-9]{7}(?![0-9]|[A-Za-z]{2})"),
+    short=re.compile(r"[0-9]{7}[A-Za-z]?"),
 )
 
 
 def cleaned(cell: str) -> str:
     """Return a cell's text without what programs put around it: quotes, `="..."`, unseen marks, control characters."""
     text = _UNSEEN.sub("", cell).strip(_CONTROL)
+    if not text.isascii():
+        text = text.translate(_WIDE)
     if text.startswith("="):
         found = _FORMULA_TEXT.fullmatch(text)
         text = text if found is None else found[1] or found[2] or ""
@@ -175,6 +215,17 @@ def told(text: str) -> str:
     plain = " ".join(text.split())
     plain = plain if len(plain) <= 60 else plain[:57] + "..."
     return plain if plain.isprintable() else repr(plain)
+
+
+def is_bare(cell: str) -> bool:
+    """Tell whether a cell is a number without separators, or with those of a spreadsheet."""
+    text = cleaned(cell)
+    return text.isdigit() or bool(_GROUPED.fullmatch(text))
+
+
+def is_grouped(cell: str) -> bool:
+    """Tell whether a cell is eight digits in groups, as a spreadsheet shows a price."""
+    return bool(_GROUPED.fullmatch(cleaned(cell)))
 
 
 def is_compact_date(cell: str) -> bool:

@@ -1,5 +1,6 @@
 """The reader of lists: of a file, or of the argument itself; every line counts, or is named with what is wrong with it."""
 
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain, islice
 from pathlib import Path
@@ -119,7 +120,7 @@ class ApnList:
         yield from self._values(records(chain(first, supply), delimiter, self.kind.holds), laid, "line ")
 
     def _sample(self, first: list[str], delimiter: str | None) -> list[Record]:
-        return [record for record in records(first, delimiter, lambda cell: False) if any(record[1])]
+        return [record for record in records(first, delimiter, None) if any(record[1])]
 
     def _dialect(self, first: list[str]) -> str | None:
         there = [None, *(delimiter for delimiter in DELIMITERS if any(delimiter in line for line in first))]
@@ -167,7 +168,8 @@ class ApnList:
         kind, mistakes, above = self.kind, self._mistakes, laid.above
         mistakes.path, mistakes.place, mistakes.skip, mistakes.is_sure = str(self.path), place, self.skip_invalid, laid.is_sure
         rows = Rows(kind, laid, mistakes, self.priorities)
-        plain, only = kind.plain.fullmatch, laid.columns[0]
+        plain, only = (kind.parted if laid.is_parted else kind.plain).fullmatch, laid.columns[0]
+        width = laid.width or sys.maxsize
         is_simple = laid.priority is None and laid.twin is None and not laid.is_strict and len(laid.columns) == 1
         has_end = is_regular(self.path)
         for number, cells in supply:
@@ -175,7 +177,7 @@ class ApnList:
                 above -= any(cells)
                 continue
             # Nearly all rows of nearly all lists.
-            if is_simple and only < len(cells) and (found := plain(cells[only])) and not mistakes.count:
+            if is_simple and only < len(cells) <= width and (found := plain(cells[only])) and not mistakes.count:
                 self.given += 1
                 yield "".join(found.groups()).upper()
                 continue
@@ -194,7 +196,9 @@ class ApnList:
         """Return what the argument itself holds, or None and why not."""
         parts = [part for part in value.replace(";", ",").replace("\n", ",").split(",") if part.strip()]
         try:
-            return [one for part in parts for one in self.kind.values(part)], ""
+            values = [one for part in parts for one in self.kind.values(part)]
+            self.kind.check_dates(parts)
+            return values, ""
         except NotOne as error:
             return None, f" ({error})" if str(error) else ""
 
@@ -202,7 +206,7 @@ class ApnList:
         kind = self.kind
         parts = value.split(",")
         if len(parts) > 1 and any(map(kind.holds, parts)):
-            part = next(part for part in parts if part.strip() and not kind.holds(part))
+            part = next((part for part in parts if part.strip() and not kind.holds(part)), value)
             form = f"the form is {kind.examples[0]} or {kind.examples[1]}"
             raise ArgumentError(self.name, f"{shown(part)} is not {kind.article}{why}; {form}")
         try:

@@ -13,18 +13,19 @@ _NONE = "\x1f"
 Record = tuple[int, list[str]]
 
 
-def records(lines: Iterable[str], delimiter: str | None, holds: Callable[[str], bool]) -> Iterator[Record]:
+def records(lines: Iterable[str], delimiter: str | None, holds: Callable[[str], bool] | None) -> Iterator[Record]:
     """Yield the number of the line on which a record begins, and its cells; comments and blank lines are left out.
 
-    `holds` tells whether a cell holds what the list is of: a quote that swallows such a line is a mistake.
+    `holds` tells whether a cell holds what the list is of: a quote that swallows such a line is a mistake. Without it, of a
+    sample that may end anywhere, quotes are not looked at.
     Raises UnreadableList.
     """
     supply = enumerate(lines, start=1)
     for number, line in supply:
         if '"' in line:
-            cells, last = _quoted(line, number, supply, delimiter or _NONE)
-            if last > number:
-                _check(cells, number, delimiter or _NONE, holds)
+            cells, last, is_open = _quoted(line, number, supply, delimiter or _NONE)
+            if last > number and holds is not None:
+                _check(cells, number, delimiter or _NONE, holds, is_open)
         else:
             cells = [line] if delimiter is None else line.split(delimiter)
         if "#" in line and is_comment(line) and not (len(cells) > 1 and _is_numbering(cells[0])):
@@ -49,23 +50,25 @@ def _is_numbering(cell: str) -> bool:
     return cleaned(cell) == "#"
 
 
-def _quoted(line: str, number: int, supply: Iterator[tuple[int, str]], delimiter: str) -> tuple[list[str], int]:
-    last = number
+def _quoted(line: str, number: int, supply: Iterator[tuple[int, str]], delimiter: str) -> tuple[list[str], int, bool]:
+    last, is_open = number, False
 
     def pulled() -> Iterator[str]:
-        nonlocal last
+        nonlocal last, is_open
         yield line + "\n"
         for last, following in supply:  # noqa: B007
             yield following + "\n"
+        # More was asked for: the quote is not closed.
+        is_open = True
 
     try:
         cells = next(csv.reader(pulled(), delimiter=delimiter, skipinitialspace=True))
     except csv.Error as error:
         raise UnreadableList(f"line {number}: a quote opens a cell that does not end ({error}); close the quote, or double it") from None
-    return [cell.removesuffix("\n") for cell in cells], last
+    return [cell.removesuffix("\n") for cell in cells], last, is_open
 
 
-def _check(cells: list[str], number: int, delimiter: str, holds: Callable[[str], bool]) -> None:
+def _check(cells: list[str], number: int, delimiter: str, holds: Callable[[str], bool], is_open: bool) -> None:
     for cell in cells:
         if "\n" not in cell or holds(cell):
             continue
@@ -74,3 +77,5 @@ def _check(cells: list[str], number: int, delimiter: str, holds: Callable[[str],
             if swallowed is not None:
                 what = f"a quote opens a cell that goes on to {swallowed.strip()!r} of a later line (about line {at})"
                 raise UnreadableList(f"line {number}: {what}; close the quote, or double it")
+    if is_open and not holds(cells[-1]):
+        raise UnreadableList(f"line {number}: a quote opens a cell that goes on to the end of the file; close the quote, or double it")

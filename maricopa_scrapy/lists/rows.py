@@ -1,15 +1,18 @@
 """The rows of a list: what each gives, or what is wrong with it, kept for one message that names them all."""
 
+import re
 from dataclasses import dataclass, field
 
 from maricopa_scrapy.items import PRIORITIES
 from maricopa_scrapy.lists.cells import Kind, NotOne, cleaned, is_compact_date
 from maricopa_scrapy.lists.records import is_comment, is_decoration
-from maricopa_scrapy.lists.table import Layout
+from maricopa_scrapy.lists.table import Layout, priority_word
 
 # Wrong rows that are named one by one, and rows left out that are kept to be told.
 _SHOWN = 10
 _KEPT = 1_000
+# What another column has where something may be lost.
+_SUSPECT = re.compile(rf"[0-9]|^\W*(?:{'|'.join(PRIORITIES)})", re.IGNORECASE)
 
 
 class WrongPriority(ValueError):
@@ -83,6 +86,10 @@ class Rows:
                 is_wrong = True
                 self.mistakes.add(number, cell, str(error))
                 continue
+            if laid.is_parted and is_compact_date(cell):
+                is_wrong = True
+                self.mistakes.add(number, cell, "it may be a date; if it is none, write it with its separators, as the others are")
+                continue
             found += values
             # A comment goes on to the end of the line.
             if "#" in cell:
@@ -91,7 +98,8 @@ class Rows:
             if not is_decoration(cells) and not is_comment(cells[0]):
                 self.mistakes.add(number, ",".join(cells), f"{laid.named(laid.columns[0])} is empty")
             return found
-        if found and (laid.twin is not None or laid.is_strict) and (beside := self._beside(cells, found)):
+        is_looked_at = laid.twin is not None or laid.is_strict or (laid.width is not None and len(cells) > laid.width)
+        if found and is_looked_at and (beside := self._beside(cells, found)):
             self.mistakes.add(number, *beside)
             return []
         if laid.priority is not None and found:
@@ -106,13 +114,25 @@ class Rows:
             if cleaned(cell) and not (kind.holds(cell) and list(kind.values(cell)) == found):
                 return cell, f"{laid.named(laid.columns[0])} says {found[0]}; {kind.option} says which counts"
             return None
-        for at, cell in enumerate(cells):
-            if at not in laid.columns and kind.plain.fullmatch(cell) and not is_compact_date(cell):
-                return cell, f"it stands beside {found[0]}, in {laid.named(at)}; {kind.option} says which counts"
+        suspects = _SUSPECT.search
+        others = [(at, cell) for at, cell in enumerate(cells) if at not in laid.columns and at != laid.priority and suspects(cell)]
+        if not laid.is_strict or not others:
+            # Where a cell has a delimiter without quotes all behind it stand one place to the right.
+            lost = next((cell for at, cell in others if at > laid.columns[0] and kind.holds(cell)), None)
+            reason = f"its row has {len(cells)} cells below a heading of {laid.width}: put a cell that has the delimiter in quotes"
+            return None if lost is None or all(map(is_decoration, ([cell] for cell in cells[laid.width :]))) else (lost, reason)
+        for at, cell in others:
+            beside = f"beside {found[0]}, in {laid.named(at)}"
+            if kind.hides(cell) and not is_compact_date(cell):
+                return cell, f"it stands {beside}; {kind.option} says which counts"
+            if at > laid.columns[-1] and at not in laid.other and kind.short.fullmatch(cell.strip()):
+                return cell, f"it may be short for another {beside}; write it in full, or {kind.option} says which counts"
+            if priority_word(cell) in PRIORITIES:
+                return cell, f"it is a priority {beside}, which is not that of the priorities; give the columns a heading"
         return None
 
     def _urge(self, number: int, cells: list[str], found: list[str], at: int) -> None:
-        word = cleaned(cells[at]).lower() if at < len(cells) else ""
+        word = priority_word(cells[at]) if at < len(cells) else ""
         if not word:
             return
         if word not in PRIORITIES:

@@ -1,16 +1,18 @@
 """How a list is laid out: its heading, and the columns that count, found from the heading and the first records together."""
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from maricopa_scrapy.items import PRIORITIES
-from maricopa_scrapy.lists.cells import Kind, cleaned, is_compact_date, told
+from maricopa_scrapy.lists.cells import Kind, cleaned, is_bare, is_compact_date, is_grouped, told
 from maricopa_scrapy.lists.records import Record, is_decoration
 
 # Of the cells of a column that are not blank, so many must be what the list is of.
 _FITS = 0.5
 _HEADING_WITHIN = 20
+_URGENT = re.compile("priorit|prio\\b|urgen")
 # Days that are eight digits are told from APNs when so many in a row are.
 _SURE_OF_DATES = 3
 _NO_HEADING = frozenset(["na", "none", "null", "nil", "unknown", "tbd", "pending", "missing", "total", "totals"])
@@ -24,7 +26,8 @@ class Undecided(ValueError):
 class Layout:
     """`columns`: those that count, from 0; `above`: records above the first row; `twin`: a column that says the same.
 
-    `is_strict`: without a heading, one that stands in another column would be lost, and is a mistake.
+    `is_strict`: without a heading, one that stands in another column would be lost, and is a mistake. `other`: columns that cannot be short
+    for more of them. `width`: how many cells the heading has. `is_parted`: all are written with separators, so eight digits may be a day.
     """
 
     columns: tuple[int, ...] = (0,)
@@ -34,6 +37,9 @@ class Layout:
     twin: int | None = None
     is_strict: bool = False
     is_sure: bool = True
+    is_parted: bool = False
+    width: int | None = None
+    other: frozenset[int] = frozenset()
     note: str | None = None
 
     def named(self, at: int) -> str:
@@ -51,12 +57,20 @@ def layout(kind: Kind, first: Sequence[Record], column: str | None) -> Layout:
     found = Layout()
     _find_heading(kind, rows, found, column)
     body = [cells for cells in rows[found.above :] if not is_decoration(cells)]
-    found.priority = _priority(body, found)
+    found.priority, unread = _priority(body, found)
     width = max((len(cells) for cells in (found.heading or [], *body)), default=1)
     if column is not None:
         found.columns = tuple(_given(kind, one, found, width) for one in _split(column, found))
     elif width > 1:
         _choose(kind, body, found, width)
+    found.width = None if found.is_strict or found.heading is None else len(found.heading)
+    given = [row[at] for row in body for at in found.columns if len(row) > at and kind.holds(row[at])]
+    found.is_parted = not kind.is_telling and any(not is_bare(cell) for cell in given) and all(
+        not is_bare(cell) or is_compact_date(cell) for cell in given
+    )  # fmt: skip
+    if unread is not None:
+        named = f"{found.named(unread)} is not read as priorities: its words are not {', '.join(PRIORITIES)}"
+        found.note = f"{found.note}; {named}" if found.note else named
     return found
 
 
@@ -116,14 +130,31 @@ def _is_wordy(kind: Kind, rows: list[list[str]]) -> bool:
     return is_named and len(set(filled)) == len(filled) and all(any(c.isalpha() for c in name) for name in filled)
 
 
-def _priority(body: list[list[str]], found: Layout) -> int | None:
-    if found.heading is not None:
-        return next((at for at, cell in enumerate(found.heading) if _plain(cell) == "priority"), None)
-    for at in range(1, max(map(len, body), default=0)):
-        words = {_plain(cells[at]) for cells in body if len(cells) > at} - {""}
-        if words and words <= set(PRIORITIES):
-            return at
-    return None
+def _priority(body: list[list[str]], found: Layout) -> tuple[int | None, int | None]:
+    """Return the column of priorities, and one whose heading sounds so, and whose words are others. Raises Undecided."""
+    # One word above rows of several cells heads the first of them alone.
+    if found.heading is None or len(found.heading) == 1:
+        return next((at for at in range(max(map(len, body), default=0)) if _are_priorities(body, at)), None), None
+    named = [at for at, cell in enumerate(found.heading) if _plain(cell) == "priority"]
+    if len(named) > 1:
+        raise Undecided(f"{len(named)} columns are headed 'priority'; give the others another heading")
+    if named:
+        return named[0], None
+    near = [at for at, cell in enumerate(found.heading) if _URGENT.search(_plain(cell))]
+    fitting = [at for at in near if _are_priorities(body, at)]
+    if len(fitting) == 1:
+        return fitting[0], None
+    return None, next(iter(near), None)
+
+
+def _are_priorities(body: list[list[str]], at: int) -> bool:
+    words = {priority_word(cells[at]) for cells in body if len(cells) > at} - {""}
+    return bool(words) and words <= set(PRIORITIES)
+
+
+def priority_word(cell: str) -> str:
+    """Return what a cell of priorities says, without a comment behind it."""
+    return _plain(cell.partition("#")[0])
 
 
 def _split(column: str, found: Layout) -> list[str]:
@@ -151,7 +182,12 @@ def _choose(kind: Kind, body: list[list[str]], found: Layout, width: int) -> Non
     cells = [[row[at] for row in body if len(row) > at and not is_decoration([row[at]])] for at in range(width)]
     fits = [at for at in range(width) if cells[at] and sum(map(kind.holds, cells[at])) >= _FITS * len(cells[at])]
     named = [at for at, cell in enumerate(found.heading or []) if kind.names(cleaned(cell))]
-    found.is_strict = found.heading is None
+    # A list of which each line has several: its heading is one word above the first.
+    is_list = found.heading is not None and width > len(found.heading) == 1
+    found.is_strict = found.heading is None or is_list
+    found.other = frozenset(at for at in range(width) if not all(kind.short.fullmatch(cell.strip()) for cell in cells[at]))
+    if is_list and fits:
+        named = []
     if len(named) == 1:
         found.columns = (named[0],)
     elif named:
@@ -160,7 +196,7 @@ def _choose(kind: Kind, body: list[list[str]], found: Layout, width: int) -> Non
         fits = _without_dates(kind, cells, found, fits)
         if len(fits) <= 1:
             found.columns, found.is_sure = tuple(fits) or (0,), bool(fits)
-        elif found.heading is not None or _twin(kind, body, fits):
+        elif (found.heading is not None and not is_list) or _twin(kind, body, fits):
             _one_of(kind, body, found, fits)
         else:
             _all_of(kind, cells, body, found, fits)
@@ -200,16 +236,17 @@ def _without_dates(kind: Kind, cells: list[list[str]], found: Layout, fits: list
 
 
 def _is_bare(cells: list[str]) -> bool:
-    return all(cleaned(cell).isdigit() for cell in cells)
+    return all(map(is_bare, cells))
 
 
 def _all_of(kind: Kind, cells: list[list[str]], body: list[list[str]], found: Layout, fits: list[int]) -> None:
     """Take all columns of a list without a heading. Raises Undecided when some may be something else, or are."""
     filled = [at for at in range(len(cells)) if cells[at] and at != found.priority and not all(map(is_compact_date, cells[at]))]
-    bare = sum(_is_bare(cells[at]) for at in fits)
+    # How they are written: with separators, as numbers, as a spreadsheet groups numbers.
+    forms = {(_is_bare(cells[at]), any(map(is_grouped, cells[at]))) for at in fits}
     is_table = len({len(row) for row in body}) == 1 and (len(body) > 1 or len(fits) == 2)
-    # Bare numbers beside dashed ones may number the rows.
-    if fits != filled or (is_table and 0 < bare < len(fits) and not kind.is_telling):
+    # Bare numbers beside dashed ones may number the rows, those in groups may be prices.
+    if fits != filled or (is_table and len(forms) > 1 and not kind.is_telling):
         raise Undecided(_question(kind, found, fits))
     found.columns = tuple(fits)
 

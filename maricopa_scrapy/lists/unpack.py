@@ -39,6 +39,12 @@ _BOMS = (
     (codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"),
     (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"),
 )  # fmt: skip
+_TAR_AT = 257
+_START = rb"(?:\xef\xbb\xbf)?\s*"
+_REFUSED_TEXT = (
+    (re.compile(_START + rb"<[!?/a-zA-Z]"), f"a page in HTML or XML; open it in a spreadsheet, and {_TEXT_REMEDY}"),
+    (re.compile(_START + rb"(?:\{\s*\"|\[\s*[\"'{\[0-9])"), "JSON; give the numbers themselves, one a line"),
+)
 # What a byte that is no UTF-8 becomes, until its line is read as cp1252.
 _STRAY = re.compile("[\udc80-\udcff]")
 
@@ -88,6 +94,11 @@ def _unpack(raw: IO[bytes], found: Opened, stack: ExitStack) -> None:
         for begin, what in _REFUSED:
             if head.startswith(begin):
                 raise UnreadableList(f"this is {what}")
+        if head[_TAR_AT:].startswith(b"ustar"):
+            raise UnreadableList("this is a tar archive; unpack it first")
+        for begins, what in _REFUSED_TEXT:
+            if begins.match(head):
+                raise UnreadableList(f"this is {what}")
         if head.startswith(_GZIP):
             raw = cast(IO[bytes], stack.enter_context(gzip.GzipFile(fileobj=raw, mode="rb")))
         elif head.startswith(_ZIP):
@@ -95,6 +106,8 @@ def _unpack(raw: IO[bytes], found: Opened, stack: ExitStack) -> None:
                 raw = _copied(raw, stack)
             archive = stack.enter_context(zipfile.ZipFile(raw))
             names = archive.namelist()
+            if min((one.header_offset for one in archive.infolist()), default=0) > 0:
+                raise UnreadableList("something stands before its zip, such as another zip; unpack it first")
             if "xl/workbook.xml" in names:
                 raw.seek(0)
                 found.workbook = raw
@@ -143,8 +156,9 @@ def lines(raw: Bytes, notes: list[str]) -> Iterator[str]:
         tail, number, is_noted = "", 0, False
         while True:
             chunk = raw.read1(_CHUNK)
-            text = decoder.decode(chunk, final=not chunk)
-            found = (tail + text).split("\n")
+            # With what is left of the chunk before: a line may begin in one, and end in the next.
+            text = tail + decoder.decode(chunk, final=not chunk)
+            found = text.split("\n")
             tail = found.pop()
             if len(tail) > _LONGEST_LINE:
                 raise UnreadableList(f"line {number + len(found) + 1} has more than a million characters: it is no list")

@@ -14,6 +14,7 @@ from xml.etree.ElementTree import ParseError
 from maricopa_scrapy.lists.unpack import UnreadableList
 
 _FORMULA = re.compile(rb"<f[ >/]")
+_ROW = re.compile(rb"<(?:\w+:)?row\s[^>]*?\br=\"(\d+)\"")
 _CHUNK = 1 << 20
 
 
@@ -80,16 +81,24 @@ def _damage() -> Iterator[None]:
 
 
 def _has_formulas(file: IO[bytes]) -> bool:
+    """Tell whether a sheet has formulas. Raises UnreadableList where rows are not in order: openpyxl passes over one that comes late."""
+    found = False
     with zipfile.ZipFile(file) as archive:
         for name in archive.namelist():
             if name.startswith("xl/worksheets/"):
                 with archive.open(name) as sheet:
-                    before = b""
+                    before, last = b"", 0
                     while chunk := sheet.read(_CHUNK):
-                        if _FORMULA.search(before + chunk):
-                            return True
-                        before = chunk[-2:]
-    return False
+                        whole, mark, rest = (before + chunk).rpartition(b"<")
+                        found = found or bool(_FORMULA.search(whole))
+                        for row in map(int, _ROW.findall(whole)):
+                            if row <= last:
+                                raise UnreadableList(
+                                    f"the workbook is damaged: its row {row} comes after row {last}; save it anew in Excel"
+                                )
+                            last = row
+                        before = mark + rest
+    return found
 
 
 def _computed(cell: Any, formula: Any) -> str:

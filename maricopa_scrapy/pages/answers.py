@@ -16,6 +16,9 @@ _BEGIN, _END = re.compile(r"<html[\s>]|<!doctype", re.IGNORECASE), re.compile(r"
 _DOCUMENT = re.compile(r"<html[\s>]", re.IGNORECASE)
 # Of UTF-8; some servers and proxies put it before what they send.
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+# Where an answer's first sign is looked for, and with what JSON that holds text begins.
+_HEAD, _JSON_BEGINS = 64, (b"{", b"[", b'"')
+_LOST = {"nul": "NUL", "lone": "half of a surrogate pair"}
 # What may hold such words, or stand behind a page, and shows nothing.
 _UNSEEN = re.compile(r"<(script|style)\b[^>]*>.*?</\1\s*>|<!--.*?-->", re.IGNORECASE | re.DOTALL)
 
@@ -38,6 +41,21 @@ def decode(body: bytes) -> Any:
     if value is None:
         raise NotFound("body", "data", value)
     return value
+
+
+def lost_of(body: bytes) -> str:
+    """Return which characters of an answer are left out of what is stored of it, because they are no text; nothing where none are.
+
+    >>> lost_of(b'{"a": "b\\\\u0000"}'), lost_of(b'{"a": "\\\\ud800"}'), lost_of(b'{"a": "\\\\ud83d\\\\ude00"}'), lost_of(b"<p>a\\0b")
+    ('NUL', 'half of a surrogate pair', '', 'NUL')
+    """
+    if body[:_HEAD].lstrip(_BYTE_ORDER_MARK + b" \t\r\n")[:1] not in _JSON_BEGINS:
+        return "NUL" if b"\0" in body else ""
+    # Looked for one by one: nearly no answer has any.
+    if not (b"\\" in body and (b"\\u0000" in body or b"\\ud" in body or b"\\uD" in body)):
+        return ""
+    found = {escape.lastgroup for escape in _ESCAPE.finditer(body)}
+    return " and ".join(what for kind, what in _LOST.items() if kind in found)
 
 
 def check_whole(path: str, html: str) -> None:

@@ -11,11 +11,10 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import product, repeat
-from math import isfinite
 from typing import Any
 
 from maricopa_scrapy.pages.errors import SourceChanged
-from maricopa_scrapy.pages.values import CODE_MOST, INT4, INT8, YEARS
+from maricopa_scrapy.pages.values import CODE_MOST, EXACT, INT4, INT8, YEARS
 
 _DAY_MS = 86_400_000
 _HOUR_MS = 3_600_000
@@ -125,7 +124,7 @@ def whole(values: Values, field: str, reading: Reading) -> Values:
 def money(values: Values, field: str, reading: Reading) -> Values:
     """Whole dollars or square feet; the layers print doubles with 17 digits, so they are rounded."""
     if float in _types(values):
-        values = [round(value) if type(value) is float and isfinite(value) else value for value in values]
+        values = [round(value) if type(value) is float and abs(value) <= EXACT else value for value in values]
     return _whole(values, field, INT8, reading)
 
 
@@ -247,12 +246,15 @@ def _is_number(text: str) -> bool:
     return _are_digits(text) and len(text) <= _DIGITS_MOST
 
 
+def _is_inexact(value: object) -> bool:
+    return type(value) is float and not (value.is_integer() and abs(value) <= EXACT)
+
+
 def _whole(values: Values, field: str, most: int, reading: Reading) -> Values:
     values = _of_types(values, field, "a whole number", {int, float, _NONE}, reading)
     if float in _types(values):
-        if any(type(value) is float and not value.is_integer() for value in values):
-            wanted = "a whole number"
-            values = _leave_out(values, field, wanted, lambda value: type(value) is float and not value.is_integer(), reading)
+        if any(map(_is_inexact, values)):
+            values = _leave_out(values, field, "a whole number", _is_inexact, reading)
         values = [int(value) if type(value) is float else value for value in values]
     numbers = _numbers(values)
     if numbers and not 0 <= min(numbers) <= max(numbers) <= most:

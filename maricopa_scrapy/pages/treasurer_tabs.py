@@ -16,6 +16,9 @@ _PHONE = re.compile(
     r"(?<![\w$.,#-])(?:\+?1[ .-]?)?(?:\([2-9]\d{2}\)[ .-]{0,2}|[2-9]\d{2}[ .-])[2-9]\d{2}[ .-]\d{4}(?![\w.-]*\d)|(?<=tel:)[+\d().\s%-]+"
 )
 
+_NO_TEXT = re.compile("[\0\ud800-\udfff]")
+# What a browser puts in place of what it cannot decode.
+REPLACED = "\ufffd"
 _PACKED = b'{"kind":"'
 Kind = Literal["parcel", "absent", "shell"]
 
@@ -70,6 +73,6 @@ def keep(html: str) -> str:
     >>> keep('<p>Call (602) 555-0142 <!-- x --></p><script>1</script><td>123-45-678</td>')
     '<p>Call  </p><td>123-45-678</td>'
     """
-    # Lone surrogates are no UTF-8, and NUL no text of Postgres.
-    html = html.encode("utf-8", "ignore").decode().replace("\0", "")
+    # Lone surrogates are no UTF-8, and NUL no text of Postgres: they stand as what a browser makes of bytes that are no text.
+    html = _NO_TEXT.sub(REPLACED, html)
     return _PHONE.sub("", _UNSEEN.sub("", html))

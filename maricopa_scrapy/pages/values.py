@@ -19,6 +19,8 @@ Coercion = Callable[[object, str], Any]
 
 INT4 = 2**31 - 1
 INT8 = 2**63 - 1
+# Up to here a number with a point is what the source wrote; beyond, its last digits have been rounded.
+EXACT = 2**53
 YEARS = (1800, 2100)
 
 # Longest code seen: OwnerID, 36. Postgres can't index a key of some 2,700 bytes.
@@ -155,7 +157,7 @@ def _whole(value: object, path: str, most: int, expected: str) -> int | None:
             raise SourceChanged(path, expected, value)
     elif type(value) is int:
         number = value
-    elif type(value) is float and value.is_integer():
+    elif type(value) is float and value.is_integer() and value <= EXACT:
         number = int(value)
     elif is_missing(value):
         return None

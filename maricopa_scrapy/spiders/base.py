@@ -19,7 +19,7 @@ from maricopa_scrapy.pages.treasurer_signs import check_signs
 from maricopa_scrapy.spiders.connection import StartError
 from maricopa_scrapy.spiders.leasing import LeasingSpider
 from maricopa_scrapy.spiders.reading_gate import ReadingGate
-from maricopa_scrapy.spiders.work import Handler, Reading, Work
+from maricopa_scrapy.spiders.work import Handler, Reading, Work, read
 from maricopa_scrapy.store.signs import signs_of
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ class LedgerSpider(LeasingSpider):
                 self.check_answer(response)
             await self._gate.wait()
             capture = self._capture(response)
-            reading = Reading(Outcome.GONE) if is_none else handler(capture.body, target)
+            reading = Reading(Outcome.GONE) if is_none else read(handler, (capture.body,), target)
             for signs in reading.signs:
                 check_signs(signs, await self.ledger.ask(signs_of, target.key))
         except Unauthorized:

@@ -20,8 +20,8 @@ from maricopa_scrapy.pages import affidavits
 from maricopa_scrapy.pages.bulk_files import FILES, Repeats, future_dates, parse_lines, rejected
 from maricopa_scrapy.pages.bulk_shape import FileShape, Layout, column_issues, too_many
 from maricopa_scrapy.spiders.base import LedgerSpider
-from maricopa_scrapy.spiders.bulk_scan import Batch, FileRefused, Member, Scan, batches, check_shrink, damage_named, decoded, scan
-from maricopa_scrapy.spiders.work import Ledger
+from maricopa_scrapy.spiders.bulk_scan import Batch, FileRefused, Member, Scan, batches, check_shrink, damage_named, decoded, lost_of, scan
+from maricopa_scrapy.spiders.work import CHARACTERS, Ledger
 from maricopa_scrapy.store import loads
 from maricopa_scrapy.store.connect import DatabaseUnavailable
 
@@ -133,6 +133,7 @@ class _Load:
             found.digest, target.source, uri, 200, "text/plain", now, b"", is_kept=False, size=Path(target.key).stat().st_size
         )
         self._rows = self._aside = self._misfits = self._future = 0
+        self._is_garbled = False
 
     def part(self, batch: Batch, member: Member, layout: Layout) -> Answer:
         """Read a batch. Raises FileRefused when too much of the file does not fit."""
@@ -156,6 +157,9 @@ class _Load:
         future = future_dates(read, self._shape, self._today, place)
         self._future += len(future)
         issues = [Issue(IssueKind.REJECTED_LINE, one.kind, f"{place}, line {one.number}: {one.reason}") for one in read.rejects] + future
+        for at, what in lost_of(batch.lines):
+            self._is_garbled = True
+            issues.append(Issue(IssueKind.LOST_CHARACTERS, f"{self._shape.name}: {what}", f"{place}, line {batch.first + at}: {what}"))
         pages: list[Rows] = read.pages
         if read.rejects:
             assert self._target.detail is not None
@@ -179,7 +183,7 @@ class _Load:
             # Cut at the end of a line, a text file looks whole.
             told = f"{name} has {self._rows:,} rows, and the last one that was loaded had {self._before:,}: is it whole?"
             issues.append(Issue(IssueKind.FEWER_ROWS, self._shape.name, told))
-        unread = tuple(self._shape.section(number) for number in sorted(first.unread))
+        unread = tuple(self._shape.section(number) for number in sorted(first.unread)) + (CHARACTERS,) * self._is_garbled
         return Answer(self._target, Outcome.DONE, capture=self._capture, issues=issues, unkeyed=self._rows, unread=unread)
 
 

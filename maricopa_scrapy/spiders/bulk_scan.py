@@ -5,6 +5,7 @@ The look costs a tenth of the load, and keeps a file that was cut short, or is a
 
 import errno
 import hashlib
+import re
 import struct
 import zipfile
 import zlib
@@ -41,6 +42,8 @@ _NEAR = 0.8
 _SHRINK_MOST = 0.02
 _ANOTHER = "it is another file, or the county has changed it (docs/sources.md)"
 _ZIP = b"PK\x03\x04"
+# NUL, and what stands for nothing in cp1252; of a line in UTF-8 these may be parts of a sign.
+_NO_CHARACTER = re.compile(rb"[\x00\x81\x8d\x8f\x90\x9d]")
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -209,6 +212,20 @@ def check_shrink(found: Scan, before: int | None) -> None:
             f"it has {found.lines:,} lines, and the last one that was loaded had {before:,} rows: it was cut short, or is a part; fetch it "
             "again, or, if it is right, load it with -a accept_shrink=yes",
         )
+
+
+def lost_of(lines: Sequence[bytes]) -> Iterator[tuple[int, str]]:
+    """Yield the positions of lines with bytes that `decoded` leaves out, or that stand for no character, and what they are."""
+    if not _NO_CHARACTER.search(b"\n".join(lines)):
+        return
+    for at, line in enumerate(lines):
+        if b"\0" in line:
+            yield at, "NUL is left out of what is stored"
+        elif found := _NO_CHARACTER.search(line):
+            with suppress(UnicodeDecodeError):
+                line.decode()
+                continue
+            yield at, f"byte {found[0].hex()} is neither UTF-8 nor cp1252, and is stored as U+00{found[0].hex().upper()}"
 
 
 def decoded(lines: Sequence[bytes]) -> list[str]:

@@ -16,6 +16,7 @@ from maricopa_scrapy.pages.errors import PageError
 from maricopa_scrapy.pages.treasurer_account import check_absent
 from maricopa_scrapy.settings_files import Manifest, PageLayout
 from maricopa_scrapy.spiders.base import LedgerSpider, Reading, StartError, Work
+from maricopa_scrapy.spiders.work import lose
 
 if TYPE_CHECKING:
     from maricopa_scrapy.download.browser_page import Shown
@@ -117,9 +118,17 @@ class TaxSpider(LedgerSpider):
         # A history that says that it is empty removes nothing: it may have been read before its rows came.
         if any(isinstance(record, TaxPayment) for record in page.records):
             complete.append((TaxPayment, target.key))
-        return Reading(records=page.records, complete=complete, issues=issues, signs=page.signs)
+        reading = Reading(records=page.records, complete=complete, issues=issues, signs=page.signs)
+        garbled = {f"{record.table}.{name}" for record in page.records for name, value in record if _is_garbled(value)}
+        for column in sorted(garbled):
+            lose(reading, column, f"{column} has a sign that the browser could not decode: it is stored as {treasurer_tabs.REPLACED}")
+        return reading
 
     handlers = {"parcel": parse_page}
+
+
+def _is_garbled(value: object) -> bool:
+    return treasurer_tabs.REPLACED in value if isinstance(value, str) else isinstance(value, list) and any(map(_is_garbled, value))
 
 
 def _tabs(value: str) -> tuple[str, ...]:

@@ -1,14 +1,15 @@
 """What passes between a spider and what surrounds it: its work, the ledger that it asks, what it read from a response."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from scrapy import Request, Spider
 
 from maricopa_scrapy import arguments
-from maricopa_scrapy.items import PRIORITIES, Extent, FollowOn, Issue, Outcome, Rows, Target
+from maricopa_scrapy.items import PRIORITIES, Extent, FollowOn, Issue, IssueKind, Outcome, Rows, Target
 from maricopa_scrapy.lists import ApnList
+from maricopa_scrapy.pages.answers import lost_of
 from maricopa_scrapy.pages.treasurer_signs import Signs
 
 if TYPE_CHECKING:
@@ -69,6 +70,23 @@ class Reading:
 
 # Reads the kept body of an answer, that is, its capture.
 Handler = Callable[[bytes, Target], Reading]
+
+# Stands among the unread sections for characters that are left out of what is stored.
+CHARACTERS = "characters"
+
+
+def read(handler: Callable[..., Reading], bodies: Sequence[bytes], target: Target) -> Reading:
+    """Return what a handler reads of the kept bodies of an answer; what of them cannot be stored is told. Raises PageError, Refusal."""
+    reading = handler(*bodies, target)
+    if reading.outcome is Outcome.DONE and (lost := next(filter(None, map(lost_of, bodies)), "")):
+        lose(reading, f"{target.kind}: {lost}", f"{lost} is no text, and is left out of what is stored; the capture has it")
+    return reading
+
+
+def lose(reading: Reading, signature: str, message: str) -> None:
+    """Note that characters of an answer are not stored as they came."""
+    reading.issues = [*reading.issues, Issue(IssueKind.LOST_CHARACTERS, signature, message)]
+    reading.unread = (*reading.unread, CHARACTERS)
 
 
 class ArgumentSpider(Spider):

@@ -36,6 +36,8 @@ REFUSED: dict[str, tuple[str | bytes, str]] = {
     ),
     "books": ("142-88-378\n000-12-345\n", "line 2: '000-12-345' is not an APN (there is no book 000)"),
     "two fit": ("Left,Right\n142-88-378,504-37-406\n", "hold what may be APNs; say which counts: --apn-column 1 (-a apn_column=1)"),
+    "short": ("142-88-378, 379, 380\n", "line 1: '379' is not an APN (it may be short for another beside 14288378, in column 2"),
+    "priority": ("142-88-378,high\n504-37-406,urgent\n", "line 1: 'high' is not an APN (it is a priority beside 14288378"),
     "no text": (b"142-88-378\n\x81\x8d\n", "line 2 is neither UTF-8 nor cp1252; save it as CSV UTF-8"),
     "a damaged gz": (gzip.compress(b"142-88-378\n" * 999)[:-9], "the file is damaged, or was cut short"),
 }

@@ -32,6 +32,11 @@ READ: dict[str, list[tuple[str | bytes, list[str]]]] = {
         ('APN,Owner\n"142-88-378\n504-37-406",X\n', TWO),
         ("142-88-378, 504-37-406,,\n135-80-602F,,,\n", THREE),
         ("142-88-378,504-37-406 # the corner, 111-11-111\n", TWO),
+        ("142-88-378 and 504-37-406\n135-80-602F\n", THREE),
+        ("142-88-378/504-37-406 + 135-80-602F\n", THREE),
+        ("142-88-378\uff0c504-37-406\u3001135-80-602F\n", THREE),
+        ("APN\n142-88-378, 504-37-406\n135-80-602F\n", THREE),
+        ("Parcels\n142-88-378;504-37-406\n", TWO),
     ],
     "dates and sequence numbers": [
         ("2024-01-15,142-88-378\n", ONE),
@@ -43,6 +48,8 @@ READ: dict[str, list[tuple[str | bytes, list[str]]]] = {
         ("00000001,142-88-378\n00000002,504-37-406\n", TWO),
         ("20240115,14288378\n20240116,50437406\n20240117,13580602F\n", THREE),
         ("#,APN\n1,142-88-378\n2,504-37-406\n", TWO),
+        ("123-45-6789,142-88-378,480-555-0142\n", ONE),
+        ("142-88-378,379,AZ\n504-37-406,1200,AZ\n", TWO),
         # A list of nothing else is what it says, days or not.
         ("20240115\n20240116\n", ["20240115", "20240116"]),
     ],
@@ -70,6 +77,8 @@ READ: dict[str, list[tuple[str | bytes, list[str]]]] = {
         ("142-88-378\n504-37-406\n".encode("utf-16-le"), TWO),
         ("142-88-378\n504-37-406\n".encode("utf-16-be"), TWO),
         ("142-88-378\n504-37-406\n".encode("utf-32"), TWO),
+        ("142-88-378\n504\u201337\u2013406".encode("cp1252"), TWO),
+        ("\uff11\uff14\uff12-88-378\n504\uff0d37\ufe63406\n", TWO),
     ],
     "headings": [
         *(
@@ -112,6 +121,9 @@ READ: dict[str, list[tuple[str | bytes, list[str]]]] = {
 NOTED = {
     "Owner;Parcel\nSmith, John;142-88-378\n": "the APNs are those of column 2 (Parcel)",
     "1,142-88-378\n": "the APNs are those of column 2",
+    "APN,Owner\n142-88-378,Pe\u00f1a".encode("cp1252"): "line 2 is not UTF-8: such lines are read as cp1252",
+    ("APN,Owner\n" + "142-88-378,X\n" * 5_041 + "142-88-378,Pe\u00f1a Lee\n").encode("cp1252"): "line 5043 is not UTF-8",
+    "APN,Priority (1-4)\n142-88-378,1\n": "column 2 (Priority (1-4)) is not read as priorities: its words are not critical,",
     "A title\nAPN,Owner\n142-88-378,X\n": "the heading is in line 2; what stands above it is passed over",
     "APN,Owner\n142-88-378,Pe\u00f1a\n".encode("cp1252"): "line 2 is not UTF-8: such lines are read as cp1252",
 }
@@ -131,6 +143,9 @@ REFUSED: dict[str, list[tuple[str | bytes, str]]] = {
         ("X,142-88-378\nY,12\nZ,13\n", "lines 2, 3; .*no column of it holds APNs: --apn-column"),
     ],
     "dates": [
+        ("142-88-378\n20240115\n", r"line 2: '20240115' is not an APN \(it may be a date; if it is none, write it with its separators"),
+        ("APN,Owner\n142-88-378,X\n01152024,Y\n12312024,Z\n", r"line 3: '01152024' .*nor is line 4"),
+        ("142-88-378 20240115\n", "line 1: .*20240115 may be a date; if it is none, write it with its separators"),
         ("2024-01-15\n", r"line 1: '2024-01-15' is not an APN \(it is a date\)"),
         ("142-88-378\n12/31/2024\n", r"line 2: '12/31/2024' is not an APN \(it is a date\)"),
         ("20240115,14288378\n", f"column 1 and column 2 hold what may be APNs or dates; {_COUNTS}"),
@@ -160,6 +175,8 @@ REFUSED: dict[str, list[tuple[str | bytes, str]]] = {
         ("APN,Tax Parcel\n14288378,504-37-406\n", rf"column 1 \(APN\) and column 2 \(Tax Parcel\) hold what may be APNs; {_COUNTS}"),
         ("Left,Right\n142-88-378,504-37-406\n", rf"column 1 \(Left\) and column 2 \(Right\) hold what may be APNs; {_COUNTS}"),
         ("142-88-378,504-37-406,Smith\n", f"column 1 and column 2 hold what may be APNs; {_COUNTS}"),
+        ('142-88-378,"12,345,678"\n504-37-406,"23,456,789"\n', f"column 1 and column 2 hold what may be APNs; {_COUNTS}"),
+        ("14288378;12.345.678\n50437406;23.456.789\n", f"column 1 and column 2 hold what may be APNs; {_COUNTS}"),
         ("10000001,142-88-378\n10000002,504-37-406\n", f"column 1 and column 2 hold what may be APNs; {_COUNTS}"),
         ("142-88-378,X\n" * 300 + "504-37-406,135-80-602F\n", r"line 301: '135-80-602F' is not .*it stands beside 50437406, in column 2"),
         (
@@ -170,12 +187,17 @@ REFUSED: dict[str, list[tuple[str | bytes, str]]] = {
     "quotes": [
         ('142-88-378,"Smith\n504-37-406,Jane\n', "line 1: a quote opens a cell that goes on to '504-37-406' .*; close the quote"),
         ('142-88-378,"Smith\n504-37-406,"Jane"\n135-80-602F,Y\n', "line 1: a quote opens a cell that goes on to '504-37-406'"),
+        ('APN,Owner\n142-88-378,"Smith\n1428837.0,Lee\n', "line 2: a quote opens a cell that goes on to the end of the file; close"),
         ('APN,Owner\n142-88-378,"' + "x\n" * 100_000, "line 2: a quote opens a cell that does not end"),
     ],
     "no text": [
         (b"123\xff\xfe\x00\x81", "not a text file: .*; save it as CSV UTF-8"),
         (b"142-88-378\n\x81\x8d\n", "not a text file: line 2 is neither UTF-8 nor cp1252; save it as CSV UTF-8"),
         (b"\xff\xfe1\x004\x002", "not a text file in UTF-8 or UTF-16"),
+        ("<html><td>142-88-378</td></html>", "this is a page in HTML or XML; open it in a spreadsheet, and save it as CSV UTF-8"),
+        ('\ufeff<?xml version="1.0"?>\n<Workbook/>', "this is a page in HTML or XML"),
+        ("[14288378,50437406,13580602]", "this is JSON; give the numbers themselves, one a line"),
+        ('\n{"apns": ["142-88-378"]}\n', "this is JSON"),
         (b"%PDF-1.7", "this is a PDF; copy its table into a spreadsheet"),
         (b"\xd0\xcf\x11\xe0" * 9, "an Excel file of the old kind .*; save it as .xlsx"),
         ("1" * 1_200_000, "line 1 has more than a million characters"),
@@ -187,6 +209,10 @@ REFUSED: dict[str, list[tuple[str | bytes, str]]] = {
     ],
     "priorities": [
         ("apn,priority\n142-88-378,urgent\n", "line 2: priority 'urgent' is not one of critical, high, normal, low"),
+        ("142-88-378,high\n504-37-406,urgent\n", r"line 1: 'high' .*\(it is a priority beside 14288378, in column 2, which is not that"),
+        ("142-88-378,\n" * 300 + "504-37-406,high\n", "line 301: 'high' .*it is a priority beside 50437406"),
+        ("142-88-378,high,low\n", "line 1: 'low' .*it is a priority beside 14288378, in column 3"),
+        ("APN,priority,priority\n142-88-378,,high\n", "2 columns are headed 'priority'; give the others another heading"),
         ("APN,Owner,priority\n142-88-378,Smith, John,critical\n", "line 2: priority 'john' is not one of"),
     ],
     "nothing in it": [(content, "no APN in it") for content in ("", "# only comments\n\n", "apn\n", "APN,Owner\n,,\n")],
@@ -301,6 +327,11 @@ def test_a_column_that_is_none_is_refused(tmp_path: Path, column: str, message: 
         ("apn,priority\n'142-88-378,critical\n504-37-406,\n", {"14288378": 0}),
         ('Priority;APN\nLOW;="14288378"\n;504-37-406\n', {"14288378": 3}),
         ("# for the morning\n\nAPN;owner;priority\n142-88-378 5;X;high\n", {"14288378": 1}),
+        ("142-88-378,high # now\n504-37-406,low\n", {"14288378": 1, "50437406": 3}),
+        ("high,142-88-378\n", {"14288378": 1}),
+        ("APN\n142-88-378,high\n504-37-406,\n", {"14288378": 1}),
+        ("APN,Priority Level\n142-88-378,High\n", {"14288378": 1}),
+        ("urgency;APN\ncritical;142-88-378\n", {"14288378": 0}),
         ("142-88-378,504-37-406,low\n", {"14288378": 3, "50437406": 3}),
         ('apn,priority\n"142-88-378\n504-37-406","high"\n', {"14288378": 1, "50437406": 1}),
     ],
@@ -329,6 +360,7 @@ def test_apns_in_the_argument_itself(argument: str, expected: list[str]) -> None
     [
         ("missing.txt", "'missing.txt' is neither an APN .* nor a file here"),
         ("1428837.0", r"'1428837.0' is neither an APN .*\(a spreadsheet dropped"),
+        ("142-88-378,20240115", "20240115 may be a date; if it is none, write it with its separators"),
         ("142-88-378,2024-01-15", r"'2024-01-15' is not an APN \(it is a date\); the form is 165-28-054"),
         ("000-12-345", "there is no book 000"),
         ("/", "is a folder"),

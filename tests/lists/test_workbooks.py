@@ -2,8 +2,11 @@
 
 import datetime as dt
 import gzip
+import io
 import os
+import tarfile
 import threading
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +79,23 @@ def test_a_packed_list_is_known_by_its_bytes(tmp_path: Path, body: bytes) -> Non
     assert list(ApnList("apns", file(tmp_path, body, "list.txt"))) == TWO
 
 
+def _tar(text: bytes) -> bytes:
+    body = io.BytesIO()
+    with tarfile.open(fileobj=body, mode="w") as archive:
+        member = tarfile.TarInfo("list.csv")
+        member.size = len(text)
+        archive.addfile(member, io.BytesIO(text))
+    return body.getvalue()
+
+
+def _with_a_row(body: bytes, number: int) -> bytes:
+    with zipfile.ZipFile(io.BytesIO(body)) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    row = f'<row r="{number}"><c r="A{number}" t="inlineStr"><is><t>135-80-602F</t></is></c></row></sheetData>'
+    parts["xl/worksheets/sheet1.xml"] = parts["xl/worksheets/sheet1.xml"].replace(b"</sheetData>", row.encode())
+    return zipped(parts)
+
+
 UNREADABLE = {
     "cut short": (gzip.compress(TEXT * 500)[:-9], "the file is damaged, or was cut short"),
     "two files": (zipped({"a.csv": TEXT, "b.csv": TEXT}), r"the zip holds 2 files \(a.csv, b.csv\); unpack it, and give one of them"),
@@ -84,6 +104,14 @@ UNREADABLE = {
     "a workbook cut short": (workbook({"A": OF_TWO})[:-40], "the file is damaged, or was cut short"),
     "no workbook": (zipped({"xl/workbook.xml": b"<x/>"}), "the workbook is damaged, or is none of Excel's"),
     "packed thrice": (gzip.compress(gzip.compress(gzip.compress(TEXT))), "packed several times over"),
+    "two zips": (
+        zipped({"a.csv": TEXT}) + zipped({"b.csv": TEXT}),
+        "something stands before its zip, such as another zip; unpack it first",
+    ),
+    "tar": (_tar(TEXT), "this is a tar archive; unpack it first"),
+    "tar.gz": (gzip.compress(_tar(TEXT)), "this is a tar archive; unpack it first"),
+    "rows twice": (_with_a_row(workbook({"A": OF_TWO}), 3), "the workbook is damaged: its row 3 comes after row 3; save it anew in Excel"),
+    "rows behind": (_with_a_row(workbook({"A": OF_TWO}), 2), "its row 2 comes after row 3"),
     "bzip2": (b"BZh91AY", "this is a bzip2 file; unpack it first"),
 }
 

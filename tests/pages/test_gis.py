@@ -194,6 +194,10 @@ def _homes(*changes: dict[str, Any], drop: str = "") -> dict[str, list[Any]]:
     return {**by_column(page), "absent": [page.pages[0].absent]}
 
 
+def test_a_number_whose_last_digits_were_rounded_is_none() -> None:
+    assert _homes({"Price": 9007199254740992.0}, {"Price": 9007199254740994.0})["sale_price"] == [9007199254740992, None]
+
+
 def test_what_a_layer_withholds_is_no_value() -> None:
     found = _homes(
         {"Zip": "0", "Mail": " n/a "}, {"State": "NA", "House": "N/A"}, {"Owner": "NADIA", "Zip": "00000"}, {"Deed": "NOD-12345"}

@@ -90,6 +90,8 @@ def test_not_a_number(coerce: values.Coercion, raw: object) -> None:
         *((values.text, raw) for raw in (0, 1.0, False, True, ["a"], {"a": 1})),
         *((values.code, raw) for raw in (85003, "x" * 65)),
         (values.count, "2147483648"),
+        # 2^53 + 1 with a point is read as 2^53.
+        (values.money, 9007199254740994.0),
         (values.quantity, True),
         *((values.year, raw) for raw in ("1799", "2101", 19, "61")),
         *((values.fraction, raw) for raw in ("1.01", "15", "0,15", ".15", "-0.1", "0.1234567891", 0.15, 0, "Infinity", "NaN")),
