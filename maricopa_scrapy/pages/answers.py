@@ -6,18 +6,22 @@ from typing import Any
 import orjson
 
 from maricopa_scrapy.pages.errors import Malformed, NotFound, Soft404
+from maricopa_scrapy.pages.unseen import Unseen
 
-# One escape of a JSON string: NUL, a surrogate pair, a lone surrogate, or any other.
-_ESCAPE = re.compile(
-    rb"\\(?:(?P<nul>u0000)|(?P<pair>u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})|(?P<lone>u[dD][89a-fA-F][0-9a-fA-F]{2})|.)",
-    re.DOTALL,
-)
+# Escapes of a JSON string: what stays of them, as group 1, or a run of what is dropped.
+_PAIR, _LONE = rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}", rb"\\u[dD][89a-fA-F][0-9a-fA-F]{2}"
+_NULS = re.compile(rb"(?:\\u0000)+|(\\.)", re.DOTALL)
+_LONES = re.compile(rb"(" + _PAIR + rb")|(?:(?!" + _PAIR + rb")" + _LONE + rb")+|(\\.)", re.DOTALL)
+# Commas and brackets of an answer, a page of GIS features has some 200,000: its values, each of which costs time.
+_VALUES_MOST = 1_000_000
 _BEGIN, _END = re.compile(r"<html[\s>]|<!doctype", re.IGNORECASE), re.compile(r"</html\s*>", re.IGNORECASE)
 _DOCUMENT = re.compile(r"<html[\s>]", re.IGNORECASE)
 # Of UTF-8; some servers and proxies put it before what they send.
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 # What may hold such words, or stand behind a page, and shows nothing.
-_UNSEEN = re.compile(r"<(script|style)\b[^>]*>.*?</\1\s*>|<!--.*?-->", re.IGNORECASE | re.DOTALL)
+_UNSEEN = Unseen("script", "style")
+# The pages that we know have some 3,000.
+_TAGS_MOST = 100_000
 
 
 def decode(body: bytes) -> Any:
@@ -28,9 +32,11 @@ def decode(body: bytes) -> Any:
     """
     while body.startswith(_BYTE_ORDER_MARK):
         body = body[len(_BYTE_ORDER_MARK) :]
+    if len(body) > _VALUES_MOST and sum(map(body.count, (b",", b"[", b"{"))) > _VALUES_MOST:
+        raise Malformed("body", f"at most {_VALUES_MOST:,} commas and brackets", body)
     # One byte is looked for at a hundredth of the price of six.
     if b"\\" in body and b"\\u0000" in body:
-        body = _ESCAPE.sub(lambda escape: b"" if escape["nul"] else escape[0], body)
+        body = _NULS.sub(rb"\1", body)
     try:
         value = orjson.loads(body)
     except orjson.JSONDecodeError as error:
@@ -46,8 +52,10 @@ def check_whole(path: str, html: str) -> None:
     A list that was cut reads as a shorter one: what begins as a whole page must end so. Two pages, or a page that goes on behind its
     end, read as one whose rows and names are of both.
     """
+    if html.count("<") > _TAGS_MOST:
+        raise Malformed(path, f"a page of at most {_TAGS_MOST:,} tags", html[:80])
     # As the readers of HTML do: a NUL in a tag hides it from nobody else.
-    seen = _UNSEEN.sub("", html.replace("\0", ""))
+    seen = _UNSEEN.removed(html.replace("\0", ""))
     end = _END.search(seen)
     if end is None:
         if _BEGIN.search(seen):
@@ -66,7 +74,7 @@ def _decode_again(body: bytes, reason: str) -> Any:
         raise Soft404("body", "JSON", body)
     if b"\\ud" in body or b"\\uD" in body:
         try:
-            return orjson.loads(_ESCAPE.sub(lambda escape: b"" if escape["lone"] else escape[0], body))
+            return orjson.loads(_LONES.sub(rb"\1\2", body))
         except orjson.JSONDecodeError as error:
             reason = str(error)
     raise Malformed("body", f"JSON ({reason})", body)
