@@ -123,7 +123,7 @@ def resume(
     with _mistakes():
         if detach:
             with database() as session:
-                _check_row(session, job)
+                _check_settings(ledger_jobs.circumstances(session, job)[0])
                 is_supervised = ledger_jobs.resume(session, job)
             if is_supervised:
                 _goes_on(job, as_json)
@@ -154,7 +154,7 @@ def retry(
         raise fail("--cause and --unread: give one of them")
     with _mistakes():
         with database() as session:
-            _check_row(session, job)
+            _check_settings(ledger_jobs.circumstances(session, job)[0])
             count = ledger_jobs.retry(session, job, cause, unread)
             is_running = ledger_jobs.see(session, job).state == "running"
         out.print(f"job {job}: {count} targets are asked for again")
@@ -324,14 +324,8 @@ def _manager(nodes: list[str], settings: dict[str, str]) -> "JobManager":
 
 
 def _check_settings(settings: dict[str, str]) -> None:
-    # They are kept in the job's row, which others may write to: no run takes more from there than a node does.
-    if mistake := overrides.refused(f"{name}={value}" for name, value in settings.items()):
+    if mistake := overrides.refused(settings):
         raise fail(mistake)
-
-
-def _check_row(session: Session, job: int) -> None:
-    """Return when a job can go on with the settings in its row; comes before anything is changed."""
-    _check_settings(ledger_jobs.circumstances(session, job)[0])
 
 
 def _manager_of(job: int, nodes: list[str]) -> "JobManager":

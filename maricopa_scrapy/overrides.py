@@ -18,7 +18,7 @@ _OF_SCRAPYD = {"LOG_FILE": "logs_dir", "FEEDS": "items_dir", "JOBDIR": "jobs_dir
 
 
 def refused(given: Iterable[str]) -> str | None:
-    """Return the line about the first setting NAME=VALUE that no run takes from elsewhere; None when all may be given."""
+    """Return the line about the first setting, NAME=VALUE or NAME, that no run takes from elsewhere; None when all may be given."""
     for name in (pair.partition("=")[0].strip() for pair in given):
         if name in _OF_SCRAPYD:
             if not _is_scrapyd_s(_OF_SCRAPYD[name]):
