@@ -134,7 +134,7 @@ def test_a_job_s_own_words_are_visible_marks_in_everything_printed(tmp_path: Pat
         ("report", job, "--html", "-"), ("issues", job), ("issues", "--json"), ("verify", job), ("verify",), ("captures",), ("doctor",),
         ("retry", job, "--cause", CODES, "--on", f"http://127.0.0.1:9/{CODES}"), ("cancel", job), ("resume", CODES),
         ("run", CODES, "--apns", APN), ("run", "tax", "--apns", APN, "--mode", CODES), ("property", CODES), (CODES,),
-        ("run", "property-search", "--owner", CODES, "--dry-run"), ("changes", "--since", CODES), ("export", "--to", CODES),
+        ("run", "property-search", "--owner", CODES, "--dry-run"), ("changes", "--since", CODES), ("export", "--to", str(tmp_path / CODES)),
         ("report", job, "--html", f"/{CODES}/x"), ("probe", CODES), ("diff", "--source", CODES), ("reparse", "--source", CODES),
         ("cleanup", "--older-than", CODES),
     ]  # fmt: skip
