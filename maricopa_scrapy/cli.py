@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from maricopa_scrapy import cli_jobs, cli_probe, cli_records
-from maricopa_scrapy.environment import essential
+from maricopa_scrapy.environment import dump_no_core, essential
 from maricopa_scrapy.identifiers import IdentifierError, parse_apn
 from maricopa_scrapy.settings_files import ConfigError
 from maricopa_scrapy.store.connect import DatabaseUnavailable, database_url, environment_of
@@ -172,4 +172,5 @@ def new_source(
 
 def main() -> None:
     """Run the command."""
+    dump_no_core()
     app()

@@ -123,6 +123,7 @@ def resume(
     with _mistakes():
         if detach:
             with database() as session:
+                _check_settings(ledger_jobs.circumstances(session, job)[0])
                 is_supervised = ledger_jobs.resume(session, job)
             if is_supervised:
                 _goes_on(job, as_json)
@@ -153,6 +154,7 @@ def retry(
         raise fail("--cause and --unread: give one of them")
     with _mistakes():
         with database() as session:
+            _check_settings(ledger_jobs.circumstances(session, job)[0])
             count = ledger_jobs.retry(session, job, cause, unread)
             is_running = ledger_jobs.see(session, job).state == "running"
         out.print(f"job {job}: {count} targets are asked for again")
@@ -314,12 +316,16 @@ def _manager(nodes: list[str], settings: dict[str, str]) -> "JobManager":
     from maricopa_scrapy.manager.nodes import Nodes
     from maricopa_scrapy.manager.scrapyd import ScrapydNode
 
-    if nodes and (mistake := overrides.refused(f"{name}={value}" for name, value in settings.items())):
-        raise fail(mistake)
+    _check_settings(settings)
     executor = Nodes([ScrapydNode(url, settings=settings) for url in nodes]) if nodes else None
     if executor is not None:
         executor.check()
     return JobManager(executor=executor, settings=settings, runs_per_source=max(1, len(nodes)))
+
+
+def _check_settings(settings: dict[str, str]) -> None:
+    if mistake := overrides.refused(settings):
+        raise fail(mistake)
 
 
 def _manager_of(job: int, nodes: list[str]) -> "JobManager":

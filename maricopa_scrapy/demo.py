@@ -18,6 +18,7 @@ from maricopa_scrapy.sandbox.county import County
 from maricopa_scrapy.sandbox.process import SandboxProcess
 from maricopa_scrapy.store import embedded, progress, report, statistics
 from maricopa_scrapy.store.connect import Session, migrate
+from maricopa_scrapy.store.private import private
 from maricopa_scrapy.store.verdict import EXIT_CODES, FAILED, INCOMPLETE
 
 # Requests per second: the sandbox bears it, a county host would not be asked so.
@@ -53,7 +54,8 @@ def run(parcels: int, out: Console) -> int:
     if done.state != "finished":
         return EXIT_CODES[INCOMPLETE]
     page = data_dir / f"report-{job}.html"
-    page.write_text(report_page.render(report.read(session, job)), encoding="utf-8")
+    with open(page, "w", encoding="utf-8", opener=private) as file:
+        file.write(report_page.render(report.read(session, job)))
     out.print(f"the same with charts: {page}\nlogs: {data_dir / 'log'}\n", soft_wrap=True)
     for part in dossier.status(session):
         out.print(part)

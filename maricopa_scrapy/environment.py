@@ -1,10 +1,11 @@
-"""What a child process is given of the environment: what programs need everywhere, and nothing that is a secret of ours.
+"""What a child process is given: of the environment what programs need everywhere, and nothing that is a secret of ours; no core dumps.
 
 A token or a database's address would be seen by whoever looks at the child, and by all that it loads.
 """
 
 import os
 import re
+import resource
 
 _NAMES = frozenset((
     "PATH", "HOME", "USER", "LOGNAME", "SHELL", "PWD", "TZ", "LANG", "LANGUAGE", "TMPDIR", "TMP", "TEMP", "COLUMNS", "LINES", "TERM",
@@ -18,6 +19,11 @@ _NAMES = frozenset((
 ))  # fmt: skip
 _USER = re.compile(r"(?<=//)[^/]*@|^[^/]*@")
 _BEGINNINGS = ("LC_", "XDG_", "FONTCONFIG_")
+
+
+def dump_no_core() -> None:
+    """Leave no memory on the disk when this process, or a browser or a server that it starts, crashes: the token is in it, and records."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 def essential(*more: str) -> dict[str, str]:

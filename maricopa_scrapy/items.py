@@ -133,6 +133,10 @@ class Rows:
         return len(self.columns[0])
 
 
+# Row ids that one answer may list: of eight digits, so many have room in the largest answer of a layer (max_body of gis.yaml).
+IDS_MOST = 1_800_000
+
+
 @dataclass(frozen=True, slots=True)
 class Extent:
     """How much a layer holds at one moment: lowest and highest row id and the number of rows; `page` rows an answer.

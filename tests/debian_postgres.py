@@ -22,7 +22,7 @@ from tests.conftest import memory
 
 _BINARIES = max(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name), default=Path())
 _PGBOUNCER = shutil.which("pgbouncer", path=os.environ.get("PATH", "") + ":/usr/sbin")
-_FAKETIME = next(iter(Path("/usr/lib").glob("*/faketime/libfaketime.so.1")), None)
+FAKETIME = next(iter(Path("/usr/lib").glob("*/faketime/libfaketime.so.1")), None)
 _UP_S = 20.0
 
 
@@ -38,7 +38,7 @@ def _needs(missing: bool, package: str) -> pytest.MarkDecorator:
 
 needs_postgres = _needs(not (_BINARIES / "initdb").exists(), "postgresql")
 needs_pgbouncer = _needs(_PGBOUNCER is None, "pgbouncer")
-needs_faketime = _needs(_FAKETIME is None, "faketime")
+needs_faketime = _needs(FAKETIME is None, "faketime")
 
 
 def free_port() -> int:
@@ -230,7 +230,7 @@ class FakeClock:
 
     def environment(self) -> dict[str, str]:
         return {
-            "LD_PRELOAD": str(_FAKETIME), "FAKETIME_TIMESTAMP_FILE": str(self.file), "FAKETIME_NO_CACHE": "1",
+            "LD_PRELOAD": str(FAKETIME), "FAKETIME_TIMESTAMP_FILE": str(self.file), "FAKETIME_NO_CACHE": "1",
             "FAKETIME_DONT_FAKE_MONOTONIC": "1", "FAKETIME_DONT_RESET": "1",
         }  # fmt: skip
 

@@ -75,6 +75,20 @@ def test_killed_renderers_and_browsers_cost_no_parcel(tmp_path: Path, database: 
     assert "Traceback" not in log
 
 
+def test_a_killed_driver_costs_no_parcel(tmp_path: Path, database: Database, county: Start) -> None:
+    truth = County()
+    apns = truth.apns(16)
+    process = crawler(database, county(latency=0.1), tmp_path).start("tax", "-a", listed(tmp_path, apns))
+    _wait(lambda: _done(database) > 1, process)
+    driver = next(child for child in psutil.Process(process.pid).children() if "node" in child.name())
+    driver.kill()
+    log, _ = process.communicate(timeout=90)
+    assert process.returncode == 0, log
+    assert database.states() == {"done": 16}
+    assert differences(database, truth, apns) == []
+    assert {cause for (cause,) in database.rows("SELECT DISTINCT jsonb_object_keys(failures) FROM crawl.target")} <= {"browser"}
+
+
 def test_a_browser_that_hangs_is_replaced(tmp_path: Path, database: Database, county: Start) -> None:
     truth = County()
     apns = truth.apns(8)

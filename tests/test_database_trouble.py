@@ -1,6 +1,7 @@
 """A database in trouble under a crawl: locks of others, cancelled statements, a killed server, a full disk, a set clock, a frozen run."""
 
 import contextlib
+import datetime as dt
 import os
 import re
 import shutil
@@ -10,17 +11,21 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from email.utils import format_datetime
 from pathlib import Path
 
 import psutil
 import psycopg2
 import pytest
+from scrapy.http import Response
 
+from maricopa_scrapy.download.pace import retry_after
 from maricopa_scrapy.items import FollowOn
 from maricopa_scrapy.sandbox.process import SandboxProcess
 from maricopa_scrapy.store import embedded, ledger, lost, node
 from maricopa_scrapy.store.connect import DatabaseCancelled, DatabaseUnavailable, Session
 from maricopa_scrapy.store.server import explained
+from maricopa_scrapy.terminal import moment
 from tests import debian_postgres as debian
 from tests.command import WITHIN_S, Maricopa, apns, wait_for
 from tests.conftest import Crawler, Database
@@ -40,6 +45,16 @@ def locked(database: Database, table: str, mode: str = "ACCESS EXCLUSIVE") -> It
         yield holder.get_backend_pid()
         if not holder.closed:
             holder.rollback()
+
+
+@contextlib.contextmanager
+def rows_locked(database: Database, table: str) -> Iterator[None]:
+    """Another client holds the rows of a table, and a job's word is not among them."""
+    with contextlib.closing(psycopg2.connect(database.url, application_name="psql")) as holder:
+        with holder.cursor() as cursor:
+            cursor.execute(f"SELECT FROM {table} FOR UPDATE")
+        yield
+        holder.rollback()
 
 
 def done(database: Database) -> int:
@@ -76,6 +91,60 @@ def test_cancel_does_not_wait_for_a_lock_of_somebody_else(tmp_path: Path, databa
         assert database.rows("SELECT verdict FROM crawl.job") == [("cancelled",)]
         assert database.rows("SELECT state, reason FROM crawl.run") == [("closed", "cancelled")]
         assert "leased" not in database.states()
+
+
+@pytest.mark.timed
+@pytest.mark.parametrize("word", ["pause", "ctrl-c", "cancel of a row", "status", "jobs"])
+def test_no_word_waits_for_a_lock_of_somebody_else(tmp_path: Path, database: Database, county: Start, word: str) -> None:
+    sandbox = county()
+    maricopa = Maricopa(database, sandbox.url, tmp_path, rate=20)
+    run = maricopa.start("run", "property-search", "--apns", apns(400), "--mode", "api-only", "-y")
+    wait_for(lambda: database.rows("SELECT 1 FROM crawl.target WHERE state = 'done'"))
+    # A row of a table that every answer is stored in is held in another way than the table.
+    table, mode = ("crawl.job", "ROW SHARE") if word == "cancel of a row" else ("assessor.owner", "ACCESS EXCLUSIVE")
+    with locked(database, table, mode) if mode != "ROW SHARE" else rows_locked(database, "assessor.parcel"):
+        if mode != "ROW SHARE":
+            wait_for(
+                lambda: database.rows("SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()")
+            )
+        begun = time.monotonic()
+        if word == "ctrl-c":
+            run.send_signal(signal.SIGINT)
+        else:
+            said = maricopa.here(word.split()[0], *([] if word == "jobs" else ["1"]))
+            assert (said.code, "Traceback" in said.errors) == (0, False), said
+        took = time.monotonic() - begun
+        if word in ("status", "jobs"):
+            assert took < WITHIN_S
+            assert maricopa.here("cancel", "1").code == 0
+            run.communicate(timeout=30)
+            return
+        if word == "pause":
+            # Whoever follows the job waits for it to go on.
+            assert took < WITHIN_S + 1
+            run.send_signal(signal.SIGINT)
+        run.communicate(timeout=30)
+        assert time.monotonic() - begun < WITHIN_S + 3, took
+        states = {"pause": "paused", "ctrl-c": "paused", "cancel of a row": "finished"}
+        assert database.rows("SELECT state FROM crawl.job") == [(states[word],)]
+        assert database.one("SELECT state FROM crawl.run") == "closed"
+        assert "leased" not in database.states()
+
+
+def test_a_job_goes_on_under_a_lock_as_soon_as_it_goes(tmp_path: Path, database: Database, county: Start) -> None:
+    sandbox = county()
+    maricopa = Maricopa(database, sandbox.url, tmp_path, rate=50)
+    begun = Crawler(database, sandbox.url, rate=50).start("assessor", "-a", f"apns={apns(120)}")
+    wait_for(lambda: database.rows("SELECT 1 FROM crawl.target WHERE state = 'done'"))
+    assert maricopa.here("pause", "1").code == 0
+    ended(begun)
+    with locked(database, "assessor.parcel"):
+        started = time.monotonic()
+        said = maricopa.here("resume", "1", "--detach")
+        assert (said.code, time.monotonic() - started < 2 * WITHIN_S) == (0, True), said
+        wait_for(lambda: database.rows("SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"))
+    wait_for(lambda: database.rows("SELECT verdict FROM crawl.job") == [("completed",)])
+    assert database.states() == {"done": 120}
 
 
 @pytest.mark.parametrize("mode", ["ACCESS EXCLUSIVE", "SHARE"])
@@ -418,6 +487,54 @@ def test_a_beat_from_the_future_counts_from_now(session: Session, database: Data
     database.rows("UPDATE crawl.run SET node = 'elsewhere', heartbeat_at = now() + interval '1 h' WHERE id = %s RETURNING 1", other.id)
     ledger.heartbeat(session, mine)
     assert database.one("SELECT heartbeat_at <= clock_timestamp() FROM crawl.run WHERE id = %s", other.id) is True
+
+
+@debian.needs_faketime
+@pytest.mark.parametrize(
+    ("zone", "change"),
+    [
+        ("America/New_York", "2026-11-01T06:00:00Z"),
+        ("America/New_York", "2026-03-08T07:00:00Z"),
+        ("Australia/Lord_Howe", "2026-04-04T15:00:00Z"),
+        ("America/Phoenix", "2027-01-01T07:00:00Z"),
+    ],
+    ids=["back", "forth", "half an hour", "a year's end"],
+)
+def test_a_change_of_the_hour_under_a_run_changes_nothing(database: Database, county: Start, zone: str, change: str) -> None:
+    at = dt.datetime.fromisoformat(change)
+    sandbox = county()
+    sandbox.faults({"server_error": {"probability": 0.1, "kind": "parcel"}})
+    # The run's clock is months away from the server's too.
+    clock = {"FAKETIME": f"@{int(at.timestamp()) - 6}", "FAKETIME_FMT": "%s", "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
+    clock |= {"LD_PRELOAD": str(debian.FAKETIME), "TZ": zone}
+    crawl = Crawler(database, sandbox.url, rate=10, environment=clock).start("assessor", "-a", f"apns={apns(60)}")
+    log = ended(crawl)
+    assert crawl.returncode == 0, log
+    assert database.states() == {"done": 60}
+    assert database.rows("SELECT state, reason FROM crawl.run") == [("closed", "finished")]
+    spent = database.one("SELECT coalesce(sum(attempts), 0) FROM crawl.target")
+    assert 0 <= sandbox.stats()["assessor"]["by_kind"]["parcel"] - 60 - spent <= 4
+    # The moments of answers go on by seconds across the change.
+    first, last = database.rows("SELECT min(fetched_at), max(fetched_at) FROM crawl.capture")[0]
+    assert dt.timedelta(seconds=2) < last - first < dt.timedelta(seconds=60)
+    assert at - dt.timedelta(seconds=6) < first < at + dt.timedelta(seconds=50)
+    assert last > at
+
+
+@pytest.mark.parametrize("zone", ["America/New_York", "Australia/Lord_Howe", "Asia/Kolkata", "UTC0"])
+def test_a_day_and_a_retry_after_are_the_same_in_every_zone(monkeypatch: pytest.MonkeyPatch, zone: str) -> None:
+    monkeypatch.setenv("TZ", zone)
+    time.tzset()
+    try:
+        # 02:30 of that day is no time in New York; days are Arizona's.
+        assert moment("--since", "2026-03-08T02:30") == dt.datetime(2026, 3, 8, 9, 30, tzinfo=dt.UTC)
+        assert moment("--since", "2026-11-01") == dt.datetime(2026, 11, 1, 7, tzinfo=dt.UTC)
+        assert abs(moment("--since", "1h") - dt.datetime.now(dt.UTC) + dt.timedelta(hours=1)) < dt.timedelta(seconds=5)
+        later = format_datetime(dt.datetime.now(dt.UTC) + dt.timedelta(seconds=90), usegmt=True)
+        assert 80 < (retry_after(Response("http://x", 429, headers={"Retry-After": later})) or 0) <= 91
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 # A run that was frozen.

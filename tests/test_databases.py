@@ -301,7 +301,40 @@ def test_the_user_s_own_options_are_kept(cluster: debian.Cluster, filled: str, m
     session.close()
 
 
-@pytest.mark.parametrize("role", ["crawl", "assessor"])
+# Each has tables of our names in a place that would be looked at before ours.
+_SHADOWS = {
+    "a schema of the role's own": ("role", '"$user", public', ""),
+    "ALTER ROLE": ("shadow", "shadow, crawl, assessor, public", "role"),
+    "ALTER DATABASE": ("shadow", "shadow, public", "database"),
+    "ALTER ROLE IN DATABASE": ("shadow", "shadow", "both"),
+    "the address": ("shadow", "shadow", "address"),
+    "nothing at all": ("shadow", "''", "role"),
+}
+
+
+@pytest.mark.parametrize("where", _SHADOWS)
+def test_a_search_path_of_others_leads_to_none_of_their_tables(cluster: debian.Cluster, sandbox: str, tmp_path: Path, where: str) -> None:
+    schema, path, of = _SHADOWS[where]
+    name, role = cluster.database(), cluster.role(options="SUPERUSER")
+    schema = role if schema == "role" else schema
+    cluster.do(f"CREATE SCHEMA {schema} AUTHORIZATION {role}", name)
+    for table in ("_yoyo_migration", "yoyo_lock", "property", "stage_target", "parcel", "job"):
+        cluster.do(f"CREATE TABLE {schema}.{table} (trap text PRIMARY KEY)", name)
+    set_for = {"role": f"ROLE {role}", "database": f"DATABASE {name}", "both": f"ROLE {role} IN DATABASE {name}"}.get(of)
+    if set_for:
+        cluster.do(f"ALTER {set_for} SET search_path = {path}")
+    url = cluster.url(name, role, f"options=-c%20search_path%3D{path}" if of == "address" else "")
+    for _ in range(2):
+        crawl = crawled(url, sandbox)
+        assert crawl.code == 0, crawl.log
+    for verb in (("verify",), ("status", "1"), ("property", County().apns(1)[0])):
+        assert said(url, sandbox, tmp_path, *verb).code == 0
+    assert cluster.do("SELECT count(*) FROM public._yoyo_migration WHERE migration_id IS NOT NULL", name) > [(20,)]
+    assert cluster.do(f"SELECT count(*) FROM {schema}._yoyo_migration", name) == [(0,)]
+    assert cluster.do("SELECT count(*) FROM assessor.parcel", name) == [(6,)]
+
+
+@pytest.mark.parametrize("role", ["crawl", "assessor", "treasurer", "gis"])
 def test_a_role_named_like_a_schema_of_ours(cluster: debian.Cluster, sandbox: str, tmp_path: Path, role: str) -> None:
     name, role = cluster.database(), cluster.role(role, "SUPERUSER")
     cluster.do(f'ALTER ROLE {role} SET search_path = "$user", assessor, public')

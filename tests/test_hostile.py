@@ -10,6 +10,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from warcio.archiveiterator import ArchiveIterator
 
 from maricopa_scrapy import dossier, warc
 from maricopa_scrapy.download.browser_find import find
-from maricopa_scrapy.items import Capture
+from maricopa_scrapy.items import Capture, FollowOn
 from maricopa_scrapy.overrides import refused
 from maricopa_scrapy.sandbox.county import County
 from maricopa_scrapy.sandbox.process import SandboxProcess
@@ -28,6 +29,7 @@ from maricopa_scrapy.settings_files import BrowserSettings
 from maricopa_scrapy.store import ledger
 from maricopa_scrapy.store.connect import Session
 from maricopa_scrapy.store.diff import Change
+from maricopa_scrapy.visible import visible
 from tests.command import Maricopa
 from tests.conftest import ROOT, Crawler, Database, maricopa
 from tests.networks import RATE, TOKEN, Front, crawler, serving
@@ -94,6 +96,56 @@ def test_terminal_codes_of_the_county_are_visible_marks_in_everything_printed(
     assert "'=SMITH" in said["changes", "--since", "1d"].out
 
 
+_SEEN = "\u0600-\u0605\u06dd\u070f\u0890\u0891\u08e2\U000110bd\U000110cd\U00013430-\U0001343f"
+
+
+def test_every_character_that_nobody_sees_has_a_mark() -> None:
+    unseen = [chr(code) for code in range(0x110000) if unicodedata.category(chr(code)) in ("Cc", "Cf", "Zl", "Zp", "Cs")]
+    fillers = list("\u034f\u115f\u1160\u17b4\u17b5\u3164\uffa0\U000e0100\U000e01ef")
+    assert [
+        hex(ord(one)) for one in [*unseen, *fillers] if visible(one) == one and one not in "\n\t" and not re.match(f"[{_SEEN}]", one)
+    ] == []
+    assert all(len(visible(one)) == 1 for one in unseen)
+
+
+def test_a_job_s_own_words_are_visible_marks_in_everything_printed(tmp_path: Path, database: Database) -> None:
+    session = Session(database.url)
+    words = {"owner": CODES, "note": f"\r{CODES}", "settings": {"USER_AGENT": CODES}, CODES: CODES, "sections": [CODES]}
+    targets = [FollowOn("assessor", "parcel", f"{CODES} {at}") for at in range(3)]
+    job = str(ledger.open_job(session, "property_search", targets, words)[0])
+    run = ledger.open_run(session, int(job), "assessor", "assessor")
+    row = "INSERT INTO crawl.issue (job_id, run_id, source, kind, signature, message, target_key, example,"
+    row += " first_at, last_at) VALUES"
+    database.rows(
+        f"{row} (%s, %s, %s, %s, %s, %s, %s, %s::jsonb, now(), now()) RETURNING 1",
+        int(job),
+        run.id,
+        *[CODES] * 5,
+        json.dumps({CODES: [CODES]}),
+    )
+    database.rows("UPDATE crawl.target SET state = 'dead', cause = %s, message = %s, run_id = NULL RETURNING 1", CODES, CODES)
+    database.rows("UPDATE crawl.job SET shortfall = %s RETURNING 1", CODES)
+    ledger.close_run(session, run, "finished", {})
+    database.rows("UPDATE crawl.planned_run SET message = %s RETURNING 1", CODES)
+    session.close()
+    command = Maricopa(database, "", tmp_path)
+    verbs = [
+        ("status", job), ("status", job, "--watch"), ("status", job, "--json"), ("jobs",), ("jobs", "--json"), ("report", job),
+        ("report", job, "--html", "-"), ("issues", job), ("issues", "--json"), ("verify", job), ("verify",), ("captures",), ("doctor",),
+        ("retry", job, "--cause", CODES, "--on", f"http://127.0.0.1:9/{CODES}"), ("cancel", job), ("resume", CODES),
+        ("run", CODES, "--apns", APN), ("run", "tax", "--apns", APN, "--mode", CODES), ("property", CODES), (CODES,),
+        ("run", "property-search", "--owner", CODES, "--dry-run"), ("changes", "--since", CODES), ("export", "--to", str(tmp_path / CODES)),
+        ("report", job, "--html", f"/{CODES}/x"), ("probe", CODES), ("diff", "--source", CODES), ("reparse", "--source", CODES),
+        ("cleanup", "--older-than", CODES),
+    ]  # fmt: skip
+    for verb in verbs:
+        said = command.here(*verb)
+        for text in (said.out, said.errors):
+            assert not OBEYED.search(text.replace("\r\n", "\n")), (verb, text)
+        assert "Traceback" not in said.out + said.errors, verb
+        assert said.code in (0, 1, 2, 3), (verb, said)
+
+
 def test_a_mistake_of_a_user_s_list_is_visible_too(tmp_path: Path, database: Database) -> None:
     path = tmp_path / "apns.txt"
     path.write_text(f"{CODES}\n", encoding="utf-8")
@@ -127,7 +179,8 @@ def test_neither_the_browser_nor_its_driver_gets_the_token(tmp_path: Path, datab
     seen, program = tmp_path / "seen", tmp_path / "browser"
     seen.mkdir()
     program.write_text(
-        f"#!/bin/sh\nenv > {seen}/$$.browser\ntr '\\0' '\\n' < /proc/$PPID/environ > {seen}/$$.parent\n"
+        f"#!/bin/sh\nenv > {seen}/$$.browser\n(ulimit -c; ulimit -Hc) > {seen}/$$.core\n"
+        f"tr '\\0' '\\n' < /proc/$PPID/environ > {seen}/$$.parent\n"
         f"tr '\\0' ' ' < /proc/$PPID/cmdline > {seen}/$$.command\nexec {shlex.quote(find(BrowserSettings()))} \"$@\"\n"
     )
     program.chmod(0o755)
@@ -144,6 +197,8 @@ def test_neither_the_browser_nor_its_driver_gets_the_token(tmp_path: Path, datab
     # The one that is tried, and the one that works.
     assert len(files) >= 2
     assert [line for file in files for line in _secret(file.read_text())] == []
+    # What crashes leaves no memory behind: it may hold the token.
+    assert {file.read_text() for file in seen.glob("*.core")} == {"0\n0\n"}
     drivers = [file for file in seen.glob("*.command") if "cli.js" in file.read_text()]
     assert drivers
     assert [line for file in drivers for line in _secret(file.with_suffix(".parent").read_text())] == []
@@ -152,11 +207,12 @@ def test_neither_the_browser_nor_its_driver_gets_the_token(tmp_path: Path, datab
 
 def test_psql_and_the_sandbox_get_what_they_need_and_no_token(database: Database, county: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     secrets = {"MARICOPA_ASSESSOR_TOKEN": TOKEN, "SCRAPYD_PASSWORD": "s3cret", "PGAPPNAME": "looks-around"}
-    command = ("-Atc", "SHOW application_name", "-c", "\\! env")
+    command = ("-Atc", "SHOW application_name", "-c", "\\! env; echo core: $(ulimit -c) $(ulimit -Hc)")
     said = maricopa(database, "postgres", "psql", *command, **secrets)
     assert said.returncode == 0, said.stderr
     assert said.stdout.startswith("looks-around\n")
     assert "PGDATABASE=" in said.stdout
+    assert "core: 0 0\n" in said.stdout
     assert _secret(said.stdout) == []
     for name, value in secrets.items():
         monkeypatch.setenv(name, value)
@@ -206,6 +262,8 @@ def test_nothing_is_written_through_a_symbolic_link(tmp_path: Path, database: Da
         'FEEDS={{"{folder}/stolen": {{"format": "csv"}}}}',
         'DOWNLOAD_HANDLERS={{"https": "tests.networks.Front", "http": "tests.networks.Front"}}',
         " SPIDER_LOADER_CLASS=tests.networks.Front",
+        'ADDONS={{"tests.networks.Front": 1}}',
+        "MARICOPA_SANDBOX=http://127.0.0.1:9",
     ],
     ids=lambda setting: setting.strip().partition("=")[0],
 )
@@ -231,7 +289,9 @@ def test_settings_smuggled_in_through_scrapyd_are_refused(tmp_path: Path, databa
     [
         "ADDONS", "EXTENSIONS_BASE", " ITEM_PIPELINES", "SCHEDULER_DISK_QUEUE", "STATS_CLASS", "ROBOTSTXT_OBEY", "ROBOTSTXT_PARSER",
         "DOWNLOAD_VERIFY_CERTIFICATES", "AUTOTHROTTLE_ENABLED", "JOBDIR", "LOG_FILE", "FEED_EXPORTERS", "FILES_STORE", "HTTPCACHE_ENABLED",
-        "TELNETCONSOLE_ENABLED", "MARICOPA_MANIFESTS", "DNS_RESOLVER", "PLAYWRIGHT_BROWSER_PROVIDER", "TWISTED_REACTOR",
+        "TELNETCONSOLE_ENABLED", "MARICOPA_MANIFESTS", "DNS_RESOLVER", "PLAYWRIGHT_BROWSER_PROVIDER", "TWISTED_REACTOR", "MAIL_HOST",
+        "MARICOPA_SANDBOX", "DEFAULT_REQUEST_HEADERS", "CONCURRENT_REQUESTS", "FEED_URI_PARAMS", "MEMUSAGE_NOTIFY_MAIL", "log_level",
+        "A_SETTING_OF_A_LATER_SCRAPY",
     ],
 )  # fmt: skip
 def test_no_node_takes_a_setting_that_names_code_files_or_guards(name: str) -> None:
@@ -246,6 +306,37 @@ def test_a_node_is_given_no_such_setting(database: Database) -> None:
     arguments = ("run", "tax", "--apns", APN, "-y", "--on", "http://127.0.0.1:9", "-s", 'FEEDS={"/tmp/x": {}}')
     said = maricopa(database, *arguments)
     assert (said.returncode, "the setting FEEDS" in said.stderr) == (2, True), said.stderr
+
+
+_SMUGGLED = [
+    {"FEEDS": '{"stolen": {"format": "csv"}}'},
+    {"LOG_LEVEL": "INFO", "EXTENSIONS": '{"tests.networks.Front": 1}'},
+    {"JOBDIR": "stolen"},
+]
+
+
+@pytest.mark.parametrize("settings", _SMUGGLED, ids=lambda settings: list(settings)[-1])
+@pytest.mark.parametrize("verb", [("resume",), ("resume", "--detach"), ("retry",)], ids=" ".join)
+def test_a_job_that_goes_on_takes_no_such_setting_from_its_row(
+    tmp_path: Path, database: Database, verb: tuple[str, ...], settings: dict[str, str]
+) -> None:
+    session = Session(database.url)
+    job, _ = ledger.open_job(session, "property_search", [FollowOn("assessor", "parcel", APN)], {"settings": settings})
+    session.close()
+    database.rows("UPDATE crawl.target SET state = 'dead', cause = 'timeout' RETURNING 1")
+    before = database.rows("SELECT * FROM crawl.job, crawl.target")
+    said = Maricopa(database, "http://127.0.0.1:9", tmp_path).here(*verb, str(job))
+    assert (said.code, f"the setting {list(settings)[-1]} " in said.errors, said.errors.count("\n")) == (2, True, 1), said
+    assert database.rows("SELECT * FROM crawl.job, crawl.target") == before
+    assert database.one("SELECT count(*) FROM crawl.run") == 0
+
+
+def test_a_new_job_is_given_no_setting_that_it_could_not_go_on_with(tmp_path: Path, database: Database) -> None:
+    given = ("run", "property-search", "--apns", APN, "-y", "-s", f"LOG_FILE={tmp_path / 'stolen'}")
+    said = Maricopa(database, "http://127.0.0.1:9", tmp_path).here(*given)
+    assert (said.code, "the setting LOG_FILE " in said.errors) == (2, True), said
+    assert database.one("SELECT count(*) FROM crawl.job") == 0
+    assert not (tmp_path / "stolen").exists()
 
 
 def test_a_web_archive_has_the_records_that_were_written_and_no_header_of_a_stranger_s(tmp_path: Path) -> None:

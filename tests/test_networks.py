@@ -1,5 +1,6 @@
 """Hosts as other people see them: certificates that nobody vouches for, a robots.txt that cannot be had, odd bytes around JSON."""
 
+import gzip
 import re
 import signal
 import socket
@@ -248,6 +249,8 @@ def _flood(first: bytes, line: bytes, last: bytes = b"\r\n{}") -> Callable[[sock
 
 _LINE = b"X-More: " + b"x" * 8_000 + b"\r\n"
 _OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+# A megabyte of blanks, as a member of a stream that may come again and again.
+_GZIP_OF_BLANKS = gzip.compress(b" " * 2**20)
 _CHUNKED = _OK + b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n"
 
 
@@ -279,6 +282,55 @@ def test_32_mb_of_headers_are_refused_by_size(tmp_path: Path, database: Database
     causes = database.rows("SELECT state, cause, count(*) FROM crawl.target GROUP BY state, cause ORDER BY cause")
     assert causes == [("dead", "connection", 3), ("dead", "malformed", 3)], log
     assert "headers of more than 131,072 bytes" in log
+    assert "Traceback" not in log
+    assert peak < 200 * 2**20
+
+
+def _trickle(first: bytes, drop: bytes, pause: float = 0.2) -> Callable[[socket.socket], None]:
+    """Send a little now and then, until the other end goes."""
+
+    def send(connection: socket.socket) -> None:
+        connection.sendall(first)
+        while True:
+            time.sleep(pause)
+            connection.sendall(drop)
+
+    return send
+
+
+_ENDLESS = {
+    "header by bytes": (_trickle(_OK + b"X-Slow: ", b"x"), "timeout"),
+    "headers by lines": (_trickle(_OK, b"A: b\r\n"), "timeout"),
+    "interim answers": (_trickle(b"", b"HTTP/1.1 100 Continue\r\n\r\n"), "timeout"),
+    "body by bytes": (_trickle(_OK + b"Content-Length: 100000\r\n\r\n", b" "), "timeout"),
+    "body by chunks": (_trickle(_OK + b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\n \r\n"), "timeout"),
+    "silence": (_trickle(b"", b""), "timeout"),
+    "body without end": (_trickle(_OK + b"\r\n", b" " * 500_000, 0), "malformed"),
+    "zipped without end": (_trickle(_OK + b"Content-Encoding: gzip\r\n\r\n", _GZIP_OF_BLANKS, 0), "malformed"),
+}
+
+
+def test_answers_without_end_cost_a_target_and_no_more(tmp_path: Path, database: Database, shared_county: str) -> None:
+    apns = County().apns(len(_ENDLESS))
+    by_path = dict(zip(apns, _ENDLESS.values(), strict=True))
+    front = Front(shared_county)
+    front.raw = lambda connection: by_path[front.asked[-1].rsplit("/", 1)[-1]][0](connection)
+    changes = {"attempts": 1, "attempts_of": {}, "breaker": {"failures": 50}, "timeout": 3, "concurrency": 1}
+    crawl = crawler(tmp_path, database, front.url, **changes)
+    with serving(front):
+        running = crawl.start("assessor", "-a", f"apns={','.join(apns)}", *RATE)
+        peak, watched, begun = 0, psutil.Process(running.pid), time.monotonic()
+        while running.poll() is None:
+            try:
+                peak = max(peak, watched.memory_info().rss)
+            except psutil.NoSuchProcess:
+                break
+            time.sleep(0.05)
+        log, _ = running.communicate(timeout=60)
+    assert time.monotonic() - begun < 60
+    found = dict(database.rows("SELECT key, cause FROM crawl.target WHERE state = 'dead'"))  # type: ignore[arg-type]
+    wanted = dict(zip(_ENDLESS, (cause for _, cause in _ENDLESS.values()), strict=True))
+    assert {what: found.get(apn) for what, apn in zip(_ENDLESS, apns, strict=True)} == wanted, log
     assert "Traceback" not in log
     assert peak < 200 * 2**20
 

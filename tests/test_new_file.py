@@ -118,6 +118,26 @@ def test_a_file_is_whole_or_not_there(tmp_path: Path) -> None:
     assert [(one.name, one.read_text()) for one in tmp_path.iterdir()] == [("rows.csv", _OTHERS)]
 
 
+def test_other_ways_to_a_file_of_somebody_else_s_are_refused(tmp_path: Path) -> None:
+    theirs, folder = tmp_path / "theirs", tmp_path / "folder"
+    theirs.write_bytes(b"x" * 10_000 + b"ours")
+    folder.mkdir()
+    os.link(theirs, tmp_path / "hard")
+    (tmp_path / "new.part").symlink_to(tmp_path / "nobody")
+    (tmp_path / "link").symlink_to(folder)
+    # Their mark stands too far behind to be one of our own files.
+    for name in ("hard", "new", "link", "folder"):
+        with pytest.raises(OSError, match=r"is there already|directory"), new_file(tmp_path / name, "wb", b"ours") as file:
+            file.write(b"y")
+    assert theirs.read_bytes() == b"x" * 10_000 + b"ours"
+    assert list(folder.iterdir()) == []
+    assert not (tmp_path / "nobody").exists()
+    # A folder may lie elsewhere: who names a path by it goes there.
+    with new_file(tmp_path / "link" / "new.txt") as file:
+        file.write("y")
+    assert (folder / "new.txt").read_text() == "y"
+
+
 def test_what_is_no_file_and_what_is_empty_are_written_in_place(tmp_path: Path) -> None:
     pipe, empty = tmp_path / "pipe", tmp_path / "empty"
     os.mkfifo(pipe)

@@ -3,16 +3,20 @@
 import os
 import shutil
 import stat
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from maricopa_scrapy.sandbox.process import SandboxProcess
 from maricopa_scrapy.store import embedded
 from maricopa_scrapy.store.private import make_folder, open_log
 from tests.command import Maricopa, apns
-from tests.conftest import Database
+from tests.conftest import ROOT, Crawler, Database
+from tests.networks import TOKEN
 
 AS_ROOT = os.geteuid() == 0
 
@@ -51,6 +55,45 @@ def test_a_job_leaves_nothing_in_the_data_folder_that_others_can_read(
     found = modes(folder)
     assert len([name for name in found if name.endswith(".log")]) >= 3
     assert {name: oct(mode) for name, mode in found.items() if mode & 0o077} == {}
+
+
+@pytest.mark.usefixtures("open_umask")
+def test_files_in_a_folder_that_was_open_before_are_private_all_the_same(
+    folder: Path, database: Database, county: Callable[..., SandboxProcess]
+) -> None:
+    folder.mkdir(mode=0o755)
+    sandbox = county(recorder_today="2025-04-15", recorder_indexed="2025-04-15")
+    crawl = Crawler(database, sandbox.url, environment={"MARICOPA_DATA_DIR": str(folder)})
+    assert crawl("documents", "-a", "recording_numbers=20240000001", "-a", "pdf=yes").code == 0
+    assert crawl("affidavits", "-a", "affidavits=download").code == 0
+    found = modes(folder)
+    assert {Path(name).suffix for name in found} >= {".pdf", ".zip"}
+    assert {name: oct(mode) for name, mode in found.items() if mode & 0o077 and name != "."} == {}
+
+
+@pytest.mark.usefixtures("open_umask")
+def test_a_run_of_scrapyd_logs_for_its_owner_alone(tmp_path: Path, database: Database) -> None:
+    log = tmp_path / "run.log"
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("MARICOPA_")}
+    environment |= {"SCRAPY_PROJECT": "maricopa_scrapy", "MARICOPA_DATABASE_URL": database.url, "MARICOPA_SANDBOX": "http://127.0.0.1:9"}
+    command = [sys.executable, "-m", "scrapyd.runner", "crawl", "assessor", "-s", f"LOG_FILE={log}", "-a", "apns=\x1b]52;c;x\x07"]
+    ran = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert ran.returncode == 2, ran.stderr
+    assert stat.S_IMODE(log.stat().st_mode) == 0o600
+    assert "\x1b" not in log.read_text() + ran.stderr
+    assert "52;c;x" in log.read_text()
+
+
+def test_the_embedded_server_gets_no_token(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    secrets = {"MARICOPA_ASSESSOR_TOKEN": TOKEN, "SCRAPYD_PASSWORD": TOKEN, "PGPASSWORD": TOKEN, "HTTPS_PROXY": f"http://a:{TOKEN}@x"}
+    for name, value in secrets.items():
+        monkeypatch.setenv(name, value)
+    embedded.start(folder)
+    server = psutil.Process(int((folder / "postgres" / "postmaster.pid").read_text().split()[0]))
+    seen = [Path(f"/proc/{one.pid}/environ").read_text() for one in (server, *server.children())]
+    assert seen
+    assert not [text for text in seen if TOKEN in text or "MARICOPA" in text]
+    assert TOKEN not in (folder / "log" / "postgres.log").read_text()
 
 
 @pytest.mark.usefixtures("open_umask")

@@ -161,6 +161,25 @@ def test_the_page_says_what_the_ledger_says_and_escapes_the_county_s_words(
     assert "2 tries failed; the targets were answered in the end" in told
 
 
+def test_a_chart_s_own_words_are_words(maricopa: Maricopa, database: Database, session: Session) -> None:
+    job = report_jobs.make(session, database, "completed", targets=20)
+    source = "]]></text></svg><script>1</script><svg onload='1'> & \x1b]52;c;x\x07\u202e"
+    for (table,) in database.rows(
+        "SELECT table_name FROM information_schema.columns WHERE table_schema = 'crawl' AND column_name = 'source'"
+        " AND table_name IN (SELECT relname FROM pg_class WHERE relkind = 'r')"
+    ):
+        session.transact(
+            lambda cursor, of=table: cursor.execute(f"UPDATE crawl.{of} SET source = %s WHERE source = 'treasurer'", (source,))
+        )  # type: ignore[misc]
+    text = maricopa.here("report", str(job), "--html", "-").out
+    page = Selector(text)
+    for tag in ("<script>1", "onload='1'>", "\x1b", "\x07", "\u202e"):
+        assert tag not in text
+    assert len(page.css("svg")) >= 2
+    drawn = " ".join(page.css("svg *::text").getall())
+    assert "<script>1</script>" in drawn
+
+
 def test_what_cannot_be_written_or_is_not_there_is_one_line(maricopa: Maricopa, database: Database, session: Session) -> None:
     assert maricopa.here("report", "7", "--html", "-").errors == "error: there is no job 7; `maricopa jobs` lists them\n"
     job = report_jobs.make(session, database, "pending", targets=1)

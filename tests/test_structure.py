@@ -42,7 +42,7 @@ MAY_IMPORT = {
     "spiders": {"arguments", "download", "identifiers", "items", "lists", "pages", "settings_files", "store"},
     "pipelines": {"download", "items", "pages", "store"},
     "extensions": {"arguments", "download", "items", "lists", "settings_files", "spiders", "store", "visible"},
-    "commands": {"arguments", "extensions", "overrides", "spiders", "store", "visible"},
+    "commands": {"arguments", "environment", "extensions", "overrides", "spiders", "store", "visible"},
     "settings": {"settings_files"},
     "new_file": set(),
     "visible": set(),

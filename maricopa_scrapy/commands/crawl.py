@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from scrapy.exceptions import UsageError
 
 from maricopa_scrapy import arguments, overrides
 from maricopa_scrapy.arguments import ArgumentError
+from maricopa_scrapy.environment import dump_no_core
 from maricopa_scrapy.extensions.run import open_work
 from maricopa_scrapy.spiders.base import LedgerSpider, StartError, Work
 from maricopa_scrapy.store import ledger
@@ -51,7 +53,11 @@ class Command(CrawlCommand):
 
     def process_options(self, args: list[str], opts: argparse.Namespace) -> None:
         """Take the options up, and of settings that came from elsewhere none that is refused: some are loaded before `run`."""
-        self._mistake = overrides.refused(opts.set) if overrides.is_of_scrapyd() else None
+        dump_no_core()
+        if overrides.is_of_scrapyd():
+            # Its log is made by Scrapy, for all to read.
+            os.umask(0o077)
+            self._mistake = overrides.refused(opts.set)
         if self._mistake:
             opts.set = [pair for pair in opts.set if pair.startswith("LOG_FILE=")]
         super().process_options(args, opts)
@@ -119,5 +125,5 @@ class Command(CrawlCommand):
         print(visible(f"scrapy crawl {name}: error: {message}"), file=sys.stderr)
         if self.settings and self.settings["LOG_FILE"]:
             # Under scrapyd nobody sees anything else.
-            logging.getLogger(__name__).error("%s", message)
+            logging.getLogger(__name__).error("%s", visible(message))
         self.exitcode = _USAGE

@@ -141,6 +141,10 @@ class BrowserPool:
         except PlaywrightError as error:
             if context is not None:
                 self._go(self._close_all(browser, context))
+            elif browser is self._browser:
+                # Of a driver that was killed it never hears: it calls itself connected.
+                logger.warning("the browser opens no page (%s); starting another", first_line(error))
+                self._replace(browser)
             raise BrowserFailed(f"no page could be opened: {first_line(error)}") from None
         self.opened += 1
         return Tab(browser, context, page, session)

@@ -17,7 +17,7 @@ import psutil
 
 from maricopa_scrapy.store.embedded import default_data_dir
 from maricopa_scrapy.store.node import is_alive, started_of
-from maricopa_scrapy.store.private import make_folder
+from maricopa_scrapy.store.private import make_folder, private
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +43,8 @@ class MarkedProcesses:
         note = {"crawl": (os.getpid(), started_of(os.getpid())), "switch": self.switch}
         try:
             make_folder(self._folder)
-            self._file.write_text(json.dumps(note))
+            with open(self._file, "w", encoding="utf-8", opener=private) as file:
+                json.dump(note, file)
         except OSError as error:
             logger.warning("the browser's mark could not be noted: %s", error)
 

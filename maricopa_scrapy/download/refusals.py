@@ -22,7 +22,8 @@ from maricopa_scrapy.download.proxies import tunnel_refused, wants_password
 from maricopa_scrapy.items import Cause
 from maricopa_scrapy.settings_files import Refusals
 
-_TITLE = re.compile(r"<title[^>]*>([^<]*)", re.IGNORECASE)
+# A tag that never ends is looked at once, not again from each `<title` in it.
+_TITLE = re.compile(r"<title[^<>]*>([^<]*)", re.IGNORECASE)
 # Of a file in whose place a challenge may come: no more of it is looked at.
 WORDS_WITHIN = 20_000
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from maricopa_scrapy.identifiers import APN_PATTERN, IdentifierError, parse_apn
-from maricopa_scrapy.items import Extent, Issue, IssueKind, Rows
+from maricopa_scrapy.items import IDS_MOST, Extent, Issue, IssueKind, Rows
 from maricopa_scrapy.items_gis import GisAbsent, GisOutline, GisParcel, GisWithheld
-from maricopa_scrapy.pages.answers import decode
+from maricopa_scrapy.pages.answers import VALUES_MOST, decode
 from maricopa_scrapy.pages.errors import ABSENT, BadRequest, Malformed, PageError, ServiceError, SourceChanged, Throttled, shown
 from maricopa_scrapy.pages.gis_columns import Parcels, attributes, check_type, section, types_of
 from maricopa_scrapy.pages.gis_geometry import geojson
@@ -160,7 +160,7 @@ def parse_count(body: bytes) -> int:
 
 def parse_ids(body: bytes) -> list[int]:
     """Read all row ids of a query, in order; null is none."""
-    ids = _object(body).get("objectIds", ABSENT)
+    ids = _object(body, IDS_MOST + 1_000).get("objectIds", ABSENT)
     if ids is None:
         return []
     if not isinstance(ids, list) or not {type(one) for one in ids} <= {int}:
@@ -222,8 +222,8 @@ def absent_rows(apns: list[str], layer: str) -> Rows:
     return Rows(GisAbsent, [apns, constant(layer, len(apns))])
 
 
-def _object(body: bytes) -> dict[str, Any]:
-    raw = decode(body)
+def _object(body: bytes, most: int = VALUES_MOST) -> dict[str, Any]:
+    raw = decode(body, most)
     if not isinstance(raw, dict):
         raise Malformed("body", "an object", raw)
     error = raw.get("error")

@@ -14,8 +14,8 @@ from maricopa_scrapy.items_recorder import CodeLabel, Document, DocumentCode, Pa
 from maricopa_scrapy.pages.answers import decode
 from maricopa_scrapy.pages.errors import ABSENT, Malformed, SourceChanged, WrongDocument, shown
 from maricopa_scrapy.pages.notes import Notes, record_of
-from maricopa_scrapy.pages.shapes import Shape
-from maricopa_scrapy.pages.values import count, date_of, flag, is_missing, text
+from maricopa_scrapy.pages.shapes import Shape, as_list
+from maricopa_scrapy.pages.values import count, date_of, flag, text
 
 # Says whose answer it is.
 IDENTITY = ("recordingNumber",)
@@ -120,7 +120,7 @@ def parse_codes(body: bytes) -> CodeList:
     if not isinstance(raw, list) or not raw:
         raise SourceChanged("body", "a list of codes", raw)
     codes = CodeList()
-    for entry in raw:
+    for entry in as_list(raw, "body"):
         _take_code(entry, codes)
     if not codes.codes:
         raise SourceChanged("[].docType", "codes of two letters", raw)
@@ -219,11 +219,7 @@ def book(value: object, path: str) -> str | None:
 
 def texts(value: object, path: str, most: int) -> list[str]:
     """Return the texts of a list, each once."""
-    if is_missing(value):
-        return []
-    if not isinstance(value, list):
-        raise SourceChanged(path, "a list of text", value)
-    return list(dict.fromkeys(read for one in value if (read := words(one, path, most)) is not None))
+    return list(dict.fromkeys(read for one in as_list(value, path) if (read := words(one, path, most)) is not None))
 
 
 def words(value: object, path: str, most: int) -> str | None:

@@ -10,7 +10,7 @@ from maricopa_scrapy.pages.answers import decode
 from maricopa_scrapy.pages.errors import ABSENT, Malformed, SourceChanged
 from maricopa_scrapy.pages.notes import Notes
 from maricopa_scrapy.pages.recorder import CODE_MOST, NAME_MOST, book, check_days, day, display_code, recording_number, words, year_issues
-from maricopa_scrapy.pages.shapes import Shape
+from maricopa_scrapy.pages.shapes import Shape, as_list
 from maricopa_scrapy.pages.values import Coercion, text
 
 # Say which document a row is of; the suffix is a part of the number.
@@ -96,6 +96,7 @@ def parse_search(body: bytes) -> SearchPage:
     results, total = raw.pop("searchResults", ABSENT), raw.pop("totalResults", ABSENT)
     if not isinstance(results, list):
         raise SourceChanged("searchResults", "a list", results)
+    as_list(results, "searchResults")
     page = SearchPage(count=len(results))
     with page.notes.section("total"):
         page.total = _total(total, page.notes)

@@ -28,6 +28,8 @@ _REQUIRED: tuple[Coercion, ...] = (required_code, required_year)
 # Coercions that take text as it is, but for its blanks, up to a length.
 _TEXTS: dict[Coercion, int] = {text: sys.maxsize, scalar: sys.maxsize, code: CODE_MOST}
 _JSON_DEPTH_MOST = 16
+# Rows of one list of one answer; the longest seen has some hundreds.
+ROWS_MOST = 10_000
 
 
 class Shape:
@@ -138,11 +140,13 @@ def plain_rows(shape: Shape, least: int) -> Any:
 
 
 def as_list(raw: object, path: str) -> list[Any]:
-    """Return a list; null, [] and {} are an empty one. Raises SourceChanged."""
+    """Return a list of no more than ROWS_MOST; null, [] and {} are an empty one. Raises SourceChanged."""
     if is_missing(raw):
         return []
     if not isinstance(raw, list):
         raise SourceChanged(path, "a list", raw)
+    if len(raw) > ROWS_MOST:
+        raise SourceChanged(path, f"a list of at most {ROWS_MOST:,}", raw)
     return raw
 
 

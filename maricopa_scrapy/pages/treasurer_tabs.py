@@ -8,9 +8,10 @@ from typing import Literal
 import orjson
 
 from maricopa_scrapy.pages.errors import Malformed
+from maricopa_scrapy.pages.unseen import Unseen
 
 # What has no text of the page, and differs from visit to visit.
-_UNSEEN = re.compile(r"<(script|style|svg)\b[^>]*>.*?</\1\s*>|<!--.*?-->", re.DOTALL | re.IGNORECASE)
+_UNSEEN = Unseen("script", "style", "svg")
 # Area code, exchange, line: apart, and as the numbering plan has them; other digits are a mailbox or a number of an account.
 _PHONE = re.compile(
     r"(?<![\w$.,#-])(?:\+?1[ .-]?)?(?:\([2-9]\d{2}\)[ .-]{0,2}|[2-9]\d{2}[ .-])[2-9]\d{2}[ .-]\d{4}(?![\w.-]*\d)|(?<=tel:)[+\d().\s%-]+"
@@ -75,4 +76,4 @@ def keep(html: str) -> str:
     """
     # Lone surrogates are no UTF-8, and NUL no text of Postgres: they stand as what a browser makes of bytes that are no text.
     html = _NO_TEXT.sub(REPLACED, html)
-    return _PHONE.sub("", _UNSEEN.sub("", html))
+    return _PHONE.sub("", _UNSEEN.removed(html))

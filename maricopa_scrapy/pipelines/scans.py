@@ -24,7 +24,7 @@ from maricopa_scrapy.items import Answer, Capture, Cause, Issue, Outcome
 from maricopa_scrapy.items_recorder import Image
 from maricopa_scrapy.pages.recorder_legacy import is_blocked
 from maricopa_scrapy.store.embedded import default_data_dir
-from maricopa_scrapy.store.private import make_folder
+from maricopa_scrapy.store.private import make_folder, private
 
 if TYPE_CHECKING:
     from scrapy.crawler import Crawler
@@ -50,7 +50,8 @@ class _Folder(FSFilesStore):
         part = file.with_name(f"{file.name}.{os.getpid()}.part")
         try:
             make_folder(file.parent)
-            part.write_bytes(buf.getvalue())
+            with open(part, "wb", opener=private) as opened:
+                opened.write(buf.getvalue())
             part.replace(file)
         except OSError as error:
             self.unwritten[path] = error
@@ -78,7 +79,9 @@ class ScansPipeline(FilesPipeline):
         if not isinstance(item, Answer) or item.target.kind != "scan":
             return []
         request: Request = info.spider.request(item.target)
-        return [request.replace(callback=None, errback=None, cb_kwargs={}, meta=request.meta | {"dont_redirect": False})]
+        manifest = info.spider.manifest
+        meta = request.meta | {"dont_redirect": False, "download_maxsize": manifest.max_file or manifest.max_body}
+        return [request.replace(callback=None, errback=None, cb_kwargs={}, meta=meta)]
 
     def file_path(self, request: Request, response: Response | None = None, info: Any = None, *, item: Any = None) -> str:
         """Return YEAR/NUMBER.pdf."""

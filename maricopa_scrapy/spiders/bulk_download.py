@@ -14,7 +14,7 @@ from scrapy.http import Response
 
 from maricopa_scrapy.download.refusals import Refusal, begins, check_proxy, is_refusal
 from maricopa_scrapy.items import Cause
-from maricopa_scrapy.store.private import make_folder
+from maricopa_scrapy.store.private import make_folder, private
 
 _RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
 _MOVED = (301, 302, 303, 307, 308)
@@ -77,7 +77,7 @@ class Download:
         if not self._size:
             make_folder(self.path.parent)
             self._tidy()
-        with self._partial.open("ab" if self._size else "wb") as file:
+        with open(self._partial, "ab" if self._size else "wb", opener=private) as file:
             file.write(body)
         self._digest.update(body)
         self._size += len(body)

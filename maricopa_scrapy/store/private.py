@@ -18,6 +18,11 @@ def make_folder(folder: Path) -> None:
         folder.mkdir()
 
 
+def private(path: str, flags: int) -> int:
+    """Open a file for ourselves alone, as an `opener` of `open`; nothing is written through a symbolic link. Raises OSError."""
+    return os.open(path, flags | os.O_NOFOLLOW, _FILE)
+
+
 def open_log(path: Path) -> BinaryIO:
     """Open a log to append to, which only we may read, also one that an older version left open to others. Raises OSError."""
     number = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, _FILE)

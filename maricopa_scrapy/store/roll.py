@@ -14,7 +14,7 @@ from typing import Any
 from psycopg2.extensions import cursor as Cursor
 from psycopg2.extras import Json
 
-from maricopa_scrapy.items import Extent, FollowOn, Target
+from maricopa_scrapy.items import IDS_MOST, Extent, FollowOn, Target
 from maricopa_scrapy.store import missing, stacked
 from maricopa_scrapy.store.columns import BY_COST, Lines, array_of
 from maricopa_scrapy.store.ledger import Run, add_targets
@@ -25,7 +25,6 @@ _ROUNDS_MOST = 3
 _WALKS_MOST = 5
 # Row ids so sparse are not walked by ranges: all ids are asked for first. Of more rows the list would be too long for one answer.
 _SPARSE = 3
-_IDS_MOST = 5_000_000
 # Lists of APNs that came more than once, and that the layer is asked to confirm.
 _CONFIRM_MOST = 4
 
@@ -130,7 +129,7 @@ class _Roll:
 def ranges(extent: Extent, walk: int) -> Iterator[FollowOn]:
     """Yield the targets of a walk. In a layer without gaps each has an exact number of rows; of sparse ids all are asked for first."""
     span = extent.last - extent.first + 1
-    if span > max(_SPARSE * extent.count, extent.page) and extent.count <= _IDS_MOST:
+    if span > max(_SPARSE * extent.count, extent.page) and extent.count <= IDS_MOST:
         detail = {"layer": extent.layer, "walk": walk, "page": extent.page, **extent.detail}
         yield FollowOn("gis", "ids", f"{extent.layer} walk {walk} ids", detail)
         return

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from maricopa_scrapy.pages import gis
 from maricopa_scrapy.pages.errors import BadRequest, Malformed, PageError, ServiceError, Soft404, SourceChanged, Throttled
 from maricopa_scrapy.pages.gis_geometry import geojson
+from maricopa_scrapy.settings_files import load
 
 SHAPE = gis.Shape(
     "E", "phoenix",
@@ -338,3 +339,10 @@ def test_whatever_comes_it_is_a_page_or_a_named_error(changes: list[dict[str, An
         except PageError:
             continue
         assert all(len(column) == len(one) for one in page.pages for column in one.columns)
+
+
+def test_the_row_ids_of_a_whole_county_are_one_answer() -> None:
+    ids = b",".join(b"%d" % number for number in range(10_000_000, 11_760_000))
+    body = b'{"objectIdFieldName":"OBJECTID","objectIds":[' + ids + b"]}"
+    assert len(body) < load()[1]["gis"].max_body
+    assert len(gis.parse_ids(body)) == 1_760_000

@@ -10,7 +10,9 @@ import pytest
 
 from maricopa_scrapy.items import Answer, Capture, FollowOn, Issue, Outcome, Target
 from maricopa_scrapy.pages import assessor as pages
+from maricopa_scrapy.pages.errors import PageError
 from maricopa_scrapy.sandbox.county import County
+from maricopa_scrapy.settings_files import load
 from maricopa_scrapy.store import issues, ledger
 from maricopa_scrapy.store.connect import Session
 from maricopa_scrapy.store.ledger import Run
@@ -59,6 +61,32 @@ def test_an_answer_with_200_000_unknown_keys_is_stored_within_two_seconds(
     found = database.rows("SELECT kind, count(*), max(message) FROM crawl.issue GROUP BY kind ORDER BY kind")
     assert [(kind, count) for kind, count, _ in found] == [("more_issues", 1), ("new_field", 20)]
     assert "199,980 more issues" in found[0][2]
+    assert took < 4, took
+
+
+_MOST = load()[1]["assessor"].max_body - 60_000
+_LONG: dict[str, dict[str, Any]] = {
+    "text": {"PropertyDescription": "A B. " * (_MOST // 5)},
+    "escapes": {"PropertyDescription": '"\\' * (_MOST // 4)},
+    "part": {"SimilarParcels": [{"a": "x" * 90}] * (_MOST // 100)},
+    "key": {"k" * _MOST: 1},
+}
+
+
+@pytest.mark.timed
+@pytest.mark.parametrize("what", _LONG)
+def test_an_answer_at_the_limit_is_stored_or_refused_within_two_seconds(
+    database: Database, session: Session, job: tuple[Run, list[Target]], what: str
+) -> None:
+    run, (target, other, *_) = job
+    begun = time.process_time()
+    try:
+        stored(database, run, [answer(target, _LONG[what]), answer(other, {})])
+    except PageError:
+        return
+    took = time.process_time() - begun
+    assert database.states() == {"done": 2, "leased": 58} or database.rows("SELECT cause FROM crawl.target WHERE state = 'dead'")
+    assert database.one("SELECT state FROM crawl.target WHERE id = %s", other.id) == "done"
     assert took < 4, took
 
 
