@@ -39,7 +39,7 @@ help:
 setup: $(READY)
 
 # For the treasurer's pages. Exit code 0: there is a browser that shows a page; 2: a setting is wrong; 3: there is none.
-HAS_BROWSER = said=$$($(BIN)/python -m maricopa_scrapy.download.browser_find 2>&1); code=$$?
+HAS_BROWSER = said=$$($(BIN)/python -m maricopa_scrapy.browser.find 2>&1); code=$$?
 # What was tried in vain is tried again an hour later, in other circumstances, and by `make browser` itself.
 TRIED := .venv/.browser-tried
 browser: $(READY)
@@ -134,8 +134,8 @@ bench-%: $(READY)
 	@$(BIN)/python -m benchmarks.$*
 
 docs: $(READY)
-	@$(BIN)/python -m maricopa_scrapy.store.dictionary >docs/data.md
-	@$(BIN)/python -m maricopa_scrapy.tiers docs/sources.md
+	@$(BIN)/python -m maricopa_scrapy.database.dictionary >docs/data.md
+	@$(BIN)/python -m maricopa_scrapy.sources.parser_tiers docs/sources.md
 	@$(BIN)/scrapy arguments --markdown >docs/arguments.md
 
 # docs/progress.svg and docs/report.png, of a job in the sandbox.

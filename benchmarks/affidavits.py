@@ -11,15 +11,15 @@ from benchmarks.assessor import database, run
 from benchmarks.plain_copy import plain_copy
 from benchmarks.roll import ask
 from benchmarks.table import QUICK, Bench, Row
+from maricopa_scrapy.database import embedded
+from maricopa_scrapy.database.tables import table_of
 from maricopa_scrapy.items import Rows
-from maricopa_scrapy.pages.affidavits import SALES_AFFIDAVITS
-from maricopa_scrapy.pages.bulk_files import parse_lines
-from maricopa_scrapy.sandbox.affidavits import lines, write_zip
-from maricopa_scrapy.sandbox.county import County
+from maricopa_scrapy.sandbox.bulk.affidavits import lines, write_zip
+from maricopa_scrapy.sandbox.county.county import County
 from maricopa_scrapy.sandbox.process import SandboxProcess
-from maricopa_scrapy.spiders.bulk_scan import Member, batches
-from maricopa_scrapy.store import embedded
-from maricopa_scrapy.store.tables import table_of
+from maricopa_scrapy.sources.bulk.affidavits import SALES_AFFIDAVITS
+from maricopa_scrapy.sources.bulk.file_check import Member, batches
+from maricopa_scrapy.sources.bulk.file_lines import parse_lines
 
 LINES = int(os.environ.get("AFFIDAVITS", 120_000 if QUICK else 900_000))
 DIRTY = 33 if QUICK else 247

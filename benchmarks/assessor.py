@@ -19,16 +19,17 @@ import psycopg2
 from psycopg2.extensions import cursor as Cursor
 
 from benchmarks.table import QUICK, Bench, Row
+from maricopa_scrapy.database import embedded
+from maricopa_scrapy.database.batch import capture_lines
+from maricopa_scrapy.database.connect import Session, migrate
+from maricopa_scrapy.database.tables import Table, copy_line, copy_lines, table_of
+from maricopa_scrapy.database.writer import Writer, WriterOptions
 from maricopa_scrapy.items import Answer, Capture, FollowOn, Outcome, Target
-from maricopa_scrapy.items_assessor import Improvement, Rental
-from maricopa_scrapy.pages import assessor as pages
-from maricopa_scrapy.sandbox.county import County
+from maricopa_scrapy.ledger import ledger
+from maricopa_scrapy.sandbox.county.county import County
 from maricopa_scrapy.sandbox.process import SandboxProcess
-from maricopa_scrapy.store import embedded, ledger
-from maricopa_scrapy.store.batch import capture_lines
-from maricopa_scrapy.store.connect import Session, migrate
-from maricopa_scrapy.store.tables import Table, copy_line, copy_lines, table_of
-from maricopa_scrapy.store.writer import Writer, WriterOptions
+from maricopa_scrapy.sources.assessor import parcel as pages
+from maricopa_scrapy.sources.assessor.records import Improvement, Rental
 
 CAPTURE_COLUMNS = ["sha256", "source", "url", "status", "content_type", "fetched_at", "size", "left_out", "is_rendered", "body"]
 RATE = 5000.0

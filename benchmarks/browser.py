@@ -17,13 +17,13 @@ import psutil
 
 from benchmarks.assessor import database
 from benchmarks.table import QUICK, Bench, Row
-from maricopa_scrapy.download.browser_find import NoBrowser, find
-from maricopa_scrapy.sandbox.county import County
+from maricopa_scrapy.browser.find import NoBrowser, find
+from maricopa_scrapy.configuration import BrowserSettings
+from maricopa_scrapy.database import embedded
+from maricopa_scrapy.database.connect import Session
+from maricopa_scrapy.sandbox.county.county import County
 from maricopa_scrapy.sandbox.process import SandboxProcess
-from maricopa_scrapy.sandbox.treasurer_bills import taxes
-from maricopa_scrapy.settings_files import BrowserSettings
-from maricopa_scrapy.store import embedded
-from maricopa_scrapy.store.connect import Session
+from maricopa_scrapy.sandbox.treasurer.bills import taxes
 
 ROOT = Path(__file__).parent.parent
 LATENCY_S = 0.3

@@ -15,15 +15,16 @@ from pathlib import Path
 
 from benchmarks.chaos_campaign import OF_PARCELS, Campaign, Done, Plan
 from benchmarks.table import QUICK, Bench, Row
-from maricopa_scrapy.download.browser_find import NoBrowser, check
+from maricopa_scrapy.browser.find import NoBrowser, check
+from maricopa_scrapy.configuration import BrowserSettings
+from maricopa_scrapy.database import embedded
+from maricopa_scrapy.database.connect import Session, migrate
+from maricopa_scrapy.records import verify
 from maricopa_scrapy.sandbox.process import SandboxProcess
-from maricopa_scrapy.settings_files import BrowserSettings
-from maricopa_scrapy.store import embedded, verify
-from maricopa_scrapy.store.connect import Session, migrate
 from tests.conftest import Database
-from tests.recorder import SANDBOX, documents
-from tests.rolls import layer
-from tests.truth import wrong
+from tests.helpers.recorder import SANDBOX, documents
+from tests.helpers.rolls import layer
+from tests.helpers.truth import wrong
 
 PARCELS = int(os.environ.get("PARCELS", "0")) or (100 if QUICK else 1000)
 _SHOWN = 10

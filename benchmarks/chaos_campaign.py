@@ -20,13 +20,13 @@ import psutil
 import psycopg2
 import yaml
 
-from maricopa_scrapy.manager.local import LocalProcesses
-from maricopa_scrapy.manager.manager import JobManager
-from maricopa_scrapy.sandbox.county import County
+from maricopa_scrapy.database import embedded
+from maricopa_scrapy.database.connect import DatabaseUnavailable
+from maricopa_scrapy.jobs.local_processes import LocalProcesses
+from maricopa_scrapy.jobs.manager import JobManager
+from maricopa_scrapy.ledger.ledger import LedgerError
+from maricopa_scrapy.sandbox.county.county import County
 from maricopa_scrapy.sandbox.process import SandboxProcess
-from maricopa_scrapy.store import embedded
-from maricopa_scrapy.store.connect import DatabaseUnavailable
-from maricopa_scrapy.store.ledger import LedgerError
 
 ROOT = Path(__file__).parent.parent
 _LOOK_S = 0.25

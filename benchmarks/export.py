@@ -17,8 +17,8 @@ import psycopg2
 
 from benchmarks.assessor import database, run
 from benchmarks.table import QUICK, Bench, Row
-from maricopa_scrapy.store import embedded
-from maricopa_scrapy.store.connect import connect
+from maricopa_scrapy.database import embedded
+from maricopa_scrapy.database.connect import connect
 
 PARCELS = int(os.environ.get("PARCELS", 300_000 if QUICK else 1_760_000))
 ROUNDS = int(os.environ.get("ROUNDS", 1 if QUICK else 3))

@@ -14,13 +14,13 @@ from urllib.request import ProxyHandler, build_opener
 
 from benchmarks.assessor import database
 from benchmarks.table import QUICK, Bench, Row
-from maricopa_scrapy.manager.local import LocalProcesses
-from maricopa_scrapy.manager.manager import JobManager
-from maricopa_scrapy.sandbox.county import County
+from maricopa_scrapy.database import embedded
+from maricopa_scrapy.jobs.local_processes import LocalProcesses
+from maricopa_scrapy.jobs.manager import JobManager
+from maricopa_scrapy.ledger.progress import JobProgress
+from maricopa_scrapy.ledger.statistics import Statistics
+from maricopa_scrapy.sandbox.county.county import County
 from maricopa_scrapy.sandbox.process import SandboxProcess
-from maricopa_scrapy.store import embedded
-from maricopa_scrapy.store.progress import JobProgress
-from maricopa_scrapy.store.statistics import Statistics
 
 # Requests a second, requests that may be saved up, seconds.
 API, PAGES, BURST, LATENCY = 2.0, 1.0, 5.0, 0.1

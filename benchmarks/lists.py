@@ -16,8 +16,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from benchmarks.table import QUICK, Bench, Row
-from maricopa_scrapy.identifiers import parse_apn
-from maricopa_scrapy.lists import ApnList
+from maricopa_scrapy.arguments import ApnList
+from maricopa_scrapy.parsing.identifiers import parse_apn
 
 LINES = 100_000 if QUICK else 1_000_000
 ROUNDS = 1 if QUICK else 3
@@ -25,7 +25,7 @@ MEMORY_MB = 20
 # In a process of its own, and not by getrusage, whose peak begins with that of the process that started it. Prints kB.
 _PEAK = """
 import sys
-from maricopa_scrapy.lists import ApnList
+from maricopa_scrapy.arguments import ApnList
 for _ in ApnList("apns", sys.argv[1]):
     pass
 print(next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")))

@@ -22,10 +22,24 @@ from rich.table import Table
 ROOT = Path(__file__).parent.parent
 # Seconds of a cell, installation included.
 MOST_S = 240.0
-CRAWLS = "tests/test_every_spider.py"
+CRAWLS = "tests/sources/test_every_spider.py"
 UNITS = [
-    "tests/pages", "tests/download", "tests/store", "tests/sandbox", "tests/manager/test_catalog.py", "tests/test_arguments.py",
-    "tests/test_settings_files.py", "tests/test_structure.py", "maricopa_scrapy",
+    "tests/database/test_columns.py", "tests/database/test_connect.py", "tests/database/test_embedded.py",
+    "tests/database/test_many_issues.py", "tests/database/test_writer.py", "tests/ledger/test_ledger.py",
+    "tests/pace/test_rate.py", "tests/pace/test_refusals.py", "tests/pace/test_shared_state.py",
+    "tests/parsing/test_answers_at_the_limit.py", "tests/parsing/test_any_bytes.py", "tests/parsing/test_bodies.py",
+    "tests/parsing/test_links.py", "tests/parsing/test_redaction.py", "tests/parsing/test_values.py",
+    "tests/records/test_verify_advice.py", "tests/sources/assessor/test_captures.py", "tests/sources/assessor/test_golden.py",
+    "tests/sources/assessor/test_parcel_any_bytes.py", "tests/sources/assessor/test_parcel_rule.py",
+    "tests/sources/assessor/test_public_page.py", "tests/sources/assessor/test_public_page_rule.py",
+    "tests/sources/assessor/test_search.py", "tests/sources/bulk/test_affidavits.py", "tests/sources/bulk/test_file_rule.py",
+    "tests/sources/gis/test_captures.py", "tests/sources/gis/test_layer.py", "tests/sources/gis/test_layer_rule.py",
+    "tests/sources/recorder/test_captures.py", "tests/sources/recorder/test_legacy_suffix.py",
+    "tests/sources/recorder/test_rule.py", "tests/sources/treasurer/test_calendar.py",
+    "tests/sources/treasurer/test_layouts.py", "tests/sources/treasurer/test_page.py",
+    "tests/sources/treasurer/test_page_rule.py",
+    "tests/sandbox", "tests/jobs/test_catalog.py", "tests/arguments/test_spider_arguments.py",
+    "tests/test_configuration.py", "tests/test_structure.py", "maricopa_scrapy",
 ]  # fmt: skip
 _NOT_HAD = "not had"
 

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from benchmarks import pace_cases as cases
 from benchmarks.pace_cases import Seen
 from benchmarks.table import QUICK, Bench, Row
-from maricopa_scrapy.store import embedded
+from maricopa_scrapy.database import embedded
 
 T = TypeVar("T")
 

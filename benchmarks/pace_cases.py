@@ -22,7 +22,7 @@ import psycopg2
 import yaml
 
 from benchmarks.assessor import database
-from maricopa_scrapy.sandbox.county import County
+from maricopa_scrapy.sandbox.county.county import County
 from maricopa_scrapy.sandbox.process import SandboxProcess
 
 ROOT = Path(__file__).parent.parent

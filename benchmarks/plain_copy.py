@@ -7,8 +7,8 @@ from pathlib import Path
 import psycopg2
 
 from benchmarks.assessor import database
+from maricopa_scrapy.database.tables import Table, copy_line, copy_lines
 from maricopa_scrapy.items import Rows
-from maricopa_scrapy.store.tables import Table, copy_line, copy_lines
 
 
 def plain_copy(server: str, table: Table, batches: Iterable[Rows]) -> float:

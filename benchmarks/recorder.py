@@ -13,13 +13,13 @@ from typing import Any
 
 from benchmarks.assessor import database, run
 from benchmarks.table import QUICK, Bench, Row
-from maricopa_scrapy.sandbox.county import County
-from maricopa_scrapy.sandbox.parcel_layer import ParcelLayer
+from maricopa_scrapy.database import embedded
+from maricopa_scrapy.database.connect import Session
+from maricopa_scrapy.sandbox.county.county import County
+from maricopa_scrapy.sandbox.gis.parcel_layer import ParcelLayer
 from maricopa_scrapy.sandbox.process import SandboxProcess
-from maricopa_scrapy.sandbox.recorder_codes import DISPLAY
-from maricopa_scrapy.sandbox.recorder_documents import Documents
-from maricopa_scrapy.store import embedded
-from maricopa_scrapy.store.connect import Session
+from maricopa_scrapy.sandbox.recorder.codes import DISPLAY
+from maricopa_scrapy.sandbox.recorder.documents import Documents
 
 TODAY, SINCE, UNTIL = dt.date(2025, 4, 15), dt.date(2025, 3, 1), dt.date(2025, 3, 31)
 # 21 working days: 60,000 documents in all. On the 12th more liens than a search can count.

@@ -12,15 +12,18 @@ from typing import Any
 from benchmarks.assessor import database, run
 from benchmarks.recorder import ask
 from benchmarks.table import QUICK, Bench, Row
-from maricopa_scrapy import reparse
-from maricopa_scrapy.download.browser_find import NoBrowser, check
-from maricopa_scrapy.pages import assessor, gis, recorder, treasurer
-from maricopa_scrapy.sandbox.county import County
-from maricopa_scrapy.sandbox.parcel_layer import ParcelLayer
+from maricopa_scrapy.browser.find import NoBrowser, check
+from maricopa_scrapy.configuration import BrowserSettings, load
+from maricopa_scrapy.crawl import reparse
+from maricopa_scrapy.database import embedded
+from maricopa_scrapy.database.connect import Session
+from maricopa_scrapy.sandbox.county.county import County
+from maricopa_scrapy.sandbox.gis.parcel_layer import ParcelLayer
 from maricopa_scrapy.sandbox.process import SandboxProcess
-from maricopa_scrapy.settings_files import BrowserSettings, load
-from maricopa_scrapy.store import embedded
-from maricopa_scrapy.store.connect import Session
+from maricopa_scrapy.sources.assessor import parcel
+from maricopa_scrapy.sources.gis import layer as gis
+from maricopa_scrapy.sources.recorder import document
+from maricopa_scrapy.sources.treasurer import page as treasurer
 
 # Parcels by API, and of them by browser.
 PARCELS, TAXED = (100, 10) if QUICK else (2_000, 200)
@@ -78,9 +81,9 @@ def _of_treasurer(page: Any) -> Any:
 
 # Source: module and function of the parser, what the other one does with its page, the field that it reads otherwise.
 OTHERS: dict[str, tuple[Any, str, _Change, str, str]] = {
-    "assessor": (assessor, "parse_parcel", _of_assessor, "assessor.parcel", "lot_size_sqft"),
+    "assessor": (parcel, "parse_parcel", _of_assessor, "assessor.parcel", "lot_size_sqft"),
     "gis": (gis, "parse_features", _of_gis, "gis.parcel", "owner_name"),
-    "recorder": (recorder, "parse_document", _of_recorder, "recorder.document", "page_amount"),
+    "recorder": (document, "parse_document", _of_recorder, "recorder.document", "page_amount"),
     "treasurer": (treasurer, "parse_page", _of_treasurer, "treasurer.account", "owner"),
 }
 

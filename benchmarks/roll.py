@@ -21,19 +21,19 @@ from urllib.parse import urlencode
 from benchmarks.assessor import database, run
 from benchmarks.plain_copy import plain_copy, ready_copy
 from benchmarks.table import QUICK, Bench, Row
-from maricopa_scrapy import settings_files
+from maricopa_scrapy import configuration
+from maricopa_scrapy.database import embedded
+from maricopa_scrapy.database.connect import Session
+from maricopa_scrapy.database.tables import table_of
 from maricopa_scrapy.items import Rows
-from maricopa_scrapy.items_gis import GisParcel
-from maricopa_scrapy.pages import gis as pages
-from maricopa_scrapy.pages.bulk_files import FILES, parse_lines
-from maricopa_scrapy.sandbox.county import County
-from maricopa_scrapy.sandbox.parcel_layer import ParcelLayer
+from maricopa_scrapy.sandbox.county.county import County
+from maricopa_scrapy.sandbox.gis.parcel_layer import ParcelLayer
 from maricopa_scrapy.sandbox.process import SandboxProcess
-from maricopa_scrapy.store import embedded
-from maricopa_scrapy.store.connect import Session
-from maricopa_scrapy.store.tables import table_of
-from tests.bulk import residential_line, secured_line
-from tests.rolls import as_text
+from maricopa_scrapy.sources.bulk.file_lines import FILES, parse_lines
+from maricopa_scrapy.sources.gis import layer as pages
+from maricopa_scrapy.sources.gis.records import GisParcel
+from tests.helpers.bulk import residential_line, secured_line
+from tests.helpers.rolls import as_text
 
 PARCELS = int(os.environ.get("PARCELS", 150_000 if QUICK else 1_760_000))
 PEER_PARCELS = 60_000 if QUICK else 400_000
@@ -67,7 +67,7 @@ def page_path(fields: str, first: int) -> str:
 
 
 def shape() -> pages.Shape:
-    layer = settings_files.load()[1]["gis"].layers["E"]
+    layer = configuration.load()[1]["gis"].layers["E"]
     return pages.Shape("E", layer.days, layer.columns, layer.optional, layer.ignored)
 
 

@@ -24,13 +24,13 @@ import psutil
 
 from benchmarks.pace_cases import ROOT, Place, place, seen
 from benchmarks.table import QUICK, Bench, Row
-from maricopa_scrapy.manager.deploy import deploy
-from maricopa_scrapy.manager.executor import NodeError
-from maricopa_scrapy.manager.manager import JobManager
-from maricopa_scrapy.manager.nodes import Nodes
-from maricopa_scrapy.manager.scrapyd import ScrapydNode
-from maricopa_scrapy.sandbox.county import County
-from maricopa_scrapy.store import embedded
+from maricopa_scrapy.database import embedded
+from maricopa_scrapy.jobs.deploy import deploy
+from maricopa_scrapy.jobs.executor import NodeError
+from maricopa_scrapy.jobs.manager import JobManager
+from maricopa_scrapy.jobs.nodes import Nodes
+from maricopa_scrapy.jobs.scrapyd import ScrapydNode
+from maricopa_scrapy.sandbox.county.county import County
 
 USER, PASSWORD = "maricopa", "p@ss/word:1"
 # Smaller in the short run, so that ten seconds are not all of it.

@@ -13,9 +13,9 @@ import psycopg2
 
 from benchmarks.assessor import database
 from benchmarks.table import QUICK, Bench, Row
-from maricopa_scrapy.sandbox.county import County
+from maricopa_scrapy.database import embedded
+from maricopa_scrapy.sandbox.county.county import County
 from maricopa_scrapy.sandbox.process import SandboxProcess
-from maricopa_scrapy.store import embedded
 
 TARGETS = 10_000 if QUICK else 200_000
 MOST_S = 60.0 if QUICK else 1200.0

@@ -11,17 +11,18 @@ from pathlib import Path
 from playwright.sync_api import sync_playwright
 from rich.console import Console
 
-from maricopa_scrapy.download.browser_find import find
-from maricopa_scrapy.manager import report_page, views
-from maricopa_scrapy.manager.local import LocalProcesses
-from maricopa_scrapy.manager.manager import JobManager
-from maricopa_scrapy.manager.plan import Order
-from maricopa_scrapy.sandbox.county import County
+from maricopa_scrapy.browser.find import find
+from maricopa_scrapy.configuration import BrowserSettings
+from maricopa_scrapy.database import embedded
+from maricopa_scrapy.database.connect import Session, migrate
+from maricopa_scrapy.jobs import report_page, views
+from maricopa_scrapy.jobs.local_processes import LocalProcesses
+from maricopa_scrapy.jobs.manager import JobManager
+from maricopa_scrapy.jobs.plan import Order
+from maricopa_scrapy.ledger.progress import JobProgress
+from maricopa_scrapy.records import job_report
+from maricopa_scrapy.sandbox.county.county import County
 from maricopa_scrapy.sandbox.process import SandboxProcess
-from maricopa_scrapy.settings_files import BrowserSettings
-from maricopa_scrapy.store import embedded, report
-from maricopa_scrapy.store.connect import Session, migrate
-from maricopa_scrapy.store.progress import JobProgress
 
 HERE = Path(__file__).parent
 PARCELS, ABSENT = 150, 6
@@ -58,7 +59,7 @@ def collect(url: str, log: Path) -> tuple[JobProgress, str]:
                 if found.counts.open > (1 - DRAWN_AT) * found.counts.total:
                     drawn = found
     session = Session(url)
-    page = report_page.render(report.read(session, job))
+    page = report_page.render(job_report.read(session, job))
     session.close()
     return drawn, page
 

@@ -3,17 +3,18 @@
 python examples/comprehensive.py
 """
 
-from maricopa_scrapy.manager.manager import JobManager
-from maricopa_scrapy.manager.plan import Order
-from maricopa_scrapy.manager.views import line
-from maricopa_scrapy.sandbox.county import County
+from maricopa_scrapy.database import embedded
+from maricopa_scrapy.jobs.manager import JobManager
+from maricopa_scrapy.jobs.plan import Order
+from maricopa_scrapy.jobs.views import line
+from maricopa_scrapy.machine.private_files import default_data_dir
+from maricopa_scrapy.sandbox.county.county import County
 from maricopa_scrapy.sandbox.process import SandboxProcess
-from maricopa_scrapy.store import embedded
 
 
 def main() -> None:
     # A sandbox county and a database for its invented records. For the county itself: `with JobManager() as manager`.
-    database = embedded.start(embedded.default_data_dir() / "examples")
+    database = embedded.start(default_data_dir() / "examples")
     fast = {"MARICOPA_RATE_LIMIT": "20"}
     with SandboxProcess(gis_parcels=200) as county, JobManager(database, sandbox=county.url, settings=fast) as manager:
         plan = manager.plan(Order("comprehensive", apns=",".join(County().apns(8)), priority="high"))

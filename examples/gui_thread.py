@@ -9,11 +9,12 @@ import queue
 import threading
 from collections.abc import Callable
 
-from maricopa_scrapy.manager.manager import JobManager
-from maricopa_scrapy.sandbox.county import County
+from maricopa_scrapy.database import embedded
+from maricopa_scrapy.jobs.manager import JobManager
+from maricopa_scrapy.ledger.progress import JobProgress
+from maricopa_scrapy.machine.private_files import default_data_dir
+from maricopa_scrapy.sandbox.county.county import County
 from maricopa_scrapy.sandbox.process import SandboxProcess
-from maricopa_scrapy.store import embedded
-from maricopa_scrapy.store.progress import JobProgress
 
 _LOOK_EVERY_MS = 100
 
@@ -21,7 +22,7 @@ _LOOK_EVERY_MS = 100
 def work(apns: list[str], told: "queue.Queue[JobProgress | None]") -> None:
     """The worker: nothing of the window is touched here, and whatever happens ends with None."""
     try:
-        database = embedded.start(embedded.default_data_dir() / "examples")
+        database = embedded.start(default_data_dir() / "examples")
         fast = {"MARICOPA_RATE_LIMIT": "20"}
         with SandboxProcess() as county, JobManager(database, sandbox=county.url, settings=fast) as manager:
             told.put(manager.wait(manager.submit(apns, on_progress=told.put)))

@@ -5,12 +5,13 @@ python examples/monitoring.py
 
 import asyncio
 
-from maricopa_scrapy.manager.manager import JobManager
-from maricopa_scrapy.manager.views import line
-from maricopa_scrapy.sandbox.county import County
+from maricopa_scrapy.database import embedded
+from maricopa_scrapy.jobs.manager import JobManager
+from maricopa_scrapy.jobs.views import line
+from maricopa_scrapy.ledger.progress import JobProgress
+from maricopa_scrapy.machine.private_files import default_data_dir
+from maricopa_scrapy.sandbox.county.county import County
 from maricopa_scrapy.sandbox.process import SandboxProcess
-from maricopa_scrapy.store import embedded
-from maricopa_scrapy.store.progress import JobProgress
 
 
 async def collect(manager: JobManager) -> None:
@@ -35,7 +36,7 @@ async def collect(manager: JobManager) -> None:
 
 def main() -> None:
     # A sandbox county and a database for its invented records. For the county itself: `with JobManager() as manager`.
-    database = embedded.start(embedded.default_data_dir() / "examples")
+    database = embedded.start(default_data_dir() / "examples")
     fast = {"MARICOPA_RATE_LIMIT": "20"}
     with SandboxProcess() as county, JobManager(database, sandbox=county.url, settings=fast) as manager:
         asyncio.run(collect(manager))

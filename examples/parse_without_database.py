@@ -5,9 +5,9 @@ python examples/parse_without_database.py
 
 from urllib.request import ProxyHandler, build_opener
 
-from maricopa_scrapy.pages.assessor import parse_parcel
-from maricopa_scrapy.sandbox.county import County
+from maricopa_scrapy.sandbox.county.county import County
 from maricopa_scrapy.sandbox.process import SandboxProcess
+from maricopa_scrapy.sources.assessor.parcel import parse_parcel
 
 
 def main() -> None:

@@ -1,6 +1,6 @@
 """What travels from a page to Postgres: records, and the answer that carries them.
 
-A record is one row of one table, typed, with its natural key; its class is in the items_*.py of its source. An `Answer` is
+A record is one row of one table, typed, with its natural key; its class is in the records.py of its source. An `Answer` is
 everything that came of one target: its records, the capture they were read from, the work it uncovered. One answer is one
 Scrapy item, so that the pipeline stores it, and acknowledges its target, in one transaction.
 """

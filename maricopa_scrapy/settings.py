@@ -6,18 +6,18 @@ A setting of ours begins with MARICOPA_. What depends on a source comes from con
 import os
 import sys
 
-from maricopa_scrapy import __version__, settings_files
+from maricopa_scrapy import __version__, configuration
 
 try:
-    _config, _manifests = settings_files.load()
-except settings_files.ConfigError as _error:
+    _config, _manifests = configuration.load()
+except configuration.ConfigError as _error:
     sys.exit(f"error: {_error}")
 
 BOT_NAME = "maricopa_scrapy"
-SPIDER_MODULES = ["maricopa_scrapy.spiders"]
-NEWSPIDER_MODULE = "maricopa_scrapy.spiders"
+SPIDER_MODULES = ["maricopa_scrapy.sources"]
+NEWSPIDER_MODULE = "maricopa_scrapy.sources"
 # Default "": ours overrides `crawl`, to exit with the ledger's verdict (stock Scrapy exits 0 on nearly every failure).
-COMMANDS_MODULE = "maricopa_scrapy.commands"
+COMMANDS_MODULE = "maricopa_scrapy.crawl.commands"
 
 # Ours, for every component.
 MARICOPA_CONFIG = _config
@@ -49,13 +49,13 @@ CONCURRENT_REQUESTS = 20
 # Default 0 and 8: for hosts without a manifest, and never zero, at which the cap of a domain does not hold.
 DOWNLOAD_DELAY = 1.0
 CONCURRENT_REQUESTS_PER_DOMAIN = max(manifest.concurrency for manifest in _manifests.values())
-# Default {}: one slot a source, named by the source (see spiders/base.py).
+# Default {}: one slot a source, named by the source (see crawl/ledger_spider.py).
 DOWNLOAD_SLOTS = {
     name: {"delay": 1 / manifest.rate.start, "concurrency": manifest.concurrency, "jitter": 0.1} for name, manifest in _manifests.items()
 }
-# Default Scrapy's own: its slots of sources keep exact time, and can be told to wait (download/slots.py).
-DOWNLOADER = "maricopa_scrapy.download.slots.PacedDownloader"
-# Default False. Ours (download/pace.py) owns the delay of a source's slot; stock AutoThrottle erodes it.
+# Default Scrapy's own: its slots of sources keep exact time, and can be told to wait (pace/slots.py).
+DOWNLOADER = "maricopa_scrapy.pace.slots.PacedDownloader"
+# Default False. Ours (pace/throttle.py) owns the delay of a source's slot; stock AutoThrottle erodes it.
 AUTOTHROTTLE_ENABLED = True
 AUTOTHROTTLE_START_DELAY = DOWNLOAD_DELAY
 
@@ -75,23 +75,23 @@ DOWNLOAD_WARNSIZE = DOWNLOAD_MAXSIZE
 # Default False.
 DOWNLOAD_VERIFY_CERTIFICATES = True
 # Default Scrapy's own, which takes headers of any length; and others for files, FTP and S3, which nothing of ours asks.
-DOWNLOAD_HANDLERS_BASE = dict.fromkeys(("http", "https"), "maricopa_scrapy.download.http.HttpHandler")
+DOWNLOAD_HANDLERS_BASE = dict.fromkeys(("http", "https"), "maricopa_scrapy.pace.http_handler.HttpHandler")
 # Default a filter of all URLs seen, which grows with the job: the ledger holds each target once.
 DUPEFILTER_CLASS = "scrapy.dupefilters.BaseDupeFilter"
 
 # --- components ---
 
-ITEM_PIPELINES = {"maricopa_scrapy.pipelines.store.StorePipeline": 500}
+ITEM_PIPELINES = {"maricopa_scrapy.crawl.store_pipeline.StorePipeline": 500}
 EXTENSIONS = {
     "scrapy.extensions.throttle.AutoThrottle": None,
     # Its counts, without its handler of items, which has a task of its own for every answer.
     "scrapy.extensions.corestats.CoreStats": None,
-    "maricopa_scrapy.extensions.stats.Stats": 0,
-    "maricopa_scrapy.download.pace.Pace": 0,
-    "maricopa_scrapy.extensions.traffic.Traffic": 5,
-    "maricopa_scrapy.extensions.run.RunRecord": 10,
-    "maricopa_scrapy.extensions.progress.Progress": 20,
-    "maricopa_scrapy.extensions.metrics.Metrics": 30,
+    "maricopa_scrapy.crawl.stats.Stats": 0,
+    "maricopa_scrapy.pace.throttle.Pace": 0,
+    "maricopa_scrapy.crawl.traffic.Traffic": 5,
+    "maricopa_scrapy.crawl.run_record.RunRecord": 10,
+    "maricopa_scrapy.crawl.progress_log.Progress": 20,
+    "maricopa_scrapy.crawl.metrics.Metrics": 30,
     # Each off: it does nothing here but cost time on every request.
     "scrapy.extensions.spiderstate.SpiderState": None,
 }
@@ -101,13 +101,13 @@ DOWNLOADER_MIDDLEWARES = {
     "scrapy.downloadermiddlewares.httpauth.HttpAuthMiddleware": None,
     # Takes a robots.txt that cannot be had for leave to fetch everything.
     "scrapy.downloadermiddlewares.robotstxt.RobotsTxtMiddleware": None,
-    "maricopa_scrapy.download.robots.RobotsTxt": 100,
+    "maricopa_scrapy.pace.robots.RobotsTxt": 100,
     # Takes `proxy:3128` for one that speaks https.
     "scrapy.downloadermiddlewares.httpproxy.HttpProxyMiddleware": None,
-    "maricopa_scrapy.download.proxies.Proxies": 750,
+    "maricopa_scrapy.pace.proxies.Proxies": 750,
     # Takes a gzip body for whole that is damaged, or was cut short.
     "scrapy.downloadermiddlewares.httpcompression.HttpCompressionMiddleware": None,
-    "maricopa_scrapy.download.unpacking.Unpacking": 590,
+    "maricopa_scrapy.pace.unpacking.Unpacking": 590,
 }
 SPIDER_MIDDLEWARES = {
     # Each off: we follow no links.
@@ -131,14 +131,14 @@ WARN_ON_GENERATOR_RETURN_VALUE = False
 # Defaults True: two doors into the process.
 TELNETCONSOLE_ENABLED = False
 REMOTE_CONTROL_ENABLED = False
-# Default 60: its rates are wrong past 24 hours; extensions/progress.py has its own.
+# Default 60: its rates are wrong past 24 hours; crawl/progress_log.py has its own.
 LOGSTATS_INTERVAL = 0
 # Default True: fifty lines behind the verdict. The run's record has them.
 STATS_DUMP = False
 # Default DEBUG, a line for every answer.
 LOG_LEVEL = "INFO"
 # Default makes that line even when nobody sees it.
-LOG_FORMATTER = "maricopa_scrapy.extensions.log.QuietLogFormatter"
+LOG_FORMATTER = "maricopa_scrapy.crawl.log_format.QuietLogFormatter"
 LOG_VERSIONS: list[str] = []
 # Default all fields: of an answer, what `-o` can show. The rows themselves are in Postgres.
 FEED_EXPORT_FIELDS = ["target", "outcome", "cause", "message", "records"]

@@ -20,9 +20,9 @@ import psycopg2
 import pytest
 from hypothesis import settings
 
-from maricopa_scrapy.store import embedded
-from maricopa_scrapy.store.connect import Session, migrate
-from tests import forked
+from maricopa_scrapy.database import embedded
+from maricopa_scrapy.database.connect import Session, migrate
+from tests.helpers import forked
 
 ROOT = Path(__file__).parent.parent
 
@@ -201,7 +201,7 @@ def county() -> Iterator[Callable[..., Any]]:
 @pytest.fixture(scope="module")
 def shared_county() -> Iterator[str]:
     """The address of a sandbox county, by a token, that no test of a module changes."""
-    from tests.networks import TOKEN
+    from tests.helpers.networks import TOKEN
 
     with counties() as start:
         yield start(token=TOKEN, gis_parcels=60, recorder_today="2025-04-15", recorder_indexed="2025-04-15").url
@@ -279,7 +279,7 @@ def maricopa(database: Database | None, *arguments: str, **more: str) -> "subpro
 @pytest.fixture
 def serve() -> Iterator[Callable[..., Any]]:
     """Start stubs of a layer that end with the test; each has `count` parcels with a row and `more` rows."""
-    from tests.layer_stub import LayerStub, apn, row
+    from tests.helpers.layer_stub import LayerStub, apn, row
 
     started: list[LayerStub] = []
 
@@ -296,7 +296,7 @@ def serve() -> Iterator[Callable[..., Any]]:
 @pytest.fixture
 def crawl(tmp_path: Path, database: Database) -> "Callable[..., Crawl]":
     """Crawl a stub of a layer by pages of ten rows."""
-    from tests.rolls import crawler
+    from tests.helpers.rolls import crawler
 
     def run(stub: Any, *arguments: str, **changes: Any) -> Crawl:
         return crawler(tmp_path, database, stub, page=10, **changes)("roll", *arguments)

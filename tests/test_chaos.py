@@ -5,13 +5,13 @@ from pathlib import Path
 
 from benchmarks.chaos import MUST_MEET, campaign
 from benchmarks.chaos_campaign import Plan
-from maricopa_scrapy.sandbox.county import County
-from maricopa_scrapy.store import embedded
-from maricopa_scrapy.store.connect import migrate
+from maricopa_scrapy.database import embedded
+from maricopa_scrapy.database.connect import migrate
+from maricopa_scrapy.sandbox.county.county import County
 from tests.conftest import Database, administer
-from tests.recorder import documents
-from tests.rolls import layer
-from tests.truth import wrong
+from tests.helpers.recorder import documents
+from tests.helpers.rolls import layer
+from tests.helpers.truth import wrong
 
 _TAMPER = (
     "UPDATE assessor.owner SET ownership = 'NOBODY' WHERE apn = (SELECT min(apn) FROM assessor.owner)",

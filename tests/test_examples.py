@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from maricopa_scrapy.sandbox.county import County
+from maricopa_scrapy.sandbox.county.county import County
 from tests.conftest import ROOT
 
 SHOWS = {

@@ -19,21 +19,21 @@ import pytest
 import yaml
 from warcio.archiveiterator import ArchiveIterator
 
-from maricopa_scrapy import dossier, warc
-from maricopa_scrapy.download.browser_find import find
+from maricopa_scrapy.browser.find import find
+from maricopa_scrapy.configuration import BrowserSettings
+from maricopa_scrapy.crawl.refused_settings import refused
+from maricopa_scrapy.database.connect import Session
 from maricopa_scrapy.items import Capture, FollowOn
-from maricopa_scrapy.overrides import refused
-from maricopa_scrapy.sandbox.county import County
+from maricopa_scrapy.ledger import ledger
+from maricopa_scrapy.machine.safe_text import visible
+from maricopa_scrapy.records import dossier, web_archive
+from maricopa_scrapy.records.roll_diff import Change
+from maricopa_scrapy.sandbox.county.county import County
 from maricopa_scrapy.sandbox.process import SandboxProcess
-from maricopa_scrapy.settings_files import BrowserSettings
-from maricopa_scrapy.store import ledger
-from maricopa_scrapy.store.connect import Session
-from maricopa_scrapy.store.diff import Change
-from maricopa_scrapy.visible import visible
-from tests.command import Maricopa
 from tests.conftest import ROOT, Crawler, Database, maricopa
-from tests.networks import RATE, TOKEN, Front, crawler, serving
-from tests.taxes import needs_browser
+from tests.helpers.command import Maricopa
+from tests.helpers.networks import RATE, TOKEN, Front, crawler, serving
+from tests.helpers.taxes import needs_browser
 
 Start = Callable[..., SandboxProcess]
 APN = County().apns(1)[0]
@@ -260,9 +260,9 @@ def test_nothing_is_written_through_a_symbolic_link(tmp_path: Path, database: Da
     "setting",
     [
         'FEEDS={{"{folder}/stolen": {{"format": "csv"}}}}',
-        'DOWNLOAD_HANDLERS={{"https": "tests.networks.Front", "http": "tests.networks.Front"}}',
-        " SPIDER_LOADER_CLASS=tests.networks.Front",
-        'ADDONS={{"tests.networks.Front": 1}}',
+        'DOWNLOAD_HANDLERS={{"https": "tests.helpers.networks.Front", "http": "tests.helpers.networks.Front"}}',
+        " SPIDER_LOADER_CLASS=tests.helpers.networks.Front",
+        'ADDONS={{"tests.helpers.networks.Front": 1}}',
         "MARICOPA_SANDBOX=http://127.0.0.1:9",
     ],
     ids=lambda setting: setting.strip().partition("=")[0],
@@ -310,7 +310,7 @@ def test_a_node_is_given_no_such_setting(database: Database) -> None:
 
 _SMUGGLED = [
     {"FEEDS": '{"stolen": {"format": "csv"}}'},
-    {"LOG_LEVEL": "INFO", "EXTENSIONS": '{"tests.networks.Front": 1}'},
+    {"LOG_LEVEL": "INFO", "EXTENSIONS": '{"tests.helpers.networks.Front": 1}'},
     {"JOBDIR": "stolen"},
 ]
 
@@ -356,7 +356,7 @@ def test_a_web_archive_has_the_records_that_were_written_and_no_header_of_a_stra
         )
         for at, (kind, body) in enumerate(zip(types, bodies, strict=True))
     ]
-    assert warc.write(tmp_path / "x.warc", captures) == len(captures)
+    assert web_archive.write(tmp_path / "x.warc", captures) == len(captures)
     with (tmp_path / "x.warc").open("rb") as file:
         records = [
             (record.rec_headers.headers, record.http_headers.headers if record.http_headers else [], record.content_stream().read())

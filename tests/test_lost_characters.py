@@ -8,19 +8,19 @@ from pathlib import Path
 
 import pytest
 
+from maricopa_scrapy.crawl.work import Reading, read
 from maricopa_scrapy.items import Outcome, Target
-from maricopa_scrapy.pages.answers import lost_of
-from maricopa_scrapy.sandbox.county import County
+from maricopa_scrapy.parsing.bodies import lost_of
+from maricopa_scrapy.sandbox.county.county import County
 from maricopa_scrapy.sandbox.process import SandboxProcess
-from maricopa_scrapy.spiders.work import Reading, read
-from tests.bulk import secured_line
-from tests.command import Maricopa
 from tests.conftest import Crawl, Crawler, Database
-from tests.layer_stub import LayerStub
-from tests.networks import RATE, Front, serving
-from tests.networks import crawler as crawler_of
-from tests.taxes import crawler, needs_browser
-from tests.test_diff import maricopa
+from tests.helpers.bulk import secured_line
+from tests.helpers.command import Maricopa
+from tests.helpers.layer_stub import LayerStub
+from tests.helpers.networks import RATE, Front, serving
+from tests.helpers.networks import crawler as crawler_of
+from tests.helpers.taxes import crawler, needs_browser
+from tests.records.test_roll_diff import maricopa
 
 Start = Callable[..., SandboxProcess]
 _UNREAD = "SELECT unread FROM crawl.target WHERE unread IS NOT NULL"

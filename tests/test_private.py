@@ -12,12 +12,12 @@ from pathlib import Path
 import psutil
 import pytest
 
+from maricopa_scrapy.database import embedded
+from maricopa_scrapy.machine.private_files import make_folder, open_log
 from maricopa_scrapy.sandbox.process import SandboxProcess
-from maricopa_scrapy.store import embedded
-from maricopa_scrapy.store.private import make_folder, open_log
-from tests.command import Maricopa, apns
 from tests.conftest import ROOT, Crawler, Database
-from tests.networks import TOKEN
+from tests.helpers.command import Maricopa, apns
+from tests.helpers.networks import TOKEN
 
 AS_ROOT = os.geteuid() == 0
 

@@ -19,13 +19,13 @@ import zstandard
 from scrapy.utils.project import get_project_settings
 
 from benchmarks import licences
+from maricopa_scrapy.database.batch import body_of
 from maricopa_scrapy.items import Cause
-from maricopa_scrapy.pages.affidavits import SALES_AFFIDAVITS
-from maricopa_scrapy.sandbox.county import County
-from maricopa_scrapy.spiders.bulk_scan import FileRefused, scan
-from maricopa_scrapy.store.batch import body_of
-from tests.command import Maricopa, words_of
+from maricopa_scrapy.sandbox.county.county import County
+from maricopa_scrapy.sources.bulk.affidavits import SALES_AFFIDAVITS
+from maricopa_scrapy.sources.bulk.file_check import FileRefused, scan
 from tests.conftest import ROOT, Crawler, Database
+from tests.helpers.command import Maricopa, words_of
 
 TOKEN = "5ec7e7a0-70ce-4a11-8c0f-f00dfacec0de"
 PACKAGE = ROOT / "maricopa_scrapy"
@@ -81,7 +81,7 @@ def test_the_token_is_nowhere_but_in_the_request(tmp_path: Path, database: Datab
 
 # What may be put between the words of a statement: names and conditions that are written in the package, never a value from outside.
 _NAME = re.compile(
-    r"(self|table|record|_TABLE|kind|source|stacked|\w*_TABLE)\.(name|stage|table|known|key|key\[0\]|complete_by|origin|RANGES)|_?[A-Z][A-Z_]*"
+    r"(self|table|record|_TABLE|kind|source|duplicates|\w*_TABLE)\.(name|stage|table|known|key|key\[0\]|complete_by|origin|RANGES)|_?[A-Z][A-Z_]*"
     r"|names?|columns|present|same|back|removed|scope|kind|select|old|differs|counts|fresh|leave|table|held|tables|origin|fields|quoted|mine|is_staged|which|selected|filled|first|array|quoted_role"
 )
 _BUILT = re.compile(r"', '\.join\(.*\)|(self\.)?_\w+\(.*\)|columns_of\(table\)|_[A-Z]+\.format\(.*\)")

@@ -15,81 +15,62 @@ import yaml
 from scrapy.spiderloader import SpiderLoader
 from scrapy.utils.project import get_project_settings
 
+from maricopa_scrapy.crawl.ledger_spider import LedgerSpider
+from maricopa_scrapy.database.dictionary import dictionary
+from maricopa_scrapy.database.tables import RECORDS, table_of
 from maricopa_scrapy.items import Cause, IssueKind, Reason
-from maricopa_scrapy.manager.words import CAUSES, REASONS
-from maricopa_scrapy.spiders.base import LedgerSpider
-from maricopa_scrapy.store import floors
-from maricopa_scrapy.store.dictionary import dictionary
-from maricopa_scrapy.store.tables import RECORDS, table_of
-from maricopa_scrapy.store.verdict import EXIT_CODES
-from maricopa_scrapy.tiers import written
-from tests import forked
+from maricopa_scrapy.jobs.meanings import CAUSES, REASONS
+from maricopa_scrapy.ledger import floors
+from maricopa_scrapy.ledger.verdict import EXIT_CODES
+from maricopa_scrapy.sources.parser_tiers import written
 from tests.conftest import ROOT, Database
+from tests.helpers import forked
 
 PACKAGE = ROOT / "maricopa_scrapy"
 MODULES = sorted(PACKAGE.rglob("*.py"))
-# room: the rooms of ours that it may know (DESIGN: imports go one way).
-MAY_IMPORT = {
-    "identifiers": set(),
-    "items": {"identifiers"},
-    "pages": {"items", "identifiers"},
-    "store": {"items", "identifiers"},
-    "sandbox": {"environment", "identifiers"},
-    "settings_files": {"items", "pages"},
-    "arguments": {"identifiers", "items"},
-    "lists": {"arguments", "identifiers", "items"},
-    "download": {"environment", "items", "settings_files", "store"},
-    "spiders": {"arguments", "download", "identifiers", "items", "lists", "pages", "settings_files", "store"},
-    "pipelines": {"download", "items", "pages", "store"},
-    "extensions": {"arguments", "download", "items", "lists", "settings_files", "spiders", "store", "visible"},
-    "commands": {"arguments", "environment", "extensions", "overrides", "spiders", "store", "visible"},
-    "settings": {"settings_files"},
-    "new_file": set(),
-    "visible": set(),
-    "environment": set(),
-    "overrides": set(),
-    "dossier": {"store", "export", "identifiers", "manager", "sections", "new_file"},
-    "sections": {"store", "identifiers"},
-    "demo": {"store", "sandbox", "dossier", "manager", "download", "settings_files"},
+# Each room, and the rooms of ours that it may know: only such as stand above it here, so that there is no circle.
+MAY_IMPORT: dict[str, set[str]] = {
+    "machine": set(),
+    "items": set(),
+    "parsing": {"items"},
+    "arguments": {"items", "parsing"},
+    "configuration": {"items", "parsing"},
+    "settings": {"configuration"},
+    "sandbox": {"machine", "parsing"},
+    "database": {"items", "machine"},
+    "ledger": {"database", "items", "machine"},
+    "pace": {"configuration", "database", "items", "ledger"},
+    "browser": {"configuration", "machine", "pace"},
+    "crawl": {"arguments", "configuration", "database", "items", "ledger", "machine", "pace", "parsing"},
+    "sources": {"arguments", "browser", "configuration", "crawl", "database", "items", "machine", "pace", "parsing"},
+    "records": {"database", "items", "ledger", "machine", "parsing", "sources"},
     # It asks the spiders what their arguments mean, so that a job's targets are those of `scrapy crawl`.
-    "manager": {"arguments", "identifiers", "items", "lists", "settings_files", "spiders", "store", "visible"},
-    "terminal": {"arguments", "export", "new_file", "settings_files", "store", "visible"},
-    "reparse": {"items", "pages", "download", "settings_files", "spiders", "store"},
-    "tiers": {"pages"},
-    "doctor": {"store", "settings_files", "download", "manager"},
-    "warc": {"items", "pages", "new_file"},
-    "export": {"store", "new_file"},
-    "cli_records": {"store", "spiders", "arguments", "reparse", "doctor", "warc", "export", "terminal"},
-    "cli_jobs": {"overrides", "store", "manager", "arguments", "settings_files", "terminal", "dossier", "spiders", "new_file"},
-    "__main__": {"cli"},
-    "new_source": set(),
-    "probe": {"identifiers", "items", "pages", "download", "settings_files", "spiders", "new_file"},
-    "cli_probe": {"identifiers", "settings_files", "settings", "spiders", "probe", "terminal"},
+    "jobs": {"arguments", "configuration", "crawl", "database", "items", "ledger", "machine", "records"},
+    "probe": {"browser", "configuration", "crawl", "items", "machine", "pace", "parsing", "sources"},
     "cli": {
-        "cli_probe",
-        "environment",
-        "new_source",
-        "cli_jobs",
-        "cli_records",
-        "terminal",
-        "store",
-        "dossier",
-        "demo",
+        "arguments",
+        "browser",
+        "configuration",
+        "crawl",
+        "database",
+        "jobs",
+        "ledger",
+        "machine",
+        "parsing",
+        "probe",
+        "records",
         "sandbox",
-        "identifiers",
-        "settings_files",
-        "manager",
-        "spiders",
+        "settings",
     },
+    "__main__": {"cli"},
 }
+# The files of sources/ that know several offices; and what one office's folder takes from another's.
+BETWEEN_OFFICES = {"sales", "parser_tiers"}
+OFFICE_KNOWS = {("gis", "bulk")}
 
 
 def _room(path: Path) -> str:
-    return _name(path.relative_to(PACKAGE).parts[0].removesuffix(".py"))
-
-
-def _name(room: str) -> str:
-    return "items" if room.startswith("items_") else room
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 
 def _imports(path: Path) -> set[str]:
@@ -109,12 +90,27 @@ def test_imports_go_one_way(path: Path) -> None:
     room = _room(path)
     if room == "__init__":
         return
-    known = {_name(name.split(".")[1]) for name in _imports(path) if name.startswith("maricopa_scrapy.")}
+    known = {name.split(".")[1] for name in _imports(path) if name.startswith("maricopa_scrapy.")}
     assert known - {room, "__version__"} <= MAY_IMPORT[room]
 
 
-def test_the_store_and_the_pages_do_not_know_scrapy() -> None:
-    for room in ("store", "pages", "items.py", "identifiers.py"):
+def test_the_house_has_few_rooms_and_few_doors_and_no_circle() -> None:
+    rooms = list(MAY_IMPORT)
+    for at, room in enumerate(rooms):
+        assert MAY_IMPORT[room] <= set(rooms[:at]), room
+    assert len(rooms) <= 20
+    assert sum(map(len, MAY_IMPORT.values())) <= 75
+
+
+@pytest.mark.parametrize("path", [path for path in MODULES if _room(path) == "sources"], ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_an_office_knows_no_other_office(path: Path) -> None:
+    office = path.relative_to(PACKAGE / "sources").parts[0].removesuffix(".py")
+    known = {name.split(".")[2] for name in _imports(path) if name.startswith("maricopa_scrapy.sources.")} - {office}
+    assert office in BETWEEN_OFFICES or {(office, other) for other in known} <= OFFICE_KNOWS
+
+
+def test_the_database_and_the_parsers_do_not_know_scrapy() -> None:
+    for room in ("database", "ledger", "parsing", "records", "items.py"):
         target = PACKAGE / room
         for path in target.rglob("*.py") if target.is_dir() else [target]:
             assert not {name for name in _imports(path) if name.split(".")[0] in ("scrapy", "twisted")}, path
@@ -132,19 +128,20 @@ def test_every_bench_can_be_imported(name: str) -> None:
     importlib.import_module(f"benchmarks.{name}")
 
 
-def test_the_map_of_the_store_names_each_of_its_files() -> None:
-    told = set(re.findall(r"\w+", ast.get_docstring(ast.parse((PACKAGE / "store" / "__init__.py").read_text())) or ""))
-    assert {path.stem for path in (PACKAGE / "store").glob("*.py")} - {"__init__"} <= told
+@pytest.mark.parametrize("room", ["database", "ledger"])
+def test_the_map_of_a_room_names_each_of_its_files(room: str) -> None:
+    told = set(re.findall(r"\w+", ast.get_docstring(ast.parse((PACKAGE / room / "__init__.py").read_text())) or ""))
+    assert {path.stem for path in (PACKAGE / room).glob("*.py")} - {"__init__"} <= told
 
 
-def test_every_spider_is_named_for_its_file_and_has_a_manifest() -> None:
+def test_every_spider_stands_in_the_folder_of_its_office_and_has_a_manifest() -> None:
     settings = get_project_settings()
     loader = SpiderLoader.from_settings(settings)
     names = loader.list()
     assert names
     for name in names:
         spider = loader.load(name)
-        assert spider.__module__ == f"maricopa_scrapy.spiders.{name}"
+        assert re.fullmatch(r"maricopa_scrapy\.sources\.(\w+\.(\w+_)?spider|sales)", spider.__module__), name
         assert issubclass(spider, LedgerSpider)
         assert spider.source in settings["MARICOPA_MANIFESTS"]
         assert spider.known_arguments

@@ -15,21 +15,21 @@ import duckdb
 import psycopg2
 import pytest
 
-from maricopa_scrapy.export.export import FORMATS
-from maricopa_scrapy.identifiers import format_apn
-from maricopa_scrapy.items_assessor import Owner, Rental
-from maricopa_scrapy.items_bulk import ResidentialParcel, Sale, SecuredParcel
-from maricopa_scrapy.items_gis import GisParcel
-from maricopa_scrapy.items_page import PageParcel
-from maricopa_scrapy.items_treasurer import TaxAccount
-from maricopa_scrapy.sandbox.county import County
-from maricopa_scrapy.store import changes, diff
-from maricopa_scrapy.store.connect import Session
-from maricopa_scrapy.store.queries import QUERIES
-from maricopa_scrapy.store.tables import RECORDS
-from tests import exports, rolls
-from tests.command import Maricopa
+from maricopa_scrapy.database.connect import Session
+from maricopa_scrapy.database.tables import RECORDS
+from maricopa_scrapy.parsing.identifiers import format_apn
+from maricopa_scrapy.records import changes, roll_diff
+from maricopa_scrapy.records.change_queries import QUERIES
+from maricopa_scrapy.records.export.export import FORMATS
+from maricopa_scrapy.sandbox.county.county import County
+from maricopa_scrapy.sources.assessor.public_page_records import PageParcel
+from maricopa_scrapy.sources.assessor.records import Owner, Rental
+from maricopa_scrapy.sources.bulk.records import ResidentialParcel, Sale, SecuredParcel
+from maricopa_scrapy.sources.gis.records import GisParcel
+from maricopa_scrapy.sources.treasurer.records import TaxAccount
 from tests.conftest import Crawler, Database, counties, fresh_database
+from tests.helpers import exports, rolls
+from tests.helpers.command import Maricopa
 
 # Any of these in an output is a leak: each stands for one column of one table, as one of its sources told it.
 SECRET = "EVERYBODYS SECRET"
@@ -222,7 +222,7 @@ def test_every_named_query(hidden: Hidden) -> None:
 
 def test_the_difference_of_two_rolls(hidden: Hidden) -> None:
     database = Session(hidden.database.url)
-    found = [change for change in diff.changes(database, SINCE) if change.apn == hidden.apn]
+    found = [change for change in roll_diff.changes(database, SINCE) if change.apn == hidden.apn]
     assert {(change.old, change.new) for change in found if change.field in NAMED["gis.parcel"]} == {("withheld", "withheld")}
     assert _leaks(hidden, repr(found)) == []
     database.close()

@@ -12,7 +12,7 @@ from urllib.parse import quote, unquote, unquote_plus, urlsplit, urlunsplit
 
 import orjson
 
-from maricopa_scrapy.pages.redaction import without_sketches
+from maricopa_scrapy.parsing.redaction import without_sketches
 from maricopa_scrapy.probe import known
 from maricopa_scrapy.probe.anonymise_html import Page
 

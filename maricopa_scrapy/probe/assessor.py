@@ -3,18 +3,18 @@
 from typing import Any
 from urllib.parse import quote
 
-from maricopa_scrapy.identifiers import format_apn
-from maricopa_scrapy.pages import assessor as pages
-from maricopa_scrapy.pages import assessor_shapes as shapes
-from maricopa_scrapy.pages.answers import decode
-from maricopa_scrapy.pages.errors import PageError
-from maricopa_scrapy.pages.links import TREASURER
-from maricopa_scrapy.pages.shapes import Shape
-from maricopa_scrapy.pages.values import is_missing, is_withheld
-from maricopa_scrapy.probe.asking import TOKEN, Asker
+from maricopa_scrapy.parsing.bodies import decode
+from maricopa_scrapy.parsing.errors import PageError
+from maricopa_scrapy.parsing.identifiers import format_apn
+from maricopa_scrapy.parsing.links import TREASURER
+from maricopa_scrapy.parsing.shapes import Shape
+from maricopa_scrapy.parsing.values import is_missing, is_withheld
+from maricopa_scrapy.probe.client import TOKEN, Asker
 from maricopa_scrapy.probe.keys import Differences, kind_of, listed, noted
 from maricopa_scrapy.probe.manifests import line_of
-from maricopa_scrapy.spiders.assessor_page import expected_links
+from maricopa_scrapy.sources.assessor import parcel as pages
+from maricopa_scrapy.sources.assessor import parcel_fields as shapes
+from maricopa_scrapy.sources.assessor.public_page_spider import expected_links
 
 _TOP = (shapes.PARCEL, shapes.ASSOCIATED, shapes.LINKS)
 # Keys that hold a section, and the shape of what is in it; a list has one for each of its elements.
@@ -41,8 +41,8 @@ _ABSENT, _EMPTY, _FINDS, _PAGES = (
     "a search finds a parcel",
     ("a search's page has {} rows, and the next one others"),
 )
-_REPORT = "attach the bundle to an issue; maricopa_scrapy/pages/assessor_shapes.py reads it"
-_SEARCH = "attach the bundle to an issue; maricopa_scrapy/pages/assessor_search.py reads it"
+_REPORT = "attach the bundle to an issue; maricopa_scrapy/sources/assessor/parcel_fields.py reads it"
+_SEARCH = "attach the bundle to an issue; maricopa_scrapy/sources/assessor/search.py reads it"
 # A word of every tenth address.
 _COMMON = "PHOENIX"
 

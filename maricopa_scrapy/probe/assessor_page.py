@@ -2,15 +2,15 @@
 
 from typing import Any
 
-from maricopa_scrapy.identifiers import format_apn
-from maricopa_scrapy.pages import assessor_page as pages
-from maricopa_scrapy.pages.errors import PageError
-from maricopa_scrapy.pages.links import TREASURER
-from maricopa_scrapy.pages.page_secrets import without_secrets
-from maricopa_scrapy.probe.asking import Asker
+from maricopa_scrapy.parsing.errors import PageError
+from maricopa_scrapy.parsing.identifiers import format_apn
+from maricopa_scrapy.parsing.links import TREASURER
+from maricopa_scrapy.probe.client import Asker
 from maricopa_scrapy.probe.keys import listed
 from maricopa_scrapy.probe.manifests import line_of
-from maricopa_scrapy.spiders.assessor_page import expected_links
+from maricopa_scrapy.sources.assessor import public_page as pages
+from maricopa_scrapy.sources.assessor.public_page_secrets import without_secrets
+from maricopa_scrapy.sources.assessor.public_page_spider import expected_links
 
 _READ, _ALL, _NEW = "a parcel's page is read", "all labels that we read are there", "no label is new"
 _LINK, _ABSENT = "its link leads to where we ask the treasurer", "an unknown parcel is answered as absent"

@@ -4,14 +4,14 @@ import struct
 import zlib
 from typing import Any
 
-from maricopa_scrapy.download.refusals import Refusal
-from maricopa_scrapy.pages.affidavits import NAME, SALES_AFFIDAVITS
-from maricopa_scrapy.pages.bulk_shape import layout_of
-from maricopa_scrapy.pages.errors import PageError
-from maricopa_scrapy.probe.asking import Asker
+from maricopa_scrapy.pace.refusals import Refusal
+from maricopa_scrapy.parsing.errors import PageError
+from maricopa_scrapy.probe.client import Asker
 from maricopa_scrapy.probe.keys import listed
 from maricopa_scrapy.probe.manifests import line_of
-from maricopa_scrapy.spiders.bulk_download import moved_to
+from maricopa_scrapy.sources.bulk.affidavits import NAME, SALES_AFFIDAVITS
+from maricopa_scrapy.sources.bulk.download import moved_to
+from maricopa_scrapy.sources.bulk.file_layout import layout_of
 
 _LIES, _PIECES, _ZIP, _COLUMNS, _NEW, _FIRST = (
     "the file's address leads to it",
@@ -24,7 +24,7 @@ _LIES, _PIECES, _ZIP, _COLUMNS, _NEW, _FIRST = (
 # Bytes asked for, and redirects followed.
 _MOST, _HOPS = 65_536, 2
 _HEAD = struct.Struct("<4s5H3I2H")
-_REPORT = "attach the bundle to an issue; maricopa_scrapy/pages/affidavits.py has the columns"
+_REPORT = "attach the bundle to an issue; maricopa_scrapy/sources/bulk/affidavits.py has the columns"
 
 
 def assumptions(_: Asker) -> tuple[str, ...]:

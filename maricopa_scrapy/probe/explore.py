@@ -9,8 +9,8 @@ from parsel import Selector
 from playwright.async_api import CDPSession, Page, Request
 from playwright.async_api import Error as PlaywrightError
 
-from maricopa_scrapy.pages.treasurer_tabs import keep
 from maricopa_scrapy.probe.page_parts import FoundRows, TabLinks, may_click, results_in, tabs_in
+from maricopa_scrapy.sources.treasurer.tabs import keep
 
 # Seconds without a change and without a call under way until a page is still; of one that shows nothing of a parcel, longer.
 STILL_S, EMPTY_STILL_S = 1.5, 4.0

@@ -6,12 +6,12 @@ from typing import Any
 from urllib.parse import urlencode
 
 from maricopa_scrapy.items import IssueKind
-from maricopa_scrapy.pages import gis as pages
-from maricopa_scrapy.pages.errors import PageError
-from maricopa_scrapy.pages.gis_values import DAY_BEGINS
-from maricopa_scrapy.probe.asking import Asker
+from maricopa_scrapy.parsing.errors import PageError
+from maricopa_scrapy.probe.client import Asker
 from maricopa_scrapy.probe.keys import listed
 from maricopa_scrapy.probe.manifests import line_of
+from maricopa_scrapy.sources.gis import layer as pages
+from maricopa_scrapy.sources.gis.layer_values import DAY_BEGINS
 
 _DAY_MS = 86_400_000
 # Asked for rows: one layer of each schema, and F, whose dates nobody has proven; the others for what they say of themselves.

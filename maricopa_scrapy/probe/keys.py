@@ -3,10 +3,10 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from maricopa_scrapy.pages.errors import SourceChanged, shown
-from maricopa_scrapy.pages.notes import Notes
-from maricopa_scrapy.pages.shapes import Shape
-from maricopa_scrapy.pages.values import is_missing, is_phone
+from maricopa_scrapy.parsing.errors import SourceChanged, shown
+from maricopa_scrapy.parsing.notes import Notes
+from maricopa_scrapy.parsing.shapes import Shape
+from maricopa_scrapy.parsing.values import is_missing, is_phone
 
 _SHOWN = 6
 

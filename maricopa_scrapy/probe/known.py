@@ -5,10 +5,10 @@ from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import Any
 
-from maricopa_scrapy.pages import assessor_shapes
-from maricopa_scrapy.pages.affidavits import SALES_AFFIDAVITS
-from maricopa_scrapy.pages.shapes import Shape
-from maricopa_scrapy.settings_files import Manifest
+from maricopa_scrapy.configuration import Manifest
+from maricopa_scrapy.parsing.shapes import Shape
+from maricopa_scrapy.sources.assessor import parcel_fields
+from maricopa_scrapy.sources.bulk.affidavits import SALES_AFFIDAVITS
 
 # Words of the offices' own language: headings, statuses, kinds. None is a usual first or last name, so neither "bill" nor "price".
 _LABELS = """
@@ -112,7 +112,7 @@ def is_known_text(text: str, allowed: frozenset[str]) -> bool:
 
 @cache
 def _fixed() -> frozenset[str]:
-    shapes = [value for value in vars(assessor_shapes).values() if isinstance(value, Shape)]
+    shapes = [value for value in vars(parcel_fields).values() if isinstance(value, Shape)]
     keys = [key for shape in shapes for key in shape.keys] + [shape.path for shape in shapes] + list(SALES_AFFIDAVITS.header)
     keys += ["names", "documentCodes", "recordingDate", "recordingNumber", "recordingSuffix", "documentCode", "pageAmount", "docketBook",
              "pageMap", "affidavitPresent", "affidavitPageAmount", "restricted", "searchResults", "totalResults", "docType", "docLongName",

@@ -2,7 +2,7 @@
 
 import yaml
 
-from maricopa_scrapy.settings_files import config_folder
+from maricopa_scrapy.configuration import config_folder
 
 
 def line_of(source: str, *keys: str) -> str:

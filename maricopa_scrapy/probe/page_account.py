@@ -7,9 +7,9 @@ from typing import Any
 
 from parsel import Selector
 
-from maricopa_scrapy.pages.treasurer_numbers import DASHED, NUMBER, is_apn, numbers_in_address, text_of
 from maricopa_scrapy.probe import page_parts as parts
 from maricopa_scrapy.probe.explore import Explored
+from maricopa_scrapy.sources.treasurer.parcel_numbers import DASHED, NUMBER, is_apn, numbers_in_address, text_of
 
 _NO_IDENTITY = "where does the page say which parcel it is of? Its place belongs in page.identity"
 

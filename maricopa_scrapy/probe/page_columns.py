@@ -7,8 +7,8 @@ from decimal import Decimal
 from itertools import permutations
 from typing import Literal
 
-from maricopa_scrapy.pages.treasurer_status import status_by_words
 from maricopa_scrapy.probe.page_parts import MONEY
+from maricopa_scrapy.sources.treasurer.bill_status import status_by_words
 
 _YEAR = re.compile(r"(19|20)\d{2}", re.ASCII)
 _DATE = re.compile(r"\d{1,2}/\d{1,2}/\d{4}", re.ASCII)
@@ -184,6 +184,6 @@ def is_right(row: Sequence[str], roles: Mapping[str, int], newest: int) -> bool:
         return False
     if "interest" in amounts:
         return more == amounts["interest"] + amounts.get("fees", Decimal(0))
-    # As the parser has it (pages/treasurer.py).
+    # As the parser has it (sources/treasurer/page.py).
     years = newest - int(row[roles["tax_year"]]) + 2
     return 0 <= more <= amounts["assessed"] * (_YEARLY * years + _ADVERTISING) + _FEES

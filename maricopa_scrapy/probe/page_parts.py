@@ -10,7 +10,7 @@ from typing import Any
 
 from parsel import Selector
 
-from maricopa_scrapy.pages.treasurer_numbers import NUMBER, is_apn, text_of
+from maricopa_scrapy.sources.treasurer.parcel_numbers import NUMBER, is_apn, text_of
 
 HEADINGS = ("h1", "h2", "h3", "h4", "h5", "h6", "dt", "legend", "label", "strong", "b", "th")
 MONEY = re.compile(r"[-(]?\$(\d{1,3}(?:,\d{3})+|\d{1,9})\.\d{2}\)?", re.ASCII)

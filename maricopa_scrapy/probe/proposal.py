@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 from pydantic import ValidationError
 
-from maricopa_scrapy.settings_files import ConfigError, Manifest
+from maricopa_scrapy.configuration import ConfigError, Manifest
 
 if TYPE_CHECKING:
     from maricopa_scrapy.probe.explore import Explored
@@ -35,7 +35,7 @@ class Proposal:
 
 def propose(parcels: "Sequence[Explored]", absent: "Explored | None", manifest: Manifest) -> Proposal:
     """Return the `page` that would fit the treasurer's pages that were explored: of parcels that exist, and of one that does not."""
-    from maricopa_scrapy.probe.page_layout import find_layout
+    from maricopa_scrapy.probe.found_layout import find_layout
 
     assert manifest.page is not None
     found = find_layout(parcels, absent, manifest.page.model_dump(mode="json"))

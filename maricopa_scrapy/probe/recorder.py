@@ -7,12 +7,12 @@ from urllib.parse import urlencode
 from scrapy.http import Response
 
 from maricopa_scrapy.items import Cause
-from maricopa_scrapy.pages import recorder as pages
-from maricopa_scrapy.pages.errors import PageError
-from maricopa_scrapy.pages.recorder_search import SearchPage, check_answers, parse_search
-from maricopa_scrapy.probe.asking import Asker
+from maricopa_scrapy.parsing.errors import PageError
+from maricopa_scrapy.probe.client import Asker
 from maricopa_scrapy.probe.keys import listed, noted
 from maricopa_scrapy.probe.manifests import line_of
+from maricopa_scrapy.sources.recorder import document as pages
+from maricopa_scrapy.sources.recorder.search import SearchPage, check_answers, parse_search
 
 _INDEX, _CODES, _LISTED, _PAIRS = (
     "the index of names has a day",
@@ -28,7 +28,7 @@ _SEARCH, _FILTER, _SIZE, _SECOND = (
 )
 _DOCUMENT, _SAME = "a document: its keys and kinds", "a document is what the search says of it"
 _UNKNOWN = "an unknown number is answered by 404"
-_REPORT = "attach the bundle to an issue; maricopa_scrapy/pages/recorder.py reads it"
+_REPORT = "attach the bundle to an issue; maricopa_scrapy/sources/recorder/document.py reads it"
 _DAYS = 6
 
 
@@ -123,7 +123,9 @@ async def _search(asker: Asker, what: str, url: str) -> SearchPage | None:
     try:
         found = parse_search(body)
     except PageError as error:
-        asker.sheet.broken(_SEARCH, f"{what}: {error}", "attach the bundle to an issue; maricopa_scrapy/pages/recorder_search.py reads it")
+        asker.sheet.broken(
+            _SEARCH, f"{what}: {error}", "attach the bundle to an issue; maricopa_scrapy/sources/recorder/search.py reads it"
+        )
         return None
     if what == "a search":
         differs = noted(found.notes)

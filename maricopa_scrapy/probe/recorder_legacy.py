@@ -4,13 +4,13 @@ import datetime as dt
 from typing import Any
 from urllib.parse import quote
 
-from maricopa_scrapy.pages import recorder_legacy as pages
-from maricopa_scrapy.pages.errors import PageError
-from maricopa_scrapy.probe.asking import Asker
+from maricopa_scrapy.parsing.errors import PageError
+from maricopa_scrapy.probe.client import Asker
 from maricopa_scrapy.probe.keys import noted
+from maricopa_scrapy.sources.recorder import legacy_pages as pages
 
 _LIST, _DAYS, _DOCUMENT = "a list: its table", "a list is of the days asked for", "a document's page is read"
-_REPORT = "attach the bundle to an issue; maricopa_scrapy/pages/recorder_legacy.py reads it"
+_REPORT = "attach the bundle to an issue; maricopa_scrapy/sources/recorder/legacy_pages.py reads it"
 # Enough for a document to be indexed; few enough for a short list.
 _AGO, _LONG = 14, 7
 _CODE = "NS"

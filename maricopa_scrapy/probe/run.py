@@ -11,12 +11,12 @@ from typing import Any
 
 import aiohttp
 
-from maricopa_scrapy.download.refusals import BrowserFailed
+from maricopa_scrapy.pace.refusals import BrowserFailed
 from maricopa_scrapy.probe import assessor, assessor_page, bulk, bundle, gis, recorder, recorder_legacy, treasurer
-from maricopa_scrapy.probe.asking import Asker, Challenged, Ended, Turns
+from maricopa_scrapy.probe.client import Asker, Challenged, Ended, Turns
 from maricopa_scrapy.probe.findings import Sheet
-from maricopa_scrapy.probe.plan import Plan, Planned
 from maricopa_scrapy.probe.proposal import Proposal
+from maricopa_scrapy.probe.request_plan import Plan, Planned
 
 logger = logging.getLogger(__name__)
 

@@ -9,8 +9,8 @@ from rich.text import Text
 
 from maricopa_scrapy.probe.anonymise import Anonymiser
 from maricopa_scrapy.probe.findings import Finding, Sheet
-from maricopa_scrapy.probe.plan import KINDS, MOST, Plan, shown
 from maricopa_scrapy.probe.proposal import Proposal, written
+from maricopa_scrapy.probe.request_plan import KINDS, MOST, Plan, shown
 
 _STYLES = {"held": "green", "not held": "bold red", "not told": "yellow"}
 _WIDTH = 160

@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING
 from parsel import Selector
 from scrapy.http import Headers, Response
 
-from maricopa_scrapy.download.refusals import Refusal, check_page_answer, is_challenge, is_refusal
-from maricopa_scrapy.identifiers import format_apn
-from maricopa_scrapy.items_treasurer import TaxBill
-from maricopa_scrapy.pages import treasurer as pages
-from maricopa_scrapy.pages import treasurer_tabs
-from maricopa_scrapy.pages.errors import PageError
-from maricopa_scrapy.pages.treasurer_account import check_absent
-from maricopa_scrapy.probe.asking import Asker, Ended, Seen
+from maricopa_scrapy.configuration import Manifest, PageLayout
+from maricopa_scrapy.pace.refusals import Refusal, check_page_answer, is_challenge, is_refusal
+from maricopa_scrapy.parsing.errors import PageError
+from maricopa_scrapy.parsing.identifiers import format_apn
+from maricopa_scrapy.probe.client import Asker, Ended, Seen
 from maricopa_scrapy.probe.explore import STILL_S, Explored
 from maricopa_scrapy.probe.manifests import line_of
 from maricopa_scrapy.probe.proposal import Proposal, propose
-from maricopa_scrapy.settings_files import Manifest, PageLayout
+from maricopa_scrapy.sources.treasurer import page as pages
+from maricopa_scrapy.sources.treasurer import tabs as treasurer_tabs
+from maricopa_scrapy.sources.treasurer.account import check_absent
+from maricopa_scrapy.sources.treasurer.records import TaxBill
 
 if TYPE_CHECKING:
     from maricopa_scrapy.probe.visits import Browser, Visited
@@ -149,7 +149,7 @@ def _page(asker: Asker) -> PageLayout:
 
 def shown_by(one: Explored, page: PageLayout) -> "Visited":
     """Return what a crawl would have of an explored page by this layout."""
-    from maricopa_scrapy.probe.page_layout import step_of
+    from maricopa_scrapy.probe.found_layout import step_of
     from maricopa_scrapy.probe.visits import Visited
 
     visited = Visited(one.apn, one.url, "page", one.status, one.headers, {}, one.address, one.calls, one.error)

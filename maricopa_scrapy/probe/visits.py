@@ -12,12 +12,12 @@ from playwright.async_api import Request
 from scrapy.settings import Settings
 from scrapy_playwright.handler import Config as PlaywrightConfig
 
-from maricopa_scrapy.download.browser_launch import BrowserProvider
-from maricopa_scrapy.download.browser_page import PageVisit, Visit
-from maricopa_scrapy.download.browser_pool import BrowserPool, PoolOptions, first_line
-from maricopa_scrapy.download.refusals import BrowserFailed
+from maricopa_scrapy.browser.launch import BrowserProvider
+from maricopa_scrapy.browser.pool import BrowserPool, PoolOptions, first_line
+from maricopa_scrapy.browser.visit import PageVisit, Visit
+from maricopa_scrapy.configuration import BrowserSettings, Manifest
+from maricopa_scrapy.pace.refusals import BrowserFailed
 from maricopa_scrapy.probe.explore import Explored, Explorer
-from maricopa_scrapy.settings_files import BrowserSettings, Manifest
 
 _CALLS = ("xhr", "fetch")
 _PICTURE_S = 15.0

@@ -7,11 +7,11 @@ import sys
 import threading
 from collections.abc import Callable
 
-from maricopa_scrapy.sandbox.county import County
-from maricopa_scrapy.sandbox.faults import NAMES
-from maricopa_scrapy.sandbox.limiter import RETRY_AFTER
+from maricopa_scrapy.sandbox.answers.faults import NAMES
+from maricopa_scrapy.sandbox.answers.rate_limiter import RETRY_AFTER
+from maricopa_scrapy.sandbox.county.county import County
 from maricopa_scrapy.sandbox.server import Options, SandboxError, serve
-from maricopa_scrapy.sandbox.treasurer_skins import SKINS
+from maricopa_scrapy.sandbox.treasurer.skins import SKINS
 
 
 def _fault(text: str) -> tuple[str, float]:

@@ -12,8 +12,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from maricopa_scrapy.environment import essential
-from maricopa_scrapy.sandbox.limiter import RetryAfter
+from maricopa_scrapy.machine.child_environment import essential
+from maricopa_scrapy.sandbox.answers.rate_limiter import RetryAfter
 from maricopa_scrapy.sandbox.server import SandboxError
 
 _LISTENING = "listening on "

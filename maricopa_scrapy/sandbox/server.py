@@ -17,25 +17,25 @@ import orjson
 from aiohttp import web
 from aiohttp.abc import AbstractAccessLogger
 
-from maricopa_scrapy.sandbox.assessor import PREFIX, Assessor
-from maricopa_scrapy.sandbox.assessor_page import PREFIX as ASSESSOR_PAGE
-from maricopa_scrapy.sandbox.assessor_page import AssessorPage
-from maricopa_scrapy.sandbox.changes import SOURCES as CHANGING
-from maricopa_scrapy.sandbox.changes import of_parcel
-from maricopa_scrapy.sandbox.counts import Counts
-from maricopa_scrapy.sandbox.county import County
-from maricopa_scrapy.sandbox.faults import FaultError, Faults
-from maricopa_scrapy.sandbox.files import PREFIX as BULK
-from maricopa_scrapy.sandbox.files import Files
-from maricopa_scrapy.sandbox.gis import PREFIX as GIS
-from maricopa_scrapy.sandbox.gis import Gis
-from maricopa_scrapy.sandbox.limiter import Limiter, RetryAfter
-from maricopa_scrapy.sandbox.recorder import LEGACY, STORAGE, Recorder, today_in_phoenix
-from maricopa_scrapy.sandbox.recorder import PREFIX as RECORDER
-from maricopa_scrapy.sandbox.recorder_documents import Documents
-from maricopa_scrapy.sandbox.treasurer import PREFIX as TREASURER
-from maricopa_scrapy.sandbox.treasurer import Treasurer
-from maricopa_scrapy.sandbox.treasurer_skins import skin_of
+from maricopa_scrapy.sandbox.answers.counts import Counts
+from maricopa_scrapy.sandbox.answers.faults import FaultError, Faults
+from maricopa_scrapy.sandbox.answers.rate_limiter import Limiter, RetryAfter
+from maricopa_scrapy.sandbox.assessor.api import PREFIX, Assessor
+from maricopa_scrapy.sandbox.assessor.public_page import PREFIX as ASSESSOR_PAGE
+from maricopa_scrapy.sandbox.assessor.public_page import AssessorPage
+from maricopa_scrapy.sandbox.bulk.files import PREFIX as BULK
+from maricopa_scrapy.sandbox.bulk.files import Files
+from maricopa_scrapy.sandbox.county.county import County
+from maricopa_scrapy.sandbox.county_changes import SOURCES as CHANGING
+from maricopa_scrapy.sandbox.county_changes import of_parcel
+from maricopa_scrapy.sandbox.gis.layers import PREFIX as GIS
+from maricopa_scrapy.sandbox.gis.layers import Gis
+from maricopa_scrapy.sandbox.recorder.api import LEGACY, STORAGE, Recorder, today_in_phoenix
+from maricopa_scrapy.sandbox.recorder.api import PREFIX as RECORDER
+from maricopa_scrapy.sandbox.recorder.documents import Documents
+from maricopa_scrapy.sandbox.treasurer.site import PREFIX as TREASURER
+from maricopa_scrapy.sandbox.treasurer.site import Treasurer
+from maricopa_scrapy.sandbox.treasurer.skins import skin_of
 
 _ROBOTS = "User-agent: *\nDisallow: /_\n"
 _GOODBYE_S = 0.2
@@ -58,7 +58,7 @@ class Options:
     recorder_daily: documents a working day; recorder_rush: liens more on one day a month; recorder_today, recorder_indexed: the
     recorder's last day, and the last whose names are indexed (YYYY-MM-DD; today, and two days before it).
     affidavits: lines of the Sales Affidavits, affidavits_dirty of which are not of its shape.
-    treasurer_skin: how the treasurer's page is shown (treasurer_skins.py); it can be changed while it serves too.
+    treasurer_skin: how the treasurer's page is shown (sandbox/treasurer/skins.py); it can be changed while it serves too.
     """
 
     latency: float = 0.0

@@ -9,13 +9,13 @@ from typing import Any
 
 import orjson
 
-from maricopa_scrapy.identifiers import IdentifierError, parse_apn
-from maricopa_scrapy.items_assessor import Improvement, Owner, Parcel, Related, Rental, Residence, Valuation
-from maricopa_scrapy.pages import assessor
-from maricopa_scrapy.pages.errors import PageError
-from maricopa_scrapy.sandbox.county import County
+from maricopa_scrapy.parsing.errors import PageError
+from maricopa_scrapy.parsing.identifiers import IdentifierError, parse_apn
+from maricopa_scrapy.sandbox.county.county import County
+from maricopa_scrapy.sources.assessor import parcel
+from maricopa_scrapy.sources.assessor.records import Improvement, Owner, Parcel, Related, Rental, Residence, Valuation
 from tests.fuzz.reading import Subject, alike, at, check_columns, nothing, said, same, storable
-from tests.pages.assessor_mapping import PLACES
+from tests.helpers.assessor_mapping import PLACES
 
 LINKS = {"DeedTransitionUrl": "https://recorder.maricopa.gov/recording/document-details.html", "McrTransitionUrl": "//[y"}
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "assessor"
@@ -53,7 +53,7 @@ def _object(raw: Any, name: str, kind: type, number: int) -> Any:
     return raw[name][number] if name else raw.get(inside, {}) if inside else raw
 
 
-def check_parcel(body: bytes, apn: str, page: assessor.Page) -> None:
+def check_parcel(body: bytes, apn: str, page: parcel.Page) -> None:
     raw = said(body)
     counts: dict[type, int] = {}
     for record in page.records:
@@ -73,9 +73,9 @@ def check_parcel(body: bytes, apn: str, page: assessor.Page) -> None:
         for one, row in zip(similar, stored, strict=True):
             assert all(same(at(one, key), value) for key, value in row.items())
         _check_sketches(at(raw, "Sketches.Pages") or [], related["sketches"] or [])
-    assert set(page.notes.unread) | set(page.notes.read) == set(assessor.SECTIONS)
-    redacted = assessor.redact(body)
-    again = assessor.parse_parcel(redacted, apn, LINKS)
+    assert set(page.notes.unread) | set(page.notes.read) == set(parcel.SECTIONS)
+    redacted = parcel.redact(body)
+    again = parcel.parse_parcel(redacted, apn, LINKS)
     assert again.records == page.records, "the capture gives something else"
     assert again.notes.unread.keys() == page.notes.unread.keys()
 
@@ -148,7 +148,7 @@ _ROW = {
 }  # fmt: skip
 
 
-def _check_search(body: bytes, key: str, page: assessor.SearchPage) -> None:
+def _check_search(body: bytes, key: str, page: parcel.SearchPage) -> None:
     raw = said(body)
     assert "total" in page.notes.unread or same(at(raw, "TOTAL"), page.total)
     rows = at(raw, "Results") or []
@@ -169,20 +169,20 @@ def subjects() -> list[Subject]:
         parcels.append(((Path(CAPTURES) / "assessor" / "parcel_165-28-054" / "parcel.json").read_bytes(), "16528054"))
     searches = [(file.read_bytes(), "") for file in sorted(FIXTURES.glob("search/*/input.json")) if _finds(file.read_bytes())]
     return [
-        Subject("assessor parcel", "json", parcels, lambda body, apn: assessor.parse_parcel(body, apn, LINKS), check_parcel),
-        Subject("assessor search", "json", searches, lambda body, _: assessor.parse_search(body), _check_search),
+        Subject("assessor parcel", "json", parcels, lambda body, apn: parcel.parse_parcel(body, apn, LINKS), check_parcel),
+        Subject("assessor search", "json", searches, lambda body, _: parcel.parse_search(body), _check_search),
     ]  # fmt: skip
 
 
 def _reads(body: bytes, apn: str) -> bool:
     try:
-        return not assessor.parse_parcel(body, apn).notes.unread
+        return not parcel.parse_parcel(body, apn).notes.unread
     except PageError:
         return False
 
 
 def _finds(body: bytes) -> bool:
     try:
-        return bool(assessor.parse_search(body).rows)
+        return bool(parcel.parse_search(body).rows)
     except PageError:
         return False

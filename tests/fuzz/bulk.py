@@ -5,15 +5,15 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from maricopa_scrapy.identifiers import parse_apn
-from maricopa_scrapy.pages.affidavits import SALES_AFFIDAVITS
-from maricopa_scrapy.pages.bulk_files import FILES, Lines, Repeats, parse_lines, rough_keys
-from maricopa_scrapy.pages.bulk_shape import FileShape, layout_of
-from maricopa_scrapy.sandbox.affidavits import HEADER, lines
-from maricopa_scrapy.sandbox.county import County
-from maricopa_scrapy.spiders.bulk_scan import decoded
-from tests.bulk import residential_line, secured_line
+from maricopa_scrapy.parsing.identifiers import parse_apn
+from maricopa_scrapy.sandbox.bulk.affidavits import HEADER, lines
+from maricopa_scrapy.sandbox.county.county import County
+from maricopa_scrapy.sources.bulk.affidavits import SALES_AFFIDAVITS
+from maricopa_scrapy.sources.bulk.file_check import decoded
+from maricopa_scrapy.sources.bulk.file_layout import FileShape, layout_of
+from maricopa_scrapy.sources.bulk.file_lines import FILES, Lines, Repeats, parse_lines, rough_keys
 from tests.fuzz.reading import Subject, storable
+from tests.helpers.bulk import residential_line, secured_line
 
 
 def _split(body: bytes) -> list[str]:

@@ -9,14 +9,14 @@ from typing import Any
 
 import orjson
 
-from maricopa_scrapy.identifiers import IdentifierError, parse_apn
-from maricopa_scrapy.pages import gis
-from maricopa_scrapy.pages.gis_values import KINDS, PRIVATE
-from maricopa_scrapy.sandbox.county import County
-from maricopa_scrapy.sandbox.features import Features
-from maricopa_scrapy.sandbox.layer_shapes import SHAPES
-from maricopa_scrapy.sandbox.parcel_layer import ParcelLayer
-from maricopa_scrapy.settings_files import load
+from maricopa_scrapy.configuration import load
+from maricopa_scrapy.parsing.identifiers import IdentifierError, parse_apn
+from maricopa_scrapy.sandbox.county.county import County
+from maricopa_scrapy.sandbox.gis.features import Features
+from maricopa_scrapy.sandbox.gis.layer_shapes import SHAPES
+from maricopa_scrapy.sandbox.gis.parcel_layer import ParcelLayer
+from maricopa_scrapy.sources.gis import layer as gis
+from maricopa_scrapy.sources.gis.layer_values import KINDS, PRIVATE
 from tests.fuzz.reading import Subject, said, storable
 
 _OF_TEXT = ("text", "code", "text_date", "padded", "owner", "address", "address_code", "zip")

@@ -4,23 +4,23 @@ import datetime as dt
 import re
 from typing import Any
 
-from maricopa_scrapy.identifiers import IdentifierError, parse_apn
-from maricopa_scrapy.pages import assessor_page
-from maricopa_scrapy.pages.page_secrets import without_secrets
-from maricopa_scrapy.sandbox.assessor_page import HIDDEN_TOKEN
-from maricopa_scrapy.sandbox.assessor_page import page as sandbox_page
-from maricopa_scrapy.sandbox.county import County
-from maricopa_scrapy.settings_files import load
+from maricopa_scrapy.configuration import load
+from maricopa_scrapy.parsing.identifiers import IdentifierError, parse_apn
+from maricopa_scrapy.sandbox.assessor.public_page import HIDDEN_TOKEN
+from maricopa_scrapy.sandbox.assessor.public_page import page as sandbox_page
+from maricopa_scrapy.sandbox.county.county import County
+from maricopa_scrapy.sources.assessor import public_page
+from maricopa_scrapy.sources.assessor.public_page_secrets import without_secrets
 from tests.fuzz.reading import Subject, check_one_page, same, shown, storable, tree
 
 _TREASURER = "https://treasurer.maricopa.gov/PropertyTaxInformation/?Parcel={apn}"
 _NOTHING = ("", "na", "n/a")
 
 
-def _labels() -> assessor_page.Layout:
+def _labels() -> public_page.Layout:
     labels = load()[1]["assessor_page"].labels
     assert labels is not None
-    return assessor_page.Layout(**dict(labels))
+    return public_page.Layout(**dict(labels))
 
 
 LAYOUT = _labels()
@@ -46,7 +46,7 @@ def _apn(text: str) -> str:
         return text
 
 
-def check(body: bytes, apn: str, page: assessor_page.Page) -> None:
+def check(body: bytes, apn: str, page: public_page.Page) -> None:
     """Assert that a page read from a body is what the body tells."""
     kept = without_secrets(body)
     text = re.sub("[\0\ud800-\udfff]", "", kept.decode())
@@ -62,7 +62,7 @@ def check(body: bytes, apn: str, page: assessor_page.Page) -> None:
     record = page.record
     assert record.apn == apn
     assert {_apn(name) for name in named if name} <= {apn}
-    unread = {column for name in page.notes.unread for column in assessor_page.SECTIONS[name]}
+    unread = {column for name in page.notes.unread for column in public_page.SECTIONS[name]}
     assert unread <= record.absent
     assert all(getattr(record, column) is None for column in record.absent)
     beside = _beside(root)
@@ -117,6 +117,4 @@ def subjects() -> list[Subject]:
     """Return the page's parser."""
     county = County()
     seeds = [(sandbox_page(apn, county.undrawn(apn)[0]), apn) for apn in county.apns(6)]
-    return [
-        Subject("assessor public page", "html", seeds, lambda body, apn: assessor_page.parse_page(body, apn, LAYOUT, _TREASURER), check)
-    ]
+    return [Subject("assessor public page", "html", seeds, lambda body, apn: public_page.parse_page(body, apn, LAYOUT, _TREASURER), check)]

@@ -8,11 +8,13 @@ from typing import Any
 
 import orjson
 
-from maricopa_scrapy.identifiers import RECORDING_NUMBER_PATTERN
-from maricopa_scrapy.pages import recorder, recorder_legacy, recorder_search
-from maricopa_scrapy.sandbox.recorder_codes import CODES, DISPLAY
-from maricopa_scrapy.sandbox.recorder_documents import Documents, Facts
-from maricopa_scrapy.sandbox.recorder_pages import legacy_document, legacy_list
+from maricopa_scrapy.parsing.identifiers import RECORDING_NUMBER_PATTERN
+from maricopa_scrapy.sandbox.recorder.codes import CODES, DISPLAY
+from maricopa_scrapy.sandbox.recorder.documents import Documents, Facts
+from maricopa_scrapy.sandbox.recorder.legacy_pages import legacy_document, legacy_list
+from maricopa_scrapy.sources.recorder import document as recorder
+from maricopa_scrapy.sources.recorder import legacy_pages
+from maricopa_scrapy.sources.recorder import search as recorder_search
 from tests.fuzz.reading import Subject, check_one_page, said, same, shown, storable, tree
 
 CAPTURES = os.environ.get("MARICOPA_CAPTURES")
@@ -131,7 +133,7 @@ def _value(root: Any, name: str) -> str:
     return next((one.get("value") or "" for one in root.xpath(f"//input[@id='{_ID}{name}']")), "").strip()
 
 
-def _check_legacy_document(body: bytes, number: str, page: recorder_legacy.LegacyPage) -> None:
+def _check_legacy_document(body: bytes, number: str, page: legacy_pages.LegacyPage) -> None:
     root, document = _root(body), page.document
     assert document.recording_number == number
     suffix = _value(root, "hidsuf")
@@ -152,7 +154,7 @@ def _check_legacy_document(body: bytes, number: str, page: recorder_legacy.Legac
     storable(list(document.__dict__.values()))
 
 
-def _check_legacy_list(body: bytes, key: str, found: recorder_legacy.LegacyList) -> None:
+def _check_legacy_list(body: bytes, key: str, found: legacy_pages.LegacyList) -> None:
     root = _root(body)
     rows = root.xpath(f"//table[@id='{_ID}Grid1']//tr")
     headings = [" ".join(shown(cell).split()).upper() for cell in rows[0].xpath("./th|./td")] if rows else []
@@ -210,6 +212,6 @@ def subjects() -> list[Subject]:
         Subject("recorder search", "json", searches, lambda body, _: recorder_search.parse_search(body), _check_search),
         Subject("recorder codes", "json", [(codes, "")], lambda body, _: recorder.parse_codes(body), _check_codes),
         Subject("recorder index", "json", [(b'"4/15/2025"', "")], lambda body, _: recorder.parse_index(body), _check_index),
-        Subject("recorder legacy list", "html", [(shown, "")], lambda body, _: recorder_legacy.parse_legacy_list(body), _check_legacy_list),
-        Subject("recorder legacy document", "html", pages, recorder_legacy.parse_legacy_document, _check_legacy_document),
+        Subject("recorder legacy list", "html", [(shown, "")], lambda body, _: legacy_pages.parse_legacy_list(body), _check_legacy_list),
+        Subject("recorder legacy document", "html", pages, legacy_pages.parse_legacy_document, _check_legacy_document),
     ]

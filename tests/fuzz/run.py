@@ -6,7 +6,7 @@ from functools import cache
 from random import Random
 
 from maricopa_scrapy.items import Cause
-from maricopa_scrapy.pages.errors import PageError
+from maricopa_scrapy.parsing.errors import PageError
 from tests.fuzz import assessor, bulk, gis, page, recorder, treasurer
 from tests.fuzz.mutation import mutate
 from tests.fuzz.reading import Subject
@@ -37,7 +37,7 @@ def tries(name: str, first: int, count: int) -> Tally:
 
 @cache
 def subjects() -> dict[str, Subject]:
-    """Return every parser of pages/, by name."""
+    """Return every parser of sources/, by name."""
     return {one.name: one for room in (assessor, page, gis, treasurer, recorder, bulk) for one in room.subjects()}
 
 

@@ -4,19 +4,19 @@ import re
 from decimal import Decimal
 from typing import Any
 
-from maricopa_scrapy import settings_files
-from maricopa_scrapy.items_treasurer import TaxBill, TaxPayment
-from maricopa_scrapy.pages.treasurer import Page, parse_page
-from maricopa_scrapy.pages.treasurer_layout import Layout
-from maricopa_scrapy.pages.treasurer_tabs import Tabs, pack, unpack
-from maricopa_scrapy.sandbox.county import County
-from maricopa_scrapy.sandbox.treasurer_bills import taxes
+from maricopa_scrapy import configuration
+from maricopa_scrapy.parsing.page_layout import Layout
+from maricopa_scrapy.sandbox.county.county import County
+from maricopa_scrapy.sandbox.treasurer.bills import taxes
+from maricopa_scrapy.sources.treasurer.page import Page, parse_page
+from maricopa_scrapy.sources.treasurer.records import TaxBill, TaxPayment
+from maricopa_scrapy.sources.treasurer.tabs import Tabs, pack, unpack
 from tests.fuzz.reading import Subject, check_one_page, same, shown, storable, tree
-from tests.treasurer_skins import PAGES, merged
+from tests.helpers.treasurer_skins import PAGES, merged
 
 _SUMMARY = ("", "Tax Year", "Status", "Assessed Tax", "Tax Paid", "Interest/Fees", "Total Due")
 _HISTORY = ("", "Tax Year", "Description", "Amount", "Paid Date")
-_PAGE = settings_files.load()[1]["treasurer"].page
+_PAGE = configuration.load()[1]["treasurer"].page
 assert _PAGE is not None
 LAYOUT = _PAGE
 # A page without headings in its grids, whose parcel a heading of its own names, and whose owners are a list.

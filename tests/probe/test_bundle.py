@@ -10,14 +10,14 @@ from urllib.parse import unquote_plus
 
 import pytest
 
+from maricopa_scrapy.configuration import load
 from maricopa_scrapy.probe.bundle import Bundle
 from maricopa_scrapy.probe.known import LETTERS, allowed_words, is_person_key
-from maricopa_scrapy.sandbox.county import County
+from maricopa_scrapy.sandbox.county.county import County
 from maricopa_scrapy.sandbox.process import SandboxProcess
-from maricopa_scrapy.sandbox.treasurer import identity
-from maricopa_scrapy.settings_files import load
-from tests.probe.running import Probe, Probed
-from tests.taxes import needs_browser
+from maricopa_scrapy.sandbox.treasurer.site import identity
+from tests.helpers.probe_runs import Probe, Probed
+from tests.helpers.taxes import needs_browser
 
 Start = Callable[..., SandboxProcess]
 ALLOWED = allowed_words(load()[1])

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from tests.conftest import ROOT
-from tests.probe.running import Probe, Probed
+from tests.helpers.probe_runs import Probe, Probed
 
 TOKEN = "5f1c0de2-9a77-4c55-b0aa-0123456789ab"
 COOKIE = "s3ss10nvalue77"

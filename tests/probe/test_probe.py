@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 import yaml
 
-from maricopa_scrapy.sandbox.county import County
+from maricopa_scrapy.sandbox.county.county import County
 from maricopa_scrapy.sandbox.process import SandboxProcess
 from tests.conftest import ROOT
-from tests.probe.running import Probe
-from tests.taxes import needs_browser
+from tests.helpers.probe_runs import Probe
+from tests.helpers.taxes import needs_browser
 
 Start = Callable[..., SandboxProcess]
 PLAIN = ("assessor", "assessor_page", "gis", "recorder", "recorder_legacy", "bulk")

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from maricopa_scrapy.configuration import ConfigError, load
 from maricopa_scrapy.probe import table
 from maricopa_scrapy.probe.proposal import Proposal, apply, written
-from maricopa_scrapy.settings_files import ConfigError, load
 from tests.conftest import ROOT
 
 DAY = dt.date(2026, 11, 30)

@@ -9,16 +9,16 @@ from typing import Any
 import pytest
 import yaml
 
+from maricopa_scrapy.configuration import load
 from maricopa_scrapy.probe.known import LETTERS, allowed_words
-from maricopa_scrapy.sandbox.county import County
+from maricopa_scrapy.sandbox.county.county import County
 from maricopa_scrapy.sandbox.process import SandboxProcess
-from maricopa_scrapy.sandbox.treasurer import identity
-from maricopa_scrapy.sandbox.treasurer_skins import SKINS, owner_blocks
-from maricopa_scrapy.settings_files import load
+from maricopa_scrapy.sandbox.treasurer.site import identity
+from maricopa_scrapy.sandbox.treasurer.skins import SKINS, owner_blocks
 from tests.conftest import ROOT, Crawler, Database
-from tests.probe.running import Probe
-from tests.taxes import differences, needs_browser
-from tests.treasurer_skins import PAGES, merged
+from tests.helpers.probe_runs import Probe
+from tests.helpers.taxes import differences, needs_browser
+from tests.helpers.treasurer_skins import PAGES, merged
 
 pytestmark = needs_browser
 Start = Callable[..., SandboxProcess]

@@ -16,9 +16,9 @@ from typing import Any
 import orjson
 import pytest
 
-from maricopa_scrapy.identifiers import APN_PATTERN
-from maricopa_scrapy.sandbox.county import County
-from maricopa_scrapy.sandbox.ownership import HOLDINGS
+from maricopa_scrapy.parsing.identifiers import APN_PATTERN
+from maricopa_scrapy.sandbox.county.county import County
+from maricopa_scrapy.sandbox.county.ownership import HOLDINGS
 
 # What the captures show beside the type of the one parcel that is captured whole (sources/assessor.md, 4).
 ALSO_SEEN: dict[str, set[str]] = {
@@ -79,7 +79,7 @@ def captures() -> Path:
 
 def test_a_seed_is_a_county_in_every_process() -> None:
     program = (
-        "import orjson, zlib; from maricopa_scrapy.sandbox.county import County; c = County(7, 2);"
+        "import orjson, zlib; from maricopa_scrapy.sandbox.county.county import County; c = County(7, 2);"
         "print(zlib.crc32(b''.join(orjson.dumps(c.parcel(a)) for a in c.apns(40) + c.absent(5))))"
     )
     county = County(7, 2)

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from maricopa_scrapy.sandbox.county import County
-from maricopa_scrapy.sandbox.faults import NAMES, FaultError, Faults
+from maricopa_scrapy.sandbox.answers.faults import NAMES, FaultError, Faults
+from maricopa_scrapy.sandbox.county.county import County
 from maricopa_scrapy.sandbox.process import SandboxProcess
 from maricopa_scrapy.sandbox.server import SandboxError
 

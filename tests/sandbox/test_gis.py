@@ -8,8 +8,8 @@ from urllib.parse import urlencode
 
 import pytest
 
-from maricopa_scrapy.sandbox.county import County
-from maricopa_scrapy.sandbox.parcel_layer import CHANGING, ParcelLayer
+from maricopa_scrapy.sandbox.county.county import County
+from maricopa_scrapy.sandbox.gis.parcel_layer import CHANGING, ParcelLayer
 from maricopa_scrapy.sandbox.process import SandboxProcess
 
 ROWS = 4200

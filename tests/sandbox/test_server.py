@@ -16,9 +16,9 @@ from urllib.parse import quote
 
 import pytest
 
-from maricopa_scrapy.identifiers import format_apn
-from maricopa_scrapy.sandbox.county import SUB_RESOURCES, County
-from maricopa_scrapy.sandbox.ownership import HOLDINGS
+from maricopa_scrapy.parsing.identifiers import format_apn
+from maricopa_scrapy.sandbox.county.county import SUB_RESOURCES, County
+from maricopa_scrapy.sandbox.county.ownership import HOLDINGS
 from maricopa_scrapy.sandbox.process import SandboxProcess
 from maricopa_scrapy.sandbox.server import Options, SandboxError, build_app, serve
 

@@ -1,0 +1,1 @@
+"""The `maricopa` command: one thin function a verb."""

@@ -1,0 +1,1 @@
+"""`scrapy crawl`, with the ledger's verdict as its exit code."""

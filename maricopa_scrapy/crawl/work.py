@@ -1,0 +1,118 @@
+"""What passes between a spider and what surrounds it: its work, the ledger that it asks, what it read from a response."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+from scrapy import Request, Spider
+
+from maricopa_scrapy.arguments import ApnList, spider_arguments
+from maricopa_scrapy.items import PRIORITIES, Extent, FollowOn, Issue, IssueKind, Outcome, Rows, Target
+from maricopa_scrapy.parsing.bodies import lost_of
+from maricopa_scrapy.parsing.identity import Signs
+
+if TYPE_CHECKING:
+    from maricopa_scrapy.ledger.ledger import Lease
+
+
+@dataclass(slots=True)
+class Work:
+    """What a spider was asked to do: go on with `job_id`, or a new job of `targets`. `mode`: api_only or scraping_only."""
+
+    type: str
+    parameters: dict[str, Any]
+    targets: Iterable[FollowOn] = ()
+    job_id: int | None = None
+    priority: str = "normal"
+    apns: ApnList | None = None
+    mode: str = "api_only"
+
+
+class Ledger(Protocol):
+    """What a spider may ask of the ledger (crawl/run_record.py)."""
+
+    async def lease(self, limit: int, source: str) -> "Lease": ...
+
+    async def give_back(self, source: str) -> None: ...
+
+    async def ask(self, question: Callable[..., Any], *args: Any) -> Any: ...
+
+    def flush(self) -> None: ...
+
+    def hurry(self) -> None: ...
+
+    @property
+    def backlog(self) -> int: ...
+
+
+@dataclass(slots=True)
+class Reading:
+    """What a page handler read from one response."""
+
+    outcome: Outcome = Outcome.DONE
+    records: list[Any] = field(default_factory=list)
+    complete: list[Any] = field(default_factory=list)
+    follow_ons: list[FollowOn] = field(default_factory=list)
+    issues: list[Issue] = field(default_factory=list)
+    pages: list[Rows] = field(default_factory=list)
+    unkeyed: int = 0
+    extent: Extent | None = None
+    # Why the job is incomplete, although the target is answered.
+    shortfall: str | None = None
+    # Sections that could not be read, although others could.
+    unread: tuple[str, ...] = ()
+    # What must be asked before the target can be answered.
+    then: Request | None = None
+    # What must agree with what is stored of the target, or nothing of the reading is.
+    signs: list[Signs] = field(default_factory=list)
+
+
+# Reads the kept body of an answer, that is, its capture.
+Handler = Callable[[bytes, Target], Reading]
+
+# Stands among the unread sections for characters that are left out of what is stored.
+CHARACTERS = "characters"
+
+
+def read(handler: Callable[..., Reading], bodies: Sequence[bytes], target: Target) -> Reading:
+    """Return what a handler reads of the kept bodies of an answer; what of them cannot be stored is told. Raises PageError, Refusal."""
+    reading = handler(*bodies, target)
+    if reading.outcome is Outcome.DONE and (lost := next(filter(None, map(lost_of, bodies)), "")):
+        lose(reading, f"{target.kind}: {lost}", f"{lost} is no text, and is left out of what is stored; the capture has it")
+    return reading
+
+
+def lose(reading: Reading, signature: str, message: str) -> None:
+    """Note that characters of an answer are not stored as they came."""
+    reading.issues = [*reading.issues, Issue(IssueKind.LOST_CHARACTERS, signature, message)]
+    reading.unread = (*reading.unread, CHARACTERS)
+
+
+class ArgumentSpider(Spider):
+    """What a spider does with its arguments: they become work, or an error that a person can act on."""
+
+    # Name: what it means, for people (docs/arguments.md).
+    known_arguments: ClassVar[dict[str, str]] = {}
+    common_arguments: ClassVar[dict[str, str]] = {
+        "job": "go on with a job that was interrupted or fell short; goes with no other argument",
+        "priority": "critical, high, normal (default) or low: which targets come first",
+        "skip_invalid": "`yes`: leave out the lines of a list that are not what it should hold; log, `status` and `report` tell them",
+    }
+
+    @classmethod
+    def read_arguments(cls, given: dict[str, str]) -> Work:
+        """Turn the arguments of `-a` into work. Raises ArgumentError."""
+        # scrapyd adds names of its own, such as _job.
+        given = {name: value for name, value in given.items() if not name.startswith("_")}
+        spider_arguments.check_names(given, cls.known_arguments | cls.common_arguments)
+        if "job" in given:
+            spider_arguments.one_of(given, (*cls.common_arguments, *cls.known_arguments))
+            return Work(cls.name, {}, job_id=spider_arguments.number("job", given["job"]))
+        work = cls.work(given)
+        work.priority = spider_arguments.choice("priority", given.get("priority", "normal"), PRIORITIES)
+        return work
+
+    @classmethod
+    def work(cls, given: dict[str, str]) -> Work:
+        """Return the work that the spider's own arguments describe. Raises ArgumentError."""
+        raise NotImplementedError

@@ -1,0 +1,51 @@
+"""The targets of a job: new ones for it, and the run that works on them."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from psycopg2.extensions import cursor as Cursor
+
+from maricopa_scrapy.database.tables import copy_into, copy_line, copy_lines
+from maricopa_scrapy.items import FollowOn
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One spider process at work on one job. `execution`: how many requests it may have under way (`crawl.job`)."""
+
+    id: int
+    job_id: int
+    source: str
+    execution: str = "parallel"
+    # Whose targets it leases beside its own source's; and what the job was asked for.
+    also: tuple[str, ...] = ()
+    parameters: dict[str, Any] = field(default_factory=dict, hash=False)
+
+    @property
+    def sources(self) -> list[str]:
+        return [self.source, *self.also]
+
+
+def add_targets(cursor: Cursor, job_id: int, targets: Iterable[FollowOn]) -> int:
+    """Insert the targets that the job does not have yet, in the caller's transaction; returns how many were new."""
+    cursor.execute(
+        "CREATE TEMP TABLE IF NOT EXISTS stage_target_new"
+        " (source text, kind text, key text, detail jsonb, priority smallint, not_before timestamptz, position int) ON COMMIT DELETE ROWS"
+    )
+    cursor.execute("DELETE FROM stage_target_new")
+    lines = (
+        copy_line((t.source, t.kind, t.key, None if t.detail is None else json.dumps(t.detail), t.priority, t.not_before, position))
+        for position, t in enumerate(targets)
+    )
+    copy_lines(cursor, copy_into("stage_target_new"), lines)
+    cursor.execute(
+        "INSERT INTO crawl.target (job_id, source, kind, key, detail, priority, not_before)"
+        " SELECT %s, source, kind, key, detail, priority, not_before FROM stage_target_new ORDER BY position"
+        " ON CONFLICT (job_id, source, kind, key) DO NOTHING",
+        (job_id,),
+    )
+    accepted = cursor.rowcount
+    cursor.execute("UPDATE crawl.job SET enumerated = enumerated + %s WHERE id = %s", (accepted, job_id))
+    return accepted

@@ -1,0 +1,1 @@
+"""How all offices of the sandbox answer: counts, faults, the rate limiter."""

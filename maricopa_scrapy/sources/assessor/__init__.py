@@ -1,0 +1,1 @@
+"""The assessor: the API with its search, and the public page."""

@@ -1,0 +1,1 @@
+"""The assessor's bulk files: their layout, their lines, the check before a load."""

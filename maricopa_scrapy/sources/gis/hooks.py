@@ -1,0 +1,75 @@
+"""What the writer does for the GIS: pages of rows in the course of a walk or a list, and what follows an acknowledgement."""
+
+from collections.abc import Sequence
+from functools import partial
+
+from psycopg2.extensions import cursor as Cursor
+
+from maricopa_scrapy.database.absent_columns import pages_with_stored
+from maricopa_scrapy.database.columns import Lines, array_of, joined, last_of_each_key, merge_lines
+from maricopa_scrapy.database.tables import Table
+from maricopa_scrapy.database.targets import Run
+from maricopa_scrapy.items import Extent, Target
+from maricopa_scrapy.sources.gis import duplicates, layer_walk, unfound_parcels
+from maricopa_scrapy.sources.gis.told_columns import note_columns, shared_fields, told_columns
+
+__all__ = ["acknowledged", "one_of_each_key", "shared_fields", "store_pages", "told"]
+
+
+def store_pages(cursor: Cursor, run: Run, answers: Sequence[tuple[Target, list[Lines], int]]) -> None:
+    """Store the pages of some answers: (target, its pages, rows without a key), in the caller's transaction."""
+    # By table, the kind of target, and the walk: what a walk brings is settled at its end.
+    of_table: dict[tuple[Table, str, int | None], list[tuple[Target, Lines]]] = {}
+    for target, pages, unkeyed in answers:
+        pages = [pages_with_stored(cursor, page) for page in pages]
+        detail = target.detail or {}
+        walk = detail.get("walk") if target.kind == "range" else None
+        for page in pages:
+            if page.table.name == "gis.absent" and not detail.get("again"):
+                unfound_parcels.note_unfound(cursor, run, page.keys)
+            else:
+                of_table.setdefault((page.table, target.kind, walk), []).append((target, page))
+        if walk is not None:
+            layer_walk.note_seen(cursor, run, target, pages[0], unkeyed)
+    for layer, columns in {page.told for _, pages, _ in answers for page in pages if page.told is not None}:
+        note_columns(cursor, layer, columns)
+    for (table, kind, walk), parts in of_table.items():
+        rows = joined([page for _, page in parts])
+        if table.name != "gis.parcel":
+            merge_lines(cursor, run, last_of_each_key(rows))
+        elif walk is not None:
+            merge_lines(cursor, run, duplicates.without_known(cursor, rows), partial(duplicates.keep_replaced, cursor))
+        else:
+            cursor.execute("DELETE FROM gis.absent WHERE apn = ANY(%s::text[])", (array_of(rows.keys),))
+            # A list has all rows of its APNs; of the deeds since a day that is not known.
+            withhold = partial(duplicates.keep_replaced, cursor)
+            if kind == "range":
+                withhold = partial(duplicates.without_doubtful, cursor, run, parts[0][0])
+            merge_lines(cursor, run, duplicates.lowest_of_each(rows), withhold)
+
+
+def told(cursor: Cursor, table: Table, absent: dict[str, frozenset[int] | None]) -> dict[str, frozenset[int] | None]:
+    """Return those of the absent columns that any layer has told: in no row do the others have a value."""
+    if table.name != "gis.parcel":
+        return absent
+    columns = told_columns(cursor)
+    return {column: spots for column, spots in absent.items() if column in columns}
+
+
+def one_of_each_key(rows: Lines) -> Lines:
+    """Return one row a key: of the parcels that of the lowest floor, of other tables the last."""
+    return duplicates.lowest_of_each(rows) if rows.table.name == "gis.parcel" else last_of_each_key(rows)
+
+
+def acknowledged(cursor: Cursor, run: Run, answers: Sequence[tuple[Target, Extent | None]]) -> None:
+    """After targets were acknowledged: begin, go on with or end their walk, and ask again for what a list did not bring."""
+    for target, extent in answers:
+        if extent is not None:
+            layer_walk.settle(cursor, run, extent)
+        elif target.kind in ("extent", "doubled"):
+            layer_walk.note_dead_extent(cursor, run)
+    kinds = {target.kind for target, _ in answers}
+    if kinds & {"range", "ids"}:
+        layer_walk.advance(cursor, run)
+    if "list" in kinds:
+        unfound_parcels.ask_again(cursor, run)

@@ -1,0 +1,1 @@
+"""The recorder: documents, searches, scans, and the legacy pages."""

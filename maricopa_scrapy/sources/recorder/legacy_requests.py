@@ -1,0 +1,138 @@
+"""The recorder's legacy pages, as a source beside its API: lists by code and days, and documents. One request at a time."""
+
+import datetime as dt
+from typing import Any, ClassVar
+from urllib.parse import quote
+
+from scrapy import Request
+from scrapy.http import Response
+
+from maricopa_scrapy.crawl.ledger_spider import LedgerSpider, Reading
+from maricopa_scrapy.items import Cause, FollowOn, Issue, IssueKind, Outcome, Target
+from maricopa_scrapy.pace.refusals import Refusal, check_json_answer
+from maricopa_scrapy.parsing.errors import SourceChanged
+from maricopa_scrapy.sources.recorder import legacy_pages as pages
+from maricopa_scrapy.sources.recorder.api_requests import PHOENIX, number_of
+from maricopa_scrapy.sources.recorder.document import check_days
+from maricopa_scrapy.sources.recorder.records import CodePair, Image, LegacyDocument, SearchWindow
+
+
+class LegacyPages(LedgerSpider):
+    """Targets: `list`, the documents of a code and some days from a number on, and `page`, one document."""
+
+    # Not a spider of its own: `scrapy crawl documents -a via=legacy` runs it.
+    name = ""
+    source = "recorder_legacy"
+    needed_paths: ClassVar[tuple[str, ...]] = ("list", "document", "recent")
+
+    def request(self, target: Target) -> Request:
+        """Ask for a list or for a document."""
+        detail = target.detail or {}
+        if target.kind == "page":
+            return self._page(target, "document", self.parse_page)
+        days: dict[str, str] = {name: quote(f"{dt.date.fromisoformat(detail[name]):%m/%d/%Y}", safe="") for name in ("since", "until")}
+        most = str(self.manifest.search_page_size)
+        path = self.manifest.paths["list"].format(cursor=detail["cursor"], code=detail["code"], most=most, **days)
+        return self.fetch(target, path, self.parse_list)
+
+    def check_answer(self, response: Response) -> None:
+        """Return for an HTML page that is no challenge. Raises Refusal."""
+        try:
+            check_json_answer(response, self.manifest.refusals)
+        except Refusal as error:
+            if response.status == 200 and error.cause is Cause.SOFT_404:
+                return
+            raise
+        raise Refusal(Cause.MALFORMED, "HTTP 200 without an HTML page")
+
+    def parse_list(self, body: bytes, target: Target) -> Reading:
+        """Read a list. It is cut at its most without a word, and begins with the last row of the one before: fewer rows are its end."""
+        detail = target.detail or {}
+        found = pages.parse_legacy_list(body)
+        since, until = dt.date.fromisoformat(detail["since"]), dt.date.fromisoformat(detail["until"])
+        for row in found.rows:
+            if row.number:
+                check_days(row.number, row.date, since, until, "Grid1.RECORDING DATE")
+        if found.rows and all(row.date is None for row in found.rows):
+            raise SourceChanged("Grid1.RECORDING DATE", f"a day from {since} to {until}, of one row at least", None)
+        fresh = found.rows
+        if detail["cursor"] != "0":
+            first = found.rows[0].number if found.rows else None
+            # One that cannot be read may be the one that is asked for.
+            if not found.rows or first not in (None, detail["cursor"]):
+                raise SourceChanged("Grid1", f"a list that begins with {detail['cursor']}", first)
+            fresh = found.rows[1:]
+        numbers = [row.number for row in fresh if row.number]
+        reading = Reading(
+            follow_ons=[FollowOn(self.source, "page", number) for number in numbers], issues=found.issues, unread=tuple(found.notes.unread)
+        )
+        seen, unread = detail["seen"] + len(fresh), detail.get("unread", 0) + sum(not row.is_read for row in fresh)
+        if len(found.rows) >= self.manifest.search_page_size:
+            if not numbers:
+                told = f"{detail['code']} of {since} to {until}: the list does not go on after {detail['cursor']}"
+                reading.issues.append(Issue(IssueKind.SATURATED_WINDOW, told[:200], told))
+                reading.records, reading.shortfall = [self._window(detail, seen, "saturated")], told
+                return reading
+            reading.follow_ons.append(legacy_list(detail["code"], since, until, found.cursor or numbers[-1], seen, unread))
+        else:
+            # Nothing reports how many there are.
+            reading.records.append(self._window(detail, seen, "unread" if unread else "walked"))
+        return reading
+
+    def parse_page(self, body: bytes, target: Target) -> Reading:
+        """Read a document; where this page does not know it, the page for documents whose names are not indexed may."""
+        return self._document(body, target, is_last=False)
+
+    def parse_recent(self, body: bytes, target: Target) -> Reading:
+        """Read a document whose names are not indexed."""
+        return self._document(body, target, is_last=True)
+
+    def _document(self, body: bytes, target: Target, is_last: bool) -> Reading:
+        number = number_of(target)
+        if pages.is_blocked(body):
+            return Reading(records=[Image(recording_number=number, url=self._url(target, "document"), path=None, sha256=None, size=None,
+                                          is_restricted=True)])  # fmt: skip
+        try:
+            page = pages.parse_legacy_document(body, number)
+        except SourceChanged as error:
+            if is_last or error.path != "lblRecNum":
+                raise
+            return Reading(then=self._page(target, "recent", self.parse_recent))
+        document = page.document
+        records: list[Any] = [document]
+        codes = list(document.display_codes or ())
+        if document.query_code and len(codes) == 1:
+            records.append(CodePair(query_code=document.query_code, display_code=codes[0]))
+        again = [] if document.names else self._again(document, target)
+        return Reading(Outcome.DONE, records=records, follow_ons=again, issues=page.issues, unread=tuple(page.notes.unread))
+
+    def _again(self, document: LegacyDocument, target: Target) -> list[FollowOn]:
+        """Return the page as a target for when the names of a fresh document may be indexed."""
+        recorded, rules, now = document.recorded_at, self.manifest.names, dt.datetime.now(dt.UTC)
+        if recorded is None or (now.astimezone(PHOENIX).date() - recorded.date()).days > rules.give_up_after:
+            return []
+        again, number = (target.detail or {}).get("again", 0) + 1, number_of(target)
+        due = now + dt.timedelta(hours=rules.again_after)
+        return [FollowOn(self.source, "page", f"{number} again {again}", {"number": number, "again": again}, due)]
+
+    handlers = {"list": parse_list, "page": parse_page}
+
+    def _window(self, detail: dict[str, Any], seen: int, state: str) -> SearchWindow:
+        return SearchWindow(query=f"legacy {detail['code']}", since=detail["since"], until=detail["until"], total=seen, row_count=seen,
+                            junk_rows=0, state=state)  # fmt: skip
+
+    def _page(self, target: Target, which: str, handler: Any) -> Request:
+        return self.fetch(target, self._path(target, which), handler)
+
+    def _url(self, target: Target, which: str) -> str:
+        return self.manifest.base_url + self._path(target, which)
+
+    def _path(self, target: Target, which: str) -> str:
+        number = number_of(target)
+        return self.manifest.paths[which].format(number=number[:11], suffix=number[11:])
+
+
+def legacy_list(code: str, since: dt.date, until: dt.date, cursor: str = "0", seen: int = 0, unread: int = 0) -> FollowOn:
+    """Return a list from a number on as a target; `seen` documents came before it, `unread` of them in rows that are odd."""
+    detail = {"code": code, "since": str(since), "until": str(until), "cursor": cursor, "seen": seen, "unread": unread}
+    return FollowOn("recorder_legacy", "list", f"{code} {since}..{until} from {cursor}", detail)

@@ -1,0 +1,1 @@
+"""The treasurer: a parcel's page, tab by tab."""
