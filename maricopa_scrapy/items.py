@@ -268,12 +268,21 @@ class Outcome(StrEnum):
     FAILED = "failed"
 
 
+@dataclass(frozen=True, slots=True)
+class Signs:
+    """The owner and the situs address that a page shows, a line of it a line; its address says that it is the parcel `apn`'s."""
+
+    apn: str
+    owner: str | None
+    situs_address: str | None
+
+
 @dataclass(slots=True)
 class Answer:
     """All that came of one target."""
 
     target: Target
-    outcome: Outcome
+    outcome: Outcome = Outcome.DONE
     records: list[Record] = field(default_factory=list)
     capture: Capture | None = None
     # Tables of which this answer has all rows of a parcel: those that it lacks are marked removed.
@@ -295,6 +304,10 @@ class Answer:
     shortfall: str | None = None
     # Sections of the answer that could not be read, although others could; what is stored of them stays.
     unread: tuple[str, ...] = ()
+    # What must agree with what is stored of the target, or nothing of the answer is.
+    signs: list[Signs] = field(default_factory=list)
+    # The answer as the writer takes it (database/batch.py).
+    encoded: Any = None
 
     @property
     def size(self) -> int:

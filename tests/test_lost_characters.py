@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from maricopa_scrapy.crawl.work import Reading, read
-from maricopa_scrapy.items import Outcome, Target
+from maricopa_scrapy.crawl.work import read
+from maricopa_scrapy.items import Answer, Outcome, Target
 from maricopa_scrapy.parsing.bodies import lost_of
 from maricopa_scrapy.sandbox.county.county import County
 from maricopa_scrapy.sandbox.process import SandboxProcess
@@ -150,8 +150,8 @@ def test_of_what_a_browser_could_not_decode_too(tmp_path: Path, database: Databa
 
 def test_of_a_page_in_html_too() -> None:
     target = Target(1, "recorder", "page", "20130183449")
-    reading = read(lambda body, target: Reading(), (b"<html><td>A\0B</td></html>",), target)
+    reading = read(lambda body, target: Answer(target), (b"<html><td>A\0B</td></html>",), target)
     assert (reading.unread, [issue.signature for issue in reading.issues]) == (("characters",), ["page: NUL"])
     # Scripts of a page are full of such escapes, and are not stored.
     assert lost_of(rb"<html><script>'\u0000'</script></html>") == ""
-    assert read(lambda body, target: Reading(Outcome.GONE), (b"<p>\0</p>",), target).unread == ()
+    assert read(lambda body, target: Answer(target, Outcome.GONE), (b"<p>\0</p>",), target).unread == ()

@@ -12,7 +12,7 @@ from twisted.python.failure import Failure
 from maricopa_scrapy.crawl.leasing import LeasingSpider
 from maricopa_scrapy.crawl.reading_gate import ReadingGate
 from maricopa_scrapy.crawl.source_connection import StartError
-from maricopa_scrapy.crawl.work import Handler, Reading, Work, read
+from maricopa_scrapy.crawl.work import Handler, Work, read
 from maricopa_scrapy.database.stored_identity import signs_of
 from maricopa_scrapy.items import Answer, Capture, Cause, Issue, Json, Outcome, Reason, Target
 from maricopa_scrapy.pace.certificates import Unverified
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from scrapy.crawler import Crawler
 
 
-__all__ = ["Handler", "LedgerSpider", "Reading", "StartError", "Work"]
+__all__ = ["Handler", "LedgerSpider", "StartError", "Work"]
 
 # Of the slot's width, by the priority of a target, critical first: how much a job may use whose execution is hybrid. 0: one at a time.
 _HYBRID = (1.0, 1.0, 0.5, 0.0)
@@ -44,7 +44,7 @@ class LedgerSpider(LeasingSpider):
     # Whether its captures are what a browser showed.
     is_rendered: ClassVar[bool] = False
     # Kind of target: the method that reads its answers into rows. `maricopa reparse` reads captures by the same one.
-    handlers: ClassVar[dict[str, Callable[[Any, bytes, Target], "Reading"]]] = {}
+    handlers: ClassVar[dict[str, Callable[[Any, bytes, Target], Answer | Request]]] = {}
     # Answers a transaction at most: fewer where one answer is thousands of rows.
     batch_most: ClassVar[int] = 1_000_000
     # Whether `start()` yields answers too: an engine that closes meanwhile must be told when they are done (crawl/run_record.py).
@@ -135,8 +135,8 @@ class LedgerSpider(LeasingSpider):
                 self.check_answer(response)
             await self._gate.wait()
             capture = self._capture(response)
-            reading = Reading(Outcome.GONE) if is_none else read(handler, (capture.body,), target)
-            for signs in reading.signs:
+            answer = Answer(target, Outcome.GONE) if is_none else read(handler, (capture.body,), target)
+            for signs in answer.signs if isinstance(answer, Answer) else ():
                 check_signs(signs, await self.ledger.ask(signs_of, target.key))
         except Unauthorized:
             self.stop(Reason.UNAUTHORIZED)
@@ -158,13 +158,10 @@ class LedgerSpider(LeasingSpider):
             yield proof or self._failure(response.request or Request(response.url), target, error.cause, str(error), where, kept, response)
         else:
             self.pace.answered(self.source)
-            is_kept = self.kept_of(target) == "all" or (reading.unread and self.kept_of(target) == "failures")
-            kept = capture if is_kept else capture.without_body()
-            yield reading.then or Answer(
-                target, reading.outcome, reading.records, kept, reading.complete, reading.follow_ons,
-                reading.issues, pages=reading.pages, unkeyed=reading.unkeyed, extent=reading.extent,
-                shortfall=reading.shortfall, unread=reading.unread,
-            )  # fmt: skip
+            if isinstance(answer, Answer):
+                is_kept = self.kept_of(target) == "all" or (answer.unread and self.kept_of(target) == "failures")
+                answer.capture = capture if is_kept else capture.without_body()
+            yield answer
 
     def _failed(self, failure: Failure) -> Iterator[Answer | Request]:
         error, request = failure.value, failure.request  # type: ignore[attr-defined]

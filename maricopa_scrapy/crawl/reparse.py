@@ -20,7 +20,7 @@ from maricopa_scrapy.crawl.work import read
 from maricopa_scrapy.database.connect import DatabaseUnavailable, Session
 from maricopa_scrapy.database.stored_identity import signs_of
 from maricopa_scrapy.database.targets import Run
-from maricopa_scrapy.items import Reason
+from maricopa_scrapy.items import Answer, Reason
 from maricopa_scrapy.ledger import ledger
 from maricopa_scrapy.pace.refusals import Refusal
 from maricopa_scrapy.parsing.errors import PageError
@@ -124,8 +124,8 @@ class Reparse:
         self.report.answers += 1
         try:
             # An answer of several captures is handed over as they are: its reader takes as many.
-            reading = read(self._handlers[target.kind], [body for body in stored.bodies if body is not None], target)
-            for signs in reading.signs:
+            answer = read(self._handlers[target.kind], [body for body in stored.bodies if body is not None], target)
+            for signs in answer.signs if isinstance(answer, Answer) else ():
                 check_signs(signs, signs_of(self._session, target.key))
         except DatabaseUnavailable:
             raise
@@ -135,11 +135,11 @@ class Reparse:
         except Exception as error:  # noqa: BLE001 - whatever a parser trips over is told with its capture, and the others go on
             self._failed(stored, f"{type(error).__name__}: {error}")
             return None
-        if reading.then is not None:
+        if not isinstance(answer, Answer):
             self._failed(stored, "its reader wants another answer first")
             return None
-        self.report.unread.update(reading.unread)
-        return store.Read(stored, reading.records, reading.pages, reading.complete, reading.unread)
+        self.report.unread.update(answer.unread)
+        return store.Read(stored, answer.records, answer.pages, answer.complete, answer.unread)
 
     def _failed(self, stored: store.Stored, why: str) -> None:
         self.report.failed += 1

@@ -1,15 +1,14 @@
 """What passes between a spider and what surrounds it: its work, the ledger that it asks, what it read from a response."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from scrapy import Request, Spider
 
 from maricopa_scrapy.arguments import ApnList, spider_arguments
-from maricopa_scrapy.items import PRIORITIES, Extent, FollowOn, Issue, IssueKind, Outcome, Rows, Target
+from maricopa_scrapy.items import PRIORITIES, Answer, FollowOn, Issue, IssueKind, Outcome, Target
 from maricopa_scrapy.parsing.bodies import lost_of
-from maricopa_scrapy.parsing.identity import Signs
 
 if TYPE_CHECKING:
     from maricopa_scrapy.ledger.ledger import Lease
@@ -45,47 +44,28 @@ class Ledger(Protocol):
     def backlog(self) -> int: ...
 
 
-@dataclass(slots=True)
-class Reading:
-    """What a page handler read from one response."""
-
-    outcome: Outcome = Outcome.DONE
-    records: list[Any] = field(default_factory=list)
-    complete: list[Any] = field(default_factory=list)
-    follow_ons: list[FollowOn] = field(default_factory=list)
-    issues: list[Issue] = field(default_factory=list)
-    pages: list[Rows] = field(default_factory=list)
-    unkeyed: int = 0
-    extent: Extent | None = None
-    # Why the job is incomplete, although the target is answered.
-    shortfall: str | None = None
-    # Sections that could not be read, although others could.
-    unread: tuple[str, ...] = ()
-    # What must be asked before the target can be answered.
-    then: Request | None = None
-    # What must agree with what is stored of the target, or nothing of the reading is.
-    signs: list[Signs] = field(default_factory=list)
-
-
 # Reads the kept body of an answer, that is, its capture.
-Handler = Callable[[bytes, Target], Reading]
+# Or says what must be asked before the target can be answered.
+Handler = Callable[[bytes, Target], Answer | Request]
 
 # Stands among the unread sections for characters that are left out of what is stored.
 CHARACTERS = "characters"
 
 
-def read(handler: Callable[..., Reading], bodies: Sequence[bytes], target: Target) -> Reading:
+def read(handler: Callable[..., Answer | Request], bodies: Sequence[bytes], target: Target) -> Answer | Request:
     """Return what a handler reads of the kept bodies of an answer; what of them cannot be stored is told. Raises PageError, Refusal."""
-    reading = handler(*bodies, target)
-    if reading.outcome is Outcome.DONE and (lost := next(filter(None, map(lost_of, bodies)), "")):
-        lose(reading, f"{target.kind}: {lost}", f"{lost} is no text, and is left out of what is stored; the capture has it")
-    return reading
+    answer = handler(*bodies, target)
+    if not isinstance(answer, Answer) or answer.outcome is not Outcome.DONE:
+        return answer
+    if lost := next(filter(None, map(lost_of, bodies)), ""):
+        lose(answer, f"{target.kind}: {lost}", f"{lost} is no text, and is left out of what is stored; the capture has it")
+    return answer
 
 
-def lose(reading: Reading, signature: str, message: str) -> None:
+def lose(answer: Answer, signature: str, message: str) -> None:
     """Note that characters of an answer are not stored as they came."""
-    reading.issues = [*reading.issues, Issue(IssueKind.LOST_CHARACTERS, signature, message)]
-    reading.unread = (*reading.unread, CHARACTERS)
+    answer.issues = [*answer.issues, Issue(IssueKind.LOST_CHARACTERS, signature, message)]
+    answer.unread = (*answer.unread, CHARACTERS)
 
 
 class ArgumentSpider(Spider):

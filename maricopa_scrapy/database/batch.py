@@ -1,4 +1,4 @@
-"""What one transaction of the writer stores: entries, one an answer, and the batch that they make.
+"""What one transaction of the writer stores: some answers, as lines of COPY.
 
 Rows, changes, captures, follow-ons, issues, and only then the acknowledgement of the targets.
 """
@@ -6,7 +6,7 @@ Rows, changes, captures, follow-ons, issues, and only then the acknowledgement o
 import datetime as dt
 import random
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -21,7 +21,7 @@ from maricopa_scrapy.database.pages import store_pages
 from maricopa_scrapy.database.source_hooks import hooks_of
 from maricopa_scrapy.database.tables import Table, copy_into, copy_line, copy_lines, origin_of, table_of
 from maricopa_scrapy.database.targets import Run, add_targets
-from maricopa_scrapy.items import Answer, Capture, Cause, Extent, FollowOn, Issue, IssueKind, Outcome, Target, few
+from maricopa_scrapy.items import Answer, Capture, Cause, Issue, IssueKind, Outcome, few
 
 CREATE_STAGES = """
     CREATE TEMP TABLE stage_target (
@@ -72,28 +72,18 @@ _RETRY_PAUSE_MOST_S = 60.0
 
 
 @dataclass(slots=True)
-class Entry:
-    """One answer as lines of COPY. Made by the thread that made the answer, while it is still in the processor's cache."""
+class Encoded:
+    """The lines of COPY of an answer. Made by the thread that made the answer, while it is still in the processor's cache."""
 
-    target: Target
-    outcome: Outcome
-    cause: Cause | None
     # Table, key, digest, line, and the columns of which the answer said nothing.
     rows: list[tuple[Table, tuple[Any, ...], str, str, frozenset[str]]]
     acknowledgement: str
-    capture: Capture | None
     complete: list[tuple[Table, str]]
-    follow_ons: list[FollowOn]
-    issues: list[Issue]
-    pages: list[Lines] = field(default_factory=list)
-    unkeyed: int = 0
-    extent: Extent | None = None
-    is_part: bool = False
-    shortfall: str | None = None
+    pages: list[Lines]
 
 
-def entry_of(answer: Answer, attempts: int, attempts_of: Mapping[Cause, int] = MappingProxyType({})) -> Entry:
-    """Return the answer's entry; a target fails for good after `attempts`, or `attempts_of` its cause.
+def encode(answer: Answer, attempts: int, attempts_of: Mapping[Cause, int] = MappingProxyType({})) -> Answer:
+    """Return the answer with its lines in place of its records; a target fails for good after `attempts`, or `attempts_of` its cause.
 
     Raises ValueError for what no column can hold.
     """
@@ -104,33 +94,24 @@ def entry_of(answer: Answer, attempts: int, attempts_of: Mapping[Cause, int] = M
     for record in answer.records:
         table = table_of(type(record))
         rows.append((table, *table.row(record, origin), record.absent))
-    return Entry(
-        answer.target,
-        answer.outcome,
-        answer.cause,
+    encoded = Encoded(
         rows,
         copy_line(_acknowledgement(answer, at, sha256, attempts, attempts_of)),
-        capture,
         [(table_of(record), value) for record, value in answer.complete],
-        answer.follow_ons,
-        few(answer.issues),
         [lines_of(page, origin) for page in answer.pages],
-        answer.unkeyed,
-        answer.extent,
-        answer.is_part,
-        answer.shortfall,
     )
+    return replace(answer, records=[], pages=[], issues=few(answer.issues), encoded=encoded)
 
 
-def store_batch(cursor: Cursor, run: Run, entries: list[Entry]) -> int:
-    """Store the entries of targets that are still open, in the caller's transaction; returns how many rows they had.
+def store_batch(cursor: Cursor, run: Run, answers: list[Answer]) -> int:
+    """Store the answers to targets that are still open, in the caller's transaction; returns how many rows they had.
 
     What another run has finished meanwhile, or this one in a commit whose answer was lost, is left as it is.
     """
-    cursor.execute(_WAIT_LITTLE + _STILL_OPEN, (run.id, [entry.target.id for entry in entries]))
+    cursor.execute(_WAIT_LITTLE + _STILL_OPEN, (run.id, [answer.target.id for answer in answers]))
     held: dict[int, bool] = dict(cursor.fetchall())
     # An answer counts whoever holds the target; a failure only from the run that holds it.
-    valid = [e for e in entries if e.target.id in held and (held[e.target.id] or e.outcome is not Outcome.FAILED)]
+    valid = [a for a in answers if a.target.id in held and (held[a.target.id] or a.outcome is not Outcome.FAILED)]
     if not valid:
         return 0
     batch = _Batch(valid)
@@ -144,20 +125,20 @@ def take_turns(cursor: Cursor, schemas: set[str]) -> None:
 
 
 class _Batch:
-    """Entries as one transaction."""
+    """Answers as one transaction."""
 
-    def __init__(self, entries: list[Entry]) -> None:
-        self._entries = entries
+    def __init__(self, answers: list[Answer]) -> None:
+        self._answers = answers
         # Of a key that comes twice, the last counts: one statement cannot merge both.
         self._rows: dict[Table, dict[tuple[Any, ...], tuple[str, str]]] = {}
         self._absent: dict[Table, dict[tuple[Any, ...], frozenset[str]]] = {}
         self._complete: dict[Table, list[str]] = {}
         # What a whole lacks of rows that stay, by the value that it is the whole of.
         self._unseen: dict[tuple[Table, str], list[tuple[Any, ...]]] = {}
-        for entry in entries:
-            for row in entry.rows:
+        for answer in answers:
+            for row in answer.encoded.rows:
                 self._take(*row)
-            for table, value in entry.complete:
+            for table, value in answer.encoded.complete:
                 self._complete.setdefault(table, []).append(value)
 
     def _take(self, table: Table, key: tuple[Any, ...], digest: str, line: str, absent: frozenset[str]) -> None:
@@ -175,39 +156,42 @@ class _Batch:
 
     @property
     def rows(self) -> int:
-        return sum(len(rows) for rows in self._rows.values()) + sum(len(page) for entry in self._entries for page in entry.pages)
+        return sum(len(rows) for rows in self._rows.values()) + sum(len(page) for answer in self._answers for page in answer.encoded.pages)
 
     def store(self, cursor: Cursor, run: Run) -> None:
         at = dt.datetime.now(dt.UTC)
-        paged = {page.table for entry in self._entries for page in entry.pages}
+        paged = {page.table for answer in self._answers for page in answer.encoded.pages}
         take_turns(cursor, {"crawl", run.source} | {table.schema for table in self._rows.keys() | self._complete.keys() | paged})
         self._keep_captures(cursor)
         for table in self._rows.keys() | self._complete.keys():
             self._merge(cursor, table, run, at)
         self._store_pages(cursor, run)
-        follow_ons = [replace(follow_on, priority=entry.target.priority) for entry in self._entries for follow_on in entry.follow_ons]
+        follow_ons = [replace(follow_on, priority=answer.target.priority) for answer in self._answers for follow_on in answer.follow_ons]
         if follow_ons:
             add_targets(cursor, run.job_id, follow_ons)
         self._record_issues(cursor, run, at)
-        if shortfalls := [entry.shortfall for entry in self._entries if entry.shortfall]:
+        if shortfalls := [answer.shortfall for answer in self._answers if answer.shortfall]:
             cursor.execute(_FALL_SHORT, ("; ".join(shortfalls), run.job_id))
-        lines = {entry.target.id: entry.acknowledgement for entry in self._entries if not entry.is_part}
+        lines = {answer.target.id: answer.encoded.acknowledgement for answer in self._answers if not answer.is_part}
         copy_lines(cursor, copy_into("stage_target"), lines.values())
         cursor.execute(_ACKNOWLEDGE, (run.id,))
-        for source in dict.fromkeys(entry.target.source for entry in self._entries):
+        for source, answers in self._by_source().items():
             if hooks := hooks_of(source):
-                hooks.acknowledged(cursor, run, [(entry.target, entry.extent) for entry in self._entries if entry.target.source == source])
+                hooks.acknowledged(cursor, run, answers)
+
+    def _by_source(self) -> dict[str, list[Answer]]:
+        found: dict[str, list[Answer]] = {}
+        for answer in self._answers:
+            found.setdefault(answer.target.source, []).append(answer)
+        return found
 
     def _store_pages(self, cursor: Cursor, run: Run) -> None:
-        answers: dict[str, list[tuple[Target, list[Lines], int]]] = {}
-        for entry in self._entries:
-            if entry.pages:
-                answers.setdefault(entry.target.source, []).append((entry.target, entry.pages, entry.unkeyed))
-        for source, of_source in answers.items():
-            getattr(hooks_of(source), "store_pages", store_pages)(cursor, run, of_source)
+        for source, answers in self._by_source().items():
+            if paged := [answer for answer in answers if answer.encoded.pages]:
+                getattr(hooks_of(source), "store_pages", store_pages)(cursor, run, paged)
 
     def _keep_captures(self, cursor: Cursor) -> None:
-        captures = {entry.capture.sha256: entry.capture for entry in self._entries if entry.capture}
+        captures = {answer.capture.sha256: answer.capture for answer in self._answers if answer.capture}
         if not captures:
             return
         cursor.execute(_KNOWN_CAPTURES, (list(captures),))
@@ -245,21 +229,21 @@ class _Batch:
 
     def _record_issues(self, cursor: Cursor, run: Run, at: dt.datetime) -> None:
         # One statement a kind of issue, not one an answer: a renamed field is in every answer.
-        found: dict[tuple[str, str], list[tuple[Issue, Entry]]] = {}
-        for entry in self._entries:
-            for issue in [*entry.issues, *self._unseen_of(entry)]:
-                found.setdefault((issue.kind, issue.signature), []).append((issue, entry))
+        found: dict[tuple[str, str], list[tuple[Issue, Answer]]] = {}
+        for answer in self._answers:
+            for issue in [*answer.issues, *self._unseen_of(answer)]:
+                found.setdefault((issue.kind, issue.signature), []).append((issue, answer))
         rows = []
         for same in found.values():
-            issue, entry = same[0]
+            issue, answer = same[0]
             example = None if issue.example is None else orjson.dumps(issue.example, default=str).decode()
-            values = (run.job_id, run.id, entry.target.source, issue.kind, issue.signature, issue.message, entry.target.key, example)
+            values = (run.job_id, run.id, answer.target.source, issue.kind, issue.signature, issue.message, answer.target.key, example)
             screenshot = next((other.screenshot for other, _ in same if other.screenshot), None)
-            rows.append((*values, entry.capture.sha256 if entry.capture else None, len(same), at, at, screenshot))
+            rows.append((*values, answer.capture.sha256 if answer.capture else None, len(same), at, at, screenshot))
         execute_values(cursor, _RECORD_ISSUES, rows, page_size=1000)
 
-    def _unseen_of(self, entry: Entry) -> Iterator[Issue]:
-        for table, value in entry.complete:
+    def _unseen_of(self, answer: Answer) -> Iterator[Issue]:
+        for table, value in answer.encoded.complete:
             if keys := sorted(self._unseen.get((table, value), [])):
                 rows = [dict(zip(table.key, key, strict=True)) for key in keys]
                 named = ", ".join(str(key[-1]) for key in keys)

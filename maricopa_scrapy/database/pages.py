@@ -8,14 +8,14 @@ from maricopa_scrapy.database.absent_columns import pages_with_stored
 from maricopa_scrapy.database.columns import Lines, joined, last_of_each_key, merge_lines
 from maricopa_scrapy.database.tables import Table
 from maricopa_scrapy.database.targets import Run
-from maricopa_scrapy.items import Target
+from maricopa_scrapy.items import Answer
 
 
-def store_pages(cursor: Cursor, run: Run, answers: Sequence[tuple[Target, list[Lines], int]]) -> None:
-    """Store the pages of some answers: (target, its pages, rows without a key), in the caller's transaction."""
+def store_pages(cursor: Cursor, run: Run, answers: Sequence[Answer]) -> None:
+    """Store the pages of some answers, in the caller's transaction."""
     of_table: dict[tuple[Table, str], list[Lines]] = {}
-    for target, pages, _ in answers:
-        for page in pages:
-            of_table.setdefault((page.table, target.kind), []).append(pages_with_stored(cursor, page))
+    for answer in answers:
+        for page in answer.encoded.pages:
+            of_table.setdefault((page.table, answer.target.kind), []).append(pages_with_stored(cursor, page))
     for parts in of_table.values():
         merge_lines(cursor, run, last_of_each_key(joined(parts)))

@@ -3,7 +3,7 @@
 They are found by the source's name, so that nothing here knows a source:
 
 - store_pages(cursor, run, answers): in place of pages.store_pages
-- acknowledged(cursor, run, answers): after the acknowledgement of (target, extent)
+- acknowledged(cursor, run, answers): after the acknowledgement of their targets
 - one_of_each_key(rows): in place of columns.last_of_each_key, for captures read again
 - told(cursor, table, absent): of the columns that are absent, those that anybody has told, of a table that several tell
 - shared_fields(cursor): as JSON, the fields that count as changes by who told before and who tells now

@@ -15,7 +15,7 @@ import psycopg2
 import psycopg2.errors
 from psycopg2.extensions import connection as Connection
 
-from maricopa_scrapy.database.batch import CREATE_STAGES, Entry, entry_of, store_batch
+from maricopa_scrapy.database.batch import CREATE_STAGES, encode, store_batch
 from maricopa_scrapy.database.connect import DatabaseCancelled, DatabaseUnavailable, Session
 from maricopa_scrapy.database.targets import Run
 from maricopa_scrapy.items import Answer, Cause, Issue, Outcome, Target
@@ -69,8 +69,8 @@ class Writer:
         self._options = options
         self._on_room = on_room
         self._on_failure = on_failure
-        # Entries pass by themselves: waking the thread for each one costs the caller more than all else here.
-        self._waiting: deque[Entry] = deque()
+        # Answers pass by themselves: waking the thread for each one costs the caller more than all else here.
+        self._waiting: deque[Answer] = deque()
         self._signals: queue.SimpleQueue[bool] = queue.SimpleQueue()
         self._high_water = 2 * options.batch_size
         self._taken = 0
@@ -92,12 +92,12 @@ class Writer:
     def put(self, answer: Answer) -> bool:
         """Take an answer; returns False when the caller should wait for `on_room` before the next one."""
         try:
-            entry = entry_of(answer, self._options.attempts, self._options.attempts_of)
+            answer = encode(answer, self._options.attempts, self._options.attempts_of)
         except Exception as error:
             if not isinstance(error, ValueError):
-                logger.exception("no entry can be made of %s %s", answer.target.kind, answer.target.key)
-            entry = self._poisoned(answer.target, error)
-        self._waiting.append(entry)
+                logger.exception("no lines can be made of %s %s", answer.target.kind, answer.target.key)
+            answer = self._poisoned(answer.target, error)
+        self._waiting.append(answer)
         self._taken += 1
         if self._taken % self._options.batch_size == 0:
             self.flush()
@@ -148,43 +148,43 @@ class Writer:
         if count:
             self._store([self._waiting.popleft() for _ in range(count)])
 
-    def _store(self, entries: list[Entry]) -> None:
-        self._store_or_halve(entries)
-        self._stored += len(entries)
+    def _store(self, answers: list[Answer]) -> None:
+        self._store_or_halve(answers)
+        self._stored += len(answers)
         self.flushes += 1
         # Not after every batch: more callers may wait than a batch has answers, and what waits here would grow.
         if self._has_room:
             self._on_room()
 
-    def _store_or_halve(self, entries: list[Entry]) -> None:
+    def _store_or_halve(self, answers: list[Answer]) -> None:
         try:
-            self.rows += self._session.transact(lambda cursor: store_batch(cursor, self._run, entries))
+            self.rows += self._session.transact(lambda cursor: store_batch(cursor, self._run, answers))
         except DatabaseUnavailable as error:
             # A shorter statement may pass where a long one is cancelled; no answer is at fault.
-            if not isinstance(error, DatabaseCancelled) or len(entries) == 1:
+            if not isinstance(error, DatabaseCancelled) or len(answers) == 1:
                 raise
-            middle = len(entries) // 2
-            self._store_or_halve(entries[:middle])
-            self._store_or_halve(entries[middle:])
+            middle = len(answers) // 2
+            self._store_or_halve(answers[:middle])
+            self._store_or_halve(answers[middle:])
         except Exception as error:
-            if len(entries) > 1:
-                middle = len(entries) // 2
-                self._store_or_halve(entries[:middle])
-                self._store_or_halve(entries[middle:])
+            if len(answers) > 1:
+                middle = len(answers) // 2
+                self._store_or_halve(answers[:middle])
+                self._store_or_halve(answers[middle:])
                 return
             if not isinstance(error, _REFUSED):
                 self._faults += 1
-                logger.exception("%s %s cannot be stored", entries[0].target.kind, entries[0].target.key)
-            if entries[0].cause is Cause.STORE or self._faults > _FAULTS_MOST:
+                logger.exception("%s %s cannot be stored", answers[0].target.kind, answers[0].target.key)
+            if answers[0].cause is Cause.STORE or self._faults > _FAULTS_MOST:
                 raise
-            self._store_or_halve([self._poisoned(entries[0].target, error)])
+            self._store_or_halve([self._poisoned(answers[0].target, error)])
         else:
-            if any(entry.cause is not Cause.STORE for entry in entries):
+            if any(answer.cause is not Cause.STORE for answer in answers):
                 self._faults = 0
 
-    def _poisoned(self, target: Target, error: Exception) -> Entry:
+    def _poisoned(self, target: Target, error: Exception) -> Answer:
         """The answer that no table can hold, without what it held: its target is dead, with the reason."""
         message = (str(error).strip() or type(error).__name__).splitlines()[0]
         logger.error("Postgres refuses the rows of %s %s: %s", target.kind, target.key, message)
         issue = Issue(Cause.STORE, message[:200], f"Postgres refused the rows of {target.key}: {message}")
-        return entry_of(Answer(target, Outcome.FAILED, cause=Cause.STORE, message=message, issues=[issue]), self._options.attempts)
+        return encode(Answer(target, Outcome.FAILED, cause=Cause.STORE, message=message, issues=[issue]), self._options.attempts)

@@ -2,8 +2,8 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from maricopa_scrapy.items import Signs
 from maricopa_scrapy.parsing.errors import SourceChanged
 
 _WORDS = re.compile(r"[^A-Z0-9]+", re.ASCII)
@@ -14,15 +14,6 @@ _TOWN = re.compile(r"(?: (?:EL|[A-Z]{3,}))+", re.ASCII)
 _NO_TOWN = frozenset(("UNIT", "APT", "STE", "SUITE", "BLDG", "LOT", "SPC", "SPACE", "REAR", "FRONT", "AVE", "BLVD", "CIR", "HWY", "WAY"))
 # A source, whom it names as the owner, and the situs address that it has: what is stored of a parcel.
 Stored = tuple[str, str | None, str | None]
-
-
-@dataclass(frozen=True, slots=True)
-class Signs:
-    """The owner and the situs address that a page shows, a line of it a line; its address says that it is the parcel `apn`'s."""
-
-    apn: str
-    owner: str | None
-    situs_address: str | None
 
 
 def check_signs(signs: Signs, stored: Sequence[Stored]) -> None:

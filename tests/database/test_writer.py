@@ -11,7 +11,7 @@ from typing import Any
 import psycopg2
 import pytest
 
-from maricopa_scrapy.database.batch import Entry, body_of, store_batch
+from maricopa_scrapy.database.batch import body_of, store_batch
 from maricopa_scrapy.database.connect import Session
 from maricopa_scrapy.database.targets import Run
 from maricopa_scrapy.database.writer import Writer, WriterOptions
@@ -256,7 +256,7 @@ def test_a_row_too_big_for_an_index_stands_alone_too(database: Database, session
 def _break_on(monkeypatch: pytest.MonkeyPatch, *keys: str) -> None:
     """Have whatever holds an answer about one of the parcels fail, but not the failure that stands in for it."""
 
-    def store(cursor: Any, run: Run, entries: list[Entry]) -> int:
+    def store(cursor: Any, run: Run, entries: list[Answer]) -> int:
         stored = store_batch(cursor, run, entries)
         if any(entry.target.key in keys and entry.outcome is Outcome.DONE for entry in entries):
             raise IndexError("no such column")

@@ -8,8 +8,8 @@ from scrapy.http import Response
 
 from maricopa_scrapy.arguments import ApnList, spider_arguments
 from maricopa_scrapy.configuration import Manifest
-from maricopa_scrapy.crawl.ledger_spider import LedgerSpider, Reading, StartError, Work
-from maricopa_scrapy.items import FollowOn, Outcome, Target
+from maricopa_scrapy.crawl.ledger_spider import LedgerSpider, StartError, Work
+from maricopa_scrapy.items import Answer, FollowOn, Outcome, Target
 from maricopa_scrapy.pace.refusals import check_page_answer
 from maricopa_scrapy.parsing.links import TREASURER, moved_link
 from maricopa_scrapy.sources.assessor.public_page import Layout, parse_page
@@ -79,15 +79,15 @@ class AssessorPageSpider(LedgerSpider):
         """Leave out the scripts, and the token that the site gives them."""
         return without_secrets(body)
 
-    def parse_parcel(self, body: bytes, target: Target) -> Reading:
+    def parse_parcel(self, body: bytes, target: Target) -> Answer:
         """Read a parcel's page."""
         page = parse_page(body, target.key, self.layout, self.treasurer)
         if page.record is None:
-            return Reading(Outcome.GONE)
+            return Answer(target, Outcome.GONE)
         issues = page.notes.issues("the assessor's page")
         if page.moved and self.treasurer:
             issues.append(moved_link(TREASURER, page.moved, self.treasurer, target.key))
-        return Reading(records=[page.record], issues=issues, unread=tuple(page.notes.unread))
+        return Answer(target, records=[page.record], issues=issues, unread=tuple(page.notes.unread))
 
     handlers = {"parcel": parse_parcel}
 

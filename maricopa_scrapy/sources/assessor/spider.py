@@ -12,8 +12,8 @@ from maricopa_scrapy.arguments import ApnList, spider_arguments
 from maricopa_scrapy.arguments.spider_arguments import ArgumentError
 from maricopa_scrapy.configuration import Manifest
 from maricopa_scrapy.crawl.leasing import LeasingSpider
-from maricopa_scrapy.crawl.ledger_spider import Handler, LedgerSpider, Reading, Work
-from maricopa_scrapy.items import Cause, FollowOn, Issue, IssueKind, Outcome, Reason, Target
+from maricopa_scrapy.crawl.ledger_spider import Handler, LedgerSpider, Work
+from maricopa_scrapy.items import Answer, Cause, FollowOn, Issue, IssueKind, Outcome, Reason, Target
 from maricopa_scrapy.pace.refusals import Refusal, is_refusal
 from maricopa_scrapy.parsing.follow_ons import deed_follow_ons, page_follow_ons
 from maricopa_scrapy.parsing.links import moved_link
@@ -138,7 +138,7 @@ class AssessorSpider(LedgerSpider):
         """Leave out telephone numbers, and the sketch unless the manifest keeps it."""
         return pages.redact(body, sketches=not self.manifest.keep_sketches)
 
-    def parse_parcel(self, body: bytes, target: Target) -> Reading:
+    def parse_parcel(self, body: bytes, target: Target) -> Answer:
         """Read a whole parcel."""
         page = pages.parse_parcel(body, target.key, self.links)
         issues = page.notes.issues("the assessor's answer")
@@ -149,7 +149,7 @@ class AssessorSpider(LedgerSpider):
         is_cancelled = any(record.is_cancelled for record in page.records if isinstance(record, Parcel))
         follow_ons = deeds + page_follow_ons(self.parameters, target.key, is_cancelled)
         unread = tuple(page.notes.unread)
-        return Reading(records=page.records, complete=complete, follow_ons=follow_ons, issues=issues + odd, unread=unread)
+        return Answer(target, records=page.records, complete=complete, follow_ons=follow_ons, issues=issues + odd, unread=unread)
 
     handlers = {"parcel": parse_parcel}
 
@@ -159,7 +159,7 @@ class AssessorSpider(LedgerSpider):
             return None
         return self._search(target, target.key, 1, self.parse_existence)
 
-    def parse_existence(self, body: bytes, target: Target) -> Reading:
+    def parse_existence(self, body: bytes, target: Target) -> Answer:
         """Read the search that follows an empty answer: gone only when the county lists no such APN."""
         page = pages.parse_search(body)
         if any(row.apn == target.key for row in page.rows):
@@ -168,9 +168,9 @@ class AssessorSpider(LedgerSpider):
             raise Refusal(Cause.SOURCE_CHANGED, f"an empty answer, and a search of which {', '.join(page.notes.unread)} cannot be read")
         if page.count >= self.manifest.search_page_size:
             raise Refusal(Cause.REFUSED, "an empty answer, and a search too full to show that there is no such parcel")
-        return Reading(Outcome.GONE)
+        return Answer(target, Outcome.GONE)
 
-    def parse_search(self, body: bytes, target: Target) -> Reading:
+    def parse_search(self, body: bytes, target: Target) -> Answer:
         """Read one page of a search: its parcels, and the next page when this one is full, become targets."""
         assert target.detail is not None
         name, words, match = target.detail["name"], target.detail["words"], target.detail["match"]
@@ -193,7 +193,8 @@ class AssessorSpider(LedgerSpider):
                 Issue(IssueKind.SEARCH_TOTAL, words, f"search {words!r}: {before + page.count} rows came, {page.total} were announced")
             )
         is_done = follow_ons or page.unread
-        return Reading(
+        return Answer(
+            target,
             Outcome.DONE if is_done else Outcome.GONE, follow_ons=follow_ons, issues=issues, unread=tuple(page.notes.unread)
         )  # fmt: skip
 

@@ -9,19 +9,19 @@ from maricopa_scrapy.database.absent_columns import pages_with_stored
 from maricopa_scrapy.database.columns import Lines, array_of, joined, last_of_each_key, merge_lines
 from maricopa_scrapy.database.tables import Table
 from maricopa_scrapy.database.targets import Run
-from maricopa_scrapy.items import Extent, Target
+from maricopa_scrapy.items import Answer, Target
 from maricopa_scrapy.sources.gis import duplicates, layer_walk, unfound_parcels
 from maricopa_scrapy.sources.gis.told_columns import note_columns, shared_fields, told_columns
 
 __all__ = ["acknowledged", "one_of_each_key", "shared_fields", "store_pages", "told"]
 
 
-def store_pages(cursor: Cursor, run: Run, answers: Sequence[tuple[Target, list[Lines], int]]) -> None:
-    """Store the pages of some answers: (target, its pages, rows without a key), in the caller's transaction."""
+def store_pages(cursor: Cursor, run: Run, answers: Sequence[Answer]) -> None:
+    """Store the pages of some answers, in the caller's transaction."""
     # By table, the kind of target, and the walk: what a walk brings is settled at its end.
     of_table: dict[tuple[Table, str, int | None], list[tuple[Target, Lines]]] = {}
-    for target, pages, unkeyed in answers:
-        pages = [pages_with_stored(cursor, page) for page in pages]
+    for answer in answers:
+        target, pages = answer.target, [pages_with_stored(cursor, page) for page in answer.encoded.pages]
         detail = target.detail or {}
         walk = detail.get("walk") if target.kind == "range" else None
         for page in pages:
@@ -30,8 +30,8 @@ def store_pages(cursor: Cursor, run: Run, answers: Sequence[tuple[Target, list[L
             else:
                 of_table.setdefault((page.table, target.kind, walk), []).append((target, page))
         if walk is not None:
-            layer_walk.note_seen(cursor, run, target, pages[0], unkeyed)
-    for layer, columns in {page.told for _, pages, _ in answers for page in pages if page.told is not None}:
+            layer_walk.note_seen(cursor, run, target, pages[0], answer.unkeyed)
+    for layer, columns in {page.told for answer in answers for page in answer.encoded.pages if page.told is not None}:
         note_columns(cursor, layer, columns)
     for (table, kind, walk), parts in of_table.items():
         rows = joined([page for _, page in parts])
@@ -61,14 +61,14 @@ def one_of_each_key(rows: Lines) -> Lines:
     return duplicates.lowest_of_each(rows) if rows.table.name == "gis.parcel" else last_of_each_key(rows)
 
 
-def acknowledged(cursor: Cursor, run: Run, answers: Sequence[tuple[Target, Extent | None]]) -> None:
+def acknowledged(cursor: Cursor, run: Run, answers: Sequence[Answer]) -> None:
     """After targets were acknowledged: begin, go on with or end their walk, and ask again for what a list did not bring."""
-    for target, extent in answers:
-        if extent is not None:
-            layer_walk.settle(cursor, run, extent)
-        elif target.kind in ("extent", "doubled"):
+    for answer in answers:
+        if answer.extent is not None:
+            layer_walk.settle(cursor, run, answer.extent)
+        elif answer.target.kind in ("extent", "doubled"):
             layer_walk.note_dead_extent(cursor, run)
-    kinds = {target.kind for target, _ in answers}
+    kinds = {answer.target.kind for answer in answers}
     if kinds & {"range", "ids"}:
         layer_walk.advance(cursor, run)
     if "list" in kinds:

@@ -15,7 +15,7 @@ from scrapy import Request
 from maricopa_scrapy.arguments import ApnList, spider_arguments
 from maricopa_scrapy.arguments.spider_arguments import ArgumentError
 from maricopa_scrapy.configuration import Manifest
-from maricopa_scrapy.crawl.ledger_spider import Reading, StartError, Work
+from maricopa_scrapy.crawl.ledger_spider import StartError, Work
 from maricopa_scrapy.database.targets import Run
 from maricopa_scrapy.items import Answer, Cause, Extent, FollowOn, Issue, IssueKind, Outcome, Target
 from maricopa_scrapy.parsing.errors import ABSENT, Malformed, SourceChanged
@@ -136,7 +136,7 @@ class RollSpider(file_targets.BulkFileSpider):
         query["where"] = f"{ids} AND {detail['where']}" if "where" in detail else ids
         return self._query(target, layer, query, self.parse_range)
 
-    def parse_layer(self, body: bytes, target: Target, order: list[str]) -> Reading:
+    def parse_layer(self, body: bytes, target: Target, order: list[str]) -> Answer | Request:
         """Read what the layer has; without its row ids or APNs, or the day that is asked by, try the next one."""
         name, *others = order
         shape, detail = self.shapes[name], target.detail or {}
@@ -147,9 +147,7 @@ class RollSpider(file_targets.BulkFileSpider):
         except SourceChanged as error:
             if not others:
                 raise
-            return Reading(
-                then=self._pass_over(target, order, Issue(Cause.SOURCE_CHANGED, f"layer {name}: {error.path}"[:200], str(error)))
-            )
+            return self._pass_over(target, order, Issue(Cause.SOURCE_CHANGED, f"layer {name}: {error.path}"[:200], str(error)))
         page = min(layer.page or self.manifest.layers[name].page, self.manifest.layers[name].page)
         self.logger.info("layer %s: %d rows an answer, without %s", name, page, ", ".join(layer.lacking) or "nothing")
         shared = {"layer": name, "object_id": layer.object_id, "lacking": layer.lacking, "captures": detail.get("captures"),
@@ -162,16 +160,16 @@ class RollSpider(file_targets.BulkFileSpider):
         else:
             follow_ons = [FollowOn(self.source, "extent", name, shared | {"page": page, "accept_shrink": detail["accept_shrink"]})]
         issues = self._passed_over + layer.notes.issues(f"layer {name}") + pages.new_fields_issue(name, layer.new_fields)
-        return Reading(follow_ons=follow_ons, issues=issues, unread=tuple(layer.notes.unread))
+        return Answer(target, follow_ons=follow_ons, issues=issues, unread=tuple(layer.notes.unread))
 
-    def parse_extent(self, body: bytes, target: Target) -> Reading:
+    def parse_extent(self, body: bytes, target: Target) -> Answer:
         """Read how much the layer holds; what follows from it is the store's to say (sources/gis/layer_walk.py)."""
         detail = target.detail or {}
         shared = {name: detail[name] for name in _SHARED}
         extent = pages.parse_extent(body, detail["layer"], detail["page"], dt.datetime.now(dt.UTC), shared)
-        return Reading(extent=replace(extent, accept_shrink=detail["accept_shrink"]))
+        return Answer(target, extent=replace(extent, accept_shrink=detail["accept_shrink"]))
 
-    def parse_doubled(self, body: bytes, target: Target) -> Reading:
+    def parse_doubled(self, body: bytes, target: Target) -> Answer:
         """Read whether the layer has as many rows of some APNs as came: the extent that waits for it goes on, or the walk begins anew."""
         detail = target.detail or {}
         count = pages.parse_count(body)
@@ -179,9 +177,9 @@ class RollSpider(file_targets.BulkFileSpider):
             self.logger.warning("%s: %d rows came, the layer has %d", target.key, detail["rows"], count)
         told: dict[str, Any] = {name: detail[name] for name in ("layer", "first", "last", "count", "page", "accept_shrink", "walk")}
         told |= {"read_at": dt.datetime.fromisoformat(detail["read_at"]), "detail": {name: detail[name] for name in _SHARED}}
-        return Reading(extent=Extent(**told, confirmed=count == detail["rows"]))
+        return Answer(target, extent=Extent(**told, confirmed=count == detail["rows"]))
 
-    def parse_ids(self, body: bytes, target: Target) -> Reading:
+    def parse_ids(self, body: bytes, target: Target) -> Answer:
         """Read the row ids of a query: each page of them is a range with a known number of rows."""
         detail = target.detail or {}
         ids = iter(pages.parse_ids(body))
@@ -190,9 +188,9 @@ class RollSpider(file_targets.BulkFileSpider):
             one = detail | {"first": part[0], "last": part[-1], "expected": len(part)}
             what = detail.get("where") or f"walk {detail['walk']}"
             follow_ons.append(FollowOn(self.source, "range", f"{detail['layer']} {what} ids {part[0]}-{part[-1]}", one))
-        return Reading(Outcome.DONE if follow_ons else Outcome.GONE, follow_ons=follow_ons)
+        return Answer(target, Outcome.DONE if follow_ons else Outcome.GONE, follow_ons=follow_ons)
 
-    def parse_range(self, body: bytes, target: Target) -> Reading:
+    def parse_range(self, body: bytes, target: Target) -> Answer:
         """Read a page of features; of one that was cut, the rest becomes a target."""
         detail = target.detail or {}
         page = self._features(body, detail)
@@ -212,9 +210,11 @@ class RollSpider(file_targets.BulkFileSpider):
         outcome = Outcome.DONE if page.ids else Outcome.GONE
         deeds, odd = self._deeds(page)
         issues = page.issues + odd
-        return Reading(outcome, follow_ons=follow_ons + deeds, issues=issues, pages=page.pages, unkeyed=page.unkeyed, unread=page.unread)
+        return Answer(
+            target, outcome, follow_ons=follow_ons + deeds, issues=issues, pages=page.pages, unkeyed=page.unkeyed, unread=page.unread
+        )
 
-    def parse_list(self, body: bytes, target: Target) -> Reading:
+    def parse_list(self, body: bytes, target: Target) -> Answer:
         """Read the parcels of a list; what did not come is asked for once more (sources/gis/unfound_parcels.py), then noted as absent."""
         detail = target.detail or {}
         apns = detail["apns"]
@@ -223,8 +223,8 @@ class RollSpider(file_targets.BulkFileSpider):
             half = len(apns) // 2
             if not half:
                 raise Malformed("features", "all rows of one APN", page.ids)
-            return Reading(
-                follow_ons=list(self._lists(apns[:half], target.key, detail)) + list(self._lists(apns[half:], target.key, detail))
+            return Answer(
+                target, follow_ons=list(self._lists(apns[:half], target.key, detail)) + list(self._lists(apns[half:], target.key, detail))
             )
         asked = set(apns)
         if not asked.issuperset(page.apns):
@@ -243,14 +243,14 @@ class RollSpider(file_targets.BulkFileSpider):
                 told = f"{len(lacking)} parcels have no deed number in layer {detail['layer']}; the API was not asked, for want of a token"
                 odd.append(Issue(IssueKind.NO_DEED_NUMBER, target.key[:200], told, {"apns": lacking[:50]}))
         absent = [pages.absent_rows(missing, detail["layer"])] if missing else []
-        return Reading(follow_ons=deeds, issues=page.issues + odd, pages=[*page.pages, *absent], unread=page.unread)
+        return Answer(target, follow_ons=deeds, issues=page.issues + odd, pages=[*page.pages, *absent], unread=page.unread)
 
-    def parse_absent(self, body: bytes, target: Target) -> Reading:
+    def parse_absent(self, body: bytes, target: Target) -> Answer:
         """Read whether the layer has any of the APNs that did not come; if so, they are asked for by list once more."""
         detail = target.detail or {}
         if pages.parse_count(body):
-            return Reading(follow_ons=list(self._lists(detail["apns"], f"{detail['layer']} again", detail)))
-        return Reading(pages=[pages.absent_rows(detail["apns"], detail["layer"])])
+            return Answer(target, follow_ons=list(self._lists(detail["apns"], f"{detail['layer']} again", detail)))
+        return Answer(target, pages=[pages.absent_rows(detail["apns"], detail["layer"])])
 
     handlers = {"range": parse_range, "list": parse_list, "absent": parse_absent}
 

@@ -10,7 +10,7 @@ from psycopg2.extensions import cursor as Cursor
 from scrapy import Request
 from scrapy.http import Response
 
-from maricopa_scrapy.crawl.ledger_spider import LedgerSpider, Reading
+from maricopa_scrapy.crawl.ledger_spider import LedgerSpider
 from maricopa_scrapy.database.targets import Run
 from maricopa_scrapy.items import Answer, Cause, FollowOn, Issue, IssueKind, Outcome, Target
 from maricopa_scrapy.pace.refusals import Refusal, begins, check_json_answer
@@ -97,52 +97,52 @@ class RecorderSpider(LedgerSpider):
             return False
         return response.status == 404 and target.kind in ("document", "neighbour") and begins(response.body) == b"{"
 
-    def parse_index(self, body: bytes, target: Target) -> Reading:
+    def parse_index(self, body: bytes, target: Target) -> Answer:
         """Read the last day whose names are all indexed."""
         self._indexed_until = pages.parse_index(body)
-        return Reading(records=[NameIndex(complete_until=self._indexed_until)])
+        return Answer(target, records=[NameIndex(complete_until=self._indexed_until)])
 
-    def parse_document(self, body: bytes, target: Target) -> Reading:
+    def parse_document(self, body: bytes, target: Target) -> Answer:
         """Read a document; what follows: it again when its names are indexed, its neighbours, its scan."""
         number, detail = number_of(target), target.detail or {}
         page = self._read(body, number)
-        reading = self._stored(page)
-        again = self._names_later(reading, page, target)
+        answer = self._stored(target, page)
+        again = self._names_later(answer, page, target)
         is_restricted = page.document is not None and page.document.restricted
         if self.parameters.get("pdf") == "yes" and "again" not in detail and not is_restricted:
             day = str(page.recorded) if page.recorded else None
-            reading.follow_ons.append(FollowOn(self.source, "scan", number, {"number": number, "date": day}))
+            answer.follow_ons.append(FollowOn(self.source, "scan", number, {"number": number, "date": day}))
         # A deed whose names are not there yet is asked for again, and then with its neighbours: without names nothing ties them to it.
         # So is one whose names or day could not be read, once they can (`maricopa retry --unread`).
         if detail.get("neighbours") and not again and not {"party", "document"} & page.notes.unread.keys():
             shared = {"names": page.names or [], "date": _day_of(page), "deed": number}
             for distance in _NEIGHBOURS:
                 asked = shared | {"number": next_number(number, distance), "distance": distance}
-                reading.follow_ons.append(FollowOn(self.source, "neighbour", f"{number}+{distance}", asked))
-        return reading
+                answer.follow_ons.append(FollowOn(self.source, "neighbour", f"{number}+{distance}", asked))
+        return answer
 
-    def parse_neighbour(self, body: bytes, target: Target) -> Reading:
+    def parse_neighbour(self, body: bytes, target: Target) -> Answer:
         """Read a document recorded after a deed: tied to it only where it is of the same day and shares a name that is not everywhere."""
         detail = target.detail or {}
         page = self._read(body, detail["number"])
-        reading = self._stored(page)
-        self._names_later(reading, page, target)
+        answer = self._stored(target, page)
+        self._names_later(answer, page, target)
         shared = [name for name in page.names or () if name in detail["names"] and not _EVERYWHERE.search(name)]
         if shared and detail["date"] and _day_of(page) == detail["date"]:
             reason = f"recorded {detail['distance']} after the deed on the same day, and both name {shared[0]}"
-            reading.records.append(Neighbour(recording_number=page.number, deed_number=detail["deed"],
+            answer.records.append(Neighbour(recording_number=page.number, deed_number=detail["deed"],
                                              distance=detail["distance"], confidence="probable", reason=reason))  # fmt: skip
-        return reading
+        return answer
 
-    def _names_later(self, reading: Reading, page: pages.DocumentPage, target: Target) -> bool:
+    def _names_later(self, answer: Answer, page: pages.DocumentPage, target: Target) -> bool:
         """Have a document asked for again that has no names yet; returns whether it will be."""
         if page.names or {"party", "document"} & page.notes.unread.keys():
             return False
         # Two deeds may have the same neighbour: it is asked for again for each.
         key = target.key.split(" again ")[0] if target.kind == "neighbour" else page.number
         again, issues = self.look_again(page.recorded, page.number, "names", target.detail or {}, (target.kind, key))
-        reading.follow_ons += again
-        reading.issues += issues
+        answer.follow_ons += again
+        answer.issues += issues
         return bool(again)
 
     def look_again(
@@ -170,14 +170,14 @@ class RecorderSpider(LedgerSpider):
     def _read(self, body: bytes, number: str) -> pages.DocumentPage:
         return pages.parse_document(body, number, self.manifest.base_url + self._image_path(number))
 
-    def _stored(self, page: pages.DocumentPage) -> Reading:
+    def _stored(self, target: Target, page: pages.DocumentPage) -> Answer:
         document, records = page.document, list(page.records)
         if document and document.restricted:
             # Said whether or not scans are wanted: what an answer is read into depends on nothing else.
             records.append(
                 Image(recording_number=page.number, url=document.image_url or "", path=None, sha256=None, size=None, is_restricted=True)
             )
-        return Reading(records=records, complete=page.complete, issues=page.issues, unread=tuple(page.notes.unread))
+        return Answer(target, records=records, complete=page.complete, issues=page.issues, unread=tuple(page.notes.unread))
 
     handlers = {"index": parse_index, "document": parse_document, "neighbour": parse_neighbour}
 

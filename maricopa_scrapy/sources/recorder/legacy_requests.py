@@ -7,8 +7,8 @@ from urllib.parse import quote
 from scrapy import Request
 from scrapy.http import Response
 
-from maricopa_scrapy.crawl.ledger_spider import LedgerSpider, Reading
-from maricopa_scrapy.items import Cause, FollowOn, Issue, IssueKind, Outcome, Target
+from maricopa_scrapy.crawl.ledger_spider import LedgerSpider
+from maricopa_scrapy.items import Answer, Cause, FollowOn, Issue, IssueKind, Outcome, Target
 from maricopa_scrapy.pace.refusals import Refusal, check_json_answer
 from maricopa_scrapy.parsing.errors import SourceChanged
 from maricopa_scrapy.sources.recorder import legacy_pages as pages
@@ -45,7 +45,7 @@ class LegacyPages(LedgerSpider):
             raise
         raise Refusal(Cause.MALFORMED, "HTTP 200 without an HTML page")
 
-    def parse_list(self, body: bytes, target: Target) -> Reading:
+    def parse_list(self, body: bytes, target: Target) -> Answer:
         """Read a list. It is cut at its most without a word, and begins with the last row of the one before: fewer rows are its end."""
         detail = target.detail or {}
         found = pages.parse_legacy_list(body)
@@ -63,48 +63,51 @@ class LegacyPages(LedgerSpider):
                 raise SourceChanged("Grid1", f"a list that begins with {detail['cursor']}", first)
             fresh = found.rows[1:]
         numbers = [row.number for row in fresh if row.number]
-        reading = Reading(
-            follow_ons=[FollowOn(self.source, "page", number) for number in numbers], issues=found.issues, unread=tuple(found.notes.unread)
+        answer = Answer(
+            target,
+            follow_ons=[FollowOn(self.source, "page", number) for number in numbers],
+            issues=found.issues,
+            unread=tuple(found.notes.unread),
         )
         seen, unread = detail["seen"] + len(fresh), detail.get("unread", 0) + sum(not row.is_read for row in fresh)
         if len(found.rows) >= self.manifest.search_page_size:
             if not numbers:
                 told = f"{detail['code']} of {since} to {until}: the list does not go on after {detail['cursor']}"
-                reading.issues.append(Issue(IssueKind.SATURATED_WINDOW, told[:200], told))
-                reading.records, reading.shortfall = [self._window(detail, seen, "saturated")], told
-                return reading
-            reading.follow_ons.append(legacy_list(detail["code"], since, until, found.cursor or numbers[-1], seen, unread))
+                answer.issues.append(Issue(IssueKind.SATURATED_WINDOW, told[:200], told))
+                answer.records, answer.shortfall = [self._window(detail, seen, "saturated")], told
+                return answer
+            answer.follow_ons.append(legacy_list(detail["code"], since, until, found.cursor or numbers[-1], seen, unread))
         else:
             # Nothing reports how many there are.
-            reading.records.append(self._window(detail, seen, "unread" if unread else "walked"))
-        return reading
+            answer.records.append(self._window(detail, seen, "unread" if unread else "walked"))
+        return answer
 
-    def parse_page(self, body: bytes, target: Target) -> Reading:
+    def parse_page(self, body: bytes, target: Target) -> Answer | Request:
         """Read a document; where this page does not know it, the page for documents whose names are not indexed may."""
         return self._document(body, target, is_last=False)
 
-    def parse_recent(self, body: bytes, target: Target) -> Reading:
+    def parse_recent(self, body: bytes, target: Target) -> Answer | Request:
         """Read a document whose names are not indexed."""
         return self._document(body, target, is_last=True)
 
-    def _document(self, body: bytes, target: Target, is_last: bool) -> Reading:
+    def _document(self, body: bytes, target: Target, is_last: bool) -> Answer | Request:
         number = number_of(target)
         if pages.is_blocked(body):
-            return Reading(records=[Image(recording_number=number, url=self._url(target, "document"), path=None, sha256=None, size=None,
-                                          is_restricted=True)])  # fmt: skip
+            image = Image(recording_number=number, url=self._url(target, "document"), path=None, sha256=None, size=None, is_restricted=True)
+            return Answer(target, records=[image])
         try:
             page = pages.parse_legacy_document(body, number)
         except SourceChanged as error:
             if is_last or error.path != "lblRecNum":
                 raise
-            return Reading(then=self._page(target, "recent", self.parse_recent))
+            return self._page(target, "recent", self.parse_recent)
         document = page.document
         records: list[Any] = [document]
         codes = list(document.display_codes or ())
         if document.query_code and len(codes) == 1:
             records.append(CodePair(query_code=document.query_code, display_code=codes[0]))
         again = [] if document.names else self._again(document, target)
-        return Reading(Outcome.DONE, records=records, follow_ons=again, issues=page.issues, unread=tuple(page.notes.unread))
+        return Answer(target, Outcome.DONE, records=records, follow_ons=again, issues=page.issues, unread=tuple(page.notes.unread))
 
     def _again(self, document: LegacyDocument, target: Target) -> list[FollowOn]:
         """Return the page as a target for when the names of a fresh document may be indexed."""

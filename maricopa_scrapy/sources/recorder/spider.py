@@ -10,8 +10,8 @@ from scrapy import Request
 
 from maricopa_scrapy.arguments import RecordingNumbers, spider_arguments
 from maricopa_scrapy.arguments.spider_arguments import ArgumentError
-from maricopa_scrapy.crawl.ledger_spider import LedgerSpider, Reading, Work
-from maricopa_scrapy.items import FollowOn, Issue, IssueKind, Target
+from maricopa_scrapy.crawl.ledger_spider import LedgerSpider, Work
+from maricopa_scrapy.items import Answer, FollowOn, Issue, IssueKind, Target
 from maricopa_scrapy.parsing.errors import SourceChanged
 from maricopa_scrapy.sources.recorder import document as recorder
 from maricopa_scrapy.sources.recorder import search
@@ -93,18 +93,23 @@ class DocumentsSpider(RecorderSpider):
                                    "pageSize": self.manifest.search_page_size}  # fmt: skip
         return self.fetch(target, f"{self.manifest.paths['search']}?{urlencode(query)}", self.parse_window)
 
-    def parse_codes(self, body: bytes, target: Target) -> Reading:
+    def parse_codes(self, body: bytes, target: Target) -> Answer:
         """Read the recorder's list of codes: each is searched for the job's days."""
         detail = target.detail or {}
         codes = recorder.parse_codes(body)
         since, until = dt.date.fromisoformat(detail["since"]), dt.date.fromisoformat(detail["until"])
         follow_ons = [_of_code(code, since, until) for code in codes.codes]
         shortfall = f"documents of the codes {', '.join(codes.odd)} were not searched" if codes.odd else None
-        return Reading(
-            records=list(codes.labels), follow_ons=follow_ons, issues=codes.issues, shortfall=shortfall, unread=tuple(codes.notes.unread)
+        return Answer(
+            target,
+            records=list(codes.labels),
+            follow_ons=follow_ons,
+            issues=codes.issues,
+            shortfall=shortfall,
+            unread=tuple(codes.notes.unread),
         )
 
-    def parse_window(self, body: bytes, target: Target) -> Reading:
+    def parse_window(self, body: bytes, target: Target) -> Answer:
         """Read a page of a search, and at its end hold the rows against the total.
 
         What cannot be counted is halved by days; a single day is read on to its end.
@@ -119,21 +124,21 @@ class DocumentsSpider(RecorderSpider):
         if detail["page"] == 1 and total is None and "total" not in page.notes.unread:
             page.notes.is_absent("totalResults")
         if since < until and self._is_beyond(total, detail["seen"], page.count):
-            halves = self._halved(detail, since, until, total, page)
+            halves = self._halved(target, detail, since, until, total, page)
             # Its rows come again, and are told, with the halves.
             halves.issues += page.issues
             return halves
         if detail["page"] == 1 and total is not None and page.count > total:
             raise SourceChanged("totalResults", f"a total of no less than the {page.count} rows of the page", total)
         is_counted = total is not None and total <= COUNTED_MOST
-        reading = self._found(page, owner, code)
+        answer = self._found(target, page, owner, code)
         detail["unread"] += page.unread
         names = [[row.name, row.number] for row in page.rows]
         if names and names == detail["before"]:
-            reading.records, reading.follow_ons = [], []
+            answer.records, answer.follow_ons = [], []
             if not is_counted:
-                ended = self._ended(detail, total, SearchPage(), "saturated", f"page {detail['page']} repeats the page before it")
-                return self._joined(reading, ended)
+                ended = self._ended(target, detail, total, SearchPage(), "saturated", f"page {detail['page']} repeats the page before it")
+                return self._joined(answer, ended)
             page, names = SearchPage(), []
         # A row that comes again is no further one: counted, it would stand for a row that is missing.
         before = {(name, number) for name, number in detail["before"]}
@@ -143,9 +148,9 @@ class DocumentsSpider(RecorderSpider):
             # The last page with rows may have fewer than the most; one before it may not.
             gaps = {"missing": detail["missing"] + detail["lacks"], "lacks": max(0, self.manifest.search_page_size - page.count)}
             so_far = {"seen": seen, "junk": detail["junk"] + page.junk, "total": total, "before": names, **gaps}
-            reading.follow_ons.append(_window(detail | {"page": detail["page"] + 1} | so_far))
-            return reading
-        return self._joined(reading, self._end(detail, since, until, total, page))
+            answer.follow_ons.append(_window(detail | {"page": detail["page"] + 1} | so_far))
+            return answer
+        return self._joined(answer, self._end(target, detail, since, until, total, page))
 
     def _is_beyond(self, total: int | None, seen: int, rows: int) -> bool:
         """Whether there are more rows than can be counted, or may be: of a total that is not told a full page is a sign of it."""
@@ -153,44 +158,48 @@ class DocumentsSpider(RecorderSpider):
             return rows >= self.manifest.search_page_size or seen + rows > COUNTED_MOST
         return total > COUNTED_MOST
 
-    def _joined(self, reading: Reading, ended: Reading) -> Reading:
-        reading.records += ended.records
-        reading.follow_ons += ended.follow_ons
-        reading.issues += ended.issues
-        reading.shortfall = ended.shortfall
-        return reading
+    def _joined(self, answer: Answer, ended: Answer) -> Answer:
+        answer.records += ended.records
+        answer.follow_ons += ended.follow_ons
+        answer.issues += ended.issues
+        answer.shortfall = ended.shortfall
+        return answer
 
-    def _end(self, detail: dict[str, Any], since: dt.date, until: dt.date, total: int | None, page: SearchPage) -> Reading:
+    def _end(self, target: Target, detail: dict[str, Any], since: dt.date, until: dt.date, total: int | None, page: SearchPage) -> Answer:
         """Hold what came against what was reported."""
         seen = detail["seen"] + page.count
         if total is None or total > COUNTED_MOST:
             if total is not None and seen <= COUNTED_MOST + 1:
-                return self._ended(detail, total, page, "saturated", f"more than {COUNTED_MOST} rows were reported, {seen} could be read")
+                return self._ended(
+                    target, detail, total, page, "saturated", f"more than {COUNTED_MOST} rows were reported, {seen} could be read"
+                )
             if page.count:
-                return self._ended(detail, total, page, "saturated", f"{seen} rows on {detail['page']} pages, and no end")
+                return self._ended(target, detail, total, page, "saturated", f"{seen} rows on {detail['page']} pages, and no end")
             if detail["missing"]:
                 told = f"{seen} rows came, and pages before the last lack {detail['missing']}"
-                return self._ended(detail, total, page, "short", told)
+                return self._ended(target, detail, total, page, "short", told)
             told = f"{seen} rows were read on to the end; beyond {COUNTED_MOST} they are not counted, so none can be told to be missing"
             if total is None:
                 told = f"{seen} rows were read on to the end; how many there are was not told, so none can be told to be missing"
-            return self._ended(detail, total, page, "walked", told)
+            return self._ended(target, detail, total, page, "walked", told)
         if seen >= total:
-            return self._ended(detail, total, page, "complete")
+            return self._ended(target, detail, total, page, "complete")
         if since < until:
             # By halves it shows which days are short, or that they are not.
-            return self._halved(detail, since, until, total, page)
-        return self._ended(detail, total, page, "short", f"{total} rows were reported, {seen} came")
+            return self._halved(target, detail, since, until, total, page)
+        return self._ended(target, detail, total, page, "short", f"{total} rows were reported, {seen} came")
 
-    def _halved(self, detail: dict[str, Any], since: dt.date, until: dt.date, total: int | None, page: SearchPage) -> Reading:
+    def _halved(
+        self, target: Target, detail: dict[str, Any], since: dt.date, until: dt.date, total: int | None, page: SearchPage
+    ) -> Answer:
         middle = since + (until - since) / 2
         parts = [(since, middle), (middle + dt.timedelta(days=1), until)]
         whole: dict[str, Any] = {key: detail[key] for key in ("query", "label", "owner") if key in detail}
-        reading = self._ended(detail, total, page, "split")
-        reading.follow_ons = [_first_page(whole, begin, end) for begin, end in parts]
-        return reading
+        answer = self._ended(target, detail, total, page, "split")
+        answer.follow_ons = [_first_page(whole, begin, end) for begin, end in parts]
+        return answer
 
-    def _ended(self, detail: dict[str, Any], total: int | None, page: SearchPage, state: str, message: str = "") -> Reading:
+    def _ended(self, target: Target, detail: dict[str, Any], total: int | None, page: SearchPage, state: str, message: str = "") -> Answer:
         if detail["unread"] and state in ("complete", "walked"):
             state, message = "unread", f"of {detail['seen'] + page.count} rows {detail['unread']} could not be read, or not wholly"
         days = detail["since"] if detail["since"] == detail["until"] else f"{detail['since']} to {detail['until']}"
@@ -200,28 +209,28 @@ class DocumentsSpider(RecorderSpider):
         issues = [Issue(IssueKind(f"{state}_window"), f"{detail['label']} {days}", told)] if message else []
         if message:
             self.logger.warning("%s", told)
-        return Reading(records=[window], issues=issues, shortfall=told if state in ("short", "saturated") else None)
+        return Answer(target, records=[window], issues=issues, shortfall=told if state in ("short", "saturated") else None)
 
-    def _found(self, page: SearchPage, owner: str | None, code: str | None) -> Reading:
+    def _found(self, target: Target, page: SearchPage, owner: str | None, code: str | None) -> Answer:
         """The rows of a page: each document is asked for, except the few with a suffix, which only the row tells of."""
-        reading = Reading(issues=page.issues, unread=tuple(page.notes.unread))
+        answer = Answer(target, issues=page.issues, unread=tuple(page.notes.unread))
         for row in page.rows:
             if owner and row.name and row.is_read:
-                reading.records.append(NameMatch(owner=owner, recording_number=row.number, name=row.name))
+                answer.records.append(NameMatch(owner=owner, recording_number=row.number, name=row.name))
             if row.suffix:
-                reading.records += _of_row(row) if row.is_read else []
+                answer.records += _of_row(row) if row.is_read else []
                 told = f"{row.number} cannot be asked for; only the row of a search tells of it"
-                reading.issues.append(Issue(IssueKind.SUFFIX, row.number, told))
+                answer.issues.append(Issue(IssueKind.SUFFIX, row.number, told))
             else:
-                reading.follow_ons.append(FollowOn(self.source, "document", row.number, {"listed": True}))
+                answer.follow_ons.append(FollowOn(self.source, "document", row.number, {"listed": True}))
         if code and len(page.pair) == 1:
-            reading.records.append(CodePair(query_code=code, display_code=next(iter(page.pair))))
+            answer.records.append(CodePair(query_code=code, display_code=next(iter(page.pair))))
         elif code and page.pair:
             several = ", ".join(sorted(page.pair))
-            reading.issues.append(Issue(IssueKind.MIXED_CODES, code, f"the query code {code} finds documents of several codes: {several}"))
+            answer.issues.append(Issue(IssueKind.MIXED_CODES, code, f"the query code {code} finds documents of several codes: {several}"))
         if page.junk:
-            reading.issues.append(Issue(IssueKind.JUNK_ROW, "search", "a row with 0 for its number: its document is hidden"))
-        return reading
+            answer.issues.append(Issue(IssueKind.JUNK_ROW, "search", "a row with 0 for its number: its document is hidden"))
+        return answer
 
     handlers = RecorderSpider.handlers | {"codes": parse_codes, "window": parse_window}
 

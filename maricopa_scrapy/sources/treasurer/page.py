@@ -12,10 +12,9 @@ from typing import Any
 
 from parsel import Selector
 
-from maricopa_scrapy.items import Record
+from maricopa_scrapy.items import Record, Signs
 from maricopa_scrapy.parsing.bodies import check_whole
 from maricopa_scrapy.parsing.errors import Malformed, Soft404, SourceChanged
-from maricopa_scrapy.parsing.identity import Signs
 from maricopa_scrapy.parsing.page_layout import Layout
 from maricopa_scrapy.sources.treasurer import tabs as treasurer_tabs
 from maricopa_scrapy.sources.treasurer.account import account_of, check_absent, is_named, read_account

@@ -8,9 +8,9 @@ from scrapy import Request
 from maricopa_scrapy.arguments import ApnList, spider_arguments
 from maricopa_scrapy.arguments.spider_arguments import ArgumentError
 from maricopa_scrapy.configuration import Manifest, PageLayout
-from maricopa_scrapy.crawl.ledger_spider import LedgerSpider, Reading, StartError, Work
+from maricopa_scrapy.crawl.ledger_spider import LedgerSpider, StartError, Work
 from maricopa_scrapy.crawl.work import lose
-from maricopa_scrapy.items import FollowOn, Issue, IssueKind, Outcome, Target
+from maricopa_scrapy.items import Answer, FollowOn, Issue, IssueKind, Outcome, Target
 from maricopa_scrapy.parsing.errors import PageError
 from maricopa_scrapy.sources.treasurer import page as pages
 from maricopa_scrapy.sources.treasurer import tabs as treasurer_tabs
@@ -107,21 +107,21 @@ class TaxSpider(LedgerSpider):
         """Leave out telephone numbers of what is no parcel's page; a parcel's has none any more."""
         return treasurer_tabs.kept(body)
 
-    def parse_page(self, body: bytes, target: Target) -> Reading:
+    def parse_page(self, body: bytes, target: Target) -> Answer:
         """Read a parcel's tabs."""
         page = pages.parse_page(body, target.key, self._page())
         if not page.exists:
-            return Reading(Outcome.GONE)
+            return Answer(target, Outcome.GONE)
         issues = [Issue(IssueKind.NEW_FIELD, heading, f"the treasurer's page has a new column: {heading}") for heading in page.new_fields]
         complete: list[Any] = [(TaxBill, target.key)]
         # A history that says that it is empty removes nothing: it may have been read before its rows came.
         if any(isinstance(record, TaxPayment) for record in page.records):
             complete.append((TaxPayment, target.key))
-        reading = Reading(records=page.records, complete=complete, issues=issues, signs=page.signs)
+        answer = Answer(target, records=page.records, complete=complete, issues=issues, signs=page.signs)
         garbled = {f"{record.table}.{name}" for record in page.records for name, value in record if _is_garbled(value)}
         for column in sorted(garbled):
-            lose(reading, column, f"{column} has a sign that the browser could not decode: it is stored as {treasurer_tabs.REPLACED}")
-        return reading
+            lose(answer, column, f"{column} has a sign that the browser could not decode: it is stored as {treasurer_tabs.REPLACED}")
+        return answer
 
     handlers = {"parcel": parse_page}
 

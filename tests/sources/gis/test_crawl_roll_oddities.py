@@ -1,6 +1,7 @@
 """`scrapy crawl roll` over layers with rows and answers that the sandbox's county never has."""
 
 import csv
+import itertools
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -127,8 +128,8 @@ def test_a_refusal_in_a_body_slows_the_source_and_costs_no_try(database: Databas
     assert ended.code == 0, ended.log
     assert database.rows("SELECT DISTINCT attempts FROM crawl.target") == [(0,)]
     assert database.one("SELECT (stats->>'maricopa/pace/refused/gis')::int FROM crawl.run") == 2
-    # The slot sent the second request while the first one's body was read.
-    assert times[2] - times[0] > 0.9
+    # The slot may send another request or two while the first one's body is read.
+    assert max(after - before for before, after in itertools.pairwise(times)) > 0.9
 
 
 def test_what_a_layer_does_not_understand_is_asked_twice(database: Database, serve: Serve, crawl: Callable[..., Crawl]) -> None:

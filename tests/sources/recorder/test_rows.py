@@ -6,8 +6,7 @@ from typing import Any
 import orjson
 import pytest
 
-from maricopa_scrapy.crawl.ledger_spider import Reading
-from maricopa_scrapy.items import Target
+from maricopa_scrapy.items import Answer, Target
 from maricopa_scrapy.parsing.errors import SourceChanged
 from maricopa_scrapy.sandbox.recorder.documents import Documents
 from maricopa_scrapy.sandbox.recorder.legacy_pages import legacy_list
@@ -16,11 +15,11 @@ from maricopa_scrapy.sources.recorder.records import Document, NameMatch, Neighb
 from tests.sources.recorder.test_windows import DAY, Row, _detail, _legacy, _pages, _row, _spider, _walk, _window
 
 
-def _kinds(readings: list[Reading]) -> set[str]:
+def _kinds(readings: list[Answer]) -> set[str]:
     return {issue.kind for reading in readings for issue in reading.issues}
 
 
-def _read(rows: list[Row], total: Any = None, **given: str) -> Reading:
+def _read(rows: list[Row], total: Any = None, **given: str) -> Answer:
     """Read the first page of a search of one day, or of those given."""
     spider = _spider()
     work = spider.work({"since": str(DAY), "until": str(DAY), "codes": "LN"} | given if "owner" not in given else given)
@@ -173,7 +172,7 @@ _WORLD = Documents(1, dt.date(2025, 4, 15))
 _LISTED = {"code": "LN", "since": "2025-04-08", "until": "2025-04-08", "cursor": "0", "seen": 0}
 
 
-def _legacy_list(edit: Any = lambda body: body, **detail: Any) -> Reading:
+def _legacy_list(edit: Any = lambda body: body, **detail: Any) -> Answer:
     body = legacy_list(_WORLD, {"bdt": "04/08/2025", "edt": "04/08/2025", "cde": "LN", "max": "250"}).body.decode()
     return _legacy().parse_list(edit(body).encode(), Target(1, "recorder_legacy", "list", "LN", detail=_LISTED | detail))
 

@@ -9,8 +9,7 @@ import pytest
 from scrapy.http import TextResponse
 
 from maricopa_scrapy.configuration import load
-from maricopa_scrapy.crawl.ledger_spider import Reading
-from maricopa_scrapy.items import Target
+from maricopa_scrapy.items import Answer, Target
 from maricopa_scrapy.pace.refusals import Refusal
 from maricopa_scrapy.parsing.errors import SourceChanged
 from maricopa_scrapy.sources.recorder.api_requests import PHOENIX
@@ -37,12 +36,12 @@ def _legacy() -> LegacyPages:
     return reader
 
 
-def _walk(answer: Callable[[int], list[Row]], total: int, **given: str) -> tuple[list[Reading], set[str]]:
+def _walk(answer: Callable[[int], list[Row]], total: int, **given: str) -> tuple[list[Answer], set[str]]:
     """Answer page after page of one day; returns what each was read as, and the documents that are asked for."""
     spider = _spider()
     work = spider.work({"since": str(DAY), "until": str(DAY), "codes": "LN"} | given)
     wanted = next(one for one in work.targets if one.kind == "window")
-    readings: list[Reading] = []
+    readings: list[Answer] = []
     found: set[str] = set()
     while len(readings) < 1200:
         detail = wanted.detail
@@ -59,7 +58,7 @@ def _walk(answer: Callable[[int], list[Row]], total: int, **given: str) -> tuple
     raise AssertionError("it has no end")
 
 
-def _window(readings: list[Reading]) -> SearchWindow:
+def _window(readings: list[Answer]) -> SearchWindow:
     (window,) = (record for record in readings[-1].records if isinstance(record, SearchWindow))
     return window
 

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from maricopa_scrapy.items import Signs
 from maricopa_scrapy.parsing.errors import Malformed, PageError, SourceChanged, WrongParcel
-from maricopa_scrapy.parsing.identity import Signs, Stored, check_signs
+from maricopa_scrapy.parsing.identity import Stored, check_signs
 from maricopa_scrapy.parsing.page_layout import Layout
 from maricopa_scrapy.sources.treasurer.page import Page, parse_page
 from maricopa_scrapy.sources.treasurer.records import TaxAccount, TaxBill
