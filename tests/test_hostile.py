@@ -331,6 +331,24 @@ def test_a_job_that_goes_on_takes_no_such_setting_from_its_row(
     assert database.one("SELECT count(*) FROM crawl.run") == 0
 
 
+@pytest.mark.parametrize("verb", [("resume",), ("resume", "--detach"), ("retry",)], ids=" ".join)
+@pytest.mark.parametrize("node", ["http://192.0.2.7:6800", "https://127.0.0.1.example.net", "http://127.0.0.1:9@192.0.2.8:6800"])
+def test_the_password_of_nodes_is_sent_to_no_address_that_only_the_job_s_row_names(
+    tmp_path: Path, database: Database, verb: tuple[str, ...], node: str
+) -> None:
+    session = Session(database.url)
+    job, _ = ledger.open_job(session, "property_search", [FollowOn("assessor", "parcel", APN)], {})
+    session.close()
+    database.rows(
+        "INSERT INTO crawl.planned_run (job_id, number, spider, source, phase, feeds, place)"
+        " VALUES (%s, 1, 'assessor', 'assessor', 1, '{}', %s) RETURNING 1", job, node,
+    )  # fmt: skip
+    command = Maricopa(database, "http://127.0.0.1:9", tmp_path, environment={"SCRAPYD_PASSWORD": "s3cret"})
+    said = command.here(*verb, str(job))
+    assert (said.code, f"add --on {node}" in said.errors) == (2, True), said
+    assert database.rows("SELECT state FROM crawl.job") == [("pending",)]
+
+
 def test_a_new_job_is_given_no_setting_that_it_could_not_go_on_with(tmp_path: Path, database: Database) -> None:
     given = ("run", "property-search", "--apns", APN, "-y", "-s", f"LOG_FILE={tmp_path / 'stolen'}")
     said = Maricopa(database, "http://127.0.0.1:9", tmp_path).here(*given)

@@ -138,3 +138,16 @@ def test_a_file_in_place_of_the_folder_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "log").touch()
     with pytest.raises(FileExistsError):
         make_folder(tmp_path / "log")
+
+
+@pytest.mark.parametrize("has_reader", [False, True])
+def test_a_log_is_not_written_into_a_pipe_or_a_device(tmp_path: Path, has_reader: bool) -> None:
+    pipe = tmp_path / "job-1.log"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK) if has_reader else None
+    for place in (pipe, Path("/dev/null")):
+        with pytest.raises(OSError, match="no file|No such device"):
+            open_log(place)
+    if reader is not None:
+        assert os.read(reader, 10) == b""
+        os.close(reader)

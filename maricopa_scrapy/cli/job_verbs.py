@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from typing import TYPE_CHECKING, Annotated
+from urllib.parse import urlsplit
 
 import typer
 
@@ -13,6 +14,7 @@ from maricopa_scrapy.arguments import spider_arguments
 from maricopa_scrapy.cli.ledger_verbs import AsJson, Job, show_report
 from maricopa_scrapy.cli.terminal import database, errors, fail, mistakes, out
 from maricopa_scrapy.crawl import refused_settings
+from maricopa_scrapy.database.connect import Session
 from maricopa_scrapy.ledger import jobs as ledger_jobs
 from maricopa_scrapy.ledger import progress
 from maricopa_scrapy.ledger.verdict import EXIT_CODES, FAILED, INCOMPLETE
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 
 # How long pause and cancel wait for the runs, which need 5 s at most, or 10 s when one is lost.
 _END_S = 12.0
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 On = Annotated[
     list[str] | None,
@@ -115,14 +118,14 @@ def resume(
     with mistakes():
         if detach:
             with database() as session:
-                _check_settings(ledger_jobs.circumstances(session, job)[0])
+                _circumstances(session, job, on)
                 is_supervised = ledger_jobs.resume(session, job)
             if is_supervised:
                 _goes_on(job, as_json)
             else:
                 _detach(job, on or [], as_json)
             return
-        with _manager_of(job, on or []) as manager:
+        with _manager_of(job, on) as manager:
             if not manager.resume(job):
                 _goes_on(job, as_json)
                 return
@@ -146,7 +149,7 @@ def retry(
         raise fail("--cause and --unread: give one of them")
     with mistakes():
         with database() as session:
-            _check_settings(ledger_jobs.circumstances(session, job)[0])
+            _circumstances(session, job, on)
             count = ledger_jobs.retry(session, job, cause, unread)
             is_running = ledger_jobs.see(session, job).state == "running"
         out.print(f"job {job}: {count} targets are asked for again")
@@ -155,7 +158,7 @@ def retry(
         if detach:
             _detach(job, on or [], as_json=False)
             return
-        with _manager_of(job, on or []) as manager:
+        with _manager_of(job, on) as manager:
             code = _follow(manager, job, False) if manager.resume(job) else 0
     raise typer.Exit(code)
 
@@ -203,11 +206,23 @@ def _check_settings(settings: dict[str, str]) -> None:
         raise fail(mistake)
 
 
-def _manager_of(job: int, nodes: list[str]) -> "JobManager":
-    with database() as session:
-        settings, places = ledger_jobs.circumstances(session, job)
+def _circumstances(session: Session, job: int, on: list[str] | None) -> tuple[dict[str, str], list[str]]:
+    """Return the job's settings and the nodes on which it goes on: those given, else those of its row."""
+    settings, places = ledger_jobs.circumstances(session, job)
+    _check_settings(settings)
     # Of a node its address is known, and not its password.
-    return _manager(nodes or [place for place in places if place != "local"], settings)
+    nodes = on or [place for place in places if place != "local"]
+    strange = [] if on or "SCRAPYD_PASSWORD" not in os.environ else [node for node in nodes if urlsplit(node).hostname not in _LOOPBACK]
+    if strange:
+        # Whoever may write to the database could have put another address there.
+        raise fail(f"job {job} ran on {strange[0]}: if your password may be sent there, add --on {strange[0]}")
+    return settings, nodes
+
+
+def _manager_of(job: int, on: list[str] | None) -> "JobManager":
+    with database() as session:
+        settings, nodes = _circumstances(session, job, on)
+    return _manager(nodes, settings)
 
 
 def _ask(plan: "Plan", as_json: bool) -> None:

@@ -1,6 +1,8 @@
 """Folders and logs that nobody else on the machine may read: what they hold are people's records, and addresses."""
 
+import errno
 import os
+import stat
 from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -27,7 +29,11 @@ def private(path: str, flags: int) -> int:
 
 def open_log(path: Path) -> BinaryIO:
     """Open a log to append to, which only we may read, also one that an older version left open to others. Raises OSError."""
-    number = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, _FILE)
+    # Without waiting for whoever reads a FIFO that stands there.
+    number = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, _FILE)
+    if not stat.S_ISREG(os.fstat(number).st_mode):
+        os.close(number)
+        raise OSError(errno.EINVAL, "it is no file", str(path))
     # Another's, that we may write to, stays as it is.
     with suppress(PermissionError):
         os.fchmod(number, _FILE)
