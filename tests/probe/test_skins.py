@@ -91,7 +91,7 @@ def test_a_page_that_only_its_address_names_is_no_proof(tmp_path: Path, county: 
 
 
 SETTLED = [name for name in SKINS if name not in ("no_identity", "wrong_sums")]
-APNS = TRUTH.apns(12)
+APNS = TRUTH.apns(6)
 
 
 @pytest.mark.parametrize("skin", SETTLED)
