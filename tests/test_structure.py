@@ -68,9 +68,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "__main__": {"cli"},
 }
-# The files of sources/ that know several offices; and what one office's folder takes from another's.
-BETWEEN_OFFICES = {"sales", "parser_tiers"}
-OFFICE_KNOWS = {("gis", "bulk")}
+# The files of sources/ that know several offices.
+BETWEEN_OFFICES = {"roll", "sales", "parser_tiers"}
 # Whose private parts are used in no module but these, which say what they rely on.
 FOREIGN = ("scrapy", "scrapy_playwright", "playwright", "twisted")
 INTERNALS = ("pace/scrapy_internals.py", "browser/playwright_internals.py")
@@ -113,7 +112,15 @@ def test_the_house_has_few_rooms_and_few_doors_and_no_circle() -> None:
 def test_an_office_knows_no_other_office(path: Path) -> None:
     office = path.relative_to(PACKAGE / "sources").parts[0].removesuffix(".py")
     known = {name.split(".")[2] for name in _imports(path) if name.startswith("maricopa_scrapy.sources.")} - {office}
-    assert office in BETWEEN_OFFICES or {(office, other) for other in known} <= OFFICE_KNOWS
+    assert office in BETWEEN_OFFICES or not known
+
+
+@pytest.mark.parametrize("room", ["database", "ledger", "crawl"])
+def test_no_statement_outside_of_the_sources_names_a_table_of_theirs(room: str) -> None:
+    schemas = "|".join(sorted({table_of(record).schema for record in RECORDS}))
+    for path in (PACKAGE / room).rglob("*.py"):
+        texts = [node.value for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Constant)]
+        assert not [text for text in texts if isinstance(text, str) and re.search(rf"\b({schemas})\.", text)], path
 
 
 def test_the_database_and_the_parsers_do_not_know_scrapy() -> None:
@@ -192,7 +199,7 @@ def test_every_spider_stands_in_the_folder_of_its_office_and_has_a_manifest() ->
     assert names
     for name in names:
         spider = loader.load(name)
-        assert re.fullmatch(r"maricopa_scrapy\.sources\.(\w+\.(\w+_)?spider|sales)", spider.__module__), name
+        assert re.fullmatch(r"maricopa_scrapy\.sources\.(\w+\.(\w+_)?spider|roll|sales)", spider.__module__), name
         assert issubclass(spider, LedgerSpider)
         assert spider.source in settings["MARICOPA_MANIFESTS"]
         assert spider.known_arguments

@@ -195,8 +195,8 @@ class _Batch:
         copy_lines(cursor, copy_into("stage_target"), lines.values())
         cursor.execute(_ACKNOWLEDGE, (run.id,))
         for source in dict.fromkeys(entry.target.source for entry in self._entries):
-            if hooks := hooks_of(source):
-                hooks.acknowledged(cursor, run, [(entry.target, entry.extent) for entry in self._entries if entry.target.source == source])
+            if acknowledged := getattr(hooks_of(source), "acknowledged", None):
+                acknowledged(cursor, run, [(entry.target, entry.extent) for entry in self._entries if entry.target.source == source])
 
     def _store_pages(self, cursor: Cursor, run: Run) -> None:
         answers: dict[str, list[tuple[Target, list[Lines], int]]] = {}
