@@ -102,6 +102,8 @@ class Record(BaseModel):
     key: ClassVar[tuple[str, ...]]
     # Rows of the same value here that a later, complete answer no longer has are marked removed.
     complete_by: ClassVar[str | None] = None
+    # Whether other answers take its rows away again: one that is not there is not missing.
+    comes_and_goes: ClassVar[bool] = False
     # Columns that say who told the row: not in its hash, and no change of it.
     told_by: ClassVar[tuple[str, ...]] = ()
 

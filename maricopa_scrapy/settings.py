@@ -99,6 +99,9 @@ DOWNLOADER_MIDDLEWARES = {
     # Each off: it does nothing here but cost time on every request.
     "scrapy.downloadermiddlewares.offsite.OffsiteMiddleware": None,
     "scrapy.downloadermiddlewares.httpauth.HttpAuthMiddleware": None,
+    # Warns at each start that no Referer is sent, as it is meant.
+    "scrapy.downloadermiddlewares.redirect.RedirectMiddleware": None,
+    "maricopa_scrapy.pace.redirects.Redirects": 600,
     # Takes a robots.txt that cannot be had for leave to fetch everything.
     "scrapy.downloadermiddlewares.robotstxt.RobotsTxtMiddleware": None,
     "maricopa_scrapy.pace.robots.RobotsTxt": 100,

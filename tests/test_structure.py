@@ -3,11 +3,15 @@
 import ast
 import datetime as dt
 import importlib
+import inspect
 import os
 import re
 import subprocess
 import sys
+import textwrap
+from collections.abc import Iterable
 from decimal import Decimal
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -64,9 +68,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "__main__": {"cli"},
 }
-# The files of sources/ that know several offices; and what one office's folder takes from another's.
-BETWEEN_OFFICES = {"sales", "parser_tiers"}
-OFFICE_KNOWS = {("gis", "bulk")}
+# The files of sources/ that know several offices.
+BETWEEN_OFFICES = {"roll", "sales", "parser_tiers"}
+# Whose private parts are used in no module but these, which say what they rely on.
+FOREIGN = ("scrapy", "scrapy_playwright", "playwright", "twisted")
+INTERNALS = ("pace/scrapy_internals.py", "browser/playwright_internals.py")
 
 
 def _room(path: Path) -> str:
@@ -106,7 +112,15 @@ def test_the_house_has_few_rooms_and_few_doors_and_no_circle() -> None:
 def test_an_office_knows_no_other_office(path: Path) -> None:
     office = path.relative_to(PACKAGE / "sources").parts[0].removesuffix(".py")
     known = {name.split(".")[2] for name in _imports(path) if name.startswith("maricopa_scrapy.sources.")} - {office}
-    assert office in BETWEEN_OFFICES or {(office, other) for other in known} <= OFFICE_KNOWS
+    assert office in BETWEEN_OFFICES or not known
+
+
+@pytest.mark.parametrize("room", ["database", "ledger", "crawl"])
+def test_no_statement_outside_of_the_sources_names_a_table_of_theirs(room: str) -> None:
+    schemas = "|".join(sorted({table_of(record).schema for record in RECORDS}))
+    for path in (PACKAGE / room).rglob("*.py"):
+        texts = [node.value for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Constant)]
+        assert not [text for text in texts if isinstance(text, str) and re.search(rf"\b({schemas})\.", text)], path
 
 
 def test_the_database_and_the_parsers_do_not_know_scrapy() -> None:
@@ -114,6 +128,50 @@ def test_the_database_and_the_parsers_do_not_know_scrapy() -> None:
         target = PACKAGE / room
         for path in target.rglob("*.py") if target.is_dir() else [target]:
             assert not {name for name in _imports(path) if name.split(".")[0] in ("scrapy", "twisted")}, path
+
+
+def _defined(tree: ast.AST) -> set[str]:
+    """The names that code gives: to its functions, and to what its objects keep."""
+    functions = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
+    fields = {node.target.id for node in ast.walk(tree) if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)}
+    return (
+        functions | fields | {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store)}
+    )
+
+
+def _private(names: Iterable[str]) -> set[str]:
+    return {name for name in names if re.match("_(?!_)", name)}
+
+
+@cache
+def _private_parts(foreign: type) -> set[str]:
+    """The names with an underscore of the methods of a class of others', and of what its objects keep."""
+    return _private(_defined(ast.parse(textwrap.dedent(inspect.getsource(foreign)))))
+
+
+def test_nothing_private_of_scrapy_is_used_but_in_the_modules_for_it() -> None:
+    own = set().union(*(_defined(ast.parse(path.read_text())) for path in MODULES))
+    for path in MODULES:
+        if path.relative_to(PACKAGE).as_posix() not in INTERNALS:
+            nodes = list(ast.walk(ast.parse(path.read_text())))
+            used = {node.attr for node in nodes if isinstance(node, ast.Attribute)} - own
+            for node in nodes:
+                if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] in FOREIGN:
+                    used.update(*(alias.name.split(".") for alias in node.names), (node.module or "").split("."))
+            assert not _private(used), path
+
+
+def test_no_class_bends_what_is_private_of_its_base_from_scrapy() -> None:
+    for path in MODULES:
+        name = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+        if path.stem == "__main__" or path.relative_to(PACKAGE).as_posix() in INTERNALS:
+            continue
+        for ours in vars(importlib.import_module(name)).values():
+            if isinstance(ours, type) and ours.__module__ == name:
+                bases = [base for base in ours.__mro__ if base.__module__.split(".")[0] in FOREIGN]
+                tree = ast.parse(textwrap.dedent(inspect.getsource(ours)))
+                used = _defined(tree) | {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+                assert not used & set().union(*map(_private_parts, bases)), ours
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
@@ -141,7 +199,7 @@ def test_every_spider_stands_in_the_folder_of_its_office_and_has_a_manifest() ->
     assert names
     for name in names:
         spider = loader.load(name)
-        assert re.fullmatch(r"maricopa_scrapy\.sources\.(\w+\.(\w+_)?spider|sales)", spider.__module__), name
+        assert re.fullmatch(r"maricopa_scrapy\.sources\.(\w+\.(\w+_)?spider|roll|sales)", spider.__module__), name
         assert issubclass(spider, LedgerSpider)
         assert spider.source in settings["MARICOPA_MANIFESTS"]
         assert spider.known_arguments

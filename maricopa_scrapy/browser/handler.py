@@ -16,16 +16,16 @@ from scrapy import Request
 from scrapy.exceptions import DownloadFailedError
 from scrapy.http import Headers
 from scrapy.http import Response as ScrapyResponse
-from scrapy_playwright.handler import ScrapyPlaywrightDownloadHandler
 
 from maricopa_scrapy.browser.launch import BrowserProvider
+from maricopa_scrapy.browser.playwright_internals import OpenPlaywrightHandler
 from maricopa_scrapy.browser.pool import BrowserPool, PoolOptions, first_line
 from maricopa_scrapy.browser.visit import PageVisit, Shown, Visit
 from maricopa_scrapy.configuration import Config
 from maricopa_scrapy.pace.certificates import check_failure, check_shown
-from maricopa_scrapy.pace.http_handler import set_bounds
 from maricopa_scrapy.pace.proxies import proxy_with_password
 from maricopa_scrapy.pace.refusals import BrowserFailed
+from maricopa_scrapy.pace.scrapy_internals import set_bounds
 
 if TYPE_CHECKING:
     from scrapy.crawler import Crawler
@@ -37,7 +37,7 @@ VISIT = "maricopa_visit"
 PICTURE = "maricopa_picture"
 
 
-class BrowserHandler(ScrapyPlaywrightDownloadHandler):  # type: ignore[misc]
+class BrowserHandler(OpenPlaywrightHandler):
     """`pack` of the spider makes one body of what was shown; the rest is Scrapy's."""
 
     def __init__(self, crawler: "Crawler") -> None:
@@ -47,9 +47,6 @@ class BrowserHandler(ScrapyPlaywrightDownloadHandler):  # type: ignore[misc]
         self._own_name: str = crawler.settings["USER_AGENT"]
         self._pages: BrowserPool | None = None
         self._pictured: set[str] = set()
-
-    async def _launch(self) -> None:
-        """Start nothing yet: there is a handler for http and one for https, and only one of them is asked."""
 
     def _opened(self, visit: Visit, seconds: float, url: str) -> BrowserPool:
         if self._pages is None:
@@ -102,7 +99,8 @@ class BrowserHandler(ScrapyPlaywrightDownloadHandler):  # type: ignore[misc]
             self.stats.set_value("maricopa/browser/pages", pool.opened)
         return _response(request, shown, self.crawler.spider.pack)
 
-    async def _close(self) -> None:
+    async def close_browser(self) -> None:
+        """End the pages, then the browser and its driver."""
         if self._pages is not None:
             try:
                 await self._pages.close()

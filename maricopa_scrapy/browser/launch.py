@@ -1,18 +1,15 @@
 """How a browser is started or connected to, and that neither it nor its driver is left behind."""
 
 import asyncio
-import contextlib
-import importlib
 import logging
-import os
 from typing import Any
 
-from playwright._impl._driver import get_driver_env
 from playwright.async_api import Browser
 from scrapy_playwright.provider import PlaywrightBrowserProvider
 
 from maricopa_scrapy.browser.find import OF_BROWSERS, endpoint_of, find
 from maricopa_scrapy.browser.marked_processes import MarkedProcesses, end_drivers
+from maricopa_scrapy.browser.playwright_internals import set_driver_environment
 from maricopa_scrapy.configuration import BrowserSettings
 from maricopa_scrapy.machine.child_environment import essential
 
@@ -20,8 +17,6 @@ logger = logging.getLogger(__name__)
 
 _LAUNCH_S = 20.0
 _DRIVER_S = 3.0
-# Where a driver is started, by the version of Playwright.
-_TRANSPORTS = ("transport", "_transport")
 
 
 class BrowserProvider(PlaywrightBrowserProvider):  # type: ignore[misc]
@@ -39,7 +34,7 @@ class BrowserProvider(PlaywrightBrowserProvider):  # type: ignore[misc]
     async def launch_browser(self) -> Browser:
         """Start a browser, or connect to the one named. Raises NoBrowser or Playwright's Error; who calls it sets a limit of time."""
         if self.playwright is None:
-            _starve_drivers()
+            set_driver_environment(essential(*OF_BROWSERS))
             await self.start()
         if endpoint := endpoint_of(self._settings):
             self.config.cdp_url = endpoint
@@ -74,16 +69,3 @@ class BrowserProvider(PlaywrightBrowserProvider):  # type: ignore[misc]
             end_drivers()
             self._processes.end()
             self._processes.forget()
-
-
-def _starve_drivers() -> None:
-    """Give the driver no more of the environment than the browser: Playwright gives it all, and takes no word about it."""
-    for name in _TRANSPORTS:
-        with contextlib.suppress(ModuleNotFoundError):
-            transport: Any = importlib.import_module(f"playwright._impl.{name}")
-            transport.get_driver_env = _driver_environment
-
-
-def _driver_environment() -> dict[str, str]:
-    whole: dict[str, str] = get_driver_env()
-    return {name: value for name, value in whole.items() if name not in os.environ} | essential(*OF_BROWSERS)

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from scrapy import Request, signals
 from scrapy.http import Response
-from scrapy.utils.defer import _schedule_coro
 
 from maricopa_scrapy.configuration import Manifest
 from maricopa_scrapy.crawl.source_connection import connect_to
 from maricopa_scrapy.crawl.work import ArgumentSpider, Ledger, Work
 from maricopa_scrapy.items import FollowOn, Reason, Target
 from maricopa_scrapy.pace.certificates import Unverified
+from maricopa_scrapy.pace.scrapy_internals import close_soon, is_idle
 from maricopa_scrapy.pace.slots import PacedDownloader
 
 if TYPE_CHECKING:
@@ -167,11 +167,7 @@ class LeasingSpider(ArgumentSpider):
             upcoming = self._lease_soon()
 
     def _is_idle(self) -> bool:
-        engine = self.crawler.engine
-        # Not engine.scheduler, which came with Scrapy 2.19.
-        scraper, run = engine.scraper.slot, engine._slot
-        is_busy = engine.downloader.active or (scraper and not scraper.is_idle()) or (run and run.scheduler.has_pending_requests())
-        return not is_busy and not self.ledger.backlog
+        return is_idle(self.crawler.engine) and not self.ledger.backlog
 
     def _glance(self, request: Request, response: Response | None) -> None:
         # Scrapy sends the slot's next request between this and the callback.
@@ -179,8 +175,7 @@ class LeasingSpider(ArgumentSpider):
             self.stop(Reason.UNAUTHORIZED)
 
     def _lease_soon(self) -> "asyncio.Future[Lease]":
-        slot = self.crawler.engine.downloader.slots.get(self.source)
-        rate = 1 / slot.delay if slot else self.manifest.rate.start
+        rate = 1 / self.downloader.slot(self.source).delay
         # About a second of work, and another in advance: other runs of the job find some too.
         limit = max(2 * self.manifest.concurrency, min(250, int(rate)))
         return asyncio.ensure_future(self.ledger.lease(limit, self.source))
@@ -208,11 +203,9 @@ class LeasingSpider(ArgumentSpider):
         self.downloader.drop_waiting()
         if patience is not None:
             asyncio.get_running_loop().call_later(patience, self.downloader.drop_under_way)
-        _schedule_coro(engine.close_spider_async(reason=reason))
+        close_soon(engine, reason)
 
     @property
     def downloader(self) -> PacedDownloader:
         """The engine's downloader, which knows our slots."""
-        downloader = self.crawler.engine.downloader
-        assert isinstance(downloader, PacedDownloader)
-        return downloader
+        return PacedDownloader.of(self.crawler)

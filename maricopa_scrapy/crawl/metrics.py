@@ -23,7 +23,7 @@ from maricopa_scrapy.crawl.run_record import run_opened
 from maricopa_scrapy.database.connect import DatabaseUnavailable
 from maricopa_scrapy.ledger.verdict import by_source
 from maricopa_scrapy.pace.refusals import is_refusal
-from maricopa_scrapy.pace.slots import SENT_AT, PacedSlot
+from maricopa_scrapy.pace.slots import SENT_AT, PacedDownloader, PacedSlot
 from maricopa_scrapy.pace.throttle import Pace
 
 if TYPE_CHECKING:
@@ -119,8 +119,7 @@ class Metrics:
         pace = self._crawler.get_extension(Pace)
         assert pace is not None
         for source in ledger.run.sources:
-            slot = self._crawler.engine.downloader.slots[source]
-            assert isinstance(slot, PacedSlot)
+            slot = PacedDownloader.of(self._crawler).slot(source)
             for metric in (self._requests, self._refusals, self._seconds):
                 metric.labels(source)
             self._waiting.labels(source).set_function(_length_of(slot, "queue"))

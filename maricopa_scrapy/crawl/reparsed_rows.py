@@ -6,7 +6,7 @@ complete answer no longer had it: then it is left as it is.
 
 import datetime as dt
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -50,9 +50,6 @@ _LAST_CHANGE = "SELECT coalesce(max(id), 0) FROM crawl.change"
 _CHANGES = "SELECT table_name, key, field, old, new FROM crawl.change WHERE run_id = %s AND id > %s ORDER BY id"
 # A correction is dated when it is made; the row keeps the moment at which its source changed.
 _DATE_CHANGES = "UPDATE crawl.change SET changed_at = now() WHERE run_id = %s AND id > %s"
-_STACKED = "SELECT DISTINCT apn FROM gis.stacked WHERE apn = ANY(%s)"
-# Rows that other answers take away again: one that is not there is not missing.
-_COME_AND_GO = ("gis.absent",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +89,7 @@ class Difference:
 
 @dataclass(slots=True)
 class Outcome:
-    """Rows compared: the same, left as they are (changed since, removed, or stacked), and what differs."""
+    """Rows compared: the same, left as they are (changed since, removed, or not comparable), and what differs."""
 
     same: int = 0
     left: int = 0
@@ -206,15 +203,15 @@ class _Comparison:
 
     def _compare(self, table: Table) -> None:
         produced = self._produced.get(table, {})
-        if table.schema == "gis":
-            produced = self._without_stacked(produced)
+        if not_comparable := getattr(hooks_of(table.schema), "not_comparable", None):
+            produced = self._without(produced, not_comparable(self._cursor, [key[0] for key in produced]))
         produced = self._with_stored(table, produced)
         known = self._known(table, produced)
         staged = []
         for key, one in produced.items():
             row = known.pop(key, None)
             if row is None:
-                if table.name in _COME_AND_GO:
+                if table.comes_and_goes:
                     self._found.left += one.times
                     continue
                 self._found.differences.append(Difference(table.name, _named(table, key), "", None, "not stored"))
@@ -224,7 +221,7 @@ class _Comparison:
             elif row.digest == one.digest and not row.is_touched:
                 self._found.same += one.times
             elif row.rank != one.rank:
-                # Another row of the same APN: see sources/gis/duplicates.py.
+                # Another row of the same APN.
                 self._found.left += one.times
             else:
                 # What was altered by hand still has the hash of what it was: without it, it differs.
@@ -249,12 +246,10 @@ class _Comparison:
             if found != unread:
                 self._cursor.execute("UPDATE crawl.target SET unread = %s WHERE id = %s", (found, target))
 
-    def _without_stacked(self, produced: dict[Key, _Produced]) -> dict[Key, _Produced]:
-        """Of an APN with several rows, only the walk that they came with knows which one stands."""
-        self._cursor.execute(_STACKED, ([key[0] for key in produced],))
-        stacked = {apn for (apn,) in self._cursor.fetchall()}
-        self._found.left += sum(one.times for key, one in produced.items() if key[0] in stacked)
-        return {key: one for key, one in produced.items() if key[0] not in stacked}
+    def _without(self, produced: dict[Key, _Produced], others: Collection[Any]) -> dict[Key, _Produced]:
+        """Return what was read, without the rows of some APNs, which are left as they are."""
+        self._found.left += sum(one.times for key, one in produced.items() if key[0] in others)
+        return {key: one for key, one in produced.items() if key[0] not in others}
 
     def _known(self, table: Table, produced: dict[Key, _Produced]) -> dict[Key, "_Row"]:
         """Rows under the keys that were read, and those that the same captures gave before."""

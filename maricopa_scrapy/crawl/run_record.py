@@ -30,6 +30,7 @@ from maricopa_scrapy.ledger.ledger import Lease, LedgerError, RunLost
 from maricopa_scrapy.ledger.lost_runs import SILENCE_S
 from maricopa_scrapy.ledger.source_state import Step
 from maricopa_scrapy.ledger.verdict import Counts
+from maricopa_scrapy.pace.scrapy_internals import end_idle_scraper
 from maricopa_scrapy.pace.throttle import Pace
 
 if TYPE_CHECKING:
@@ -316,9 +317,7 @@ class RunRecord:
 
     def _close_if_idle(self, spider: Spider) -> None:
         assert self._crawler.engine is not None
-        slot = self._crawler.engine.scraper.slot
-        if slot is not None and slot.closing is not None and not slot.closing.called and slot.is_idle():
-            slot.closing.callback(spider)
+        end_idle_scraper(self._crawler.engine, spider)
 
     async def spider_closed(self, spider: Spider, reason: str) -> None:
         if self._ledger is None:

@@ -37,10 +37,7 @@ class Traffic:
         return {name: source.snapshot() for name, source in self._sources.items() if source.requests}
 
     def spider_opened(self) -> None:
-        assert self._crawler.engine is not None
-        downloader = self._crawler.engine.downloader
-        assert isinstance(downloader, PacedDownloader)
-        downloader.listeners.append(self._count)
+        PacedDownloader.of(self._crawler).listeners.append(self._count)
 
     def _count(self, request: Request, response: Response | None) -> None:
         source = self._sources.get(request.meta.get("download_slot", ""))

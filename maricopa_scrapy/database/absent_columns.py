@@ -42,25 +42,25 @@ def pages_with_stored(cursor: Cursor, page: Lines) -> Lines:
     everywhere = any(spots is None for spots in absent.values())
     for at in range(len(page)) if everywhere else sorted(set().union(*(at for at in absent.values() if at is not None))):
         places.setdefault(page.keys[at], []).append(at)
-    stacked = _stacked(cursor, page.table, places)
-    for key, own in _known(cursor, page.table, places, list(absent), stacked).items():
+    others = _others(cursor, page.table, places)
+    for key, own in _known(cursor, page.table, places, list(absent), others).items():
         for at in places[key]:
             columns = [column for column, spots in absent.items() if spots is None or at in spots]
             line = page.lines[at].decode()
-            cells = _same_row(page.table, line.split("\t"), own, stacked.get(key, ()), columns)
+            cells = _same_row(page.table, line.split("\t"), own, others.get(key, ()), columns)
             if cells is not None:
                 page.digests[at], line = overlaid(page.table, line, cells, columns)
                 page.lines[at] = line.encode()
     return page
 
 
-def _same_row(table: Table, cells: Sequence[str], own: Cells, stacked: Sequence[Cells], absent: Iterable[str]) -> Cells | None:
-    """Return the stored row that a row is: of an APN's several the one that says the same of all else, else the table's own.
+def _same_row(table: Table, cells: Sequence[str], own: Cells, others: Sequence[Cells], absent: Iterable[str]) -> Cells | None:
+    """Return the stored row that a row is: of a key's several the one that says the same of all else, else the table's own.
 
     None when the own one has another floor.
     """
     left = {_place(table, column) for column in absent}
-    for one in stacked:
+    for one in others:
         if all(cells[at] == value for at, value in one.items() if at not in left):
             return one
     if "floor" in table.fields and (at := _place(table, "floor")) not in left and cells[at] and own[at] and cells[at] != own[at]:
@@ -84,17 +84,17 @@ def overlaid(table: Table, line: str, cells: Cells | Sequence[str], columns: Ite
     return digest, "\t".join(parts)
 
 
-def _stacked(cursor: Cursor, table: Table, keys: Iterable[Any]) -> dict[Any, list[Cells]]:
-    """Return the rows of the APNs that a layer had more than once, by APN."""
+def _others(cursor: Cursor, table: Table, keys: Iterable[Any]) -> dict[Any, list[Cells]]:
+    """Return the further rows that the source keeps of some keys, by key."""
     found: dict[Any, list[Cells]] = {}
-    if table.name == "gis.parcel":
-        for row in _rows(cursor, table, "gis.stacked", keys, columns_of(table), BY_COST):
+    if name := getattr(hooks_of(table.schema), "MORE_ROWS", {}).get(table.name):
+        for row in _rows(cursor, table, name, keys, columns_of(table), BY_COST):
             cells = {place: _cell(table, at, row[at], is_paged=True) for place, at in enumerate(table.hashed_at)}
             found.setdefault(row[table.key_at[0]], []).append(cells)
     return found
 
 
-def _known(cursor: Cursor, table: Table, keys: Mapping[Any, Any], columns: Sequence[str], stacked: Mapping[str, Any]) -> dict[Any, Cells]:
+def _known(cursor: Cursor, table: Table, keys: Mapping[Any, Any], columns: Sequence[str], others: Mapping[str, Any]) -> dict[Any, Cells]:
     """Return, by key, what the table's rows have in some columns (and their floor), without rows that have nothing there."""
     wanted = [*columns, *(["floor"] if "floor" in table.fields and "floor" not in columns else [])]
     fields = [table.fields.index(column) for column in wanted]
@@ -105,7 +105,7 @@ def _known(cursor: Cursor, table: Table, keys: Mapping[Any, Any], columns: Seque
     filled = " OR ".join(f"r.{column} IS NOT NULL" for column in columns)
     firsts = keys if is_single else {key[0] for key in keys}
     found: dict[Any, Cells] = {}
-    for row in _rows(cursor, table, table.name, firsts, selected, filled=filled, always=stacked):
+    for row in _rows(cursor, table, table.name, firsts, selected, filled=filled, always=others):
         key = row[0] if is_single else row[: len(table.key)]
         if key in keys:
             values = zip(fields, row[len(table.key) :], strict=True)

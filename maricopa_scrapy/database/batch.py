@@ -176,8 +176,8 @@ class _Batch:
         copy_lines(cursor, copy_into("stage_target"), lines.values())
         cursor.execute(_ACKNOWLEDGE, (run.id,))
         for source, answers in self._by_source().items():
-            if hooks := hooks_of(source):
-                hooks.acknowledged(cursor, run, answers)
+            if acknowledged := getattr(hooks_of(source), "acknowledged", None):
+                acknowledged(cursor, run, answers)
 
     def _by_source(self) -> dict[str, list[Answer]]:
         found: dict[str, list[Answer]] = {}

@@ -8,6 +8,7 @@ from psycopg2.extensions import cursor as Cursor
 
 from maricopa_scrapy.database.batch import body_of
 from maricopa_scrapy.database.connect import Session
+from maricopa_scrapy.database.source_hooks import of_all
 from maricopa_scrapy.database.tables import RECORDS
 from maricopa_scrapy.items import Capture
 
@@ -26,7 +27,7 @@ _BODIES = """
     ORDER BY c.fetched_at, c.sha256
 """
 _OF_JOB = "AND c.sha256 IN (SELECT sha256 FROM crawl.target_capture WHERE job_id = %(job)s)"
-_HELD = "CREATE TEMP TABLE present_capture ON COMMIT DROP AS SELECT DISTINCT capture_sha256 AS sha256 FROM ({tables}) t"
+_HELD = "CREATE TEMP TABLE present_capture ON COMMIT DROP AS {captures}"
 _OLD = """
     body IS NOT NULL AND (%(source)s::text IS NULL OR source = %(source)s)
     AND (%(before)s::timestamptz IS NULL OR fetched_at < %(before)s)
@@ -78,10 +79,16 @@ def withheld(session: Session) -> tuple[frozenset[str], frozenset[str]]:
     def work(cursor: Cursor) -> tuple[frozenset[str], frozenset[str]]:
         cursor.execute("SELECT apn FROM public.withheld")
         apns = frozenset(apn for (apn,) in cursor.fetchall())
-        cursor.execute("SELECT recording_number FROM recorder.withheld_document")
-        return apns, frozenset(number for (number,) in cursor.fetchall())
+        return apns, frozenset(number for withheld_documents in of_all("withheld_documents") for number in withheld_documents(cursor))
 
     return session.transact(work)
+
+
+def of_stored_rows() -> str:
+    """Return SQL for the captures (sha256) in which the present values of stored rows were first seen."""
+    tables = [name for more in of_all("MORE_ROWS") for name in more.values()] + [record.table for record in RECORDS]
+    captures = " UNION ALL ".join(f"SELECT capture_sha256 FROM {table}" for table in tables)
+    return f"SELECT DISTINCT capture_sha256 AS sha256 FROM ({captures}) t"
 
 
 def prune(
@@ -93,8 +100,7 @@ def prune(
     """
 
     def work(cursor: Cursor) -> tuple[int, int]:
-        tables = " UNION ALL ".join(f"SELECT capture_sha256 FROM {name}" for name in ("gis.stacked", *(record.table for record in RECORDS)))
-        cursor.execute(_HELD.format(tables=tables))
+        cursor.execute(_HELD.format(captures=of_stored_rows()))
         cursor.execute("ANALYZE present_capture")
         values = {"before": before, "source": source}
         which = _OLD + (_UNREFERENCED if only_unreferenced else "") + ("" if even_present else _NOT_PRESENT)

@@ -7,10 +7,18 @@ They are found by the source's name, so that nothing here knows a source:
 - one_of_each_key(rows): in place of columns.last_of_each_key, for captures read again
 - told(cursor, table, absent): of the columns that are absent, those that anybody has told, of a table that several tell
 - shared_fields(cursor): as JSON, the fields that count as changes by who told before and who tells now
+- MORE_ROWS: by a table's name, that of another with the same columns, which keeps further rows of its keys
+- not_comparable(cursor, keys): of APNs, those that a capture read again says too little about
+- IDENTITIES: SQL for (source, owner, situs address) of the parcel %(apn)s
+- HELD_JOBS: SQL for the ids of jobs that stay, however old they are
+- withheld_documents(cursor): the numbers of documents whose names are not shown
+
+A source has those that it needs.
 """
 
 import importlib
 import importlib.util
+import pkgutil
 from functools import cache
 from typing import Any
 
@@ -23,3 +31,11 @@ def hooks_of(source: str) -> Any:
     except ModuleNotFoundError:
         return None
     return found and importlib.import_module(found.name)
+
+
+@cache
+def of_all(name: str) -> tuple[Any, ...]:
+    """Return what the sources' hooks have under a name, in the order of the sources' names."""
+    sources = importlib.import_module("maricopa_scrapy.sources")
+    hooks = [hooks_of(part.name) for part in pkgutil.iter_modules(sources.__path__) if part.ispkg]
+    return tuple(getattr(one, name) for one in hooks if hasattr(one, name))

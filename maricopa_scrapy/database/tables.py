@@ -34,6 +34,7 @@ class Table:
         self.key = record.key
         self.complete_by = record.complete_by
         self.stays: bool = getattr(record, "stays", False)
+        self.comes_and_goes = record.comes_and_goes
         self.fields = tuple(record.model_fields)
         self.json_at = tuple(i for i, info in enumerate(record.model_fields.values()) if {list, dict} & set(_origins(info.annotation)))
         self.time_at = tuple(i for i, info in enumerate(record.model_fields.values()) if dt.datetime in _types(info.annotation))

@@ -5,18 +5,19 @@ from dataclasses import dataclass
 
 from psycopg2.extensions import cursor as Cursor
 
+from maricopa_scrapy.database import captures
 from maricopa_scrapy.database.connect import Session
-from maricopa_scrapy.database.tables import RECORDS
+from maricopa_scrapy.database.source_hooks import of_all
 
-# Rolls are what `maricopa diff` compares: their jobs stay.
 _OLD = """
     CREATE TEMP TABLE old_job ON COMMIT DROP AS
     SELECT id FROM crawl.job j WHERE state = 'finished' AND finished_at < %(before)s
-      AND NOT EXISTS (SELECT FROM gis.roll r WHERE r.job_id = j.id)
-      AND NOT EXISTS (SELECT FROM crawl.run r WHERE r.job_id = j.id AND r.state = 'running')
+      AND NOT EXISTS (SELECT FROM crawl.run r WHERE r.job_id = j.id AND r.state = 'running') {not_held}
 """
+# A job that a source still needs.
+_NOT_HELD = "AND NOT EXISTS (SELECT FROM ({jobs}) AS held (job_id) WHERE held.job_id = j.id)"
 # The captures in which stored rows were first seen.
-_HELD = "CREATE TEMP TABLE held_capture ON COMMIT DROP AS SELECT DISTINCT capture_sha256 AS sha256 FROM ({tables}) t"
+_HELD = "CREATE TEMP TABLE held_capture ON COMMIT DROP AS {captures}"
 # A done target stays while a row rests on its capture, or while it is the newest word on its key.
 _DELETE_TARGETS = """
     DELETE FROM crawl.target t USING old_job o WHERE t.job_id = o.id AND (
@@ -66,10 +67,8 @@ def cleanup(session: Session, older_than: dt.timedelta, dry_run: bool = False) -
 
     def work(cursor: Cursor) -> Removed:
         names = {"before": before}
-        cursor.execute(_OLD, names)
-        tables = ("gis.stacked", *(record.table for record in RECORDS))
-        held = " UNION ALL ".join(f"SELECT capture_sha256 FROM {table}" for table in tables)  # noqa: S608 - our own tables
-        cursor.execute(_HELD.format(tables=held))
+        cursor.execute(_OLD.format(not_held=" ".join(_NOT_HELD.format(jobs=jobs) for jobs in of_all("HELD_JOBS"))), names)
+        cursor.execute(_HELD.format(captures=captures.of_stored_rows()))
         cursor.execute(_DELETE_TARGETS)
         targets = cursor.rowcount
         cursor.execute(_EMPTY)

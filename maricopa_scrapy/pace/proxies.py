@@ -4,11 +4,10 @@ Scrapy takes `proxy:3128` of HTTPS_PROXY for a proxy that itself speaks https, w
 """
 
 import re
-from typing import Any
 from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
-from scrapy.downloadermiddlewares.httpproxy import HttpProxyMiddleware
+from maricopa_scrapy.pace.scrapy_internals import OpenHttpProxyMiddleware
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _TUNNEL = re.compile(r"CONNECT tunnel with proxy (?P<proxy>\S+) \[(?P<said>.*)\]", re.DOTALL)
@@ -16,11 +15,12 @@ _STATUS = re.compile(r"'status': (?P<status>\d+), 'reason': b(?P<quote>['\"])(?P
 _FORM = "http://host:port, or http://user:password@host:port"
 
 
-class Proxies(HttpProxyMiddleware):
+class Proxies(OpenHttpProxyMiddleware):
     """Scrapy's, but that a proxy without a scheme speaks http."""
 
-    def _get_proxy(self, url: str, orig_type: str) -> Any:
-        return super()._get_proxy(_with_scheme(url), orig_type)
+    def address(self, url: str) -> str:
+        """Return the address that a proxy's name stands for."""
+        return _with_scheme(url)
 
 
 def proxy_mistake(url: str) -> str | None:

@@ -13,7 +13,7 @@ from scrapy import Request
 from scrapy.downloadermiddlewares.robotstxt import RobotsTxtMiddleware
 from scrapy.http import Response
 from scrapy.http.request import NO_CALLBACK
-from scrapy.utils.misc import build_from_crawler
+from scrapy.utils.misc import build_from_crawler, load_object
 
 from maricopa_scrapy.configuration import Manifest
 from maricopa_scrapy.items import Reason
@@ -41,6 +41,7 @@ class RobotsTxt(RobotsTxtMiddleware):
 
     def __init__(self, crawler: Any) -> None:
         super().__init__(crawler)
+        self._rules = load_object(crawler.settings["ROBOTSTXT_PARSER"])
         self._known: dict[str, asyncio.Future[RobotParser]] = {}
 
     async def robot_parser(self, request: Request) -> "RobotParser":
@@ -62,7 +63,7 @@ class RobotsTxt(RobotsTxtMiddleware):
         while True:
             answer = await self._fetched(url, min(manifest.timeout, max(left, _LEAST_S)))
             if isinstance(answer, bytes):
-                parser: RobotParser = build_from_crawler(self._parserimpl, self.crawler, answer[:_READ_MOST])
+                parser: RobotParser = build_from_crawler(self._rules, self.crawler, answer[:_READ_MOST])
                 return parser
             left = patience - (time.monotonic() - begun)
             if left <= 0:
@@ -105,14 +106,13 @@ class RobotsTxt(RobotsTxtMiddleware):
     async def _download(self, url: str, timeout: float) -> Response:
         meta = {"dont_obey_robotstxt": True, "download_timeout": timeout, "dont_redirect": True}
         asked = Request(url, priority=self.DOWNLOAD_PRIORITY, meta=meta, callback=NO_CALLBACK)
-        self._stats.inc_value("robotstxt/request_count")
+        self.crawler.stats.inc_value("robotstxt/request_count")
         response: Response = await self.crawler.engine.download_async(asked)
         return response
 
     async def _wait(self, seconds: float) -> None:
         until = time.monotonic() + seconds
-        downloader = self.crawler.engine.downloader
-        assert isinstance(downloader, PacedDownloader)
+        downloader = PacedDownloader.of(self.crawler)
         while time.monotonic() < until:
             # An engine that closes waits for all requests that it knows, also for those behind this.
             if downloader.is_closing:

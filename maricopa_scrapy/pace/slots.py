@@ -1,22 +1,21 @@
 """Scrapy's download slots, with a clock that does not drift and a word for "wait"."""
 
-import asyncio
 import logging
 import random
 from collections.abc import Callable
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from scrapy import Request
-from scrapy.core.downloader import Downloader, Slot
+from scrapy.core.downloader import Slot
 from scrapy.exceptions import IgnoreRequest
 
 from maricopa_scrapy.configuration import Manifest
 from maricopa_scrapy.items import Reason
+from maricopa_scrapy.pace.scrapy_internals import OpenDownloader, is_closing
 
 if TYPE_CHECKING:
     from scrapy.http import Response
-    from twisted.internet.defer import Deferred
 
 logger = logging.getLogger(__name__)
 
@@ -100,7 +99,7 @@ class Dropped(IgnoreRequest):
     """A request that was not sent, or not awaited, because the run ends; its target is given back."""
 
 
-class PacedDownloader(Downloader):
+class PacedDownloader(OpenDownloader):
     """Scrapy's downloader, whose slots of sources are paced, and stay when nothing is asked for a minute.
 
     `listeners` are called with each request and its response, None when it has none, before the slot's next request is sent.
@@ -112,18 +111,28 @@ class PacedDownloader(Downloader):
         manifests: dict[str, Manifest] = self.settings["MARICOPA_MANIFESTS"]
         for name in manifests:
             self.slots[name] = PacedSlot(**self.per_slot_settings[name])
-        self._under_way: set[asyncio.Task[None]] = set()
         self.listeners: list[Callable[[Request, Response | None], None]] = []
         self.is_stale: Callable[[], bool] = lambda: False
         self._held_by: set[str] = set()
-        self._ask = self.handlers.download_request_async
-        self.handlers.download_request_async = self._ask_and_tell  # type: ignore[method-assign]
 
-    async def _ask_and_tell(self, request: Request) -> "Response":
-        # Scrapy's signals for this take a twentieth of the time that a fast run has for an answer.
+    @classmethod
+    def of(cls, crawler: Any) -> Self:
+        """Return the downloader of a crawler that runs."""
+        downloader = crawler.engine.downloader
+        assert isinstance(downloader, cls)
+        return downloader
+
+    def slot(self, source: str) -> PacedSlot:
+        """Return the slot of a source."""
+        slot = self.slots[source]
+        assert isinstance(slot, PacedSlot)
+        return slot
+
+    async def ask(self, request: Request) -> "Response":
+        """Have a request fetched, and tell the listeners: Scrapy's signals take a twentieth of a fast run's time for an answer."""
         response = None
         try:
-            response = await self._ask(request)
+            response = await super().ask(request)
             return response
         finally:
             for listener in self.listeners:
@@ -137,38 +146,31 @@ class PacedDownloader(Downloader):
     @property
     def is_closing(self) -> bool:
         """Whether the run ends."""
-        run = self.crawler.engine._slot
-        return run is not None and run.closing is not None
+        engine: Any = self.crawler.engine
+        return is_closing(engine)
 
     def drop_waiting(self) -> None:
         """Send nothing of what waits in a slot."""
         for slot in self.slots.values():
             while slot.queue:
                 _, waiting = slot.queue.popleft()
-                waiting.errback(Dropped("the run ends"))
+                waiting.errback(self.why_dropped())
 
-    def drop_under_way(self) -> None:
-        """Await nothing of what was sent."""
-        for task in list(self._under_way):
-            task.cancel()
+    def why_dropped(self) -> Exception:
+        """Return what a request that is not awaited any more fails with."""
+        return Dropped("the run ends")
 
-    async def _wait_for_download(self, slot: Slot, request: Request, queue_dfd: "Deferred[Response]") -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._under_way.add(task)
-        try:
-            await super()._wait_for_download(slot, request, queue_dfd)
-        except asyncio.CancelledError:
-            queue_dfd.errback(Dropped("the run ends"))
-        finally:
-            self._under_way.discard(task)
-
-    def _process_queue(self, slot: Slot) -> None:
+    def may_send(self) -> bool:
+        """Whether anything may be sent now; of a run that ends, nothing that waits."""
         # Ctrl-C may come while requests are on their way here, behind robots.txt: the engine would wait for all of them.
         if self.is_closing:
             self.drop_waiting()
-        elif not self._held_by and not self.is_stale():
-            super()._process_queue(slot)
+            return False
+        return not self._held_by and not self.is_stale()
+
+    def is_kept(self, slot: Slot) -> bool:
+        """Whether a slot stays when nothing is asked for a minute: that of a source does."""
+        return isinstance(slot, PacedSlot)
 
     def hold(self, who: str) -> None:
         """Send nothing from now on, for somebody's sake."""
@@ -186,11 +188,4 @@ class PacedDownloader(Downloader):
         if slot.latercall:
             slot.latercall.cancel()
             slot.latercall = None
-        self._process_queue(slot)
-
-    def _slot_gc(self, age: float = 60) -> None:
-        paced = {name: slot for name, slot in self.slots.items() if isinstance(slot, PacedSlot)}
-        for name in paced:
-            del self.slots[name]
-        super()._slot_gc(age)
-        self.slots.update(paced)
+        self.send_due(slot)

@@ -15,9 +15,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from scrapy import signals
-from scrapy.extensions.throttle import AutoThrottle
 from scrapy.http import Request, Response
-from scrapy.spiders import Spider
 
 from maricopa_scrapy.configuration import Config, Manifest
 from maricopa_scrapy.database.connect import DatabaseUnavailable
@@ -26,6 +24,7 @@ from maricopa_scrapy.items import Cause, Reason
 from maricopa_scrapy.ledger.source_state import Step
 from maricopa_scrapy.pace.rate import Limits
 from maricopa_scrapy.pace.refusals import is_refusal, says_challenge
+from maricopa_scrapy.pace.scrapy_internals import BareThrottle
 from maricopa_scrapy.pace.shared_state import Allowance, Refusal, Report, SourceState
 from maricopa_scrapy.pace.slots import SENT_AT, PacedDownloader, PacedSlot
 
@@ -112,12 +111,12 @@ class _Source:
         self.report = report
 
 
-class Pace(AutoThrottle):
+class Pace(BareThrottle):
     """Owns the delay and the width of each source's slot."""
 
     def __init__(self, crawler: "Crawler") -> None:
         super().__init__(crawler)
-        crawler.signals.disconnect(self._response_downloaded, signal=signals.response_downloaded)
+        crawler.signals.connect(self._listen, signal=signals.spider_opened)
         self._sources = {name: _Source(crawler.settings["MARICOPA_MANIFESTS"][name], limits) for name, limits in _limits(crawler).items()}
         self._ledger: Ledger | None = None
 
@@ -175,11 +174,8 @@ class Pace(AutoThrottle):
         if self.is_open(source) or len(local.report.failures) >= local.manifest.breaker.failures:
             local.wake.set()
 
-    def _spider_opened(self, spider: Spider) -> None:
-        super()._spider_opened(spider)
-        downloader = self.crawler.engine.downloader
-        assert isinstance(downloader, PacedDownloader)
-        downloader.listeners.append(self._look)
+    def _listen(self) -> None:
+        PacedDownloader.of(self.crawler).listeners.append(self._look)
 
     def _look(self, request: Request, response: Response | None) -> None:
         local = self._sources.get(source := request.meta.get("download_slot", ""))
@@ -194,23 +190,21 @@ class Pace(AutoThrottle):
         elif says_challenge(response):
             # The spider ends the run when it has read it; until then the slot would send one for each that comes back.
             local.unread_until = now + _READ_S
-            self._slot(source).may_send = False
+            self._paced(source).may_send = False
 
     def _refused(self, source: str, local: _Source, refusal: Refusal) -> None:
         local.report.refusals.append(refusal)
         # Before the slot sends its next request; the exchange that is due at once says for how long.
-        self._slot(source).may_send = False
+        self._paced(source).may_send = False
         local.wake.set()
         self.crawler.stats.inc_value(f"maricopa/pace/refused/{source}")
 
-    def _slot(self, source: str) -> PacedSlot:
-        slot = self.crawler.engine.downloader.slots[source]
-        assert isinstance(slot, PacedSlot)
-        return slot
+    def _paced(self, source: str) -> PacedSlot:
+        return PacedDownloader.of(self.crawler).slot(source)
 
     async def _report(self, source: str, local: _Source) -> None:
         while True:
-            pause = min(max(_REPORT_S, self._slot(source).delay), _REPORT_MOST_S)
+            pause = min(max(_REPORT_S, self._paced(source).delay), _REPORT_MOST_S)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(local.wake.wait(), pause)
             local.wake.clear()
@@ -222,7 +216,7 @@ class Pace(AutoThrottle):
 
     async def _exchange(self, source: str, local: _Source, is_first: bool = False) -> None:
         assert self._ledger is not None
-        slot = self._slot(source)
+        slot = self._paced(source)
         report = local.close_report(slot)
         if is_first:
             report.wants = True
@@ -259,9 +253,7 @@ class Pace(AutoThrottle):
             slot.hold_until(time.monotonic() + allowance.hold)
         elif before:
             slot.release()
-        downloader = self.crawler.engine.downloader
-        assert isinstance(downloader, PacedDownloader)
-        downloader.look_again(slot)
+        PacedDownloader.of(self.crawler).look_again(slot)
 
 
 def _step(run: int, report: Report, local: _Source, is_first: bool) -> Step[Allowance]:

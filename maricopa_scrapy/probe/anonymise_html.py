@@ -1,14 +1,11 @@
 """A page of HTML without persons: headings keep the words that are known, cells stay only when all of them is known."""
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from parsel import Selector
 
 from maricopa_scrapy.probe import known
-
-if TYPE_CHECKING:
-    from maricopa_scrapy.probe.anonymise import Anonymiser
 
 _GONE = {"script", "style", "svg", "iframe", "object", "embed", "template", "link", "meta", "base", "canvas"}
 _LABEL_TAGS = {"th", "dt", "label", "legend", "h1", "h2", "h3", "h4", "h5", "h6", "title", "button", "option", "caption", "summary"}
@@ -23,11 +20,30 @@ _LINKS = {"href", "src", "action"}
 _IDENTIFIER = re.compile(r"[\w\s:.\[\]#/-]*")
 
 
+class Replacements(Protocol):
+    """What a page's texts and attributes become."""
+
+    def label(self, text: str) -> str:
+        """Return a heading without the words that are not known."""
+
+    def value(self, text: str) -> str:
+        """Return the text of a cell, replaced unless all of it is known."""
+
+    def personal(self, text: str) -> str:
+        """Return other letters and digits for a text that is a person's."""
+
+    def leaf(self, key: str, text: str) -> str:
+        """Return the value of a field or an attribute by its name."""
+
+    def url(self, url: str) -> str:
+        """Return an address without what is a person's in it."""
+
+
 class Page:
     """One page, walked through in the order of its text: what a heading announces holds for what stands behind it."""
 
-    def __init__(self, anonymiser: "Anonymiser") -> None:
-        self._to = anonymiser
+    def __init__(self, replacements: Replacements) -> None:
+        self._to = replacements
         self._is_person = False
         self._headings: list[str] = []
 

@@ -21,6 +21,7 @@ from maricopa_scrapy.ledger.ledger import LedgerError
 from maricopa_scrapy.ledger.verdict import EXIT_CODES, FAILED
 from maricopa_scrapy.machine.child_environment import dump_no_core
 from maricopa_scrapy.machine.safe_text import visible
+from maricopa_scrapy.pace.scrapy_internals import crawler_of
 
 _USAGE = 2
 
@@ -74,7 +75,7 @@ class Command(CrawlCommand):
         if name not in self.crawler_process.spider_loader.list():
             self._refuse(name, f"no such spider; there are {', '.join(sorted(self.crawler_process.spider_loader.list()))}")
             return
-        crawler = self._create_crawler(name)
+        crawler = crawler_of(self, name)
         if not issubclass(crawler.spidercls, LedgerSpider):
             super().run(args, opts)
             return

@@ -1,6 +1,6 @@
-"""What the writer does for the GIS: pages of rows in the course of a walk or a list, and what follows an acknowledgement."""
+"""What the database does for the GIS: pages of rows in the course of a walk or a list, and what follows an acknowledgement."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import partial
 
 from psycopg2.extensions import cursor as Cursor
@@ -13,7 +13,13 @@ from maricopa_scrapy.items import Answer, Target
 from maricopa_scrapy.sources.gis import duplicates, layer_walk, unfound_parcels
 from maricopa_scrapy.sources.gis.told_columns import note_columns, shared_fields, told_columns
 
-__all__ = ["acknowledged", "one_of_each_key", "shared_fields", "store_pages", "told"]
+__all__ = ["acknowledged", "not_comparable", "one_of_each_key", "shared_fields", "store_pages", "told"]
+
+# All rows of an APN that a layer has more than once.
+MORE_ROWS = {"gis.parcel": "gis.stacked"}
+IDENTITIES = "SELECT 'gis', owner_name, property_address FROM gis.parcel WHERE apn = %(apn)s AND removed_at IS NULL"
+# Rolls are what `maricopa diff` compares.
+HELD_JOBS = "SELECT job_id FROM gis.roll"
 
 
 def store_pages(cursor: Cursor, run: Run, answers: Sequence[Answer]) -> None:
@@ -59,6 +65,12 @@ def told(cursor: Cursor, table: Table, absent: dict[str, frozenset[int] | None])
 def one_of_each_key(rows: Lines) -> Lines:
     """Return one row a key: of the parcels that of the lowest floor, of other tables the last."""
     return duplicates.lowest_of_each(rows) if rows.table.name == "gis.parcel" else last_of_each_key(rows)
+
+
+def not_comparable(cursor: Cursor, keys: Sequence[str]) -> Collection[str]:
+    """Return the APNs with several rows: only the walk that they came with knows which one stands."""
+    cursor.execute("SELECT DISTINCT apn FROM gis.stacked WHERE apn = ANY(%s)", (list(keys),))
+    return {apn for (apn,) in cursor.fetchall()}
 
 
 def acknowledged(cursor: Cursor, run: Run, answers: Sequence[Answer]) -> None:

@@ -103,6 +103,7 @@ class GisAbsent(Record):
 
     table = "gis.absent"
     key = ("apn",)
+    comes_and_goes = True
     told_by = ("layer",)
 
     apn: str

@@ -1,4 +1,4 @@
-"""The county's parcel roll from its GIS layers: all of it, a list of APNs, or the deeds since a day; and the bulk files."""
+"""What is asked of the county's GIS layers: all of one, a list of APNs, or the deeds since a day."""
 
 import datetime as dt
 import json
@@ -15,18 +15,15 @@ from scrapy import Request
 from maricopa_scrapy.arguments import ApnList, spider_arguments
 from maricopa_scrapy.arguments.spider_arguments import ArgumentError
 from maricopa_scrapy.configuration import Manifest
-from maricopa_scrapy.crawl.ledger_spider import StartError, Work
+from maricopa_scrapy.crawl.ledger_spider import LedgerSpider, StartError, Work
 from maricopa_scrapy.database.targets import Run
 from maricopa_scrapy.items import Answer, Cause, Extent, FollowOn, Issue, IssueKind, Outcome, Target
 from maricopa_scrapy.parsing.errors import ABSENT, Malformed, SourceChanged
 from maricopa_scrapy.parsing.follow_ons import deed_follow_ons
-from maricopa_scrapy.sources.bulk import file_targets
-from maricopa_scrapy.sources.bulk.file_lines import FILES
 from maricopa_scrapy.sources.gis import layer as pages
 from maricopa_scrapy.sources.gis import layer_walk as rolls
 
 _PHOENIX = ZoneInfo("America/Phoenix")
-_FILES = tuple(FILES)
 _EXTENT = [
     {"statisticType": kind, "onStatisticField": "{id}", "outStatisticFieldName": name}
     for kind, name in (("min", "first_id"), ("max", "last_id"), ("count", "row_count"))
@@ -37,26 +34,15 @@ _TRIES_A_LAYER = 2
 _SHARED = ("object_id", "lacking", "outlines", "captures", "list")
 
 
-class RollSpider(file_targets.BulkFileSpider):
-    """Its targets, by kind:
+class LayerSpider(LedgerSpider):
+    """Base class of the spider `roll` (sources/roll.py). Its targets, by kind:
 
     `layer`: which one, and is it as we know it; then, of the county, an `extent`, a `range` a page (of a layer with sparse ids first all
     `ids`), and `doubled`: has the layer as many rows of some APNs as came? Of APNs a `list`, and `absent`: has it any of those that
-    did not come? Of the deeds since a day `ids` and ranges. `file`: a bulk file.
+    did not come? Of the deeds since a day `ids` and ranges.
     """
 
-    name = "roll"
     source = "gis"
-    known_arguments: ClassVar[dict[str, str]] = {
-        "layer": "E, C, A, D or F; else the first of config/sources/gis.yaml that is as we know it",
-        "apns": "a list of parcels: a file, or APNs separated by commas; without it, `since` or a file: the whole county",
-        "apn_column": "the column of the list that holds the parcels: its heading, or its number",
-        "since": "parcels whose last deed is of that day, YYYY-MM-DD, or later",
-        **dict.fromkeys(_FILES, "the assessor's bulk file, .txt or .zip, from this machine's disk"),
-        "geometry": "`polygon`: also the outline of each parcel; `point` (default): coordinates alone",
-        "captures": "whose answers are kept: `all`, `failures` or `none`; else what the manifest says",
-        "accept_shrink": "`yes`: trust a layer that misses more than 2 % of the stored parcels, or a file that is over 2 % shorter",
-    }
     # A page is up to 2,000 rows: some 16,000 rows a transaction.
     batch_most = 8
     shapes: ClassVar[dict[str, pages.Shape]] = {}
@@ -87,14 +73,12 @@ class RollSpider(file_targets.BulkFileSpider):
 
     @classmethod
     def work(cls, given: dict[str, str]) -> Work:
-        """Read what is wanted; without `apns`, `since` or a file it is the whole county."""
+        """Read what is wanted; without `apns` or `since` it is the whole county."""
         if "layer" in given:
             given = given | {"layer": spider_arguments.choice("layer", given["layer"].strip().upper(), cls.shapes)}
-        wanted = [name for name in ("apns", "since", *_FILES) if name in given]
+        wanted = [name for name in ("apns", "since") if name in given]
         name = spider_arguments.one_of(given, wanted) if wanted else "county"
         options = _options(given, name)
-        if name in _FILES:
-            return Work("bulk_file", given, [file_targets.target(cls.source, name, name, given[name], options["accept_shrink"])])
         if name == "apns":
             apns = ApnList.of(name, given)
             return Work("parcel_list", given, list_target(apns, options), apns=apns)
@@ -113,8 +97,6 @@ class RollSpider(file_targets.BulkFileSpider):
         detail = target.detail or {}
         if target.kind == "layer":
             return self._ask_layer(target, self._order(detail))
-        if target.kind == "file":
-            return file_targets.marker(target)
         query: dict[str, str] = {"where": detail.get("where", "1=1"), "f": "json"}
         layer = detail["layer"]
         if target.kind == "extent":
@@ -324,9 +306,8 @@ def _shapes(manifest: Manifest) -> dict[str, pages.Shape]:
 
 
 def _options(given: dict[str, str], name: str) -> dict[str, Any]:
-    for option in ("layer", "geometry", "captures", "accept_shrink"):
-        if option in given and (name not in (*_FILES, "county") if option == "accept_shrink" else name in _FILES):
-            raise ArgumentError(option, f"does not go with `{name}`")
+    if "accept_shrink" in given and name != "county":
+        raise ArgumentError("accept_shrink", f"does not go with `{name}`")
     geometry = spider_arguments.choice("geometry", given.get("geometry", "point"), ("point", "polygon"))
     shrink = spider_arguments.flag("accept_shrink", given.get("accept_shrink", "no"))
     options: dict[str, Any] = {"geometry": geometry, "accept_shrink": shrink}

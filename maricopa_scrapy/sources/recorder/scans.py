@@ -21,6 +21,7 @@ from maricopa_scrapy.machine.private_files import default_data_dir, make_folder,
 from maricopa_scrapy.pace.certificates import Unverified
 from maricopa_scrapy.pace.proxies import wants_password
 from maricopa_scrapy.pace.refusals import WORDS_WITHIN, cause_of, is_challenge, is_refusal, said_of, wanting_proxy
+from maricopa_scrapy.pace.scrapy_internals import forget_media
 from maricopa_scrapy.pace.throttle import retry_after
 from maricopa_scrapy.sources.recorder.legacy_pages import is_blocked
 from maricopa_scrapy.sources.recorder.records import Image
@@ -143,7 +144,7 @@ class ScansPipeline(FilesPipeline):
         if results and info.spider.stopping:
             raise DropItem("the run ends")
         # It would give the same failure again when the target is tried again.
-        info.downloaded.clear()
+        forget_media(info)
         for is_well, result in results:
             error = self._unfetched.pop(info.spider.request(item.target).url, None) if is_well else result.value
             if error is not None:

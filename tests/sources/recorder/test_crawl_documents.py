@@ -42,6 +42,7 @@ def test_documents_by_number_are_the_sandbox_s_truth(tmp_path: Path, database: D
     assert database.states() == {"done": len(numbers) + 1, "gone": len(absent)}
     assert stored(database) == {number: truth(documents().find(number)) for number in numbers}  # type: ignore[arg-type]
     assert set(sandbox.stats()["recorder"]["fetched"].values()) == {1}
+    assert "WARNING" not in crawl.log
     assert f"{len(numbers) + len(absent)} documents ({len(lines) - 1} given, 9 duplicates, 0 lines skipped)" in crawl.log
     assert database.one("SELECT complete_until FROM recorder.name_index") == TODAY
     urls = database.rows("SELECT recording_number, image_url FROM recorder.document")
