@@ -32,12 +32,12 @@ def locked() -> list[str]:
 def licence(package: Distribution) -> str:
     """Return what a package says: its SPDX expression, else its classifiers, else the first line of its licence field."""
     said = package.metadata
-    if expression := said.get("License-Expression"):
-        return str(expression)
+    if "License-Expression" in said:
+        return said["License-Expression"]
     classified = [one.rsplit(" :: ", 1)[1] for one in said.get_all("Classifier") or [] if one.startswith("License ::")]
     if classified and classified != ["OSI Approved"]:
         return ", ".join(classified)
-    lines = (said.get("License") or "").strip().splitlines()
+    lines = (said.get_all("License") or [""])[0].strip().splitlines()
     return lines[0][:_MOST] if lines else "not declared"
 
 

@@ -69,7 +69,12 @@ def _sent(body: bytes) -> Callable[[socket.socket], None]:
 
 def test_a_packed_answer_that_was_damaged_on_its_way_is_none(tmp_path: Path, database: Database, shared_county: str) -> None:
     apn, front, told = County().apns(1)[0], Front(shared_county), list[bytes]()
-    front.change = lambda body: (told.append(body), body)[1]
+
+    def note(body: bytes) -> bytes:
+        told.append(body)
+        return body
+
+    front.change = note
     crawl = crawler_of(tmp_path, database, front.url, attempts=1)
     with serving(front):
         assert crawl("assessor", "-a", f"apns={apn}", *RATE).code == 0
@@ -140,7 +145,7 @@ def test_of_what_a_browser_could_not_decode_too(tmp_path: Path, database: Databa
     name = County().parcel(apn)["Owner"]["Ownership"]
     front.change = lambda body: body.replace(name.encode(), b"PE\xd1A")
     with serving(front):
-        crawl = crawler(database, front, tmp_path)("tax", "-a", f"apns={apn}")  # type: ignore[arg-type]
+        crawl = crawler(database, front, tmp_path)("tax", "-a", f"apns={apn}")
     assert crawl.code == 3, crawl.log
     assert database.rows(_UNREAD) == [(["characters"],)]
     ((kind, signature, _, message),) = database.rows(_ISSUES)

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -39,6 +40,10 @@ def _done(database: Database) -> int:
     return database.states().get("done", 0)
 
 
+def _is_there(crawl: "subprocess.Popen[str]", kind: str) -> bool:
+    return bool(_processes(crawl, kind))
+
+
 def _wait(until: Callable[[], bool], crawl: "subprocess.Popen[str]") -> float:
     begun = time.monotonic()
     while not until() and crawl.poll() is None and time.monotonic() - begun < _WAIT_S:
@@ -59,7 +64,7 @@ def test_killed_renderers_and_browsers_cost_no_parcel(tmp_path: Path, database: 
     recoveries = []
     for kind in ("renderer", "browser", "renderer", "browser", "browser"):
         _next_done(database, process)
-        _wait(lambda kind=kind: bool(_processes(process, kind)), process)  # type: ignore[misc]
+        _wait(partial(_is_there, process, kind), process)
         _processes(process, kind)[0].kill()
         recoveries.append(_next_done(database, process))
     log, _ = process.communicate(timeout=90)

@@ -12,11 +12,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from email.utils import format_datetime
+from functools import partial
 from pathlib import Path
 
 import psutil
 import psycopg2
 import pytest
+from psycopg2.extensions import cursor as Cursor
 from scrapy.http import Response
 
 from maricopa_scrapy.cli.terminal import moment
@@ -59,11 +61,15 @@ def rows_locked(database: Database, table: str) -> Iterator[None]:
         holder.rollback()
 
 
+def _is_past(database: Database, count: int) -> bool:
+    return done(database) > count
+
+
 def done(database: Database) -> int:
     """How many targets are done, by a session that waits for a server in trouble."""
     session = Session(database.url, patience=30)
     try:
-        return int(session.transact(lambda cursor: (cursor.execute(_DONE), cursor.fetchall())[1][0][0]))
+        return int(session.rows(_DONE)[0][0])
     finally:
         session.close()
 
@@ -216,13 +222,13 @@ def test_a_transaction_that_was_idle_for_too_long_is_begun_again(database: Datab
     session = Session(database.url, patience=20)
     tries: list[int] = []
 
-    def work(cursor: object) -> int:
-        cursor.execute("SET LOCAL idle_in_transaction_session_timeout = 100")  # type: ignore[attr-defined]
+    def work(cursor: Cursor) -> int:
+        cursor.execute("SET LOCAL idle_in_transaction_session_timeout = 100")
         tries.append(1)
         if len(tries) == 1:
             time.sleep(0.5)
-        cursor.execute("SELECT 7")  # type: ignore[attr-defined]
-        return int(cursor.fetchone()[0])  # type: ignore[attr-defined]
+        cursor.execute("SELECT 7")
+        return int(cursor.fetchall()[0][0])
 
     assert (session.transact(work), len(tries)) == (7, 2)
     session.close()
@@ -237,12 +243,12 @@ def test_two_that_deadlock_both_go_on(database: Database) -> None:
         session = Session(database.url, patience=20)
         tries = []
 
-        def hit(cursor: object) -> None:
-            cursor.execute("UPDATE public.both SET hits = hits + 1 WHERE n = %s", (first,))  # type: ignore[attr-defined]
+        def hit(cursor: Cursor) -> None:
+            cursor.execute("UPDATE public.both SET hits = hits + 1 WHERE n = %s", (first,))
             tries.append(1)
             if len(tries) == 1:
                 met.wait(10)
-            cursor.execute("UPDATE public.both SET hits = hits + 1 WHERE n = %s", (second,))  # type: ignore[attr-defined]
+            cursor.execute("UPDATE public.both SET hits = hits + 1 WHERE n = %s", (second,))
 
         try:
             session.transact(hit)
@@ -296,7 +302,7 @@ def test_an_embedded_server_that_is_killed_is_started_again(own: tuple[Path, Dat
                     child.kill()
         else:
             os.kill(pid, signal.SIGQUIT if how == "immediate" else signal.SIGKILL)
-        wait_for(lambda before=done_before: done(database) > before + 5)  # type: ignore[misc]
+        wait_for(partial(_is_past, database, done_before + 5))
     log = ended(crawl)
     assert crawl.returncode == 0, log
     asked = sandbox.stats()["assessor"]["by_kind"]["parcel"]

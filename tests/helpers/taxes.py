@@ -20,6 +20,7 @@ from maricopa_scrapy.sandbox.county.county import County
 from maricopa_scrapy.sandbox.process import SandboxProcess
 from maricopa_scrapy.sandbox.treasurer.bills import taxes
 from tests.conftest import ROOT, Crawler, Database
+from tests.helpers.networks import Front
 from tests.helpers.treasurer_skins import merged
 
 Start = Callable[..., SandboxProcess]
@@ -92,7 +93,7 @@ def settings(
     return {"MARICOPA_CONFIG": str(folder), "MARICOPA_DATA_DIR": str(folder.parent / "data")}
 
 
-def crawler(database: Database, sandbox: SandboxProcess, folder: Path, rate: float | None = 100, **changes: Any) -> Crawler:
+def crawler(database: Database, sandbox: SandboxProcess | Front, folder: Path, rate: float | None = 100, **changes: Any) -> Crawler:
     """Return the crawler of a test, with `settings` in a folder that is not there yet."""
     return Crawler(database, sandbox.url, rate, settings(folder / "settings", **changes))
 

@@ -82,8 +82,8 @@ def test_a_verb_refuses_it_in_a_line(tmp_path: Path, database: Database, session
             assert said.errors.startswith(f"error: {words[-1]} "), said.errors
         _untouched(folder)
     # Logs go below the data folder.
-    for words in (("resume", str(waiting), "--detach"), ("run", "validation", "--apns", "165-28-054", "-y")):
-        said = Maricopa(database, "http://127.0.0.1:9", folder / "letter", rate=None).here(*words)
+    for command in (("resume", str(waiting), "--detach"), ("run", "validation", "--apns", "165-28-054", "-y")):
+        said = Maricopa(database, "http://127.0.0.1:9", folder / "letter", rate=None).here(*command)
         assert (said.code, said.errors.count("\n")) == (2, 1), said
         assert "cannot write logs" in said.errors
     # A report is asked for again while its job runs: one of ours is replaced, also in a folder.

@@ -175,7 +175,7 @@ def test_a_run_that_waits_for_robots_txt_ends_as_soon_as_it_is_told_to(
     tmp_path: Path, database: Database, shared_county: str, way: str
 ) -> None:
     front = Front(shared_county, robots=[(503, b"", {})])
-    patient = {"robots": {"again_after": 60, "again_most": 60, "patience": 600}, "breaker": {}}
+    patient: dict[str, Any] = {"robots": {"again_after": 60, "again_most": 60, "patience": 600}, "breaker": {}}
     crawl = crawler(tmp_path, database, front.url, **patient)
     with serving(front):
         running = crawl.start("assessor", "-a", APNS, *RATE)
@@ -315,7 +315,7 @@ def test_answers_without_end_cost_a_target_and_no_more(tmp_path: Path, database:
     by_path = dict(zip(apns, _ENDLESS.values(), strict=True))
     front = Front(shared_county)
     front.raw = lambda connection: by_path[front.asked[-1].rsplit("/", 1)[-1]][0](connection)
-    changes = {"attempts": 1, "attempts_of": {}, "breaker": {"failures": 50}, "timeout": 3, "concurrency": 1}
+    changes: dict[str, Any] = {"attempts": 1, "attempts_of": {}, "breaker": {"failures": 50}, "timeout": 3, "concurrency": 1}
     crawl = crawler(tmp_path, database, front.url, **changes)
     with serving(front):
         running = crawl.start("assessor", "-a", f"apns={','.join(apns)}", *RATE)
@@ -328,7 +328,7 @@ def test_answers_without_end_cost_a_target_and_no_more(tmp_path: Path, database:
             time.sleep(0.05)
         log, _ = running.communicate(timeout=60)
     assert time.monotonic() - begun < 60
-    found = dict(database.rows("SELECT key, cause FROM crawl.target WHERE state = 'dead'"))  # type: ignore[arg-type]
+    found = dict(database.rows("SELECT key, cause FROM crawl.target WHERE state = 'dead'"))
     wanted = dict(zip(_ENDLESS, (cause for _, cause in _ENDLESS.values()), strict=True))
     assert {what: found.get(apn) for what, apn in zip(_ENDLESS, apns, strict=True)} == wanted, log
     assert "Traceback" not in log

@@ -37,7 +37,7 @@ def _agrees(database: Database) -> None:
 def test_a_thousand_lines_with_duplicates_and_absent_parcels(tmp_path: Path, database: Database, county: Start) -> None:
     truth = County()
     present, absent = truth.apns(950), truth.absent(20)
-    notations = [format_apn, str, lambda apn: f"{apn[:3]} {apn[3:5]} {apn[5:].lower()}"]
+    notations: list[Callable[[str], str]] = [format_apn, str, lambda apn: f"{apn[:3]} {apn[3:5]} {apn[5:].lower()}"]
     lines = [notations[i % 3](apn) for i, apn in enumerate(present + absent)]
     lines += [notations[(i + 1) % 3](apn) for i, apn in enumerate((present + absent)[:30])]
     random.Random(7).shuffle(lines)
@@ -63,7 +63,7 @@ def test_a_thousand_lines_with_duplicates_and_absent_parcels(tmp_path: Path, dat
     assert database.one(named) == 0
     assert database.one("SELECT count(*) FROM property WHERE ownership = 'withheld' AND mailing_address = 'withheld'") == len(hidden)
     zoned = {apn: parcel["Zoning"] for apn, parcel in said.items() if parcel["Zoning"]}
-    assert dict(database.rows("SELECT apn, zoning FROM assessor.parcel WHERE zoning IS NOT NULL")) == zoned  # type: ignore[arg-type]
+    assert dict(database.rows("SELECT apn, zoning FROM assessor.parcel WHERE zoning IS NOT NULL")) == zoned
     assert zoned
     _agrees(database)
 
