@@ -1,10 +1,8 @@
 """The county's values, one by one: what is taken, what is missing, what fails and how it says so."""
 
 import datetime as dt
-import doctest
 from collections.abc import Callable
 from decimal import Decimal
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -13,7 +11,6 @@ from maricopa_scrapy.parsing import errors, shapes, values
 from maricopa_scrapy.parsing.bodies import decode
 from maricopa_scrapy.parsing.errors import SourceChanged
 from maricopa_scrapy.parsing.notes import Notes
-from maricopa_scrapy.sources.assessor import search
 
 MISSING: tuple[Any, ...] = (None, "", "   ", "na", " na ", [], {})
 NOT_NUMBERS = (
@@ -158,12 +155,6 @@ def test_errors_show_no_more_than_they_should() -> None:
     assert "\0" not in errors.shown("\0\ud800")
     errors.shown("\0\ud800").encode()
     errors.shown({"\ud800": 1}).encode()
-
-
-@pytest.mark.parametrize("module", [errors, search])
-def test_the_examples_of_docstrings(module: ModuleType) -> None:
-    failed, tried = doctest.testmod(module)
-    assert failed == 0 < tried
 
 
 @pytest.mark.parametrize(
