@@ -86,11 +86,15 @@ class LedgerSpider(LeasingSpider):
             errback=self._failed,
             cb_kwargs={"target": target, "handler": handler},
             meta={
-                "download_slot": self.source, "download_timeout": self.manifest.timeout, "dont_redirect": True, WIDTH: self._width(target),
-                "download_maxsize": self.manifest.max_body, "dont_obey_robotstxt": not self.manifest.obey_robots,
+                "download_slot": self.source,
+                "download_timeout": self.manifest.timeout,
+                "dont_redirect": True,
+                WIDTH: self._width(target),
+                "download_maxsize": self.manifest.max_body,
+                "dont_obey_robotstxt": not self.manifest.obey_robots,
             },
             dont_filter=True,
-        )  # fmt: skip
+        )
 
     def check_answer(self, response: Response) -> None:
         """Return when the response may be what was asked for. Raises Refusal or Unauthorized."""
@@ -161,10 +165,19 @@ class LedgerSpider(LeasingSpider):
             is_kept = self.kept_of(target) == "all" or (reading.unread and self.kept_of(target) == "failures")
             kept = capture if is_kept else capture.without_body()
             yield reading.then or Answer(
-                target, reading.outcome, reading.records, kept, reading.complete, reading.follow_ons,
-                reading.issues, pages=reading.pages, unkeyed=reading.unkeyed, extent=reading.extent,
-                shortfall=reading.shortfall, unread=reading.unread,
-            )  # fmt: skip
+                target=target,
+                outcome=reading.outcome,
+                records=reading.records,
+                capture=kept,
+                complete=reading.complete,
+                follow_ons=reading.follow_ons,
+                issues=reading.issues,
+                pages=reading.pages,
+                unkeyed=reading.unkeyed,
+                extent=reading.extent,
+                shortfall=reading.shortfall,
+                unread=reading.unread,
+            )
 
     def _failed(self, failure: Failure) -> Iterator[Answer | Request]:
         error, request = failure.value, failure.request  # type: ignore[attr-defined]
@@ -197,10 +210,17 @@ class LedgerSpider(LeasingSpider):
             screenshot = request.meta.get("maricopa_picture")
             issues.append(Issue(cause, f"{target.kind}: {where or message}"[:200], message, example, screenshot))
         self.logger.warning("%s %s: %s (%s)", target.kind, target.key, cause, message)
-        return Answer(target, Outcome.FAILED, capture=capture, issues=issues, cause=cause, message=message,
-                      retry_after=retry_after(response) if response and cause is Cause.THROTTLED else None,
-                      is_target_s_fault=not is_open,
-                      is_final=response is not None and response.status in self.final_statuses)  # fmt: skip
+        return Answer(
+            target,
+            Outcome.FAILED,
+            capture=capture,
+            issues=issues,
+            cause=cause,
+            message=message,
+            retry_after=retry_after(response) if response and cause is Cause.THROTTLED else None,
+            is_target_s_fault=not is_open,
+            is_final=response is not None and response.status in self.final_statuses,
+        )
 
     def _capture(self, response: Response) -> Capture:
         body = self.kept_body(response.body)

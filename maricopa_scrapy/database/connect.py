@@ -87,9 +87,13 @@ def connect(url: str) -> Connection:
 def _connect(url: str) -> Connection:
     def another(is_async: bool = True) -> Connection:
         opened: Connection = psycopg2.connect(
-            url, connect_timeout=_CONNECT_TIMEOUT_S, application_name="maricopa_scrapy", client_encoding="UTF8", async_=is_async,
+            url,
+            connect_timeout=_CONNECT_TIMEOUT_S,
+            application_name="maricopa_scrapy",
+            client_encoding="UTF8",
+            async_=is_async,
             **_KEEPALIVE,
-        )  # fmt: skip
+        )
         return opened
 
     connection: Connection | None = None

@@ -90,8 +90,11 @@ class LegacyPages(LedgerSpider):
     def _document(self, body: bytes, target: Target, is_last: bool) -> Reading:
         number = number_of(target)
         if pages.is_blocked(body):
-            return Reading(records=[Image(recording_number=number, url=self._url(target, "document"), path=None, sha256=None, size=None,
-                                          is_restricted=True)])  # fmt: skip
+            return Reading(
+                records=[
+                    Image(recording_number=number, url=self._url(target, "document"), path=None, sha256=None, size=None, is_restricted=True)
+                ]
+            )
         try:
             page = pages.parse_legacy_document(body, number)
         except SourceChanged as error:
@@ -118,8 +121,15 @@ class LegacyPages(LedgerSpider):
     handlers = {"list": parse_list, "page": parse_page}
 
     def _window(self, detail: dict[str, Any], seen: int, state: str) -> SearchWindow:
-        return SearchWindow(query=f"legacy {detail['code']}", since=detail["since"], until=detail["until"], total=seen, row_count=seen,
-                            junk_rows=0, state=state)  # fmt: skip
+        return SearchWindow(
+            query=f"legacy {detail['code']}",
+            since=detail["since"],
+            until=detail["until"],
+            total=seen,
+            row_count=seen,
+            junk_rows=0,
+            state=state,
+        )
 
     def _page(self, target: Target, which: str, handler: Any) -> Request:
         return self.fetch(target, self._path(target, which), handler)
