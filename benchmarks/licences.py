@@ -9,12 +9,13 @@ ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "licences.md"
 _HEAD = """# Licences of the dependencies
 
-maricopa_scrapy is under the MIT licence. These are the packages of requirements.txt, development included, with the licence that each
-declares. Written by `python -m benchmarks.licences`; a test compares.
+maricopa_scrapy is under the MIT licence. These are the packages of requirements.txt and, for development, requirements-dev.txt, with the
+licence that each declares. Written by `python -m benchmarks.licences`; a test compares.
 
 | package | licence |
 |---|---|
 """
+_LOCKS = ("requirements.txt", "requirements-dev.txt")
 _LOCKED = re.compile(r"^([A-Za-z0-9._-]+)==", re.MULTILINE)
 _MOST = 60
 
@@ -25,8 +26,8 @@ def plain(name: str) -> str:
 
 
 def locked() -> list[str]:
-    """Return the packages of requirements.txt."""
-    return sorted({plain(name) for name in _LOCKED.findall((ROOT / "requirements.txt").read_text())})
+    """Return the packages of both locks."""
+    return sorted({plain(name) for lock in _LOCKS for name in _LOCKED.findall((ROOT / lock).read_text())})
 
 
 def licence(package: Distribution) -> str:
