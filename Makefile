@@ -1,7 +1,7 @@
 # GNU make 3.81 (macOS) or later. Nothing here needs root.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup browser servers demo test lint format bench bench-scrapyd fuzz chaos soak matrix audit docs pictures lock clean
+.PHONY: help setup hooks browser servers demo test lint format bench bench-scrapyd fuzz chaos soak matrix audit docs pictures lock clean
 
 BIN := .venv/bin
 # Two stamps: what the product needs, and with it what tests, linters and benchmarks need.
@@ -25,7 +25,7 @@ help:
 	@echo 'make test            set up, then ruff, mypy and the tests (ARGS="-k word": some of the tests, and no more)'
 	@echo 'make browser         set up, then get a browser for the treasurer'\''s pages, unless there is one that runs'
 	@echo 'make servers         get the servers of Debian that some tests want (root); without them these tests are skipped'
-	@echo 'make lint            set up, then ruff and mypy'
+	@echo 'make lint            set up, then ruff and mypy; make hooks: the same at each commit, by pre-commit'
 	@echo 'make format          set up, then lay the code out as `make lint` wants it'
 	@echo 'make bench           set up, then all benchmarks, about an hour; one table of all figures in benchmarks/README.md'
 	@echo 'make bench-assessor  that one alone; also bench-browser, bench-pace, bench-roll, bench-affidavits, bench-recorder, bench-export, bench-lists, bench-jobs, bench-reparse, bench-scrapyd (QUICK=1: a short run of it)'
@@ -40,6 +40,9 @@ help:
 	@echo 'PYTHON=/path/to/python names the Python 3.11, 3.12 or 3.13 that a new .venv is made with.'
 
 setup: $(DEV)
+
+hooks: $(DEV)
+	@$(BIN)/python -m pre_commit install
 
 # For the treasurer's pages. Exit code 0: there is a browser that shows a page; 2: a setting is wrong; 3: there is none.
 HAS_BROWSER = said=$$($(BIN)/python -m maricopa_scrapy.browser.find 2>&1); code=$$?
