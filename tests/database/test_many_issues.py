@@ -105,7 +105,7 @@ def test_other_keys_in_every_answer_are_stored_together(database: Database, sess
     answers = [answer(target, {f"key{target.id}x{number}": 1 for number in range(300)}) for target in targets]
     begun = time.monotonic()
     stored(database, run, answers)
-    assert time.monotonic() - begun < 20
+    assert time.monotonic() - begun < 60
     assert database.states() == {"done": 60}
     assert database.one("SELECT count(*) FROM crawl.issue WHERE kind = 'new_field'") == 60 * 20
     # One line a person reads, however many answers had too many.

@@ -50,7 +50,7 @@ def remote_browser(folder: Path) -> Iterator[tuple[psutil.Process, str]]:
     browser = psutil.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         port = profile / "DevToolsActivePort"
-        until = time.monotonic() + 20
+        until = time.monotonic() + 60
         while not (port.exists() and port.read_text().strip()) and time.monotonic() < until:
             time.sleep(0.05)
         yield psutil.Process(browser.pid), f"http://127.0.0.1:{port.read_text().splitlines()[0]}"

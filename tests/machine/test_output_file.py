@@ -148,7 +148,7 @@ def test_what_is_no_file_and_what_is_empty_are_written_in_place(tmp_path: Path) 
     for path in (pipe, empty, Path("/dev/null")):
         with new_file(path) as file:
             file.write("a,b\n")
-    reader.join(5)
+    reader.join(60)
     assert (got, empty.read_text()) == (["a,b\n"], "a,b\n")
     assert sorted(tmp_path.iterdir()) == [empty, pipe]
 
