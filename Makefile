@@ -1,10 +1,12 @@
 # GNU make 3.81 (macOS) or later. Nothing here needs root.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup browser servers demo test lint format bench bench-scrapyd fuzz chaos soak matrix audit docs pictures lock clean
+.PHONY: help setup hooks browser servers demo test lint format bench bench-scrapyd fuzz chaos soak matrix audit docs pictures lock clean
 
 BIN := .venv/bin
+# Two stamps: what the product needs, and with it what tests, linters and benchmarks need.
 READY := .venv/.ready
+DEV := .venv/.ready-dev
 # Empty: the newest Python 3.11 to 3.13 on the PATH that works.
 PYTHON ?=
 # What is left of a test run, say ARGS="-k writer -x".
@@ -20,10 +22,10 @@ unexport PYTHONDONTWRITEBYTECODE
 
 help:
 	@echo 'make demo            set up, then collect 50 parcels from all offices of the sandbox county and show them'
-	@echo 'make test            set up, then ruff, mypy and the tests (ARGS="-k word" for some of them)'
+	@echo 'make test            set up, then ruff, mypy and the tests (ARGS="-k word": some of the tests, and no more)'
 	@echo 'make browser         set up, then get a browser for the treasurer'\''s pages, unless there is one that runs'
 	@echo 'make servers         get the servers of Debian that some tests want (root); without them these tests are skipped'
-	@echo 'make lint            set up, then ruff and mypy'
+	@echo 'make lint            set up, then ruff and mypy; make hooks: the same at each commit, by pre-commit'
 	@echo 'make format          set up, then lay the code out as `make lint` wants it'
 	@echo 'make bench           set up, then all benchmarks, about an hour; one table of all figures in benchmarks/README.md'
 	@echo 'make bench-assessor  that one alone; also bench-browser, bench-pace, bench-roll, bench-affidavits, bench-recorder, bench-export, bench-lists, bench-jobs, bench-reparse, bench-scrapyd (QUICK=1: a short run of it)'
@@ -31,12 +33,16 @@ help:
 	@echo 'make fuzz            set up, then 100,000 broken answers for the parsers; make chaos: a job with every fault at once; make soak: 20 minutes (QUICK=1: short)'
 	@echo 'make matrix          set up, then the unit tests and a crawl of each spider on each Python and Scrapy that is claimed (PYTHONS="/path/to/python ..." names them)'
 	@echo 'make audit           known holes in the locked versions of the dependencies'
-	@echo 'make lock            write requirements.txt anew from pyproject.toml'
+	@echo 'make lock            write requirements.txt and requirements-dev.txt anew from pyproject.toml'
 	@echo 'make clean           remove .venv, builds and caches; never data'
 	@echo
+	@echo 'The set-up of make demo and make browser is what the product needs; the others add requirements-dev.txt.'
 	@echo 'PYTHON=/path/to/python names the Python 3.11, 3.12 or 3.13 that a new .venv is made with.'
 
-setup: $(READY)
+setup: $(DEV)
+
+hooks: $(DEV)
+	@$(BIN)/python -m pre_commit install
 
 # For the treasurer's pages. Exit code 0: there is a browser that shows a page; 2: a setting is wrong; 3: there is none.
 HAS_BROWSER = said=$$($(BIN)/python -m maricopa_scrapy.browser.find 2>&1); code=$$?
@@ -97,60 +103,67 @@ CHECKS = code=0; \
 # pytest comes last, so that its summary, with what was skipped and why, is the last thing. Most tests wait, and do so side by side; first come those that measure time.
 PYTEST := $(BIN)/python -m pytest -rsR
 ALL = $(PYTEST) -m timed || { failed=$$?; [ $$code -ne 0 ] || code=$$failed; }; $(PYTEST) -m 'not timed' -n 4 --dist loadgroup
-test: browser
+test: $(DEV) browser
+ifneq ($(strip $(ARGS)),)
+	@echo pytest; exec $(PYTEST) $(ARGS)
+else
 	@$(CHECKS); \
 	[ $$code -eq 0 ] || echo 'the checks failed (see above); the tests run all the same'; \
 	echo pytest; \
-	$(if $(ARGS),$(PYTEST) $(ARGS),$(ALL)) || { failed=$$?; [ $$code -ne 0 ] || code=$$failed; }; \
+	$(ALL) || { failed=$$?; [ $$code -ne 0 ] || code=$$failed; }; \
 	exit $$code
+endif
 
-lint: $(READY)
+lint: $(DEV)
 	@$(CHECKS); exit $$code
 
-format: $(READY)
+format: $(DEV)
 	@$(BIN)/python -m ruff check --fix --quiet .; $(BIN)/python -m ruff format .
 
-bench: browser
+bench: $(DEV) browser
 	@$(BIN)/python -m benchmarks.summary run
 
-bench-browser: browser
+bench-browser: $(DEV) browser
 	@$(BIN)/python -m benchmarks.browser
 
 # Proofs: what they do is in benchmarks/README.md.
-fuzz soak: $(READY)
+fuzz soak: $(DEV)
 	@$(BIN)/python -m benchmarks.$@
 
-chaos matrix: browser
+chaos matrix: $(DEV) browser
 	@$(BIN)/python -m benchmarks.$@
 
 # Known holes in the locked versions; needs the network.
-audit: $(READY)
+audit: $(DEV)
 	@$(BIN)/python -m benchmarks.audit
 
-bench-scrapyd: $(READY)
+bench-scrapyd: $(DEV)
 	@$(BIN)/python -m benchmarks.scrapyd_nodes
 
-bench-%: $(READY)
+bench-%: $(DEV)
 	@$(BIN)/python -m benchmarks.$*
 
-docs: $(READY)
+docs: $(DEV)
 	@$(BIN)/python -m maricopa_scrapy.database.dictionary >docs/data.md
 	@$(BIN)/python -m maricopa_scrapy.sources.parser_tiers docs/sources.md
 	@$(BIN)/scrapy arguments --markdown >docs/arguments.md
 
 # docs/progress.svg and docs/report.png, of a job in the sandbox.
-pictures: browser
+pictures: $(DEV) browser
 	@$(BIN)/python -m docs.pictures
 
-# uv makes the lock and so is not in it. The lock serves every system and Python from 3.11 on, and names no index.
+# uv makes the locks and so is in none. They serve every system and Python from 3.11 on, and name no index. The second holds what it adds.
+COMPILE = UV_NO_CONFIG=1 UV_CUSTOM_COMPILE_COMMAND='make lock' $(BIN)/python -m uv pip compile pyproject.toml --extra editable \
+	--universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --upgrade --quiet
 lock: $(READY)
 	@echo 'resolving the dependencies of pyproject.toml'
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	@UV_NO_CONFIG=1 UV_CUSTOM_COMPILE_COMMAND='make lock' $(BIN)/python -m uv pip compile pyproject.toml --extra dev \
-	    --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
-	    --upgrade --quiet --output-file requirements.txt
-	@! grep -nE '://|file:|index-url|find-links' requirements.txt
-	@echo "requirements.txt: $$(grep -c '==' requirements.txt) packages; the next make installs them"
+	@$(COMPILE) --output-file requirements.txt
+	@$(COMPILE) --extra dev --constraint requirements.txt --output-file requirements-dev.txt \
+	    $$(sed -n 's/^\([A-Za-z0-9._-]*\)==.*/--no-emit-package \1/p' requirements.txt)
+	@! grep -nE '://|file:|index-url|find-links' requirements.txt requirements-dev.txt
+	@for lock in requirements.txt requirements-dev.txt; do echo "$$lock: $$(grep -c '==' $$lock) packages"; done
+	@echo 'the next make installs them'
 
 clean:
 	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
@@ -181,7 +194,14 @@ GET_VENV = if ! "$$python" -c 'import ensurepip' >/dev/null 2>&1; then \
 	    said=$$(apt-get update 2>&1 && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$$package" 2>&1) \
 	        || { printf '%s\n' "$$said" >&2; exit 1; }; \
 	fi
-PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check
+# Where uv is on the PATH it installs, several times as fast; what it cannot do, say by pip's own settings of an index, pip tries.
+INSTALL = install() { \
+	    if command -v uv >/dev/null 2>&1; then \
+	        uv pip install --quiet --python $(BIN)/python "$$@" >.venv/pip.log 2>&1 && return; \
+	    fi; \
+	    $(BIN)/python -m pip install --quiet --disable-pip-version-check "$$@" >.venv/pip.log 2>&1; \
+	}; \
+	or_say() { cat .venv/pip.log >&2; echo "$$1 could not be installed; what pip said of it is above." >&2; exit 1; }
 
 $(READY): requirements.txt pyproject.toml
 	@if [ -f $@ ] && $(BIN)/python -c '$(FITS)' >/dev/null 2>&1 && $(BIN)/python -m pip --version >/dev/null 2>&1; then \
@@ -194,10 +214,13 @@ $(READY): requirements.txt pyproject.toml
 	    rm -rf .venv; \
 	    said=$$("$$python" -m venv .venv 2>&1) || { printf '%s\n' "$$said" >&2; exit 1; }; \
 	fi
-	@echo "[2/3] installing $$(grep -c '==' requirements.txt) packages (about a minute the first time)"
-	@$(PIP) --require-hashes -r requirements.txt >.venv/pip.log 2>&1 \
-	    || { cat .venv/pip.log >&2; echo 'The packages could not be installed; what pip said of it is above.' >&2; exit 1; }
+	@echo "[2/3] installing $$(grep -c '==' requirements.txt) packages (up to a minute the first time)"
+	@$(INSTALL); install --require-hashes -r requirements.txt || or_say 'The packages'
 	@echo '[3/3] installing maricopa_scrapy from this folder'
-	@$(PIP) --no-deps --no-build-isolation -e . >.venv/pip.log 2>&1 \
-	    || { cat .venv/pip.log >&2; echo 'maricopa_scrapy could not be installed; what pip said of it is above.' >&2; exit 1; }
+	@$(INSTALL); install --no-deps --no-build-isolation -e . || or_say maricopa_scrapy
+	@touch $@
+
+$(DEV): $(READY) requirements-dev.txt
+	@echo "installing $$(grep -c '==' requirements-dev.txt) packages for tests, linters and benchmarks"
+	@$(INSTALL); install --require-hashes -r requirements.txt -r requirements-dev.txt || or_say 'The packages'
 	@touch $@

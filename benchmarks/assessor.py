@@ -24,7 +24,7 @@ from maricopa_scrapy.database.batch import capture_lines
 from maricopa_scrapy.database.connect import Session, migrate
 from maricopa_scrapy.database.tables import Table, copy_line, copy_lines, table_of
 from maricopa_scrapy.database.writer import Writer, WriterOptions
-from maricopa_scrapy.items import Answer, Capture, FollowOn, Outcome, Target
+from maricopa_scrapy.items import Answer, Capture, FollowOn, Outcome, Record, Target
 from maricopa_scrapy.ledger import ledger
 from maricopa_scrapy.sandbox.county.county import County
 from maricopa_scrapy.sandbox.process import SandboxProcess
@@ -83,10 +83,7 @@ def ours(server: str, sandbox: SandboxProcess, apns: Path, log: Path) -> tuple[f
         command = ["-m", "scrapy", "crawl", "assessor", "-a", f"apns={apns}", "-s", f"MARICOPA_RATE_LIMIT={RATE}"]
         memory = run([sys.executable, *command], environment, log)
         session = Session(url)
-        done, finished = session.transact(
-            lambda c: (c.execute(
-                "SELECT count(*), (SELECT extract(epoch FROM finished_at) FROM crawl.run) FROM assessor.parcel"), c.fetchone())[1]
-        )  # fmt: skip
+        ((done, finished),) = session.rows("SELECT count(*), (SELECT extract(epoch FROM finished_at) FROM crawl.run) FROM assessor.parcel")
         session.close()
     return done / (float(finished) - sandbox.stats()["assessor"]["first_request"]), memory
 
@@ -130,7 +127,7 @@ def answers(count: int, epoch: int = 0) -> list[Answer]:
         kept = pages.redact(body)
         at = dt.datetime.now(dt.UTC)
         capture = Capture(hashlib.sha256(kept).digest(), "assessor", f"http://x/parcel/{apn}", 200, "application/json", at, kept)
-        complete = [(Improvement, apn), (Rental, apn)]
+        complete: list[tuple[type[Record], str]] = [(Improvement, apn), (Rental, apn)]
         target = Target(number, "assessor", "parcel", apn)
         ready.append(Answer(target, Outcome.DONE, page.records, capture, complete))
     return ready
@@ -197,10 +194,7 @@ def versions(url: str) -> int:
     """Row versions ever written to the assessor's tables."""
     session = Session(url)
     time.sleep(1.5)  # the counters of a backend arrive within a second
-    (count,) = session.transact(
-        lambda c: (c.execute(
-            "SELECT sum(n_tup_ins + n_tup_upd) FROM pg_stat_user_tables WHERE schemaname = 'assessor'"), c.fetchone())[1]
-    )  # fmt: skip
+    ((count,),) = session.rows("SELECT sum(n_tup_ins + n_tup_upd) FROM pg_stat_user_tables WHERE schemaname = 'assessor'")
     session.close()
     return int(count)
 

@@ -4,7 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-LOCK = Path(__file__).parent.parent / "requirements.txt"
+_ROOT = Path(__file__).parent.parent
+LOCKS = ("requirements.txt", "requirements-dev.txt")
 _MOST_S = 180
 
 
@@ -14,8 +15,7 @@ def main() -> int:
         sys.executable,
         "-m",
         "pip_audit",
-        "--requirement",
-        str(LOCK),
+        *(f"--requirement={_ROOT / lock}" for lock in LOCKS),
         "--require-hashes",
         "--disable-pip",
         "--progress-spinner",
@@ -27,7 +27,7 @@ def main() -> int:
         print(f"error: the audit did not answer within {_MOST_S} s; nothing was checked", file=sys.stderr)
         return 2
     if done.returncode == 0:
-        print(f"no known hole in the versions of {LOCK.name}")
+        print(f"no known hole in the versions of {' and '.join(LOCKS)}")
         return 0
     if "Found" in done.stderr and "known vulnerabilit" in done.stderr:
         print(done.stdout.rstrip())

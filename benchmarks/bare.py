@@ -31,7 +31,7 @@ class BareSpider(Spider):
                     meta={"download_slot": "assessor"},
                     dont_filter=True,
                 )
-                while self.crawler.engine and self.crawler.engine.needs_backout():
+                while self.crawler.engine.needs_backout():
                     await self.crawler.signals.wait_for(signals.scheduler_empty)
 
     def parse(self, response: Response, **kwargs: Any) -> Any:

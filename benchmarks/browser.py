@@ -96,11 +96,9 @@ def wrong(url: str, parcels: int) -> int:
     """How many parcels are not stored as the county has them, every year of every bill."""
     session = Session(url)
     stored: dict[str, list[tuple[int, str, int, int, int]]] = {}
-    rows = session.transact(
-        lambda c: (c.execute(
-            "SELECT apn, tax_year, status_text, assessed * 100, paid * 100, amount_due * 100 FROM treasurer.bill"
-            " ORDER BY apn, tax_year DESC"), c.fetchall())[1]
-    )  # fmt: skip
+    rows = session.rows(
+        "SELECT apn, tax_year, status_text, assessed * 100, paid * 100, amount_due * 100 FROM treasurer.bill ORDER BY apn, tax_year DESC"
+    )
     session.close()
     for apn, *bill in rows:
         stored.setdefault(apn, []).append(tuple(bill))

@@ -70,8 +70,8 @@ def look(campaign: Campaign) -> Found:
     found = wrong(stored, campaign.job, campaign.county, documents(), layer(2 * campaign.plan.parcels), campaign.apns)
     reasons = dict(stored.rows("SELECT coalesce(reason, state), count(*) FROM crawl.run WHERE job_id = %s GROUP BY 1", campaign.job))
     verdict = stored.one("SELECT verdict FROM crawl.job WHERE id = %s", campaign.job)
-    unread: int = stored.one("SELECT count(*) FROM crawl.target WHERE job_id = %s AND unread IS NOT NULL", campaign.job)  # type: ignore[assignment]
-    return Found(verdict, states, dict(stored.rows(_GIVEN_UP, campaign.job)), found, problems, unread, reasons)  # type: ignore[arg-type]
+    unread: int = stored.one("SELECT count(*) FROM crawl.target WHERE job_id = %s AND unread IS NOT NULL", campaign.job)
+    return Found(verdict, states, dict(stored.rows(_GIVEN_UP, campaign.job)), found, problems, unread, reasons)
 
 
 def campaign(plan: Plan, data: Path, folder: Path, url: str) -> tuple[Done, Found, Found]:

@@ -29,9 +29,10 @@ async def main(base_url: str, apns: str) -> None:
         configure_logging=False,
     )
 
-    @crawler.router.default_handler
     async def handle(context: Any) -> None:
         json.loads(await context.http_response.read())
+
+    crawler.router.default_handler(handle)
 
     headers = {"AUTHORIZATION": "sandbox"}
     await crawler.run([Request.from_url(f"{base_url}/parcel/{apn}", headers=headers) for apn in Path(apns).read_text().split()])

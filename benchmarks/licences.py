@@ -9,12 +9,13 @@ ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "licences.md"
 _HEAD = """# Licences of the dependencies
 
-maricopa_scrapy is under the MIT licence. These are the packages of requirements.txt, development included, with the licence that each
-declares. Written by `python -m benchmarks.licences`; a test compares.
+maricopa_scrapy is under the MIT licence. These are the packages of requirements.txt and, for development, requirements-dev.txt, with the
+licence that each declares. Written by `python -m benchmarks.licences`; a test compares.
 
 | package | licence |
 |---|---|
 """
+_LOCKS = ("requirements.txt", "requirements-dev.txt")
 _LOCKED = re.compile(r"^([A-Za-z0-9._-]+)==", re.MULTILINE)
 _MOST = 60
 
@@ -25,19 +26,19 @@ def plain(name: str) -> str:
 
 
 def locked() -> list[str]:
-    """Return the packages of requirements.txt."""
-    return sorted({plain(name) for name in _LOCKED.findall((ROOT / "requirements.txt").read_text())})
+    """Return the packages of both locks."""
+    return sorted({plain(name) for lock in _LOCKS for name in _LOCKED.findall((ROOT / lock).read_text())})
 
 
 def licence(package: Distribution) -> str:
     """Return what a package says: its SPDX expression, else its classifiers, else the first line of its licence field."""
     said = package.metadata
-    if expression := said.get("License-Expression"):
-        return str(expression)
+    if "License-Expression" in said:
+        return said["License-Expression"]
     classified = [one.rsplit(" :: ", 1)[1] for one in said.get_all("Classifier") or [] if one.startswith("License ::")]
     if classified and classified != ["OSI Approved"]:
         return ", ".join(classified)
-    lines = (said.get("License") or "").strip().splitlines()
+    lines = (said.get_all("License") or [""])[0].strip().splitlines()
     return lines[0][:_MOST] if lines else "not declared"
 
 

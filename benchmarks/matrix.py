@@ -73,7 +73,8 @@ def claimed() -> tuple[list[str], list[str]]:
 
 def pins() -> list[str]:
     """Return the locked versions without Scrapy's, and without hashes, which pip would then ask of Scrapy too."""
-    found = re.findall(r"(?m)^([\w.-]+==[^\s;\\]+(?: *;[^\\\n]*)?)", (ROOT / "requirements.txt").read_text())
+    text = "".join((ROOT / lock).read_text() for lock in ("requirements.txt", "requirements-dev.txt"))
+    found = re.findall(r"(?m)^([\w.-]+==[^\s;\\]+(?: *;[^\\\n]*)?)", text)
     return [pin.strip() for pin in found if not pin.startswith("scrapy==")]
 
 

@@ -204,7 +204,7 @@ def changing_budget(server: str, folder: Path, budget: float, settle: float, par
         parcels = int(budget * (begin + half / 2 + full) * 1.1)
         process = here.crawl(here.apns(parcels))
         here.wait_for(lambda: here.sandbox.stats()["assessor"]["requests"] > 0, 30)
-        figures = {}
+        figures: dict[str, float] = {}
         time.sleep(begin)
         for what, rate, seconds in (("halved", budget / 2, half), ("doubled", budget, full)):
             here.sandbox.conduct(rate=rate, burst=rate / 5)

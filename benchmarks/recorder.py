@@ -33,7 +33,7 @@ HIDDEN = 0.01
 def ask(url: str, statement: str) -> list[tuple[Any, ...]]:
     session = Session(url)
     try:
-        return session.transact(lambda c: (c.execute(statement), c.fetchall())[1])
+        return session.rows(statement)
     finally:
         session.close()
 

@@ -122,7 +122,7 @@ def roll(url: str, sandbox: SandboxProcess, folder: Path, *arguments: str) -> tu
 def ask(url: str, statement: str) -> tuple[Any, ...]:
     session = Session(url)
     try:
-        return session.transact(lambda c: (c.execute(statement), c.fetchone())[1])
+        return session.rows(statement)[0]
     finally:
         session.close()
 
@@ -130,7 +130,7 @@ def ask(url: str, statement: str) -> tuple[Any, ...]:
 def ask_all(url: str, statement: str) -> list[tuple[Any, ...]]:
     session = Session(url)
     try:
-        return session.transact(lambda c: (c.execute(statement), c.fetchall())[1])
+        return session.rows(statement)
     finally:
         session.close()
 

@@ -64,7 +64,7 @@ class Scrapyd:
         """Start it and wait until it answers."""
         if importlib.util.find_spec("scrapyd") is None:
             raise RuntimeError(
-                "scrapyd is not installed in this Python; `make setup` installs it from requirements.txt, from a package index"
+                "scrapyd is not installed in this Python; `make setup` installs it from requirements-dev.txt, from a package index"
             )
         self.folder.mkdir(parents=True, exist_ok=True)
         shipped = (ROOT / "examples" / "scrapyd.conf").read_text()

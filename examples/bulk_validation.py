@@ -24,7 +24,7 @@ def main() -> None:
 
     session = Session(database)
     query = "SELECT key FROM crawl.target WHERE job_id = %s AND source = 'assessor' AND state = 'gone' ORDER BY key"
-    for (apn,) in session.transact(lambda cursor: (cursor.execute(query, (job,)), cursor.fetchall())[1]):
+    for (apn,) in session.rows(query, (job,)):
         print("no such parcel:", apn)
     session.close()
 

@@ -20,7 +20,7 @@ def main() -> None:
 
     session = Session(database)
     query = "SELECT apn, property_address, full_cash_value FROM property WHERE ownership = 'ARIZONA STATE LAND DEPT' ORDER BY apn LIMIT 5"
-    for row in session.transact(lambda cursor: (cursor.execute(query), cursor.fetchall())[1]):
+    for row in session.rows(query):
         print(*row)
     session.close()
 

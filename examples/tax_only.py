@@ -22,7 +22,7 @@ def main() -> None:
 
     session = Session(database)
     query = "SELECT apn, tax_year, status, amount_due FROM treasurer.bill WHERE apn = ANY(%s) ORDER BY apn, tax_year DESC LIMIT 8"
-    for row in session.transact(lambda cursor: (cursor.execute(query, (apns,)), cursor.fetchall())[1]):
+    for row in session.rows(query, (apns,)):
         print(*row)
     session.close()
 

@@ -252,8 +252,8 @@ def test_nothing_is_written_through_a_symbolic_link(tmp_path: Path, database: Da
     assert command.here("report", job, "--html", str(tmp_path / "to_report")).code == 2
     assert (tmp_path / "report.html").stat().st_mtime_ns == before
     # The system's own links are ways to what is open here already.
-    said = maricopa(database, "changes", "--since", "1d", "--to", "/dev/stdout")
-    assert (said.returncode, said.stdout[:5]) == (0, "apn,t") or said.stdout.startswith(("at,", "table", "changed")), said
+    shown = maricopa(database, "changes", "--since", "1d", "--to", "/dev/stdout")
+    assert (shown.returncode, shown.stdout[:5]) == (0, "apn,t") or shown.stdout.startswith(("at,", "table", "changed")), shown
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from maricopa_scrapy.parsing.bodies import lost_of
 from maricopa_scrapy.sandbox.county.county import County
 from maricopa_scrapy.sandbox.process import SandboxProcess
 from tests.conftest import Crawl, Crawler, Database
+from tests.helpers.answers import answered
 from tests.helpers.bulk import secured_line
 from tests.helpers.command import Maricopa
 from tests.helpers.layer_stub import LayerStub
@@ -69,7 +70,12 @@ def _sent(body: bytes) -> Callable[[socket.socket], None]:
 
 def test_a_packed_answer_that_was_damaged_on_its_way_is_none(tmp_path: Path, database: Database, shared_county: str) -> None:
     apn, front, told = County().apns(1)[0], Front(shared_county), list[bytes]()
-    front.change = lambda body: (told.append(body), body)[1]
+
+    def note(body: bytes) -> bytes:
+        told.append(body)
+        return body
+
+    front.change = note
     crawl = crawler_of(tmp_path, database, front.url, attempts=1)
     with serving(front):
         assert crawl("assessor", "-a", f"apns={apn}", *RATE).code == 0
@@ -140,7 +146,7 @@ def test_of_what_a_browser_could_not_decode_too(tmp_path: Path, database: Databa
     name = County().parcel(apn)["Owner"]["Ownership"]
     front.change = lambda body: body.replace(name.encode(), b"PE\xd1A")
     with serving(front):
-        crawl = crawler(database, front, tmp_path)("tax", "-a", f"apns={apn}")  # type: ignore[arg-type]
+        crawl = crawler(database, front, tmp_path)("tax", "-a", f"apns={apn}")
     assert crawl.code == 3, crawl.log
     assert database.rows(_UNREAD) == [(["characters"],)]
     ((kind, signature, _, message),) = database.rows(_ISSUES)
@@ -150,8 +156,8 @@ def test_of_what_a_browser_could_not_decode_too(tmp_path: Path, database: Databa
 
 def test_of_a_page_in_html_too() -> None:
     target = Target(1, "recorder", "page", "20130183449")
-    reading = read(lambda body, target: Answer(target), (b"<html><td>A\0B</td></html>",), target)
+    reading = answered(read(lambda body, target: Answer(target), (b"<html><td>A\0B</td></html>",), target))
     assert (reading.unread, [issue.signature for issue in reading.issues]) == (("characters",), ["page: NUL"])
     # Scripts of a page are full of such escapes, and are not stored.
     assert lost_of(rb"<html><script>'\u0000'</script></html>") == ""
-    assert read(lambda body, target: Answer(target, Outcome.GONE), (b"<p>\0</p>",), target).unread == ()
+    assert answered(read(lambda body, target: Answer(target, Outcome.GONE), (b"<p>\0</p>",), target)).unread == ()

@@ -8,9 +8,10 @@ import threading
 import time
 import zipfile
 import zlib
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import brotli
 import psutil
@@ -46,8 +47,10 @@ def _everything(database: Database) -> str:
     return "\n".join(found)
 
 
-def test_the_token_is_nowhere_but_in_the_request(tmp_path: Path, database: Database, county: object, fast_retries: dict[str, str]) -> None:
-    sandbox = county(token=TOKEN)  # type: ignore[operator]
+def test_the_token_is_nowhere_but_in_the_request(
+    tmp_path: Path, database: Database, county: Callable[..., Any], fast_retries: dict[str, str]
+) -> None:
+    sandbox = county(token=TOKEN)
     # Something that is an issue.
     sandbox.faults({"new_field": {"probability": 1.0}})
     # Only a county's own address gets a token, the sandbox never: here the manifest says that this machine is the county.

@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from decimal import Decimal
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -22,7 +23,7 @@ from scrapy.utils.project import get_project_settings
 from maricopa_scrapy.crawl.ledger_spider import LedgerSpider
 from maricopa_scrapy.database.dictionary import dictionary
 from maricopa_scrapy.database.tables import RECORDS, table_of
-from maricopa_scrapy.items import Cause, IssueKind, Reason
+from maricopa_scrapy.items import Cause, IssueKind, Reason, Record
 from maricopa_scrapy.jobs.meanings import CAUSES, REASONS
 from maricopa_scrapy.ledger import floors
 from maricopa_scrapy.ledger.verdict import EXIT_CODES
@@ -228,6 +229,7 @@ def test_the_page_of_arguments_is_what_the_spiders_say() -> None:
     shown = forked.run("scrapy", "arguments", "--markdown", environment=dict(os.environ), timeout=60)
     assert shown.stdout == (ROOT / "docs" / "arguments.md").read_text(), "run `make docs`"
     for spider in map(SpiderLoader.from_settings(get_project_settings()).load, ("tax", "sales")):
+        assert issubclass(spider, LedgerSpider)
         told = forked.run("scrapy", "arguments", spider.name, environment=dict(os.environ), timeout=60).stdout
         assert all(f"    {name} " in told for name in spider.known_arguments | spider.common_arguments)
 
@@ -239,7 +241,7 @@ def test_an_unknown_spider_has_no_arguments() -> None:
 
 
 @pytest.mark.parametrize("record", RECORDS, ids=lambda record: record.table)
-def test_a_record_s_fields_are_its_table_s_columns(database: Database, record: type) -> None:
+def test_a_record_s_fields_are_its_table_s_columns(database: Database, record: type[Record]) -> None:
     table = table_of(record)
     schema, name = table.name.split(".")
     columns = database.rows(
@@ -256,7 +258,7 @@ def test_a_record_s_fields_are_its_table_s_columns(database: Database, record: t
     json_columns = {column for column, kind in columns if kind == "jsonb"}
     assert json_columns == {table.fields[i] for i in table.json_at}
     # The writer tells new rows from known ones by their keys, as Postgres returns them.
-    kinds = {str: ("text",), int: ("integer", "bigint"), dt.date: ("date",), Decimal: ("numeric",)}
+    kinds: dict[Any, tuple[str, ...]] = {str: ("text",), int: ("integer", "bigint"), dt.date: ("date",), Decimal: ("numeric",)}
     assert all(dict(columns)[key] in kinds[record.model_fields[key].annotation] for key in table.key)
     # Of a scale of its own, Postgres would write a number otherwise than it was hashed.
     assert not database.rows(

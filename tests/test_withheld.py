@@ -86,7 +86,7 @@ def _name_everywhere(database: Database, apn: str, number: str, former: str, run
     with connection, connection.cursor() as cursor:
         for table, columns in NAMED.items():
             if table not in ("assessor.owner", "assessor_page.parcel"):
-                more = {
+                more: dict[str, dict[str, Any]] = {
                     "assessor.rental": {},
                     "gis.parcel": {"layer": "E"},
                     "bulk.sale": {"deed_number": number, "deed_number_raw": number, "occurrence": 1},
@@ -280,8 +280,8 @@ def test_a_web_archive_has_no_answer_about_the_parcel_unless_it_is_asked_for(hid
 
 
 def test_each_source_s_word_withholds_and_its_next_one_may_end_it(session: Session, database: Database) -> None:
-    def shown() -> dict[str, tuple[Any, ...]]:
-        return {apn: row for apn, *row in database.rows("SELECT apn, ownership, is_redacted FROM property")}  # type: ignore[misc]
+    def shown() -> dict[str, list[Any]]:
+        return {apn: row for apn, *row in database.rows("SELECT apn, ownership, is_redacted FROM property")}
 
     def work(cursor: Any) -> None:
         for number, said in enumerate((None, "NA", "N/A", "EXAMPLE")):
@@ -312,7 +312,7 @@ def test_a_layer_s_own_withheld_owners_are_told_after_a_roll(tmp_path: Path, dat
     assert len(withheld) > 1
     assert rolls.crawler(tmp_path, database, county(gis_parcels=1500), page=500)("roll").code == 0
     assert {apn for (apn,) in database.rows("SELECT apn FROM public.withheld")} == withheld
-    assert dict(database.rows("SELECT said, count(*) FROM gis.withheld GROUP BY 1")) == {"NA": len(withheld)}  # type: ignore[arg-type]
+    assert dict(database.rows("SELECT said, count(*) FROM gis.withheld GROUP BY 1")) == {"NA": len(withheld)}
     shown = database.rows("SELECT ownership, mailing_address, is_redacted FROM property WHERE apn = ANY(%s)", sorted(withheld))
     assert set(shown) == {("withheld", "withheld", True)}
     assert database.one("SELECT count(*) FROM property WHERE ownership = 'withheld'") == len(withheld)

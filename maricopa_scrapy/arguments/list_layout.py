@@ -65,9 +65,11 @@ def layout(kind: Kind, first: Sequence[Record], column: str | None) -> Layout:
         _choose(kind, body, found, width)
     found.width = None if found.is_strict or found.heading is None else len(found.heading)
     given = [row[at] for row in body for at in found.columns if len(row) > at and kind.holds(row[at])]
-    found.is_parted = not kind.is_telling and any(not is_bare(cell) for cell in given) and all(
-        not is_bare(cell) or is_compact_date(cell) for cell in given
-    )  # fmt: skip
+    found.is_parted = (
+        not kind.is_telling
+        and any(not is_bare(cell) for cell in given)
+        and all(not is_bare(cell) or is_compact_date(cell) for cell in given)
+    )
     if unread is not None:
         named = f"{found.named(unread)} is not read as priorities: its words are not {', '.join(PRIORITIES)}"
         found.note = f"{found.note}; {named}" if found.note else named
@@ -123,10 +125,12 @@ def _is_wordy(kind: Kind, rows: list[list[str]]) -> bool:
     filled = [name for name in names if name]
     at = [at for at, cell in enumerate(rows[1]) if kind.holds(cell)]
     is_named = any(
-        place < len(names) and any(c.isalpha() for c in names[place]) and not any(c.isdigit() for c in names[place])
+        place < len(names)
+        and any(c.isalpha() for c in names[place])
+        and not any(c.isdigit() for c in names[place])
         and "".join(c for c in names[place] if c.isalpha()) not in _NO_HEADING
         for place in at
-    )  # fmt: skip
+    )
     return is_named and len(set(filled)) == len(filled) and all(any(c.isalpha() for c in name) for name in filled)
 
 

@@ -106,9 +106,12 @@ def _why_not(executable: str) -> str:
         try:
             tried = subprocess.Popen(
                 [executable, f"--user-data-dir={profile}", *_TRY],
-                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                start_new_session=True,
                 env=essential(*OF_BROWSERS),
-            )  # fmt: skip
+            )
         except OSError as error:
             return str(error)
         try:

@@ -55,9 +55,14 @@ class BrowserHandler(OpenPlaywrightHandler):
             self.browser_provider = BrowserProvider(self.config, browser, proxy)
             script = resources.files("maricopa_scrapy.browser").joinpath("stealth.js").read_text() if browser.stealth else ""
             options = PoolOptions(
-                self._config.batch_processing.browser_pool_size, browser.retire_after, seconds + timeouts.snapshot, timeouts.close,
-                browser.user_agents, self._own_name, script,
-            )  # fmt: skip
+                size=self._config.batch_processing.browser_pool_size,
+                retire_after=browser.retire_after,
+                wait=seconds + timeouts.snapshot,
+                close=timeouts.close,
+                user_agents=browser.user_agents,
+                own_name=self._own_name,
+                script=script,
+            )
             self._pages = BrowserPool(self._launched, self.browser_provider.kill, self.browser_provider.close, options)
         return self._pages
 

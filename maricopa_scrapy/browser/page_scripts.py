@@ -48,15 +48,20 @@ def order_of(layout: PageLayout, key: str, tab: str | None, stale: str | None, i
 
     `stale`: the text of a grid that does not count; `is_opened`: what the search found does not either.
     """
-    columns = None if tab is None else [
-        {"names": [name.lower() for name in one.headings], "position": one.position, "kind": one.kind, "optional": one.optional}
-        for one in layout.columns[tab].values()
-    ]  # fmt: skip
+    columns = None
+    if tab is not None:
+        columns = [
+            {"names": [name.lower() for name in one.headings], "position": one.position, "kind": one.kind, "optional": one.optional}
+            for one in layout.columns[tab].values()
+        ]
     page = {
-        "grid": layout.grid, "parcel": layout.parcel, "key": key, "absent": layout.absent,
+        "grid": layout.grid,
+        "parcel": layout.parcel,
+        "key": key,
+        "absent": layout.absent,
         "absentTexts": [] if is_opened else [text.lower() for text in layout.absent_texts],
         "absentAlone": layout.absent_alone and not is_opened,
         "rows": None if is_opened or layout.results is None else layout.results.rows,
-    }  # fmt: skip
+    }
     none = [] if tab is None else [text.lower() for text in layout.none[tab]]
     return [page, columns, link_of(layout, "summary"), none, stale]

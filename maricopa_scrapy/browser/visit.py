@@ -98,9 +98,13 @@ class PageVisit:
         """Show the parcel. Raises TimeoutError, ConnectionError or BrowserFailed."""
         self._host = urlsplit(url).netloc
         listeners: dict[str, Callable[..., None]] = {
-            "request": self._asked, "requestfinished": self._answered, "requestfailed": self._lost, "response": self._seen,
-            "crash": self._crashed, "websocket": self._connected,
-        }  # fmt: skip
+            "request": self._asked,
+            "requestfinished": self._answered,
+            "requestfailed": self._lost,
+            "response": self._seen,
+            "crash": self._crashed,
+            "websocket": self._connected,
+        }
         for event, listener in listeners.items():
             self._page.on(event, listener)  # type: ignore[call-overload]
         try:

@@ -77,10 +77,19 @@ def run(
     with mistakes():
         settings = _settings(setting or [])
         order = Order(
-            job_type, mode, apns, owner, address, match, priority, execution,
-            None if older_than is None else spider_arguments.age("older_than", older_than),
-            tuple(word.strip() for word in (sections or "").split(",") if word.strip()), skip_invalid, apn_column,
-        )  # fmt: skip
+            type=job_type,
+            mode=mode,
+            apns=apns,
+            owner=owner,
+            address=address,
+            match=match,
+            priority=priority,
+            execution=execution,
+            older_than=None if older_than is None else spider_arguments.age("older_than", older_than),
+            sections=tuple(word.strip() for word in (sections or "").split(",") if word.strip()),
+            skip_invalid=skip_invalid,
+            apn_column=apn_column,
+        )
         with _manager(on or [], settings) as manager:
             try:
                 plan = manager.plan(order)
@@ -259,8 +268,12 @@ def _detach(job: int, nodes: list[str], as_json: bool) -> None:
     with file:
         child = subprocess.Popen(
             [sys.executable, "-m", "maricopa_scrapy", "resume", str(job)],
-            env=environment, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT, start_new_session=True,
-        )  # fmt: skip
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
     deadline = time.monotonic() + 30
     with database() as session:
         while not progress.read(session, job).is_supervised:

@@ -218,9 +218,17 @@ def captures_(
         for one in captures.kept(opened):
             policy = manifests[one.source].captures if one.source in manifests else ""
             table.add_row(
-                one.source, policy, f"{one.answers:,}", f"{one.bodies:,}", f"{one.pruned:,}", f"{one.size / 1e6:,.1f}",
-                f"{one.stored / 1e6:,.1f}", f"{one.first_at:%Y-%m-%d}", f"{one.last_at:%Y-%m-%d}", one.left_out,
-            )  # fmt: skip
+                one.source,
+                policy,
+                f"{one.answers:,}",
+                f"{one.bodies:,}",
+                f"{one.pruned:,}",
+                f"{one.size / 1e6:,.1f}",
+                f"{one.stored / 1e6:,.1f}",
+                f"{one.first_at:%Y-%m-%d}",
+                f"{one.last_at:%Y-%m-%d}",
+                one.left_out,
+            )
     out.print(table if table.row_count else "no answer is stored yet")
 
 

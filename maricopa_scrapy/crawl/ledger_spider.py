@@ -86,11 +86,15 @@ class LedgerSpider(LeasingSpider):
             errback=self._failed,
             cb_kwargs={"target": target, "handler": handler},
             meta={
-                "download_slot": self.source, "download_timeout": self.manifest.timeout, "dont_redirect": True, WIDTH: self._width(target),
-                "download_maxsize": self.manifest.max_body, "dont_obey_robotstxt": not self.manifest.obey_robots,
+                "download_slot": self.source,
+                "download_timeout": self.manifest.timeout,
+                "dont_redirect": True,
+                WIDTH: self._width(target),
+                "download_maxsize": self.manifest.max_body,
+                "dont_obey_robotstxt": not self.manifest.obey_robots,
             },
             dont_filter=True,
-        )  # fmt: skip
+        )
 
     def check_answer(self, response: Response) -> None:
         """Return when the response may be what was asked for. Raises Refusal or Unauthorized."""
@@ -194,10 +198,17 @@ class LedgerSpider(LeasingSpider):
             screenshot = request.meta.get("maricopa_picture")
             issues.append(Issue(cause, f"{target.kind}: {where or message}"[:200], message, example, screenshot))
         self.logger.warning("%s %s: %s (%s)", target.kind, target.key, cause, message)
-        return Answer(target, Outcome.FAILED, capture=capture, issues=issues, cause=cause, message=message,
-                      retry_after=retry_after(response) if response and cause is Cause.THROTTLED else None,
-                      is_target_s_fault=not is_open,
-                      is_final=response is not None and response.status in self.final_statuses)  # fmt: skip
+        return Answer(
+            target,
+            Outcome.FAILED,
+            capture=capture,
+            issues=issues,
+            cause=cause,
+            message=message,
+            retry_after=retry_after(response) if response and cause is Cause.THROTTLED else None,
+            is_target_s_fault=not is_open,
+            is_final=response is not None and response.status in self.final_statuses,
+        )
 
     def _capture(self, response: Response) -> Capture:
         body = self.kept_body(response.body)

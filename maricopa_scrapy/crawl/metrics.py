@@ -82,10 +82,12 @@ class Metrics:
         self._beat = Gauge("maricopa_last_heartbeat_timestamp_seconds", "When the run last beat in the ledger", registry=registry)
         self._run = Gauge("maricopa_run_info", "The run that answers", ("spider", "job", "run"), registry=registry)
         for handler, signal in (
-            (self.spider_opened, signals.spider_opened), (self.spider_closed, signals.spider_closed),
-            (self._begin, run_opened), (self._left, signals.request_left_downloader),
+            (self.spider_opened, signals.spider_opened),
+            (self.spider_closed, signals.spider_closed),
+            (self._begin, run_opened),
+            (self._left, signals.request_left_downloader),
             (self._downloaded, signals.response_downloaded),
-        ):  # fmt: skip
+        ):
             crawler.signals.connect(handler, signal=signal)
 
     @classmethod

@@ -54,8 +54,14 @@ class Progress:
                 rate = (final - before) / (now - then)
                 logger.info(
                     "%s: %d of %d (%d gone, %d dead), %.1f/s, %s",
-                    spider.name, final, counts.total, counts.gone, counts.dead, rate, _remaining(counts.open, rate),
-                )  # fmt: skip
+                    spider.name,
+                    final,
+                    counts.total,
+                    counts.gone,
+                    counts.dead,
+                    rate,
+                    _remaining(counts.open, rate),
+                )
             before, then = final, now
             await asyncio.sleep(_EVERY_S)
 

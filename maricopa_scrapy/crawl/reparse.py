@@ -182,8 +182,13 @@ def shown(report: Report, is_dry: bool) -> Iterator[RenderableType]:
     if not report.fields:
         yield "no field differs"
         return
-    counts = Table(title="Differs, nothing stored" if is_dry else "Differed, stored", title_justify="left", box=None, pad_edge=False,
-                   header_style="bold")  # fmt: skip
+    counts = Table(
+        title="Differs, nothing stored" if is_dry else "Differed, stored",
+        title_justify="left",
+        box=None,
+        pad_edge=False,
+        header_style="bold",
+    )
     for name in ("table", "field", "rows"):
         counts.add_column(name, justify="right" if name == "rows" else "left")
     for (table, name), count in report.fields.most_common():

@@ -61,16 +61,27 @@ def open_work(session: Session, work: Work, is_sandbox: bool) -> int:
         return job_id
     apns = work.apns
     job_id, accepted = ledger.open_job(
-        session, work.type, _as_urgent(apns, work), work.parameters, work.mode, work.priority, is_sandbox,
+        session,
+        type_=work.type,
+        targets=_as_urgent(apns, work),
+        parameters=work.parameters,
+        mode=work.mode,
+        priority=work.priority,
+        is_sandbox=is_sandbox,
         also=lambda cursor, job_id: ledger.add_parameters(cursor, job_id, apns.told),
-    )  # fmt: skip
+    )
     accepted = accepted if apns.distinct is None else apns.distinct
     for note in apns.notes:
         logger.info("%s: %s", apns.path, note)
     logger.info(
         "job %d: %d %s (%d given, %d duplicates, %d lines skipped)",
-        job_id, accepted, apns.kind.things, apns.given, apns.given - accepted, apns.left_out,
-    )  # fmt: skip
+        job_id,
+        accepted,
+        apns.kind.things,
+        apns.given,
+        apns.given - accepted,
+        apns.left_out,
+    )
     for line in apns.skipped:
         logger.warning("skipped, as it holds no %s: %s", apns.kind.what, line)
     if apns.left_out > len(apns.skipped):
@@ -251,9 +262,12 @@ class RunRecord:
             return
         config: Config = self._crawler.settings["MARICOPA_CONFIG"]
         options = WriterOptions(
-            min(config.writer.batch_size, spider.batch_most), config.writer.flush_interval, config.writer.database_patience,
-            spider.manifest.attempts, spider.manifest.attempts_of,
-        )  # fmt: skip
+            batch_size=min(config.writer.batch_size, spider.batch_most),
+            flush_interval=config.writer.flush_interval,
+            patience=config.writer.database_patience,
+            attempts=spider.manifest.attempts,
+            attempts_of=spider.manifest.attempts_of,
+        )
         try:
             url = await asyncio.to_thread(database_url)
             opened = RunLedger(url, options, spider)
@@ -337,8 +351,14 @@ class RunRecord:
         run = self._ledger.run
         logger.info(
             "job %d %s (%s): %d done, %d gone, %d dead, %d open",
-            run.job_id, verdict, reason, counts.done, counts.gone, counts.dead, counts.open,
-        )  # fmt: skip
+            run.job_id,
+            verdict,
+            reason,
+            counts.done,
+            counts.gone,
+            counts.dead,
+            counts.open,
+        )
         if counts.unread:
             logger.warning("%d answers have sections that could not be read; `maricopa issues %d` says why", counts.unread, run.job_id)
         if reason == Reason.PAUSED:
@@ -346,8 +366,10 @@ class RunRecord:
         elif counts.open and reason == Reason.FINISHED:
             logger.warning(
                 "%d targets are due later: what they ask for is not there yet; `scrapy crawl %s -a job=%d` goes on with them then",
-                counts.open, spider.name, run.job_id,
-            )  # fmt: skip
+                counts.open,
+                spider.name,
+                run.job_id,
+            )
         elif counts.open and reason != Reason.CANCELLED:
             logger.warning("%d targets are left; `scrapy crawl %s -a job=%d` goes on with them", counts.open, spider.name, run.job_id)
 

@@ -74,7 +74,10 @@ class _Source:
             self.sent.popleft()
         window = now - self.sent[0] if len(self.sent) == _MOST else min(_NOW_S, now - self._since)
         return {
-            "requests": self.requests, "answers": self._answers, "refusals": self._refusals, "bytes": self._bytes,
+            "requests": self.requests,
+            "answers": self._answers,
+            "refusals": self._refusals,
+            "bytes": self._bytes,
             "rate": round(len(self.sent) / window, 3) if window > 1.0 else 0.0,
             "times": {str(at): count for at, count in sorted(self._times.items())},
-        }  # fmt: skip
+        }

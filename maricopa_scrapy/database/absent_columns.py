@@ -114,9 +114,15 @@ def _known(cursor: Cursor, table: Table, keys: Mapping[Any, Any], columns: Seque
 
 
 def _rows(
-    cursor: Cursor, table: Table, name: str, firsts: Iterable[Any], selected: str, mode: str = BY_INDEX,
-    filled: str = "true", always: Iterable[Any] = (),
-) -> list[tuple[Any, ...]]:  # fmt: skip
+    cursor: Cursor,
+    table: Table,
+    name: str,
+    firsts: Iterable[Any],
+    selected: str,
+    mode: str = BY_INDEX,
+    filled: str = "true",
+    always: Iterable[Any] = (),
+) -> list[tuple[Any, ...]]:
     """Return columns of the rows that `name`, a table with the columns of `table`, has of `firsts`, if `filled` or in `always`."""
     keys = [str(one) for one in firsts]
     if not keys:

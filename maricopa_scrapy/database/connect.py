@@ -5,7 +5,7 @@ import os
 import re
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
@@ -87,9 +87,13 @@ def connect(url: str) -> Connection:
 def _connect(url: str) -> Connection:
     def another(is_async: bool = True) -> Connection:
         opened: Connection = psycopg2.connect(
-            url, connect_timeout=_CONNECT_TIMEOUT_S, application_name="maricopa_scrapy", client_encoding="UTF8", async_=is_async,
+            url,
+            connect_timeout=_CONNECT_TIMEOUT_S,
+            application_name="maricopa_scrapy",
+            client_encoding="UTF8",
+            async_=is_async,
             **_KEEPALIVE,
-        )  # fmt: skip
+        )
         return opened
 
     connection: Connection | None = None
@@ -319,6 +323,15 @@ class Session:
         self.close()
         logger.warning("database lost (%s); trying again", first_line(error))
         return min(_RETRY_PAUSE_S, patience - waited)
+
+    def rows(self, statement: str, values: Sequence[Any] | Mapping[str, Any] | None = None) -> list[tuple[Any, ...]]:
+        """Return the rows of a statement, in a transaction of its own. Raises what `transact` raises."""
+
+        def work(cursor: Cursor) -> list[tuple[Any, ...]]:
+            cursor.execute(statement, values)
+            return cursor.fetchall()
+
+        return self.transact(work)
 
     def chunks(self, statement: str, values: Mapping[str, Any], size: int = 2_000) -> Iterator[list[tuple[Any, ...]]]:
         """Yield the rows of a query, up to `size` at a time, from a cursor of the server: of one moment, and in bounded memory.

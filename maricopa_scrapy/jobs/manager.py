@@ -70,10 +70,17 @@ class JobManager:
         folder = default_data_dir() / "log"
         self._executor: Executor = executor or LocalProcesses(folder, settings, environment)
         self._runs_per_source = runs_per_source
-        scrapy_settings = Settings({
-            "SPIDER_MODULES": ["maricopa_scrapy.sources"], "MARICOPA_CONFIG": config, "MARICOPA_MANIFESTS": manifests,
-            "MARICOPA_SANDBOX": self._sandbox, "MARICOPA_RATE_LIMIT": None, "MARICOPA_RATE_CEILING": None, **(settings or {}),
-        })  # fmt: skip
+        scrapy_settings = Settings(
+            {
+                "SPIDER_MODULES": ["maricopa_scrapy.sources"],
+                "MARICOPA_CONFIG": config,
+                "MARICOPA_MANIFESTS": manifests,
+                "MARICOPA_SANDBOX": self._sandbox,
+                "MARICOPA_RATE_LIMIT": None,
+                "MARICOPA_RATE_CEILING": None,
+                **(settings or {}),
+            }
+        )
         self.planner = Planner(scrapy_settings)
         self._lock = threading.RLock()
         # One for those who call, one for the supervisor.
@@ -142,9 +149,16 @@ class JobManager:
             with self._lock:
                 runs = plan.runs(self._executor.name, self._runs_per_source)
                 job_id, _ = ledger.open_job(
-                    self._session, plan.type, plan.targets(), plan.parameters, plan.mode, plan.priority, bool(self._sandbox),
-                    plan.execution, lambda cursor, job_id: jobs.plan(cursor, job_id, runs),
-                )  # fmt: skip
+                    self._session,
+                    type_=plan.type,
+                    targets=plan.targets(),
+                    parameters=plan.parameters,
+                    mode=plan.mode,
+                    priority=plan.priority,
+                    is_sandbox=bool(self._sandbox),
+                    execution=plan.execution,
+                    also=lambda cursor, job_id: jobs.plan(cursor, job_id, runs),
+                )
         finally:
             plan.discard()
         return job_id
@@ -318,11 +332,16 @@ def _order(
     spider_arguments.choice("search_type", search_type, ("apn", "owner", "address"))
     sections = given.get("sections", ())
     order = Order(
-        job_type, mode, match=given.get("match"), priority=priority, execution=given.get("execution", "parallel"),
+        job_type,
+        mode,
+        match=given.get("match"),
+        priority=priority,
+        execution=given.get("execution", "parallel"),
         older_than=spider_arguments.age("older_than", str(given["older_than"])) if "older_than" in given else None,
         sections=tuple(sections.split(",") if isinstance(sections, str) else sections),
-        skip_invalid=bool(given.get("skip_invalid", False)), apn_column=given.get("apn_column"),
-    )  # fmt: skip
+        skip_invalid=bool(given.get("skip_invalid", False)),
+        apn_column=given.get("apn_column"),
+    )
     parts = [identifiers] if isinstance(identifiers, str) else [str(one) for one in identifiers]
     if search_type != "apn":
         if len(parts) != 1:

@@ -292,9 +292,20 @@ class Planner:
         ceiling = pinned or self._settings.getfloat("MARICOPA_RATE_CEILING") or self._ceiling(manifest)
         rate = pinned or min(known.rates.get(spider.source, manifest.rate.start), ceiling)
         return PlannedStep(
-            step.step, facts.title, self.catalog.spider(step.step), spider.source, step.phase, feeds, targets, requests, is_at_most,
-            rate, ceiling, not pinned and spider.source not in known.rates, step.rest,
-        )  # fmt: skip
+            name=step.step,
+            title=facts.title,
+            spider=self.catalog.spider(step.step),
+            source=spider.source,
+            phase=step.phase,
+            feeds=feeds,
+            targets=targets,
+            requests=requests,
+            is_at_most=is_at_most,
+            rate=rate,
+            ceiling=ceiling,
+            starts_learning=not pinned and spider.source not in known.rates,
+            is_rest=step.rest,
+        )
 
     def _needs_feeding(self, name: str, given: str, steps: Sequence[Step]) -> bool:
         # One that knows its targets itself is not told them again; and one that is not there is told nothing.

@@ -105,9 +105,14 @@ def rates(source: str, intervals: Iterable[Interval], clock: Clock) -> Rates | N
         for step in range(0, steps, every)
     )
     return Rates(
-        source, top, _area(answered, [0.0] * steps, top), _area(both, answered, top) if any(refused) else "", _line(allowed, top),
-        max(answered), table,
-    )  # fmt: skip
+        source=source,
+        top=top,
+        answered=_area(answered, [0.0] * steps, top),
+        refused=_area(both, answered, top) if any(refused) else "",
+        allowed=_line(allowed, top),
+        most=max(answered),
+        table=table,
+    )
 
 
 def nice(value: float) -> float:

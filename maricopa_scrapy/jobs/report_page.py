@@ -40,10 +40,13 @@ class Pace:
 def render(report: Report) -> str:
     """Return the page."""
     environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True,
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
         # What is marked as markup already is made of parts that were visible.
         finalize=lambda value: visible(value) if type(value) is str else value,
-    )  # fmt: skip
+    )
     environment.filters |= {
         "duration": formats.duration, "latency": formats.latency, "size": formats.size, "when": formats.when,
         "percent": _percent, "count": lambda count: f"{count:,}", "clock": _clock, "short": _short, "shown": shown,
@@ -52,20 +55,34 @@ def render(report: Report) -> str:
     clock = report_charts.Clock((run.started_at, run.started_at + dt.timedelta(seconds=run.seconds)) for run in report.runs)
     of = report.progress
     return template.render(
-        style=_file("report.css"), report=report, job=of, figures=report.figures, outcome=OUTCOMES.get(of.word, Outcome("off", "")),
+        style=_file("report.css"),
+        report=report,
+        job=of,
+        figures=report.figures,
+        outcome=OUTCOMES.get(of.word, Outcome("off", "")),
         reason=None if of.reason in (None, "finished", of.verdict) else (of.reason, REASONS.get(of.reason or "", "")),
-        shortfalls=_shortfalls(report), clock=clock, paces=_paces(report, clock), box=(report_charts.WIDTH, report_charts.HEIGHT),
+        shortfalls=_shortfalls(report),
+        clock=clock,
+        paces=_paces(report, clock),
+        box=(report_charts.WIDTH, report_charts.HEIGHT),
         coverage=[(source, report_charts.stacked(_parts(source.counts))) for source in of.sources],
         responses=[
             (source, report_charts.histogram(report.times.get(source.source, {}), (source.traffic.p50, source.traffic.p95)))
-            for source in of.sources if source.traffic.answers or source.traffic.refusals
+            for source in of.sources
+            if source.traffic.answers or source.traffic.refusals
         ],
-        causes=CAUSES, failures_most=max((failure.given_up + failure.to_be_tried_again for failure in report.failures), default=0),
-        changes=report.changes[:_CHANGES_MOST], changes_all=sum(one.count for one in report.changes),
-        changes_most=max((one.count for one in report.changes), default=0), changes_left=len(report.changes[_CHANGES_MOST:]),
-        issues=sorted(report.issues, key=lambda issue: -issue.count)[:_ISSUES_MOST], issues_left=len(report.issues[_ISSUES_MOST:]),
-        runs=report.runs[-_RUNS_MOST:], runs_left=len(report.runs[:-_RUNS_MOST]), arguments=_arguments(of.parameters),
-    )  # fmt: skip
+        causes=CAUSES,
+        failures_most=max((failure.given_up + failure.to_be_tried_again for failure in report.failures), default=0),
+        changes=report.changes[:_CHANGES_MOST],
+        changes_all=sum(one.count for one in report.changes),
+        changes_most=max((one.count for one in report.changes), default=0),
+        changes_left=len(report.changes[_CHANGES_MOST:]),
+        issues=sorted(report.issues, key=lambda issue: -issue.count)[:_ISSUES_MOST],
+        issues_left=len(report.issues[_ISSUES_MOST:]),
+        runs=report.runs[-_RUNS_MOST:],
+        runs_left=len(report.runs[:-_RUNS_MOST]),
+        arguments=_arguments(of.parameters),
+    )
 
 
 def _file(name: str) -> str:
@@ -82,9 +99,7 @@ def _paces(report: Report, clock: report_charts.Clock) -> list[Pace]:
         chart = report_charts.rates(source.source, report.intervals, clock)
         if chart is not None:
             traffic = source.traffic
-            found.append(
-                Pace(chart, traffic.requests, traffic.refusals, traffic.throughput, source.allowed, source.budget, source.state)
-            )  # fmt: skip
+            found.append(Pace(chart, traffic.requests, traffic.refusals, traffic.throughput, source.allowed, source.budget, source.state))
     return found
 
 

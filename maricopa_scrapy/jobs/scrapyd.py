@@ -149,9 +149,15 @@ class ScrapydNode:
             )
 
     def _call(
-        self, method: str, service: str, fields: list[tuple[str, str]] | None = None, *,
-        body: bytes | None = None, content_type: str = "application/x-www-form-urlencoded", timeout: float = _ASK_S,
-    ) -> dict[str, Any]:  # fmt: skip
+        self,
+        method: str,
+        service: str,
+        fields: list[tuple[str, str]] | None = None,
+        *,
+        body: bytes | None = None,
+        content_type: str = "application/x-www-form-urlencoded",
+        timeout: float = _ASK_S,
+    ) -> dict[str, Any]:
         path, headers = service, {}
         if method == "GET":
             path += "?" + urlencode(fields) if fields else ""
@@ -173,9 +179,14 @@ class ScrapydNode:
         return answer
 
     def _exchange(
-        self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None,
-        timeout: float = _ASK_S, most: int | None = None,
-    ) -> tuple[int, bytes]:  # fmt: skip
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        timeout: float = _ASK_S,
+        most: int | None = None,
+    ) -> tuple[int, bytes]:
         # Not urllib: it would follow a redirect with the password, and ask a proxy for a node beside us.
         kind = http.client.HTTPSConnection if self._is_tls else http.client.HTTPConnection
         connection = kind(self._host, self._port, timeout=timeout)

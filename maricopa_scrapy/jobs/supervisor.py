@@ -102,9 +102,7 @@ class Supervisor:
             mine.ending_since = now
             mine.asked.clear()
             mine.killed.clear()
-        for after, done, act in (
-            (_ASK_AFTER_S, mine.asked, mine.executor.stop), (_KILL_AFTER_S, mine.killed, mine.executor.kill),
-        ):  # fmt: skip
+        for after, done, act in ((_ASK_AFTER_S, mine.asked, mine.executor.stop), (_KILL_AFTER_S, mine.killed, mine.executor.kill)):
             if now - mine.ending_since >= after:
                 for handle in there:
                     if handle not in done:

@@ -80,9 +80,15 @@ def live(of: JobProgress) -> RenderableType:
         final = source.counts.total - source.counts.open
         bar = ProgressBar(total=max(source.counts.total, 1), completed=final, width=20)
         rows.add_row(
-            source.source, bar, f"{final:,} of {source.counts.total:,}", f"{source.counts.gone:,}", f"{source.counts.dead:,}",
-            _rate(source), f"{source.traffic.refusals:,}", _left(source),
-        )  # fmt: skip
+            source.source,
+            bar,
+            f"{final:,} of {source.counts.total:,}",
+            f"{source.counts.gone:,}",
+            f"{source.counts.dead:,}",
+            _rate(source),
+            f"{source.traffic.refusals:,}",
+            _left(source),
+        )
     parts: list[RenderableType] = [head, rows]
     if left_out := _left_out(of.parameters):
         parts.append(left_out)
@@ -144,9 +150,13 @@ class JobList:
         for job in self.jobs:
             urgent = "" if job["priority"] == "normal" else f" ({job['priority']})"
             made.add_row(
-                str(job["id"]), shown(job["type"]) + urgent, state_of(job), *(f"{job[name]:,}" for name in counts),
-                _age(now - job["created_at"]), Text(asked(job["parameters"]), no_wrap=True, overflow="ellipsis"),
-            )  # fmt: skip
+                str(job["id"]),
+                shown(job["type"]) + urgent,
+                state_of(job),
+                *(f"{job[name]:,}" for name in counts),
+                _age(now - job["created_at"]),
+                Text(asked(job["parameters"]), no_wrap=True, overflow="ellipsis"),
+            )
         for column in made.columns[1:3]:
             column.min_width = min(16, max(len(str(cell)) for cell in column.cells))
         yield made
@@ -201,9 +211,15 @@ def report(of: JobProgress, figures: Statistics, issues: Sequence[dict[str, Any]
     for source in of.sources:
         counts, traffic = source.counts, source.traffic
         rows.add_row(
-            source.source, *(f"{value:,}" for value in (counts.done, counts.gone, counts.dead, counts.open)), f"{traffic.requests:,}",
-            f"{traffic.refusals:,}", f"{traffic.throughput:.2f}", _latency(traffic.p50), _latency(traffic.p95), _time(traffic.busy),
-        )  # fmt: skip
+            source.source,
+            *(f"{value:,}" for value in (counts.done, counts.gone, counts.dead, counts.open)),
+            f"{traffic.requests:,}",
+            f"{traffic.refusals:,}",
+            f"{traffic.throughput:.2f}",
+            _latency(traffic.p50),
+            _latency(traffic.p95),
+            _time(traffic.busy),
+        )
     yield ""
     yield rows
     for source in of.sources:

@@ -177,11 +177,14 @@ def read(session: Session, job_id: int) -> JobProgress:
         order = dict.fromkeys([source for source, *_ in planned] + [source for source, *_ in runs] + sorted(states))
         sources = tuple(
             _source(
-                source, tallied(states.get(source, [])), [run for run in runs if run[0] == source],
-                [run for run in planned if run[0] == source], paces.get(source),
+                source,
+                tallied(states.get(source, [])),
+                [run for run in runs if run[0] == source],
+                [run for run in planned if run[0] == source],
+                paces.get(source),
             )
             for source in order
-        )  # fmt: skip
+        )
         total = tallied([row for of_source in states.values() for row in of_source])
         is_live = any(run[3] for run in runs)
         return JobProgress(job=job_id, **facts, is_live=is_live, counts=total, causes=causes, unread=unread_sections, sources=sources)

@@ -79,10 +79,15 @@ def read(session: Session, job_id: int | None = None) -> Statistics:
         total = {state: sum(one.get(state, 0) for one in states.values()) for state in ("done", "gone", "dead")}
         requests = sum(source.traffic.requests for source in sources.values())
         return Statistics(
-            verdicts, parcels, requests, round(requests / parcels, 3) if parcels else None,
-            sum(source.traffic.refusals for source in sources.values()), sum(source.traffic.bytes for source in sources.values()),
-            _success(**total), sources,
-        )  # fmt: skip
+            jobs=verdicts,
+            parcels=parcels,
+            requests=requests,
+            requests_per_parcel=round(requests / parcels, 3) if parcels else None,
+            refusals=sum(source.traffic.refusals for source in sources.values()),
+            bytes=sum(source.traffic.bytes for source in sources.values()),
+            success=_success(**total),
+            sources=sources,
+        )
 
     return session.transact(work)
 

@@ -69,8 +69,11 @@ class RobotsTxt(RobotsTxtMiddleware):
             if left <= 0:
                 logger.error(
                     "%s: no answer for %.0f s from %s (%s), without which nothing may be asked for; what is left stays pending",
-                    source, time.monotonic() - begun, url, answer,
-                )  # fmt: skip
+                    source,
+                    time.monotonic() - begun,
+                    url,
+                    answer,
+                )
                 spider: Any = self.crawler.spider
                 spider.stop(Reason.SOURCE_UNAVAILABLE)
                 raise Dropped("the run ends")

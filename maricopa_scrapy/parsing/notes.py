@@ -60,7 +60,7 @@ class Notes:
         issues += [
             Issue(IssueKind.ABSENT_FIELD, path, f"{whose} lacks a field: {path}; it is NULL in new rows, and stored values stay")
             for path in self.absent
-        ]  # fmt: skip
+        ]
         issues += [
             Issue(
                 IssueKind.UNREAD_SECTION,
@@ -68,7 +68,7 @@ class Notes:
                 f"section {name} could not be read, what is stored of it stays: {error}",
             )
             for name, error in self.unread.items()
-        ]  # fmt: skip
+        ]
         return few(issues, self.more)
 
 

@@ -154,9 +154,7 @@ class Anonymiser:
             return None
         if isinstance(value, dict):
             is_schema = key in ("fieldAliases", "fields")
-            return {
-                self._key_of(name): self.json(one, f"{key}.{name}" if is_schema else name, depth + 1) for name, one in value.items()
-            }  # fmt: skip
+            return {self._key_of(name): self.json(one, f"{key}.{name}" if is_schema else name, depth + 1) for name, one in value.items()}
         if isinstance(value, list):
             is_long = value and isinstance(value[0], dict) and key != "fields"
             return [self.json(one, key, depth + 1) for one in (value[:_ROWS_KEPT] if is_long else value)]

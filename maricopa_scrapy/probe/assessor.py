@@ -73,9 +73,10 @@ def _token(asker: Asker, bodies: dict[str, bytes]) -> None:
         asker.sheet.held(TOKEN, f"{len(bodies)} parcels were answered")
     elif asker.bad_statuses and all(status >= 500 for status in asker.bad_statuses):
         asker.sheet.broken(
-            TOKEN, f"every answer was HTTP {asker.bad_statuses[0]}, as seen without a valid token",
+            TOKEN,
+            f"every answer was HTTP {asker.bad_statuses[0]}, as seen without a valid token",
             f"correct {asker.manifest.token_env}: {asker.manifest.token_help}",
-        )  # fmt: skip
+        )
 
 
 def _parcels(asker: Asker, bodies: dict[str, bytes], manifests: Any) -> None:

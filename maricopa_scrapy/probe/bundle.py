@@ -90,9 +90,14 @@ def make(asker: Asker, sheet: Sheet, proposal: Proposal | None, to: Anonymiser) 
 def _request(seen: Seen, to: Anonymiser) -> dict[str, object]:
     headers = {name: to.without_secrets(value) for name, value in seen.headers.items()}
     return {
-        "what": seen.what, "method": seen.method, "url": to.sweep(to.url(seen.url)), "status": seen.status, "headers": headers,
-        "bytes": len(seen.body), "error": to.said(seen.error),
-    }  # fmt: skip
+        "what": seen.what,
+        "method": seen.method,
+        "url": to.sweep(to.url(seen.url)),
+        "status": seen.status,
+        "headers": headers,
+        "bytes": len(seen.body),
+        "error": to.said(seen.error),
+    }
 
 
 def _file(number: int, seen: Seen, to: Anonymiser) -> tuple[str, bytes]:

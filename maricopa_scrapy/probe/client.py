@@ -148,9 +148,10 @@ class Asker:
             return None
         if is_refusal(response):
             self.sheet.broken(
-                "the pace is borne", f"HTTP {response.status} after {self.turns.asked[self.planned.name]} requests",
+                "the pace is borne",
+                f"HTTP {response.status} after {self.turns.asked[self.planned.name]} requests",
                 "wait an hour, then try again; a crawl slows down by itself (docs/pace.md)",
-            )  # fmt: skip
+            )
             raise Ended(f"it answered HTTP {response.status}")
         return response
 
@@ -186,9 +187,13 @@ class Asker:
             self.seen.append(seen)
             try:
                 async with self._session.request(
-                    seen.method, url, data=form, headers=sent, allow_redirects=False,
+                    seen.method,
+                    url,
+                    data=form,
+                    headers=sent,
+                    allow_redirects=False,
                     timeout=aiohttp.ClientTimeout(total=self.manifest.timeout),
-                ) as answer:  # fmt: skip
+                ) as answer:
                     self._certificate(url, answer)
                     body = await _read(answer, most or self.manifest.max_body)
             except (TimeoutError, aiohttp.ClientError) as error:

@@ -80,9 +80,11 @@ async def _layer(asker: Asker, name: str) -> pages.Layer | None:
         lacking = f"; without the optional {', '.join(found.lacking)}" if found.lacking else ""
         asker.sheet.held(_FIELDS.format(name), f"{len(asker.manifest.layers[name].columns)} columns are there, of their types{lacking}")
     asker.sheet.check(
-        _NEW.format(name), not found.new_fields, f"new: {listed(set(found.new_fields))}" if found.new_fields else "none",
+        _NEW.format(name),
+        not found.new_fields,
+        f"new: {listed(set(found.new_fields))}" if found.new_fields else "none",
         f"nothing breaks, they are not stored: {line_of('gis', 'layers', name, 'optional')} or ignored",
-    )  # fmt: skip
+    )
     if name not in _READ:
         _cap(asker, name, found.page, None)
     return found
@@ -110,9 +112,13 @@ async def _rows(asker: Asker, name: str, layer: pages.Layer) -> list[str]:
     shape, page = _shape(asker, name), asker.manifest.layers[name].page
     fields = [layer.object_id, *(field for field, _ in shape.without(layer.lacking).values())]
     query = {
-        "where": "1=1", "outFields": ",".join(fields), "returnGeometry": "false", "orderByFields": layer.object_id,
-        "resultRecordCount": str(page + 1), "f": "json",
-    }  # fmt: skip
+        "where": "1=1",
+        "outFields": ",".join(fields),
+        "returnGeometry": "false",
+        "orderByFields": layer.object_id,
+        "resultRecordCount": str(page + 1),
+        "f": "json",
+    }
     body = await asker.json(f"layer {name}, a page", f"{_address(asker, name)}/query?{urlencode(query)}")
     if body is None:
         return []

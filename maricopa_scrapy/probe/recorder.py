@@ -195,5 +195,9 @@ async def _unknown(asker: Asker, day: dt.date) -> None:
         return
     is_json = response.body.lstrip()[:1] == b"{"
     evidence = f"HTTP {response.status}, {'JSON' if is_json else f'{len(response.body)} bytes'}"
-    asker.sheet.check(_UNKNOWN, response.status == 404 and is_json, evidence,
-                      "an unknown number would be taken for a failure: attach the bundle to an issue")  # fmt: skip
+    asker.sheet.check(
+        _UNKNOWN,
+        response.status == 404 and is_json,
+        evidence,
+        "an unknown number would be taken for a failure: attach the bundle to an issue",
+    )

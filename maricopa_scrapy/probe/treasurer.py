@@ -36,8 +36,19 @@ _STEPS = ("identity", "blocks", "columns", "rows", "cells")
 
 def assumptions(_: Asker) -> tuple[str, ...]:
     """Return all that is looked at, for when it ends early."""
-    return (_SHOWN, _IDENTITY, _BLOCKS, _TABS, *(one.format(tab) for tab in TABS for one in (_COLUMNS, _ROWS, _CELLS)),
-            _STATUSES, _CALLS, _ABSENT, _AT_ONCE, _WHOLE, _READ)  # fmt: skip
+    return (
+        _SHOWN,
+        _IDENTITY,
+        _BLOCKS,
+        _TABS,
+        *(one.format(tab) for tab in TABS for one in (_COLUMNS, _ROWS, _CELLS)),
+        _STATUSES,
+        _CALLS,
+        _ABSENT,
+        _AT_ONCE,
+        _WHOLE,
+        _READ,
+    )
 
 
 async def check(asker: Asker, browser: "Browser") -> Proposal | None:

@@ -35,7 +35,10 @@ QUERIES: dict[str, Query] = {
     query.name: query
     for query in (
         Query(
-            "new-owner", "another owner, by the assessor; a withheld one by its number", ("assessor.owner",), "assessor",
+            "new-owner",
+            "another owner, by the assessor; a withheld one by its number",
+            ("assessor.owner",),
+            "assessor",
             ("changed_at", "apn", "old_owner", "new_owner", "deed_number", "deed_date", "sale_price"),
             """
             SELECT c.changed_at, c.apn, CASE WHEN w.apn IS NULL THEN c.old_owner ELSE 'withheld' END,
@@ -55,41 +58,63 @@ QUERIES: dict[str, Query] = {
             """,
         ),
         Query(
-            "new-deed", "another last deed, by the assessor", ("assessor.owner",), "assessor",
+            "new-deed",
+            "another last deed, by the assessor",
+            ("assessor.owner",),
+            "assessor",
             ("changed_at", "apn", "old_deed", "new_deed", "deed_date", "deed_type", "sale_price", "owner"),
             _changed(
                 "c.changed_at, c.key->>'apn', c.old, c.new, o.deed_date, o.deed_type, o.sale_price, "
-                "CASE WHEN w.apn IS NULL THEN o.ownership ELSE 'withheld' END", "assessor.owner",
-                "deed_number", "LEFT JOIN assessor.owner o ON o.apn = c.key->>'apn' AND o.deed_number IS NOT DISTINCT FROM c.new",
+                "CASE WHEN w.apn IS NULL THEN o.ownership ELSE 'withheld' END",
+                "assessor.owner",
+                "deed_number",
+                "LEFT JOIN assessor.owner o ON o.apn = c.key->>'apn' AND o.deed_number IS NOT DISTINCT FROM c.new",
             ),
         ),
         Query(
-            "new-value", "another full cash value of a tax year", ("assessor.valuation",), "assessor",
+            "new-value",
+            "another full cash value of a tax year",
+            ("assessor.valuation",),
+            "assessor",
             ("changed_at", "apn", "tax_year", "old_value", "new_value"),
             _changed(
                 "c.changed_at, c.key->>'apn', (c.key->>'tax_year')::integer, c.old::bigint, c.new::bigint",
-                "assessor.valuation", "full_cash_value",
+                "assessor.valuation",
+                "full_cash_value",
             ),
         ),
         Query(
-            "new-owner-gis", "another owner, by the rolls of the whole county", ("gis.parcel",), "roll",
+            "new-owner-gis",
+            "another owner, by the rolls of the whole county",
+            ("gis.parcel",),
+            "roll",
             ("changed_at", "apn", "old_owner", "new_owner", "deed_number", "deed_date", "sale_price"),
             _changed(
-                "c.changed_at, c.key->>'apn', c.old, c.new, o.deed_number, o.deed_date, o.sale_price", "gis.parcel", "owner_name",
+                "c.changed_at, c.key->>'apn', c.old, c.new, o.deed_number, o.deed_date, o.sale_price",
+                "gis.parcel",
+                "owner_name",
                 "LEFT JOIN gis.parcel o ON o.apn = c.key->>'apn' AND (w.apn IS NOT NULL OR o.owner_name IS NOT DISTINCT FROM c.new)",
             ),
         ),
         Query(
-            "missing-parcel", "parcels that a complete roll no longer had", ("gis.parcel",), "roll",
+            "missing-parcel",
+            "parcels that a complete roll no longer had",
+            ("gis.parcel",),
+            "roll",
             ("changed_at", "apn", "owner", "property_address"),
             _changed(
                 "c.changed_at, c.key->>'apn', CASE WHEN w.apn IS NULL THEN o.owner_name ELSE 'withheld' END, o.property_address",
-                "gis.parcel", "removed_at",
-                "LEFT JOIN gis.parcel o ON o.apn = c.key->>'apn'", "AND c.old IS NULL",
+                "gis.parcel",
+                "removed_at",
+                "LEFT JOIN gis.parcel o ON o.apn = c.key->>'apn'",
+                "AND c.old IS NULL",
             ),
         ),
         Query(
-            "tax-delinquent", "bills that became delinquent, or a lien, as of when they were read", ("treasurer.bill", "public.tax"), "tax",
+            "tax-delinquent",
+            "bills that became delinquent, or a lien, as of when they were read",
+            ("treasurer.bill", "public.tax"),
+            "tax",
             ("observed_at", "apn", "tax_year", "status", "amount_due", "due_on"),
             """
             SELECT t.observed_at, t.apn, t.tax_year, t.status, t.amount_due, t.next_due_on FROM public.tax t
@@ -106,16 +131,24 @@ QUERIES: dict[str, Query] = {
             """,
         ),
         Query(
-            "tax-paid", "bills of which nothing is due any more", ("treasurer.bill",), "tax",
+            "tax-paid",
+            "bills of which nothing is due any more",
+            ("treasurer.bill",),
+            "tax",
             ("changed_at", "apn", "tax_year", "was_due", "paid"),
             _changed(
-                "c.changed_at, c.key->>'apn', (c.key->>'tax_year')::integer, c.old::numeric, b.paid", "treasurer.bill", "amount_due",
+                "c.changed_at, c.key->>'apn', (c.key->>'tax_year')::integer, c.old::numeric, b.paid",
+                "treasurer.bill",
+                "amount_due",
                 "LEFT JOIN treasurer.bill b ON b.apn = c.key->>'apn' AND b.tax_year = (c.key->>'tax_year')::integer",
                 "AND c.new::numeric = 0",
             ),
         ),
         Query(
-            "new-payment", "payments of bills that were known before", ("treasurer.payment", "treasurer.account"), "tax",
+            "new-payment",
+            "payments of bills that were known before",
+            ("treasurer.payment", "treasurer.account"),
+            "tax",
             ("first_seen_at", "apn", "tax_year", "paid_on", "description", "amount"),
             """
             SELECT p.first_seen_at, p.apn, p.tax_year, p.paid_on, p.description, p.amount
@@ -124,7 +157,10 @@ QUERIES: dict[str, Query] = {
             """,
         ),
         Query(
-            "new-document", "documents that the recorder showed for the first time", ("recorder.document",), "documents",
+            "new-document",
+            "documents that the recorder showed for the first time",
+            ("recorder.document",),
+            "documents",
             ("first_seen_at", "recording_number", "recording_date"),
             """
             SELECT first_seen_at, recording_number, recording_date FROM recorder.document
@@ -132,4 +168,4 @@ QUERIES: dict[str, Query] = {
             """,
         ),
     )
-}  # fmt: skip
+}

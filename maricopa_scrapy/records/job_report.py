@@ -136,9 +136,16 @@ def read(session: Session, job_id: int) -> Report:
         for source, of_run in cursor.fetchall():
             times[source] = merged((times.get(source, {}), of_run))
         return Report(
-            now, standing, figures, _failures(cursor, job_id), _changes(cursor, runs), tuple(noted), runs,
-            tuple(traffic_samples.of_job(cursor, job_id)), times,
-        )  # fmt: skip
+            at=now,
+            progress=standing,
+            figures=figures,
+            failures=_failures(cursor, job_id),
+            changes=_changes(cursor, runs),
+            issues=tuple(noted),
+            runs=runs,
+            intervals=tuple(traffic_samples.of_job(cursor, job_id)),
+            times=times,
+        )
 
     figures, noted = statistics.read(session, job_id), issues.known(session, job_id)
     return session.transact(work)

@@ -124,9 +124,12 @@ def _owner_facts(row: dict[str, Any]) -> list[tuple[str, Any]]:
     month = row["sale_month"] and f"{dt.date.fromisoformat(row['sale_month'] + '-01'):%B %Y}"
     sale = f"{_money(row['sale_price'])}, {month}" if row["sale_price"] and month else None
     return [
-        ("Owner", row["ownership"]), ("In care of", row["in_care_of"]), ("Mailing address", row["mailing_address"]),
-        ("Last deed", deed), ("Last sale", sale),
-    ]  # fmt: skip
+        ("Owner", row["ownership"]),
+        ("In care of", row["in_care_of"]),
+        ("Mailing address", row["mailing_address"]),
+        ("Last deed", deed),
+        ("Last sale", sale),
+    ]
 
 
 def _residence(cursor: Cursor, apn: str) -> Part | None:
@@ -136,9 +139,13 @@ def _residence(cursor: Cursor, apn: str) -> Part | None:
 def _residence_facts(row: dict[str, Any]) -> list[tuple[str, Any]]:
     pool = f"{row['pool_sqft']:,} sq ft" if row["pool_sqft"] else ("none" if row["has_pool"] is False else None)
     return [
-        ("Living area", _area(row["livable_sqft"])), ("Built", row["construction_year"]), ("Pool", pool),
-        ("Bath fixtures", row["bath_fixtures"]), ("Garage", row["garages"]), ("Carport", row["carports"]),
-    ]  # fmt: skip
+        ("Living area", _area(row["livable_sqft"])),
+        ("Built", row["construction_year"]),
+        ("Pool", pool),
+        ("Bath fixtures", row["bath_fixtures"]),
+        ("Garage", row["garages"]),
+        ("Carport", row["carports"]),
+    ]
 
 
 def _values(cursor: Cursor, apn: str) -> Part | None:
@@ -205,10 +212,13 @@ def _valuations(values: list[dict[str, Any]]) -> Table:
     for value in values:
         ratio = value["assessment_ratio"]
         table.add_row(
-            str(value["tax_year"] or ""), _money(value["full_cash_value"]), _money(value["limited_property_value"]),
-            _money(value["assessed_lpv"]), f"{ratio:.1%}" if ratio is not None else "",
+            str(value["tax_year"] or ""),
+            _money(value["full_cash_value"]),
+            _money(value["limited_property_value"]),
+            _money(value["assessed_lpv"]),
+            f"{ratio:.1%}" if ratio is not None else "",
             Text(_coded(value["legal_class_code"], value["legal_class"]) or ""),
-        )  # fmt: skip
+        )
     return table
 
 
@@ -222,9 +232,11 @@ def _bills(bills: list[dict[str, Any]]) -> Table:
     for bill in bills:
         until = f"{bill['next_due_on']:%Y-%m-%d}" if bill["next_due_on"] else ""
         table.add_row(
-            str(bill["tax_year"]), Text(bill["status_text"]), *(f"${bill[name]:,.2f}" for name in ("assessed", "paid", "amount_due")),
+            str(bill["tax_year"]),
+            Text(bill["status_text"]),
+            *(f"${bill[name]:,.2f}" for name in ("assessed", "paid", "amount_due")),
             f"{until} (delinquent)".strip() if bill["is_delinquent"] else until,
-        )  # fmt: skip
+        )
     return table
 
 

@@ -121,7 +121,7 @@ def unread(session: Session, job_id: int | None = None) -> list[str]:
             f"job {job}: {source}: section {section} of {count:,} answers could not be read, the first of {key}; `maricopa issues {job}`"
             f" says why, `maricopa reparse --source {source}` reads them after a mend, `maricopa retry {job} --unread` asks again"
             for job, source, section, count, key in cursor.fetchall()
-        ]  # fmt: skip
+        ]
 
     return session.transact(work)
 
@@ -155,10 +155,12 @@ def _targets(cursor: Cursor, values: dict[str, Any]) -> Iterator[Problem]:
         yield Problem("crawl.target", f"job {job}", message, "targets were added or deleted by hand: give the list to a new job")
     cursor.execute(_EMPTY_DONE, values)
     yield from _listed(
-        cursor, "crawl.target", lambda job, source, kind, key: Problem(
+        cursor,
+        "crawl.target",
+        lambda job, source, kind, key: Problem(
             "crawl.target", f"job {job}", f"{kind} {key} is done, but its answer held nothing", f"ask {source} for it again, in a new job"
         ),
-    )  # fmt: skip
+    )
     for (source, kind), (record, section) in OWN_ROW.items():
         table = table_of(record)
         cursor.execute(
@@ -167,10 +169,10 @@ def _targets(cursor: Cursor, values: dict[str, Any]) -> Iterator[Problem]:
         remedy = f"`maricopa reparse --source {source}` reads its capture again"
         message = f"is done, but has no row in {table.name}"
         yield from _listed(
-            cursor, table.name, lambda job, key, t=table, m=f"{kind} {{}} {message}", r=remedy: Problem(
-                t.name, f"job {job}", m.format(key), r
-            ),
-        )  # fmt: skip
+            cursor,
+            table.name,
+            lambda job, key, t=table, m=f"{kind} {{}} {message}", r=remedy: Problem(t.name, f"job {job}", m.format(key), r),
+        )
 
 
 def leases(cursor: Cursor, job_id: int | None) -> list[Problem]:
@@ -220,10 +222,10 @@ def _origins(cursor: Cursor, table: Table, values: dict[str, Any]) -> Iterator[P
     if values["job"] is None:
         cursor.execute(_ORPHANS.format(**names), values)
         yield from _listed(
-            cursor, table.name, lambda key, sha: Problem(
-                table.name, key, f"a row whose capture belongs to no finished target (capture {sha[:12]})", again
-            ),
-        )  # fmt: skip
+            cursor,
+            table.name,
+            lambda key, sha: Problem(table.name, key, f"a row whose capture belongs to no finished target (capture {sha[:12]})", again),
+        )
     cursor.execute(_UNCAPTURED.format(**names, scope=_OF_JOB if values["job"] is not None else ""), values)
     yield from _listed(
         cursor, table.name, lambda key, sha: Problem(table.name, key, f"a row whose capture is not there (capture {sha[:12]})", again)

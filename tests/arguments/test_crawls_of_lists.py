@@ -75,7 +75,7 @@ def test_a_column_and_lines_left_out_are_kept_with_the_job(tmp_path: Path, datab
     maricopa = Maricopa(database, county().url, tmp_path)
     ran = maricopa("run", "property-search", "--apns", path, "--apn-column", "new apn", "--mode", "api-only", "--skip-invalid", "-y")
     assert ran.code == 0, ran.errors + maricopa.logs()
-    targets = dict(database.rows("SELECT key, priority FROM crawl.target"))  # type: ignore[arg-type]
+    targets = dict(database.rows("SELECT key, priority FROM crawl.target"))
     assert targets == {"14288378": 0, "50437406": 2}
     kept = database.one("SELECT parameters FROM crawl.job")
     assert (kept["apn_column"], kept["left_out"]["lines"]) == ("new apn", 1)
@@ -103,7 +103,7 @@ def test_a_spider_takes_the_column_the_priorities_and_a_pipe(tmp_path: Path, dat
     crawl = crawler("assessor", "-a", f"apns={pipe}", "-a", "apn_column=New APN", "-a", "skip_invalid=yes")
     writer.join()
     assert crawl.code == 0, crawl.log
-    assert dict(database.rows("SELECT key, priority FROM crawl.target")) == {"14288378": 0, "50437406": 3}  # type: ignore[arg-type]
+    assert dict(database.rows("SELECT key, priority FROM crawl.target")) == {"14288378": 0, "50437406": 3}
     kept = database.one("SELECT parameters FROM crawl.job")
     assert kept["apn_column"] == "New APN"
     assert kept["left_out"]["lines"] == 1
@@ -112,7 +112,11 @@ def test_a_spider_takes_the_column_the_priorities_and_a_pipe(tmp_path: Path, dat
 
 
 def test_recording_numbers_of_a_workbook(tmp_path: Path, database: Database, county: Start) -> None:
-    rows = [["Date", "Deed", "Prior deed"], ["2024-01-15", "2001-0849180", "1999-0000001"], ["2024-01-16", 20130183449, "1999-0000002"]]
+    rows: list[list[object]] = [
+        ["Date", "Deed", "Prior deed"],
+        ["2024-01-15", "2001-0849180", "1999-0000001"],
+        ["2024-01-16", 20130183449, "1999-0000002"],
+    ]
     path = file(tmp_path, workbook({"Deeds": rows}), "deeds.xlsx")
     crawler = Crawler(database, county().url)
     column = ("-a", "number_column=Deed")

@@ -43,7 +43,7 @@ def test_a_browser_that_shows_nothing_is_passed_over_with_a_word(
     monkeypatch.setattr(browser_find, "_TRY_S", 2.0)
     good = program(tmp_path / "c" / "chrome-of-ours", _SHOWS)
     # The system's own lies behind them.
-    monkeypatch.setattr(browser_find.os, "get_exec_path", lambda: [str(tmp_path / name) for name in "abc"])
+    monkeypatch.setattr(os, "get_exec_path", lambda: [str(tmp_path / name) for name in "abc"])
     assert find(BrowserSettings()) == str(good)
     first, second = (record.getMessage() for record in caplog.records)
     assert first == f"the browser {broken} is passed over, it does not run: error while loading libgbm.so.1"

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -39,6 +40,10 @@ def _done(database: Database) -> int:
     return database.states().get("done", 0)
 
 
+def _is_there(crawl: "subprocess.Popen[str]", kind: str) -> bool:
+    return bool(_processes(crawl, kind))
+
+
 def _wait(until: Callable[[], bool], crawl: "subprocess.Popen[str]") -> float:
     begun = time.monotonic()
     while not until() and crawl.poll() is None and time.monotonic() - begun < _WAIT_S:
@@ -59,7 +64,7 @@ def test_killed_renderers_and_browsers_cost_no_parcel(tmp_path: Path, database: 
     recoveries = []
     for kind in ("renderer", "browser", "renderer", "browser", "browser"):
         _next_done(database, process)
-        _wait(lambda kind=kind: bool(_processes(process, kind)), process)  # type: ignore[misc]
+        _wait(partial(_is_there, process, kind), process)
         _processes(process, kind)[0].kill()
         recoveries.append(_next_done(database, process))
     log, _ = process.communicate(timeout=90)
@@ -116,7 +121,7 @@ def test_a_killed_crawl_leaves_no_browser_and_goes_on(tmp_path: Path, database: 
     # With its driver stopped nobody ends the browser but the next start.
     driver.suspend()
     os.kill(process.pid, signal.SIGKILL)
-    process.wait(10)
+    process.wait(60)
     try:
         time.sleep(0.5)
         assert [browser for browser in browsers if browser.is_running()]
@@ -137,6 +142,6 @@ def test_a_killed_crawl_s_browser_ends_by_itself(tmp_path: Path, database: Datab
     started = psutil.Process(process.pid).children(recursive=True)
     assert started
     os.kill(process.pid, signal.SIGKILL)
-    process.wait(10)
-    _, left = psutil.wait_procs(started, timeout=20)
+    process.wait(60)
+    _, left = psutil.wait_procs(started, timeout=60)
     assert not left

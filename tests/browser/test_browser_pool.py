@@ -264,23 +264,23 @@ def test_what_is_ended_is_what_has_the_mark(tmp_path: Path, marked: Callable[...
     started = [bystander.pid, bystander.create_time()]
     (folder / "c.json").write_text(json.dumps({"crawl": [os.getpid(), 1.0], "browsers": [started]}))
     mine = MarkedProcesses()
-    assert _ended(left_behind)
-    assert _ended(sleeper)
+    assert _ended(left_behind, 60)
+    assert _ended(sleeper, 60)
     assert {file.name for file in folder.iterdir()} == {"b.json"}
 
     browser = marked(mine.switch)
     mine.note()
     mine.end()
-    assert _ended(browser)
+    assert _ended(browser, 60)
     mine.forget()
     assert not _ended(of_another)
     assert not _ended(bystander)
     assert {file.name for file in folder.iterdir()} == {"b.json"}
 
 
-def _ended(process: psutil.Process) -> bool:
-    """Whether it ends within a moment."""
-    until = time.monotonic() + 1
+def _ended(process: psutil.Process, within: float = 1.0) -> bool:
+    """Whether it ends within some seconds."""
+    until = time.monotonic() + within
     while (is_there := process.is_running() and process.status() != psutil.STATUS_ZOMBIE) and time.monotonic() < until:
         time.sleep(0.02)
     return not is_there

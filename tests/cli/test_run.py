@@ -7,6 +7,7 @@ import re
 import signal
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -28,6 +29,10 @@ def _agrees(database: Database) -> None:
     session = Session(database.url)
     assert verify.problems(session) == []
     session.close()
+
+
+def _is_past(database: Database, done: int) -> bool:
+    return database.states().get("done", 0) > done
 
 
 def _crawls(database: Database) -> list[int]:
@@ -63,7 +68,7 @@ def a_job_from_the_plan_to_the_report(here: Place) -> None:
 
     done = maricopa("run", "property_search", "--apns", apns(40), "--mode", "parallel_all", "-y")
     assert done.code == 0, done.errors + maricopa.logs()
-    assert dict(database.rows("SELECT source, count(*) FROM crawl.target WHERE state = 'done' GROUP BY 1")) == {"assessor": 40, "gis": 2}  # type: ignore[arg-type]
+    assert dict(database.rows("SELECT source, count(*) FROM crawl.target WHERE state = 'done' GROUP BY 1")) == {"assessor": 40, "gis": 2}
     assert database.rows("SELECT type, mode, state, verdict FROM crawl.job") == [
         ("property_search", "parallel_all", "finished", "completed")
     ]
@@ -248,8 +253,7 @@ def a_spider_that_is_killed_is_started_again(here: Place) -> None:
     maricopa = Maricopa(database, sandbox.url, tmp_path, rate=30)
     running = maricopa.start("run", "property-search", "--apns", apns(90), "-y")
     for _ in range(2):
-        done = database.states().get("done", 0)
-        wait_for(lambda done=done: database.states().get("done", 0) > done)  # type: ignore[misc]
+        wait_for(partial(_is_past, database, database.states().get("done", 0)))
         (pid,) = _crawls(database)
         os.kill(pid, signal.SIGKILL)
     out, errors = running.communicate(timeout=60)
@@ -379,7 +383,7 @@ def test_a_mistake_is_one_line(tmp_path: Path, untouched: Database, arguments: t
 def test_every_verb_has_help_with_an_example_and_run_lists_the_exit_codes(tmp_path: Path, untouched: Database) -> None:
     maricopa = Maricopa(untouched, "", tmp_path, rate=None)
     # The sandbox has a command line of its own.
-    verbs = [found.name or found.callback.__name__ for found in app.registered_commands if found.callback]  # type: ignore[attr-defined]
+    verbs = [found.name or found.callback.__name__ for found in app.registered_commands if found.callback]
     verbs.remove("sandbox")
     for verb in verbs:
         said = maricopa.here(verb, "--help")

@@ -120,7 +120,7 @@ def test_a_running_crawl_answers_prometheus_and_leaves_its_figures_to_dashboards
 def test_the_views_count_failures_and_changes(database: Database, session: Session) -> None:
     job = report_jobs.make(session, database, "incomplete", targets=60)
     failures = database.rows("SELECT source, cause, given_up, to_be_tried_again FROM report_failures WHERE job = %s ORDER BY 1", job)
-    dead = dict(database.rows("SELECT source, count(*) FROM crawl.target WHERE state = 'dead' GROUP BY 1"))  # type: ignore[arg-type]
+    dead = dict(database.rows("SELECT source, count(*) FROM crawl.target WHERE state = 'dead' GROUP BY 1"))
     assert failures == [(source, "timeout", dead[source], 0) for source in sorted(dead)]
     changes = database.rows("SELECT table_name, field, changes FROM report_changes_daily ORDER BY 2")
     assert changes == [("assessor.owner", field, 7) for field in ("deed_number", "ownership", "sale_price")]

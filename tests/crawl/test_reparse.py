@@ -21,6 +21,7 @@ import pytest
 from maricopa_scrapy.configuration import load
 from maricopa_scrapy.crawl import reparse
 from maricopa_scrapy.database.connect import Session
+from maricopa_scrapy.database.tables import RECORDS
 from maricopa_scrapy.items import Target
 from maricopa_scrapy.records import verify
 from maricopa_scrapy.sandbox.county.county import County
@@ -71,10 +72,10 @@ def with_parser(database: Database, code: str, *arguments: str) -> "subprocess.C
 
 def snapshot(session: Session) -> Snapshot:
     """Every row of every table, with its bookkeeping."""
-    names = [record.table for record in verify.RECORDS]
+    names = [record.table for record in RECORDS]
     every = " UNION ALL ".join(f"SELECT '{name}', r::text FROM {name} r" for name in [*names, "crawl.change"])
     found: Snapshot = {name: [] for name in [*names, "crawl.change"]}
-    for name, row in session.transact(lambda cursor: (cursor.execute(every), cursor.fetchall())[1]):
+    for name, row in session.rows(every):
         found[name].append(row)
     return {name: sorted(rows) for name, rows in found.items()}
 
@@ -206,7 +207,8 @@ def _of_gis(patch: pytest.MonkeyPatch) -> None:
             names = list(rows.record.model_fields)
             if "owner_name" in names:
                 at = names.index("owner_name")
-                rows.columns[at] = [value and value.lower() for value in rows.columns[at]]  # type: ignore[index]
+                assert isinstance(rows.columns, list)
+                rows.columns[at] = [value and value.lower() for value in rows.columns[at]]
         return page
 
     patch.setattr(layer, "parse_features", other)
@@ -268,7 +270,7 @@ def test_another_parser_shows_exactly_the_field_that_it_reads_otherwise(
 
 def test_another_parser_is_told_by_the_command_and_stored(collected: Collected) -> None:
     database, session, before = collected.database, collected.session, collected.before
-    cities = dict(database.rows("SELECT apn, mailing_city FROM assessor.owner WHERE mailing_city IS NOT NULL"))  # type: ignore[arg-type]
+    cities = dict(database.rows("SELECT apn, mailing_city FROM assessor.owner WHERE mailing_city IS NOT NULL"))
     dry = with_parser(database, ANOTHER_PARSER, "reparse", "--source", "assessor", "--dry-run", "--limit", "1000")
     assert dry.returncode == 0, dry.stderr
     shown = re.findall(r"^assessor.owner +apn=(\w+) +mailing_city +(.+?)  +(.+?) *$", dry.stdout, re.MULTILINE)
@@ -279,7 +281,7 @@ def test_another_parser_is_told_by_the_command_and_stored(collected: Collected) 
     begun = dt.datetime.now(dt.UTC)
     wet = with_parser(database, ANOTHER_PARSER, "reparse", "--source", "assessor")
     assert wet.returncode == 0, wet.stderr
-    assert dict(database.rows("SELECT apn, mailing_city FROM assessor.owner WHERE mailing_city IS NOT NULL")) == {  # type: ignore[arg-type]
+    assert dict(database.rows("SELECT apn, mailing_city FROM assessor.owner WHERE mailing_city IS NOT NULL")) == {
         apn: city.lower() for apn, city in cities.items()
     }
     corrections = database.rows(
@@ -377,7 +379,7 @@ main()
     assert told.returncode == 0, told.stderr
     first = {apn: truth.parcel(apn)["Improvements"][0]["ImprovementNumber"] for apn in apns}
     removed = database.rows("SELECT apn, improvement_number FROM assessor.improvement WHERE removed_at IS NOT NULL ORDER BY 1")
-    assert dict(removed) == first  # type: ignore[arg-type]
+    assert dict(removed) == first
     # No answer is all of a parcel's years: one that is not read any more is told, and stays.
     assert re.search(r"assessor.valuation +\(row not read any more\) +3", told.stdout)
     assert database.one("SELECT count(*) FROM assessor.valuation") == sum(len(truth.parcel(apn)["Valuations"]) for apn in apns)

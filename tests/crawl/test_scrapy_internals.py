@@ -106,7 +106,7 @@ def test_tunnels_are_made_by_the_name_that_is_replaced() -> None:
 
 def test_a_tunnel_fails_by_its_deferred() -> None:
     tunnel: Any = scrapy_internals._Tunnel(None, "host", 443, ("proxy", 3128, None), None)  # type: ignore[arg-type]
-    failed = []
+    failed: list[Any] = []
     tunnel._tunnelReadyDeferred.addErrback(failed.append)
     tunnel.processProxyResponse(b"x" * (HEAD_MOST + 1))
     assert [failure.type for failure in failed] == [TunnelError], "_TunnelingTCP4ClientEndpoint has changed: see _Tunnel"

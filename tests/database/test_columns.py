@@ -59,7 +59,7 @@ def test_a_page_without_rows_has_no_lines() -> None:
 
 def test_the_text_of_an_array(session: Session) -> None:
     values = ["90100001", 'a"b', "c\\d", "e,f", "{g}", "NULL", " h "]
-    assert session.transact(lambda c: (c.execute("SELECT %s::text[]", (array_of(values),)), c.fetchone())[1]) == (values,)
+    assert session.rows("SELECT %s::text[]", (array_of(values),)) == [(values,)]
 
 
 @pytest.fixture
@@ -72,7 +72,7 @@ def run(session: Session) -> Run:
 def test_only_what_differs_is_written(database: Database, session: Session, run: Run, count: int) -> None:
     def merge(records: list[Record]) -> dict[str, str]:
         session.transact(lambda cursor: merge_lines(cursor, run, lines_of(by_column(records), ORIGIN)))
-        return dict(database.rows("SELECT apn, xmin::text FROM gis.parcel"))  # type: ignore[arg-type]
+        return dict(database.rows("SELECT apn, xmin::text FROM gis.parcel"))
 
     first = parcels(count)
     before = merge(first)

@@ -95,7 +95,7 @@ def test_names_with_accents_are_stored_whatever_encoding_clients_are_told(
     text = "PEÑA IBÁÑEZ, Łukasz – 東京"
     session = Session(cluster.url(name, role, query))
     session.transact(lambda cursor: cursor.execute("UPDATE assessor.owner SET ownership = %s", (text,)))
-    assert session.transact(lambda cursor: (cursor.execute("SHOW client_encoding"), cursor.fetchall())[1]) == [("UTF8",)]
+    assert session.rows("SHOW client_encoding") == [("UTF8",)]
     session.close()
     stored = cluster.do("SELECT DISTINCT encode(convert_to(ownership, 'UTF8'), 'hex') FROM assessor.owner", name)
     assert stored == [(text.encode().hex(),)]
@@ -284,7 +284,7 @@ def test_the_role_s_limits_are_for_others(cluster: debian.Cluster, sandbox: str)
 
 
 def _shown(session: Session, *names: str) -> list[Any]:
-    return [session.transact(lambda cursor, name=name: (cursor.execute(f"SHOW {name}"), cursor.fetchall()[0][0])[1]) for name in names]
+    return [session.rows(f"SHOW {name}")[0][0] for name in names]
 
 
 @pytest.mark.parametrize("where", ["address", "PGOPTIONS"])

@@ -12,7 +12,7 @@ from maricopa_scrapy.configuration import load
 from maricopa_scrapy.database.connect import Session
 from maricopa_scrapy.database.targets import Run
 from maricopa_scrapy.database.writer import Writer, WriterOptions
-from maricopa_scrapy.items import Answer, Capture, FollowOn, Issue, Outcome, Target
+from maricopa_scrapy.items import Answer, Capture, FollowOn, Issue, IssueKind, Outcome, Target
 from maricopa_scrapy.ledger import issues, ledger
 from maricopa_scrapy.parsing.errors import PageError
 from maricopa_scrapy.sandbox.county.county import County
@@ -94,7 +94,7 @@ def test_what_costs_rows_is_told_before_what_is_only_new(database: Database, ses
     run, (target, *_) = job
     broken = {"Owner": "nobody's", **{f"key{number}": number for number in range(500)}}
     stored(database, run, [answer(target, broken)])
-    kinds = dict(database.rows("SELECT kind, count(*) FROM crawl.issue GROUP BY kind"))  # type: ignore[arg-type]
+    kinds = dict(database.rows("SELECT kind, count(*) FROM crawl.issue GROUP BY kind"))
     assert kinds["unread_section"] == 1
     assert kinds["more_issues"] == 1
     assert sum(kinds.values()) == 21
@@ -105,7 +105,7 @@ def test_other_keys_in_every_answer_are_stored_together(database: Database, sess
     answers = [answer(target, {f"key{target.id}x{number}": 1 for number in range(300)}) for target in targets]
     begun = time.monotonic()
     stored(database, run, answers)
-    assert time.monotonic() - begun < 20
+    assert time.monotonic() - begun < 60
     assert database.states() == {"done": 60}
     assert database.one("SELECT count(*) FROM crawl.issue WHERE kind = 'new_field'") == 60 * 20
     # One line a person reads, however many answers had too many.
@@ -124,7 +124,7 @@ def test_the_same_surprise_in_many_answers_is_one_with_its_count(
 def test_any_parser_s_issues_are_limited(database: Database, session: Session, job: tuple[Run, list[Target]]) -> None:
     run, (target, *_) = job
     one = answer(target, {})
-    one.issues = [Issue("odd_value", f"n{number}", "odd") for number in range(5000)]
+    one.issues = [Issue(IssueKind.ODD_VALUE, f"n{number}", "odd") for number in range(5000)]
     stored(database, run, [one])
     assert database.one("SELECT count(*) FROM crawl.issue") == 21
     assert "4,980 more issues" in database.one("SELECT message FROM crawl.issue WHERE kind = 'more_issues'")

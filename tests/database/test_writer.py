@@ -179,7 +179,7 @@ def test_backpressure_and_room(database: Database, session: Session, job: Run) -
     assert not room.wait(0.3)
     blocker.rollback()
     blocker.close()
-    assert room.wait(5)
+    assert room.wait(60)
     writer.close()
     assert database.states() == {"done": 20, "leased": 20}
 

@@ -22,8 +22,9 @@ FIXTURES = Path(__file__).parents[1] / "fixtures" / "assessor"
 CAPTURES = os.environ.get("MARICOPA_CAPTURES")
 # Columns whose 0 is none, or whose false is 0.
 _LOOSE = ("construction_year", "original_construction_year", "year_built", "pool_sqft")
-_LISTS = {Valuation: "Valuations", Improvement: "Improvements"}
-_SECTIONS = {Valuation: "valuation", Improvement: "improvement"}
+_LISTS: dict[type, str] = {Valuation: "Valuations", Improvement: "Improvements"}
+_INSIDE: dict[type, str] = {Owner: "Owner", Residence: "ResidentialPropertyData", Rental: "RentalInformation"}
+_SECTIONS: dict[type, str] = {Valuation: "valuation", Improvement: "improvement"}
 # Columns in which NA, N/A and a ZIP of 0 say that the county withholds the value; of a rental, also what has no letter and no digit.
 _WITHHELD = (
     "property_address", "geo_address", "ownership", "in_care_of", "contract_ownership", "mailing_address_1", "mailing_address_2",
@@ -45,11 +46,11 @@ def _keys(kind: type) -> dict[str, str]:
     return found
 
 
-_KEYS = {kind: _keys(kind) for kind in (Parcel, Owner, Valuation, Residence, Improvement, Rental, Related)}
+_KEYS: dict[type, dict[str, str]] = {kind: _keys(kind) for kind in (Parcel, Owner, Valuation, Residence, Improvement, Rental, Related)}
 
 
 def _object(raw: Any, name: str, kind: type, number: int) -> Any:
-    inside = {Owner: "Owner", Residence: "ResidentialPropertyData", Rental: "RentalInformation"}.get(kind)
+    inside = _INSIDE.get(kind)
     return raw[name][number] if name else raw.get(inside, {}) if inside else raw
 
 
@@ -62,9 +63,9 @@ def check_parcel(body: bytes, apn: str, page: parcel.Page) -> None:
         number = counts[kind] = counts.get(kind, -1) + 1
         _check_told(_object(raw, _LISTS.get(kind, ""), kind, number), columns, kind)
         storable(list(columns.values()))
-    for kind, name in _LISTS.items():
-        rows = [] if _SECTIONS[kind] in page.notes.unread or nothing(raw.get(name)) else raw[name]
-        assert counts.get(kind, -1) + 1 == len(rows)
+    for listed, name in _LISTS.items():
+        rows = [] if _SECTIONS[listed] in page.notes.unread or nothing(raw.get(name)) else raw[name]
+        assert counts.get(listed, -1) + 1 == len(rows)
     assert _is_named(raw, apn)
     for related in [record.__dict__ for record in page.records if isinstance(record, Related)]:
         assert alike(raw.get("AssociatedParcels") or None, related["associated_parcels"])

@@ -51,11 +51,11 @@ def _check(shape: FileShape) -> Callable[[bytes, str, Lines], None]:
 
 def _same(kind: str, cell: str, stored: Any) -> bool:
     if kind == "apn":
-        return parse_apn(cell) == stored
+        return bool(parse_apn(cell) == stored)
     if kind == "recording_number":
         return bool(stored.endswith(cell)) and len(stored.rstrip("ABCDEFGHIJKLMNOPQRSTUVWXYZ")) == 11
     if kind == "month":
-        return stored == (f"{cell[2:]}-{cell[:2]}" if cell else None)
+        return bool(stored == (f"{cell[2:]}-{cell[:2]}" if cell else None))
     if isinstance(stored, dt.date):
         return re.sub(r"\D", "", cell) in (f"{stored:%m%d%Y}", f"{stored:%Y%m%d}")
     if isinstance(stored, int):

@@ -64,7 +64,7 @@ def _same(kind: str, value: Any, stored: Any, days: str) -> bool:
     meant = _means(kind, value, days)
     if kind == "date" and meant is not None and stored is not None:
         # A summer of 1967 is an hour ahead.
-        return abs((meant - stored).days) <= 1 and (stored - dt.date(1970, 1, 1)).days == value // 86_400_000
+        return bool(abs((meant - stored).days) <= 1 and (stored - dt.date(1970, 1, 1)).days == value // 86_400_000)
     return bool(meant == stored)
 
 

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import json
+import math
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -63,7 +64,7 @@ def storable(value: Any, nested: bool = False) -> None:
     elif isinstance(value, int) and not nested:
         assert -(2**63) <= value < 2**63, value
     elif isinstance(value, Decimal | float):
-        assert value - value == 0, "not finite"
+        assert value.is_finite() if isinstance(value, Decimal) else math.isfinite(value), "not finite"
     else:
         assert value is None or isinstance(value, bool | int | dt.date), type(value)
 

@@ -45,7 +45,9 @@ def _check_document(body: bytes, number: str, page: recorder.DocumentPage) -> No
     raw, document, unread = said(body), page.document, page.notes.unread
     assert page.number == number == re.sub(r"[\s-]", "", str(raw["recordingNumber"]))
     assert (document is None) == ("document" in unread)
-    for column, key in _COLUMNS.items() if document else ():
+    for column, key in _COLUMNS.items():
+        if document is None:
+            break
         if key in raw:
             assert _is_told(raw[key], column, getattr(document, column)), (column, raw[key])
             assert column not in document.absent

@@ -111,9 +111,9 @@ def _check(body: bytes, apn: str, page: Page, layout: Layout = LAYOUT) -> None:
         assert len(rows) == len(stored), f"{len(stored)} rows of {len(rows)}"
         for row, record in zip(rows, stored, strict=True):
             _check_row(row, record)
-    for record in page.records:
-        storable(list(record.__dict__.values()))
-        assert record.__dict__["apn"] == apn
+    for columns in (record.__dict__ for record in page.records):
+        storable(list(columns.values()))
+        assert columns["apn"] == apn
 
 
 def _check_row(row: dict[str, str], record: dict[str, Any]) -> None:

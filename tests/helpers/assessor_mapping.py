@@ -129,7 +129,7 @@ _MARKS: dict[str, Callable[[Any], Any]] = {
 }  # fmt: skip
 # An empty list in place of these leaves no row, or a row without values.
 _EMPTY_ROWS = {"Valuations": Valuation, "Improvements": Improvement, "RentalInformation": Rental}
-_EMPTY_OBJECTS = {"Owner": Owner, "ResidentialPropertyData": Residence}
+_EMPTY_OBJECTS: dict[str, type[Record]] = {"Owner": Owner, "ResidentialPropertyData": Residence}
 
 PLACES: dict[str, Place] = {
     ("" if prefix == "related" else prefix) + key: (_CLASSES[prefix], column.lstrip("#=@.~?-!%"), _MARKS.get(column[0], said))

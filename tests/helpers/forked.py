@@ -89,8 +89,13 @@ def _parent() -> socket.socket:
     """The socket of the process that is forked; it ends when the socket is closed."""
     ours, theirs = socket.socketpair()
     with theirs:
-        process = subprocess.Popen([sys.executable, "-m", "tests.helpers.forked"], cwd=_ROOT, stdin=theirs)
-    atexit.register(lambda: (ours.close(), process.wait()))
+        process = subprocess.Popen([sys.executable, "-m", "tests.helpers.forked"], cwd=_ROOT, stdin=theirs.fileno())
+
+    def end() -> None:
+        ours.close()
+        process.wait()
+
+    atexit.register(end)
     return ours
 
 

@@ -36,8 +36,9 @@ def documents(daily: int = 300, rush: int = 0, seed: int = 1) -> Documents:
     return Documents(seed, TODAY, daily, rush)
 
 
-def truth(facts: Facts, is_indexed: bool = True) -> tuple[Any, ...]:
-    """Return a document as `stored` does."""
+def truth(facts: Facts | None, is_indexed: bool = True) -> tuple[Any, ...]:
+    """Return a document, which must be there, as `stored` does."""
+    assert facts is not None
     codes = [DISPLAY[code] if code != "AF" or facts.codes[0] == "AF" else "AF DISCLS" for code in facts.codes]
     book = str(facts.docket_book) if facts.docket_book else None
     return facts.date, codes, sorted(facts.names) if is_indexed else [], facts.pages, facts.affidavit_pages > 0, facts.restricted, book

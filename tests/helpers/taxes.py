@@ -20,6 +20,7 @@ from maricopa_scrapy.sandbox.county.county import County
 from maricopa_scrapy.sandbox.process import SandboxProcess
 from maricopa_scrapy.sandbox.treasurer.bills import taxes
 from tests.conftest import ROOT, Crawler, Database
+from tests.helpers.networks import Front
 from tests.helpers.treasurer_skins import merged
 
 Start = Callable[..., SandboxProcess]
@@ -49,7 +50,7 @@ def remote_browser(folder: Path) -> Iterator[tuple[psutil.Process, str]]:
     browser = psutil.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         port = profile / "DevToolsActivePort"
-        until = time.monotonic() + 20
+        until = time.monotonic() + 60
         while not (port.exists() and port.read_text().strip()) and time.monotonic() < until:
             time.sleep(0.05)
         yield psutil.Process(browser.pid), f"http://127.0.0.1:{port.read_text().splitlines()[0]}"
@@ -92,7 +93,7 @@ def settings(
     return {"MARICOPA_CONFIG": str(folder), "MARICOPA_DATA_DIR": str(folder.parent / "data")}
 
 
-def crawler(database: Database, sandbox: SandboxProcess, folder: Path, rate: float | None = 100, **changes: Any) -> Crawler:
+def crawler(database: Database, sandbox: SandboxProcess | Front, folder: Path, rate: float | None = 100, **changes: Any) -> Crawler:
     """Return the crawler of a test, with `settings` in a folder that is not there yet."""
     return Crawler(database, sandbox.url, rate, settings(folder / "settings", **changes))
 

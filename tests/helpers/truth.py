@@ -38,7 +38,7 @@ def wrong(database: Database, job: int, county: County, documents: Documents, la
              if states[source][key] == ("done" if not county.exists(key) else "gone")]  # fmt: skip
     found += [f"recorder {key}: {state}" for key, state in states["recorder"].items()
               if state == ("done" if documents.find(key) is None else "gone")]  # fmt: skip
-    unread: dict[str, list[str]] = dict(  # type: ignore[arg-type]
+    unread: dict[str, list[str]] = dict(
         database.rows("SELECT key, unread FROM crawl.target WHERE job_id = %s AND source = 'assessor' AND unread IS NOT NULL", job)
     )
     found += [f"assessor {apn}" for apn in _of_assessor(database, county, done.get("assessor", set()), unread)]

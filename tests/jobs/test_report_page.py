@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 from parsel import Selector
 from playwright.sync_api import Browser, sync_playwright
 
-from maricopa_scrapy.browser.launch import find
+from maricopa_scrapy.browser.find import find
 from maricopa_scrapy.configuration import BrowserSettings
 from maricopa_scrapy.database.connect import Session
 from maricopa_scrapy.jobs.report_charts import Clock, rates
@@ -95,7 +96,7 @@ def test_the_page_shows_a_job_of_every_outcome(
     for width in (400, 1400):
         for scheme in ("light", "dark"):
             page.set_viewport_size({"width": width, "height": 900})
-            page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+            page.emulate_media(color_scheme=scheme)
             seen = page.evaluate(SEEN)
             if outcome == "incomplete" or (width, scheme) in ((400, "dark"), (1400, "light")):
                 page.screenshot(path=str(pictures / f"report-{outcome}-{width}-{scheme}.png"), full_page=True)
@@ -168,9 +169,7 @@ def test_a_chart_s_own_words_are_words(maricopa: Maricopa, database: Database, s
         "SELECT table_name FROM information_schema.columns WHERE table_schema = 'crawl' AND column_name = 'source'"
         " AND table_name IN (SELECT relname FROM pg_class WHERE relkind = 'r')"
     ):
-        session.transact(
-            lambda cursor, of=table: cursor.execute(f"UPDATE crawl.{of} SET source = %s WHERE source = 'treasurer'", (source,))
-        )  # type: ignore[misc]
+        session.rows(f"UPDATE crawl.{table} SET source = %s WHERE source = 'treasurer' RETURNING 1", (source,))
     text = maricopa.here("report", str(job), "--html", "-").out
     page = Selector(text)
     for tag in ("<script>1", "onload='1'>", "\x1b", "\x07", "\u202e"):
@@ -220,7 +219,7 @@ def test_samples_of_a_long_run_are_few(database: Database, session: Session) -> 
     # A beat every 3 s for a quarter of an hour: its clock is moved, not waited for.
     taken = 0
 
-    def beat(cursor: Any, age: float) -> None:
+    def beat(age: float, cursor: Any) -> None:
         nonlocal taken
         cursor.execute("UPDATE crawl.run SET started_at = now() - make_interval(secs => %s) WHERE id = 1", (age,))
         cursor.execute("UPDATE crawl.sample SET at = at - interval '3 s' WHERE run_id = 1")
@@ -228,7 +227,7 @@ def test_samples_of_a_long_run_are_few(database: Database, session: Session) -> 
         taken += cursor.rowcount
 
     for age in range(3, 900, 3):
-        session.transact(lambda cursor, age=age: beat(cursor, age))
+        session.transact(partial(beat, age))
     assert 200 < taken < 250
     run = Run(1, job, "assessor")
     ledger.close_run(session, run, "finished", {}, {"assessor": report_jobs.traffic(5000, 0, 0.1)})

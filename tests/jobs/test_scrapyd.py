@@ -229,7 +229,8 @@ def test_the_shipped_settings_do_not_start_without_a_password(tmp_path: Path) ->
     with pytest.raises(RuntimeError, match="SCRAPYD_PASSWORD_is_not_set"), Scrapyd(tmp_path, password=""):
         pass
     with Scrapyd(tmp_path) as scrapyd:
-        bound = {c.laddr.ip for c in psutil.Process(scrapyd.process.pid).net_connections() if c.status == psutil.CONN_LISTEN}  # type: ignore[union-attr]
+        assert scrapyd.process is not None
+        bound = {c.laddr.ip for c in psutil.Process(scrapyd.process.pid).net_connections() if c.status == psutil.CONN_LISTEN}
         assert bound == {"127.0.0.1"}
         with pytest.raises(NodeError, match="wants a user and a password; give them as"):
             ScrapydNode(scrapyd.url, "", "").check()

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -27,7 +28,7 @@ def test_duplicates_are_one_target(session: Session, database: Database) -> None
 
 
 def test_what_the_list_raises_leaves_no_job(session: Session, database: Database) -> None:
-    def broken():  # type: ignore[no-untyped-def]
+    def broken() -> Iterator[FollowOn]:
         yield FollowOn("assessor", "parcel", "10100000")
         raise ValueError("line 2")
 

@@ -16,7 +16,7 @@ from maricopa_scrapy.jobs.executor import NodeError
 from maricopa_scrapy.jobs.scrapyd import ScrapydNode
 from maricopa_scrapy.sandbox.county.county import County
 from tests.conftest import Crawler, Database, fresh_database
-from tests.helpers.command import WITHIN_S, Maricopa, wait_for
+from tests.helpers.command import Maricopa, wait_for
 from tests.helpers.networks import RATE, TOKEN, Front, certificate, crawler, serving
 from tests.helpers.taxes import needs_browser
 
@@ -175,20 +175,18 @@ def test_a_run_that_waits_for_robots_txt_ends_as_soon_as_it_is_told_to(
     tmp_path: Path, database: Database, shared_county: str, way: str
 ) -> None:
     front = Front(shared_county, robots=[(503, b"", {})])
-    patient = {"robots": {"again_after": 60, "again_most": 60, "patience": 600}, "breaker": {}}
+    patient: dict[str, Any] = {"robots": {"again_after": 300, "again_most": 300, "patience": 600}, "breaker": {}}
     crawl = crawler(tmp_path, database, front.url, **patient)
     with serving(front):
         running = crawl.start("assessor", "-a", APNS, *RATE)
         try:
             wait_for(lambda: front.asked and database.rows("SELECT 1 FROM crawl.target WHERE state = 'leased'"))
-            begun = time.monotonic()
             if way == "interrupt":
                 running.send_signal(signal.SIGINT)
             else:
                 assert Maricopa(database, "", tmp_path).here(way, "1").code == 0
-            log, _ = running.communicate(timeout=30)
-            # The start of what tells it is not the run's.
-            assert time.monotonic() - begun < 2 * WITHIN_S
+            # Its next look at robots.txt would be in five minutes.
+            log, _ = running.communicate(timeout=60)
         finally:
             running.kill()
     assert "Traceback" not in log
@@ -315,7 +313,7 @@ def test_answers_without_end_cost_a_target_and_no_more(tmp_path: Path, database:
     by_path = dict(zip(apns, _ENDLESS.values(), strict=True))
     front = Front(shared_county)
     front.raw = lambda connection: by_path[front.asked[-1].rsplit("/", 1)[-1]][0](connection)
-    changes = {"attempts": 1, "attempts_of": {}, "breaker": {"failures": 50}, "timeout": 3, "concurrency": 1}
+    changes: dict[str, Any] = {"attempts": 1, "attempts_of": {}, "breaker": {"failures": 50}, "timeout": 3, "concurrency": 1}
     crawl = crawler(tmp_path, database, front.url, **changes)
     with serving(front):
         running = crawl.start("assessor", "-a", f"apns={','.join(apns)}", *RATE)
@@ -328,7 +326,7 @@ def test_answers_without_end_cost_a_target_and_no_more(tmp_path: Path, database:
             time.sleep(0.05)
         log, _ = running.communicate(timeout=60)
     assert time.monotonic() - begun < 60
-    found = dict(database.rows("SELECT key, cause FROM crawl.target WHERE state = 'dead'"))  # type: ignore[arg-type]
+    found = dict(database.rows("SELECT key, cause FROM crawl.target WHERE state = 'dead'"))
     wanted = dict(zip(_ENDLESS, (cause for _, cause in _ENDLESS.values()), strict=True))
     assert {what: found.get(apn) for what, apn in zip(_ENDLESS, apns, strict=True)} == wanted, log
     assert "Traceback" not in log

@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks import pace_cases as cases
 
-pytestmark = [pytest.mark.timed, pytest.mark.flaky(reruns=1)]
+pytestmark = pytest.mark.timed
 BUDGET: dict[str, Any] = {"rate": 50.0, "burst": 10.0}
 Result = Callable[[str], Any]
 

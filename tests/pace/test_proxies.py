@@ -3,6 +3,7 @@
 import socket
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -25,7 +26,7 @@ def _endless(connection: socket.socket) -> None:
 
 
 def _behind(
-    tmp_path: Path, database: Database, shared_county: str, proxy: Proxy, named: str = "http://{}", **changes: object
+    tmp_path: Path, database: Database, shared_county: str, proxy: Proxy, named: str = "http://{}", **changes: Any
 ) -> tuple[Front, Crawler]:
     """Return a front with TLS before a sandbox, and a crawler that reaches it by the proxy."""
     ca = certificate(tmp_path / "ca.pem")

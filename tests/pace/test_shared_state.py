@@ -33,7 +33,8 @@ class Shared:
 
     @property
     def health(self) -> dict[str, Any]:
-        return self.row["health"]  # type: ignore[no-any-return]
+        health: dict[str, Any] = self.row["health"]
+        return health
 
 
 def test_the_breaker_opens_after_failures_in_a_row_of_all_runs_together() -> None:

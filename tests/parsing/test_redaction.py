@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+from typing import Any
 
 import orjson
 import pytest
@@ -93,7 +94,7 @@ def _redacted(value: object) -> object:
         return [_redacted(part) for part in value]
     if not isinstance(value, dict):
         return value
-    kept = {}
+    kept: dict[Any, object] = {}
     for key, part in value.items():
         if "phone" in key.lower():
             kept[key] = part if isinstance(part, bool) else None

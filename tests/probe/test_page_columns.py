@@ -1,17 +1,13 @@
 """Columns of an unknown page's grids, by headings, by cells and by sums, in any order."""
 
-import doctest
 import random
-from types import ModuleType
 
 import pytest
 
-from maricopa_scrapy.probe import page_columns, page_parts
 from maricopa_scrapy.probe.page_columns import Table, payment_columns, summary_columns
 from maricopa_scrapy.sandbox.county.county import County
 from maricopa_scrapy.sandbox.treasurer.bills import taxes
 from maricopa_scrapy.sandbox.treasurer.skins import money
-from maricopa_scrapy.sources.treasurer import bill_status
 
 COUNTY = County()
 BILLED = [apn for apn in COUNTY.apns(120) if taxes(COUNTY.seed, COUNTY.epoch, apn).bills]
@@ -85,9 +81,3 @@ def test_payments_are_found_in_any_order() -> None:
                 ]
                 table.parcels.append([[row[at] for at in order] for row in cells])
             assert payment_columns(table) == {role: order.index(at) for at, role in enumerate(roles)}
-
-
-@pytest.mark.parametrize("module", [page_columns, page_parts, bill_status])
-def test_the_examples_of_docstrings(module: ModuleType) -> None:
-    failed, tried = doctest.testmod(module)
-    assert (failed, tried > 0) == (0, True)

@@ -15,6 +15,7 @@ from warcio.archiveiterator import ArchiveIterator
 from maricopa_scrapy.cli import terminal
 from maricopa_scrapy.database.batch import body_of
 from maricopa_scrapy.database.connect import Session
+from maricopa_scrapy.database.tables import RECORDS
 from maricopa_scrapy.items import Capture
 from maricopa_scrapy.records import verify
 from maricopa_scrapy.records.web_archive import write
@@ -93,7 +94,7 @@ def test_issues_archive_and_room(
     sandbox.clear_faults()
     after = county(epoch=2)
     assert Crawler(database, after.url)("assessor", "-a", f"apns={','.join(apns)}").code == 0
-    rows = " UNION ".join(f"SELECT capture_sha256 FROM {record.table}" for record in verify.RECORDS)
+    rows = " UNION ".join(f"SELECT capture_sha256 FROM {record.table}" for record in RECORDS)
     held = database.one(f"SELECT count(*) FROM ({rows}) r")
     bodies = "SELECT count(*) FROM crawl.capture WHERE body IS NOT NULL"
     everything = database.one(bodies)
@@ -136,7 +137,7 @@ def test_what_is_not_kept_is_noted_with_its_facts(tmp_path: Path, database: Data
         manifest.write_text(f"{text}\nattempts: 2\ncaptures: {policy}\n")
     crawl = Crawler(database, sandbox.url, environment=environment)("sales", "-a", f"apns={','.join(apns)}")
     assert crawl.code == 3, crawl.log
-    kept = dict(database.rows("SELECT source, count(*) FROM crawl.capture WHERE body IS NOT NULL GROUP BY source"))  # type: ignore[arg-type]
+    kept = dict(database.rows("SELECT source, count(*) FROM crawl.capture WHERE body IS NOT NULL GROUP BY source"))
     assert kept == {"gis": database.one("SELECT count(*) FROM crawl.capture WHERE source = 'gis'"), "recorder": 1}
     assert database.rows("SELECT cause FROM crawl.target WHERE source = 'recorder' AND state = 'dead'") == [("malformed",)]
     facts = database.rows("SELECT url, status, size > 1000, left_out FROM crawl.capture WHERE source = 'assessor'")

@@ -206,7 +206,7 @@ def test_new_payments_and_bills_that_were_paid(collected: Collected) -> None:
 
 
 def _is_withheld(truth: County, change: dict[str, Any]) -> bool:
-    return change["key"] == "OwnerID" and truth.parcel(change["apn"])["Owner"].get("Redacted")
+    return bool(change["key"] == "OwnerID" and truth.parcel(change["apn"])["Owner"].get("Redacted"))
 
 
 def _every_query_runs_or_says_what_it_needs(database: Database, session: Session, since: str) -> None:

@@ -7,8 +7,7 @@ from pathlib import Path
 
 from maricopa_scrapy.database.connect import Session
 from maricopa_scrapy.database.row_hash import columns_of, touched
-from maricopa_scrapy.database.tables import table_of
-from maricopa_scrapy.records import verify
+from maricopa_scrapy.database.tables import RECORDS, table_of
 from maricopa_scrapy.sandbox.county.county import County
 from maricopa_scrapy.sandbox.process import SandboxProcess
 from tests.conftest import ROOT, Crawler, Database, maricopa
@@ -30,7 +29,7 @@ def _floors(tmp_path: Path, old: str, new: str) -> dict[str, str]:
 def _hashes_can_be_taken_again(session: Session) -> int:
     """Take the hash of every stored row again, and of altered copies; returns the number of rows."""
     seen = 0
-    for record in verify.RECORDS:
+    for record in RECORDS:
         table = table_of(record)
         for rows in session.chunks(f"SELECT {columns_of(table)}, encode(r.content_hash, 'hex') FROM {table.name} r", {}, 700):
             assert list(touched(table, rows)) == []

@@ -52,7 +52,7 @@ def test_everything_that_does_not_agree_has_its_remedy(database: Database, sessi
     floors = {"assessor": [Floor(table="assessor.owner", kind="parcel", each=500, least=1)]}
     found = verify.check(session, None, floors)
     for wrong, remedy in _REMEDIES.items():
-        (problem, *_) = [one for one in found if re.match(wrong, f"{one.table}: {one.key}: {one.message}")] or [None]
+        problem = next((one for one in found if re.match(wrong, f"{one.table}: {one.key}: {one.message}")), None)
         assert problem is not None, f"{wrong}\n" + "\n".join(map(str, found))
         assert remedy in problem.remedy, problem
     # Nobody is left alone with a problem.

@@ -1,12 +1,14 @@
 """What a sandbox county can be told while it serves: its budget, its latency, and faults that end by themselves."""
 
 import time
+from typing import Any
 
 import pytest
 
 from maricopa_scrapy.sandbox.county.county import County
 from maricopa_scrapy.sandbox.process import SandboxProcess
 from maricopa_scrapy.sandbox.server import SandboxError
+from tests.helpers.command import wait_for
 from tests.sandbox.test_server import parcel, stats
 
 APNS = County().apns(12)
@@ -26,7 +28,7 @@ def test_slowing_down_instead_of_refusing() -> None:
     with SandboxProcess(rate=10, burst=2, slow_down=True, track=True) as sandbox:
         begun = time.monotonic()
         assert {parcel(sandbox, apn).status for apn in APNS[:6]} == {200}
-        assert 0.35 <= time.monotonic() - begun < 2
+        assert time.monotonic() - begun >= 0.35
         assert stats(sandbox)["refused"] == 0
         assert len(stats(sandbox)["answered_at"]) == 6
 
@@ -41,15 +43,14 @@ def test_latency_that_changes() -> None:
 
 def test_a_fault_that_ends_by_itself() -> None:
     with SandboxProcess() as sandbox:
-        sandbox.faults({"unavailable": {"probability": 1.0, "seconds": 0.5}})
+        sandbox.faults({"unavailable": {"probability": 1.0, "seconds": 3}})
         assert parcel(sandbox, APNS[0]).status == 503
-        time.sleep(0.6)
-        assert parcel(sandbox, APNS[0]).status == 200
+        wait_for(lambda: parcel(sandbox, APNS[0]).status == 200)
 
 
 @pytest.mark.parametrize("changes", [{"rate": 0}, {"rate": -1}, {"burst": 0}, {"retry_after": "soon"}, {"speed": 3}, {"rate": "fast"},
                                      {"treasurer_skin": "striped"}])  # fmt: skip
-def test_conduct_that_makes_no_sense_changes_nothing(changes: dict[str, object]) -> None:
+def test_conduct_that_makes_no_sense_changes_nothing(changes: dict[str, Any]) -> None:
     with SandboxProcess(rate=0.1, burst=1) as sandbox:
         with pytest.raises(SandboxError):
             sandbox.conduct(**changes)

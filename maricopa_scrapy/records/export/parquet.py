@@ -53,10 +53,14 @@ def _batches(source: Any, columns: tuple[Column, ...], schema: pa.Schema) -> Ite
         pa.csv.ReadOptions(block_size=_BLOCK),
         pa.csv.ParseOptions(newlines_in_values=True),
         pa.csv.ConvertOptions(
-            column_types=types, null_values=[""], strings_can_be_null=True, quoted_strings_can_be_null=False,
-            true_values=["true"], false_values=["false"],
+            column_types=types,
+            null_values=[""],
+            strings_can_be_null=True,
+            quoted_strings_can_be_null=False,
+            true_values=["true"],
+            false_values=["false"],
         ),
-    )  # fmt: skip
+    )
     for batch in reader:
         arrays = batch.columns
         for at in lists:

@@ -128,9 +128,10 @@ def page(apn: str, parcel: dict[str, Any], edit: Callable[[Cells], Cells] = lamb
     treasurer = f"{_TREASURER}?Parcel={apn}" if named else _TREASURER
     years = "".join(
         f'<div class="row mb-1"><div class="col-12 col-md-2 td-header">{label}</div>'
-        + "".join(f'<div class="col-12 col-md-2 td-body" id="Valuations_{i}_{key}"></div>' for i in range(_YEARS)) + "</div>\n"
+        + "".join(f'<div class="col-12 col-md-2 td-body" id="Valuations_{i}_{key}"></div>' for i in range(_YEARS))
+        + "</div>\n"
         for label, key in _VALUATIONS.items()
-    )  # fmt: skip
+    )
     patios = "".join(f'{word}: <span id="ResidentialPropertyData_Numberof{word}Patios"></span> | ' for word in ("Covered", "Uncovered"))
     residence = "".join(
         f'<div class="row mb-1"><div class="td-header">{label}</div>'

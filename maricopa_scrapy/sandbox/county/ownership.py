@@ -52,9 +52,9 @@ def _portfolio(owner: str, first: str, count: int, kinds: tuple[str, ...]) -> di
     return {apn: Holding(owner, kinds[i % len(kinds)]) for i, apn in enumerate(apns)}
 
 
-HOLDINGS: dict[str, Holding] = {
-    apn: holding for portfolio in _PORTFOLIOS for apn, holding in _portfolio(*portfolio).items()
-} | {"11221001A": Holding("MARICOPA COUNTY", "Office", "301 W JEFFERSON ST")}  # fmt: skip
+HOLDINGS: dict[str, Holding] = {apn: holding for portfolio in _PORTFOLIOS for apn, holding in _portfolio(*portfolio).items()} | {
+    "11221001A": Holding("MARICOPA COUNTY", "Office", "301 W JEFFERSON ST")
+}
 
 
 def owner_version(seed: int, epoch: int, apn: str) -> int:

@@ -163,9 +163,12 @@ class Gis:
     def _envelope(self, shape: LayerShape, query: dict[str, str]) -> bytes:
         names = self._names(shape, query)
         head = {
-            "displayFieldName": "APN", "fieldAliases": dict(zip(names, names, strict=True)), "geometryType": "esriGeometryPolygon",
-            "spatialReference": {"wkid": 4326, "latestWkid": 4326}, "fields": shape.fields(dict.fromkeys(names, "")),
-        }  # fmt: skip
+            "displayFieldName": "APN",
+            "fieldAliases": dict(zip(names, names, strict=True)),
+            "geometryType": "esriGeometryPolygon",
+            "spatialReference": {"wkid": 4326, "latestWkid": 4326},
+            "fields": shape.fields(dict.fromkeys(names, "")),
+        }
         return orjson.dumps(head)[:-1] + b","
 
 

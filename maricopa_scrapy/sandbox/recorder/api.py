@@ -241,8 +241,12 @@ def _kind(request: web.Request) -> tuple[str, str]:
         return "scan", path.rsplit("/", 1)[1].removesuffix(".pdf")
     if path.startswith(LEGACY):
         name = path.removeprefix(LEGACY).strip("/")
-        kinds = {"GetRecDataRecentPgDn.aspx": "list", "GetRecDataDetail.aspx": "page", "GetRecDataRecentDetail.aspx": "page",
-                 "RecDocBlocked.aspx": "blocked"}  # fmt: skip
+        kinds = {
+            "GetRecDataRecentPgDn.aspx": "list",
+            "GetRecDataDetail.aspx": "page",
+            "GetRecDataRecentDetail.aspx": "page",
+            "RecDocBlocked.aspx": "blocked",
+        }
         return kinds.get(name, "unknown"), query.get("rec", "") if kinds.get(name) == "page" else ""
     parts = path.removeprefix(PREFIX).strip("/").split("/")
     if parts == ["documents", "search"]:

@@ -153,10 +153,16 @@ class Documents:
         affidavit = 1 if codes[0] in DEEDS and (rolls >> 30) % 2 else 0
         book = 8_000 + rolls % 7_000 if day.year <= 1982 else 0
         return Facts(
-            recording_number, "", day, codes, tuple(sorted(name[:_NAME_MOST].rstrip() for name in names)),
-            1 + (rolls >> 36) % 18, affidavit,
-            book, 1 + (rolls >> 44) % 900 if book else 0,
-        )  # fmt: skip
+            number=recording_number,
+            suffix="",
+            date=day,
+            codes=codes,
+            names=tuple(sorted(name[:_NAME_MOST].rstrip() for name in names)),
+            pages=1 + (rolls >> 36) % 18,
+            affidavit_pages=affidavit,
+            docket_book=book,
+            page_map=1 + (rolls >> 44) % 900 if book else 0,
+        )
 
     def _leads(self, recording_number: str, position: int) -> bool:
         """Whether a deed is followed by its deed of trust."""

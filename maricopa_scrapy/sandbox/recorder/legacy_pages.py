@@ -86,12 +86,18 @@ def legacy_document(
         + "".join(
             _hidden(name, value)
             for name, value in (
-                ("hidcls", "RecorderDocuments"), ("hidnaf", str(facts.affidavit_pages)), ("hidpages", str(facts.pages)),
-                ("hidpgs", str(facts.pages)), ("hidrec", key), ("hidsuf", suffix), ("hidcde", facts.codes[0]),
-                ("hidbk", str(facts.docket_book or "")), ("hidmap", str(facts.page_map or "")),
+                ("hidcls", "RecorderDocuments"),
+                ("hidnaf", str(facts.affidavit_pages)),
+                ("hidpages", str(facts.pages)),
+                ("hidpgs", str(facts.pages)),
+                ("hidrec", key),
+                ("hidsuf", suffix),
+                ("hidcde", facts.codes[0]),
+                ("hidbk", str(facts.docket_book or "")),
+                ("hidmap", str(facts.page_map or "")),
             )
         )
-    )  # fmt: skip
+    )
     return _html(_page("Recorded Document Search Detail", body))
 
 

@@ -237,10 +237,13 @@ class Treasurer:
         search = {"search": _SEARCHES[fault], "is_found": fault == "search_first"} if fault in _SEARCHES else {}
         facts = {"blocks": blocks, "patch": fault == "patched_grid", "is_pushed": fault == "pushed_rows", "early": early}
         of_skin = {
-            "heading": f"Parcel{number}" if skin.named == "heading" else None, "is_nameless": skin.named == "nowhere",
-            "portions": skin.portions, "tabs": skin.tabs, "opens": "valuations" if fault == "other_tab_first" else "bills",
+            "heading": f"Parcel{number}" if skin.named == "heading" else None,
+            "is_nameless": skin.named == "nowhere",
+            "portions": skin.portions,
+            "tabs": skin.tabs,
+            "opens": "valuations" if fault == "other_tab_first" else "bills",
             "results": self._found([*self._neighbours(apn)[:1], apn, *self._neighbours(apn)[1:]]) if skin.is_found else None,
-        }  # fmt: skip
+        }
         return facts | search | of_skin | {"late_ms": 1000 * _LATE_S}
 
     async def _misbehave(self, request: web.Request, fault: Fault) -> web.StreamResponse:

@@ -191,20 +191,23 @@ SIMILAR_PARCEL = Shape(
     **{
         key: (key, scalar)
         for key in (
-            "Parcel", "LandSize", "SalesPriceDate", "FullCashValue", "LivableSqFootage", "ConstructionYear", "PoolArea",
-            "SitusAddress", "ForeClosed",
+            "Parcel",
+            "LandSize",
+            "SalesPriceDate",
+            "FullCashValue",
+            "LivableSqFootage",
+            "ConstructionYear",
+            "PoolArea",
+            "SitusAddress",
+            "ForeClosed",
         )
     },
-)  # fmt: skip
+)
 
 SKETCHES = Shape("Sketches", sketch_pages=("TotalPages", count), pages=("Pages", raw_value))
 SKETCH = Shape("Sketches.Pages[]", sketch=("Sketch", raw_value), page_num=("PageNum", count), apn=("APN", code))
 
 MAP_FILES = Shape(
-    "MapIDs",
-    **{
-        key: (key, raw_value)
-        for key in ("Parcel Maps", "Subdivision Maps", "MCR Maps", "S/T/R Maps", "Book/Map Maps")
-    },
-)  # fmt: skip
+    "MapIDs", **{key: (key, raw_value) for key in ("Parcel Maps", "Subdivision Maps", "MCR Maps", "S/T/R Maps", "Book/Map Maps")}
+)
 MAP_FILE = Shape("MapIDs.*[]", **{key: (key, scalar) for key in ("FileName", "UpdateDate", "Url")})

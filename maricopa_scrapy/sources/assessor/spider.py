@@ -119,8 +119,9 @@ class AssessorSpider(LedgerSpider):
             if self._count_500 == _FIRST_500S:
                 self.logger.error(
                     "the first %d answers were HTTP 500: most likely the token is missing, wrong or withdrawn (%s); no target is marked",
-                    _FIRST_500S, self.manifest.token_env,
-                )  # fmt: skip
+                    _FIRST_500S,
+                    self.manifest.token_env,
+                )
                 self.stop(Reason.UNAUTHORIZED)
         elif not is_refusal(response):
             self._all_500 = False
@@ -194,9 +195,8 @@ class AssessorSpider(LedgerSpider):
             )
         is_done = follow_ons or page.unread
         return Answer(
-            target,
-            Outcome.DONE if is_done else Outcome.GONE, follow_ons=follow_ons, issues=issues, unread=tuple(page.notes.unread)
-        )  # fmt: skip
+            target, Outcome.DONE if is_done else Outcome.GONE, follow_ons=follow_ons, issues=issues, unread=tuple(page.notes.unread)
+        )
 
 
 def search_page(name: str, words: str, match: str, number: int, seen: int = 0, last: str | None = None) -> FollowOn:

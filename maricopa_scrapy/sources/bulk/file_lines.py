@@ -256,6 +256,7 @@ def future_dates(lines: Lines, shape: FileShape, today: dt.date, place: str) -> 
             if max(filter(None, column), default=limit) > limit:
                 issues += [
                     Issue(IssueKind.FUTURE_DATE, name, f"{place}, line {number}: {name} {value}, which is after {today}")
-                    for number, value in zip(lines.numbers, column, strict=True) if value and value > limit
-                ]  # fmt: skip
+                    for number, value in zip(lines.numbers, column, strict=True)
+                    if value and value > limit
+                ]
     return issues

@@ -184,9 +184,13 @@ class _Load:
         if not self._rows:
             raise FileRefused(Cause.SOURCE_CHANGED, f"none of its {self._found.lines:,} lines is a row of the {self._shape.name}")
         self._logger.info(
-            "%s: %d lines: %d rows, %d set aside (bulk.reject)%s", name, self._found.lines, self._rows, self._aside,
+            "%s: %d lines: %d rows, %d set aside (bulk.reject)%s",
+            name,
+            self._found.lines,
+            self._rows,
+            self._aside,
             f"; {self._future} dates in the future" if self._future else "",
-        )  # fmt: skip
+        )
         first = self._found.members[0][1]
         issues = column_issues(self._shape, first, self._found.misfits, self._found.lines)
         if self._before is not None and self._rows < self._before:

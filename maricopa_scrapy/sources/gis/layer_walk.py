@@ -289,8 +289,13 @@ def _finish(cursor: Cursor, run: Run, roll: _Roll, extent: Extent) -> None:
     _forget(cursor, run)
     logger.info(
         "layer %s is complete: %d rows, %d parcels, %d further rows of stacked ones, %d without an APN, %d missing since the last roll",
-        roll.layer, received, parcels, counts["stacked"], unkeyed, counts["missing"],
-    )  # fmt: skip
+        roll.layer,
+        received,
+        parcels,
+        counts["stacked"],
+        unkeyed,
+        counts["missing"],
+    )
 
 
 def _ask_to_confirm(cursor: Cursor, run: Run, roll: _Roll, extent: Extent) -> bool:

@@ -132,8 +132,14 @@ class LayerSpider(LedgerSpider):
             return self._pass_over(target, order, Issue(Cause.SOURCE_CHANGED, f"layer {name}: {error.path}"[:200], str(error)))
         page = min(layer.page or self.manifest.layers[name].page, self.manifest.layers[name].page)
         self.logger.info("layer %s: %d rows an answer, without %s", name, page, ", ".join(layer.lacking) or "nothing")
-        shared = {"layer": name, "object_id": layer.object_id, "lacking": layer.lacking, "captures": detail.get("captures"),
-                  "outlines": detail["geometry"] == "polygon", "list": self.manifest.layers[name].list}  # fmt: skip
+        shared = {
+            "layer": name,
+            "object_id": layer.object_id,
+            "lacking": layer.lacking,
+            "captures": detail.get("captures"),
+            "outlines": detail["geometry"] == "polygon",
+            "list": self.manifest.layers[name].list,
+        }
         if target.key == "apns":
             follow_ons = list(self._lists(detail["apns"], name, shared))
         elif target.key == "since":
@@ -214,8 +220,9 @@ class LayerSpider(LedgerSpider):
         found = set(page.apns)
         missing = [apn for apn in apns if apn not in found]
         if missing:
-            self.logger.info("%s: %d of %d are not in layer %s: %s", target.key, len(missing), len(apns), detail["layer"],
-                             ", ".join(missing[:5]))  # fmt: skip
+            self.logger.info(
+                "%s: %d of %d are not in layer %s: %s", target.key, len(missing), len(apns), detail["layer"], ", ".join(missing[:5])
+            )
         deeds, odd = self._deeds(page)
         if "assessor" in self.parameters.get("follow", ()):
             lacking = [apn for apn, deed in _deed_numbers(page) if deed is None] + missing

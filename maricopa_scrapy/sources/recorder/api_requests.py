@@ -130,8 +130,15 @@ class RecorderSpider(LedgerSpider):
         shared = [name for name in page.names or () if name in detail["names"] and not _EVERYWHERE.search(name)]
         if shared and detail["date"] and _day_of(page) == detail["date"]:
             reason = f"recorded {detail['distance']} after the deed on the same day, and both name {shared[0]}"
-            answer.records.append(Neighbour(recording_number=page.number, deed_number=detail["deed"],
-                                             distance=detail["distance"], confidence="probable", reason=reason))  # fmt: skip
+            answer.records.append(
+                Neighbour(
+                    recording_number=page.number,
+                    deed_number=detail["deed"],
+                    distance=detail["distance"],
+                    confidence="probable",
+                    reason=reason,
+                )
+            )
         return answer
 
     def _names_later(self, answer: Answer, page: pages.DocumentPage, target: Target) -> bool:

@@ -121,8 +121,15 @@ class LegacyPages(LedgerSpider):
     handlers = {"list": parse_list, "page": parse_page}
 
     def _window(self, detail: dict[str, Any], seen: int, state: str) -> SearchWindow:
-        return SearchWindow(query=f"legacy {detail['code']}", since=detail["since"], until=detail["until"], total=seen, row_count=seen,
-                            junk_rows=0, state=state)  # fmt: skip
+        return SearchWindow(
+            query=f"legacy {detail['code']}",
+            since=detail["since"],
+            until=detail["until"],
+            total=seen,
+            row_count=seen,
+            junk_rows=0,
+            state=state,
+        )
 
     def _page(self, target: Target, which: str, handler: Any) -> Request:
         return self.fetch(target, self._path(target, which), handler)

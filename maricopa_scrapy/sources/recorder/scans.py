@@ -93,8 +93,16 @@ class ScansPipeline(FilesPipeline):
         spider, number = info.spider, item.target.detail["number"]
         body, status = response.body, response.status
         type_ = (response.headers.get(b"Content-Type") or b"").decode("latin-1")
-        item.capture = Capture(hashlib.sha256(body).digest(), item.target.source, response.url, status, type_, dt.datetime.now(dt.UTC),
-                               b"", is_kept=False)  # fmt: skip
+        item.capture = Capture(
+            sha256=hashlib.sha256(body).digest(),
+            source=item.target.source,
+            url=response.url,
+            status=status,
+            content_type=type_,
+            fetched_at=dt.datetime.now(dt.UTC),
+            body=b"",
+            is_kept=False,
+        )
         facts = {"recording_number": number, "url": request.url, "path": None, "sha256": None, "size": None, "is_restricted": False}
         others = [one for one in _NUMBER.findall(response.url) if one != number[:11]]
         if status == 200 and body.startswith(b"%PDF-") and _END in body[-_END_WITHIN:] and not others:

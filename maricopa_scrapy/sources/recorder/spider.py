@@ -89,8 +89,12 @@ class DocumentsSpider(RecorderSpider):
         if target.kind != "window":
             return super().request(target)
         detail = target.detail or {}
-        query = detail["query"] | {"beginDate": detail["since"], "endDate": detail["until"], "pageNumber": detail["page"],
-                                   "pageSize": self.manifest.search_page_size}  # fmt: skip
+        query = detail["query"] | {
+            "beginDate": detail["since"],
+            "endDate": detail["until"],
+            "pageNumber": detail["page"],
+            "pageSize": self.manifest.search_page_size,
+        }
         return self.fetch(target, f"{self.manifest.paths['search']}?{urlencode(query)}", self.parse_window)
 
     def parse_codes(self, body: bytes, target: Target) -> Answer:
@@ -203,8 +207,15 @@ class DocumentsSpider(RecorderSpider):
         if detail["unread"] and state in ("complete", "walked"):
             state, message = "unread", f"of {detail['seen'] + page.count} rows {detail['unread']} could not be read, or not wholly"
         days = detail["since"] if detail["since"] == detail["until"] else f"{detail['since']} to {detail['until']}"
-        window = SearchWindow(query=detail["label"], since=detail["since"], until=detail["until"], total=total,
-                              row_count=detail["seen"] + page.count, junk_rows=detail["junk"] + page.junk, state=state)  # fmt: skip
+        window = SearchWindow(
+            query=detail["label"],
+            since=detail["since"],
+            until=detail["until"],
+            total=total,
+            row_count=detail["seen"] + page.count,
+            junk_rows=detail["junk"] + page.junk,
+            state=state,
+        )
         told = f"{detail['label']} of {days}: {message}"
         issues = [Issue(IssueKind(f"{state}_window"), f"{detail['label']} {days}", told)] if message else []
         if message:
@@ -237,8 +248,14 @@ class DocumentsSpider(RecorderSpider):
 
 def _of_row(row: SearchRow) -> list[Any]:
     unknown = dict.fromkeys(("page_amount", "affidavit_present", "affidavit_page_amount", "restricted", "name_count", "image_url"))
-    document = Document(recording_number=row.number, suffix=row.suffix, recording_date=row.date, docket_book=row.docket_book,
-                        page_map=row.page_map, **unknown)  # fmt: skip
+    document = Document(
+        recording_number=row.number,
+        suffix=row.suffix,
+        recording_date=row.date,
+        docket_book=row.docket_book,
+        page_map=row.page_map,
+        **unknown,
+    )
     absent = {"recording_date" if name == "date" else name for name in row.absent} & document.__class__.model_fields.keys()
     codes = [DocumentCode(recording_number=row.number, display_code=row.display_code, position=1)] if row.display_code else []
     return [document.lacking(unknown.keys() | absent), *codes]

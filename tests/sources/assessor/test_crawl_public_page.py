@@ -269,7 +269,7 @@ def test_a_challenge_ends_the_run_as_blocked_and_the_job_goes_on(database: Datab
         time.sleep(0.05)
         assert process.poll() is None
     process.send_signal(signal.SIGINT)
-    log, _ = process.communicate(timeout=20)
+    log, _ = process.communicate(timeout=60)
     assert "`scrapy crawl assessor_page -a job=1` goes on" in log
     assert Crawler(database, sandbox.url)("assessor_page", "-a", "job=1").code == 0
     assert database.states() == {"done": 12}

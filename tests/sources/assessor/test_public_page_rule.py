@@ -5,6 +5,7 @@ Whose page it is is refused by name; of everything else the other sections are a
 
 import os
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -166,6 +167,9 @@ def test_each_element_without_a_label(body: bytes, apn: str, name: str) -> None:
 
 @BODIES
 def test_the_sentence_above_the_sections(body: bytes, apn: str) -> None:
+    def saying(text: str, root: Any) -> None:
+        _emptied_to(root.get_element_by_id("property-glance"), text)
+
     before = _read(body, apn)
     assert before.record is not None
     after = _read(_edited(body, lambda root: _removed(root.get_element_by_id("property-glance"))), apn)
@@ -174,7 +178,7 @@ def test_the_sentence_above_the_sections(body: bytes, apn: str) -> None:
     for what, section in (("current owner is", "owner"), ("located at", "property")):
         text = f"This is located at {before.record.property_address}. The current owner is {before.record.ownership}."
         odd = text.replace(what, f"{what} NOT")
-        after = _read(_edited(body, lambda root, odd=odd: _emptied_to(root.get_element_by_id("property-glance"), odd)), apn)  # type: ignore[misc]
+        after = _read(_edited(body, partial(saying, odd)), apn)
         _check(before, after, section, set(), is_unread=True)
 
 
@@ -183,7 +187,12 @@ def test_whose_page_it_is(body: bytes, apn: str) -> None:
     before = _read(body, apn)
 
     def without(*names: str) -> bytes:
-        return _edited(body, lambda root: [_removed(element) for name in names for element in root.xpath(WHOSE[name])])  # type: ignore[func-returns-value]
+        def edit(root: Any) -> None:
+            for name in names:
+                for element in root.xpath(WHOSE[name]):
+                    _removed(element)
+
+        return _edited(body, edit)
 
     for name in IDENTITY:
         after = _read(without(name), apn)
@@ -194,7 +203,7 @@ def test_whose_page_it_is(body: bytes, apn: str) -> None:
     with pytest.raises(Malformed, match=f"names parcel {apn}"):
         _read(without(*IDENTITY), apn)
 
-    def another(root: Any, name: str, number: str) -> None:
+    def another(name: str, number: str, root: Any) -> None:
         for element in root.xpath(WHOSE[name]):
             if name == "heading":
                 _emptied_to(element, number)
@@ -206,5 +215,5 @@ def test_whose_page_it_is(body: bytes, apn: str) -> None:
         numbers = ["901-01-001", "90101001"] + (["none"] if name != "heading" else [])
         for number in numbers if name != "heading" else numbers[:1]:
             with pytest.raises(PageError) as caught:
-                _read(_edited(body, lambda root, name=name, number=number: another(root, name, number)), apn)  # type: ignore[misc]
+                _read(_edited(body, partial(another, name, number)), apn)
             assert (type(caught.value), caught.value.path) == (WrongParcel, name)

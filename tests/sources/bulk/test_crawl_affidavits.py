@@ -61,7 +61,12 @@ def test_every_line_is_a_sale_or_set_aside_and_the_second_time_nothing_changes(t
     assert load("affidavits", "-a", f"affidavits={path}").code == 0
     assert (database.rows(_VERSIONS), database.rows("SELECT count(*), sum(xmin::text::bigint) FROM bulk.reject")) == before
     assert database.one("SELECT count(*) FROM crawl.change") == 0
-    text = zipped(path, 12_000, 31, lambda text: (edit(text), text.__setitem__(7, changed(text[7], SALEPRICE="77700"))))
+
+    def edit_again(text: list[str]) -> None:
+        edit(text)
+        text[7] = changed(text[7], SALEPRICE="77700")
+
+    text = zipped(path, 12_000, 31, edit_again)
     assert load("affidavits", "-a", f"affidavits={path}").code == 0
     assert database.rows("SELECT table_name, field, new FROM crawl.change") == [("bulk.sale", "sale_price", "77700")]
     agrees(database)
@@ -109,7 +114,7 @@ def test_a_parcel_s_sales_are_shown_with_who_says_so(tmp_path: Path, database: D
     assert cell(text[50], "GRANTEEOWNERNAME").split()[0] in shown
     assert "affidavit" in shown
     bases = "SELECT basis, count(*) FROM sale WHERE sale_price IS NOT NULL GROUP BY basis"
-    found = dict(database.rows(bases))  # type: ignore[arg-type]
+    found = dict(database.rows(bases))
     assert found["gis"] == database.one("SELECT count(*) FROM gis.parcel WHERE sale_price IS NOT NULL") > 0
     assert found["affidavit"] == database.one("SELECT count(*) FROM bulk.sale WHERE sale_price IS NOT NULL")
     # A sale of long before the last deed is not said to be by it.
@@ -141,11 +146,11 @@ def test_a_load_that_was_killed_begins_again_and_stores_nothing_twice(tmp_path: 
     os.kill(process.pid, signal.SIGKILL)
     process.communicate()
     assert 0 < database.one("SELECT count(*) FROM bulk.sale") < count - 11
-    versions = dict(database.rows("SELECT deed_number || apn, xmin::text FROM bulk.sale"))  # type: ignore[arg-type]
+    versions = dict(database.rows("SELECT deed_number || apn, xmin::text FROM bulk.sale"))
     crawl = load("affidavits", "-a", "job=1")
     assert crawl.code == 0, crawl.log
     assert database.one("SELECT (SELECT count(*) FROM bulk.sale) + (SELECT count(*) FROM bulk.reject)") == count
-    again = dict(database.rows("SELECT deed_number || apn, xmin::text FROM bulk.sale"))  # type: ignore[arg-type]
+    again = dict(database.rows("SELECT deed_number || apn, xmin::text FROM bulk.sale"))
     assert all(again[key] == version for key, version in versions.items())
     assert database.one("SELECT count(*) FROM crawl.change") == 0
     agrees(database)

@@ -12,6 +12,7 @@ from maricopa_scrapy.sandbox.bulk.affidavits import HEADER, lines, write_text, w
 from maricopa_scrapy.sandbox.county.county import County
 from maricopa_scrapy.sources.bulk.affidavits import SALES_AFFIDAVITS
 from maricopa_scrapy.sources.bulk.file_check import FileRefused, batches, check_shrink, scan
+from maricopa_scrapy.sources.bulk.file_layout import FileShape
 from maricopa_scrapy.sources.bulk.file_lines import FILES
 from tests.helpers.bulk import secured_line
 
@@ -23,9 +24,9 @@ def _secured(count: int) -> bytes:
     return b"".join(secured_line(number).encode() + b"\r\n" for number in range(count))
 
 
-def _refused(path: Path, shape: object = SALES_AFFIDAVITS) -> tuple[Cause, str]:
+def _refused(path: Path, shape: FileShape = SALES_AFFIDAVITS) -> tuple[Cause, str]:
     with pytest.raises(FileRefused) as caught:
-        scan(path, shape)  # type: ignore[arg-type]
+        scan(path, shape)
     return caught.value.cause, str(caught.value)
 
 

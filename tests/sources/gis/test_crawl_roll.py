@@ -46,7 +46,7 @@ def test_a_second_roll_records_exactly_what_changed(tmp_path: Path, database: Da
     assert crawler(tmp_path, database, county(gis_parcels=8000), page=500)(*arguments).code == 0
     assert stored(database) == truth(before)
     assert database.one("SELECT count(*) FROM crawl.change") == 0
-    versions = dict(database.rows("SELECT apn, xmin::text FROM gis.parcel"))  # type: ignore[arg-type]
+    versions = dict(database.rows("SELECT apn, xmin::text FROM gis.parcel"))
 
     crawl = crawler(tmp_path, database, county(gis_parcels=8000, epoch=1), page=500)(*arguments)
     assert crawl.code == 0, crawl.log
@@ -55,7 +55,7 @@ def test_a_second_roll_records_exactly_what_changed(tmp_path: Path, database: Da
     assert len(changes) == len(expected) > 100
     assert set(changes) == expected
     changed = {apn for apn, *_ in expected}
-    again = dict(database.rows("SELECT apn, xmin::text FROM gis.parcel"))  # type: ignore[arg-type]
+    again = dict(database.rows("SELECT apn, xmin::text FROM gis.parcel"))
     assert {apn for apn in again if again[apn] != versions[apn]} == changed
     assert database.one("SELECT count(*) FROM crawl.capture WHERE body IS NOT NULL") == 0
     agrees(database)

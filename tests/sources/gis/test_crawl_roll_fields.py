@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
+from maricopa_scrapy.sandbox.gis.parcel_layer import date_of
 from maricopa_scrapy.sandbox.process import SandboxProcess
 from tests.conftest import Crawl, Database
 from tests.helpers.layer_stub import LayerStub, Query, apn, row
-from tests.helpers.rolls import agrees, as_text, crawler, date_of, layer, stored, truth
+from tests.helpers.rolls import agrees, as_text, crawler, layer, stored, truth
 
 Start = Callable[..., SandboxProcess]
 Serve = Callable[..., LayerStub]
@@ -31,7 +32,7 @@ def test_a_field_that_a_layer_lost_clears_nothing_and_the_rest_is_stored(
     """Missing or renamed in the layer's metadata it is absent, of another type it is an unread section of the layer's target."""
     arguments = ("roll", "-a", "layer=E")
     assert crawler(tmp_path, database, county(gis_parcels=6000), page=500)(*arguments).code == 0
-    prices = dict(database.rows(_PRICES))  # type: ignore[arg-type]
+    prices = dict(database.rows(_PRICES))
     sandbox = county(gis_parcels=6000, epoch=1)
     sandbox.faults({fault: 1.0}, source="gis")
     crawl = crawler(tmp_path, database, sandbox, page=500)(*arguments)
@@ -39,7 +40,7 @@ def test_a_field_that_a_layer_lost_clears_nothing_and_the_rest_is_stored(
     expected = _expected(1, 6000, without="sale_price")
     changes = database.rows(_CHANGES)
     assert (len(changes), set(changes)) == (len(expected), expected)
-    assert dict(database.rows(_PRICES)) == prices  # type: ignore[arg-type]
+    assert dict(database.rows(_PRICES)) == prices
     assert database.rows("SELECT DISTINCT layer FROM gis.parcel") == [("E",)]
     assert database.rows("SELECT state, missing FROM gis.roll") == [("complete", 0)] * 2
     is_unread = fault == "retyped_field"
@@ -58,7 +59,7 @@ def test_a_field_that_a_layer_lost_clears_nothing_and_the_rest_is_stored(
 def test_a_page_of_another_type_keeps_the_stored_values_of_that_field_alone(tmp_path: Path, database: Database, county: Start) -> None:
     arguments = ("roll", "-a", "layer=A")
     assert crawler(tmp_path, database, county(gis_parcels=4000), page=500)(*arguments).code == 0
-    prices = dict(database.rows(_PRICES))  # type: ignore[arg-type]
+    prices = dict(database.rows(_PRICES))
     sandbox = county(gis_parcels=4200, epoch=1)
     sandbox.faults({"retyped_field": {"probability": 1.0, "kind": "page", "count": 3}}, source="gis")
     crawl = crawler(tmp_path, database, sandbox, page=500, concurrency=1)(*arguments)

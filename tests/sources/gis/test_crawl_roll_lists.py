@@ -163,11 +163,11 @@ def test_a_load_that_was_killed_begins_again_and_stores_nothing_twice(tmp_path: 
     os.kill(process.pid, signal.SIGKILL)
     process.communicate()
     assert 0 < database.one("SELECT count(*) FROM bulk.secured_master") < count
-    versions = dict(database.rows("SELECT apn, xmin::text FROM bulk.secured_master"))  # type: ignore[arg-type]
+    versions = dict(database.rows("SELECT apn, xmin::text FROM bulk.secured_master"))
     crawl = load("roll", "-a", "job=1")
     assert crawl.code == 0, crawl.log
     assert database.one("SELECT count(*) FROM bulk.secured_master") == count
-    again = dict(database.rows("SELECT apn, xmin::text FROM bulk.secured_master"))  # type: ignore[arg-type]
+    again = dict(database.rows("SELECT apn, xmin::text FROM bulk.secured_master"))
     assert all(again[apn] == version for apn, version in versions.items())
     assert database.states() == {"done": 1}
     agrees(database)

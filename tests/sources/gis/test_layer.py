@@ -130,9 +130,10 @@ def test_a_few_values_of_another_form_are_left_out_and_told(field: str, value: A
 
 
 def test_values_of_another_type_and_of_another_form_count_together() -> None:
-    some = [{"Value": 5}, {"Value": "x"}]
-    assert read(body(*some, *[{}] * 198)).unread == ()
-    assert read(body(*some, {"Value": "-"}, *[{}] * 197)).unread == ("parcel.full_cash_value",)
+    some: list[dict[str, Any]] = [{"Value": 5}, {"Value": "x"}]
+    plain: list[dict[str, Any]] = [{}] * 198
+    assert read(body(*some, *plain)).unread == ()
+    assert read(body(*some, {"Value": "-"}, *plain[1:])).unread == ("parcel.full_cash_value",)
 
 
 def test_values_that_cannot_be_true_are_left_out_and_told() -> None:
@@ -315,7 +316,8 @@ def test_rings_become_polygons_with_their_holes_and_parts() -> None:
     two = json.loads(geojson({"rings": [outer, apart, hole]}) or "")
     assert two == {"type": "MultiPolygon", "coordinates": [[outer[::-1], hole[::-1]], [apart[::-1]]]}
     assert geojson(None) is geojson({"rings": []}) is None
-    for broken in ({"rings": [[["a", 1]]]}, {"paths": []}, 5):
+    broken_ones: tuple[Any, ...] = ({"rings": [[["a", 1]]]}, {"paths": []}, 5)
+    for broken in broken_ones:
         with pytest.raises(SourceChanged):
             geojson(broken)
 

@@ -97,7 +97,7 @@ def test_the_rows_of_a_captured_search_are_in_the_database(database: Database, h
     assert matches == {(str(row["recordingNumber"]), row["names"]) for row in raw["searchResults"]}
     asked = {key for (key,) in database.rows("SELECT key FROM crawl.target WHERE kind = 'document'")}
     assert asked == {number for number, _ in matches}
-    days = dict(database.rows("SELECT recording_number, recording_date FROM recorder.document"))  # type: ignore[arg-type]
+    days = dict(database.rows("SELECT recording_number, recording_date FROM recorder.document"))
     assert days == {str(row["recordingNumber"]): said_day(row["recordingDate"]) for row in raw["searchResults"]}
     assert database.rows("SELECT state, total, row_count FROM recorder.search_window WHERE state <> 'split'") == [
         ("complete", raw["totalResults"], len({(row["recordingNumber"], row["names"]) for row in raw["searchResults"]}))

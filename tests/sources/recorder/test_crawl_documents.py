@@ -40,7 +40,7 @@ def test_documents_by_number_are_the_sandbox_s_truth(tmp_path: Path, database: D
     crawl = Crawler(database, sandbox.url)("documents", "-a", _list(tmp_path, lines))
     assert crawl.code == 0, crawl.log
     assert database.states() == {"done": len(numbers) + 1, "gone": len(absent)}
-    assert stored(database) == {number: truth(documents().find(number)) for number in numbers}  # type: ignore[arg-type]
+    assert stored(database) == {number: truth(documents().find(number)) for number in numbers}
     assert set(sandbox.stats()["recorder"]["fetched"].values()) == {1}
     assert "WARNING" not in crawl.log
     assert f"{len(numbers) + len(absent)} documents ({len(lines) - 1} given, 9 duplicates, 0 lines skipped)" in crawl.log
@@ -89,7 +89,7 @@ def test_a_month_by_code_is_found_whole_and_the_day_over_the_cap_is_read_on(tmp_
     assert len(expected) > 2500
     # Each once, although those with two codes are found twice.
     assert set(sandbox.stats()["recorder"]["fetched"].values()) == {1}
-    states = dict(database.rows("SELECT state, count(*) FROM recorder.search_window GROUP BY state"))  # type: ignore[arg-type]
+    states = dict(database.rows("SELECT state, count(*) FROM recorder.search_window GROUP BY state"))
     assert states.keys() == {"complete", "split", "walked"}
     assert database.rows("SELECT query, since, row_count, total FROM recorder.search_window WHERE state = 'walked'") == [
         ("LN", dt.date(2025, 3, 12), len(world.of_code("LN", dt.date(2025, 3, 12), dt.date(2025, 3, 12))), 501)
@@ -97,7 +97,7 @@ def test_a_month_by_code_is_found_whole_and_the_day_over_the_cap_is_read_on(tmp_
     found = database.rows("SELECT query, sum(row_count) FROM recorder.search_window WHERE state IN ('complete', 'walked') GROUP BY query")
     assert {code: rows for code, rows in found if rows} == {code: len(rows) for code in DISPLAY if (rows := world.of_code(code, *MARCH))}
     assert database.rows("SELECT kind, signature FROM crawl.issue") == [("walked_window", "LN 2025-03-12")]
-    pairs = dict(database.rows("SELECT query_code, display_code FROM recorder.code WHERE display_code IS NOT NULL"))  # type: ignore[arg-type]
+    pairs = dict(database.rows("SELECT query_code, display_code FROM recorder.code WHERE display_code IS NOT NULL"))
     assert pairs == {code: display for code, display in DISPLAY.items() if world.of_code(code, *MARCH)}
     assert database.one("SELECT count(label) FROM recorder.code") == len(DISPLAY)
     agrees(database)

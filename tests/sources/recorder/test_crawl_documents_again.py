@@ -36,14 +36,14 @@ def test_names_that_are_not_indexed_are_asked_for_again(tmp_path: Path, database
     assert database.rows("SELECT reason, verdict FROM crawl.job") == [("due_later", "incomplete")]
     due = database.one("SELECT min(not_before) - now() FROM crawl.target WHERE state = 'pending'")
     assert dt.timedelta(hours=23) < due <= dt.timedelta(hours=24)
-    assert stored(database) == {number: truth(world.find(number), is_indexed=False) for number in numbers}  # type: ignore[arg-type]
+    assert stored(database) == {number: truth(world.find(number), is_indexed=False) for number in numbers}
     agrees(database)
     # A day later: the names are there.
     sandbox.conduct(recorder_indexed=str(day))
     database.rows("UPDATE crawl.target SET not_before = now() WHERE state = 'pending' RETURNING id")
     crawl = crawler(tmp_path, database, sandbox)("documents", "-a", "job=1")
     assert crawl.code == 0, crawl.log
-    assert stored(database) == {number: truth(world.find(number)) for number in numbers}  # type: ignore[arg-type]
+    assert stored(database) == {number: truth(world.find(number)) for number in numbers}
     # And the index was asked again how far it has come.
     assert database.states() == {"done": 26}
     agrees(database)
@@ -68,7 +68,7 @@ def test_what_is_due_soon_is_waited_for_and_what_is_too_old_is_an_issue(tmp_path
     sandbox.conduct(recorder_indexed=str(day))
     log, _ = process.communicate(timeout=60)
     assert process.returncode == 0, log
-    assert stored(database)[number] == truth(world.find(number))  # type: ignore[arg-type]
+    assert stored(database)[number] == truth(world.find(number))
     assert sandbox.stats()["recorder"]["fetched"][older] == 1
 
 
@@ -91,7 +91,7 @@ def test_an_owner_s_name_finds_documents_and_no_facts(tmp_path: Path, database: 
     hidden = database.one("SELECT coalesce(sum(junk_rows), 0) FROM recorder.search_window WHERE state = 'complete'")
     assert matches <= found
     assert len(found) - len(matches) == hidden
-    assert stored(database) == {number: truth(world.find(number)) for _, number in matches}  # type: ignore[arg-type]
+    assert stored(database) == {number: truth(world.find(number)) for _, number in matches}
     ties = database.rows("SELECT name, recording_number, confidence, reason FROM recorder.name_tie")
     for name, _, confidence, reason in ties:
         assert confidence == ("excluded" if counts[name] >= 5 else "probable" if name.removesuffix(" ETAL") == owner else "possible"), (

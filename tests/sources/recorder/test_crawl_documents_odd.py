@@ -24,7 +24,7 @@ _ISSUES = "SELECT kind, signature, count FROM crawl.issue WHERE job_id = %s ORDE
 
 
 def _rows(database: Database) -> dict[str, list[tuple[object, ...]]]:
-    return {name: sorted(database.rows(f"SELECT * FROM recorder.{name}")) for name in _TABLES}  # type: ignore[type-var]
+    return {name: sorted(database.rows(f"SELECT * FROM recorder.{name}")) for name in _TABLES}
 
 
 @pytest.mark.parametrize("fault", ["missing_field", "renamed_field"])
@@ -81,7 +81,7 @@ def test_a_retyped_value_leaves_its_section_unread_and_what_is_stored_of_it_stay
     assert again.code == 0, again.out
     assert sandbox.stats()["recorder"]["by_kind"]["document"] == asked + 10
     assert database.rows("SELECT verdict FROM crawl.job WHERE id = 2") == [("completed",)]
-    assert stored(database) == {number: truth(documents().find(number)) for number in numbers}  # type: ignore[arg-type]
+    assert stored(database) == {number: truth(documents().find(number)) for number in numbers}
 
 
 def test_odd_rows_of_searches_are_followed_counted_and_told(tmp_path: Path, database: Database, county: Start) -> None:
@@ -124,7 +124,7 @@ def test_odd_rows_of_legacy_lists_are_followed_and_told(tmp_path: Path, database
     run = crawler(tmp_path, database, sandbox, search_page_size=20)
     crawl = run("documents", "-a", "via=legacy", "-a", "codes=NS", "-a", f"since={SINCE}", "-a", "until=2025-03-28")
     assert crawl.code == 3, crawl.log
-    got = dict(database.rows("SELECT recording_number, recorded_at::date FROM recorder.legacy_document"))  # type: ignore[arg-type]
+    got = dict(database.rows("SELECT recording_number, recorded_at::date FROM recorder.legacy_document"))
     there = {facts.number: facts.date for facts in notices}
     assert got.keys() <= there.keys()
     assert len(there) * 0.8 < len(got) < len(there)
@@ -147,7 +147,7 @@ def test_a_deed_number_of_another_form_in_an_answer_is_stored_and_counted(databa
     sandbox = county(**SANDBOX)
     sandbox.faults({"odd_deed": {"probability": 1.0, "keys": apns[:3]}})
     Crawler(database, sandbox.url)("assessor", "-a", "job=1")
-    deeds_of = dict(database.rows("SELECT apn, deed_number FROM assessor.owner"))  # type: ignore[arg-type]
+    deeds_of = dict(database.rows("SELECT apn, deed_number FROM assessor.owner"))
     assert {deeds_of[apn] for apn in apns[:3]} == {"12345-0678"}
     assert database.rows(_ISSUES, 1) == [("odd_deed_number", "99999-9999", 3)]
     asked = {key for (key,) in database.rows("SELECT key FROM crawl.target WHERE source = 'recorder'")}
@@ -176,7 +176,7 @@ def test_deed_numbers_of_other_forms_are_stored_counted_and_told(tmp_path: Path,
     assert database.rows("SELECT key, message LIKE '%%via=legacy' FROM crawl.target WHERE state = 'dead'") == [("20000784158A", True)]
     issues = database.rows("SELECT source, signature, count FROM crawl.issue WHERE kind = 'odd_deed_number' ORDER BY signature")
     assert issues == [("assessor", "99999-9999", 2), ("assessor", "AAA-99999", 1)]
-    assert dict(database.rows("SELECT apn, deed_number FROM assessor.owner WHERE apn = ANY(%s)", [*odd])) == odd  # type: ignore[arg-type]
+    assert dict(database.rows("SELECT apn, deed_number FROM assessor.owner WHERE apn = ANY(%s)", [*odd])) == odd
     # That with a dash was asked for, by whatever form it is stored in.
     assert known[4] not in stale(session, "recorder", None, known, False)
     session.close()

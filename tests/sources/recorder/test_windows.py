@@ -16,6 +16,7 @@ from maricopa_scrapy.sources.recorder.api_requests import PHOENIX
 from maricopa_scrapy.sources.recorder.legacy_requests import LegacyPages
 from maricopa_scrapy.sources.recorder.records import Document, Neighbour, SearchWindow
 from maricopa_scrapy.sources.recorder.spider import DocumentsSpider
+from tests.helpers.answers import answered
 
 DAY = dt.date(2025, 3, 12)
 Row = dict[str, Any]
@@ -143,7 +144,7 @@ def test_an_owner_s_long_name_is_asked_for_as_the_index_cuts_it() -> None:
     assert wanted.detail is not None
     assert wanted.detail["query"] == {"businessNames": owner[:54]}
     body = orjson.dumps({"searchResults": [_row(1, name=owner[:54])], "totalResults": 1})
-    reading = spider.parse_window(body, Target(1, "recorder", "window", wanted.key, detail=wanted.detail))
+    reading = answered(spider.parse_window(body, Target(1, "recorder", "window", wanted.key, detail=wanted.detail)))
     assert {one.key for one in reading.follow_ons} == {"20250000001"}
     assert reading.records[0].owner == owner
 
@@ -197,12 +198,12 @@ def test_a_legacy_page_without_names_is_asked_for_again() -> None:
                  "lblRecNum": f"{day.year}0000101"}  # fmt: skip
         return "".join(f'<span id="{at}{name}">{text}</span>' for name, text in spans.items()).encode()
 
-    fresh = reader.parse_recent(page(""), Target(1, "recorder_legacy", "page", number))
+    fresh = answered(reader.parse_recent(page(""), Target(1, "recorder_legacy", "page", number)))
     (again,) = fresh.follow_ons
     assert (again.kind, again.key, again.not_before is not None) == ("page", f"{number} again 1", True)
-    named = reader.parse_page(page("AGAVE ALICE<br>"), Target(2, "recorder_legacy", "page", again.key, detail=again.detail))
+    named = answered(reader.parse_page(page("AGAVE ALICE<br>"), Target(2, "recorder_legacy", "page", again.key, detail=again.detail)))
     assert (named.records[0].names, named.follow_ons) == (["AGAVE ALICE"], [])
-    old = reader.parse_recent(page("", dt.date(2013, 2, 27)), Target(3, "recorder_legacy", "page", "20130000101"))
+    old = answered(reader.parse_recent(page("", dt.date(2013, 2, 27)), Target(3, "recorder_legacy", "page", "20130000101")))
     assert old.follow_ons == []
 
 

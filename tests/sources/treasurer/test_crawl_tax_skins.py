@@ -103,7 +103,7 @@ def test_a_page_that_its_address_alone_names_is_another_s(tmp_path: Path, databa
     assert not any(owner in message for owner in owners)
 
     # Once the sign is known, what is kept is read again by it, and only so.
-    again = Maricopa(database, sandbox.url, tmp_path, environment=crawl.environment).here
+    again = Maricopa(database, sandbox.url, tmp_path, environment=crawl.environment or {}).here
     assert "1 captures read again" in (said := again("reparse", "--source", "treasurer").out), said
     database.rows("UPDATE assessor.parcel SET property_address = '1 N OTHER ST PHOENIX 85003' RETURNING 1")
     database.rows("DELETE FROM treasurer.account RETURNING 1")
