@@ -18,7 +18,7 @@ CREATE TABLE crawl.job (
     priority           text NOT NULL CHECK (priority IN ('critical', 'high', 'normal', 'low')),
     parameters         jsonb NOT NULL,
     state              text NOT NULL DEFAULT 'pending' CHECK (state IN ('pending', 'running', 'paused', 'finished')),
-    wish               text NOT NULL DEFAULT 'run' CHECK (wish IN ('run', 'pause', 'cancel')),
+    requested_state    text NOT NULL DEFAULT 'run' CHECK (requested_state IN ('run', 'pause', 'cancel')),
     verdict            text CHECK (verdict IN
                            ('completed', 'completed_with_failures', 'incomplete', 'blocked', 'failed', 'cancelled')),
     reason             text,
@@ -36,7 +36,7 @@ CREATE TABLE crawl.job (
 );
 COMMENT ON COLUMN crawl.job.is_sandbox IS 'asked of the invented county; a database holds either that or the real one';
 COMMENT ON COLUMN crawl.job.execution IS 'requests under way at a source: one, as many as it bears, or by the priority of the target';
-COMMENT ON COLUMN crawl.job.wish IS 'what a person wants of the job; its runs look at it once a second';
+COMMENT ON COLUMN crawl.job.requested_state IS 'what a person asked of the job: run, pause or cancel; its runs look at it once a second';
 COMMENT ON COLUMN crawl.job.shortfall IS 'why a job is incomplete although none of its targets is open';
 COMMENT ON COLUMN crawl.job.enumerated IS 'distinct targets accepted, counted when they were inserted';
 COMMENT ON COLUMN crawl.job.supervisor IS 'the machine of the process that starts its runs; it beats in supervised_at';

@@ -61,7 +61,7 @@ def test_a_job_that_two_go_on_with_at_once_has_one_manager(
     begun.communicate(timeout=30)
     if verb[0] == "retry":
         database.rows("UPDATE crawl.target SET state = 'dead', cause = 'timeout' WHERE state <> 'done' RETURNING 1")
-        database.rows("UPDATE crawl.job SET state = 'finished', wish = 'run', verdict = 'completed_with_failures' RETURNING 1")
+        database.rows("UPDATE crawl.job SET state = 'finished', requested_state = 'run', verdict = 'completed_with_failures' RETURNING 1")
     asked = sandbox.stats()["assessor"]["by_kind"]["parcel"]
     left = 150 - database.states().get("done", 0)
     both = [maricopa.start(*verb) for _ in range(3)]

@@ -230,7 +230,7 @@ def test_a_scan_that_cannot_be_written_is_told_and_one_under_way_lets_the_run_en
     process = run.start("documents", "-a", f"recording_numbers={','.join(plain)}", "-a", "pdf=yes")
     try:
         wait_for(lambda: database.one("SELECT count(*) FROM crawl.target WHERE cause = 'store'"))
-        jobs.wish(session, 1, "pause")
+        jobs.request_state(session, 1, "pause")
         log, _ = process.communicate(timeout=30)
     finally:
         process.kill()
