@@ -50,7 +50,7 @@ _LAST_CHANGE = "SELECT coalesce(max(id), 0) FROM crawl.change"
 _CHANGES = "SELECT table_name, key, field, old, new FROM crawl.change WHERE run_id = %s AND id > %s ORDER BY id"
 # A correction is dated when it is made; the row keeps the moment at which its source changed.
 _DATE_CHANGES = "UPDATE crawl.change SET changed_at = now() WHERE run_id = %s AND id > %s"
-_STACKED = "SELECT DISTINCT apn FROM gis.stacked WHERE apn = ANY(%s)"
+_STACKED = "SELECT DISTINCT apn FROM gis.duplicate WHERE apn = ANY(%s)"
 # Rows that other answers take away again: one that is not there is not missing.
 _COME_AND_GO = ("gis.absent",)
 

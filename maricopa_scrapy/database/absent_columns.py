@@ -88,7 +88,7 @@ def _stacked(cursor: Cursor, table: Table, keys: Iterable[Any]) -> dict[Any, lis
     """Return the rows of the APNs that a layer had more than once, by APN."""
     found: dict[Any, list[Cells]] = {}
     if table.name == "gis.parcel":
-        for row in _rows(cursor, table, "gis.stacked", keys, columns_of(table), BY_COST):
+        for row in _rows(cursor, table, "gis.duplicate", keys, columns_of(table), BY_COST):
             cells = {place: _cell(table, at, row[at], is_paged=True) for place, at in enumerate(table.hashed_at)}
             found.setdefault(row[table.key_at[0]], []).append(cells)
     return found

@@ -93,7 +93,9 @@ def prune(
     """
 
     def work(cursor: Cursor) -> tuple[int, int]:
-        tables = " UNION ALL ".join(f"SELECT capture_sha256 FROM {name}" for name in ("gis.stacked", *(record.table for record in RECORDS)))
+        tables = " UNION ALL ".join(
+            f"SELECT capture_sha256 FROM {name}" for name in ("gis.duplicate", *(record.table for record in RECORDS))
+        )
         cursor.execute(_HELD.format(tables=tables))
         cursor.execute("ANALYZE present_capture")
         values = {"before": before, "source": source}

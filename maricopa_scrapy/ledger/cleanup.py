@@ -67,7 +67,7 @@ def cleanup(session: Session, older_than: dt.timedelta, dry_run: bool = False) -
     def work(cursor: Cursor) -> Removed:
         names = {"before": before}
         cursor.execute(_OLD, names)
-        tables = ("gis.stacked", *(record.table for record in RECORDS))
+        tables = ("gis.duplicate", *(record.table for record in RECORDS))
         held = " UNION ALL ".join(f"SELECT capture_sha256 FROM {table}" for table in tables)  # noqa: S608 - our own tables
         cursor.execute(_HELD.format(tables=held))
         cursor.execute(_DELETE_TARGETS)

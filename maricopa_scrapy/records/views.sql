@@ -239,7 +239,7 @@ SELECT o.apn, t.recording_number, 'owner_name',
        CASE WHEN x.recording_date < o.deed_date OR s.is_several THEN 'possible' ELSE t.confidence END,
        t.reason || CASE WHEN s.is_several THEN '; several parcels have an owner of this name' ELSE '' END
                 || CASE WHEN x.recording_date < o.deed_date THEN '; recorded before the owner''s last deed' ELSE '' END
-FROM recorder.name_tie t
+FROM recorder.name_link t
 JOIN recorder.document x USING (recording_number)
 JOIN recorder.parcel_deed o ON upper(o.owner) = t.owner AND o.deed_number <> t.recording_number
 CROSS JOIN LATERAL (

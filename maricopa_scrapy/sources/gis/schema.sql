@@ -131,7 +131,7 @@ CREATE TABLE gis.roll (
     rounds       integer NOT NULL DEFAULT 0,
     received     bigint,
     parcels      bigint,
-    stacked      bigint,
+    duplicates   bigint,
     unkeyed      bigint,
     missing      bigint,
     first_change bigint NOT NULL DEFAULT 0,
@@ -141,8 +141,8 @@ CREATE TABLE gis.roll (
     PRIMARY KEY (job_id, walk)
 );
 COMMENT ON TABLE gis.roll IS 'each walk over a whole layer: its extent when it began, and what came of it';
-COMMENT ON COLUMN gis.roll.received IS 'rows; as many as row_count in a complete roll: parcels + stacked + unkeyed';
-COMMENT ON COLUMN gis.roll.stacked IS 'further rows of an APN that had one already';
+COMMENT ON COLUMN gis.roll.received IS 'rows; as many as row_count in a complete roll: parcels + duplicates + unkeyed';
+COMMENT ON COLUMN gis.roll.duplicates IS 'further rows of an APN that had one already';
 COMMENT ON COLUMN gis.roll.unkeyed IS 'rows without an APN, which are not stored';
 COMMENT ON COLUMN gis.roll.missing IS 'parcels of earlier rolls that this one marked as removed';
 COMMENT ON COLUMN gis.roll.is_confirmed IS 'the layer itself says that the APNs which came more than once have as many rows';
@@ -164,22 +164,22 @@ COMMENT ON TABLE gis.seen IS 'what a walk has seen, a row a page; kept as long a
 COMMENT ON COLUMN gis.seen.digests IS 'the first eight bytes of the content hash of each of `keys`';
 CREATE INDEX seen_job ON gis.seen (job_id, walk);
 
-CREATE TABLE gis.stacked (
+CREATE TABLE gis.duplicate (
     LIKE gis.parcel,
     job_id bigint NOT NULL,
     walk   integer NOT NULL,
     copies integer NOT NULL DEFAULT 1,
     PRIMARY KEY (job_id, walk, apn, content_hash)
 );
-COMMENT ON TABLE gis.stacked IS 'all rows of an APN that a layer has more than once, of its last roll; gis.parcel has the one of the lowest floor';
-COMMENT ON COLUMN gis.stacked.copies IS 'how many rows of the layer say exactly this';
-CREATE INDEX stacked_apn ON gis.stacked (apn);
+COMMENT ON TABLE gis.duplicate IS 'all rows of an APN that a layer has more than once, of its last roll; gis.parcel has the one of the lowest floor';
+COMMENT ON COLUMN gis.duplicate.copies IS 'how many rows of the layer say exactly this';
+CREATE INDEX duplicate_apn ON gis.duplicate (apn);
 
-CREATE TABLE gis.aside (LIKE gis.parcel, is_held boolean NOT NULL DEFAULT false, PRIMARY KEY (apn, content_hash));
-COMMENT ON TABLE gis.aside IS 'rows that were replaced or held back while a walk goes on; emptied when no walk is open';
-COMMENT ON COLUMN gis.aside.is_held IS 'not merged by its page: the end of its walk decides';
+CREATE TABLE gis.held_row (LIKE gis.parcel, is_held boolean NOT NULL DEFAULT false, PRIMARY KEY (apn, content_hash));
+COMMENT ON TABLE gis.held_row IS 'rows that were replaced or held back while a walk goes on; emptied when no walk is open';
+COMMENT ON COLUMN gis.held_row.is_held IS 'not merged by its page: the end of its walk decides';
 
-CREATE TABLE gis.doubled (
+CREATE TABLE gis.duplicate_count (
     job_id bigint  NOT NULL,
     walk   integer NOT NULL,
     apn    text    NOT NULL,
@@ -187,4 +187,4 @@ CREATE TABLE gis.doubled (
     copies integer NOT NULL,
     PRIMARY KEY (job_id, walk, apn, digest)
 );
-COMMENT ON TABLE gis.doubled IS 'APNs that a walk which ends has seen more than once, by what they said; emptied with it';
+COMMENT ON TABLE gis.duplicate_count IS 'APNs that a walk which ends has seen more than once, by what they said; emptied with it';

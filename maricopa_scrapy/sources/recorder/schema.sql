@@ -153,7 +153,7 @@ COMMENT ON COLUMN recorder.image.path IS 'below the folder documents/ of the dat
 
 -- What a search for an owner's name is worth. A name is no person: two may share it.
 -- filings: of all documents that are known, not only of those that a search for an owner found in its days.
-CREATE VIEW recorder.name_tie AS
+CREATE VIEW recorder.name_link AS
 SELECT m.owner, m.recording_number, m.name,
        CASE WHEN m.name ~ '\m(TRUSTEE|TITLE|ESCROW|BANK|MORTGAGE|MERS|LENDING|LOANS?|SERVICING|CREDIT UNION|INTERNAL REVENUE|STATE OF|CITY OF|COUNTY)\M'
                  OR f.filings >= 5 THEN 'excluded'
