@@ -19,6 +19,7 @@ import pytest
 import yaml
 from scrapy.spiderloader import SpiderLoader
 from scrapy.utils.project import get_project_settings
+from setuptools.dist import Distribution
 
 from maricopa_scrapy.crawl.ledger_spider import LedgerSpider
 from maricopa_scrapy.database.dictionary import dictionary
@@ -253,7 +254,7 @@ def test_a_record_s_fields_are_its_table_s_columns(database: Database, record: t
         + ["removed_at"] * bool(table.complete_by)
         + ["unseen_since"] * table.stays
     )
-    # Columns that a later migration added stand behind.
+    # Columns that a later migration adds stand behind.
     assert sorted(column for column, _ in columns) == sorted([*table.fields, *ours])
     json_columns = {column for column, kind in columns if kind == "jsonb"}
     assert json_columns == {table.fields[i] for i in table.json_at}
@@ -322,3 +323,15 @@ def test_settings_that_guard_people_and_hosts() -> None:
     for name, slot in settings["DOWNLOAD_SLOTS"].items():
         assert slot["delay"] > 0, name
         assert slot["concurrency"] <= settings.getint("CONCURRENT_REQUESTS")
+
+
+def test_an_installed_package_has_every_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    distribution = Distribution({"script_name": "setup.py"})
+    distribution.parse_config_files()
+    build = distribution.get_command_obj("build_py")
+    build.ensure_finalized()
+    shipped = {Path(path).resolve() for path in build.get_outputs(include_bytecode=False)}
+    placed = {path.relative_to(Path(build.build_lib).resolve()) for path in shipped}
+    ours = {path.relative_to(ROOT) for path in PACKAGE.rglob("*") if path.is_file() and "__pycache__" not in path.parts}
+    assert ours <= placed, "`packages` or `package-data` in pyproject.toml"

@@ -108,11 +108,10 @@ def _database() -> Iterator[Finding]:
 
 def _stored(url: str) -> Iterator[Finding]:
     if pending := pending_migrations(url):
-        yield Finding(
-            "migrations", f"{len(pending)} are not applied: {', '.join(pending)}", "any other verb applies them, such as `maricopa status`"
-        )
+        missing = f"{len(pending)} files are not applied: {', '.join(pending)}"
+        yield Finding("schema", missing, "any other verb applies them, such as `maricopa status`")
     else:
-        yield Finding("migrations", "all are applied")
+        yield Finding("schema", "up to date")
         session = Session(url)
         yield from _ledger(session)
         session.close()

@@ -177,7 +177,7 @@ def pause(job: Job) -> None:
 
     Example: maricopa pause 12
     """
-    _wish(job, "pause", "paused", f"`maricopa resume {job}` goes on with it")
+    _request_state(job, "pause", "paused", f"`maricopa resume {job}` goes on with it")
 
 
 def cancel(job: Job) -> None:
@@ -185,7 +185,7 @@ def cancel(job: Job) -> None:
 
     Example: maricopa cancel 12
     """
-    _wish(job, "cancel", "finished", "what it had collected is stored")
+    _request_state(job, "cancel", "finished", "what it had collected is stored")
 
 
 def _settings(pairs: list[str]) -> dict[str, str]:
@@ -301,9 +301,9 @@ def _follow(manager: "JobManager", job: int, as_json: bool) -> int:
     return EXIT_CODES.get(found.verdict or "", EXIT_CODES[FAILED])
 
 
-def _wish(job: int, what: str, state: str, remark: str) -> None:
+def _request_state(job: int, what: str, state: str, remark: str) -> None:
     with database() as session:
-        found = ledger_jobs.wish(session, job, what)
+        found = ledger_jobs.request_state(session, job, what)
         deadline = time.monotonic() + _END_S
         while found.state not in (state, "finished") and time.monotonic() < deadline:
             time.sleep(0.2)

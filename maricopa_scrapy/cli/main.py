@@ -1,6 +1,7 @@
 """The `maricopa` command: one function a verb; the work is done elsewhere."""
 
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -9,7 +10,7 @@ import typer
 from maricopa_scrapy.cli import job_verbs, ledger_verbs, probe_verb, record_verbs
 from maricopa_scrapy.cli.terminal import OneLine, database, fail, out
 from maricopa_scrapy.configuration import ConfigError
-from maricopa_scrapy.database.connect import DatabaseUnavailable, database_url, environment_of
+from maricopa_scrapy.database.connect import DatabaseOlder, DatabaseUnavailable, database_url, environment_of, migrate
 from maricopa_scrapy.machine.child_environment import dump_no_core, essential
 from maricopa_scrapy.parsing.identifiers import IdentifierError, parse_apn
 
@@ -147,10 +148,16 @@ def postgres(context: typer.Context, program: Annotated[str, typer.Argument(help
         executable = embedded.program(program)
     except embedded.EmbeddedError as error:
         raise fail(str(error)) from None
-    with database():
-        # In the environment: an address may hold a password, and arguments are seen by everybody on the machine.
-        environment = essential("PG", "PSQL", "PAGER", "LESS", "EDITOR", "VISUAL") | environment_of(database_url())
-        ran = subprocess.run([executable, *context.args], env=environment, check=False)
+    try:
+        url = database_url()
+        # These programs take its rows out.
+        with suppress(DatabaseOlder):
+            migrate(url)
+    except DatabaseUnavailable as error:
+        raise fail(str(error)) from None
+    # In the environment: an address may hold a password, and arguments are seen by everybody on the machine.
+    environment = essential("PG", "PSQL", "PAGER", "LESS", "EDITOR", "VISUAL") | environment_of(url)
+    ran = subprocess.run([executable, *context.args], env=environment, check=False)
     raise typer.Exit(ran.returncode)
 
 
@@ -162,7 +169,7 @@ def new_source(
     title: Annotated[str | None, typer.Option(help="as a person would call it")] = None,
     kind: Annotated[str, typer.Option(help="what one answer is: also the table")] = "record",
 ) -> None:
-    """Make the files of a further source in a checkout of the project: manifest, record, parser, spider, migration, test.
+    """Make the files of a further source in a checkout of the project: manifest, record, schema, parser, spider, test.
 
     Example: maricopa new-source permits --url https://permits.example.gov --path '/permits/{apn}' --kind permit
     """

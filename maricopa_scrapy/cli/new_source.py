@@ -9,7 +9,6 @@ from urllib.parse import urlsplit
 from jinja2 import Environment, StrictUndefined
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{1,30}")
-_MIGRATIONS = "maricopa_scrapy/database/migrations"
 
 
 class ScaffoldError(ValueError):
@@ -30,18 +29,17 @@ def write(root: Path, name: str, title: str, base_url: str, path: str, kind: str
         raise ScaffoldError(f"base URL {base_url!r}: the form is https://permits.example.gov")
     if not path.startswith("/") or "{apn}" not in path:
         raise ScaffoldError(f"path {path!r}: the form is /permits/{{apn}}")
-    if not (root / _MIGRATIONS).is_dir() or not (root / "config" / "sources").is_dir():
+    if not (root / "maricopa_scrapy" / "sources").is_dir() or not (root / "config" / "sources").is_dir():
         raise ScaffoldError(f"{root} is no checkout of maricopa_scrapy: go to the folder with pyproject.toml")
-    last = max((root / _MIGRATIONS).glob("[0-9]*.sql"), key=lambda file: file.name).stem
     words = {
-        "name": name, "kind": kind, "title": title, "base_url": base_url.rstrip("/"), "path": path, "depends": last,
+        "name": name, "kind": kind, "title": title, "base_url": base_url.rstrip("/"), "path": path,
         "record": _camel(f"{name}_{kind}"), "spider": _camel(f"{name}_spider"),
     }  # fmt: skip
     files = {
         f"config/sources/{name}.yaml": "manifest.yaml",
         f"maricopa_scrapy/sources/{name}/__init__.py": "package.py.txt",
         f"maricopa_scrapy/sources/{name}/records.py": "items.py.txt",
-        f"{_MIGRATIONS}/{int(last[:4]) + 1:04}_{name}.sql": "migration.sql",
+        f"maricopa_scrapy/sources/{name}/schema.sql": "schema.sql",
         f"maricopa_scrapy/sources/{name}/page.py": "pages.py.txt",
         f"maricopa_scrapy/sources/{name}/spider.py": "spider.py.txt",
         f"tests/sources/{name}/__init__.py": "package.py.txt",

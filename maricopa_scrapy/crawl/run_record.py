@@ -47,7 +47,7 @@ _SOON_S = 0.1
 # For so long a run that ends tries to say so while somebody holds a lock of the ledger; else its leases go back by themselves.
 _LOCKED_S = 3.0
 _BEAT_EVERY = round(ledger.HEARTBEAT_S / ledger.GLANCE_S)
-_WISHES = {"pause": Reason.PAUSED, "cancel": Reason.CANCELLED}
+_REASON_OF_REQUEST = {"pause": Reason.PAUSED, "cancel": Reason.CANCELLED}
 # Seconds that a run which is to pause waits for answers under way; what comes later is asked for again.
 _PATIENCE_S = 1.0
 
@@ -207,8 +207,8 @@ class RunLedger:
         self._heard()
         self._spider.downloader.let_go("silence")
 
-    async def wish(self) -> str:
-        return await self._do(ledger.wish, self.run.job_id)
+    async def requested_state(self) -> str:
+        return await self._do(ledger.requested_state, self.run.job_id)
 
     async def exchange(self, name: str, wants: bool, step: Step[T]) -> T:
         return await self._do(source.exchange, self.run, name, wants, step)
@@ -303,10 +303,10 @@ class RunRecord:
                 if glance % _BEAT_EVERY == 0:
                     gc.collect()
                     await self._ledger.heartbeat(self._traffic.snapshot())
-                wish = await self._ledger.wish()
-                if wish in _WISHES:
+                requested_state = await self._ledger.requested_state()
+                if requested_state in _REASON_OF_REQUEST:
                     self._ledger.hurry()
-                    spider.stop(_WISHES[wish], _PATIENCE_S)
+                    spider.stop(_REASON_OF_REQUEST[requested_state], _PATIENCE_S)
         except DatabaseUnavailable as error:
             logger.error("%s", error)
             spider.stop(Reason.DATABASE_UNAVAILABLE)

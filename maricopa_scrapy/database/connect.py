@@ -1,14 +1,11 @@
-"""How Postgres is reached: the embedded server or MARICOPA_DATABASE_URL, its migrations, and what to do when it is lost."""
+"""How Postgres is reached: the embedded server or MARICOPA_DATABASE_URL, its schema brought up to date, and what to do when it is lost."""
 
 import logging
 import os
 import re
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from importlib import resources
-from pathlib import Path
 from typing import Any, TypeVar
 
 import psycopg2
@@ -17,10 +14,20 @@ from psycopg2.extensions import connection as Connection
 from psycopg2.extensions import cursor as Cursor
 from psycopg2.extensions import parse_dsn
 
-from maricopa_scrapy.database import server_checks
-from maricopa_scrapy.database.server_checks import DatabaseCancelled, DatabaseRefused, DatabaseUnavailable, first_line
+from maricopa_scrapy.database import schema, server_checks
+from maricopa_scrapy.database.server_checks import DatabaseCancelled, DatabaseOlder, DatabaseRefused, DatabaseUnavailable, first_line
 
-__all__ = ["DatabaseCancelled", "DatabaseRefused", "DatabaseUnavailable", "Session", "connect", "database_url", "migrate", "session"]
+__all__ = [
+    "DatabaseCancelled",
+    "DatabaseOlder",
+    "DatabaseRefused",
+    "DatabaseUnavailable",
+    "Session",
+    "connect",
+    "database_url",
+    "migrate",
+    "session",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -35,6 +42,8 @@ _CANCELLED_MOST = 3
 _KEEPALIVE: dict[str, Any] = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3, "tcp_user_timeout": 30_000}
 # Any number that no other program's advisory lock is likely to use.
 _MIGRATION_LOCK = 7_402_231_911
+# Databases whose schema this process has found up to date, or brought there.
+_up_to_date: set[str] = set()
 # Somebody else's turn comes first: nothing is wrong with the connection.
 _TURNS = (psycopg2.errors.LockNotAvailable, psycopg2.extensions.TransactionRollbackError)
 # Class 25, no connection's fault as psycopg2 files it; but Postgres has closed it: a transaction was idle, or went on, for too long.
@@ -143,80 +152,42 @@ def _remedy(error: Exception, url: str) -> str:
 def migrate(url: str) -> None:
     """Bring the schema up to date, all of it or nothing; several processes may call this at once.
 
-    Nothing is written where it is up to date. Raises DatabaseUnavailable; DatabaseRefused when the role may not do it.
+    A process looks once at a database, and nothing is written where it is up to date. Raises DatabaseUnavailable; DatabaseRefused when
+    the role may not do it; DatabaseOlder for a database of a development version older than the first release.
     """
-    if not pending_migrations(url):
+    if url in _up_to_date:
         return
-    from yoyo import read_migrations
-    from yoyo.backends.core.postgresql import PostgresqlBackend
-    from yoyo.connections import parse_uri
+    if pending_migrations(url):
+        _migrate(url)
+    _up_to_date.add(url)
 
-    logging.getLogger("yoyo").setLevel(logging.WARNING)
 
-    class Backend(PostgresqlBackend):  # type: ignore[misc]
-        """Yoyo's backend, connected by libpq itself so that every form of address works, with one connection for everything."""
-
-        def connect(self, dburi: Any) -> Connection:
-            connection = connect(url)
-            connection.autocommit = True
-            return connection
-
-        def copy(self) -> "Backend":
-            return self
-
-        def __exit__(self, *error: object) -> None:
-            """Leave the connection open: it is in a transaction."""
-
-    guard = connect(url)
+def _migrate(url: str) -> None:
+    connection = connect(url)
     try:
-        with guard.cursor() as cursor:
-            cursor.execute("SET lock_timeout = 0; SELECT pg_advisory_lock(%s)", (_MIGRATION_LOCK,))
-        guard.commit()
-        server_checks.check_may_migrate(guard)
-        guard.rollback()
-        with _migrations() as folder:
-            backend = Backend(parse_uri("postgresql:///"), "_yoyo_migration")
-            try:
-                backend.init_database()
-                pending = backend.to_apply(read_migrations(str(folder)))
-                if pending:
-                    logger.info("applying migrations: %s", ", ".join(m.id for m in pending))
-                    # One transaction for all: with a part of them no version of ours can work.
-                    with backend.transaction():
-                        backend.apply_migrations(pending)
-            finally:
-                backend.connection.close()
+        with connection.cursor() as cursor:
+            cursor.execute("SET LOCAL lock_timeout = 0; SELECT pg_advisory_lock(%s)", (_MIGRATION_LOCK,))
+            connection.commit()
+            server_checks.check_may_migrate(connection)
+            # One transaction for all: with a part of them no version of ours can work.
+            applied = schema.apply(cursor)
+            connection.commit()
+        if applied:
+            logger.info("the schema was brought up to date: %s", ", ".join(applied))
     except psycopg2.Error as error:
-        raise _known(error, guard, url) from error
+        raise _known(error, connection, url) from error
     finally:
-        guard.close()
-
-
-@contextmanager
-def _migrations() -> Iterator[Path]:
-    # As files, which inside an egg they are not; resources.as_file takes a folder from Python 3.12 on.
-    with tempfile.TemporaryDirectory(prefix="maricopa-") as name:
-        for file in (resources.files("maricopa_scrapy.database") / "migrations").iterdir():
-            if file.name.endswith(".sql"):
-                (Path(name) / file.name).write_bytes(file.read_bytes())
-        yield Path(name)
+        connection.close()
 
 
 def pending_migrations(url: str) -> list[str]:
-    """Return the migrations that the database does not have yet, and apply none. Raises DatabaseUnavailable."""
-    files = (resources.files("maricopa_scrapy.database") / "migrations").iterdir()
-    names = {file.name.removesuffix(".sql") for file in files if file.name.endswith(".sql")}
+    """Return the schema files and migrations that the database does not have yet, and apply none.
+
+    Raises DatabaseUnavailable; DatabaseOlder for a database of a development version older than the first release.
+    """
     asked = Session(url)
-
-    def work(cursor: Cursor) -> set[str]:
-        cursor.execute("SELECT to_regclass('_yoyo_migration') IS NOT NULL")
-        if cursor.fetchone() != (True,):
-            return set()
-        cursor.execute("SELECT migration_id FROM _yoyo_migration")
-        return {name for (name,) in cursor.fetchall()}
-
     try:
-        return sorted(names - asked.transact(work))
+        return asked.transact(schema.pending)
     finally:
         asked.close()
 

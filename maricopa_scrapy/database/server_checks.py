@@ -73,6 +73,10 @@ class DatabaseRefused(DatabaseUnavailable):
     """It is there, and will refuse the same again however long it is waited for."""
 
 
+class DatabaseOlder(DatabaseRefused):
+    """It was made by a development version older than the first release, and is left as it is."""
+
+
 class DatabaseCancelled(DatabaseRefused):
     """It ended a statement again and again: somebody cancels it, or it takes longer than the address allows."""
 

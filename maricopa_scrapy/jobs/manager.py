@@ -187,12 +187,12 @@ class JobManager:
     def pause(self, job_id: int) -> None:
         """Wish that the job pauses; it does within 5 s. Raises LedgerError."""
         with self._lock:
-            jobs.wish(self._session, job_id, "pause")
+            jobs.request_state(self._session, job_id, "pause")
 
     def cancel(self, job_id: int) -> None:
         """Wish that the job ends; it does within 5 s, and stays cancelled. Raises LedgerError."""
         with self._lock:
-            jobs.wish(self._session, job_id, "cancel")
+            jobs.request_state(self._session, job_id, "cancel")
 
     def status(self, job_id: int) -> JobProgress:
         """Return how the job stands. Raises LedgerError when there is no such job."""

@@ -80,7 +80,7 @@ class Supervisor:
             for run in job.runs:
                 if run.handle:
                     mine.handles[run.number] = run.handle
-            if job.state == "finished" or job.wish != "run":
+            if job.state == "finished" or job.requested_state != "run":
                 self._end(job, mine, now)
             elif job.state == "pending":
                 mine.ending_since, mine.phase = None, -1

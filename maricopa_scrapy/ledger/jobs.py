@@ -1,4 +1,4 @@
-"""Jobs as the manager sees them: their plan, their turn, who supervises them, and what a person wishes of them.
+"""Jobs as the manager sees them: their plan, their turn, who supervises them, and what a person asks of them.
 
 Everything here is one short transaction. A supervisor beats as a run does; one that is silent, or whose process is gone, is lost.
 """
@@ -45,11 +45,12 @@ _RUNNING = """
         OR EXISTS (SELECT FROM crawl.run r WHERE r.job_id = j.id AND r.state = 'running'))
 """
 _FIRST_IN_LINE = """
-    SELECT id FROM crawl.job WHERE state = 'pending' AND wish = 'run' AND supervised_at > now() - make_interval(secs => %(silence)s)
+    SELECT id FROM crawl.job
+    WHERE state = 'pending' AND requested_state = 'run' AND supervised_at > now() - make_interval(secs => %(silence)s)
     ORDER BY array_position(%(priorities)s, priority), id LIMIT 1
 """
 _NEWEST = """
-    SELECT j.id, j.type, j.mode, j.priority, j.parameters, j.state, j.wish, j.verdict, j.reason, j.enumerated, j.created_at,
+    SELECT j.id, j.type, j.mode, j.priority, j.parameters, j.state, j.requested_state, j.verdict, j.reason, j.enumerated, j.created_at,
            j.started_at, j.finished_at, count(*) FILTER (WHERE t.state = 'done') AS done,
            count(*) FILTER (WHERE t.state = 'gone') AS gone, count(*) FILTER (WHERE t.state = 'dead') AS dead,
            count(*) FILTER (WHERE t.state IN ('pending', 'leased')) AS open,
@@ -57,7 +58,7 @@ _NEWEST = """
                    AND r.heartbeat_at > now() - make_interval(secs => %(silence)s)) AS is_live,
            coalesce(j.supervised_at > now() - make_interval(secs => %(silence)s), false) AS is_supervised
     FROM (SELECT * FROM crawl.job ORDER BY id DESC LIMIT %(limit)s) j LEFT JOIN crawl.target t ON t.job_id = j.id
-    GROUP BY j.id, j.type, j.mode, j.priority, j.parameters, j.state, j.wish, j.verdict, j.reason, j.enumerated, j.created_at,
+    GROUP BY j.id, j.type, j.mode, j.priority, j.parameters, j.state, j.requested_state, j.verdict, j.reason, j.enumerated, j.created_at,
              j.started_at, j.finished_at, j.supervised_at
     ORDER BY j.id DESC
 """
@@ -106,7 +107,7 @@ class JobState:
 
     id: int
     state: str
-    wish: str
+    requested_state: str
     verdict: str | None
     is_mine: bool
     parameters: dict[str, Any]
@@ -161,7 +162,7 @@ def see(session: Session, job_id: int) -> JobState:
             job = _locked(cursor, job_id)
         cursor.execute(_SEE, (job_id,))
         runs = tuple(RunState(*row) for row in cursor.fetchall())
-        return JobState(job_id, job["state"], job["wish"], job["verdict"], _is_mine(job), job["parameters"], runs)
+        return JobState(job_id, job["state"], job["requested_state"], job["verdict"], _is_mine(job), job["parameters"], runs)
 
     return session.transact(work)
 
@@ -181,7 +182,7 @@ def take_turn(session: Session, job_id: int, most: int) -> bool:
         # It may have been cancelled since it was looked at.
         cursor.execute(
             "UPDATE crawl.job SET state = 'running', started_at = coalesce(started_at, now())"
-            " WHERE id = %s AND state = 'pending' AND wish = 'run'",
+            " WHERE id = %s AND state = 'pending' AND requested_state = 'run'",
             (job_id,),
         )
         return cursor.rowcount == 1
@@ -243,17 +244,17 @@ def note_again(session: Session, job_id: int, number: int, starts: int) -> None:
     session.transact(work)
 
 
-def wish(session: Session, job_id: int, what: str) -> JobState:
-    """Wish that the job pauses or is cancelled; its runs see it within a second. Raises LedgerError where it cannot be."""
+def request_state(session: Session, job_id: int, what: str) -> JobState:
+    """Ask the job to pause or to be cancelled; its runs see it within a second. Raises LedgerError where it cannot be."""
 
     def work(cursor: Cursor) -> None:
         job = _locked(cursor, job_id)
         verb = "pause" if what == "pause" else "cancel"
         if job["state"] == "finished":
             raise LedgerError(f"job {job_id} has ended ({job['verdict']}); there is nothing to {verb}")
-        if job["wish"] == "cancel" and what != "cancel":
+        if job["requested_state"] == "cancel" and what != "cancel":
             raise LedgerError(f"job {job_id} is being cancelled")
-        cursor.execute("UPDATE crawl.job SET wish = %s WHERE id = %s", (what, job_id))
+        cursor.execute("UPDATE crawl.job SET requested_state = %s WHERE id = %s", (what, job_id))
 
     session.transact(work)
     return see(session, job_id)
@@ -267,7 +268,7 @@ def resume(session: Session, job_id: int) -> bool:
 
     def work(cursor: Cursor) -> bool:
         job = _locked(cursor, job_id)
-        if job["verdict"] == CANCELLED or job["wish"] == "cancel":
+        if job["verdict"] == CANCELLED or job["requested_state"] == "cancel":
             raise LedgerError(f"job {job_id} was cancelled; start a new one")
         reap(cursor)
         cursor.execute(
@@ -280,7 +281,7 @@ def resume(session: Session, job_id: int) -> bool:
             raise LedgerError(f"job {job_id} has ended ({job['verdict']}), and none of its targets is open")
         is_supervised = _is_supervised(job)
         # What was started for one that runs may not have come to the ledger yet: it is not to be started twice.
-        if not (job["state"] == "running" and job["wish"] == "run" and is_supervised):
+        if not (job["state"] == "running" and job["requested_state"] == "run" and is_supervised):
             _reopen(cursor, job_id)
         return is_supervised and not _is_mine(job)
 
@@ -295,7 +296,7 @@ def retry(session: Session, job_id: int, cause: str | None = None, is_unread: bo
 
     def work(cursor: Cursor) -> int:
         job = _locked(cursor, job_id)
-        if job["verdict"] == CANCELLED or job["wish"] == "cancel":
+        if job["verdict"] == CANCELLED or job["requested_state"] == "cancel":
             raise LedgerError(f"job {job_id} was cancelled; start a new one")
         count = _ask_unread_again(cursor, job_id) if is_unread else _ask_dead_again(cursor, job_id, cause)
         if job["state"] == "finished":
@@ -370,7 +371,7 @@ def newest(session: Session, limit: int = 20) -> list[dict[str, Any]]:
 
 def _reopen(cursor: Cursor, job_id: int) -> None:
     cursor.execute(
-        "UPDATE crawl.job j SET wish = 'run', verdict = NULL, reason = NULL, finished_at = NULL, state = CASE WHEN EXISTS"
+        "UPDATE crawl.job j SET requested_state = 'run', verdict = NULL, reason = NULL, finished_at = NULL, state = CASE WHEN EXISTS"
         " (SELECT FROM crawl.run r WHERE r.job_id = j.id AND r.state = 'running') THEN 'running' ELSE 'pending' END WHERE id = %s",
         (job_id,),
     )
@@ -384,7 +385,7 @@ def _reopen(cursor: Cursor, job_id: int) -> None:
 
 def _locked(cursor: Cursor, job_id: int) -> dict[str, Any]:
     cursor.execute(
-        "SELECT state, wish, verdict, parameters, supervisor, supervisor_pid, supervisor_started, supervisor_process,"
+        "SELECT state, requested_state, verdict, parameters, supervisor, supervisor_pid, supervisor_started, supervisor_process,"
         " coalesce(supervised_at > now() - make_interval(secs => %s), false) AS is_beating"
         " FROM crawl.job WHERE id = %s FOR NO KEY UPDATE",
         (SILENCE_S, job_id),

@@ -26,7 +26,7 @@ from maricopa_scrapy.ledger.verdict import CANCELLED, Counts, counts_of, judge, 
 from maricopa_scrapy.machine.processes import node_name, process_of
 
 HEARTBEAT_S = 3.0
-# Between two looks at what is wished of the job.
+# Between two looks at what is asked of the job.
 GLANCE_S = 1.0
 
 _ENUMERATE_BATCH = 20_000
@@ -175,11 +175,11 @@ def heartbeat(session: Session, run: Run, traffic: dict[str, Any] | None = None)
     session.transact(work)
 
 
-def wish(session: Session, job_id: int) -> str:
-    """Return what is wished of the job: run, pause or cancel."""
+def requested_state(session: Session, job_id: int) -> str:
+    """Return what is asked of the job: run, pause or cancel."""
 
     def work(cursor: Cursor) -> str:
-        cursor.execute("SELECT wish FROM crawl.job WHERE id = %s", (job_id,))
+        cursor.execute("SELECT requested_state FROM crawl.job WHERE id = %s", (job_id,))
         return str(_one(cursor)[0])
 
     return session.transact(work)
@@ -345,7 +345,7 @@ def _check_county(cursor: Cursor, is_sandbox: bool) -> None:
 
 
 def _check_job(cursor: Cursor, job_id: int) -> tuple[Any, ...]:
-    cursor.execute("SELECT verdict, wish, execution FROM crawl.job WHERE id = %s FOR NO KEY UPDATE", (job_id,))
+    cursor.execute("SELECT verdict, requested_state, execution FROM crawl.job WHERE id = %s FOR NO KEY UPDATE", (job_id,))
     row = cursor.fetchone()
     if row is None:
         raise LedgerError(_NO_JOB % job_id)
@@ -353,10 +353,10 @@ def _check_job(cursor: Cursor, job_id: int) -> tuple[Any, ...]:
 
 
 def _check_runnable(cursor: Cursor, job_id: int) -> str:
-    verdict, wish, execution = _check_job(cursor, job_id)
-    if verdict == CANCELLED or wish == "cancel":
+    verdict, requested_state, execution = _check_job(cursor, job_id)
+    if verdict == CANCELLED or requested_state == "cancel":
         raise LedgerError(f"job {job_id} was cancelled; start a new one")
-    if wish == "pause":
+    if requested_state == "pause":
         raise LedgerError(f"job {job_id} is paused; `maricopa resume {job_id}` goes on with it")
     return str(execution)
 

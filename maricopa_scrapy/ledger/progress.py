@@ -13,7 +13,8 @@ from maricopa_scrapy.ledger.lost_runs import SILENCE_S
 from maricopa_scrapy.ledger.verdict import Counts, tallied
 
 _JOB = """
-    SELECT j.type, j.mode, j.execution, j.priority, j.state, j.wish, j.verdict, j.reason, j.shortfall, j.parameters, j.created_at,
+    SELECT j.type, j.mode, j.execution, j.priority, j.state, j.requested_state, j.verdict, j.reason, j.shortfall, j.parameters,
+           j.created_at,
            j.started_at, j.finished_at,
            coalesce(extract(epoch FROM coalesce(j.finished_at, now()) - j.started_at), 0)::double precision AS seconds,
            coalesce(j.supervised_at > now() - make_interval(secs => %(silence)s), false) AS is_supervised
@@ -97,7 +98,7 @@ class JobProgress:
     execution: str
     priority: str
     state: str
-    wish: str
+    requested_state: str
     verdict: str | None
     reason: str | None
     shortfall: str | None
@@ -120,8 +121,8 @@ class JobProgress:
             return self.verdict
         if self.state in ("running", "pending") and not self.is_live and not self.is_supervised:
             return "interrupted" if self.started_at else "pending"
-        if self.state == "running" and self.wish != "run":
-            return "pausing" if self.wish == "pause" else "cancelling"
+        if self.state == "running" and self.requested_state != "run":
+            return "pausing" if self.requested_state == "pause" else "cancelling"
         return "waiting" if self.state == "pending" else self.state
 
     @property

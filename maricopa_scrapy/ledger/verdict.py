@@ -89,19 +89,19 @@ def judge(reason: str | None, counts: Counts, shortfall: str | None = None) -> s
 
 
 def settle(cursor: Cursor, job_id: int) -> str:
-    """End, pause or leave the job, as its runs and what is wished of it have it; returns its state.
+    """End, pause or leave the job, as its runs and what is asked of it have it; returns its state.
 
     To be called after whatever may be its last step, in the same transaction. A job that has ended stays as it is.
     """
-    cursor.execute("SELECT state, wish, shortfall FROM crawl.job WHERE id = %s FOR NO KEY UPDATE", (job_id,))
-    ((state, wish, shortfall),) = cursor.fetchall()
+    cursor.execute("SELECT state, requested_state, shortfall FROM crawl.job WHERE id = %s FOR NO KEY UPDATE", (job_id,))
+    ((state, requested_state, shortfall),) = cursor.fetchall()
     if state == "finished" or _is(cursor, _IS_LIVE, job_id):
         return str(state)
-    if wish == "cancel":
+    if requested_state == "cancel":
         cursor.execute(_FINISH, (CANCELLED, Reason.CANCELLED, job_id))
         cursor.execute("UPDATE crawl.planned_run SET state = 'ended', ended_at = now() WHERE job_id = %s AND state <> 'ended'", (job_id,))
         return "finished"
-    if wish == "pause":
+    if requested_state == "pause":
         cursor.execute("UPDATE crawl.job SET state = 'paused' WHERE id = %s", (job_id,))
         return "paused"
     if state != "running" or _is(cursor, _IS_PLANNED, job_id):

@@ -59,8 +59,8 @@ _UNCAPTURED = """
 """
 _OF_JOB = "AND r.capture_sha256 IN (SELECT t.sha256 FROM crawl.target_capture t WHERE t.job_id = %(job)s)"
 _UNEVEN_ROLL = """
-    SELECT job_id, walk, row_count, received, parcels + stacked + unkeyed FROM gis.roll
-    WHERE state = 'complete' AND (received <> row_count OR received <> parcels + stacked + unkeyed)
+    SELECT job_id, walk, row_count, received, parcels + duplicates + unkeyed FROM gis.roll
+    WHERE state = 'complete' AND (received <> row_count OR received <> parcels + duplicates + unkeyed)
       AND (%(job)s IS NULL OR job_id = %(job)s)
 """
 _OPEN_ROLL = """

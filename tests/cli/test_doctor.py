@@ -34,7 +34,7 @@ def test_all_is_well(database: Database, browser: dict[str, str]) -> None:
     assert "problem" not in told.stdout
     for expected in (
         r"settings: 3 sources|settings: \d+ sources: assessor.*contact me@example.org", "token of assessor: MARICOPA_ASSESSOR_TOKEN is set",
-        r"browser: .*/shows", r"database: MARICOPA_DATABASE_URL; Postgres \d+\.\d+", "migrations: all are applied",
+        r"browser: .*/shows", r"database: MARICOPA_DATABASE_URL; Postgres \d+\.\d+", "schema: up to date",
         "leases: none is of a run that is gone",
     ):  # fmt: skip
         assert re.search(expected, told.stdout), told.stdout
@@ -80,7 +80,8 @@ def test_a_database_that_is_not_there_and_one_without_tables(server: str, browse
     url = f"{head.rsplit('/', 1)[0]}/without_tables?{query}"
     try:
         empty = maricopa(None, "doctor", MARICOPA_DATABASE_URL=url, **browser)
-        assert re.search(r"problem migrations: \d+ are not applied: 0001_crawl, .*\n +any other verb", empty.stdout), empty.stdout
+        says = r"problem schema: \d+ files are not applied: ledger, source-assessor, .*, views\n +any other verb"
+        assert re.search(says, empty.stdout), empty.stdout
         assert Database(url).one("SELECT count(*) FROM pg_tables WHERE schemaname NOT IN ('pg_catalog', 'information_schema')") == 0
     finally:
         administer(server, "DROP DATABASE without_tables WITH (FORCE)")

@@ -41,7 +41,7 @@ def checkout(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_source_from_the_scaffold_is_asked_and_stored(checkout: Path, server: str) -> None:
+def test_a_source_from_the_scaffold_is_asked_and_stored(checkout: Path, server: str, template: str) -> None:
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("MARICOPA_", "SCRAPY_"))}
     environment["PYTHONPATH"] = str(checkout)
 
@@ -76,13 +76,13 @@ def test_a_source_from_the_scaffold_is_asked_and_stored(checkout: Path, server: 
         checked = run("-m", *step, *(path for path in files if step[0] == "ruff" or "tests" not in path))
         assert checked.returncode == 0, checked.stdout
 
-    administer(server, "CREATE DATABASE with_permits")
+    # A database that was there before the source.
+    administer(server, f"CREATE DATABASE with_permits TEMPLATE {template}")
     url = server.replace("/maricopa?", "/with_permits?")
     try:
         with ThreadingHTTPServer(("127.0.0.1", 0), _Office) as office:
             threading.Thread(target=office.serve_forever, daemon=True).start()
             sandbox = f"http://127.0.0.1:{office.server_port}"
-            # The schema of the checkout: its migrations are its own.
             crawl = run(
                 "-m", "scrapy", "crawl", "permits", "-a", "apns=165-28-054,165-28-055,165-28-056", "-s", "MARICOPA_RATE_LIMIT=50",
                 MARICOPA_DATABASE_URL=url, MARICOPA_SANDBOX=sandbox,

@@ -153,7 +153,7 @@ def a_browser_s_crawl_is_cancelled_within_five_seconds(here: Place) -> None:
 def _say(word: str, maricopa: Maricopa) -> str:
     """Say it of job 1, and see the job do so within 5 s of the word; returns what the command said."""
     said = maricopa.start(word, "1")
-    wait_for(lambda: maricopa.database.one("SELECT wish FROM crawl.job") == word)
+    wait_for(lambda: maricopa.database.one("SELECT requested_state FROM crawl.job") == word)
     done = "paused" if word == "pause" else "finished"
     assert wait_for(lambda: maricopa.database.one("SELECT state FROM crawl.job") == done) < WITHIN_S
     out, errors = said.communicate(timeout=60)
@@ -178,7 +178,7 @@ def pause_resume_and_cancel_from_another_terminal(here: Place) -> None:
 
     # The one that was detached waits, and goes on.
     resumed = maricopa.start("resume", "1")
-    wait_for(lambda: database.one("SELECT wish FROM crawl.job") == "run")
+    wait_for(lambda: database.one("SELECT requested_state FROM crawl.job") == "run")
     assert wait_for(lambda: sandbox.stats()["assessor"]["requests"] > asked) < WITHIN_S
     assert "job 1 goes on" in resumed.communicate(timeout=60)[0]
     wait_for(lambda: sandbox.stats()["assessor"]["requests"] > asked + 5)

@@ -567,7 +567,7 @@ def test_a_frozen_run_that_was_taken_for_lost_asks_for_nothing_more(database: Da
         other = begin.start("assessor", "-a", "job=1")
         if is_cancelled:
             wait_for(lambda: database.one("SELECT state FROM crawl.run WHERE id = 1") == "lost", 40)
-            database.rows("UPDATE crawl.job SET wish = 'cancel' RETURNING 1")
+            database.rows("UPDATE crawl.job SET requested_state = 'cancel' RETURNING 1")
         log = ended(other)
         assert other.returncode == (6 if is_cancelled else 0), log
         assert database.rows("SELECT state FROM crawl.job") == [("finished",)]

@@ -10,6 +10,7 @@ import psycopg2
 import pytest
 
 from maricopa_scrapy.database.connect import Session, migrate
+from maricopa_scrapy.database.schema import files
 from maricopa_scrapy.sandbox.county.county import County
 from maricopa_scrapy.sandbox.process import SandboxProcess
 from tests.conftest import Crawl, Crawler, Database
@@ -174,7 +175,7 @@ def test_a_role_without_create_is_told_the_grant_that_helps(cluster: debian.Clus
     crawl = crawled(cluster.url(name, role), sandbox)
     refused(crawl, f"role {role}", f"database {name}", "GRANT")
     assert schemas(cluster, name) == {"public"}
-    assert cluster.do("SELECT count(*) FROM pg_class WHERE relname LIKE '%yoyo%'", name) == [(0,)]
+    assert cluster.do("SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace", name) == [(0,)]
     for grant in _granted(crawl.log):
         cluster.do(grant, name)
     again = crawled(cluster.url(name, role), sandbox)
@@ -189,12 +190,12 @@ def test_tables_of_another_role_are_brought_up_to_date_by_it_alone_and_never_by_
     for (schema,) in cluster.do("SELECT nspname FROM pg_namespace WHERE nspname !~ '^(pg_|information)' AND nspname <> 'public'", name):
         cluster.do(f"ALTER SCHEMA {schema} OWNER TO {owner}", name)
     cluster.do(f"GRANT CREATE ON DATABASE {name} TO {role}; GRANT CREATE, USAGE ON SCHEMA public TO {role}", name)
-    cluster.do(f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {role}", name)
-    # As after an upgrade: the last two migrations are to come.
-    cluster.do("DELETE FROM _yoyo_migration WHERE migration_id >= '0020'", name)
-    before = cluster.do("SELECT migration_id FROM _yoyo_migration ORDER BY 1", name)
+    cluster.do(f"GRANT USAGE ON SCHEMA crawl TO {role}; GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA crawl TO {role}", name)
+    # As after an upgrade: something is to come.
+    cluster.do("DELETE FROM crawl.migration WHERE name = 'views'", name)
+    before = cluster.do("SELECT name FROM crawl.migration ORDER BY 1", name)
     refused(crawled(cluster.url(name, role), sandbox), f"role {role}", f"database {name}", f"GRANT {owner} TO {role}")
-    assert cluster.do("SELECT migration_id FROM _yoyo_migration ORDER BY 1", name) == before
+    assert cluster.do("SELECT name FROM crawl.migration ORDER BY 1", name) == before
 
 
 def test_a_role_that_may_see_nothing_is_told_what_reading_needs(cluster: debian.Cluster, sandbox: str, filled: str, tmp_path: Path) -> None:
@@ -219,7 +220,6 @@ def test_migrations_are_applied_all_or_none(cluster: debian.Cluster) -> None:
     with pytest.raises(psycopg2.errors.DuplicateTable):
         migrate(cluster.url(name))
     assert schemas(cluster, name) == {"public"}
-    assert cluster.do("SELECT count(*) FROM _yoyo_migration", name) == [(0,)]
     cluster.do("DROP TABLE public.property", name)
     migrate(cluster.url(name))
     assert "recorder" in schemas(cluster, name)
@@ -318,7 +318,7 @@ def test_a_search_path_of_others_leads_to_none_of_their_tables(cluster: debian.C
     name, role = cluster.database(), cluster.role(options="SUPERUSER")
     schema = role if schema == "role" else schema
     cluster.do(f"CREATE SCHEMA {schema} AUTHORIZATION {role}", name)
-    for table in ("_yoyo_migration", "yoyo_lock", "property", "stage_target", "parcel", "job"):
+    for table in ("migration", "property", "stage_target", "parcel", "job"):
         cluster.do(f"CREATE TABLE {schema}.{table} (trap text PRIMARY KEY)", name)
     set_for = {"role": f"ROLE {role}", "database": f"DATABASE {name}", "both": f"ROLE {role} IN DATABASE {name}"}.get(of)
     if set_for:
@@ -329,8 +329,8 @@ def test_a_search_path_of_others_leads_to_none_of_their_tables(cluster: debian.C
         assert crawl.code == 0, crawl.log
     for verb in (("verify",), ("status", "1"), ("property", County().apns(1)[0])):
         assert said(url, sandbox, tmp_path, *verb).code == 0
-    assert cluster.do("SELECT count(*) FROM public._yoyo_migration WHERE migration_id IS NOT NULL", name) > [(20,)]
-    assert cluster.do(f"SELECT count(*) FROM {schema}._yoyo_migration", name) == [(0,)]
+    assert cluster.do("SELECT count(*) FROM crawl.migration", name) == [(len(files()),)]
+    assert cluster.do(f"SELECT count(*) FROM {schema}.migration", name) == [(0,)]
     assert cluster.do("SELECT count(*) FROM assessor.parcel", name) == [(6,)]
 
 
@@ -342,4 +342,4 @@ def test_a_role_named_like_a_schema_of_ours(cluster: debian.Cluster, sandbox: st
         crawl = crawled(cluster.url(name, role), sandbox)
         assert crawl.code == 0, crawl.log
     assert said(cluster.url(name, role), sandbox, tmp_path, "verify").code == 0
-    assert cluster.do("SELECT DISTINCT relnamespace::regnamespace::text FROM pg_class WHERE relname LIKE '%yoyo%'", name) == [("public",)]
+    assert cluster.do("SELECT relnamespace::regnamespace::text FROM pg_class WHERE relname = 'migration'", name) == [("crawl",)]

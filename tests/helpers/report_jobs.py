@@ -53,7 +53,7 @@ def make(session: Session, database: Database, outcome: str, targets: int = 200)
     _trouble(database, job, runs[0].id)
     reasons = {"incomplete": Reason.SOURCE_UNAVAILABLE, "blocked": Reason.BLOCKED, "failed": Reason.UNAUTHORIZED}
     if outcome == "cancelled":
-        jobs.wish(session, job, "cancel")
+        jobs.request_state(session, job, "cancel")
         reasons[outcome] = Reason.CANCELLED
     if outcome == "interrupted":
         database.rows("UPDATE crawl.run SET heartbeat_at = now() - interval '1 h' WHERE job_id = %s RETURNING 1", job)

@@ -61,7 +61,7 @@ def test_a_job_that_two_go_on_with_at_once_has_one_manager(
     begun.communicate(timeout=30)
     if verb[0] == "retry":
         database.rows("UPDATE crawl.target SET state = 'dead', cause = 'timeout' WHERE state <> 'done' RETURNING 1")
-        database.rows("UPDATE crawl.job SET state = 'finished', wish = 'run', verdict = 'completed_with_failures' RETURNING 1")
+        database.rows("UPDATE crawl.job SET state = 'finished', requested_state = 'run', verdict = 'completed_with_failures' RETURNING 1")
     # As `maricopa run -s` keeps it: what goes on goes on as fast.
     settings = '{"settings": {"MARICOPA_RATE_LIMIT": "20"}}'
     database.rows("UPDATE crawl.job SET parameters = parameters || %s::jsonb RETURNING 1", settings)

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from benchmarks.scrapyd_nodes import PASSWORD, USER, Scrapyd
+from maricopa_scrapy.database import schema
 from maricopa_scrapy.jobs import deploy
 from maricopa_scrapy.jobs.executor import NodeError
 from maricopa_scrapy.jobs.scrapyd import PROJECT
@@ -61,7 +62,9 @@ def test_a_node_runs_what_was_deployed(scrapyd: Scrapyd, config: Path) -> None:
     shown = (
         "from scrapyd.runner import activate_egg; import sys; activate_egg(sys.argv[1]);"
         " from scrapy.utils.project import get_project_settings as s; u = s(); import maricopa_scrapy.sources.assessor.spider as m;"
-        " print(m.__file__, u['USER_AGENT'], sorted(u['MARICOPA_MANIFESTS']))"
+        " from maricopa_scrapy.database.schema import files;"
+        " print(m.__file__, u['USER_AGENT'], sorted(u['MARICOPA_MANIFESTS']),"
+        " [(name, len(file.read_bytes())) for name, file in files().items()])"
     )
     beside = {name: value for name, value in os.environ.items() if not name.startswith("SCRAPY")} | {"PYTHONPATH": str(ROOT)}
     run = subprocess.run(
@@ -71,6 +74,8 @@ def test_a_node_runs_what_was_deployed(scrapyd: Scrapyd, config: Path) -> None:
     assert "(+tests@example.org)" in run.stdout
     assert "'assessor'" in run.stdout
     assert "'gis'" not in run.stdout
+    # The files that make the tables are read from within it.
+    assert run.stdout.endswith(f" {[(name, len(file.read_bytes())) for name, file in schema.files().items()]}\n")
 
 
 def test_the_egg_holds_the_package_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:

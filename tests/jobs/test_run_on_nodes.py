@@ -94,7 +94,7 @@ def a_job_on_nodes_is_paused_taken_up_and_cancelled(here: Place) -> None:
 
         running = maricopa.start(*order)
         wait_for(lambda: crawls() == 2 and _done(database))
-        jobs.wish(session, 1, "pause")
+        jobs.request_state(session, 1, "pause")
         assert wait_for(lambda: database.one("SELECT state FROM crawl.job") == "paused") < WITHIN_S
         wait_for(lambda: not crawls(), WITHIN_S)
         os.kill(running.pid, signal.SIGKILL)
@@ -107,7 +107,7 @@ def a_job_on_nodes_is_paused_taken_up_and_cancelled(here: Place) -> None:
         running.communicate(timeout=30)
         before = _done(database)
         wait_for(lambda: _done(database) > before)
-        jobs.wish(session, 1, "cancel")
+        jobs.request_state(session, 1, "cancel")
         assert wait_for(lambda: database.one("SELECT state FROM crawl.job") == "finished") < WITHIN_S
         wait_for(lambda: not crawls(), WITHIN_S)
         assert database.one("SELECT verdict FROM crawl.job") == "cancelled"

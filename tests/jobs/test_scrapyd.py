@@ -131,14 +131,14 @@ def stop_kill_pause_and_cancel_and_a_node_that_was_started_anew(here: Place) -> 
             node.stop(handle)
         assert scrapyd.crawls() == [crawl]
         # But the ledger reaches it.
-        jobs.wish(session, 1, "pause")
+        jobs.request_state(session, 1, "pause")
         assert _until(lambda: database.one("SELECT state FROM crawl.job") == "paused") < 5
         _until(lambda: scrapyd.crawls() == [])
         jobs.resume(session, 1)
         node = scrapyd.node(MARICOPA_RATE_LIMIT="1")
         handle = node.start("assessor", {"job": "1"})
         _until(lambda: works(4))
-        jobs.wish(session, 1, "cancel")
+        jobs.request_state(session, 1, "cancel")
         assert _until(lambda: database.one("SELECT state FROM crawl.job") == "finished") < 5
         _until(lambda: node.is_running(handle) is False)
         assert database.one("SELECT verdict FROM crawl.job") == "cancelled"

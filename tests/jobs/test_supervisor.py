@@ -109,7 +109,7 @@ def test_a_job_that_is_cancelled_at_its_turn_does_not_begin(session: Session, da
     with_turn = threading.Thread(target=lambda: turns.append(jobs.take_turn(other, job, 3)))
 
     def work(cursor: Cursor) -> None:
-        cursor.execute("UPDATE crawl.job SET wish = 'cancel', state = 'finished', verdict = 'cancelled' WHERE id = %s", (job,))
+        cursor.execute("UPDATE crawl.job SET requested_state = 'cancel', state = 'finished', verdict = 'cancelled' WHERE id = %s", (job,))
         with_turn.start()
         # It has seen the job as it was, and waits for its row.
         waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"

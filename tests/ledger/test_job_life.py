@@ -52,7 +52,7 @@ def _pause(here: Place, latency: float) -> None:
     crawler = Crawler(database, sandbox.url, rate=20)
     process = crawler.start("assessor", "-a", _apns(100))
     _wait(lambda: sandbox.stats().get("assessor", {}).get("requests", 0) > 2)
-    jobs.wish(session, 1, "pause")
+    jobs.request_state(session, 1, "pause")
     assert _wait(lambda: database.one("SELECT state FROM crawl.job") == "paused") < WITHIN_S
     log, _ = process.communicate(timeout=60)
     assert process.returncode == 4, log
@@ -92,7 +92,7 @@ def a_cancelled_job_stays_cancelled(here: Place) -> None:
     _wait(lambda: database.states().get("done"))
     second = crawler.start("assessor", "-a", "job=1")
     _wait(lambda: database.one("SELECT count(*) FROM crawl.run") == 2)
-    jobs.wish(session, 1, "cancel")
+    jobs.request_state(session, 1, "cancel")
     assert _wait(lambda: database.one("SELECT state FROM crawl.job") == "finished") < WITHIN_S
     for process in (first, second):
         log, _ = process.communicate(timeout=60)
@@ -103,7 +103,7 @@ def a_cancelled_job_stays_cancelled(here: Place) -> None:
     assert verify.problems(session) == []
     for refused in (crawler("assessor", "-a", "job=1").error_lines()[0], _refusal(lambda: jobs.resume(session, 1))):
         assert "job 1 was cancelled; start a new one" in refused
-    assert "there is nothing to cancel" in _refusal(lambda: jobs.wish(session, 1, "cancel"))
+    assert "there is nothing to cancel" in _refusal(lambda: jobs.request_state(session, 1, "cancel"))
     assert database.one("SELECT verdict FROM crawl.job") == "cancelled"
     session.close()
 
@@ -187,7 +187,7 @@ def test_the_worst_source_is_the_job_s_verdict(session: Session, database: Datab
 def test_a_pause_that_is_taken_back_loses_no_run(session: Session, database: Database) -> None:
     job = _planned(session, PlannedRun("assessor", "assessor"))
     run = ledger.open_run(session, job, "assessor", "assessor", planned=1)
-    jobs.wish(session, job, "pause")
+    jobs.request_state(session, job, "pause")
     jobs.resume(session, job)
     # The run had seen it already.
     ledger.close_run(session, run, "paused", {})

@@ -156,11 +156,10 @@ def test_what_is_no_file_and_what_is_empty_are_written_in_place(tmp_path: Path) 
 
 @pytest.mark.parametrize("name", ["../permits", "/etc/permits", "a/b", "permits\n", "..", "", "class"])
 def test_a_source_s_name_is_no_path(tmp_path: Path, name: str) -> None:
-    for folder in ("maricopa_scrapy/database/migrations", "config/sources"):
+    for folder in ("maricopa_scrapy/sources", "config/sources"):
         (tmp_path / folder).mkdir(parents=True)
-    (tmp_path / "maricopa_scrapy/database/migrations/0001_first.sql").touch()
     for words in ((name, "record"), ("permits", name)):
         with pytest.raises(ScaffoldError) as raised:
             new_source(tmp_path, words[0], "Permits", "https://permits.example.gov", "/permits/{apn}", words[1])
         assert "\n" not in str(raised.value)
-    assert [path for path in tmp_path.rglob("*") if path.is_file() and path.suffix != ".sql"] == []
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []

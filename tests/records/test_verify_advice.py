@@ -14,7 +14,7 @@ _BY_HAND = """
     INSERT INTO crawl.change (table_name, key, field, old, new, changed_at, run_id)
     VALUES ('assessor.owner', '{"apn": "1"}', 'ownership', 'A', 'B', now(), 777);
     INSERT INTO crawl.target (job_id, source, kind, key, state, run_id) VALUES (2, 'treasurer', 'parcel', '10101999', 'leased', 1);
-    INSERT INTO gis.roll (job_id, walk, layer, first_id, last_id, row_count, page, detail, state, received, parcels, stacked, unkeyed)
+    INSERT INTO gis.roll (job_id, walk, layer, first_id, last_id, row_count, page, detail, state, received, parcels, duplicates, unkeyed)
     VALUES (1, 1, 'E', 1, 9, 9, 5, '{}', 'complete', 8, 8, 0, 0), (1, 2, 'E', 1, 9, 9, 5, '{}', 'open', NULL, NULL, NULL, NULL);
     INSERT INTO recorder.search_window
     SELECT 'code NS', since::date, until::date, total, total - lost, 0, state, '', '', now(), now()

@@ -2,7 +2,7 @@
 
 A table has one row an APN: that of the lowest floor. Which rows a walk brought is known when it ends (gis.seen has the digest of each),
 whatever the order of its pages, whatever another job stored meanwhile, and whatever a kill cut off. So each row that is replaced while
-a walk goes on is kept in gis.aside; at the end, an APN that came more than once goes back to what it was before the walk, and the
+a walk goes on is kept in gis.held_row; at the end, an APN that came more than once goes back to what it was before the walk, and the
 lowest of its rows is merged: one change, or none.
 """
 
@@ -21,17 +21,17 @@ from maricopa_scrapy.sources.gis.told_columns import shared_fields
 
 _TABLE = table_of(GisParcel)
 _COLUMNS = ", ".join((*_TABLE.fields, "content_hash", "capture_sha256", "first_seen_at", "changed_at"))
-_KNOWN = "SELECT DISTINCT apn FROM gis.stacked WHERE apn = ANY(%s::text[])"
-_KEEP = f"INSERT INTO gis.aside ({_COLUMNS}, removed_at) SELECT {_COLUMNS}, removed_at FROM {{origin}} ON CONFLICT DO NOTHING"
+_KNOWN = "SELECT DISTINCT apn FROM gis.duplicate WHERE apn = ANY(%s::text[])"
+_KEEP = f"INSERT INTO gis.held_row ({_COLUMNS}, removed_at) SELECT {_COLUMNS}, removed_at FROM {{origin}} ON CONFLICT DO NOTHING"
 _HOLD = f"""
-    INSERT INTO gis.aside ({_COLUMNS}, is_held) SELECT {_COLUMNS}, true FROM {_TABLE.stage}
+    INSERT INTO gis.held_row ({_COLUMNS}, is_held) SELECT {_COLUMNS}, true FROM {_TABLE.stage}
     ON CONFLICT (apn, content_hash) DO UPDATE SET is_held = true
 """
 _IS_WALKED = "SELECT EXISTS (SELECT FROM gis.roll WHERE state = 'open') OR EXISTS (SELECT FROM gis.seen)"
 # What a day's deeds bring of an APN is not all of its rows when its floor is another, or it is known to have several.
 _DOUBTFUL = """
     SELECT t.apn FROM unnest(%s::text[], %s::integer[]) AS k (apn, floor) JOIN gis.parcel t USING (apn)
-    WHERE t.floor IS DISTINCT FROM k.floor OR EXISTS (SELECT FROM gis.stacked s WHERE s.apn = t.apn)
+    WHERE t.floor IS DISTINCT FROM k.floor OR EXISTS (SELECT FROM gis.duplicate s WHERE s.apn = t.apn)
 """
 # Of a range that was asked again, its fullest answer counts.
 RANGES = """
@@ -41,38 +41,38 @@ RANGES = """
 _DOUBLED = f"""
     WITH doubled AS MATERIALIZED (
         SELECT apn FROM (SELECT unnest(keys) AS apn FROM ({RANGES}) r) k GROUP BY apn HAVING count(*) > 1
-        UNION SELECT apn FROM gis.aside WHERE is_held
+        UNION SELECT apn FROM gis.held_row WHERE is_held
     )
-    INSERT INTO gis.doubled (job_id, walk, apn, digest, copies)
+    INSERT INTO gis.duplicate_count (job_id, walk, apn, digest, copies)
     SELECT %(job)s, %(walk)s, k.apn, substr(r.digests, (8 * (k.n - 1) + 1)::integer, 8) AS digest, count(*)
     FROM ({RANGES}) r CROSS JOIN LATERAL unnest(r.keys) WITH ORDINALITY AS k (apn, n) JOIN doubled d ON d.apn = k.apn
     GROUP BY k.apn, digest
 """
-_SURPLUS = "SELECT coalesce(sum(copies), 0) - count(DISTINCT apn) FROM gis.doubled WHERE job_id = %(job)s AND walk = %(walk)s"
+_SURPLUS = "SELECT coalesce(sum(copies), 0) - count(DISTINCT apn) FROM gis.duplicate_count WHERE job_id = %(job)s AND walk = %(walk)s"
 # More rows than the last complete roll of the layer had of the same APN.
 _UNEXPLAINED = """
     SELECT d.apn, d.copies FROM (
-        SELECT apn, sum(copies) AS copies FROM gis.doubled WHERE job_id = %(job)s AND walk = %(walk)s GROUP BY apn
+        SELECT apn, sum(copies) AS copies FROM gis.duplicate_count WHERE job_id = %(job)s AND walk = %(walk)s GROUP BY apn
     ) d LEFT JOIN (
-        SELECT s.apn, sum(s.copies) AS copies FROM gis.stacked s JOIN gis.roll r USING (job_id, walk)
+        SELECT s.apn, sum(s.copies) AS copies FROM gis.duplicate s JOIN gis.roll r USING (job_id, walk)
         WHERE r.state = 'complete' AND r.layer = %(layer)s GROUP BY s.apn
     ) e USING (apn)
     WHERE d.copies > coalesce(e.copies, 0) ORDER BY md5(d.apn) LIMIT %(most)s
 """
 _OURS = "job_id = %(job)s AND walk = %(walk)s"
 _GATHER = f"""
-    INSERT INTO gis.aside ({_COLUMNS}) SELECT {_COLUMNS} FROM {{origin}}
-    WHERE apn IN (SELECT apn FROM gis.doubled WHERE {_OURS}) ON CONFLICT DO NOTHING
+    INSERT INTO gis.held_row ({_COLUMNS}) SELECT {_COLUMNS} FROM {{origin}}
+    WHERE apn IN (SELECT apn FROM gis.duplicate_count WHERE {_OURS}) ON CONFLICT DO NOTHING
 """
 _STACK = f"""
-    INSERT INTO gis.stacked ({_COLUMNS}, job_id, walk, copies)
+    INSERT INTO gis.duplicate ({_COLUMNS}, job_id, walk, copies)
     SELECT {", ".join("a." + name for name in _COLUMNS.split(", "))}, d.job_id, d.walk, d.copies
-    FROM gis.doubled d JOIN gis.aside a ON a.apn = d.apn AND substr(a.content_hash, 1, 8) = d.digest WHERE {_OURS}
+    FROM gis.duplicate_count d JOIN gis.held_row a ON a.apn = d.apn AND substr(a.content_hash, 1, 8) = d.digest WHERE {_OURS}
 """
 _TOUCHED = f"""
     CREATE TEMP TABLE roll_touched ON COMMIT DROP AS
-    SELECT t.apn FROM gis.parcel t WHERE t.apn IN (SELECT apn FROM gis.doubled WHERE {_OURS}) AND t.changed_at >= %(started)s
-      AND (t.first_seen_at >= %(started)s OR EXISTS (SELECT FROM gis.aside a WHERE a.apn = t.apn AND a.changed_at < %(started)s))
+    SELECT t.apn FROM gis.parcel t WHERE t.apn IN (SELECT apn FROM gis.duplicate_count WHERE {_OURS}) AND t.changed_at >= %(started)s
+      AND (t.first_seen_at >= %(started)s OR EXISTS (SELECT FROM gis.held_row a WHERE a.apn = t.apn AND a.changed_at < %(started)s))
 """
 _REWIND = (
     "DELETE FROM crawl.change c USING roll_touched t"
@@ -80,20 +80,20 @@ _REWIND = (
     "DELETE FROM gis.parcel p USING roll_touched t WHERE p.apn = t.apn",
     f"""
     INSERT INTO gis.parcel ({_COLUMNS}, removed_at)
-    SELECT DISTINCT ON (apn) {_COLUMNS}, removed_at FROM gis.aside
+    SELECT DISTINCT ON (apn) {_COLUMNS}, removed_at FROM gis.held_row
     WHERE apn IN (SELECT apn FROM roll_touched) AND changed_at < %(started)s ORDER BY apn, changed_at DESC
     """,
 )
 _WINNERS = f"""
-    INSERT INTO {_TABLE.stage} ({_COLUMNS}) SELECT DISTINCT ON (apn) {_COLUMNS} FROM gis.stacked
+    INSERT INTO {_TABLE.stage} ({_COLUMNS}) SELECT DISTINCT ON (apn) {_COLUMNS} FROM gis.duplicate
     WHERE {_OURS} ORDER BY apn, floor NULLS FIRST, content_hash
 """
 _UNSTACK = f"""
-    DELETE FROM gis.stacked WHERE {_OURS}
-      AND apn IN (SELECT apn FROM gis.stacked WHERE {_OURS} GROUP BY apn HAVING sum(copies) = 1)
+    DELETE FROM gis.duplicate WHERE {_OURS}
+      AND apn IN (SELECT apn FROM gis.duplicate WHERE {_OURS} GROUP BY apn HAVING sum(copies) = 1)
 """
 _FORGET_OLDER = """
-    DELETE FROM gis.stacked s USING gis.roll r
+    DELETE FROM gis.duplicate s USING gis.roll r
     WHERE r.job_id = s.job_id AND r.walk = s.walk AND r.layer = %(layer)s AND (s.job_id, s.walk) <> (%(job)s, %(walk)s)
 """
 
@@ -162,9 +162,9 @@ def without_doubtful(cursor: Cursor, run: Run, target: Target, rows: Lines) -> L
 def find_doubled(cursor: Cursor, job: int, walk: int) -> int:
     """Note the APNs that a walk has seen more than once; returns how many rows they have beyond one each."""
     values = {"job": job, "walk": walk}
-    cursor.execute(f"DELETE FROM gis.doubled WHERE {_OURS}", values)
+    cursor.execute(f"DELETE FROM gis.duplicate_count WHERE {_OURS}", values)
     cursor.execute(_DOUBLED, values)
-    cursor.execute("ANALYZE gis.doubled")
+    cursor.execute("ANALYZE gis.duplicate_count")
     cursor.execute(_SURPLUS, values)
     (surplus,) = cursor.fetchone() or (0,)
     return int(surplus)
@@ -180,9 +180,9 @@ def settle(cursor: Cursor, run: Run, walk: int, layer: str, started: dt.datetime
     """At the end of a walk, complete or not: let the row of the lowest floor stand for each APN that came more than once."""
     values = {"job": run.job_id, "walk": walk, "layer": layer, "started": started, "first_change": first_change}
     # What stood before the walk comes with its own dates: it is kept before the same from elsewhere.
-    for origin in ("gis.parcel", "gis.stacked"):
+    for origin in ("gis.parcel", "gis.duplicate"):
         cursor.execute(_GATHER.format(origin=origin), values)
-    cursor.execute(f"DELETE FROM gis.stacked WHERE {_OURS}", values)
+    cursor.execute(f"DELETE FROM gis.duplicate WHERE {_OURS}", values)
     cursor.execute(_STACK, values)
     cursor.execute(_TOUCHED, values)
     for statement in _REWIND:

@@ -16,7 +16,7 @@ from maricopa_scrapy.sources.gis.told_columns import note_columns, shared_fields
 __all__ = ["acknowledged", "not_comparable", "one_of_each_key", "shared_fields", "store_pages", "told"]
 
 # All rows of an APN that a layer has more than once.
-MORE_ROWS = {"gis.parcel": "gis.stacked"}
+MORE_ROWS = {"gis.parcel": "gis.duplicate"}
 IDENTITIES = "SELECT 'gis', owner_name, property_address FROM gis.parcel WHERE apn = %(apn)s AND removed_at IS NULL"
 # Rolls are what `maricopa diff` compares.
 HELD_JOBS = "SELECT job_id FROM gis.roll"
@@ -69,7 +69,7 @@ def one_of_each_key(rows: Lines) -> Lines:
 
 def not_comparable(cursor: Cursor, keys: Sequence[str]) -> Collection[str]:
     """Return the APNs with several rows: only the walk that they came with knows which one stands."""
-    cursor.execute("SELECT DISTINCT apn FROM gis.stacked WHERE apn = ANY(%s)", (list(keys),))
+    cursor.execute("SELECT DISTINCT apn FROM gis.duplicate WHERE apn = ANY(%s)", (list(keys),))
     return {apn for (apn,) in cursor.fetchall()}
 
 

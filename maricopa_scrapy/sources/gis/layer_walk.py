@@ -89,8 +89,8 @@ _DEAD_RANGES = """
     WHERE job_id = %s AND source = 'gis' AND kind IN ('range', 'ids') AND state = 'dead' AND (detail->>'walk')::int = %s
 """
 _END = """
-    UPDATE gis.roll SET state = %(state)s, received = %(received)s, parcels = %(parcels)s, stacked = %(stacked)s, unkeyed = %(unkeyed)s,
-        missing = %(missing)s, finished_at = %(at)s
+    UPDATE gis.roll SET state = %(state)s, received = %(received)s, parcels = %(parcels)s, duplicates = %(duplicates)s,
+        unkeyed = %(unkeyed)s, missing = %(missing)s, finished_at = %(at)s
     WHERE job_id = %(job)s AND walk = %(walk)s
 """
 _OUTLINE_VIEW = """
@@ -105,7 +105,7 @@ _FORGET_SEEN = """
     DELETE FROM gis.seen s USING gis.roll r WHERE r.job_id = s.job_id AND r.walk = s.walk AND (s.job_id = %(job)s OR r.state = 'incomplete')
 """
 _EMPTY_ASIDE = """
-    DELETE FROM gis.aside WHERE NOT EXISTS (SELECT FROM gis.roll r JOIN crawl.job j ON j.id = r.job_id
+    DELETE FROM gis.held_row WHERE NOT EXISTS (SELECT FROM gis.roll r JOIN crawl.job j ON j.id = r.job_id
         WHERE (r.state = 'open' AND j.verdict IS DISTINCT FROM 'cancelled') OR EXISTS (SELECT FROM gis.seen s WHERE s.job_id = r.job_id))
 """
 
@@ -247,7 +247,7 @@ def _begin_anew(cursor: Cursor, run: Run, roll: _Roll, extent: Extent) -> None:
     logger.warning("%s; the walk begins anew", message)
     cursor.execute(_RELOADED, (run.job_id, run.id, f"layer {extent.layer}", message, extent.layer))
     cursor.execute(_CANCEL_RANGES, (run.job_id,))
-    counts = {"received": None, "parcels": None, "stacked": None, "unkeyed": None, "missing": None}
+    counts = {"received": None, "parcels": None, "duplicates": None, "unkeyed": None, "missing": None}
     cursor.execute(_END, {"job": run.job_id, "walk": roll.walk, "state": "reloaded", "at": dt.datetime.now(dt.UTC), **counts})
     cursor.execute("DELETE FROM gis.seen WHERE job_id = %s", (run.job_id,))
     if roll.walk >= _WALKS_MOST:
@@ -269,7 +269,7 @@ def _finish(cursor: Cursor, run: Run, roll: _Roll, extent: Extent) -> None:
     if further and not roll.is_confirmed and (_is_open(cursor, _OPEN_DOUBLED, run) or _ask_to_confirm(cursor, run, roll, extent)):
         return
     parcels = received - unkeyed - further
-    counts: dict[str, Any] = {"received": received, "parcels": parcels, "stacked": further, "unkeyed": unkeyed, "missing": None}
+    counts: dict[str, Any] = {"received": received, "parcels": parcels, "duplicates": further, "unkeyed": unkeyed, "missing": None}
     duplicates.settle(cursor, run, roll.walk, roll.layer, roll.started_at, roll.first_change)
     shortfall = _shortfall(cursor, run, roll, received)
     if shortfall is None:
@@ -292,7 +292,7 @@ def _finish(cursor: Cursor, run: Run, roll: _Roll, extent: Extent) -> None:
         roll.layer,
         received,
         parcels,
-        counts["stacked"],
+        counts["duplicates"],
         unkeyed,
         counts["missing"],
     )
@@ -351,7 +351,7 @@ def _fall_short(cursor: Cursor, run: Run, reason: str) -> None:
 def _forget(cursor: Cursor, run: Run) -> None:
     values = {"job": run.job_id}
     cursor.execute(_FORGET_SEEN, values)
-    cursor.execute("DELETE FROM gis.doubled WHERE job_id = %(job)s", values)
+    cursor.execute("DELETE FROM gis.duplicate_count WHERE job_id = %(job)s", values)
     cursor.execute(_EMPTY_ASIDE)
 
 

@@ -12,9 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-import psycopg2
 import pytest
-import zstandard
 
 from maricopa_scrapy.database.batch import body_of
 from maricopa_scrapy.database.connect import Session
@@ -22,7 +20,7 @@ from maricopa_scrapy.records import verify
 from maricopa_scrapy.sandbox.assessor.public_page import HIDDEN_TOKEN
 from maricopa_scrapy.sandbox.county.county import County
 from maricopa_scrapy.sandbox.process import SandboxProcess
-from tests.conftest import ROOT, Crawler, Database, administer, named
+from tests.conftest import ROOT, Crawler, Database
 
 Start = Callable[..., SandboxProcess]
 CAPTURES = os.environ.get("MARICOPA_CAPTURES")
@@ -218,30 +216,6 @@ def test_an_absent_label_costs_its_column_and_an_odd_value_its_section(database:
         ("absent_field", "Lot Size", 2), ("new_field", "lot area", 1), ("unread_section", "property: Lot Size", 1),
     ]  # fmt: skip
     _agrees(database)
-
-
-def test_captures_of_before_lose_the_page_s_token(server: str) -> None:
-    """A database as 0021 left it, with a page that was kept with its token: the migration takes the body away, and says so."""
-    steps = sorted((ROOT / "maricopa_scrapy" / "database" / "migrations").glob("*.sql"))
-    ours = next(at for at, step in enumerate(steps) if step.stem == "0022_page")
-    body = zstandard.compress(f'<input value="{HIDDEN_TOKEN}" id="Token">'.encode())
-    administer(server, "CREATE DATABASE before_0022")
-    connection = psycopg2.connect(named(server, "before_0022"))
-    try:
-        with connection.cursor() as cursor:
-            for step in steps[:ours]:
-                cursor.execute(step.read_text())
-            for source in ("assessor", "assessor_page"):
-                cursor.execute(
-                    "INSERT INTO crawl.capture (sha256, source, url, status, content_type, fetched_at, size, body)"
-                    " VALUES (%s, %s, 'http://x', 200, 'text/html', now(), 9, %s)", (source.encode(), source, body),
-                )  # fmt: skip
-            cursor.execute(steps[ours].read_text())
-            cursor.execute("SELECT source, body IS NULL, pruned_at IS NOT NULL FROM crawl.capture ORDER BY 1")
-            assert cursor.fetchall() == [("assessor", False, False), ("assessor_page", True, True)]
-    finally:
-        connection.close()
-        administer(server, "DROP DATABASE before_0022 WITH (FORCE)")
 
 
 def test_a_429_costs_no_try_and_a_new_label_is_told(database: Database, county: Start) -> None:

@@ -14,7 +14,7 @@ from tests.conftest import Crawler, Database
 from tests.helpers.rolls import agrees, apns, as_text, crawler, layer, stored, truth
 
 Start = Callable[..., SandboxProcess]
-_ROLLS = "SELECT layer, state, row_count, received, parcels, stacked, missing FROM gis.roll ORDER BY job_id, walk"
+_ROLLS = "SELECT layer, state, row_count, received, parcels, duplicates, missing FROM gis.roll ORDER BY job_id, walk"
 
 
 def test_the_whole_county_is_stored_exactly(tmp_path: Path, database: Database, county: Start) -> None:

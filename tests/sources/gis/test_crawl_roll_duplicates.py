@@ -20,7 +20,7 @@ from tests.helpers.layer_stub import LayerStub, Query, apn, row
 from tests.helpers.rolls import agrees, crawler
 
 Serve = Callable[..., LayerStub]
-_STACKED = "SELECT apn, floor, copies FROM gis.stacked ORDER BY apn, floor"
+_STACKED = "SELECT apn, floor, copies FROM gis.duplicate ORDER BY apn, floor"
 _CHANGES = "SELECT key->>'apn', field, old, new FROM crawl.change ORDER BY id"
 
 
@@ -55,7 +55,7 @@ def test_a_parcel_that_becomes_stacked_keeps_its_lowest_floor_without_a_change(
     assert database.rows(_CHANGES) == []
     assert database.rows("SELECT apn, owner_name, changed_at FROM gis.parcel ORDER BY apn") == before
     assert database.rows(_STACKED) == [(apn(5), 1, 1), (apn(5), 2, 1)]
-    assert database.one("SELECT count(*) FROM gis.aside") == database.one("SELECT count(*) FROM gis.seen") == 0
+    assert database.one("SELECT count(*) FROM gis.held_row") == database.one("SELECT count(*) FROM gis.seen") == 0
     # When the lower one is gone, that is one change; then it is stacked no more.
     del stub.rows[5]
     stub.rows[40] = _floor(40, 40, 1)
@@ -84,7 +84,7 @@ def test_a_roll_that_falls_short_still_stores_its_stacked_parcels_and_is_finishe
     assert rest.code == 0, rest.log
     assert _standing(database, 78) == (2, "OWNER 2")
     assert database.rows(_CHANGES) == []
-    assert database.rows("SELECT state, row_count, received, parcels, stacked FROM gis.roll") == [("complete", 33, 33, 31, 2)]
+    assert database.rows("SELECT state, row_count, received, parcels, duplicates FROM gis.roll") == [("complete", 33, 33, 31, 2)]
     # The page that failed, the extent (again when it was read before that), and the count of what came twice.
     assert sum(map(_whole, stub.asked)) == 1
     assert len(stub.asked) in (3, 4)
@@ -179,7 +179,7 @@ def test_of_a_confirmation_no_part_may_fail(tmp_path: Path, database: Database, 
     stub.hook = lambda query: None
     rest = one_by_one("roll", "-a", "job=1")
     assert rest.code == 0, rest.log
-    assert database.rows("SELECT state, received, stacked FROM gis.roll") == [("complete", 34, 4)]
+    assert database.rows("SELECT state, received, duplicates FROM gis.roll") == [("complete", 34, 4)]
     agrees(database)
 
 
@@ -228,11 +228,11 @@ def test_two_walks_at_once_do_not_disturb_each_other(tmp_path: Path, database: D
     for process in (first, second):
         log, _ = process.communicate(timeout=60)
         assert process.returncode == 0, log
-    assert database.rows("SELECT state, received, parcels, stacked, missing FROM gis.roll") == [("complete", 100, 97, 3, 0)] * 2
+    assert database.rows("SELECT state, received, parcels, duplicates, missing FROM gis.roll") == [("complete", 100, 97, 3, 0)] * 2
     assert [_standing(database, of)[0] for of in (3, 90, 14)] == [1, 1, 2]
     assert database.rows(_CHANGES) == []
     assert database.rows(_STACKED) == [(apn(3), 1, 1), (apn(3), 2, 1), (apn(14), 2, 2), (apn(90), 1, 1), (apn(90), 2, 1)]
-    assert database.one("SELECT count(*) FROM gis.aside") == 0
+    assert database.one("SELECT count(*) FROM gis.held_row") == 0
     agrees(database)
 
 

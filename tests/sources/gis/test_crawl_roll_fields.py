@@ -144,7 +144,7 @@ def test_stacked_rows_each_keep_their_own_values_of_a_field_that_is_absent(
         number = 31 + at
         value = {owner: f"UNIT {at}", price: 1000 + at if of == "E" else str(1000 + at)} | ({floor: 1 + at % 2} if floor else {})
         stub.rows[number] = row(number, apn(77 + at // 2), of, **value)
-    stacked = "SELECT apn, owner_name, sale_price FROM gis.stacked ORDER BY apn, owner_name"
+    stacked = "SELECT apn, owner_name, sale_price FROM gis.duplicate ORDER BY apn, owner_name"
     arguments = ("-a", f"layer={of}")
     assert crawl(stub, *arguments).code == 0
     before = database.rows(stacked), sorted(database.rows("SELECT apn, owner_name, sale_price, changed_at FROM gis.parcel"))

@@ -92,7 +92,7 @@ def test_an_owner_s_name_finds_documents_and_no_facts(tmp_path: Path, database: 
     assert matches <= found
     assert len(found) - len(matches) == hidden
     assert stored(database) == {number: truth(world.find(number)) for _, number in matches}
-    ties = database.rows("SELECT name, recording_number, confidence, reason FROM recorder.name_tie")
+    ties = database.rows("SELECT name, recording_number, confidence, reason FROM recorder.name_link")
     for name, _, confidence, reason in ties:
         assert confidence == ("excluded" if counts[name] >= 5 else "probable" if name.removesuffix(" ETAL") == owner else "possible"), (
             reason
@@ -104,7 +104,7 @@ def test_an_owner_s_name_finds_documents_and_no_facts(tmp_path: Path, database: 
     assert {confidence for _, _, confidence, _ in links} == {"possible"}
     assert all("several parcels have an owner of this name" in reason for *_, reason in links)
     is_new = (
-        "SELECT d.confidence, x.recording_date < g.deed_date FROM document d JOIN recorder.name_tie t USING (recording_number)"
+        "SELECT d.confidence, x.recording_date < g.deed_date FROM document d JOIN recorder.name_link t USING (recording_number)"
         " JOIN recorder.document x USING (recording_number) JOIN gis.parcel g ON g.apn = d.apn"
         " WHERE d.basis = 'owner_name' AND t.confidence = 'probable'"
     )
@@ -122,7 +122,7 @@ def test_an_owner_s_name_finds_documents_and_no_facts(tmp_path: Path, database: 
         " (SELECT * FROM recorder.party WHERE name = %s LIMIT 1) p RETURNING 1",
         common,
     )
-    assert database.rows("SELECT DISTINCT confidence FROM recorder.name_tie WHERE name = %s", common) == [("excluded",)]
+    assert database.rows("SELECT DISTINCT confidence FROM recorder.name_link WHERE name = %s", common) == [("excluded",)]
 
 
 def test_mass_filers_and_trustees_tie_nothing(tmp_path: Path, database: Database, county: Start) -> None:
@@ -135,7 +135,7 @@ def test_mass_filers_and_trustees_tie_nothing(tmp_path: Path, database: Database
         crawl = run("documents", "-a", f"owner={owner}", "-a", "since=2025-03-20", "-a", "until=2025-04-10")
         assert crawl.code == 0, crawl.log
     assert database.one("SELECT count(*) FROM recorder.name_match") > 100
-    assert database.rows("SELECT DISTINCT confidence FROM recorder.name_tie") == [("excluded",)]
+    assert database.rows("SELECT DISTINCT confidence FROM recorder.name_link") == [("excluded",)]
     assert database.one("SELECT count(*) FROM document WHERE basis = 'owner_name'") == 0
 
 
@@ -230,7 +230,7 @@ def test_a_scan_that_cannot_be_written_is_told_and_one_under_way_lets_the_run_en
     process = run.start("documents", "-a", f"recording_numbers={','.join(plain)}", "-a", "pdf=yes")
     try:
         wait_for(lambda: database.one("SELECT count(*) FROM crawl.target WHERE cause = 'store'"))
-        jobs.wish(session, 1, "pause")
+        jobs.request_state(session, 1, "pause")
         log, _ = process.communicate(timeout=30)
     finally:
         process.kill()

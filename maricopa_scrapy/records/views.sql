@@ -1,22 +1,8 @@
+-- What people query, joined from all sources. A NULL means that the source says nothing.
+
+-- Withheld owners ---------------------------------------------------------------------------------------------
 -- Once an owner is withheld, every output shows "withheld" in place of the present and the former owner and mailing address.
--- Tables say what their sources said; this file alone decides whose, and which columns: public.withheld, crawl.names_owner.
--- depends: 0022_page
-
--- A layer's own word for it: the name itself is stored nowhere, and its NULL would be the same as no owner at all.
-CREATE TABLE gis.withheld (
-    apn            text PRIMARY KEY,
-    said           text NOT NULL,
-    content_hash   bytea NOT NULL,
-    capture_sha256 bytea NOT NULL,
-    first_seen_at  timestamptz NOT NULL,
-    changed_at     timestamptz NOT NULL
-);
-COMMENT ON TABLE gis.withheld IS 'parcels of which a layer said NA for the owner; it holds while gis.parcel has no owner';
-
-CREATE INDEX owner_withheld ON assessor.owner (apn) WHERE is_redacted;
-CREATE INDEX page_withheld ON assessor_page.parcel (apn) WHERE is_redacted;
--- Few: what the layers said before their NA was read as what it is.
-CREATE INDEX parcel_withheld ON gis.parcel (apn) WHERE owner_name IN ('NA', 'N/A');
+-- Tables say what their sources said; here alone it is decided whose, and which columns: public.withheld, crawl.names_owner.
 
 CREATE VIEW public.withheld AS
 SELECT apn FROM assessor.owner WHERE is_redacted
@@ -46,7 +32,6 @@ CREATE FUNCTION crawl.names_owner(table_name text, field text) RETURNS boolean L
 $$;
 
 -- The deeds of withheld owners, present and former, and what was recorded beside them: their names are the owners'.
-CREATE INDEX change_deed ON crawl.change ((key ->> 'apn')) WHERE field = 'deed_number';
 CREATE VIEW recorder.withheld_deed AS
 SELECT o.deed_number FROM public.withheld w JOIN assessor.owner o USING (apn) WHERE o.deed_number IS NOT NULL
 UNION
@@ -77,7 +62,17 @@ CROSS JOIN LATERAL (
 ) h;
 COMMENT ON VIEW public.change IS 'every changed field; "withheld" for owners and addresses of parcels whose owner the county withholds';
 
-CREATE OR REPLACE VIEW public.property AS
+-- Parcels -----------------------------------------------------------------------------------------------------
+
+CREATE VIEW public.valuation AS
+SELECT apn, tax_year, full_cash_value, limited_property_value, assessed_fcv, assessed_lpv, assessment_ratio,
+       legal_class_code, legal_class, property_use_code, property_use, tax_area_code, notice_of_change,
+       valuation_source, first_seen_at, changed_at
+FROM assessor.valuation;
+
+-- A parcel's row is the assessor's API's, whole: no source fills another's gaps, but for coordinates. Where the API was not asked, it is
+-- the public page's for its own columns and the GIS's for all others; else the GIS's.
+CREATE VIEW public.property AS
 SELECT p.apn, p.property_address, p.property_description, p.subdivision_name, p.lot, p.mcr, p.section_township_range,
        p.jurisdiction, p.property_type, p.property_use_code, p.property_use, p.lot_size_sqft,
        p.is_residential, p.is_commercial, p.is_rental, p.is_cancelled,
@@ -151,37 +146,48 @@ FROM gis.parcel g
 LEFT JOIN public.withheld w ON w.apn = g.apn
 WHERE NOT EXISTS (SELECT FROM assessor.parcel p WHERE p.apn = g.apn)
   AND NOT EXISTS (SELECT FROM assessor_page.parcel h WHERE h.apn = g.apn);
+COMMENT ON COLUMN public.property.removed_at IS
+    'when a complete roll no longer had the parcel (source gis); NULL: it is there. Of the assessor''s parcels is_cancelled tells';
+COMMENT ON COLUMN public.property.last_seen_at IS
+    'the last time that a source was known to have it: an answer about it, or the end of a complete roll that had it';
 
-CREATE OR REPLACE VIEW recorder.parcel_document AS
-SELECT d.apn, d.deed_number AS recording_number, 'deed_number' AS basis, 'exact' AS confidence,
-       CASE d.told_by WHEN 'assessor' THEN 'last deed of the parcel, by the assessor''s API' ELSE 'last deed of the parcel, by the GIS' END AS reason
-FROM recorder.parcel_deed d
-UNION ALL
--- The first line of a deed and parcel stands for all; the last deed is tied already.
-SELECT s.apn, s.deed_number, 'affidavit', 'exact', 'deed of a sale of the parcel, by the Sales Affidavits'
-FROM bulk.sale s
-WHERE s.occurrence = 1 AND NOT EXISTS (SELECT FROM recorder.parcel_deed d WHERE d.apn = s.apn AND d.deed_number = s.deed_number)
-UNION ALL
-SELECT d.apn, n.recording_number, 'neighbour', n.confidence, n.reason
-FROM recorder.parcel_deed d JOIN recorder.neighbour n USING (deed_number)
-UNION ALL
-SELECT o.apn, t.recording_number, 'owner_name',
-       CASE WHEN x.recording_date < o.deed_date OR s.is_several THEN 'possible' ELSE t.confidence END,
-       t.reason || CASE WHEN s.is_several THEN '; several parcels have an owner of this name' ELSE '' END
-                || CASE WHEN x.recording_date < o.deed_date THEN '; recorded before the owner''s last deed' ELSE '' END
-FROM recorder.name_tie t
-JOIN recorder.document x USING (recording_number)
-JOIN recorder.parcel_deed o ON upper(o.owner) = t.owner AND o.deed_number <> t.recording_number
+-- Taxes -------------------------------------------------------------------------------------------------------
+
+-- What is owed, and since when: as of the moment the page was read, for a bill paid meanwhile is not known to be.
+-- is_delinquent is NULL when nobody knows when the bill was read. The first half is open while more is due than the second, for what was
+-- paid late lacks its interest; after the second's day both have interest, and what was paid must tell.
+CREATE VIEW public.tax AS
+SELECT b.apn, b.tax_year, b.status, b.status_text, b.assessed, b.paid, b.interest, b.amount_due, o.observed_at,
+       CASE WHEN o.observed_at IS NOT NULL
+            THEN b.status IN ('lien', 'state_lien') OR coalesce(o.observed_at > d.until, false) END AS is_delinquent,
+       (d.until AT TIME ZONE 'America/Phoenix')::date AS next_due_on, b.removed_at, b.first_seen_at, b.changed_at, b.unseen_since
+FROM treasurer.bill b
+LEFT JOIN LATERAL (
+    SELECT max(done_at) AS done_at FROM crawl.target t
+    WHERE t.state = 'done' AND t.source = 'treasurer' AND t.kind = 'parcel' AND t.key = b.apn
+) seen ON true
 CROSS JOIN LATERAL (
-    -- Of the names that were asked for alone, and once: a county has 1.7 million owners.
-    SELECT t.owner IN (
-        SELECT upper(q.owner) FROM recorder.parcel_deed q WHERE upper(q.owner) IN (SELECT m.owner FROM recorder.name_match m)
-        GROUP BY 1 HAVING count(DISTINCT q.apn) > 1
-    ) AS is_several
-) s
-WHERE t.confidence <> 'excluded' AND NOT EXISTS (SELECT FROM public.withheld w WHERE w.apn = o.apn);
+    SELECT CASE WHEN b.removed_at IS NULL AND b.unseen_since IS NULL THEN seen.done_at ELSE b.changed_at END AS observed_at
+) o
+CROSS JOIN LATERAL (
+    SELECT CASE WHEN b.amount_due = 0 OR b.status IN ('lien', 'state_lien') THEN NULL
+                WHEN b.second_half_until IS NULL OR b.paid < trunc(b.assessed / 2, 2) THEN b.first_half_until
+                WHEN o.observed_at <= b.second_half_until AND b.amount_due > b.assessed - trunc(b.assessed / 2, 2) THEN b.first_half_until
+                ELSE b.second_half_until END AS until
+) d;
+COMMENT ON COLUMN public.tax.observed_at IS 'when the page was read that amount_due and is_delinquent hold for';
+COMMENT ON COLUMN public.tax.is_delinquent IS 'as of observed_at; NULL when that is not known';
+COMMENT ON COLUMN public.tax.next_due_on IS 'last day on which what is due can be paid in time; past when is_delinquent';
+COMMENT ON COLUMN public.tax.unseen_since IS 'since when the page has not shown the year any more: look at it';
 
-CREATE OR REPLACE VIEW public.sale AS
+-- Sales and documents -----------------------------------------------------------------------------------------
+
+-- One row for what one source says of one sale; nothing is merged, so that a sale may stand here from several sources (basis).
+-- sale_date: NULL where only the month is known (affidavits know no day; the others write the first of the month).
+-- is_future: dated after the day on which it was read, in Phoenix.
+-- confidence: whether the sale is that of the deed. An affidavit names both; the others have a last sale beside a last deed, and a deed
+-- without a sale (into a trust, say) may have come after it.
+CREATE VIEW public.sale AS
 SELECT a.apn, deed_number, deed_date, deed_type, sale_month, NULL::date AS sale_date, sale_price,
        CASE WHEN w.apn IS NULL OR grantor_name IS NULL THEN grantor_name ELSE 'withheld' END AS seller,
        CASE WHEN w.apn IS NULL OR grantee_name IS NULL THEN grantee_name ELSE 'withheld' END AS buyer, parcel_count, occurrence, 'affidavit'::text AS basis,
@@ -208,7 +214,46 @@ FROM (
 ) o
 WHERE sale_price IS NOT NULL OR sale_date IS NOT NULL;
 
-CREATE OR REPLACE VIEW public.document AS
+CREATE VIEW recorder.parcel_deed AS
+SELECT apn, deed_number, deed_date, ownership AS owner, 'assessor' AS told_by FROM assessor.owner WHERE deed_number IS NOT NULL
+UNION ALL
+SELECT g.apn, g.deed_number, g.deed_date, g.owner_name, 'gis' FROM gis.parcel g
+WHERE g.deed_number IS NOT NULL AND NOT EXISTS (SELECT FROM assessor.owner o WHERE o.apn = g.apn AND o.deed_number = g.deed_number);
+COMMENT ON VIEW recorder.parcel_deed IS 'the last deed of each parcel, by the assessor''s API and, where that was not asked or says another, by the GIS';
+
+-- A document is tied to the parcels of its affidavit too; a name that owns several parcels ties to none of them better than possibly.
+CREATE VIEW recorder.parcel_document AS
+SELECT d.apn, d.deed_number AS recording_number, 'deed_number' AS basis, 'exact' AS confidence,
+       CASE d.told_by WHEN 'assessor' THEN 'last deed of the parcel, by the assessor''s API' ELSE 'last deed of the parcel, by the GIS' END AS reason
+FROM recorder.parcel_deed d
+UNION ALL
+-- The first line of a deed and parcel stands for all; the last deed is tied already.
+SELECT s.apn, s.deed_number, 'affidavit', 'exact', 'deed of a sale of the parcel, by the Sales Affidavits'
+FROM bulk.sale s
+WHERE s.occurrence = 1 AND NOT EXISTS (SELECT FROM recorder.parcel_deed d WHERE d.apn = s.apn AND d.deed_number = s.deed_number)
+UNION ALL
+SELECT d.apn, n.recording_number, 'neighbour', n.confidence, n.reason
+FROM recorder.parcel_deed d JOIN recorder.neighbour n USING (deed_number)
+UNION ALL
+SELECT o.apn, t.recording_number, 'owner_name',
+       CASE WHEN x.recording_date < o.deed_date OR s.is_several THEN 'possible' ELSE t.confidence END,
+       t.reason || CASE WHEN s.is_several THEN '; several parcels have an owner of this name' ELSE '' END
+                || CASE WHEN x.recording_date < o.deed_date THEN '; recorded before the owner''s last deed' ELSE '' END
+FROM recorder.name_link t
+JOIN recorder.document x USING (recording_number)
+JOIN recorder.parcel_deed o ON upper(o.owner) = t.owner AND o.deed_number <> t.recording_number
+CROSS JOIN LATERAL (
+    -- Of the names that were asked for alone, and once: a county has 1.7 million owners.
+    SELECT t.owner IN (
+        SELECT upper(q.owner) FROM recorder.parcel_deed q WHERE upper(q.owner) IN (SELECT m.owner FROM recorder.name_match m)
+        GROUP BY 1 HAVING count(DISTINCT q.apn) > 1
+    ) AS is_several
+) s
+WHERE t.confidence <> 'excluded' AND NOT EXISTS (SELECT FROM public.withheld w WHERE w.apn = o.apn);
+COMMENT ON VIEW recorder.parcel_document IS
+    'which document is tied to which parcel, on what basis, how surely and why; only deed_number and affidavit are facts';
+
+CREATE VIEW public.document AS
 SELECT p.apn, coalesce(d.recording_number, l.recording_number) AS recording_number, coalesce(d.recording_date, l.recorded_at::date) AS recording_date, l.recorded_at,
        coalesce(c.codes, (SELECT array_agg(v) FROM jsonb_array_elements_text(l.display_codes) v)) AS codes,
        CASE WHEN h.recording_number IS NOT NULL THEN ARRAY['withheld']
@@ -232,3 +277,52 @@ LEFT JOIN LATERAL (
     WHERE x.recording_number = d.recording_number AND x.removed_at IS NULL
 ) n ON true
 LEFT JOIN recorder.withheld_document h ON h.recording_number = coalesce(d.recording_number, l.recording_number);
+COMMENT ON VIEW public.document IS 'documents, with the parcels that they are tied to; apn is NULL where none is';
+
+-- Dashboards (docs/dashboards.md) -----------------------------------------------------------------------------
+
+CREATE VIEW public.report_job AS
+SELECT j.id AS job, j.type, j.mode, j.priority, coalesce(j.verdict, j.state) AS outcome, j.reason, j.created_at, j.started_at, j.finished_at,
+       extract(epoch FROM coalesce(j.finished_at, now()) - j.started_at)::double precision AS seconds, j.enumerated AS targets,
+       t.requests, t.refusals, t.bytes, round(t.requests / nullif(p.parcels, 0), 3) AS requests_per_parcel
+FROM crawl.job j
+LEFT JOIN LATERAL (
+    SELECT sum((s.value ->> 'requests')::bigint) AS requests, sum((s.value ->> 'refusals')::bigint) AS refusals,
+           sum((s.value ->> 'bytes')::bigint) AS bytes
+    FROM crawl.run r CROSS JOIN LATERAL jsonb_each(r.traffic) s WHERE r.job_id = j.id
+) t ON true
+LEFT JOIN LATERAL (
+    SELECT count(DISTINCT key) AS parcels FROM crawl.target g WHERE g.job_id = j.id AND g.kind = 'parcel' AND g.state = 'done'
+) p ON true;
+COMMENT ON VIEW public.report_job IS 'a row a job: outcome, duration, and what it cost';
+
+CREATE VIEW public.report_coverage AS
+SELECT job_id AS job, source, count(*) AS asked, count(*) FILTER (WHERE state = 'done') AS done,
+       count(*) FILTER (WHERE state = 'gone') AS gone, count(*) FILTER (WHERE state = 'dead') AS failed,
+       count(*) FILTER (WHERE state IN ('pending', 'leased')) AS "left",
+       round(100.0 * count(*) FILTER (WHERE state IN ('done', 'gone')) / count(*), 2) AS percent, max(done_at) AS last_at,
+       count(unread) AS unread
+FROM crawl.target GROUP BY job_id, source;
+COMMENT ON VIEW public.report_coverage IS 'what became of the targets of each job, by source; percent: done and gone, of all';
+
+CREATE VIEW public.report_failures AS
+SELECT job_id AS job, source, cause, count(*) FILTER (WHERE state = 'dead') AS given_up,
+       count(*) FILTER (WHERE state <> 'dead') AS to_be_tried_again, min(key) AS example, max(done_at) AS last_at
+FROM crawl.target WHERE cause IS NOT NULL AND state IN ('dead', 'pending', 'leased') GROUP BY job_id, source, cause;
+COMMENT ON VIEW public.report_failures IS 'targets without an answer, by job, source and cause';
+
+CREATE VIEW public.report_source_hourly AS
+SELECT date_trunc('hour', at) AS hour, source, sum(requests)::bigint AS requests, sum(answers)::bigint AS answers,
+       sum(refusals)::bigint AS refusals, sum(bytes)::bigint AS bytes, avg(allowed) AS allowed_rate, count(DISTINCT run_id) AS runs
+FROM (
+    SELECT run_id, source, at, allowed, requests - lag(requests, 1, 0::bigint) OVER w AS requests,
+           answers - lag(answers, 1, 0::bigint) OVER w AS answers, refusals - lag(refusals, 1, 0::bigint) OVER w AS refusals,
+           bytes - lag(bytes, 1, 0::bigint) OVER w AS bytes
+    FROM crawl.sample WINDOW w AS (PARTITION BY run_id, source ORDER BY at)
+) s GROUP BY 1, 2;
+COMMENT ON VIEW public.report_source_hourly IS 'traffic of each source by the hour (UTC)';
+
+CREATE VIEW public.report_changes_daily AS
+SELECT date_trunc('day', c.changed_at) AS day, c.table_name, c.field, count(*) AS changes, count(DISTINCT c.run_id) AS runs
+FROM crawl.change c LEFT JOIN crawl.run r ON r.id = c.run_id WHERE r.spider IS DISTINCT FROM 'reparse' GROUP BY 1, 2, 3;
+COMMENT ON VIEW public.report_changes_daily IS 'changed fields by the day (UTC); corrections by `maricopa reparse` are none';

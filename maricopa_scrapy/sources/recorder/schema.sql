@@ -1,5 +1,4 @@
--- The recorder: documents, what searches for them found, and the view that ties them to parcels. Columns as in sources/recorder/records.py.
--- depends: 0007_property_gis
+-- The recorder: documents, and what searches for them found. Columns as in records.py.
 
 CREATE SCHEMA recorder;
 
@@ -45,6 +44,7 @@ CREATE TABLE recorder.party (
     removed_at       timestamptz,
     PRIMARY KEY (recording_number, name)
 );
+CREATE INDEX party_name ON recorder.party (name);
 COMMENT ON TABLE recorder.party IS 'names on a document, without roles: the recorder knows none';
 
 CREATE TABLE recorder.code_label (
@@ -82,10 +82,10 @@ CREATE TABLE recorder.search_window (
     query          text,
     since          date,
     until          date,
-    total          integer NOT NULL,
+    total          integer,
     row_count      integer NOT NULL,
     junk_rows      integer NOT NULL,
-    state          text NOT NULL CHECK (state IN ('complete', 'split', 'walked', 'short', 'saturated')),
+    state          text NOT NULL CHECK (state IN ('complete', 'split', 'walked', 'short', 'saturated', 'unread')),
     content_hash   bytea NOT NULL,
     capture_sha256 bytea NOT NULL,
     first_seen_at  timestamptz NOT NULL,
@@ -152,7 +152,8 @@ CREATE TABLE recorder.image (
 COMMENT ON COLUMN recorder.image.path IS 'below the folder documents/ of the data folder';
 
 -- What a search for an owner's name is worth. A name is no person: two may share it.
-CREATE VIEW recorder.name_tie AS
+-- filings: of all documents that are known, not only of those that a search for an owner found in its days.
+CREATE VIEW recorder.name_link AS
 SELECT m.owner, m.recording_number, m.name,
        CASE WHEN m.name ~ '\m(TRUSTEE|TITLE|ESCROW|BANK|MORTGAGE|MERS|LENDING|LOANS?|SERVICING|CREDIT UNION|INTERNAL REVENUE|STATE OF|CITY OF|COUNTY)\M'
                  OR f.filings >= 5 THEN 'excluded'
@@ -165,55 +166,12 @@ SELECT m.owner, m.recording_number, m.name,
                  THEN format('same name as the owner, on %s filings; another person may have it', f.filings)
             ELSE format('a name that begins like the owner''s: %s', m.name) END AS reason
 FROM recorder.name_match m
-JOIN (SELECT name, count(DISTINCT recording_number) AS filings FROM recorder.name_match GROUP BY name) f USING (name);
-
-CREATE VIEW recorder.parcel_deed AS
-SELECT apn, deed_number, deed_date, ownership AS owner, 'assessor' AS told_by FROM assessor.owner WHERE deed_number IS NOT NULL
-UNION ALL
-SELECT g.apn, g.deed_number, g.deed_date, g.owner_name, 'gis' FROM gis.parcel g
-WHERE g.deed_number IS NOT NULL AND NOT EXISTS (SELECT FROM assessor.owner o WHERE o.apn = g.apn AND o.deed_number = g.deed_number);
-COMMENT ON VIEW recorder.parcel_deed IS 'the last deed of each parcel, by the assessor''s API and, where that was not asked or says another, by the GIS';
-
-CREATE VIEW recorder.parcel_document AS
-SELECT d.apn, d.deed_number AS recording_number, 'deed_number' AS basis, 'exact' AS confidence,
-       CASE d.told_by WHEN 'assessor' THEN 'last deed of the parcel, by the assessor''s API' ELSE 'last deed of the parcel, by the GIS' END AS reason
-FROM recorder.parcel_deed d
-UNION ALL
-SELECT d.apn, n.recording_number, 'neighbour', n.confidence, n.reason
-FROM recorder.parcel_deed d JOIN recorder.neighbour n USING (deed_number)
-UNION ALL
-SELECT o.apn, t.recording_number, 'owner_name',
-       CASE WHEN x.recording_date < o.deed_date THEN 'possible' ELSE t.confidence END,
-       CASE WHEN x.recording_date < o.deed_date THEN t.reason || '; recorded before the owner''s last deed' ELSE t.reason END
-FROM recorder.name_tie t
-JOIN recorder.document x USING (recording_number)
-JOIN recorder.parcel_deed o ON upper(o.owner) = t.owner AND o.deed_number <> t.recording_number
-WHERE t.confidence <> 'excluded';
-COMMENT ON VIEW recorder.parcel_document IS 'which document is tied to which parcel, on what basis, how surely and why; only deed_number is a fact';
-
-CREATE VIEW public.document AS
-SELECT p.apn, recording_number, coalesce(d.recording_date, l.recorded_at::date) AS recording_date, l.recorded_at,
-       coalesce(c.codes, (SELECT array_agg(v) FROM jsonb_array_elements_text(l.display_codes) v)) AS codes,
-       coalesce(n.names, (SELECT array_agg(v) FROM jsonb_array_elements_text(l.names) v)) AS names,
-       coalesce(d.page_amount, l.page_amount) AS pages, d.affidavit_present, d.restricted,
-       coalesce(d.docket_book, l.docket_book) AS docket_book, coalesce(d.page_map, l.page_map) AS page_map,
-       p.basis, p.confidence, p.reason, d.image_url, i.path AS image_path,
-       CASE WHEN d.recording_number IS NULL THEN 'recorder_legacy' ELSE 'recorder' END AS source,
-       coalesce(d.first_seen_at, l.first_seen_at) AS first_seen_at, greatest(d.changed_at, l.changed_at) AS changed_at
-FROM recorder.document d
-FULL JOIN recorder.legacy_document l USING (recording_number)
-LEFT JOIN recorder.parcel_document p USING (recording_number)
-LEFT JOIN recorder.image i USING (recording_number)
-LEFT JOIN LATERAL (
-    SELECT array_agg(display_code ORDER BY position) AS codes FROM recorder.document_code x
-    WHERE x.recording_number = d.recording_number AND x.removed_at IS NULL
-) c ON true
-LEFT JOIN LATERAL (
-    SELECT array_agg(name ORDER BY name) AS names FROM recorder.party x
-    WHERE x.recording_number = d.recording_number AND x.removed_at IS NULL
-) n ON true;
-COMMENT ON VIEW public.document IS 'documents, with the parcels that they are tied to; apn is NULL where none is';
-
--- A run may serve several sources of its job, and wait for what the runs of others add.
-ALTER TABLE crawl.run ADD COLUMN sources text[];
-COMMENT ON COLUMN crawl.run.sources IS 'whose targets the run leases; source is the first of them';
+JOIN (
+    SELECT name, count(DISTINCT recording_number) AS filings
+    FROM (
+        SELECT name, recording_number FROM recorder.name_match
+        UNION ALL
+        SELECT p.name, p.recording_number
+        FROM (SELECT DISTINCT name FROM recorder.name_match) n JOIN recorder.party p USING (name) WHERE p.removed_at IS NULL
+    ) filed GROUP BY name
+) f USING (name);

@@ -1,5 +1,4 @@
--- {{ title }}.
--- depends: {{ depends }}
+-- {{ title }}. Columns as in records.py.
 
 CREATE SCHEMA {{ name }};
 

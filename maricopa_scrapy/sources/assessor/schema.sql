@@ -1,7 +1,7 @@
--- What the assessor said, one complete snapshot a parcel. Columns as in maricopa_scrapy/items.py.
--- depends: 0001_crawl
+-- What the assessor's API said of a parcel. Columns as in records.py.
 
 CREATE SCHEMA assessor;
+
 
 CREATE TABLE assessor.parcel (
     apn                        text PRIMARY KEY,
@@ -41,6 +41,7 @@ CREATE TABLE assessor.parcel (
     first_seen_at              timestamptz NOT NULL,
     changed_at                 timestamptz NOT NULL
 );
+COMMENT ON COLUMN assessor.parcel.zoning IS 'text (in answers of tax year 2024), or a list, which was always empty';
 
 CREATE TABLE assessor.owner (
     apn                text PRIMARY KEY,
@@ -67,6 +68,7 @@ CREATE TABLE assessor.owner (
     first_seen_at      timestamptz NOT NULL,
     changed_at         timestamptz NOT NULL
 );
+CREATE INDEX owner_withheld ON assessor.owner (apn) WHERE is_redacted;
 
 CREATE TABLE assessor.valuation (
     apn                    text,
@@ -146,24 +148,26 @@ CREATE TABLE assessor.improvement (
 );
 
 CREATE TABLE assessor.rental (
-    apn                   text PRIMARY KEY,
-    account_number        text,
-    situs_address         text,
-    owner_business_entity text,
-    property_type         text,
-    year_built            integer,
-    ownership_type        text,
-    owner_name            text,
-    owner_address         text,
-    business_contact      jsonb,
-    agent                 jsonb,
-    registered_on         date,
-    updated_on            date,
-    content_hash          bytea NOT NULL,
-    capture_sha256        bytea NOT NULL,
-    first_seen_at         timestamptz NOT NULL,
-    changed_at            timestamptz NOT NULL,
-    removed_at            timestamptz
+    apn                      text PRIMARY KEY,
+    account_number           text,
+    situs_address            text,
+    owner_business_entity    text,
+    property_type            text,
+    year_built               integer,
+    ownership_type           text,
+    owner_name               text,
+    owner_address            text,
+    business_contact_name    text,
+    business_contact_address text,
+    agent_name               text,
+    agent_address            text,
+    registered_on            date,
+    updated_on               date,
+    content_hash             bytea NOT NULL,
+    capture_sha256           bytea NOT NULL,
+    first_seen_at            timestamptz NOT NULL,
+    changed_at               timestamptz NOT NULL,
+    removed_at               timestamptz
 );
 
 CREATE TABLE assessor.related (
@@ -182,3 +186,37 @@ CREATE TABLE assessor.related (
     first_seen_at                 timestamptz NOT NULL,
     changed_at                    timestamptz NOT NULL
 );
+
+-- The assessor's public page, in a schema of its own, so that it never overwrites the API's rows. Columns as in public_page_records.py.
+CREATE SCHEMA assessor_page;
+
+CREATE TABLE assessor_page.parcel (
+    apn                        text PRIMARY KEY,
+    ownership                  text,
+    in_care_of                 text,
+    mailing_address            text,
+    deed_number                text,
+    deed_date                  date,
+    sale_date                  date,
+    sale_price                 bigint,
+    property_description       text,
+    lot_size_sqft              bigint,
+    mcr                        text,
+    is_redacted                boolean,
+    property_address           text,
+    property_type              text,
+    lot                        text,
+    section_township_range     text,
+    assessor_market            text,
+    area_neighborhood          text,
+    subdivision_name           text,
+    parcels_in_subdivision     integer,
+    high_school_district       text,
+    elementary_school_district text,
+    jurisdiction               text,
+    content_hash               bytea NOT NULL,
+    capture_sha256             bytea NOT NULL,
+    first_seen_at              timestamptz NOT NULL,
+    changed_at                 timestamptz NOT NULL
+);
+CREATE INDEX page_withheld ON assessor_page.parcel (apn) WHERE is_redacted;
