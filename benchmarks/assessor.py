@@ -20,8 +20,8 @@ from psycopg2.extensions import cursor as Cursor
 
 from benchmarks.table import QUICK, Bench, Row
 from maricopa_scrapy.database import embedded
-from maricopa_scrapy.database.batch import capture_lines
 from maricopa_scrapy.database.connect import Session, migrate
+from maricopa_scrapy.database.store_and_acknowledge import capture_lines
 from maricopa_scrapy.database.tables import Table, copy_line, copy_lines, table_of
 from maricopa_scrapy.database.writer import Writer, WriterOptions
 from maricopa_scrapy.items import Answer, Capture, FollowOn, Outcome, Record, Target

@@ -308,7 +308,7 @@ class Answer:
     unread: tuple[str, ...] = ()
     # What must agree with what is stored of the target, or nothing of the answer is.
     signs: list[Signs] = field(default_factory=list)
-    # The answer as the writer takes it (database/batch.py).
+    # The answer as the writer takes it (database/store_and_acknowledge.py).
     encoded: Any = None
 
     @property

@@ -20,7 +20,7 @@ import zstandard
 from scrapy.utils.project import get_project_settings
 
 from benchmarks import licences
-from maricopa_scrapy.database.batch import body_of
+from maricopa_scrapy.database.store_and_acknowledge import body_of
 from maricopa_scrapy.items import Cause
 from maricopa_scrapy.sandbox.county.county import County
 from maricopa_scrapy.sources.bulk.affidavits import SALES_AFFIDAVITS

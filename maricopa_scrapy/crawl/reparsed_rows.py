@@ -13,11 +13,11 @@ from typing import Any
 from psycopg2.extensions import cursor as Cursor
 
 from maricopa_scrapy.database.absent_columns import overlaid, pages_with_stored, with_stored
-from maricopa_scrapy.database.batch import body_of, take_turns
 from maricopa_scrapy.database.columns import last_of_each_key, lines_of
 from maricopa_scrapy.database.connect import Session
 from maricopa_scrapy.database.row_hash import columns_of, touched
 from maricopa_scrapy.database.source_hooks import hooks_of
+from maricopa_scrapy.database.store_and_acknowledge import body_of, take_turns
 from maricopa_scrapy.database.tables import RECORDS, Table, copy_lines, origin_of, table_of
 from maricopa_scrapy.database.targets import Run
 from maricopa_scrapy.items import Record, Rows, Target

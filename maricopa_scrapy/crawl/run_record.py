@@ -19,8 +19,8 @@ from maricopa_scrapy.arguments.spider_arguments import ArgumentError
 from maricopa_scrapy.configuration import Config
 from maricopa_scrapy.crawl.ledger_spider import LedgerSpider, StartError, Work
 from maricopa_scrapy.crawl.traffic import Traffic
-from maricopa_scrapy.database.batch import take_turns
 from maricopa_scrapy.database.connect import DatabaseUnavailable, Session, database_url, migrate
+from maricopa_scrapy.database.store_and_acknowledge import take_turns
 from maricopa_scrapy.database.targets import Run
 from maricopa_scrapy.database.writer import Writer, WriterOptions
 from maricopa_scrapy.items import Floor, FollowOn, Reason

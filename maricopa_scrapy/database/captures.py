@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from psycopg2.extensions import cursor as Cursor
 
-from maricopa_scrapy.database.batch import body_of
 from maricopa_scrapy.database.connect import Session
 from maricopa_scrapy.database.source_hooks import of_all
+from maricopa_scrapy.database.store_and_acknowledge import body_of
 from maricopa_scrapy.database.tables import RECORDS
 from maricopa_scrapy.items import Capture
 

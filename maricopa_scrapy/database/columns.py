@@ -134,7 +134,7 @@ def merge_lines(cursor: Cursor, run: Run, rows: Lines, withhold: Callable[[Lines
     """Store rows of distinct keys, in the caller's transaction; a row for each field that changed goes to crawl.change.
 
     `withhold` is given the rows that differ from what is stored, and returns those of them that are to be merged now.
-    Two runs at once must take turns (batch.py): what is looked up here stays so until it is stored.
+    Two runs at once must take turns (store_and_acknowledge.py): what is looked up here stays so until it is stored.
     """
     if not rows.keys:
         return

@@ -1,6 +1,6 @@
 """The writer: answers in, rows out, in a thread of its own.
 
-A batch is one transaction (batch.py). One that cannot be stored is halved until the one answer at fault stands alone.
+A batch is one transaction (store_and_acknowledge.py). One that cannot be stored is halved until the one answer at fault stands alone.
 """
 
 import contextlib
@@ -15,8 +15,8 @@ import psycopg2
 import psycopg2.errors
 from psycopg2.extensions import connection as Connection
 
-from maricopa_scrapy.database.batch import CREATE_STAGES, encode, store_batch
 from maricopa_scrapy.database.connect import DatabaseCancelled, DatabaseUnavailable, Session
+from maricopa_scrapy.database.store_and_acknowledge import CREATE_STAGES, encode, store_batch
 from maricopa_scrapy.database.targets import Run
 from maricopa_scrapy.items import Answer, Cause, Issue, Outcome, Target
 

@@ -11,8 +11,8 @@ from typing import Any
 import psycopg2
 import pytest
 
-from maricopa_scrapy.database.batch import body_of, store_batch
 from maricopa_scrapy.database.connect import Session
+from maricopa_scrapy.database.store_and_acknowledge import body_of, store_batch
 from maricopa_scrapy.database.targets import Run
 from maricopa_scrapy.database.writer import Writer, WriterOptions
 from maricopa_scrapy.items import Answer, Capture, Cause, FollowOn, Issue, Outcome, Record, Target

@@ -13,8 +13,8 @@ import pytest
 from warcio.archiveiterator import ArchiveIterator
 
 from maricopa_scrapy.cli import terminal
-from maricopa_scrapy.database.batch import body_of
 from maricopa_scrapy.database.connect import Session
+from maricopa_scrapy.database.store_and_acknowledge import body_of
 from maricopa_scrapy.database.tables import RECORDS
 from maricopa_scrapy.items import Capture
 from maricopa_scrapy.records import verify

@@ -9,7 +9,7 @@ from pathlib import Path
 import orjson
 import pytest
 
-from maricopa_scrapy.database.batch import body_of
+from maricopa_scrapy.database.store_and_acknowledge import body_of
 from maricopa_scrapy.database.tables import RECORDS
 from tests.conftest import Crawler, Database
 from tests.helpers.assessor_mapping import check_parcel

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from maricopa_scrapy.database.batch import body_of
 from maricopa_scrapy.database.connect import Session
+from maricopa_scrapy.database.store_and_acknowledge import body_of
 from maricopa_scrapy.records import verify
 from maricopa_scrapy.sandbox.assessor.public_page import HIDDEN_TOKEN
 from maricopa_scrapy.sandbox.county.county import County

@@ -11,8 +11,8 @@ from typing import Any
 import psycopg2
 import pytest
 
-from maricopa_scrapy.database.batch import take_turns
 from maricopa_scrapy.database.connect import Session
+from maricopa_scrapy.database.store_and_acknowledge import take_turns
 from maricopa_scrapy.database.targets import Run
 from maricopa_scrapy.sources.gis import layer_walk
 from tests.conftest import Crawl, Database, maricopa
