@@ -27,6 +27,7 @@ from maricopa_scrapy.database.tables import RECORDS, table_of
 from maricopa_scrapy.items import Cause, IssueKind, Reason, Record
 from maricopa_scrapy.jobs.meanings import CAUSES, REASONS
 from maricopa_scrapy.ledger import floors
+from maricopa_scrapy.ledger.target_states import MEANINGS, TargetState
 from maricopa_scrapy.ledger.verdict import EXIT_CODES
 from maricopa_scrapy.sources.parser_tiers import written
 from tests.conftest import ROOT, Database
@@ -292,6 +293,11 @@ def test_every_issue_in_the_table_is_one_that_there_is() -> None:
     text = (ROOT / "docs" / "logs.md").read_text().split("\n## Issues\n")[1].split("\n\n")[1]
     named = {word.strip() for line in text.splitlines()[2:] for word in line.split("|")[1].split(",")}
     assert named == set(IssueKind)
+
+
+def test_the_states_of_a_target_are_those_of_its_table() -> None:
+    (allowed,) = re.findall(r"CHECK \(state IN \(('pending', 'leased'[^)]*)\)", (PACKAGE / "ledger" / "schema.sql").read_text())
+    assert re.findall(r"\w+", allowed) == list(TargetState) == list(MEANINGS)
 
 
 def test_the_words_for_a_person_are_of_all_causes() -> None:

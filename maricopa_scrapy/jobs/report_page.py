@@ -14,6 +14,7 @@ import jinja2
 from maricopa_scrapy.jobs import formats, report_charts
 from maricopa_scrapy.jobs.catalog import shown
 from maricopa_scrapy.jobs.meanings import CAUSES, OUTCOMES, REASONS, Outcome
+from maricopa_scrapy.ledger import target_states
 from maricopa_scrapy.machine.safe_text import visible
 from maricopa_scrapy.records.job_report import Report
 
@@ -72,6 +73,7 @@ def render(report: Report) -> str:
             if source.traffic.answers or source.traffic.refusals
         ],
         causes=CAUSES,
+        states=target_states.MEANINGS,
         failures_most=max((failure.given_up + failure.to_be_tried_again for failure in report.failures), default=0),
         changes=report.changes[:_CHANGES_MOST],
         changes_all=sum(one.count for one in report.changes),

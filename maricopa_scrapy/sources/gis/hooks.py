@@ -10,8 +10,8 @@ from maricopa_scrapy.database.columns import Lines, array_of, joined, last_of_ea
 from maricopa_scrapy.database.tables import Table
 from maricopa_scrapy.database.targets import Run
 from maricopa_scrapy.items import Answer, Target
-from maricopa_scrapy.sources.gis import duplicates, layer_walk, unfound_parcels
-from maricopa_scrapy.sources.gis.told_columns import note_columns, shared_fields, told_columns
+from maricopa_scrapy.sources.gis import absent_parcels, duplicates, layer_walk
+from maricopa_scrapy.sources.gis.columns_by_layer import note_columns, shared_fields, told_columns
 
 __all__ = ["acknowledged", "not_comparable", "one_of_each_key", "shared_fields", "store_pages", "told"]
 
@@ -32,7 +32,7 @@ def store_pages(cursor: Cursor, run: Run, answers: Sequence[Answer]) -> None:
         walk = detail.get("walk") if target.kind == "range" else None
         for page in pages:
             if page.table.name == "gis.absent" and not detail.get("again"):
-                unfound_parcels.note_unfound(cursor, run, page.keys)
+                absent_parcels.note_unfound(cursor, run, page.keys)
             else:
                 of_table.setdefault((page.table, target.kind, walk), []).append((target, page))
         if walk is not None:
@@ -84,4 +84,4 @@ def acknowledged(cursor: Cursor, run: Run, answers: Sequence[Answer]) -> None:
     if kinds & {"range", "ids"}:
         layer_walk.advance(cursor, run)
     if "list" in kinds:
-        unfound_parcels.ask_again(cursor, run)
+        absent_parcels.ask_again(cursor, run)

@@ -17,7 +17,7 @@ from psycopg2.extras import Json
 from maricopa_scrapy.database.columns import BY_COST, Lines, array_of
 from maricopa_scrapy.database.targets import Run, add_targets
 from maricopa_scrapy.items import IDS_MOST, Extent, FollowOn, Target
-from maricopa_scrapy.sources.gis import duplicates, missing_parcels
+from maricopa_scrapy.sources.gis import duplicates, removed_parcels
 
 logger = logging.getLogger(__name__)
 
@@ -273,10 +273,10 @@ def _finish(cursor: Cursor, run: Run, roll: _Roll, extent: Extent) -> None:
     duplicates.settle(cursor, run, roll.walk, roll.layer, roll.started_at, roll.first_change)
     shortfall = _shortfall(cursor, run, roll, received)
     if shortfall is None:
-        found = missing_parcels.count(cursor, run, roll.walk, roll.layer, parcels)
+        found = removed_parcels.count(cursor, run, roll.walk, roll.layer, parcels)
         shortfall = None if extent.accept_shrink else found.shortfall(roll.layer)
     if shortfall is None:
-        counts["missing"] = missing_parcels.mark(cursor, run, roll.layer, found)
+        counts["missing"] = removed_parcels.mark(cursor, run, roll.layer, found)
         duplicates.forget(cursor, run, roll.walk, roll.layer)
         _show_outlines(cursor)
     state = "incomplete" if shortfall else "complete"

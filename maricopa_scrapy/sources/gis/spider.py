@@ -203,7 +203,7 @@ class LayerSpider(LedgerSpider):
         )
 
     def parse_list(self, body: bytes, target: Target) -> Answer:
-        """Read the parcels of a list; what did not come is asked for once more (sources/gis/unfound_parcels.py), then noted as absent."""
+        """Read the parcels of a list; what did not come is asked for once more (absent_parcels.py), then noted as absent."""
         detail = target.detail or {}
         apns = detail["apns"]
         page = self._features(body, detail)

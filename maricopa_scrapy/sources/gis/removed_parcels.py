@@ -15,7 +15,8 @@ logger = logging.getLogger(__name__)
 _MISSING_MOST = 0.02
 
 _KEYS = f"""
-    CREATE TEMP TABLE roll_key ON COMMIT DROP AS SELECT DISTINCT unnest(keys) AS apn FROM ({duplicates.RANGES}) ranges
+    CREATE TEMP TABLE roll_key ON COMMIT DROP AS
+    SELECT DISTINCT unnest(keys) AS apn FROM ({duplicates.RANGES}) ranges
 """
 _PRESENT = "SELECT count(*) FROM gis.parcel WHERE removed_at IS NULL"
 # What another layer told, and no complete roll of this one has had, this one cannot miss.
