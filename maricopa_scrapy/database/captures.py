@@ -87,8 +87,8 @@ def withheld(session: Session) -> tuple[frozenset[str], frozenset[str]]:
 def of_stored_rows() -> str:
     """Return SQL for the captures (sha256) in which the present values of stored rows were first seen."""
     tables = [name for more in of_all("MORE_ROWS") for name in more.values()] + [record.table for record in RECORDS]
-    captures = " UNION ALL ".join(f"SELECT capture_sha256 FROM {table}" for table in tables)
-    return f"SELECT DISTINCT capture_sha256 AS sha256 FROM ({captures}) t"
+    held = " UNION ALL ".join(f"SELECT capture_sha256 FROM {table}" for table in tables)
+    return f"SELECT DISTINCT capture_sha256 AS sha256 FROM ({held}) t"
 
 
 def prune(
