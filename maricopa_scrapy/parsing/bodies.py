@@ -23,6 +23,7 @@ _HEAD, _JSON_BEGINS = 64, (b"{", b"[", b'"')
 _LOST = {"NUL": _NULS, "half of a surrogate pair": _LONES}
 # What may hold such words, or stand behind a page, and shows nothing.
 _UNSEEN = Unseen("script", "style")
+_IN_TAG = re.compile(r"<[^<>]*")
 # The pages that we know have some 3,000.
 _TAGS_MOST = 100_000
 
@@ -74,7 +75,8 @@ def check_whole(path: str, html: str) -> None:
     if html.count("<") > _TAGS_MOST:
         raise Malformed(path, f"a page of at most {_TAGS_MOST:,} tags", html[:80])
     # As the readers of HTML do: a NUL in a tag, or what stands for it, hides it from nobody else.
-    seen = _UNSEEN.removed(html.replace("\0", "").replace("\ufffd", ""))
+    html = html.replace("\0", "")
+    seen = _UNSEEN.removed(_IN_TAG.sub(lambda tag: tag[0].replace("\ufffd", ""), html) if "\ufffd" in html else html)
     end = _END.search(seen)
     if end is None:
         if _BEGIN.search(seen):

@@ -80,6 +80,8 @@ def test_a_page_that_goes_on_behind_its_end_and_two_pages_in_one_are_no_page(nam
     for changed in (
         body[:middle] + b"</html>" + body[middle:],
         body + b"x",
+        # What a browser puts for bytes that are none is something, too.
+        body + "\ufffd".encode(),
         body + body,
         body + other,
         cut + body,
