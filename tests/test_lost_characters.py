@@ -63,6 +63,29 @@ def test_what_is_no_text_is_left_out_and_told(
     assert database.rows(f"{_VERDICTS} LIMIT 1") == [("completed",)]
 
 
+# A key that comes twice, its last value, and where that is stored: docs/sources.md says which one counts.
+_TWICE = [
+    (rb'"Ownership" *:', b'"Ownership":"FIRST","Ownership":', "SELECT count(*) FROM assessor.owner WHERE ownership = 'FIRST'"),
+    (rb'"PropertyDescription" *:', b'"PropertyDescription":"FIRST","PropertyDescription":',
+     "SELECT count(*) FROM assessor.parcel WHERE property_description = 'FIRST'"),
+    (rb'"TaxYear" *:', b'"TaxYear":"1901","TaxYear":', "SELECT count(*) FROM assessor.valuation WHERE tax_year = 1901"),
+    (rb'^\{', b'{"Owner":{"Ownership":"FIRST"},', "SELECT count(*) FROM assessor.owner WHERE ownership = 'FIRST'"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("found", "twice", "first"), _TWICE, ids=["text", "description", "in a list", "an object"])
+def test_of_a_key_that_comes_twice_the_last_value_is_stored(
+    database: Database, county: Start, found: bytes, twice: bytes, first: str
+) -> None:
+    apn, front = County().apns(1)[0], Front(county().url)
+    with serving(front):
+        front.change = lambda body: re.sub(found, twice, body)
+        crawl = Crawler(database, front.url)("assessor", "-a", f"apns={apn}")
+    assert crawl.code == 0, crawl.log
+    assert database.one(first) == 0
+    assert database.one("SELECT ownership FROM assessor.owner") == County().parcel(apn)["Owner"]["Ownership"]
+
+
 def _sent(body: bytes) -> Callable[[socket.socket], None]:
     head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Encoding: gzip\r\nContent-Length: {len(body)}\r\n\r\n"
     return lambda connection: connection.sendall(head.encode() + body)
