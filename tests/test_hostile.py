@@ -332,7 +332,9 @@ def test_a_job_that_goes_on_takes_no_such_setting_from_its_row(
 
 
 @pytest.mark.parametrize("verb", [("resume",), ("resume", "--detach"), ("retry",)], ids=" ".join)
-@pytest.mark.parametrize("node", ["http://192.0.2.7:6800", "https://127.0.0.1.example.net", "http://127.0.0.1:9@192.0.2.8:6800"])
+@pytest.mark.parametrize(
+    "node", ["http://192.0.2.7:6800", "https://127.0.0.1.example.net", "http://127.0.0.1:9@192.0.2.8:6800", "http://[x"]
+)
 def test_the_password_of_nodes_is_sent_to_no_address_that_only_the_job_s_row_names(
     tmp_path: Path, database: Database, verb: tuple[str, ...], node: str
 ) -> None:

@@ -221,11 +221,18 @@ def _circumstances(session: Session, job: int, on: list[str] | None) -> tuple[di
     _check_settings(settings)
     # Of a node its address is known, and not its password.
     nodes = on or [place for place in places if place != "local"]
-    strange = [] if on or "SCRAPYD_PASSWORD" not in os.environ else [node for node in nodes if urlsplit(node).hostname not in _LOOPBACK]
+    strange = [] if on or "SCRAPYD_PASSWORD" not in os.environ else [node for node in nodes if not _is_here(node)]
     if strange:
         # Whoever may write to the database could have put another address there.
         raise fail(f"job {job} ran on {strange[0]}: if your password may be sent there, add --on {strange[0]}")
     return settings, nodes
+
+
+def _is_here(node: str) -> bool:
+    try:
+        return urlsplit(node).hostname in _LOOPBACK
+    except ValueError:
+        return False
 
 
 def _manager_of(job: int, on: list[str] | None) -> "JobManager":

@@ -28,7 +28,10 @@ def hooks_of(source: str) -> Any:
     """Return the module with the source's hooks; None where it has none."""
     try:
         found = importlib.util.find_spec(f"maricopa_scrapy.sources.{source}.hooks")
-    except ModuleNotFoundError:
+    except ModuleNotFoundError as error:
+        # Of a source without a folder of its own; a library that is missing is an error.
+        if error.name != f"maricopa_scrapy.sources.{source}":
+            raise
         return None
     return found and importlib.import_module(found.name)
 
