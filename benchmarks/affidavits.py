@@ -1,4 +1,6 @@
-"""`make bench-affidavits`: the Sales Affidavits into Postgres, twice, beside a plain COPY of the same rows. Ratios within one run."""
+"""`make bench-affidavits`: the Sales Affidavits into Postgres, twice, beside a plain COPY of the same rows.
+Ratios within one run.
+"""
 
 import os
 import sys
@@ -24,12 +26,17 @@ from maricopa_scrapy.sources.bulk.file_lines import parse_lines
 LINES = int(os.environ.get("AFFIDAVITS", 120_000 if QUICK else 900_000))
 DIRTY = 33 if QUICK else 247
 _LAST_RUN = "SELECT extract(epoch FROM finished_at - started_at) FROM crawl.run ORDER BY id DESC LIMIT 1"
-_VERSIONS = "SELECT n_tup_ins + n_tup_upd + n_tup_del FROM pg_stat_user_tables WHERE schemaname = 'bulk' AND relname = 'sale'"
+_VERSIONS = (
+    "SELECT n_tup_ins + n_tup_upd + n_tup_del FROM pg_stat_user_tables WHERE schemaname = 'bulk' AND relname"
+    " = 'sale'"
+)
 _COUNTED = "SELECT (SELECT count(*) FROM bulk.sale), (SELECT count(*) FROM bulk.reject)"
 
 
 def _load(url: str, sandbox: SandboxProcess, path: Path) -> tuple[float, int]:
-    """Load the file; returns the seconds of the run, from its first look at the file to its verdict, and its peak memory."""
+    """Load the file; returns the seconds of the run, from its first look at the file to its verdict, and its
+    peak memory.
+    """
     environment = {"MARICOPA_DATABASE_URL": url, "MARICOPA_SANDBOX": sandbox.url}
     command = [sys.executable, "-m", "scrapy", "crawl", "affidavits", "-a", f"affidavits={path}"]
     memory = run(command, environment, path.with_suffix(".log"))
@@ -44,7 +51,9 @@ def _versions(url: str) -> int:
 def _values(path: Path) -> Iterator[Rows]:
     with Member(path, "Data/Sales_Affidavits.txt").open() as file:
         for batch in batches(file, has_header=True):
-            yield from parse_lines([line.decode() for line in batch.lines], SALES_AFFIDAVITS, "", batch.first).pages
+            yield from parse_lines(
+                [line.decode() for line in batch.lines], SALES_AFFIDAVITS, "", batch.first
+            ).pages
 
 
 def rows(server: str, folder: Path) -> Iterator[Row]:
@@ -61,11 +70,29 @@ def rows(server: str, folder: Path) -> Iterator[Row]:
     path.unlink()
     figure, second = LINES / seconds, LINES / again
     peak = max(memory, memory_again) / 2**20
-    yield Row(f"{LINES:,} affidavits, rows/s, against a plain COPY", f"{figure:,.0f}/s", f"{peer:,.0f}/s", figure / peer, 0.50)
-    yield Row("the same file again, against the first time", f"{second:,.0f}/s", f"{figure:,.0f}/s", second / figure, 1.0)
+    yield Row(
+        f"{LINES:,} affidavits, rows/s, against a plain COPY",
+        f"{figure:,.0f}/s",
+        f"{peer:,.0f}/s",
+        figure / peer,
+        0.50,
+    )
+    yield Row(
+        "the same file again, against the first time",
+        f"{second:,.0f}/s",
+        f"{figure:,.0f}/s",
+        second / figure,
+        1.0,
+    )
     yield Row("row versions that it wrote", f"{written:,}", "0", float(written), 0, at_most=True)
-    yield Row("loaded and set aside, less the file's lines", f"{sales:,} + {rejects:,}", f"{LINES:,}, {DIRTY} dirty",
-              float(abs(sales + rejects - LINES) + abs(rejects - DIRTY)), 0, at_most=True)  # fmt: skip
+    yield Row(
+        "loaded and set aside, less the file's lines",
+        f"{sales:,} + {rejects:,}",
+        f"{LINES:,}, {DIRTY} dirty",
+        float(abs(sales + rejects - LINES) + abs(rejects - DIRTY)),
+        0,
+        at_most=True,
+    )
     yield Row("peak memory of a load, MB", f"{peak:.0f} MB", "300 MB", peak, 300, at_most=True)
 
 

@@ -1,4 +1,5 @@
-"""`make bench-assessor`: our crawl beside a bare Scrapy spider, our writer beside a plain COPY, and memory over length.
+"""`make bench-assessor`: our crawl beside a bare Scrapy spider, our writer beside a plain COPY, and memory
+over length.
 
 Ratios within one run; the server counts when a crawl began, the ledger when the last target was done.
 """
@@ -31,7 +32,18 @@ from maricopa_scrapy.sandbox.process import SandboxProcess
 from maricopa_scrapy.sources.assessor import parcel as pages
 from maricopa_scrapy.sources.assessor.records import Improvement, Rental
 
-CAPTURE_COLUMNS = ["sha256", "source", "url", "status", "content_type", "fetched_at", "size", "left_out", "is_rendered", "body"]
+CAPTURE_COLUMNS = [
+    "sha256",
+    "source",
+    "url",
+    "status",
+    "content_type",
+    "fetched_at",
+    "size",
+    "left_out",
+    "is_rendered",
+    "body",
+]
 RATE = 5000.0
 PARCELS = 1_500 if QUICK else 6_000
 ROUNDS = int(os.environ.get("ROUNDS", 1 if QUICK else 3))
@@ -59,7 +71,9 @@ def database(server: str, name: str) -> Iterator[str]:
 def run(command: list[str], environment: dict[str, str], log: Path) -> int:
     """Run a command to its end; returns its peak resident memory in bytes."""
     with log.open("wb") as file:
-        process = subprocess.Popen(command, env=os.environ | environment, stdout=file, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(
+            command, env=os.environ | environment, stdout=file, stderr=subprocess.STDOUT
+        )
         _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
@@ -76,14 +90,27 @@ def bare(sandbox: SandboxProcess, apns: Path, log: Path) -> float:
 
 
 def ours(server: str, sandbox: SandboxProcess, apns: Path, log: Path) -> tuple[float, int]:
-    """Parcels a second of our crawl, from its first request to its last acknowledged target; and its peak memory."""
+    """Parcels a second of our crawl, from its first request to its last acknowledged target; and its peak
+    memory.
+    """
     sandbox.reset()
     with database(server, "bench_crawl") as url:
         environment = {"MARICOPA_DATABASE_URL": url, "MARICOPA_SANDBOX": sandbox.url}
-        command = ["-m", "scrapy", "crawl", "assessor", "-a", f"apns={apns}", "-s", f"MARICOPA_RATE_LIMIT={RATE}"]
+        command = [
+            "-m",
+            "scrapy",
+            "crawl",
+            "assessor",
+            "-a",
+            f"apns={apns}",
+            "-s",
+            f"MARICOPA_RATE_LIMIT={RATE}",
+        ]
         memory = run([sys.executable, *command], environment, log)
         session = Session(url)
-        ((done, finished),) = session.rows("SELECT count(*), (SELECT extract(epoch FROM finished_at) FROM crawl.run) FROM assessor.parcel")
+        ((done, finished),) = session.rows(
+            "SELECT count(*), (SELECT extract(epoch FROM finished_at) FROM crawl.run) FROM assessor.parcel"
+        )
         session.close()
     return done / (float(finished) - sandbox.stats()["assessor"]["first_request"]), memory
 
@@ -97,7 +124,15 @@ def throughput(bench: Bench, server: str, folder: Path) -> None:
             peers.append(bare(sandbox, apns, folder / "bare.log"))
             figures.append(ours(server, sandbox, apns, folder / "ours.log")[0])
     peer, figure = statistics.median(peers), statistics.median(figures)
-    bench.add(Row("stored parcels/s, against a bare Scrapy spider", f"{figure:.0f}/s", f"{peer:.0f}/s", figure / peer, 0.60))
+    bench.add(
+        Row(
+            "stored parcels/s, against a bare Scrapy spider",
+            f"{figure:.0f}/s",
+            f"{peer:.0f}/s",
+            figure / peer,
+            0.60,
+        )
+    )
     bench.add(Row("the aim of that", f"{figure:.0f}/s", f"{peer:.0f}/s", figure / peer))
 
 
@@ -111,7 +146,9 @@ def memory(bench: Bench, server: str, folder: Path) -> None:
             peaks.append(ours(server, sandbox, apns, folder / "memory.log")[1])
     short, long = peaks
     label = f"peak memory, {MEMORY[1]:,} targets against {MEMORY[0]:,}"
-    bench.add(Row(label, f"{long / 2**20:.0f} MB", f"{short / 2**20:.0f} MB", long / short, 1.20, at_most=True))
+    bench.add(
+        Row(label, f"{long / 2**20:.0f} MB", f"{short / 2**20:.0f} MB", long / short, 1.20, at_most=True)
+    )
     bench.add(Row("peak memory, MB", f"{long / 2**20:.0f} MB", "300 MB", long / 2**20, 300, at_most=True))
 
 
@@ -126,7 +163,15 @@ def answers(count: int, epoch: int = 0) -> list[Answer]:
         page = pages.parse_parcel(body, apn, {})
         kept = pages.redact(body)
         at = dt.datetime.now(dt.UTC)
-        capture = Capture(hashlib.sha256(kept).digest(), "assessor", f"http://x/parcel/{apn}", 200, "application/json", at, kept)
+        capture = Capture(
+            hashlib.sha256(kept).digest(),
+            "assessor",
+            f"http://x/parcel/{apn}",
+            200,
+            "application/json",
+            at,
+            kept,
+        )
         complete: list[tuple[type[Record], str]] = [(Improvement, apn), (Rental, apn)]
         target = Target(number, "assessor", "parcel", apn)
         ready.append(Answer(target, Outcome.DONE, page.records, capture, complete))
@@ -145,7 +190,7 @@ def plain_load(url: str, ready: list[Answer], batch_size: int) -> tuple[int, flo
         for answer in ready[start : start + batch_size]:
             assert answer.capture is not None
             captures.append(answer.capture)
-            end = f"\\\\x00\t\\\\x{answer.capture.sha256.hex()}\t{answer.capture.fetched_at}\t{answer.capture.fetched_at}"
+            end = f"\\\\x00\t\\\\x{answer.capture.sha256.hex()}" + 2 * f"\t{answer.capture.fetched_at}"
             for record in answer.records:
                 table = table_of(type(record))
                 lines.setdefault(table, []).append(f"{copy_line(table.cells(record))}\t{end}")
@@ -161,12 +206,17 @@ def plain_load(url: str, ready: list[Answer], batch_size: int) -> tuple[int, flo
     return rows, seconds
 
 
-def plain_upsert(cursor: Cursor, name: str, columns: list[str], key: tuple[str, ...], lines: list[str]) -> None:
+def plain_upsert(
+    cursor: Cursor, name: str, columns: list[str], key: tuple[str, ...], lines: list[str]
+) -> None:
     stage, names = "plain_" + name.replace(".", "_"), ", ".join(columns)
     sets = ", ".join(f"{column} = excluded.{column}" for column in columns if column not in key)
     cursor.execute(f"CREATE TEMP TABLE IF NOT EXISTS {stage} (LIKE {name}) ON COMMIT DELETE ROWS")
     copy_lines(cursor, f"COPY {stage} ({names}) FROM STDIN (FORMAT text, NULL '')", lines)
-    cursor.execute(f"INSERT INTO {name} ({names}) SELECT {names} FROM {stage} ON CONFLICT ({', '.join(key)}) DO UPDATE SET {sets}")
+    cursor.execute(
+        f"INSERT INTO {name} ({names}) SELECT {names} FROM {stage} ON CONFLICT ({', '.join(key)}) DO UPDATE"
+        f" SET {sets}"
+    )
 
 
 def our_load(url: str, ready: list[Answer]) -> tuple[int, float]:
@@ -176,7 +226,10 @@ def our_load(url: str, ready: list[Answer]) -> tuple[int, float]:
     job, _ = ledger.open_job(session, "property_search", targets, {}, is_sandbox=True)
     opened = ledger.open_run(session, job, "bench", "assessor", is_sandbox=True)
     leased = ledger.lease(session, opened, len(ready)).targets
-    mine = [Answer(target, a.outcome, a.records, a.capture, a.complete) for target, a in zip(leased, ready, strict=True)]
+    mine = [
+        Answer(target, a.outcome, a.records, a.capture, a.complete)
+        for target, a in zip(leased, ready, strict=True)
+    ]
     writer = Writer(url, opened, WriterOptions())
     begun = time.monotonic()
     writer.start()
@@ -194,7 +247,9 @@ def versions(url: str) -> int:
     """Row versions ever written to the assessor's tables."""
     session = Session(url)
     time.sleep(1.5)  # the counters of a backend arrive within a second
-    ((count,),) = session.rows("SELECT sum(n_tup_ins + n_tup_upd) FROM pg_stat_user_tables WHERE schemaname = 'assessor'")
+    ((count,),) = session.rows(
+        "SELECT sum(n_tup_ins + n_tup_upd) FROM pg_stat_user_tables WHERE schemaname = 'assessor'"
+    )
     session.close()
     return int(count)
 
@@ -214,8 +269,24 @@ def writer(bench: Bench, server: str) -> None:
             again.append(rows / seconds)
             extra = versions(url) - before
     peer, figure, reload = statistics.median(peers), statistics.median(figures), statistics.median(again)
-    bench.add(Row("writer, rows/s, against COPY + ON CONFLICT", f"{figure:,.0f}/s", f"{peer:,.0f}/s", figure / peer, 0.60))
-    bench.add(Row("unchanged re-load, rows/s, against the first", f"{reload:,.0f}/s", f"{figure:,.0f}/s", reload / figure, 1.0))
+    bench.add(
+        Row(
+            "writer, rows/s, against COPY + ON CONFLICT",
+            f"{figure:,.0f}/s",
+            f"{peer:,.0f}/s",
+            figure / peer,
+            0.60,
+        )
+    )
+    bench.add(
+        Row(
+            "unchanged re-load, rows/s, against the first",
+            f"{reload:,.0f}/s",
+            f"{figure:,.0f}/s",
+            reload / figure,
+            1.0,
+        )
+    )
     bench.add(Row("row versions that the re-load wrote", f"{extra}", "0", float(extra), 0, at_most=True))
 
 

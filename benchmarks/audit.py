@@ -1,4 +1,6 @@
-"""`make audit`: known holes in the locked versions (pip-audit), told by the service of the Python Package Index; needs the network."""
+"""`make audit`: known holes in the locked versions (pip-audit), told by the service of the Python Package
+Index; needs the network.
+"""
 
 import subprocess
 import sys
@@ -34,10 +36,16 @@ def main() -> int:
         print(f"error: {done.stderr.strip().splitlines()[0]}", file=sys.stderr)
         return 1
     if "No module named" in done.stderr:
-        print("error: pip-audit is not installed; `make setup` installs it; nothing was checked", file=sys.stderr)
+        print(
+            "error: pip-audit is not installed; `make setup` installs it; nothing was checked",
+            file=sys.stderr,
+        )
         return 2
     reason = next((line for line in reversed(done.stderr.splitlines()) if line.strip()), "no reason given")
-    print(f"error: the service of known holes cannot be asked ({reason.strip()[:200]}); nothing was checked", file=sys.stderr)
+    print(
+        f"error: the service of known holes cannot be asked ({reason.strip()[:200]}); nothing was checked",
+        file=sys.stderr,
+    )
     return 2
 
 

@@ -46,7 +46,12 @@ def main(base_url: str, apns: str, rate: float) -> None:
         "scrapy.extensions.corestats.CoreStats": 0
     }
     settings.setdict(
-        {"ITEM_PIPELINES": {}, "DOWNLOADER": "scrapy.core.downloader.Downloader", "EXTENSIONS": extensions, "DOWNLOAD_SLOTS": slots},
+        {
+            "ITEM_PIPELINES": {},
+            "DOWNLOADER": "scrapy.core.downloader.Downloader",
+            "EXTENSIONS": extensions,
+            "DOWNLOAD_SLOTS": slots,
+        },
         priority="cmdline",
     )
     process = CrawlerProcess(settings)

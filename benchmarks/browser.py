@@ -1,6 +1,8 @@
-"""`make bench-browser`: pages a second and memory of pools of 1, 2, 4 and 8, beside a plain Playwright script; memory over 1,000 pages.
+"""`make bench-browser`: pages a second and memory of pools of 1, 2, 4 and 8, beside a plain Playwright
+script; memory over 1,000 pages.
 
-The county answers each of four calls a parcel after 300 ms. Memory is that of the whole process tree, what is shared counted once.
+The county answers each of four calls a parcel after 300 ms. Memory is that of the whole process tree, what is
+shared counted once.
 """
 
 import os
@@ -37,7 +39,9 @@ EVERY_S = 1.0
 
 @dataclass
 class Run:
-    """A crawl or a script: pages a second by the server's clock, and its memory: [pages asked for so far, bytes]."""
+    """A crawl or a script: pages a second by the server's clock, and its memory: [pages asked for so far,
+    bytes].
+    """
 
     pages_per_s: float = 0.0
     memory: list[tuple[int, int]] = field(default_factory=list)
@@ -59,11 +63,15 @@ def tree_memory(process: psutil.Process) -> int:
     return total
 
 
-def watch(command: list[str], environment: dict[str, str], sandbox: SandboxProcess, parcels: int, log: Path) -> Run:
+def watch(
+    command: list[str], environment: dict[str, str], sandbox: SandboxProcess, parcels: int, log: Path
+) -> Run:
     """Run a command to its end."""
     run = Run()
     with log.open("wb") as file:
-        process = subprocess.Popen(command, env=os.environ | environment, stdout=file, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(
+            command, env=os.environ | environment, stdout=file, stderr=subprocess.STDOUT
+        )
         root = psutil.Process(process.pid)
         while process.poll() is None:
             time.sleep(EVERY_S)
@@ -97,21 +105,41 @@ def wrong(url: str, parcels: int) -> int:
     session = Session(url)
     stored: dict[str, list[tuple[int, str, int, int, int]]] = {}
     rows = session.rows(
-        "SELECT apn, tax_year, status_text, assessed * 100, paid * 100, amount_due * 100 FROM treasurer.bill ORDER BY apn, tax_year DESC"
+        "SELECT apn, tax_year, status_text, assessed * 100, paid * 100, amount_due * 100 FROM treasurer.bill"
+        " ORDER BY apn, tax_year DESC"
     )
     session.close()
     for apn, *bill in rows:
         stored.setdefault(apn, []).append(tuple(bill))
-    known = {apn: [(b.tax_year, b.status, b.assessed, b.paid, b.due) for b in taxes(1, 0, apn).bills] for apn in County().apns(parcels)}
+    known = {
+        apn: [(b.tax_year, b.status, b.assessed, b.paid, b.due) for b in taxes(1, 0, apn).bills]
+        for apn in County().apns(parcels)
+    }
     return sum(stored.get(apn, []) != bills for apn, bills in known.items())
 
 
 def crawl(server: str, folder: Path, pool: int, parcels: int, latency: float) -> tuple[Run, float, int]:
-    """Crawl parcels; returns the run, navigations a parcel by the server's count, and parcels that are wrong."""
+    """Crawl parcels; returns the run, navigations a parcel by the server's count, and parcels that are
+    wrong.
+    """
     with database(server, f"bench_browser_{pool}") as url, SandboxProcess(latency=latency) as sandbox:
         name = f"settings-{pool}-{parcels}"
-        environment = {"MARICOPA_DATABASE_URL": url, "MARICOPA_SANDBOX": sandbox.url, "MARICOPA_CONFIG": settings(folder / name, pool)}
-        command = [sys.executable, "-m", "scrapy", "crawl", "tax", "-a", f"apns={listed(folder, parcels)}", "-s", "MARICOPA_RATE_LIMIT=50"]
+        environment = {
+            "MARICOPA_DATABASE_URL": url,
+            "MARICOPA_SANDBOX": sandbox.url,
+            "MARICOPA_CONFIG": settings(folder / name, pool),
+        }
+        command = [
+            sys.executable,
+            "-m",
+            "scrapy",
+            "crawl",
+            "tax",
+            "-a",
+            f"apns={listed(folder, parcels)}",
+            "-s",
+            "MARICOPA_RATE_LIMIT=50",
+        ]
         run = watch(command, environment, sandbox, parcels, folder / "crawl.log")
         return run, sandbox.stats()["treasurer"]["by_kind"]["parcel"] / parcels, wrong(url, parcels)
 
@@ -134,7 +162,12 @@ def main() -> int:
         folder.chmod(0o755)
         server = embedded.start(folder / "data")
         peer = script(folder, browser)
-        bench.add(Row("a plain Playwright script, one page after another", f"{peer.pages_per_s:.2f}/s, {peer.peak / 2**20:.0f} MB"))
+        bench.add(
+            Row(
+                "a plain Playwright script, one page after another",
+                f"{peer.pages_per_s:.2f}/s, {peer.peak / 2**20:.0f} MB",
+            )
+        )
         runs: dict[int, Run] = {}
         navigations, mistakes = 0.0, 0
         for pool, parcels in PARCELS.items():
@@ -142,11 +175,44 @@ def main() -> int:
             navigations, mistakes = max(navigations, asked), mistakes + false
             rate = runs[pool].pages_per_s
             figure = f"{rate:.2f}/s, {runs[pool].peak / 2**20:.0f} MB"
-            bench.add(Row(f"pool of {pool}, {parcels} parcels", figure, f"{peer.pages_per_s:.2f}/s", rate / peer.pages_per_s))
+            bench.add(
+                Row(
+                    f"pool of {pool}, {parcels} parcels",
+                    figure,
+                    f"{peer.pages_per_s:.2f}/s",
+                    rate / peer.pages_per_s,
+                )
+            )
         ratio = runs[4].pages_per_s / runs[1].pages_per_s
-        bench.add(Row("a pool of 4 against a pool of 1", f"{runs[4].pages_per_s:.2f}/s", f"{runs[1].pages_per_s:.2f}/s", ratio, 2.5))
-        bench.add(Row("navigations a parcel, by the server's count", f"{navigations:.3f}", "1", navigations, 1.02, at_most=True))
-        bench.add(Row("parcels that are not stored as the county has them", str(mistakes), "0", float(mistakes), 0, at_most=True))
+        bench.add(
+            Row(
+                "a pool of 4 against a pool of 1",
+                f"{runs[4].pages_per_s:.2f}/s",
+                f"{runs[1].pages_per_s:.2f}/s",
+                ratio,
+                2.5,
+            )
+        )
+        bench.add(
+            Row(
+                "navigations a parcel, by the server's count",
+                f"{navigations:.3f}",
+                "1",
+                navigations,
+                1.02,
+                at_most=True,
+            )
+        )
+        bench.add(
+            Row(
+                "parcels that are not stored as the county has them",
+                str(mistakes),
+                "0",
+                float(mistakes),
+                0,
+                at_most=True,
+            )
+        )
         if MEMORY_PARCELS:
             flat(bench, *crawl(server, folder, 4, MEMORY_PARCELS, 0.0))
         code = bench.finish()
@@ -158,8 +224,19 @@ def flat(bench: Bench, run: Run, _: float, mistakes: int) -> None:
     early = mean(size for pages, size in run.memory if PART <= pages < 2 * PART)
     late = mean(size for pages, size in run.memory if pages >= MEMORY_PARCELS - PART)
     what = f"memory of the tree, last {PART} of {MEMORY_PARCELS:,} pages against the second {PART}"
-    bench.add(Row(what, f"{late / 2**20:.0f} MB", f"{early / 2**20:.0f} MB", late / early, 1.15, at_most=True))
-    bench.add(Row("of those, not stored as the county has them", str(mistakes), "0", float(mistakes), 0, at_most=True))
+    bench.add(
+        Row(what, f"{late / 2**20:.0f} MB", f"{early / 2**20:.0f} MB", late / early, 1.15, at_most=True)
+    )
+    bench.add(
+        Row(
+            "of those, not stored as the county has them",
+            str(mistakes),
+            "0",
+            float(mistakes),
+            0,
+            at_most=True,
+        )
+    )
 
 
 if __name__ == "__main__":

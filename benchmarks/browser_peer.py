@@ -1,4 +1,5 @@
-"""The peer of bench-browser: a plain Playwright script that shows the same pages one after another, and keeps their HTML.
+"""The peer of bench-browser: a plain Playwright script that shows the same pages one after another, and keeps
+their HTML.
 
 python -m benchmarks.browser_peer ADDRESS APNS BROWSER
 """
@@ -13,7 +14,9 @@ _FILLED = "() => [...document.querySelectorAll('.k-grid-table .trs-fs-16')].ever
 
 
 def show(page: Page, url: str) -> list[str]:
-    """Return the HTML of both tabs; the old grid is taken away before the second is opened, as its author does."""
+    """Return the HTML of both tabs; the old grid is taken away before the second is opened, as its author
+    does.
+    """
     page.goto(url)
     page.wait_for_selector(f"{_ROW}, #propertyOwnerSearchResultColumn")
     if page.query_selector(_ROW) is None:

@@ -1,7 +1,9 @@
-"""`make chaos`: a comprehensive job with every fault at once, Postgres restarted, spiders and browsers killed: nothing is lost or wrong.
+"""`make chaos`: a comprehensive job with every fault at once, Postgres restarted, spiders and browsers
+killed: nothing is lost or wrong.
 
-Runs that end because the county refuses (a challenge, a source that is down) are resumed once that is over, as a person would. A fault
-of the list that nobody met fails the bench, as a loss does. In the end the county is well, and what was given up is asked for again.
+Runs that end because the county refuses (a challenge, a source that is down) are resumed once that is over,
+as a person would. A fault of the list that nobody met fails the bench, as a loss does. In the end the county
+is well, and what was given up is asked for again.
 """
 
 import os
@@ -29,14 +31,25 @@ from tests.helpers.truth import wrong
 PARCELS = int(os.environ.get("PARCELS", "0")) or (100 if QUICK else 1000)
 _SHOWN = 10
 # Each must be met at least once, at whichever source.
-MUST_MEET = ("throttled", "unavailable", *OF_PARCELS, "wrong_parcel", "all_retyped", "retyped_field", "challenge")
-_GIVEN_UP = "SELECT cause, count(*) FROM crawl.target WHERE job_id = %s AND state = 'dead' GROUP BY 1 ORDER BY 1"
+MUST_MEET = (
+    "throttled",
+    "unavailable",
+    *OF_PARCELS,
+    "wrong_parcel",
+    "all_retyped",
+    "retyped_field",
+    "challenge",
+)
+_GIVEN_UP = (
+    "SELECT cause, count(*) FROM crawl.target WHERE job_id = %s AND state = 'dead' GROUP BY 1 ORDER BY 1"
+)
 
 
 @dataclass
 class Found:
-    """What is left of a job: targets by source and state, those given up by cause, what is wrong, what verify says, answers with unread
-    sections, runs by reason."""
+    """What is left of a job: targets by source and state, those given up by cause, what is wrong, what verify
+    says, answers with unread sections, runs by reason.
+    """
 
     verdict: str
     states: Counter[tuple[str, str]]
@@ -65,17 +78,37 @@ def look(campaign: Campaign) -> Found:
         problems = verify.problems(session)
     finally:
         session.close()
-    states = Counter({(source, state): count for source, state, count in stored.rows(
-        "SELECT source, state, count(*) FROM crawl.target WHERE job_id = %s GROUP BY 1, 2", campaign.job)})  # fmt: skip
-    found = wrong(stored, campaign.job, campaign.county, documents(), layer(2 * campaign.plan.parcels), campaign.apns)
-    reasons = dict(stored.rows("SELECT coalesce(reason, state), count(*) FROM crawl.run WHERE job_id = %s GROUP BY 1", campaign.job))
+    states = Counter(
+        {
+            (source, state): count
+            for source, state, count in stored.rows(
+                "SELECT source, state, count(*) FROM crawl.target WHERE job_id = %s GROUP BY 1, 2",
+                campaign.job,
+            )
+        }
+    )
+    found = wrong(
+        stored, campaign.job, campaign.county, documents(), layer(2 * campaign.plan.parcels), campaign.apns
+    )
+    reasons = dict(
+        stored.rows(
+            "SELECT coalesce(reason, state), count(*) FROM crawl.run WHERE job_id = %s GROUP BY 1",
+            campaign.job,
+        )
+    )
     verdict = stored.one("SELECT verdict FROM crawl.job WHERE id = %s", campaign.job)
-    unread: int = stored.one("SELECT count(*) FROM crawl.target WHERE job_id = %s AND unread IS NOT NULL", campaign.job)
-    return Found(verdict, states, dict(stored.rows(_GIVEN_UP, campaign.job)), found, problems, unread, reasons)
+    unread: int = stored.one(
+        "SELECT count(*) FROM crawl.target WHERE job_id = %s AND unread IS NOT NULL", campaign.job
+    )
+    return Found(
+        verdict, states, dict(stored.rows(_GIVEN_UP, campaign.job)), found, problems, unread, reasons
+    )
 
 
 def campaign(plan: Plan, data: Path, folder: Path, url: str) -> tuple[Done, Found, Found]:
-    """Run it; returns what was done, what was found under the faults, and what when the given up was asked for again."""
+    """Run it; returns what was done, what was found under the faults, and what when the given up was asked
+    for again.
+    """
     with SandboxProcess(gis_parcels=2 * plan.parcels, latency=0.05, **SANDBOX) as sandbox:
         one = Campaign(plan, sandbox, data, folder, url)
         try:
@@ -108,7 +141,9 @@ def report(bench: Bench, plan: Plan, done: Done, under: Found, after: Found) -> 
 
     names = sorted({name for _, name in done.faults} | set(MUST_MEET))
     for name in names:
-        by_source = ", ".join(f"{source} {count}" for (source, one), count in sorted(done.faults.items()) if one == name)
+        by_source = ", ".join(
+            f"{source} {count}" for (source, one), count in sorted(done.faults.items()) if one == name
+        )
         count = done.met(name)
         bench.add(Row(f"fault {name}", f"{count} ({by_source})", "", count, 1))
     least("spiders killed", done.kills, plan.kills)
@@ -132,7 +167,13 @@ def report(bench: Bench, plan: Plan, done: Done, under: Found, after: Found) -> 
     none("then lost, given up or unread", after.lost + after.of("dead") + after.unread)
     none("then wrong", len(after.wrong))
     none("then problems that verify names", len(after.problems))
-    for line in [*under.wrong[:_SHOWN], *under.problems[:_SHOWN], *after.wrong[:_SHOWN], *after.problems[:_SHOWN], *done.unsent]:
+    for line in [
+        *under.wrong[:_SHOWN],
+        *under.problems[:_SHOWN],
+        *after.wrong[:_SHOWN],
+        *after.problems[:_SHOWN],
+        *done.unsent,
+    ]:
         print(f"  {line}")
 
 
@@ -143,9 +184,16 @@ def main() -> int:
     # The slowest first: a job ends, and can be resumed, when its last run has.
     challenged = (*(["treasurer"] if with_pages else []), "assessor", "recorder")
     plan = Plan(
-        parcels=PARCELS, absent=max(2, PARCELS // 50), kills=4 if QUICK else 10, browsers=2 if with_pages else 0,
-        mode="parallel_all" if with_pages else "api_only", challenged=challenged, rate=10 if QUICK else 40, trouble_s=10, most_s=3000,
-    )  # fmt: skip
+        parcels=PARCELS,
+        absent=max(2, PARCELS // 50),
+        kills=4 if QUICK else 10,
+        browsers=2 if with_pages else 0,
+        mode="parallel_all" if with_pages else "api_only",
+        challenged=challenged,
+        rate=10 if QUICK else 40,
+        trouble_s=10,
+        most_s=3000,
+    )
     with tempfile.TemporaryDirectory(prefix="maricopa-chaos-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
         folder.chmod(0o755)

@@ -1,4 +1,5 @@
-"""One job, and what befalls it: faults of every kind, kills, restarts of Postgres, troubles after which a person resumes it.
+"""One job, and what befalls it: faults of every kind, kills, restarts of Postgres, troubles after which a
+person resumes it.
 
 What happens, happens at a share of the job's progress, so that a slow machine meets as much as a fast one.
 """
@@ -46,14 +47,22 @@ OF_SOURCE: dict[str, tuple[str, ...]] = {
     "recorder": ("wrong_document",),
 }
 # Over all requests, whoever they are for; the GIS has few, and the first of them meet one each.
-_ANYWHERE: dict[str, Any] = {"throttled": {"probability": 0.02, "retry_after": "1"}, "unavailable": 0.02, "server_error": 0.01}
-# A parcel of the treasurer is five requests, and a refusal of one holds the source: his pages are refused as often as others' answers.
-_OF_PAGES: dict[str, Any] = {"treasurer": {
-    "throttled": {"probability": 0.02, "retry_after": "1", "kind": "parcel"}, "unavailable": {"probability": 0.02, "kind": "parcel"},
-}}  # fmt: skip
+_ANYWHERE: dict[str, Any] = {
+    "throttled": {"probability": 0.02, "retry_after": "1"},
+    "unavailable": 0.02,
+    "server_error": 0.01,
+}
+# A parcel of the treasurer is five requests, and a refusal of one holds the source: his pages are refused as
+# often as others' answers.
+_OF_PAGES: dict[str, Any] = {
+    "treasurer": {
+        "throttled": {"probability": 0.02, "retry_after": "1", "kind": "parcel"},
+        "unavailable": {"probability": 0.02, "kind": "parcel"},
+    }
+}
 _GIS: dict[str, Any] = {
     name: {"count": 1} for name in ("unavailable", "reset", "malformed", "error_body")
-} | {"throttled": {"count": 1, "retry_after": "1"}}  # fmt: skip
+} | {"throttled": {"count": 1, "retry_after": "1"}}
 # What a trouble is, and the reason for which a run ends that meets it.
 _TROUBLES = {"challenge": ("challenge", "blocked"), "outage": ("server_error", "source_unavailable")}
 _LOOK = """
@@ -62,14 +71,18 @@ _LOOK = """
                      WHERE job_id = j.id AND state IN ('pending', 'leased') GROUP BY source) o), '{}')
     FROM crawl.job j LEFT JOIN crawl.target t ON t.job_id = j.id WHERE j.id = %s GROUP BY j.id
 """
-_ENDED_FOR = "SELECT count(*) FROM crawl.run WHERE job_id = %s AND reason = %s AND %s = ANY (coalesce(sources, ARRAY[source]))"
+_ENDED_FOR = (
+    "SELECT count(*) FROM crawl.run WHERE job_id = %s AND reason = %s AND %s = ANY (coalesce(sources,"
+    " ARRAY[source]))"
+)
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How large a campaign is. `trouble_s`: seconds for which a challenge or an outage lasts at least; `rate`: requests a second
-    and source; `timeout_s`: for one answer; `silence_s`: without an answer, after which a run ends; `most_s`: after which the campaign
-    is given up as not ending."""
+    """How large a campaign is. `trouble_s`: seconds for which a challenge or an outage lasts at least;
+    `rate`: requests a second and source; `timeout_s`: for one answer; `silence_s`: without an answer, after
+    which a run ends; `most_s`: after which the campaign is given up as not ending.
+    """
 
     parcels: int
     absent: int
@@ -94,7 +107,9 @@ class Plan:
 
 @dataclass
 class Done:
-    """What was done to the job. `faults` counts by (source, name); `unsent` are the events that found nothing to happen to."""
+    """What was done to the job. `faults` counts by (source, name); `unsent` are the events that found nothing
+    to happen to.
+    """
 
     kills: int = 0
     browsers: int = 0
@@ -133,15 +148,23 @@ class _Look:
 
 
 def settings(folder: Path, plan: Plan) -> Path:
-    """Return the shipped settings but for short timeouts, a short patience with a source that is down, and a rate that stays up."""
+    """Return the shipped settings but for short timeouts, a short patience with a source that is down, and a
+    rate that stays up.
+    """
     shutil.copytree(ROOT / "config", folder)
     config = folder / "config.yaml"
-    config.write_text(re.sub(r"(?m)^( *(?:api|scraper)_rate_limit): \S+", rf"\1: {_FLOOR}", config.read_text()))
+    config.write_text(
+        re.sub(r"(?m)^( *(?:api|scraper)_rate_limit): \S+", rf"\1: {_FLOOR}", config.read_text())
+    )
     for path in (folder / "sources").glob("*.yaml"):
         content = yaml.safe_load(path.read_text())
         content["timeout"] = plan.timeout_s
         probe = plan.silence_s / 3
-        content["breaker"] = (content.get("breaker") or {}) | {"probe_after": probe, "probe_most": 2 * probe, "silence": plan.silence_s}
+        content["breaker"] = (content.get("breaker") or {}) | {
+            "probe_after": probe,
+            "probe_most": 2 * probe,
+            "silence": plan.silence_s,
+        }
         content["rate"] |= {"start": _FLOOR, "floor": _FLOOR, "hold": 0.5, "hold_most": probe}
         if content.get("page"):
             content["page"]["timeouts"] |= {"load": 5, "settle": 5, "close": 3}
@@ -160,8 +183,12 @@ class Campaign:
         self._random = random.Random(1)
         self._troubles: list[_Trouble] = []
         self._settings = {"MARICOPA_RATE_LIMIT": f"{plan.rate:g}"}
-        environment = {"MARICOPA_DATABASE_URL": url, "MARICOPA_SANDBOX": sandbox.url, "MARICOPA_DATA_DIR": str(folder / "crawls"),
-                       "MARICOPA_CONFIG": str(settings(folder / "config", plan))}  # fmt: skip
+        environment = {
+            "MARICOPA_DATABASE_URL": url,
+            "MARICOPA_SANDBOX": sandbox.url,
+            "MARICOPA_DATA_DIR": str(folder / "crawls"),
+            "MARICOPA_CONFIG": str(settings(folder / "config", plan)),
+        }
         self._spiders = LocalProcesses(folder / "log", self._settings, environment)
         self._manager = self._new_manager()
         self._is_manned = True
@@ -199,7 +226,9 @@ class Campaign:
             self.done.faults.update({(source, name): count for name, count in seen["faults"].items()})
 
     def ask_again(self) -> None:
-        """The county is well: ask for what was given up, and for what could not be read, and see that to its end."""
+        """The county is well: ask for what was given up, and for what could not be read, and see that to its
+        end.
+        """
         self.sandbox.clear_faults()
         for unread in (False, True):
             with contextlib.suppress(LedgerError):
@@ -215,7 +244,9 @@ class Campaign:
         return JobManager(self.url, executor=self._spiders, sandbox=self.sandbox.url, settings=self._settings)
 
     def _of_keys(self, source: str) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Yield faults, each for parcels (of the recorder: for their deeds) of its own: some meet it until they are given up."""
+        """Yield faults, each for parcels (of the recorder: for their deeds) of its own: some meet it until
+        they are given up.
+        """
         keys: list[str] = self.county.apns(self.plan.parcels)
         if source == "recorder":
             keys = [deed for apn in keys if (deed := self.county.parcel(apn)["Owner"]["MostCurrentDeed"])]
@@ -240,7 +271,9 @@ class Campaign:
         return _Look(*row) if row else None
 
     def _goes_on(self, look: _Look) -> bool:
-        """Resume a job that ended before it was complete, as a person would; returns whether there was anything left."""
+        """Resume a job that ended before it was complete, as a person would; returns whether there was
+        anything left.
+        """
         if not look.open or self.done.resumed == _RESUMED_MOST:
             return False
         self.done.resumed += 1
@@ -281,7 +314,11 @@ class Campaign:
         if what in _TROUBLES:
             fault, reason = _TROUBLES[what]
             before = self._ask(_ENDED_FOR, self.job, reason, source)
-            if before is None or not look.open.get(source) or any(one.source == source for one in self._troubles):
+            if (
+                before is None
+                or not look.open.get(source)
+                or any(one.source == source for one in self._troubles)
+            ):
                 return False
             self.sandbox.faults({fault: 1.0}, source)
             self._troubles.append(_Trouble(source, fault, reason, time.monotonic(), before[0]))
@@ -294,7 +331,11 @@ class Campaign:
     def _kill(self, what: str) -> bool:
         """Kill one of our own runs, or a process of a browser of one."""
         runs = [one for one in _children(psutil.Process()) if _command(one, "crawl")]
-        found = runs if what == "kill" else [child for run in runs for child in _children(run) if _command(child, "chrom")]
+        found = (
+            runs
+            if what == "kill"
+            else [child for run in runs for child in _children(run) if _command(child, "chrom")]
+        )
         if not found:
             return False
         with contextlib.suppress(psutil.NoSuchProcess):

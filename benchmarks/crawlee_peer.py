@@ -1,6 +1,7 @@
 """The other peer of bench-pace: crawlee with its throttling manager, on the same parcels.
 
-Run by a Python that has crawlee, which CRAWLEE_PYTHON names: python -m benchmarks.crawlee_peer BASE_URL APN_FILE
+Run by a Python that has crawlee, which CRAWLEE_PYTHON names: python -m benchmarks.crawlee_peer BASE_URL
+APN_FILE
 """
 
 import asyncio
@@ -21,7 +22,9 @@ async def main(base_url: str, apns: str) -> None:
 
     storage, configuration = MemoryStorageClient(), Configuration(log_level="CRITICAL")
     queue = await RequestQueue.open(storage_client=storage, configuration=configuration)
-    throttled: Any = ThrottlingRequestManager(inner=queue, domains=[base_url], request_manager_opener=RequestQueue.open)
+    throttled: Any = ThrottlingRequestManager(
+        inner=queue, domains=[base_url], request_manager_opener=RequestQueue.open
+    )
     crawler = HttpCrawler(
         request_manager=throttled,
         storage_client=storage,
@@ -35,7 +38,12 @@ async def main(base_url: str, apns: str) -> None:
     crawler.router.default_handler(handle)
 
     headers = {"AUTHORIZATION": "sandbox"}
-    await crawler.run([Request.from_url(f"{base_url}/parcel/{apn}", headers=headers) for apn in Path(apns).read_text().split()])
+    await crawler.run(
+        [
+            Request.from_url(f"{base_url}/parcel/{apn}", headers=headers)
+            for apn in Path(apns).read_text().split()
+        ]
+    )
 
 
 if __name__ == "__main__":

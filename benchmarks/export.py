@@ -1,4 +1,5 @@
-"""`make bench-export`: 1,760,000 properties to Parquet and CSV, beside a plain COPY of the same views to CSV; and peak memory.
+"""`make bench-export`: 1,760,000 properties to Parquet and CSV, beside a plain COPY of the same views to CSV;
+and peak memory.
 
 Ratios within one run; the rows are made by Postgres, and read once before anything is measured.
 """
@@ -27,16 +28,24 @@ FEWER = PARCELS // 20 if QUICK else PARCELS // 10
 JOB = 500 if QUICK else 10_000
 _FILL = """
     INSERT INTO gis.parcel (
-        apn, layer, owner_name, mail_address_1, mail_city, mail_state, mail_zip, property_address, property_city, property_zip,
-        property_use_code, property_use, legal_class_code, lot_size_sqft, construction_year, livable_sqft, tax_year, full_cash_value,
-        limited_property_value, deed_number, deed_date, sale_date, sale_price, subdivision_name, lot, mcr, section_township_range,
+        apn, layer, owner_name, mail_address_1, mail_city, mail_state, mail_zip, property_address,
+        property_city, property_zip,
+        property_use_code, property_use, legal_class_code, lot_size_sqft, construction_year, livable_sqft,
+        tax_year, full_cash_value,
+        limited_property_value, deed_number, deed_date, sale_date, sale_price, subdivision_name, lot, mcr,
+        section_township_range,
         jurisdiction, longitude, latitude, content_hash, capture_sha256, first_seen_at, changed_at
     )
-    SELECT to_char(10000000 + i, 'FM00000000'), 'E', 'OWNER ' || md5(i::text), i || ' E MAIN ST', 'PHOENIX', 'AZ', '850' || i %% 100,
-           i || ' W WASHINGTON ST', 'PHOENIX', '850' || i %% 100, to_char(i %% 9999, 'FM0000'), 'SINGLE FAMILY RESIDENCE', '3.1',
-           5000 + i %% 5000, 1950 + i %% 75, 1000 + i %% 3000, 2026, 200000 + i, 150000 + i, to_char(20200000000 + i, 'FM00000000000'),
-           date '2000-01-01' + i %% 9000, date '2000-01-01' + i %% 9000, 100000 + i, 'SUBDIVISION ' || i / 100, (i %% 100)::text,
-           to_char(i %% 99999, 'FM00000'), '12 2N 3E', 'PHOENIX', -112.5 + i * 1e-7, 33.2 + i * 1e-7, '\\x00', '\\x00',
+    SELECT to_char(10000000 + i, 'FM00000000'), 'E', 'OWNER ' || md5(i::text), i || ' E MAIN ST', 'PHOENIX',
+    'AZ', '850' || i %% 100,
+           i || ' W WASHINGTON ST', 'PHOENIX', '850' || i %% 100, to_char(i %% 9999, 'FM0000'),
+           'SINGLE FAMILY RESIDENCE', '3.1',
+           5000 + i %% 5000, 1950 + i %% 75, 1000 + i %% 3000, 2026, 200000 + i, 150000 + i,
+           to_char(20200000000 + i, 'FM00000000000'),
+           date '2000-01-01' + i %% 9000, date '2000-01-01' + i %% 9000, 100000 + i, 'SUBDIVISION ' || i /
+           100, (i %% 100)::text,
+           to_char(i %% 99999, 'FM00000'), '12 2N 3E', 'PHOENIX', -112.5 + i * 1e-7, 33.2 + i * 1e-7,
+           '\\x00', '\\x00',
            now() - i * interval '1 s', now() - i * interval '0.1 s'
     FROM generate_series(1, %(count)s) i
 """
@@ -48,7 +57,8 @@ _LEDGER = """
     VALUES (1, 1, 'E', 1, 1, 1, 2000, '{}', 'complete', now());
     INSERT INTO crawl.target (job_id, source, kind, key) VALUES (1, 'gis', 'layer', 'county');
     INSERT INTO crawl.target (job_id, source, kind, key)
-    SELECT 2, 'assessor', 'parcel', apn FROM (SELECT apn FROM gis.parcel ORDER BY md5(apn) LIMIT %(job)s) picked
+    SELECT 2, 'assessor', 'parcel', apn FROM (SELECT apn FROM gis.parcel ORDER BY md5(apn) LIMIT %(job)s)
+    picked
 """
 # In a process of its own: a child's peak memory is never below what this one has when it starts it.
 _COUNT = "import sys, pyarrow.parquet; print(pyarrow.parquet.read_metadata(sys.argv[1]).num_rows)"
@@ -68,7 +78,9 @@ def plain_copy(url: str, path: Path) -> float:
     begun = time.monotonic()
     with path.open("wb") as file:
         for view in ("property", "valuation", "tax", "sale", "document"):
-            connection.cursor().copy_expert(f"COPY (SELECT * FROM {view}) TO STDOUT (FORMAT csv, HEADER)", file)
+            connection.cursor().copy_expert(
+                f"COPY (SELECT * FROM {view}) TO STDOUT (FORMAT csv, HEADER)", file
+            )
     seconds = time.monotonic() - begun
     connection.close()
     path.unlink()
@@ -76,7 +88,9 @@ def plain_copy(url: str, path: Path) -> float:
 
 
 def exported(url: str, folder: Path, *arguments: str) -> tuple[float, int]:
-    """Run `maricopa export`, its begin and end included; returns seconds and peak memory in bytes. The files go away."""
+    """Run `maricopa export`, its begin and end included; returns seconds and peak memory in bytes. The files
+    go away.
+    """
     begun = time.monotonic()
     command = [sys.executable, "-m", "maricopa_scrapy", "export", "--to", str(folder / "out"), *arguments]
     memory = run(command, {"MARICOPA_DATABASE_URL": url}, folder / "export.log")
@@ -90,7 +104,9 @@ def exported(url: str, folder: Path, *arguments: str) -> tuple[float, int]:
 
 
 def measured(rounds: int, *each: Callable[[], tuple[float, int]]) -> list[tuple[float, float]]:
-    """Run each in turn, some rounds; returns of each the median of the seconds, and the peak of the memory in MB."""
+    """Run each in turn, some rounds; returns of each the median of the seconds, and the peak of the memory in
+    MB.
+    """
     found: list[list[tuple[float, int]]] = [[] for _ in each]
     for _ in range(rounds):
         for at, what in enumerate(each):
@@ -112,7 +128,16 @@ def whole(bench: Bench, url: str, folder: Path) -> None:
     )
     roll, roll_mb = exported(url, folder, "--job", "1")
     count = f"{PARCELS:,} properties, and sales,"
-    bench.add(Row(f"{count} to Parquet, against a plain COPY", f"{parquet:.1f} s", f"{plain:.1f} s", parquet / plain, 4, at_most=True))
+    bench.add(
+        Row(
+            f"{count} to Parquet, against a plain COPY",
+            f"{parquet:.1f} s",
+            f"{plain:.1f} s",
+            parquet / plain,
+            4,
+            at_most=True,
+        )
+    )
     bench.add(Row("peak memory of that, MB", f"{parquet_mb:.0f} MB", "500 MB", parquet_mb, 500, at_most=True))
     bench.add(Row(f"{count} to CSV, against a plain COPY", f"{csv:.1f} s", f"{plain:.1f} s", csv / plain))
     bench.add(Row("peak memory of that, MB", f"{csv_mb:.0f} MB", "500 MB", csv_mb, 500, at_most=True))
@@ -124,8 +149,16 @@ def fewer(bench: Bench, url: str, folder: Path) -> None:
     execute(url, _FILL, "VACUUM ANALYZE", count=FEWER)
     for format_ in ("xlsx", "geojson", "sqlite"):
         seconds, memory = exported(url, folder, "--format", format_)
-        bench.add(Row(f"{FEWER:,} properties to {format_}; peak memory, MB", f"{seconds:.1f} s, {memory / 2**20:.0f} MB", "500 MB",
-                      memory / 2**20, 500, at_most=True))  # fmt: skip
+        bench.add(
+            Row(
+                f"{FEWER:,} properties to {format_}; peak memory, MB",
+                f"{seconds:.1f} s, {memory / 2**20:.0f} MB",
+                "500 MB",
+                memory / 2**20,
+                500,
+                at_most=True,
+            )
+        )
 
 
 def main() -> int:

@@ -1,6 +1,8 @@
-"""`make fuzz`: mutated bodies for every page parser; only named errors may come out, and no record that the body does not tell.
+"""`make fuzz`: mutated bodies for every page parser; only named errors may come out, and no record that the
+body does not tell.
 
-`python -m benchmarks.fuzz NAME NUMBER` tries one body again. MARICOPA_CAPTURES adds the captured answers to the seeds.
+`python -m benchmarks.fuzz NAME NUMBER` tries one body again. MARICOPA_CAPTURES adds the captured answers to
+the seeds.
 """
 
 import os
@@ -44,9 +46,28 @@ def main(arguments: list[str]) -> int:
         bench.add(Row(name, f"{tally.records + tally.errors.total():,}: {tally.records:,} read, {errors}"))
     became = sum((Counter({"read": one.records}) + one.errors for one in tallies.values()), Counter[str]())
     done = became.total()
-    bench.add(Row("what became of them", ", ".join(f"{count:,} {kind}" for kind, count in became.most_common())))
-    bench.add(Row("mutated bodies", f"{done:,} in {time.monotonic() - begun:.0f} s", "", done, BODIES if not failures else None))
-    bench.add(Row("other exceptions, or records that the body does not tell", f"{len(failures)}", "", len(failures), 0, at_most=True))
+    bench.add(
+        Row("what became of them", ", ".join(f"{count:,} {kind}" for kind, count in became.most_common()))
+    )
+    bench.add(
+        Row(
+            "mutated bodies",
+            f"{done:,} in {time.monotonic() - begun:.0f} s",
+            "",
+            done,
+            BODIES if not failures else None,
+        )
+    )
+    bench.add(
+        Row(
+            "other exceptions, or records that the body does not tell",
+            f"{len(failures)}",
+            "",
+            len(failures),
+            0,
+            at_most=True,
+        )
+    )
     return bench.finish()
 
 

@@ -1,6 +1,8 @@
-"""`make bench-jobs`: whole jobs at the county's own limits (API 2/s, pages 1/s): deadlines, a naive client, the slowest source, modes.
+"""`make bench-jobs`: whole jobs at the county's own limits (API 2/s, pages 1/s): deadlines, a naive client,
+the slowest source, modes.
 
-Every run has a sandbox and a database of its own, and starts cold. Times are the job's own: from its turn to its end.
+Every run has a sandbox and a database of its own, and starts cold. Times are the job's own: from its turn to
+its end.
 """
 
 import sys
@@ -37,20 +39,26 @@ def county() -> SandboxProcess:
     return SandboxProcess(latency=LATENCY, rate=API, burst=BURST, retry_after="seconds", gis_parcels=2 * MOST)
 
 
-def collect(server: str, folder: Path, name: str, parcels: int, job_type: str, mode: str) -> tuple[JobProgress, Statistics]:
+def collect(
+    server: str, folder: Path, name: str, parcels: int, job_type: str, mode: str
+) -> tuple[JobProgress, Statistics]:
     """Run one job from cold."""
     with county() as sandbox, database(server, f"jobs_{name}") as url:
         for source in ("treasurer", "assessor_page"):
             if source in sandbox.stats():
                 sandbox.conduct(source, rate=PAGES, burst=BURST)
-        spiders = LocalProcesses(folder / name, environment={"MARICOPA_DATABASE_URL": url, "MARICOPA_SANDBOX": sandbox.url})
+        spiders = LocalProcesses(
+            folder / name, environment={"MARICOPA_DATABASE_URL": url, "MARICOPA_SANDBOX": sandbox.url}
+        )
         with JobManager(url, executor=spiders, sandbox=sandbox.url) as manager:
             job = manager.submit(County().apns(parcels), job_type=job_type, processing_mode=mode)
             return manager.wait(job, timeout=1_200), manager.statistics(job)
 
 
 def naive(parcels: int) -> float:
-    """Return the seconds a parcel of a client that asks twelve times for each, one after another, as fast as it may."""
+    """Return the seconds a parcel of a client that asks twelve times for each, one after another, as fast as
+    it may.
+    """
     opener = build_opener(ProxyHandler({}))
     with county() as sandbox:
         begun = time.monotonic()
@@ -72,7 +80,14 @@ def promises(server: str, folder: Path, naively: Future[float]) -> Iterator[Row]
     """The promise of the system that this replaces, and what a naive client would need."""
     for parcels, seconds in PROMISES:
         done, figures = collect(server, folder, f"all_{parcels}", parcels, "comprehensive", "parallel_all")
-        yield Row(f"{parcels} parcels comprehensive: seconds", f"{done.seconds:.0f} s", "", done.seconds, seconds, at_most=True)
+        yield Row(
+            f"{parcels} parcels comprehensive: seconds",
+            f"{done.seconds:.0f} s",
+            "",
+            done.seconds,
+            seconds,
+            at_most=True,
+        )
         answered = sum(source.counts.done + source.counts.gone for source in done.sources) / done.counts.total
         yield Row(f"{parcels} parcels comprehensive: answered", f"{answered:.1%}", "", answered, 0.95)
         lost = done.counts.open + done.counts.dead
@@ -80,7 +95,9 @@ def promises(server: str, folder: Path, naively: Future[float]) -> Iterator[Row]
         their = naively.result() * parcels
         what = f"{parcels} parcels: a naive client's time ({NAIVE_REQUESTS} requests a parcel), of ours"
         # Of a handful the start of the processes is most of the time.
-        yield Row(what, f"{done.seconds:.0f} s", f"{their:.0f} s", their / done.seconds, 1.5 if QUICK else 3.0)
+        yield Row(
+            what, f"{done.seconds:.0f} s", f"{their:.0f} s", their / done.seconds, 1.5 if QUICK else 3.0
+        )
         per, refused = figures.requests_per_parcel, figures.refusals
         yield Row(f"{parcels} parcels comprehensive: requests a parcel, refused", f"{per}, {refused} refused")
         if parcels == MOST:
@@ -96,11 +113,26 @@ def makespan(server: str, folder: Path, everything: JobProgress) -> Iterator[Row
     ratio = everything.seconds / alone.seconds
     what = f"{MOST} parcels, all sources at once: makespan, of the slowest source ({slowest.source}) alone"
     # Of a handful the starts of the processes, side by side on few cores, are a good part.
-    yield Row(what, f"{everything.seconds:.0f} s", f"{alone.seconds:.0f} s", ratio, 1.5 if QUICK else 1.10, at_most=True)
+    yield Row(
+        what,
+        f"{everything.seconds:.0f} s",
+        f"{alone.seconds:.0f} s",
+        ratio,
+        1.5 if QUICK else 1.10,
+        at_most=True,
+    )
     for one in MODES:
         done, figures = collect(server, folder, one, MOST, "comprehensive", one)
-        figure = f"{done.seconds:.0f} s, {done.counts.done} targets, {figures.requests_per_parcel or 0:.2f} requests a parcel"
-        yield Row(f"mode {one}, of parallel_all's time", figure, f"{everything.seconds:.0f} s", done.seconds / everything.seconds)
+        figure = (
+            f"{done.seconds:.0f} s, {done.counts.done} targets, {figures.requests_per_parcel or 0:.2f}"
+            " requests a parcel"
+        )
+        yield Row(
+            f"mode {one}, of parallel_all's time",
+            figure,
+            f"{everything.seconds:.0f} s",
+            done.seconds / everything.seconds,
+        )
 
 
 def main() -> int:

@@ -1,4 +1,6 @@
-"""python -m benchmarks.licences: write docs/licences.md, the licences of the locked packages as they declare them themselves."""
+"""python -m benchmarks.licences: write docs/licences.md, the licences of the locked packages as they declare
+them themselves.
+"""
 
 import re
 import sys
@@ -9,8 +11,9 @@ ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "licences.md"
 _HEAD = """# Licences of the dependencies
 
-maricopa_scrapy is under the MIT licence. These are the packages of requirements.txt and, for development, requirements-dev.txt, with the
-licence that each declares. Written by `python -m benchmarks.licences`; a test compares.
+maricopa_scrapy is under the MIT licence. These are the packages of requirements.txt and, for development,
+requirements-dev.txt, with the licence that each declares. Written by
+`python -m benchmarks.licences`; a test compares.
 
 | package | licence |
 |---|---|
@@ -31,11 +34,15 @@ def locked() -> list[str]:
 
 
 def licence(package: Distribution) -> str:
-    """Return what a package says: its SPDX expression, else its classifiers, else the first line of its licence field."""
+    """Return what a package says: its SPDX expression, else its classifiers, else the first line of its
+    licence field.
+    """
     said = package.metadata
     if "License-Expression" in said:
         return said["License-Expression"]
-    classified = [one.rsplit(" :: ", 1)[1] for one in said.get_all("Classifier") or [] if one.startswith("License ::")]
+    classified = [
+        one.rsplit(" :: ", 1)[1] for one in said.get_all("Classifier") or [] if one.startswith("License ::")
+    ]
     if classified and classified != ["OSI Approved"]:
         return ", ".join(classified)
     lines = (said.get_all("License") or [""])[0].strip().splitlines()
@@ -43,10 +50,16 @@ def licence(package: Distribution) -> str:
 
 
 def page() -> str:
-    """Return the page. Packages of other systems, which are not installed here, keep the line that they have."""
-    known = dict(re.findall(r"^\| (\S+) \| (.+) \|$", PAGE.read_text(), re.MULTILINE)) if PAGE.exists() else {}
+    """Return the page. Packages of other systems, which are not installed here, keep the line that they
+    have.
+    """
+    known = (
+        dict(re.findall(r"^\| (\S+) \| (.+) \|$", PAGE.read_text(), re.MULTILINE)) if PAGE.exists() else {}
+    )
     installed = {plain(one.metadata["Name"]): licence(one) for one in distributions()}
-    return _HEAD + "".join(f"| {name} | {installed.get(name) or known.get(name) or 'not declared'} |\n" for name in locked())
+    return _HEAD + "".join(
+        f"| {name} | {installed.get(name) or known.get(name) or 'not declared'} |\n" for name in locked()
+    )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,5 @@
-"""`make bench-lists`: lists of 1,000,000 lines, beside the reader of one APN a line that came before; and peak memory.
+"""`make bench-lists`: lists of 1,000,000 lines, beside the reader of one APN a line that came before; and
+peak memory.
 
 Ratios within one run, of the medians; each list is read by both in turn.
 """
@@ -22,7 +23,8 @@ from maricopa_scrapy.parsing.identifiers import parse_apn
 LINES = 100_000 if QUICK else 1_000_000
 ROUNDS = 1 if QUICK else 3
 MEMORY_MB = 20
-# In a process of its own, and not by getrusage, whose peak begins with that of the process that started it. Prints kB.
+# In a process of its own, and not by getrusage, whose peak begins with that of the process that started it.
+# Prints kB.
 _PEAK = """
 import sys
 from maricopa_scrapy.arguments import ApnList
@@ -101,7 +103,16 @@ def main() -> int:
             what = f"{LINES:,} lines, {form}"
             if theirs:
                 peer = statistics.median(theirs)
-                bench.add(Row(f"{what}, against the former reader", f"{ours:.2f} s", f"{peer:.2f} s", ours / peer, 3, at_most=True))
+                bench.add(
+                    Row(
+                        f"{what}, against the former reader",
+                        f"{ours:.2f} s",
+                        f"{peer:.2f} s",
+                        ours / peer,
+                        3,
+                        at_most=True,
+                    )
+                )
             else:
                 bench.add(Row(what, f"{ours:.2f} s"))
         write(short, *FORMS["a CSV whose cells are quoted"], LINES // 100)

@@ -1,6 +1,8 @@
-"""`make bench-pace`: our pace beside stock Scrapy and beside an oracle that was told the budget; then the hard cases.
+"""`make bench-pace`: our pace beside stock Scrapy and beside an oracle that was told the budget; then the
+hard cases.
 
-Everything is counted by the server (benchmarks/pace_cases.py). The ceiling is lifted to 500/s; every run starts cold.
+Everything is counted by the server (benchmarks/pace_cases.py). The ceiling is lifted to 500/s; every run
+starts cold.
 """
 
 import os
@@ -26,7 +28,11 @@ WARM = 200
 AUTOTHROTTLE = {"AUTOTHROTTLE_ENABLED": True, "AUTOTHROTTLE_START_DELAY": 1}
 STOCK: dict[str, dict[str, Any]] = {
     "stock Scrapy, defaults": {},
-    "stock Scrapy, project template": {"ROBOTSTXT_OBEY": True, "CONCURRENT_REQUESTS_PER_DOMAIN": 1, "DOWNLOAD_DELAY": 1},
+    "stock Scrapy, project template": {
+        "ROBOTSTXT_OBEY": True,
+        "CONCURRENT_REQUESTS_PER_DOMAIN": 1,
+        "DOWNLOAD_DELAY": 1,
+    },
     "AutoThrottle, target 1": AUTOTHROTTLE,
     "AutoThrottle, target 4": AUTOTHROTTLE | {"AUTOTHROTTLE_TARGET_CONCURRENCY": 4},
     "AutoThrottle, target 8": AUTOTHROTTLE | {"AUTOTHROTTLE_TARGET_CONCURRENCY": 8},
@@ -64,20 +70,37 @@ def budget(server: str, folder: Path) -> Iterator[Row]:
     for name in [*peers, CRAWLEE] if has_crawlee else peers:
         (one,) = results[name]
         share = one.goodput(WARM) / oracle.goodput(WARM)
-        yield Row(f"{name}: lost {PARCELS - one.got} of {PARCELS}", describe(one), f"{oracle.goodput(WARM):.1f}/s", share)
+        yield Row(
+            f"{name}: lost {PARCELS - one.got} of {PARCELS}",
+            describe(one),
+            f"{oracle.goodput(WARM):.1f}/s",
+            share,
+        )
     if not has_crawlee:
         yield Row(CRAWLEE, "not run")
-    for kind, label, refusals, goodput in (("seconds", "Retry-After 1", 0.005, 0.92), ("none", "no Retry-After", 0.01, 0.85)):
+    for kind, label, refusals, goodput in (
+        ("seconds", "Retry-After 1", 0.005, 0.92),
+        ("none", "no Retry-After", 0.01, 0.85),
+    ):
         yield from _rows(label, results.get(kind, []), oracle, refusals, goodput)
 
 
 def _stock(folder: Path, name: str, settings: dict[str, Any]) -> Callable[[], Seen]:
-    return lambda: cases.stock(folder, name, PARCELS, settings, STOCK_TIMEOUT_S, retry_after="seconds", **BUDGET)
+    return lambda: cases.stock(
+        folder, name, PARCELS, settings, STOCK_TIMEOUT_S, retry_after="seconds", **BUDGET
+    )
 
 
 def _crawlee(folder: Path) -> Callable[[], Seen]:
     return lambda: cases.peer(
-        folder, "crawlee", PARCELS, "crawlee_peer", timeout=STOCK_TIMEOUT_S, python=CRAWLEE_PYTHON, retry_after="seconds", **BUDGET
+        folder,
+        "crawlee",
+        PARCELS,
+        "crawlee_peer",
+        timeout=STOCK_TIMEOUT_S,
+        python=CRAWLEE_PYTHON,
+        retry_after="seconds",
+        **BUDGET,
     )
 
 
@@ -85,7 +108,9 @@ def _ours(server: str, folder: Path, name: str, kind: str) -> Callable[[], tuple
     return lambda: cases.ours(server, folder, name, PARCELS, retry_after=kind, **BUDGET)
 
 
-def _rows(label: str, runs: list[tuple[Seen, int]], oracle: Seen, refusals: float, goodput: float) -> Iterator[Row]:
+def _rows(
+    label: str, runs: list[tuple[Seen, int]], oracle: Seen, refusals: float, goodput: float
+) -> Iterator[Row]:
     if not runs:
         return
     one, _ = sorted(runs, key=lambda run: run[0].goodput(WARM))[len(runs) // 2]
@@ -93,8 +118,21 @@ def _rows(label: str, runs: list[tuple[Seen, int]], oracle: Seen, refusals: floa
     refused = statistics.median(len(run.refused) / run.requests for run, _ in runs)
     share = one.goodput(WARM) / oracle.goodput(WARM)
     # Of 600 parcels the slow start is a third: the quick form only shows the shape.
-    yield Row(f"ours, {label}: goodput of the oracle's", describe(one), f"{oracle.goodput(WARM):.1f}/s", share, 0.7 if QUICK else goodput)
-    yield Row(f"ours, {label}: refused of all requests", f"{refused:.2%}", "", refused, 0.02 if QUICK else refusals, at_most=True)
+    yield Row(
+        f"ours, {label}: goodput of the oracle's",
+        describe(one),
+        f"{oracle.goodput(WARM):.1f}/s",
+        share,
+        0.7 if QUICK else goodput,
+    )
+    yield Row(
+        f"ours, {label}: refused of all requests",
+        f"{refused:.2%}",
+        "",
+        refused,
+        0.02 if QUICK else refusals,
+        at_most=True,
+    )
     yield Row(f"ours, {label}: lost", f"{lost}", "", lost, 0, at_most=True)
 
 
@@ -117,7 +155,14 @@ def hard_cases(server: str, folder: Path) -> Iterator[Row]:
     results = _run(jobs, workers=4 if QUICK else 3)
     ((county, lost),) = results["county"]
     took = county.answered[-1] - county.answered[0]
-    yield Row("county's budget (100 a minute, burst 40), 50 parcels: seconds", f"{took:.0f} s", "", took, 35, at_most=True)
+    yield Row(
+        "county's budget (100 a minute, burst 40), 50 parcels: seconds",
+        f"{took:.0f} s",
+        "",
+        took,
+        35,
+        at_most=True,
+    )
     yield Row("county's budget: refusals", f"{len(county.refused)}", "", len(county.refused), 2, at_most=True)
     yield Row("county's budget: lost", f"{lost}", "", lost, 0, at_most=True)
     for key, label in (("cap 0", "cap of 4, no latency"), ("cap 200", "cap of 4, 200 ms")):
@@ -128,12 +173,28 @@ def hard_cases(server: str, folder: Path) -> Iterator[Row]:
     yield Row("critical and low on one source: ratio, at most", f"{ratio:.1f}", "8", ratio, 9.6, at_most=True)
     held = results["held"][0]
     share, asked = held["the other's requests, of its own pace"], held["requests of the held source"]
-    yield Row("two sources, one held: the other's pace, of its own", f"{share:.1%}", "", share, 0.90 if QUICK else 0.95)
+    yield Row(
+        "two sources, one held: the other's pace, of its own",
+        f"{share:.1%}",
+        "",
+        share,
+        0.90 if QUICK else 0.95,
+    )
     yield Row("two sources, one held: requests of the held one", f"{asked}", "", asked, 0, at_most=True)
     outage = results["outage"][0]
-    asked, allowed = outage["requests during the outage"], outage["retries allowed"] + outage["probes allowed"]
+    asked, allowed = (
+        outage["requests during the outage"],
+        outage["retries allowed"] + outage["probes allowed"],
+    )
     share = asked / allowed
-    yield Row("outage of 503: requests during it, of quota and probes", f"{asked}", f"{allowed:.0f}", share, 1.0, at_most=True)
+    yield Row(
+        "outage of 503: requests during it, of quota and probes",
+        f"{asked}",
+        f"{allowed:.0f}",
+        share,
+        1.0,
+        at_most=True,
+    )
     yield Row("outage of 503: not done at the end", f"{outage['lost']}", "", outage["lost"], 0, at_most=True)
     if QUICK:
         return
@@ -151,7 +212,11 @@ def hard_cases(server: str, folder: Path) -> Iterator[Row]:
     yield Row("four processes, one killed: the others' part 15 s later", f"{figure:.0%}", "", figure, 0.85)
     yield Row("four processes: lost", f"{shared['lost']}", "", shared["lost"], 0, at_most=True)
     slow = results["slow"][0]
-    most, late, again = slow["at 3 s: most under way"], slow["time-outs"], slow["goodput afterwards, of before"]
+    most, late, again = (
+        slow["at 3 s: most under way"],
+        slow["time-outs"],
+        slow["goodput afterwards, of before"],
+    )
     yield Row("ever slower host, at 3 s: most under way", f"{most}", "", most, 4, at_most=True)
     yield Row("ever slower host: time-outs", f"{late}", "", late, 0, at_most=True)
     yield Row("ever slower host, well again: goodput of before", f"{again:.0%}", "", again, 0.8)

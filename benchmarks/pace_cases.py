@@ -1,4 +1,5 @@
-"""The cases of the pace: each a real crawl, or several, against a sandbox county; what they return was counted by the server.
+"""The cases of the pace: each a real crawl, or several, against a sandbox county; what they return was
+counted by the server.
 
 `make bench-pace` runs them in full, the tests in a small form.
 """
@@ -34,7 +35,9 @@ _BREAKER_FAILURES = 10
 
 @dataclass
 class Seen:
-    """What the server counted of one run: answers, refusals (both seconds since 1970), requests, the most under way at once."""
+    """What the server counted of one run: answers, refusals (both seconds since 1970), requests, the most
+    under way at once.
+    """
 
     answered: list[float]
     refused: list[float]
@@ -66,7 +69,13 @@ class Seen:
 
 def seen(sandbox: SandboxProcess) -> Seen:
     stats = sandbox.stats()["assessor"]
-    return Seen(stats["answered_at"], stats["refused_at"], stats["requests"], len(stats["fetched"]), stats["in_flight_peak"])
+    return Seen(
+        stats["answered_at"],
+        stats["refused_at"],
+        stats["requests"],
+        len(stats["fetched"]),
+        stats["in_flight_peak"],
+    )
 
 
 @dataclass
@@ -84,14 +93,21 @@ class Place:
     ) -> "subprocess.Popen[bytes]":
         """Start `scrapy crawl`; its log goes to the folder. `pinned`: start at the ceiling."""
         environment = {name: value for name, value in os.environ.items() if not name.startswith("MARICOPA_")}
-        environment |= {"MARICOPA_DATABASE_URL": self.url, "MARICOPA_SANDBOX": self.sandbox.url} | self.environment
+        environment |= {
+            "MARICOPA_DATABASE_URL": self.url,
+            "MARICOPA_SANDBOX": self.sandbox.url,
+        } | self.environment
         log = (self.folder / f"crawl-{len(self.started)}.log").open("wb")
         rate = f"MARICOPA_RATE_LIMIT={pinned}" if pinned else f"MARICOPA_RATE_CEILING={ceiling}"
         pairs = [part for argument in arguments for part in ("-a", argument)]
         process = subprocess.Popen(
             [sys.executable, "-m", "scrapy", "crawl", spider, *pairs, "-s", rate],
-            cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
-        )  # fmt: skip
+            cwd=ROOT,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
         self.started.append(process)
         return process
 
@@ -132,9 +148,16 @@ class Place:
 
 @contextlib.contextmanager
 def place(
-    server: str, folder: Path, name: str, manifest: dict[str, Any] | None = None, page: int | None = None, **options: Any
+    server: str,
+    folder: Path,
+    name: str,
+    manifest: dict[str, Any] | None = None,
+    page: int | None = None,
+    **options: Any,
 ) -> Iterator[Place]:
-    """A fresh database, a sandbox county, and a folder of settings when `manifest` changes the assessor's, `page` the layers' rows."""
+    """A fresh database, a sandbox county, and a folder of settings when `manifest` changes the assessor's,
+    `page` the layers' rows.
+    """
     mine = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=folder))
     environment = {}
     if manifest or page:
@@ -160,7 +183,14 @@ def place(
 
 
 def peer(
-    folder: Path, name: str, parcels: int, module: str, *arguments: str, timeout: float = 600, python: str = sys.executable, **options: Any
+    folder: Path,
+    name: str,
+    parcels: int,
+    module: str,
+    *arguments: str,
+    timeout: float = 600,
+    python: str = sys.executable,
+    **options: Any,
 ) -> Seen:
     """Another crawler, a module of this folder, on the same parcels, by the Python that has it."""
     mine = folder / name
@@ -178,18 +208,26 @@ def peer(
         return seen(sandbox)
 
 
-def stock(folder: Path, name: str, parcels: int, settings: dict[str, Any], timeout: float = 600, **options: Any) -> Seen:
+def stock(
+    folder: Path, name: str, parcels: int, settings: dict[str, Any], timeout: float = 600, **options: Any
+) -> Seen:
     """Stock Scrapy with these settings."""
     return peer(folder, name, parcels, "stock", json.dumps(settings), timeout=timeout, **options)
 
 
 def oracle(folder: Path, name: str, parcels: int, **options: Any) -> Seen:
     """Scrapy that was told the budget."""
-    settings = {"DOWNLOAD_DELAY": 1 / options["rate"], "DOWNLOAD_DELAY_JITTER": 0, "CONCURRENT_REQUESTS_PER_DOMAIN": 8}
+    settings = {
+        "DOWNLOAD_DELAY": 1 / options["rate"],
+        "DOWNLOAD_DELAY_JITTER": 0,
+        "CONCURRENT_REQUESTS_PER_DOMAIN": 8,
+    }
     return stock(folder, name, parcels, settings, **options)
 
 
-def ours(server: str, folder: Path, name: str, parcels: int, timeout: float = 600, **options: Any) -> tuple[Seen, int]:
+def ours(
+    server: str, folder: Path, name: str, parcels: int, timeout: float = 600, **options: Any
+) -> tuple[Seen, int]:
     """Our crawl from a cold start: what was seen, and how many parcels were lost."""
     with place(server, folder, name, **options) as here:
         here.crawl(here.apns(parcels))
@@ -197,8 +235,12 @@ def ours(server: str, folder: Path, name: str, parcels: int, timeout: float = 60
         return seen(here.sandbox), here.lost()
 
 
-def changing_budget(server: str, folder: Path, budget: float, settle: float, parts: tuple[float, float, float]) -> dict[str, float]:
-    """The budget halves, then doubles. From `settle` seconds after each change: goodput as a part of the budget, and refusals."""
+def changing_budget(
+    server: str, folder: Path, budget: float, settle: float, parts: tuple[float, float, float]
+) -> dict[str, float]:
+    """The budget halves, then doubles. From `settle` seconds after each change: goodput as a part of the
+    budget, and refusals.
+    """
     begin, half, full = parts
     with place(server, folder, "changing", rate=budget, burst=budget / 5, retry_after="seconds") as here:
         parcels = int(budget * (begin + half / 2 + full) * 1.1)
@@ -218,9 +260,13 @@ def changing_budget(server: str, folder: Path, budget: float, settle: float, par
         return figures | {"lost": here.lost()}
 
 
-def shared_budget(server: str, folder: Path, budget: float, seconds: float, processes: int = 4) -> dict[str, float]:
+def shared_budget(
+    server: str, folder: Path, budget: float, seconds: float, processes: int = 4
+) -> dict[str, float]:
     """Several processes on one job and one budget; one is killed half way."""
-    with place(server, folder, "shared", rate=budget, burst=max(1, budget / 2), retry_after="seconds") as here:
+    with place(
+        server, folder, "shared", rate=budget, burst=max(1, budget / 2), retry_after="seconds"
+    ) as here:
         here.crawl(here.apns(int(budget * seconds * 1.2)))
         here.wait_for(lambda: bool(here.rows("SELECT 1 FROM crawl.run")), 30)
         for _ in range(processes - 1):
@@ -244,7 +290,9 @@ def shared_budget(server: str, folder: Path, budget: float, seconds: float, proc
         }
 
 
-def slow_host(server: str, folder: Path, ramp: float, plateau: float, concurrency: int = 8) -> dict[str, float]:
+def slow_host(
+    server: str, folder: Path, ramp: float, plateau: float, concurrency: int = 8
+) -> dict[str, float]:
     """The host takes ever longer, 100 ms to 3 s, then answers as before."""
     with place(server, folder, "slow", {"concurrency": concurrency}, latency=0.1) as here:
         process = here.crawl(here.apns(100_000), ceiling=40)
@@ -264,14 +312,27 @@ def slow_host(server: str, folder: Path, ramp: float, plateau: float, concurrenc
         again, _ = seen(here.sandbox).between(time.time() - 5, time.time())
         process.send_signal(signal.SIGINT)
         process.wait(_STOP_S)
-        ((late,),) = here.rows("SELECT count(*) FROM crawl.target WHERE failures ? 'timeout' OR cause = 'timeout'")
-        return {"at 3 s: most under way": slow.peak, "time-outs": late, "goodput afterwards, of before": again / before}
+        ((late,),) = here.rows(
+            "SELECT count(*) FROM crawl.target WHERE failures ? 'timeout' OR cause = 'timeout'"
+        )
+        return {
+            "at 3 s: most under way": slow.peak,
+            "time-outs": late,
+            "goodput afterwards, of before": again / before,
+        }
 
 
-def outage(server: str, folder: Path, seconds: float, parcels: int = 400, fault: str = "unavailable") -> dict[str, float]:
-    """A source that answers nothing but errors for a while. The clock of holds and probes is shortened as the outage is."""
+def outage(
+    server: str, folder: Path, seconds: float, parcels: int = 400, fault: str = "unavailable"
+) -> dict[str, float]:
+    """A source that answers nothing but errors for a while. The clock of holds and probes is shortened as the
+    outage is.
+    """
     shorter = seconds / 300
-    manifest = {"rate": {"hold": 0.5, "hold_most": 60 * shorter}, "breaker": {"probe_after": 5 * shorter, "probe_most": 60 * shorter}}
+    manifest = {
+        "rate": {"hold": 0.5, "hold_most": 60 * shorter},
+        "breaker": {"probe_after": 5 * shorter, "probe_most": 60 * shorter},
+    }
     with place(server, folder, f"outage_{fault}", manifest) as here:
         here.crawl(here.apns(parcels), ceiling=30)
         here.wait_for(lambda: here.sandbox.stats()["assessor"]["requests"] > parcels // 4, 60)
@@ -282,11 +343,15 @@ def outage(server: str, folder: Path, seconds: float, parcels: int = 400, fault:
         here.finish(300)
         after = here.sandbox.stats()["assessor"]
         answers = before["by_status"].get("200", 0)
-        # What was under way when it began; a refusal, or as many errors as open the breaker; then one request a hold, of which
-        # each is twice as long as the one before.
+        # What was under way when it began; a refusal, or as many errors as open the breaker; then one request
+        # a hold, of which each is twice as long as the one before.
         is_refusal = fault in ("unavailable", "throttled")
         probes = before["in_flight_peak"] + (1 if is_refusal else _BREAKER_FAILURES)
-        hold, most = (manifest["rate"][k] for k in ("hold", "hold_most")) if is_refusal else manifest["breaker"].values()
+        hold, most = (
+            (manifest["rate"][k] for k in ("hold", "hold_most"))
+            if is_refusal
+            else manifest["breaker"].values()
+        )
         passed = 0.0
         while passed < seconds:
             probes, passed, hold = probes + 1, passed + hold, min(2 * hold, most)
@@ -301,7 +366,9 @@ def outage(server: str, folder: Path, seconds: float, parcels: int = 400, fault:
 
 def cap(server: str, folder: Path, latency: float, parcels: int, concurrency: int = 4) -> dict[str, float]:
     """The width of a source, at full speed."""
-    with place(server, folder, f"cap_{int(latency * 1000)}", {"concurrency": concurrency}, latency=latency) as here:
+    with place(
+        server, folder, f"cap_{int(latency * 1000)}", {"concurrency": concurrency}, latency=latency
+    ) as here:
         process = here.crawl(here.apns(parcels), pinned=CEILING)
         process.wait(300)
         return {"most under way": seen(here.sandbox).peak, "lost": here.lost()}
@@ -323,26 +390,38 @@ def priorities(server: str, folder: Path, rate: float, seconds: float) -> dict[s
         took = time.time() - begun
         low = sum(count for apn, count in fetched.items() if apn in second)
         critical = sum(fetched.values()) - low
-        return {"critical : low": critical / max(1, low), "low": low, "both, of the rate": (critical + low) / took / rate}
+        return {
+            "critical : low": critical / max(1, low),
+            "low": low,
+            "both, of the rate": (critical + low) / took / rate,
+        }
 
 
 def one_held(server: str, folder: Path, seconds: float, rate: float = 10.0) -> dict[str, float]:
-    """Two sources at once; the assessor asks for `seconds` of rest. What the GIS is asked meanwhile, of what it was asked before."""
+    """Two sources at once; the assessor asks for `seconds` of rest. What the GIS is asked meanwhile, of what
+    it was asked before.
+    """
     rows = 50
     with place(server, folder, "held", page=rows, gis_parcels=int(rate * rows * (2 * seconds + 40))) as here:
         here.crawl(here.apns(int(rate * (seconds + 40))), pinned=rate)
         here.crawl(pinned=rate, spider="roll")
-        here.wait_for(lambda: all(here.sandbox.stats()[source]["requests"] > 30 for source in ("assessor", "gis")), 60)
+        here.wait_for(
+            lambda: all(here.sandbox.stats()[source]["requests"] > 30 for source in ("assessor", "gis")), 60
+        )
         asked = here.sandbox.stats()["gis"]["requests"]
         time.sleep(seconds)
         own = here.sandbox.stats()["gis"]["requests"] - asked
-        here.sandbox.faults({"throttled": {"probability": 1.0, "count": 1, "retry_after": str(int(seconds) + 1)}})
+        here.sandbox.faults(
+            {"throttled": {"probability": 1.0, "count": 1, "retry_after": str(int(seconds) + 1)}}
+        )
         here.wait_for(lambda: here.sandbox.stats()["assessor"]["refused"] == 1, 10)
         before = here.sandbox.stats()
         time.sleep(seconds)
         after = here.sandbox.stats()
         return {
-            "the other's requests, of its own pace": (after["gis"]["requests"] - before["gis"]["requests"]) / own,
+            "the other's requests, of its own pace": (
+                (after["gis"]["requests"] - before["gis"]["requests"]) / own
+            ),
             "its own pace, of the rate": own / seconds / rate,
             "requests of the held source": after["assessor"]["requests"] - before["assessor"]["requests"],
         }

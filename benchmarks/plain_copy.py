@@ -12,7 +12,8 @@ from maricopa_scrapy.items import Rows
 
 
 def plain_copy(server: str, table: Table, batches: Iterable[Rows]) -> float:
-    """Rows a second of a plain COPY into an empty table, in one transaction: from values to lines to Postgres.
+    """Rows a second of a plain COPY into an empty table, in one transaction: from values to lines to
+    Postgres.
 
     Making the values is not timed.
     """
@@ -23,7 +24,10 @@ def plain_copy(server: str, table: Table, batches: Iterable[Rows]) -> float:
         cursor = connection.cursor()
         for batch in batches:
             begun = time.monotonic()
-            lines = [f"{copy_line(cells)}\t\\\\x00\t\\\\x00\tnow\tnow" for cells in zip(*batch.columns, strict=True)]
+            lines = [
+                f"{copy_line(cells)}\t\\\\x00\t\\\\x00\tnow\tnow"
+                for cells in zip(*batch.columns, strict=True)
+            ]
             copy_lines(cursor, f"COPY {table.name} ({columns}) FROM STDIN (FORMAT text, NULL '')", lines)
             seconds += time.monotonic() - begun
             rows += len(batch)

@@ -1,4 +1,5 @@
-"""`make bench-recorder`: a month of the sandbox's recorder by code, whole and with hidden rows; and the deeds of parcels that share them.
+"""`make bench-recorder`: a month of the sandbox's recorder by code, whole and with hidden rows; and the deeds
+of parcels that share them.
 
 What is there is the sandbox's truth, what was asked is the server's count.
 """
@@ -60,44 +61,91 @@ def month(bench: Bench, server: str, folder: Path) -> None:
     """All documents of a month by all codes, one day of it beyond what can be counted."""
     world = Documents(1, TODAY, DAILY, RUSH)
     there = {facts.number for day in world.days(SINCE, UNTIL) for facts in world.of_day(day)}
-    options: dict[str, Any] = {"recorder_daily": DAILY, "recorder_rush": RUSH, "recorder_today": str(TODAY), "recorder_indexed": str(TODAY)}
+    options: dict[str, Any] = {
+        "recorder_daily": DAILY,
+        "recorder_rush": RUSH,
+        "recorder_today": str(TODAY),
+        "recorder_indexed": str(TODAY),
+    }
     asked = ("documents", "-a", f"since={SINCE}", "-a", f"until={UNTIL}")
-    with database(server, "bench_month") as url, SandboxProcess(compress=False, track=True, **options) as sandbox:
+    with (
+        database(server, "bench_month") as url,
+        SandboxProcess(compress=False, track=True, **options) as sandbox,
+    ):
         seconds = crawl(url, sandbox, folder, *asked)
         stats = sandbox.stats()["recorder"]
-        found = {number for (number,) in ask(url, "SELECT recording_number FROM recorder.document WHERE name_count > 0")}
+        found = {
+            number
+            for (number,) in ask(url, "SELECT recording_number FROM recorder.document WHERE name_count > 0")
+        }
         windows = ask(url, "SELECT query, since, until, row_count, total, state FROM recorder.search_window")
     ended = [window for window in windows if window[5] in ("complete", "walked")]
     rows = sum(len(world.of_code(code, SINCE, UNTIL)) for code in DISPLAY)
-    bench.add(_exact(f"documents of a month of {len(there):,}, less those found", len(found & there), len(there)))
-    bench.add(_exact("rows that the searches reconciled, against the truth", sum(window[3] for window in ended), rows))
+    bench.add(
+        _exact(f"documents of a month of {len(there):,}, less those found", len(found & there), len(there))
+    )
+    bench.add(
+        _exact(
+            "rows that the searches reconciled, against the truth", sum(window[3] for window in ended), rows
+        )
+    )
     (walked,) = (window for window in windows if window[5] == "walked")
-    bench.add(_exact(f"{walked[0]} of {walked[1]}: {walked[4] - 1}+ were reported; rows read to the end", walked[3],
-                     len(world.of_code(walked[0], walked[1], walked[2]))))  # fmt: skip
+    bench.add(
+        _exact(
+            f"{walked[0]} of {walked[1]}: {walked[4] - 1}+ were reported; rows read to the end",
+            walked[3],
+            len(world.of_code(walked[0], walked[1], walked[2])),
+        )
+    )
     bench.add(_exact("detail requests, against documents", stats["by_kind"]["document"], len(there)))
-    bench.add(Row("searches, for 31 days x 40 codes", f"{stats['by_kind']['search']:,}", f"{31 * len(DISPLAY):,}"))
+    bench.add(
+        Row("searches, for 31 days x 40 codes", f"{stats['by_kind']['search']:,}", f"{31 * len(DISPLAY):,}")
+    )
     bench.add(Row("stored documents/s", f"{len(found) / seconds:,.0f}/s"))
 
 
 def hidden(bench: Bench, server: str, folder: Path) -> None:
     """The same month, of which 1 % of the rows are hidden: which windows are short?"""
     world = Documents(1, TODAY, DAILY, RUSH)
-    options: dict[str, Any] = {"recorder_daily": DAILY, "recorder_rush": RUSH, "recorder_today": str(TODAY), "recorder_indexed": str(TODAY)}
+    options: dict[str, Any] = {
+        "recorder_daily": DAILY,
+        "recorder_rush": RUSH,
+        "recorder_today": str(TODAY),
+        "recorder_indexed": str(TODAY),
+    }
     asked = ("documents", "-a", f"since={SINCE}", "-a", f"until={UNTIL}")
     with database(server, "bench_hidden") as url, SandboxProcess(compress=False, **options) as sandbox:
         sandbox.faults({"hidden_rows": HIDDEN}, source="recorder")
         crawl(url, sandbox, folder, *asked, expected=4)
         found = {number for (number,) in ask(url, "SELECT recording_number FROM recorder.document")}
-        told = {(query, since) for query, since in ask(url, "SELECT query, since FROM recorder.search_window WHERE state = 'short'")}
-        over = {(query, since) for query, since in ask(url, "SELECT query, since FROM recorder.search_window WHERE state = 'walked'")}
+        told = {
+            (query, since)
+            for query, since in ask(
+                url, "SELECT query, since FROM recorder.search_window WHERE state = 'short'"
+            )
+        }
+        over = {
+            (query, since)
+            for query, since in ask(
+                url, "SELECT query, since FROM recorder.search_window WHERE state = 'walked'"
+            )
+        }
     short = {
         (code, day)
         for day in world.days(SINCE, UNTIL)
         for code in DISPLAY
         if any(facts.number not in found for facts in world.of_code(code, day, day))
     }
-    bench.add(_exact("1 % of rows hidden: days x codes that are short, against those told", len(told & short), len(short - over)))
-    bench.add(Row("told as short and not so", f"{len(told - short)}", "0", len(told - short), 0, at_most=True))
+    bench.add(
+        _exact(
+            "1 % of rows hidden: days x codes that are short, against those told",
+            len(told & short),
+            len(short - over),
+        )
+    )
+    bench.add(
+        Row("told as short and not so", f"{len(told - short)}", "0", len(told - short), 0, at_most=True)
+    )
     bench.add(Row("days x codes that cannot be counted, told as such", f"{len(over)}"))
 
 
@@ -120,8 +168,15 @@ def deeds(bench: Bench, server: str, folder: Path) -> None:
     path = folder / "apns.txt"
     apns = list(_shared(layer, Documents(1, TODAY)))
     path.write_text("\n".join(apns))
-    options: dict[str, Any] = {"recorder_today": str(TODAY), "recorder_indexed": str(TODAY), "gis_parcels": layer.parcels}
-    with database(server, "bench_deeds") as url, SandboxProcess(compress=False, track=True, **options) as sandbox:
+    options: dict[str, Any] = {
+        "recorder_today": str(TODAY),
+        "recorder_indexed": str(TODAY),
+        "gis_parcels": layer.parcels,
+    }
+    with (
+        database(server, "bench_deeds") as url,
+        SandboxProcess(compress=False, track=True, **options) as sandbox,
+    ):
         begun = time.monotonic()
         crawl(url, sandbox, folder, "sales", "-a", f"apns={path}")
         seconds = time.monotonic() - begun
@@ -129,11 +184,18 @@ def deeds(bench: Bench, server: str, folder: Path) -> None:
         ((linked,),) = ask(url, "SELECT count(DISTINCT apn) FROM document WHERE basis = 'deed_number'")
     bench.add(
         _exact(
-            f"{len(apns):,} parcels: detail requests, against the deeds that they share", stats["recorder"]["by_kind"]["document"], DEEDS
+            f"{len(apns):,} parcels: detail requests, against the deeds that they share",
+            stats["recorder"]["by_kind"]["document"],
+            DEEDS,
         )
     )
     bench.add(_exact("parcels linked to their deed", linked, PARCELS))
-    bench.add(Row("requests of all sources, for each parcel", f"{sum(one['requests'] for one in stats.values()) / PARCELS:.2f}"))
+    bench.add(
+        Row(
+            "requests of all sources, for each parcel",
+            f"{sum(one['requests'] for one in stats.values()) / PARCELS:.2f}",
+        )
+    )
     bench.add(Row("seconds of it all, start included", f"{seconds:.1f} s"))
 
 

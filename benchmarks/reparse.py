@@ -1,4 +1,6 @@
-"""`make bench-reparse`: every stored capture of a county read again, by today's parsers and by others that read one field otherwise."""
+"""`make bench-reparse`: every stored capture of a county read again, by today's parsers and by others that
+read one field otherwise.
+"""
 
 import sys
 import tempfile
@@ -32,7 +34,9 @@ _Change = Callable[[Any], Any]
 
 
 def collect(url: str, folder: Path) -> None:
-    """Collect parcels from the assessor, the GIS, the recorder and, where there is a browser, the treasurer."""
+    """Collect parcels from the assessor, the GIS, the recorder and, where there is a browser, the
+    treasurer.
+    """
     layer = ParcelLayer(County(), PARCELS * 5 // 4)
     sold = list(islice(dict.fromkeys(layer.apn(row) for row in layer.ids), PARCELS))
     apns = County().apns(PARCELS)
@@ -40,12 +44,20 @@ def collect(url: str, folder: Path) -> None:
     for name, of in lists.items():
         (folder / name).write_text("\n".join(of))
     spiders = {"assessor": "apns", "sales": "sold"} | ({"tax": "taxed"} if has_browser() else {})
-    options: dict[str, Any] = {"recorder_today": TODAY, "recorder_indexed": TODAY, "gis_parcels": layer.parcels}
+    options: dict[str, Any] = {
+        "recorder_today": TODAY,
+        "recorder_indexed": TODAY,
+        "gis_parcels": layer.parcels,
+    }
     with SandboxProcess(compress=False, **options) as sandbox:
         environment = {"MARICOPA_DATABASE_URL": url, "MARICOPA_SANDBOX": sandbox.url}
         for spider, name in spiders.items():
             arguments = ["-a", f"apns={folder / name}", "-s", "MARICOPA_RATE_LIMIT=5000"]
-            run([sys.executable, "-m", "scrapy", "crawl", spider, *arguments], environment, folder / "crawl.log")
+            run(
+                [sys.executable, "-m", "scrapy", "crawl", spider, *arguments],
+                environment,
+                folder / "crawl.log",
+            )
 
 
 def has_browser() -> bool:
@@ -57,7 +69,10 @@ def has_browser() -> bool:
 
 
 def _of_assessor(page: Any) -> Any:
-    page.records = [one.model_copy(update={"lot_size_sqft": -1}) if one.table == "assessor.parcel" else one for one in page.records]
+    page.records = [
+        one.model_copy(update={"lot_size_sqft": -1}) if one.table == "assessor.parcel" else one
+        for one in page.records
+    ]
     return page
 
 
@@ -75,11 +90,15 @@ def _of_recorder(page: Any) -> Any:
 
 
 def _of_treasurer(page: Any) -> Any:
-    page.records = [one.model_copy(update={"owner": "ANOTHER"}) if one.table == "treasurer.account" else one for one in page.records]
+    page.records = [
+        one.model_copy(update={"owner": "ANOTHER"}) if one.table == "treasurer.account" else one
+        for one in page.records
+    ]
     return page
 
 
-# Source: module and function of the parser, what the other one does with its page, the field that it reads otherwise.
+# Source: module and function of the parser, what the other one does with its page, the field that it reads
+# otherwise.
 OTHERS: dict[str, tuple[Any, str, _Change, str, str]] = {
     "assessor": (parcel, "parse_parcel", _of_assessor, "assessor.parcel", "lot_size_sqft"),
     "gis": (gis, "parse_features", _of_gis, "gis.parcel", "owner_name"),
@@ -100,7 +119,9 @@ def changed(module: Any, name: str, change: _Change) -> Iterator[None]:
 
 
 def measure(bench: Bench, url: str) -> None:
-    """Read all captures of each source twice: nothing differs; then one field of every row does, and no other."""
+    """Read all captures of each source twice: nothing differs; then one field of every row does, and no
+    other.
+    """
     session = Session(url)
     manifests = load()[1]
     for source, (module, name, change, table, field) in OTHERS.items():
@@ -111,14 +132,25 @@ def measure(bench: Bench, url: str) -> None:
             bench.add(Row(f"{source}: no captures", "no browser" if source == "treasurer" else "none"))
             continue
         rate = f"{report.answers / seconds:,.0f}/s"
-        bench.add(Row(f"{source}: {report.answers:,} captures read again, {report.same:,} rows the same", rate))
+        bench.add(
+            Row(f"{source}: {report.answers:,} captures read again, {report.same:,} rows the same", rate)
+        )
         wrong = sum(report.fields.values()) + report.failed + report.unkept
         bench.add(Row(f"{source}: fields that differ", f"{wrong:,}", "0", wrong, 0, at_most=True))
         with changed(module, name, change):
             fields = reparse.Reparse(session, manifests, source, None, is_dry=True).run().fields
         ((rows,),) = ask(url, f"SELECT count(*) FROM {table}")
         shown = fields.pop((table, field), 0)
-        bench.add(Row(f"{source}: another {table}.{field} is shown", f"{shown:,}", f"{rows:,}", abs(rows - shown), 0, at_most=True))
+        bench.add(
+            Row(
+                f"{source}: another {table}.{field} is shown",
+                f"{shown:,}",
+                f"{rows:,}",
+                abs(rows - shown),
+                0,
+                at_most=True,
+            )
+        )
         others = sum(fields.values())
         bench.add(Row(f"{source}: other fields shown", f"{others:,}", "0", others, 0, at_most=True))
     session.close()

@@ -1,6 +1,8 @@
-"""`make bench-roll`: a whole county from the sandbox's layer into Postgres, beside a plain COPY of its rows, pyesridump and ogr2ogr.
+"""`make bench-roll`: a whole county from the sandbox's layer into Postgres, beside a plain COPY of its rows,
+pyesridump and ogr2ogr.
 
-Ratios within one run. The sandbox writes its features before any measurement, and its own ceiling is in the table.
+Ratios within one run. The sandbox writes its features before any measurement, and its own ceiling is in the
+table.
 """
 
 import http.client
@@ -46,8 +48,14 @@ PACED_PAGES = 8 if QUICK else 60
 LISTED = 10_000
 UNLIMITED = 5_000.0
 _PAGE = 2000
-_LAST_ROLL = "SELECT (SELECT extract(epoch FROM max(finished_at)) FROM crawl.run), received FROM gis.roll ORDER BY job_id DESC LIMIT 1"
-_COUNTED = "SELECT received, (SELECT count(*) FROM gis.parcel WHERE removed_at IS NULL) FROM gis.roll WHERE state = 'complete'"
+_LAST_ROLL = (
+    "SELECT (SELECT extract(epoch FROM max(finished_at)) FROM crawl.run), received FROM gis.roll ORDER BY"
+    " job_id DESC LIMIT 1"
+)
+_COUNTED = (
+    "SELECT received, (SELECT count(*) FROM gis.parcel WHERE removed_at IS NULL) FROM gis.roll WHERE state ="
+    " 'complete'"
+)
 _RANGES_DONE = "SELECT count(*) FROM crawl.target WHERE kind = 'range' AND state = 'done'"
 
 
@@ -62,7 +70,13 @@ def _ask(url: str, path: str) -> bytes:
 
 def page_path(fields: str, first: int) -> str:
     where = f"OBJECTID>={first} AND OBJECTID<={first + _PAGE - 1}"
-    query = {"where": where, "f": "json", "outFields": fields, "returnGeometry": "false", "orderByFields": "OBJECTID"}
+    query = {
+        "where": where,
+        "f": "json",
+        "outFields": fields,
+        "returnGeometry": "false",
+        "orderByFields": "OBJECTID",
+    }
     return f"/gis/E/query?{urlencode(query)}"
 
 
@@ -105,16 +119,29 @@ def ceiling(sandbox: SandboxProcess, fields: str, last: int, rows: int) -> float
 def crawl(url: str, sandbox: SandboxProcess, folder: Path, *arguments: str, rate: float = UNLIMITED) -> int:
     """Run the roll spider; returns its peak memory in bytes."""
     environment = {"MARICOPA_DATABASE_URL": url, "MARICOPA_SANDBOX": sandbox.url}
-    command = [sys.executable, "-m", "scrapy", "crawl", "roll", *arguments, "-s", f"MARICOPA_RATE_LIMIT={rate}"]
+    command = [
+        sys.executable,
+        "-m",
+        "scrapy",
+        "crawl",
+        "roll",
+        *arguments,
+        "-s",
+        f"MARICOPA_RATE_LIMIT={rate}",
+    ]
     return run(command, environment, folder / "crawl.log")
 
 
 def roll(url: str, sandbox: SandboxProcess, folder: Path, *arguments: str) -> tuple[float, int]:
-    """Rows a second from the first request to the end of the run, the completion included; and the peak memory."""
+    """Rows a second from the first request to the end of the run, the completion included; and the peak
+    memory.
+    """
     sandbox.reset()
     memory = crawl(url, sandbox, folder, "-a", "captures=failures", *arguments)
     finished, rows = ask(
-        url, "SELECT (SELECT extract(epoch FROM max(finished_at)) FROM crawl.run), received FROM gis.roll ORDER BY job_id DESC LIMIT 1"
+        url,
+        "SELECT (SELECT extract(epoch FROM max(finished_at)) FROM crawl.run), received FROM gis.roll ORDER BY"
+        " job_id DESC LIMIT 1",
     )
     return rows / (float(finished) - sandbox.stats()["gis"]["first_request"]), memory
 
@@ -140,17 +167,29 @@ def _rates(figure: float, peer: float) -> tuple[str, str, float]:
 
 
 def _distinct(batches: Iterable[Rows]) -> Iterator[Rows]:
-    """Leave out the further rows of stacked parcels, which a plain COPY into a table with a key would trip over."""
+    """Leave out the further rows of stacked parcels, which a plain COPY into a table with a key would trip
+    over.
+    """
     seen: set[str] = set()
     for batch in batches:
         wanted = [apn not in seen for apn in batch.columns[0]]
         seen.update(batch.columns[0])
-        yield batch if all(wanted) else Rows(batch.record, [list(compress(column, wanted)) for column in batch.columns])
+        yield (
+            batch
+            if all(wanted)
+            else Rows(batch.record, [list(compress(column, wanted)) for column in batch.columns])
+        )
 
 
 def versions(url: str) -> int:
     time.sleep(1.5)  # the counters of a backend arrive within a second
-    return int(ask(url, "SELECT n_tup_ins + n_tup_upd FROM pg_stat_user_tables WHERE schemaname = 'gis' AND relname = 'parcel'")[0])
+    return int(
+        ask(
+            url,
+            "SELECT n_tup_ins + n_tup_upd FROM pg_stat_user_tables WHERE schemaname = 'gis' AND relname ="
+            " 'parcel'",
+        )[0]
+    )
 
 
 def whole_county(bench: Bench, server: str, folder: Path) -> None:
@@ -163,7 +202,10 @@ def whole_county(bench: Bench, server: str, folder: Path) -> None:
             most = ceiling(sandbox, fields, last, PARCELS)
             whole, memory = roll(url, sandbox, folder)
             figure = whole
-            values = (pages.parse_features(body, shape(), "OBJECTID", without).pages[0] for body in pages_of(sandbox, fields, last))
+            values = (
+                pages.parse_features(body, shape(), "OBJECTID", without).pages[0]
+                for body in pages_of(sandbox, fields, last)
+            )
             peer = plain_copy(server, table_of(GisParcel), _distinct(values))
         counted = f"a roll of {PARCELS:,} rows"
         if QUICK:
@@ -173,13 +215,39 @@ def whole_county(bench: Bench, server: str, folder: Path) -> None:
             counted += f", beyond the {alone:.1f} s that one of {_PAGE:,} takes"
         received, parcels = ask(url, "SELECT received, (SELECT count(*) FROM gis.parcel) FROM gis.roll")
         ready = ready_copy(server, url, "gis.parcel", folder / "parcel.copy")
-        bench.add(Row("the sandbox's own ceiling, rows/s", f"{most:,.0f}/s", f"{figure:,.0f}/s", most / figure))
+        bench.add(
+            Row("the sandbox's own ceiling, rows/s", f"{most:,.0f}/s", f"{figure:,.0f}/s", most / figure)
+        )
         bench.add(Row(f"{counted}: rows/s, against a plain COPY", *_rates(figure, peer), 0.50))
-        bench.add(Row("the same, against a COPY of ready-made lines", f"{figure:,.0f}/s", f"{ready:,.0f}/s", figure / ready))
+        bench.add(
+            Row(
+                "the same, against a COPY of ready-made lines",
+                f"{figure:,.0f}/s",
+                f"{ready:,.0f}/s",
+                figure / ready,
+            )
+        )
         bench.add(Row("the aim of that, rows/s", f"{figure:,.0f}/s", "12,000/s", figure / 12_000))
-        bench.add(Row("peak memory of the crawl, MB", f"{memory / 2**20:.0f} MB", "400 MB", memory / 2**20, 400, at_most=True))
-        bench.add(Row("rows that came, and parcels stored, less the truth", f"{received:,}, {parcels:,}", f"{PARCELS:,}, {distinct:,}",
-                      float(abs(received - PARCELS) + abs(parcels - distinct)), 0, at_most=True))  # fmt: skip
+        bench.add(
+            Row(
+                "peak memory of the crawl, MB",
+                f"{memory / 2**20:.0f} MB",
+                "400 MB",
+                memory / 2**20,
+                400,
+                at_most=True,
+            )
+        )
+        bench.add(
+            Row(
+                "rows that came, and parcels stored, less the truth",
+                f"{received:,}, {parcels:,}",
+                f"{PARCELS:,}, {distinct:,}",
+                float(abs(received - PARCELS) + abs(parcels - distinct)),
+                0,
+                at_most=True,
+            )
+        )
         before = versions(url)
         with SandboxProcess(compress=False, gis_parcels=PARCELS, epoch=1) as sandbox:
             warm(sandbox, fields, last)
@@ -191,11 +259,24 @@ def whole_county(bench: Bench, server: str, folder: Path) -> None:
         found = ask_all(url, "SELECT key->>'apn', field, old, new FROM crawl.change")
         wrong = len(expected.symmetric_difference(found)) + len(found) - len(set(found))
         bench.add(Row("a second roll, 1 % changed, rows/s, against the first", *_rates(again, whole), 1.0))
-        bench.add(Row("changes recorded, field by field: those that are not the truth's", f"{len(found):,}", f"{len(expected):,}",
-                      float(wrong), 0, at_most=True))  # fmt: skip
         bench.add(
             Row(
-                "row versions written, less parcels changed", f"{written:,}", f"{changed:,}", float(abs(written - changed)), 0, at_most=True
+                "changes recorded, field by field: those that are not the truth's",
+                f"{len(found):,}",
+                f"{len(expected):,}",
+                float(wrong),
+                0,
+                at_most=True,
+            )
+        )
+        bench.add(
+            Row(
+                "row versions written, less parcels changed",
+                f"{written:,}",
+                f"{changed:,}",
+                float(abs(written - changed)),
+                0,
+                at_most=True,
             )
         )
 
@@ -210,14 +291,25 @@ def one_page(server: str, folder: Path) -> float:
 def paced(bench: Bench, server: str, folder: Path) -> None:
     """The walk at 1 request a second: from its first request to its last, metadata and extent among them."""
     parcels = int(PACED_PAGES * _PAGE * 0.978)
-    with database(server, "bench_paced") as url, SandboxProcess(compress=False, gis_parcels=parcels) as sandbox:
+    with (
+        database(server, "bench_paced") as url,
+        SandboxProcess(compress=False, gis_parcels=parcels) as sandbox,
+    ):
         warm(sandbox, our_fields(sandbox), ParcelLayer(County(), parcels).ids[-1])
         sandbox.reset()
         crawl(url, sandbox, folder, "-a", "captures=failures", rate=1.0)
         stats = sandbox.stats()["gis"]
     seconds, due = stats["last_request"] - stats["first_request"], float(stats["requests"] - 1)
-    bench.add(Row(f"{stats['requests']} requests at 1/s ({stats['by_kind']['page']} pages), seconds", f"{seconds:.2f} s", f"{due:.0f} s",
-                  seconds / due, 1.03, at_most=True))  # fmt: skip
+    bench.add(
+        Row(
+            f"{stats['requests']} requests at 1/s ({stats['by_kind']['page']} pages), seconds",
+            f"{seconds:.2f} s",
+            f"{due:.0f} s",
+            seconds / due,
+            1.03,
+            at_most=True,
+        )
+    )
 
 
 # Its command rests ten seconds after every five requests; its library does as it is told.
@@ -241,19 +333,40 @@ def _python_of(script: str) -> str | None:
 
 def peers(bench: Bench, server: str, folder: Path) -> None:
     """The same layer, all rows and no geometry, each to its own place, one after the other."""
-    query = {"where": "1=1", "outFields": "*", "returnGeometry": "false", "orderByFields": "OBJECTID", "f": "json"}
+    query = {
+        "where": "1=1",
+        "outFields": "*",
+        "returnGeometry": "false",
+        "orderByFields": "OBJECTID",
+        "f": "json",
+    }
     query["resultRecordCount"] = str(_PAGE)
     esri, ogr = shutil.which("esri2geojson"), shutil.which("ogr2ogr")
     as_shipped = [esri, "-q", "--jsonlines", "--no-geometry", "-m", str(_PAGE), "{layer}", "-"]
     without_rests = [_python_of("esri2geojson"), "-c", _ESRIDUMP, "{layer}", str(_PAGE)]
     to_csv = [ogr, "-f", "CSV", "/vsistdout/", f"ESRIJSON:{{layer}}/query?{urlencode(query)}"]
     _beside(bench, server, folder, RESTING_PARCELS, {"pyesridump": (as_shipped, 0, 1.0)})
-    _beside(bench, server, folder, PEER_PARCELS, {"pyesridump without its rests": (without_rests, 0, None), "ogr2ogr": (to_csv, 1, 1.0)})
+    _beside(
+        bench,
+        server,
+        folder,
+        PEER_PARCELS,
+        {"pyesridump without its rests": (without_rests, 0, None), "ogr2ogr": (to_csv, 1, 1.0)},
+    )
 
 
-def _beside(bench: Bench, server: str, folder: Path, parcels: int, commands: dict[str, tuple[list[str | None], int, float | None]]) -> None:
+def _beside(
+    bench: Bench,
+    server: str,
+    folder: Path,
+    parcels: int,
+    commands: dict[str, tuple[list[str | None], int, float | None]],
+) -> None:
     output = folder / "peer.out"
-    with SandboxProcess(compress=False, gis_parcels=parcels) as sandbox, database(server, "bench_peers") as url:
+    with (
+        SandboxProcess(compress=False, gis_parcels=parcels) as sandbox,
+        database(server, "bench_peers") as url,
+    ):
         last = ParcelLayer(County(), parcels).ids[-1]
         warm(sandbox, our_fields(sandbox), last)
         warm(sandbox, "*", last)
@@ -265,11 +378,23 @@ def _beside(bench: Bench, server: str, folder: Path, parcels: int, commands: dic
             ready = [str(one).replace("{layer}", f"{sandbox.url}/gis/E") for one in command]
             begun = time.monotonic()
             with output.open("wb") as file:
-                subprocess.run(ready, env=os.environ | {"no_proxy": "127.0.0.1"}, stdout=file, stderr=subprocess.DEVNULL, check=True)
+                subprocess.run(
+                    ready,
+                    env=os.environ | {"no_proxy": "127.0.0.1"},
+                    stdout=file,
+                    stderr=subprocess.DEVNULL,
+                    check=True,
+                )
             seconds = time.monotonic() - begun
             with output.open() as lines:
                 rows = sum(1 for _ in lines) - heads
-            bench.add(Row(f"a roll of {parcels:,} rows against {name} ({rows:,} rows)", *_rates(figure, rows / seconds), bar))
+            bench.add(
+                Row(
+                    f"a roll of {parcels:,} rows against {name} ({rows:,} rows)",
+                    *_rates(figure, rows / seconds),
+                    bar,
+                )
+            )
 
 
 def faults(bench: Bench, server: str, folder: Path) -> None:
@@ -277,7 +402,10 @@ def faults(bench: Bench, server: str, folder: Path) -> None:
     expected = FAULTY_PARCELS
     names = ("server_error", "error_body", "malformed", "short_page")
     log = folder / "killed.log"
-    with database(server, "bench_faults") as url, SandboxProcess(compress=False, gis_parcels=expected, latency=0.05) as sandbox:
+    with (
+        database(server, "bench_faults") as url,
+        SandboxProcess(compress=False, gis_parcels=expected, latency=0.05) as sandbox,
+    ):
         warm(sandbox, our_fields(sandbox), ParcelLayer(County(), expected).ids[-1])
         sandbox.faults(dict.fromkeys(names, 0.0125), source="gis")
         environment = os.environ | {
@@ -289,7 +417,16 @@ def faults(bench: Bench, server: str, folder: Path) -> None:
         kills = 0
         pages_due = -(-ParcelLayer(County(), expected).ids[-1] // 200)
         for kill in range(1, 5):
-            command = [sys.executable, "-m", "scrapy", "crawl", "roll", *arguments, "-s", "MARICOPA_RATE_LIMIT=100"]
+            command = [
+                sys.executable,
+                "-m",
+                "scrapy",
+                "crawl",
+                "roll",
+                *arguments,
+                "-s",
+                "MARICOPA_RATE_LIMIT=100",
+            ]
             with log.open("wb") as file:
                 process = subprocess.Popen(command, env=environment, stdout=file, stderr=subprocess.STDOUT)
             while kill < 4 and process.poll() is None:
@@ -303,7 +440,9 @@ def faults(bench: Bench, server: str, folder: Path) -> None:
         if code:
             sys.exit(log.read_text()[-3000:])
         received, parcels = ask(
-            url, "SELECT received, (SELECT count(*) FROM gis.parcel WHERE removed_at IS NULL) FROM gis.roll WHERE state = 'complete'"
+            url,
+            "SELECT received, (SELECT count(*) FROM gis.parcel WHERE removed_at IS NULL) FROM gis.roll WHERE"
+            " state = 'complete'",
         )
         met = sum(sandbox.stats()["gis"]["faults"].values())
     bench.add(Row("kill -9 during a walk, times", str(kills), "3", float(kills), 3))
@@ -337,15 +476,37 @@ def lists(bench: Bench, server: str, folder: Path) -> None:
     asked = list(dict.fromkeys(layer.apn(row) for row in layer.ids))[: LISTED - 25] + County().absent(25)
     path = folder / "apns.txt"
     path.write_text("\n".join(asked) + "\n")
-    with database(server, "bench_list") as url, SandboxProcess(compress=False, gis_parcels=LISTED + 500) as sandbox:
+    with (
+        database(server, "bench_list") as url,
+        SandboxProcess(compress=False, gis_parcels=LISTED + 500) as sandbox,
+    ):
         crawl(url, sandbox, folder, "-a", f"apns={path}", rate=100.0)
         by_kind = sandbox.stats()["gis"]["by_kind"]
-        found, absent = ask(url, "SELECT (SELECT count(*) FROM gis.parcel), (SELECT count(*) FROM gis.absent)")
-    bench.add(Row(f"{LISTED:,} APNs by list, list requests", str(by_kind["list"]), "20", float(by_kind["list"]), 20, at_most=True))
+        found, absent = ask(
+            url, "SELECT (SELECT count(*) FROM gis.parcel), (SELECT count(*) FROM gis.absent)"
+        )
+    bench.add(
+        Row(
+            f"{LISTED:,} APNs by list, list requests",
+            str(by_kind["list"]),
+            "20",
+            float(by_kind["list"]),
+            20,
+            at_most=True,
+        )
+    )
     others = sum(by_kind.values()) - by_kind["list"]
     bench.add(Row("and for metadata", str(others), "2", float(others), 2, at_most=True))
-    bench.add(Row("found and absent, less the truth", f"{found:,}, {absent}", f"{LISTED - 25:,}, 25",
-                  float(abs(found - LISTED + 25) + abs(absent - 25)), 0, at_most=True))  # fmt: skip
+    bench.add(
+        Row(
+            "found and absent, less the truth",
+            f"{found:,}, {absent}",
+            f"{LISTED - 25:,}, 25",
+            float(abs(found - LISTED + 25) + abs(absent - 25)),
+            0,
+            at_most=True,
+        )
+    )
 
 
 def bulk(bench: Bench, server: str, folder: Path) -> None:
@@ -356,19 +517,32 @@ def bulk(bench: Bench, server: str, folder: Path) -> None:
         with database(server, "bench_bulk") as url, SandboxProcess(gis_parcels=1) as sandbox:
             crawl(url, sandbox, folder, "-a", f"{name}={path}")
             seconds, rows = ask(
-                url, f"SELECT extract(epoch FROM r.finished_at - r.started_at), (SELECT count(*) FROM bulk.{name}) FROM crawl.run r"
+                url,
+                f"SELECT extract(epoch FROM r.finished_at - r.started_at), (SELECT count(*) FROM bulk.{name})"
+                " FROM crawl.run r",
             )
             ready = ready_copy(server, url, f"bulk.{name}", folder / "bulk.copy")
         with path.open() as file:
             batches = iter(lambda: [one.rstrip() for one in islice(file, _PAGE)], [])
-            peer = plain_copy(server, table_of(kind.record), (parse_lines(batch, kind, name, 1).pages[0] for batch in batches))
+            peer = plain_copy(
+                server,
+                table_of(kind.record),
+                (parse_lines(batch, kind, name, 1).pages[0] for batch in batches),
+            )
         figure = rows / float(seconds)
         bench.add(Row(f"{name}, {rows:,} lines, rows/s, against a plain COPY", *_rates(figure, peer), 0.50))
         bench.add(Row("the same, against a COPY of ready-made lines", *_rates(figure, ready)))
         path.unlink()
 
 
-PARTS = {"county": whole_county, "peers": peers, "bulk": bulk, "lists": lists, "faults": faults, "paced": paced}
+PARTS = {
+    "county": whole_county,
+    "peers": peers,
+    "bulk": bulk,
+    "lists": lists,
+    "faults": faults,
+    "paced": paced,
+}
 
 
 def main() -> int:

@@ -1,4 +1,5 @@
-"""`make bench-scrapyd`: two real scrapyd nodes on this machine, one Postgres; one node is killed while a job runs on both.
+"""`make bench-scrapyd`: two real scrapyd nodes on this machine, one Postgres; one node is killed while a job
+runs on both.
 
 What was asked, and how fast, was counted by the sandbox county. The tests run the same cases in a small form.
 """
@@ -64,7 +65,8 @@ class Scrapyd:
         """Start it and wait until it answers."""
         if importlib.util.find_spec("scrapyd") is None:
             raise RuntimeError(
-                "scrapyd is not installed in this Python; `make setup` installs it from requirements-dev.txt, from a package index"
+                "scrapyd is not installed in this Python; `make setup` installs it from requirements-dev.txt,"
+                " from a package index"
             )
         self.folder.mkdir(parents=True, exist_ok=True)
         shipped = (ROOT / "examples" / "scrapyd.conf").read_text()
@@ -78,15 +80,21 @@ class Scrapyd:
 
     def _answers(self) -> bool:
         port = _free_port()
-        environment = {name: value for name, value in os.environ.items() if not name.startswith(("MARICOPA_", "SCRAPY"))}
+        environment = {
+            name: value for name, value in os.environ.items() if not name.startswith(("MARICOPA_", "SCRAPY"))
+        }
         # HOME: a user's own ~/.scrapyd.conf must not have its say.
         environment |= {"HOME": str(self.folder), "SCRAPYD_HTTP_PORT": str(port)} | self.environment
         environment |= {"SCRAPYD_USERNAME": self.user, "SCRAPYD_PASSWORD": self.password}
         with (self.folder / "scrapyd.log").open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "scrapyd"],
-                cwd=self.folder, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
-            )  # fmt: skip
+                cwd=self.folder,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
         self.url = f"http://127.0.0.1:{port}"
         until = time.monotonic() + _START_S
         while time.monotonic() < until and self.process.poll() is None:
@@ -97,7 +105,9 @@ class Scrapyd:
         self.kill()
         return False
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.kill_with_crawls()
 
     def node(self, **settings: str) -> ScrapydNode:
@@ -106,7 +116,9 @@ class Scrapyd:
     def crawls(self) -> list[psutil.Process]:
         """The crawls that it started and that still run, whether or not it still runs itself."""
         if self.process and self.process.poll() is None:
-            self._crawls += [child for child in psutil.Process(self.process.pid).children() if child not in self._crawls]
+            self._crawls += [
+                child for child in psutil.Process(self.process.pid).children() if child not in self._crawls
+            ]
         return [crawl for crawl in self._crawls if _runs(crawl)]
 
     def kill(self) -> None:
@@ -136,16 +148,23 @@ def _free_port() -> int:
 
 @contextlib.contextmanager
 def two_nodes(here: Place, rate: float) -> Iterator[tuple[Scrapyd, Scrapyd, Nodes]]:
-    """Two nodes with the project deployed, and both as one place to start spiders, at `rate` requests per second."""
+    """Two nodes with the project deployed, and both as one place to start spiders, at `rate` requests per
+    second.
+    """
     environment = {"MARICOPA_DATABASE_URL": here.url, "MARICOPA_SANDBOX": here.sandbox.url}
-    with Scrapyd(here.folder / "first", environment) as first, Scrapyd(here.folder / "second", environment) as second:
+    with (
+        Scrapyd(here.folder / "first", environment) as first,
+        Scrapyd(here.folder / "second", environment) as second,
+    ):
         for one in (first, second):
             deploy(one.node())
         yield first, second, Nodes([one.node(MARICOPA_RATE_LIMIT=str(rate)) for one in (first, second)])
 
 
 def node_lost(server: str, folder: Path, parcels: int, rate: float, runs: int = 2) -> dict[str, Any]:
-    """Kill -9 of one node, its scrapyd and its crawl, when a fifth is done; of two runs the other goes on meanwhile."""
+    """Kill -9 of one node, its scrapyd and its crawl, when a fifth is done; of two runs the other goes on
+    meanwhile.
+    """
     with (
         place(server, folder, f"node_lost_{runs}", rate=rate, burst=rate / 2) as here,
         two_nodes(here, rate) as (first, second, nodes),
@@ -155,7 +174,11 @@ def node_lost(server: str, folder: Path, parcels: int, rate: float, runs: int = 
         first.kill_with_crawls()
         verdict = manager.wait(1, 120 + 3 * parcels / rate).verdict
         left = len(first.crawls()) + len(second.crawls())
-        return _figures(here, parcels, rate, killed) | {"verdict": verdict, "done at the kill": done_before, "crawls left": left}
+        return _figures(here, parcels, rate, killed) | {
+            "verdict": verdict,
+            "done at the kill": done_before,
+            "crawls left": left,
+        }
 
 
 def scrapyd_lost(server: str, folder: Path, parcels: int, rate: float) -> dict[str, Any]:
@@ -170,12 +193,18 @@ def scrapyd_lost(server: str, folder: Path, parcels: int, rate: float) -> dict[s
         orphans = len(first.crawls())
         verdict = manager.wait(1, 120 + 3 * parcels / rate).verdict
         _wait("its crawl", lambda: not first.crawls(), first, second)
-        return _figures(here, parcels, rate, killed) | {"verdict": verdict, "done at the kill": done_before, "crawls that went on": orphans}
+        return _figures(here, parcels, rate, killed) | {
+            "verdict": verdict,
+            "done at the kill": done_before,
+            "crawls that went on": orphans,
+        }
 
 
 @contextlib.contextmanager
 def _job(here: Place, nodes: Nodes, parcels: int, runs: int, *processes: Scrapyd) -> Iterator[JobManager]:
-    """A job on the nodes, from when all of its runs are at work and a fifth is done. Until then the county is slow: no run has it all."""
+    """A job on the nodes, from when all of its runs are at work and a fifth is done. Until then the county is
+    slow: no run has it all.
+    """
     with JobManager(here.url, executor=nodes, sandbox=here.sandbox.url, runs_per_source=runs) as manager:
         here.sandbox.conduct(latency=_SLOW_S)
         manager.submit(County().apns(parcels), processing_mode="api_only")
@@ -195,7 +224,9 @@ def _figures(here: Place, parcels: int, rate: float, killed: float) -> dict[str,
         "fetched again": sum(stats["fetched"].values()) - parcels,
         "most in 10 s of the budget": counted.most_per_second(10) / rate,
         "refused": len(counted.refused),
-        "longest pause after the kill": max((b - a for a, b in zip([killed, *after], after, strict=False)), default=0.0),
+        "longest pause after the kill": max(
+            (b - a for a, b in zip([killed, *after], after, strict=False)), default=0.0
+        ),
         "seconds": counted.answered[-1] - counted.answered[0],
     }
 
@@ -224,12 +255,26 @@ def cases(server: str, folder: Path) -> Iterator[Row]:
             (f"{PARCELS // 4:,} parcels, 1 node killed, another run started", alone.result()),
             (f"{PARCELS:,} parcels, 2 nodes, one scrapyd killed alone", orphan.result()),
         ):
-            yield Row(f"{name}: lost", f"{figures['lost']} ({figures['verdict']})", "", figures["lost"], 0, at_most=True)
+            yield Row(
+                f"{name}: lost",
+                f"{figures['lost']} ({figures['verdict']})",
+                "",
+                figures["lost"],
+                0,
+                at_most=True,
+            )
             share = figures["most in 10 s of the budget"]
             yield Row(f"{name}: most in 10 s, of {RATE:.0f}/s", f"{share:.1%}", "", share, 1.05, at_most=True)
             again = figures["fetched again"]
             is_bar = "alone" in name
-            yield Row(f"{name}: fetched again", f"{again}", "", again if is_bar else None, 0 if is_bar else None, at_most=True)
+            yield Row(
+                f"{name}: fetched again",
+                f"{again}",
+                "",
+                again if is_bar else None,
+                0 if is_bar else None,
+                at_most=True,
+            )
             pause = figures["longest pause after the kill"]
             yield Row(f"{name}: longest pause after it", f"{pause:.1f} s, {figures['seconds']:.0f} s in all")
         figures = orphan.result()

@@ -1,4 +1,6 @@
-"""`make soak`: 200,000 targets or 20 minutes, whichever comes first: memory, files, rows and the heartbeat stay as they are."""
+"""`make soak`: 200,000 targets or 20 minutes, whichever comes first: memory, files, rows and the heartbeat
+stay as they are.
+"""
 
 import os
 import subprocess
@@ -23,18 +25,23 @@ MOST_S = 60.0 if QUICK else 1200.0
 LATE_S = 10.0
 EVERY_S = 0.5
 _ROWS = """
-    SELECT (SELECT count(*) FROM crawl.target WHERE state = 'done'), (SELECT count(*) FROM crawl.run), (SELECT count(*) FROM crawl.issue),
+    SELECT (SELECT count(*) FROM crawl.target WHERE state = 'done'), (SELECT count(*) FROM crawl.run),
+    (SELECT count(*) FROM crawl.issue),
            (SELECT count(*) FROM crawl.change), (SELECT count(*) FROM crawl.capture),
-           (SELECT sum(pg_total_relation_size(oid)) FROM pg_class WHERE relnamespace = 'crawl'::regnamespace AND relkind = 'r'
+           (SELECT sum(pg_total_relation_size(oid)) FROM pg_class WHERE relnamespace = 'crawl'::regnamespace
+           AND relkind = 'r'
             AND relname <> ALL (ARRAY['target', 'capture', 'target_capture'])),
            (SELECT max(extract(epoch FROM now() - heartbeat_at)) FROM crawl.run WHERE finished_at IS NULL)
 """
-# The tables of crawl that do not grow with the targets: rows that are written again and again leave dead ones behind.
+# The tables of crawl that do not grow with the targets: rows that are written again and again leave dead ones
+# behind.
 _KEPT_MOST_MB = 8
 
 
 def watch(process: "subprocess.Popen[bytes]", url: str) -> list[tuple[float, ...]]:
-    """Return, twice a second: resident bytes, open handles, then what _ROWS says; ends the crawl when the time is up."""
+    """Return, twice a second: resident bytes, open handles, then what _ROWS says; ends the crawl when the
+    time is up.
+    """
     seen: list[tuple[float, ...]] = []
     connection = psycopg2.connect(url)
     connection.autocommit = True
@@ -67,7 +74,17 @@ def main() -> int:
             apns = folder / "apns.txt"
             apns.write_text("\n".join(County().apns(TARGETS)))
             environment = os.environ | {"MARICOPA_DATABASE_URL": url, "MARICOPA_SANDBOX": sandbox.url}
-            command = [sys.executable, "-m", "scrapy", "crawl", "assessor", "-a", f"apns={apns}", "-s", "MARICOPA_RATE_LIMIT=1000"]
+            command = [
+                sys.executable,
+                "-m",
+                "scrapy",
+                "crawl",
+                "assessor",
+                "-a",
+                f"apns={apns}",
+                "-s",
+                "MARICOPA_RATE_LIMIT=1000",
+            ]
             with (folder / "log").open("wb") as log:
                 process = subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT)
                 seen = watch(process, url)
@@ -89,7 +106,16 @@ def main() -> int:
     for what, count in (("issues", issues), ("changes", changes), ("runs", runs)):
         bench.add(Row(f"rows of {what}", f"{count:.0f}", "", count, 50, at_most=True))
     bench.add(Row("captures a target", f"{captures / done:.2f}", "", captures / done, 1.05, at_most=True))
-    bench.add(Row("ledger tables but targets and captures, MB", f"{kept / 2**20:.1f}", "", kept / 2**20, _KEPT_MOST_MB, at_most=True))
+    bench.add(
+        Row(
+            "ledger tables but targets and captures, MB",
+            f"{kept / 2**20:.1f}",
+            "",
+            kept / 2**20,
+            _KEPT_MOST_MB,
+            at_most=True,
+        )
+    )
     latest = max(one[-1] for one in running)
     bench.add(Row("heartbeat: longest silence, s", f"{latest:.1f}", "", latest, LATE_S, at_most=True))
     return bench.finish()

@@ -1,7 +1,9 @@
-"""`make bench`: every bench, one after another, and then all their figures as one table, in README.md between two marks.
+"""`make bench`: every bench, one after another, and then all their figures as one table, in README.md between
+two marks.
 
 python -m benchmarks.summary            # the table of the results that are there, printed
-python -m benchmarks.summary run        # all benches first; the table goes into README.md when all were run in full
+python -m benchmarks.summary run        # all benches first; the table goes into README.md when all were run
+in full
 """
 
 import json
@@ -13,7 +15,19 @@ from typing import Any
 
 from benchmarks.table import QUICK, RESULTS
 
-BENCHES = ("assessor", "pace", "lists", "roll", "affidavits", "recorder", "export", "jobs", "reparse", "scrapyd", "browser")
+BENCHES = (
+    "assessor",
+    "pace",
+    "lists",
+    "roll",
+    "affidavits",
+    "recorder",
+    "export",
+    "jobs",
+    "reparse",
+    "scrapyd",
+    "browser",
+)
 _MODULES = {"scrapyd": "scrapyd_nodes"}
 README = Path(__file__).parent / "README.md"
 _BEGIN, _END = "<!-- figures: written by `make bench` -->\n", "<!-- end of figures -->\n"
@@ -29,7 +43,13 @@ def lines_of(result: dict[str, Any]) -> list[str]:
     lines = []
     for row in result["rows"]:
         bar = "" if row["bar"] is None else f"{'<=' if row['at_most'] else '>='} {row['bar']:g}"
-        ratio = "" if row["ratio"] is None else f"{row['ratio']:.3g}" if abs(row["ratio"]) < 1000 else f"{row['ratio']:,.0f}"
+        ratio = (
+            ""
+            if row["ratio"] is None
+            else f"{row['ratio']:.3g}"
+            if abs(row["ratio"]) < 1000
+            else f"{row['ratio']:,.0f}"
+        )
         holds = {None: "", True: "yes", False: "**no**"}[row["holds"]]
         cells = (result["bench"], row["what"], row["figure"], row["peer"], ratio, bar, holds)
         lines.append("| " + " | ".join(str(cell).replace("|", "/") for cell in cells) + " |")
@@ -56,7 +76,9 @@ def run() -> int:
     for name in BENCHES:
         result_of(name).unlink(missing_ok=True)
         print(f"bench {name}", flush=True)
-        code |= subprocess.run([sys.executable, "-m", f"benchmarks.{_MODULES.get(name, name)}"], check=False).returncode
+        code |= subprocess.run(
+            [sys.executable, "-m", f"benchmarks.{_MODULES.get(name, name)}"], check=False
+        ).returncode
     return int(code != 0)
 
 

@@ -19,7 +19,9 @@ QUICK = os.environ.get("QUICK", "") not in ("", "0")
 
 @dataclass
 class Row:
-    """`ratio` must reach `bar` (or stay at or below it when `at_most`); without a bar the row only informs."""
+    """`ratio` must reach `bar` (or stay at or below it when `at_most`); without a bar the row only
+    informs.
+    """
 
     what: str
     figure: str
@@ -55,19 +57,34 @@ class Bench:
         for row in self.rows:
             sign = "≤" if row.at_most else "≥"
             table.add_row(
-                row.what, row.figure, row.peer, "" if row.ratio is None else f"{row.ratio:.2f}",
-                "" if row.bar is None else f"{sign} {row.bar:g}", {None: "", True: "yes", False: "NO"}[row.holds],
-            )  # fmt: skip
+                row.what,
+                row.figure,
+                row.peer,
+                "" if row.ratio is None else f"{row.ratio:.2f}",
+                "" if row.bar is None else f"{sign} {row.bar:g}",
+                {None: "", True: "yes", False: "NO"}[row.holds],
+            )
         Console(width=120).print(table)
         RESULTS.mkdir(exist_ok=True)
         suffix = "-quick" if QUICK else ""
         machine = {
-            "python": platform.python_version(), "system": platform.platform(), "cores": os.cpu_count(),
+            "python": platform.python_version(),
+            "system": platform.platform(),
+            "cores": os.cpu_count(),
             "memory_gb": round(psutil.virtual_memory().total / 2**30, 1),
-            "scrapy": version("scrapy"), "twisted": version("twisted"),
-        }  # fmt: skip
+            "scrapy": version("scrapy"),
+            "twisted": version("twisted"),
+        }
         now = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
-        content = {"bench": self.name, "quick": QUICK, "at": now, "seconds": round(time.monotonic() - self._begun), "machine": machine,
-                   "rows": [asdict(row) | {"holds": row.holds} for row in self.rows]}  # fmt: skip
-        (RESULTS / f"{self.name}{suffix}.json").write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+        content = {
+            "bench": self.name,
+            "quick": QUICK,
+            "at": now,
+            "seconds": round(time.monotonic() - self._begun),
+            "machine": machine,
+            "rows": [asdict(row) | {"holds": row.holds} for row in self.rows],
+        }
+        (RESULTS / f"{self.name}{suffix}.json").write_text(
+            json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+        )
         return 1 if any(row.holds is False for row in self.rows) else 0

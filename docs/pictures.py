@@ -1,4 +1,6 @@
-"""`make pictures`: the pictures of README.md anew, of a job in the sandbox county: progress.svg and report.png. Invented records only."""
+"""`make pictures`: the pictures of README.md anew, of a job in the sandbox county: progress.svg and
+report.png. Invented records only.
+"""
 
 import contextlib
 import io
@@ -45,11 +47,15 @@ def postgres(folder: Path) -> Iterator[str]:
 
 
 def collect(url: str, log: Path) -> tuple[JobProgress, str]:
-    """Run a comprehensive job of a county that wants to be asked slower; returns how it stood half-way, and its report as a page."""
+    """Run a comprehensive job of a county that wants to be asked slower; returns how it stood half-way, and
+    its report as a page.
+    """
     settings = {"MARICOPA_RATE_LIMIT": "10"}
     apns = [*County().apns(PARCELS - ABSENT), *County().absent(ABSENT)]
     with SandboxProcess(gis_parcels=2 * PARCELS, rate=7.0, burst=10.0, latency=0.1) as sandbox:
-        spiders = LocalProcesses(log, settings, {"MARICOPA_DATABASE_URL": url, "MARICOPA_SANDBOX": sandbox.url})
+        spiders = LocalProcesses(
+            log, settings, {"MARICOPA_DATABASE_URL": url, "MARICOPA_SANDBOX": sandbox.url}
+        )
         with JobManager(url, executor=spiders, settings=settings, sandbox=sandbox.url) as manager:
             job = manager.begin(manager.plan(Order("comprehensive", apns=",".join(apns))))
             drawn = found = manager.status(job)

@@ -1,4 +1,5 @@
-"""A window that stays alive while its worker thread collects: progress comes through a queue that the window reads.
+"""A window that stays alive while its worker thread collects: progress comes through a queue that the window
+reads.
 
 python examples/gui_thread.py   (without tkinter, or without a display, lines stand for the window)
 """
@@ -66,7 +67,9 @@ def main() -> None:
     told: queue.Queue[JobProgress | None] = queue.Queue()
     threading.Thread(target=work, args=(County().apns(20), told)).start()
     has_window = importlib.util.find_spec("tkinter") and os.environ.get("DISPLAY")
-    show: Callable[[queue.Queue[JobProgress | None]], None] = show_in_a_window if has_window else show_as_lines
+    show: Callable[[queue.Queue[JobProgress | None]], None] = (
+        show_in_a_window if has_window else show_as_lines
+    )
     show(told)
 
 

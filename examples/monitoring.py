@@ -28,14 +28,21 @@ async def collect(manager: JobManager) -> None:
         print(f"job {status.job}: {status.verdict}, {status.counts.done} done in {status.seconds:.0f} s")
 
     figures = manager.statistics()
-    print(f"jobs: {figures.jobs}; {figures.requests} requests, {figures.requests_per_parcel} a parcel, {figures.refusals} refused")
+    print(
+        f"jobs: {figures.jobs}; {figures.requests} requests, {figures.requests_per_parcel} a parcel,"
+        f" {figures.refusals} refused"
+    )
     for name, source in figures.sources.items():
         traffic = source.traffic
-        print(f"{name}: {traffic.throughput:.1f} answers/s, half of them within {traffic.p50} s, 19 of 20 within {traffic.p95} s")
+        print(
+            f"{name}: {traffic.throughput:.1f} answers/s, half of them within {traffic.p50} s, 19 of 20"
+            f" within {traffic.p95} s"
+        )
 
 
 def main() -> None:
-    # A sandbox county and a database for its invented records. For the county itself: `with JobManager() as manager`.
+    # A sandbox county and a database for its invented records. For the county itself: `with JobManager() as
+    # manager`.
     database = embedded.start(default_data_dir() / "examples")
     fast = {"MARICOPA_RATE_LIMIT": "20"}
     with SandboxProcess() as county, JobManager(database, sandbox=county.url, settings=fast) as manager:

@@ -1,4 +1,5 @@
-"""Use the parsers alone: one parcel of the sandbox county, fetched with the standard library, no Scrapy, no database.
+"""Use the parsers alone: one parcel of the sandbox county, fetched with the standard library, no Scrapy, no
+database.
 
 python examples/parse_without_database.py
 """

@@ -11,7 +11,8 @@ from maricopa_scrapy.sandbox.process import SandboxProcess
 
 
 def main() -> None:
-    # A sandbox county and a database for its invented records. For the county itself: `with JobManager() as manager`.
+    # A sandbox county and a database for its invented records. For the county itself: `with JobManager() as
+    # manager`.
     database = embedded.start(default_data_dir() / "examples")
     fast = {"MARICOPA_RATE_LIMIT": "50"}
     with SandboxProcess() as county, JobManager(database, sandbox=county.url, settings=fast) as manager:
@@ -19,7 +20,10 @@ def main() -> None:
         print(manager.wait(job).verdict)
 
     session = Session(database)
-    query = "SELECT apn, property_address, full_cash_value FROM property WHERE ownership = 'ARIZONA STATE LAND DEPT' ORDER BY apn LIMIT 5"
+    query = (
+        "SELECT apn, property_address, full_cash_value FROM property WHERE ownership = 'ARIZONA STATE LAND"
+        " DEPT' ORDER BY apn LIMIT 5"
+    )
     for row in session.rows(query):
         print(*row)
     session.close()

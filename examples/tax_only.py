@@ -12,7 +12,8 @@ from maricopa_scrapy.sandbox.process import SandboxProcess
 
 
 def main() -> None:
-    # A sandbox county and a database for its invented records. For the county itself: `with JobManager() as manager`.
+    # A sandbox county and a database for its invented records. For the county itself: `with JobManager() as
+    # manager`.
     database = embedded.start(default_data_dir() / "examples")
     fast = {"MARICOPA_RATE_LIMIT": "20"}
     apns = County().apns(4)
@@ -21,7 +22,10 @@ def main() -> None:
         print(manager.wait(job).verdict)
 
     session = Session(database)
-    query = "SELECT apn, tax_year, status, amount_due FROM treasurer.bill WHERE apn = ANY(%s) ORDER BY apn, tax_year DESC LIMIT 8"
+    query = (
+        "SELECT apn, tax_year, status, amount_due FROM treasurer.bill WHERE apn = ANY(%s) ORDER BY apn,"
+        " tax_year DESC LIMIT 8"
+    )
     for row in session.rows(query, (apns,)):
         print(*row)
     session.close()

@@ -1,4 +1,6 @@
-"""config/*.yaml as typed settings. Order: the folder $MARICOPA_CONFIG, ./config, the copy that came with the package."""
+"""config/*.yaml as typed settings. Order: the folder $MARICOPA_CONFIG, ./config, the copy that came with the
+package.
+"""
 
 import difflib
 import os
@@ -8,7 +10,16 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from maricopa_scrapy.items import Cause, Floor
 from maricopa_scrapy.parsing.page_layout import Layout
@@ -48,7 +59,8 @@ class _Settings(BaseModel):
 class BatchProcessing(_Settings):
     """`api_rate_limit`, `scraper_rate_limit`: requests per second that no API, no site of pages exceeds.
 
-    `max_concurrent_jobs` of the manager run at once; `connection_pool_size`: database connections that one manager's runs hold at most;
+    `max_concurrent_jobs` of the manager run at once; `connection_pool_size`: database connections that one
+    manager's runs hold at most;
     `browser_pool_size`: pages that one browser shows at once.
     """
 
@@ -63,7 +75,10 @@ class BatchProcessing(_Settings):
     @classmethod
     def _is_disabled(cls, value: object) -> object:
         if value is not True:
-            raise ValueError("must be true: what is collected is always asked of the county, a kept answer is never served in its place")
+            raise ValueError(
+                "must be true: what is collected is always asked of the county, a kept answer is never served"
+                " in its place"
+            )
         return value
 
     def ceiling(self, kind: str) -> float:
@@ -80,9 +95,11 @@ class WriterSettings(_Settings):
 
 
 class BrowserSettings(_Settings):
-    """Which browser, or the address of one that runs (`endpoint`, CDP); parcels until a page is replaced; who it says it is.
+    """Which browser, or the address of one that runs (`endpoint`, CDP); parcels until a page is replaced; who
+    it says it is.
 
-    `user_agents`: one a page, in turn; none is the browser's own with our name behind. `stealth`: hide that it is automated.
+    `user_agents`: one a page, in turn; none is the browser's own with our name behind. `stealth`: hide that
+    it is automated.
     """
 
     executable: str = ""
@@ -109,9 +126,11 @@ class Config(_Settings):
 
 
 class Rate(_Settings):
-    """Requests per second: where a source starts and what it never goes below. `kind` names its ceiling in config.yaml.
+    """Requests per second: where a source starts and what it never goes below. `kind` names its ceiling in
+    config.yaml.
 
-    Seconds: `hold` after the first refusal without a Retry-After (doubled for each that follows), at most `hold_most`.
+    Seconds: `hold` after the first refusal without a Retry-After (doubled for each that follows), at most
+    `hold_most`.
     `slow_at`: how many times its best latency a source may take before less is asked of it at once.
     """
 
@@ -132,7 +151,8 @@ class Rate(_Settings):
 
 
 class Breaker(_Settings):
-    """After `failures` in a row a source is only tried by single requests: after `probe_after` seconds, then twice that, up to
+    """After `failures` in a row a source is only tried by single requests: after `probe_after` seconds, then
+    twice that, up to
     `probe_most`. After `silence` seconds without an answer the run ends."""
 
     failures: Count = 10
@@ -150,7 +170,9 @@ class Breaker(_Settings):
 
 
 class Retries(_Settings):
-    """Failed targets asked for again: `at_least` so many, then this `share` of the answers; `at_most` at once."""
+    """Failed targets asked for again: `at_least` so many, then this `share` of the answers; `at_most` at
+    once.
+    """
 
     at_least: Count = 10
     share: Annotated[float, BeforeValidator(_no_flag), Field(ge=0, le=1)] = 0.1
@@ -164,7 +186,8 @@ class Retries(_Settings):
 
 
 class Robots(_Settings):
-    """A robots.txt that cannot be had is asked for again after `again_after` seconds, then twice that, up to `again_most`; after
+    """A robots.txt that cannot be had is asked for again after `again_after` seconds, then twice that, up to
+    `again_most`; after
     `patience` seconds the run ends, or after the breaker's `silence` if that is less."""
 
     again_after: Seconds = 5.0
@@ -173,7 +196,9 @@ class Robots(_Settings):
 
 
 class Refusals(_Settings):
-    """Words in a page that was not asked for: what tells a challenge, a site that is closed for maintenance, an unknown address."""
+    """Words in a page that was not asked for: what tells a challenge, a site that is closed for maintenance,
+    an unknown address.
+    """
 
     challenge: tuple[Words, ...] = ()
     maintenance: tuple[Words, ...] = ()
@@ -181,7 +206,9 @@ class Refusals(_Settings):
 
 
 class Layer(_Settings):
-    """One layer of the GIS: its address, rows an answer, APNs a list, whose midnight its dates are, and its fields by column."""
+    """One layer of the GIS: its address, rows an answer, APNs a list, whose midnight its dates are, and its
+    fields by column.
+    """
 
     url: Annotated[str, Field(pattern=r"^https?://[^/]+/.+[^/]$")]
     page: Count
@@ -193,7 +220,9 @@ class Layer(_Settings):
 
 
 class Indexing(_Settings):
-    """When what a source has not indexed yet is asked for again: hours between two tries, days after which it is given up."""
+    """When what a source has not indexed yet is asked for again: hours between two tries, days after which it
+    is given up.
+    """
 
     again_after: Positive = 24.0
     give_up_after: Count = 14
@@ -209,7 +238,9 @@ class PageLabels(_Settings):
 
 
 class Timeouts(_Settings):
-    """Seconds for one operation of the browser: to load a page, until a tab of it is filled, to close it, for a picture of it."""
+    """Seconds for one operation of the browser: to load a page, until a tab of it is filled, to close it, for
+    a picture of it.
+    """
 
     load: Seconds = 30.0
     settle: Seconds = 90.0
@@ -220,7 +251,8 @@ class Timeouts(_Settings):
 class PageLayout(Layout):
     """How a page shows a parcel, and how long it may take.
 
-    `quiet`: seconds without a change of a grid with rows; `patience`: where the server pushes them, or says that there is nothing.
+    `quiet`: seconds without a change of a grid with rows; `patience`: where the server pushes them, or says
+    that there is nothing.
     """
 
     timeouts: Timeouts = Timeouts()
@@ -276,7 +308,9 @@ def load() -> tuple[Config, dict[str, Manifest]]:
             manifest = _read(file, Manifest)
             _check_floor(file, manifest, config)
             if manifest.page:
-                manifest = manifest.model_copy(update={"concurrency": config.batch_processing.browser_pool_size})
+                manifest = manifest.model_copy(
+                    update={"concurrency": config.batch_processing.browser_pool_size}
+                )
             manifests[manifest.source] = manifest
     if not manifests:
         raise ConfigError(f"{folder / 'sources'}: no manifest in it; the package ships one a source")
@@ -284,7 +318,9 @@ def load() -> tuple[Config, dict[str, Manifest]]:
 
 
 def read(name: str, kind: type[_S]) -> _S:
-    """Read another file of the folder, or the copy that came with the package where the folder has none. Raises ConfigError."""
+    """Read another file of the folder, or the copy that came with the package where the folder has none.
+    Raises ConfigError.
+    """
     file = config_folder() / name
     return _read(file if file.is_file() else resources.files("maricopa_scrapy.config") / name, kind)
 
@@ -322,11 +358,17 @@ def _explain(error: ValidationError, kind: type[_Settings]) -> str:
     if first["type"] == "extra_forbidden":
         known = list(_known_keys(kind, first["loc"][:-1]))
         close = difflib.get_close_matches(str(first["loc"][-1]), known, n=1)
-        return f"{key}: unknown key" + (f"; did you mean {close[0]}?" if close else f"; known: {', '.join(known)}")
+        return f"{key}: unknown key" + (
+            f"; did you mean {close[0]}?" if close else f"; known: {', '.join(known)}"
+        )
     if first["type"] == "missing":
         return f"{key}: missing"
     # Of two keys that do not fit each other the message itself names the values.
-    got = "" if isinstance(first["input"], dict) and first["type"] == "value_error" else f" (got {first['input']!r})"
+    got = (
+        ""
+        if isinstance(first["input"], dict) and first["type"] == "value_error"
+        else f" (got {first['input']!r})"
+    )
     return f"{key}: {first['msg'].removeprefix('Value error, ')}{got}"
 
 
@@ -348,4 +390,6 @@ def _check_floor(file: Traversable, manifest: Manifest, config: Config) -> None:
     kind = manifest.rate.kind
     ceiling = config.batch_processing.ceiling(kind)
     if manifest.rate.floor > ceiling:
-        raise ConfigError(f"{file}: rate.floor: {manifest.rate.floor} is above {kind}_rate_limit {ceiling} of config.yaml")
+        raise ConfigError(
+            f"{file}: rate.floor: {manifest.rate.floor} is above {kind}_rate_limit {ceiling} of config.yaml"
+        )

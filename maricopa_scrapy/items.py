@@ -1,8 +1,9 @@
 """What travels from a page to Postgres: records, and the answer that carries them.
 
-A record is one row of one table, typed, with its natural key; its class is in the records.py of its source. An `Answer` is
-everything that came of one target: its records, the capture they were read from, the work it uncovered. One answer is one
-Scrapy item, so that the pipeline stores it, and acknowledges its target, in one transaction.
+A record is one row of one table, typed, with its natural key; its class is in the records.py of its source.
+An `Answer` is everything that came of one target: its records, the capture they were read from, the work it
+uncovered. One answer is one Scrapy item, so that the pipeline stores it, and acknowledges its target, in one
+transaction.
 """
 
 import datetime as dt
@@ -40,7 +41,9 @@ class Cause(StrEnum):
 
 
 class IssueKind(StrEnum):
-    """Kinds of surprises that are not the cause of a failed target; docs/logs.md says what to do about each."""
+    """Kinds of surprises that are not the cause of a failed target; docs/logs.md says what to do about
+    each.
+    """
 
     NEW_FIELD = "new_field"
     ABSENT_FIELD = "absent_field"
@@ -95,7 +98,8 @@ class Record(BaseModel):
     """One row. Field order is column order; empty text is stored as NULL."""
 
     model_config = ConfigDict(extra="forbid")
-    # Not a field: most records have none, and a private attribute would cost each of them as much as all its fields.
+    # Not a field: most records have none, and a private attribute would cost each of them as much as all its
+    # fields.
     __slots__ = ("_absent",)
 
     table: ClassVar[str]
@@ -109,7 +113,9 @@ class Record(BaseModel):
 
     @property
     def absent(self) -> frozenset[str]:
-        """The columns of which the answer said nothing: in a new row they have the values given here, in a stored one they stay."""
+        """The columns of which the answer said nothing: in a new row they have the values given here, in a
+        stored one they stay.
+        """
         return getattr(self, "_absent", frozenset())
 
     def lacking(self, columns: Iterable[str]) -> Self:
@@ -120,10 +126,12 @@ class Record(BaseModel):
 
 @dataclass(slots=True)
 class Rows:
-    """Many records of one class by column, in the order of its fields: a page of 2,000 needs no object for each.
+    """Many records of one class by column, in the order of its fields: a page of 2,000 needs no object for
+    each.
 
-    `mapped`: the columns that the source has at all; empty where nobody needs to know. `absent`: columns of which the answer said
-    nothing, at these positions, or in all rows (None). The values given there are None: NULL in a new row; in a stored one its own stay.
+    `mapped`: the columns that the source has at all; empty where nobody needs to know. `absent`: columns of
+    which the answer said nothing, at these positions, or in all rows (None). The values given there are None:
+    NULL in a new row; in a stored one its own stay.
     """
 
     record: type[Record]
@@ -135,16 +143,18 @@ class Rows:
         return len(self.columns[0])
 
 
-# Row ids that one answer may list: of eight digits, so many have room in the largest answer of a layer (max_body of gis.yaml).
+# Row ids that one answer may list: of eight digits, so many have room in the largest answer of a layer
+# (max_body of gis.yaml).
 IDS_MOST = 1_800_000
 
 
 @dataclass(frozen=True, slots=True)
 class Extent:
-    """How much a layer holds at one moment: lowest and highest row id and the number of rows; `page` rows an answer.
+    """How much a layer holds at one moment: lowest and highest row id and the number of rows; `page` rows an
+    answer.
 
-    `detail` goes with every range of the walk over it. `confirmed`: whether the layer has as many rows of the APNs that came more than
-    once in `walk` as came; None when it was not asked.
+    `detail` goes with every range of the walk over it. `confirmed`: whether the layer has as many rows of the
+    APNs that came more than once in `walk` as came; None when it was not asked.
     """
 
     layer: str
@@ -162,8 +172,9 @@ class Extent:
 class Floor(BaseModel):
     """What a healthy run of a source leaves in one table, less a fifth; a run below is incomplete.
 
-    `kind`: of the targets that bring the rows, `file`: which bulk file's. `each`: rows a target, on average; `whole`: of the table when all
-    of the county was asked for. `filled`: least share with a value, by column. Judged from `least` rows on; no row at all never passes.
+    `kind`: of the targets that bring the rows, `file`: which bulk file's. `each`: rows a target, on average;
+    `whole`: of the table when all of the county was asked for. `filled`: least share with a value, by column.
+    Judged from `least` rows on; no row at all never passes.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -187,7 +198,8 @@ class Floor(BaseModel):
 class Capture:
     """A response as it came, before it is parsed. `body` is what is kept, `sha256` its digest.
 
-    `left_out` names what was replaced in the body, `is_rendered` says that a browser made it of what was sent.
+    `left_out` names what was replaced in the body, `is_rendered` says that a browser made it of what was
+    sent.
     """
 
     sha256: bytes
@@ -197,7 +209,8 @@ class Capture:
     content_type: str
     fetched_at: dt.datetime
     body: bytes
-    # By the source's policy: of an answer that is not kept, only these facts are stored, and `size`, the bytes that it had.
+    # By the source's policy: of an answer that is not kept, only these facts are stored, and `size`, the
+    # bytes that it had.
     is_kept: bool = True
     size: int | None = None
     left_out: tuple[str, ...] = ()
@@ -210,7 +223,9 @@ class Capture:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One thing to fetch: what is asked of which source. `detail` is what the page before handed on, `failures` counts by cause."""
+    """One thing to fetch: what is asked of which source. `detail` is what the page before handed on,
+    `failures` counts by cause.
+    """
 
     id: int
     source: str
@@ -224,7 +239,9 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class FollowOn:
-    """Work that an answer uncovered, for this source or another, not asked for before `not_before`; as urgent as the target answered."""
+    """Work that an answer uncovered, for this source or another, not asked for before `not_before`; as urgent
+    as the target answered.
+    """
 
     source: str
     kind: str
@@ -236,7 +253,9 @@ class FollowOn:
 
 @dataclass(frozen=True, slots=True)
 class Issue:
-    """Something that a person must look at. `signature` is what makes two of them the same, `screenshot` a PNG of what a browser showed."""
+    """Something that a person must look at. `signature` is what makes two of them the same, `screenshot` a
+    PNG of what a browser showed.
+    """
 
     kind: IssueKind | Cause
     signature: str
@@ -251,15 +270,22 @@ _LEAST = (IssueKind.ABSENT_FIELD, IssueKind.NEW_FIELD)
 
 
 def few(issues: list[Issue], uncounted: int = 0) -> list[Issue]:
-    """Return 20 of an answer's issues, those that cost rows first, and one that says how many there are besides, `uncounted` included."""
+    """Return 20 of an answer's issues, those that cost rows first, and one that says how many there are
+    besides, `uncounted` included.
+    """
     if issues and issues[-1].kind is IssueKind.MORE_ISSUES and len(issues) <= ISSUES_MOST + 1:
         return issues
     more = len(issues) - ISSUES_MOST + uncounted if len(issues) > ISSUES_MOST else uncounted
     if not more:
         return issues
     # By their place in the tuple, what is not in it before all.
-    kept = sorted(issues, key=lambda issue: _LEAST.index(issue.kind) + 1 if issue.kind in _LEAST else 0)[:ISSUES_MOST]
-    return [*kept, Issue(IssueKind.MORE_ISSUES, "more", f"{more:,} more issues of one answer; its capture has them all")]
+    kept = sorted(issues, key=lambda issue: _LEAST.index(issue.kind) + 1 if issue.kind in _LEAST else 0)[
+        :ISSUES_MOST
+    ]
+    return [
+        *kept,
+        Issue(IssueKind.MORE_ISSUES, "more", f"{more:,} more issues of one answer; its capture has them all"),
+    ]
 
 
 class Outcome(StrEnum):
@@ -272,7 +298,9 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Signs:
-    """The owner and the situs address that a page shows, a line of it a line; its address says that it is the parcel `apn`'s."""
+    """The owner and the situs address that a page shows, a line of it a line; its address says that it is the
+    parcel `apn`'s.
+    """
 
     apn: str
     owner: str | None
@@ -319,4 +347,7 @@ class Answer:
 
     def __repr__(self) -> str:
         end = f" {self.cause}: {self.message}" if self.cause else ""
-        return f"<Answer {self.target.kind} {self.target.key} {self.outcome}, {len(self.records) + sum(map(len, self.pages))} records{end}>"
+        return (
+            f"<Answer {self.target.kind} {self.target.key} {self.outcome},"
+            f" {len(self.records) + sum(map(len, self.pages))} records{end}>"
+        )

@@ -16,7 +16,8 @@ except configuration.ConfigError as _error:
 BOT_NAME = "maricopa_scrapy"
 SPIDER_MODULES = ["maricopa_scrapy.sources"]
 NEWSPIDER_MODULE = "maricopa_scrapy.sources"
-# Default "": ours overrides `crawl`, to exit with the ledger's verdict (stock Scrapy exits 0 on nearly every failure).
+# Default "": ours overrides `crawl`, to exit with the ledger's verdict (stock Scrapy exits 0 on nearly every
+# failure).
 COMMANDS_MODULE = "maricopa_scrapy.crawl.commands"
 
 # Ours, for every component.
@@ -24,7 +25,8 @@ MARICOPA_CONFIG = _config
 MARICOPA_MANIFESTS = _manifests
 # The address of a sandbox county; every source is then asked there, below /<source>.
 MARICOPA_SANDBOX = os.environ.get("MARICOPA_SANDBOX", "")
-# Requests per second, for the sandbox only; refused for any other host: start and ceiling, or the ceiling alone.
+# Requests per second, for the sandbox only; refused for any other host: start and ceiling, or the ceiling
+# alone.
 MARICOPA_RATE_LIMIT = None
 MARICOPA_RATE_CEILING = None
 # The port of /metrics, here for `-s`: 0 is any that is free, None none.
@@ -51,7 +53,8 @@ DOWNLOAD_DELAY = 1.0
 CONCURRENT_REQUESTS_PER_DOMAIN = max(manifest.concurrency for manifest in _manifests.values())
 # Default {}: one slot a source, named by the source (see crawl/ledger_spider.py).
 DOWNLOAD_SLOTS = {
-    name: {"delay": 1 / manifest.rate.start, "concurrency": manifest.concurrency, "jitter": 0.1} for name, manifest in _manifests.items()
+    name: {"delay": 1 / manifest.rate.start, "concurrency": manifest.concurrency, "jitter": 0.1}
+    for name, manifest in _manifests.items()
 }
 # Default Scrapy's own: its slots of sources keep exact time, and can be told to wait (pace/slots.py).
 DOWNLOADER = "maricopa_scrapy.pace.slots.PacedDownloader"
@@ -74,7 +77,8 @@ DOWNLOAD_MAXSIZE = max(manifest.max_body for manifest in _manifests.values())
 DOWNLOAD_WARNSIZE = DOWNLOAD_MAXSIZE
 # Default False.
 DOWNLOAD_VERIFY_CERTIFICATES = True
-# Default Scrapy's own, which takes headers of any length; and others for files, FTP and S3, which nothing of ours asks.
+# Default Scrapy's own, which takes headers of any length; and others for files, FTP and S3, which nothing of
+# ours asks.
 DOWNLOAD_HANDLERS_BASE = dict.fromkeys(("http", "https"), "maricopa_scrapy.pace.http_handler.HttpHandler")
 # Default a filter of all URLs seen, which grows with the job: the ledger holds each target once.
 DUPEFILTER_CLASS = "scrapy.dupefilters.BaseDupeFilter"

@@ -1,4 +1,6 @@
-"""The real things on loopback: an embedded Postgres, a database of its own for each test, a sandbox county, a crawl."""
+"""The real things on loopback: an embedded Postgres, a database of its own for each test, a sandbox county, a
+crawl.
+"""
 
 import os
 import re
@@ -49,15 +51,22 @@ _LONGEST = (
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Spread the tests over pytest-xdist's workers one by one, but for those that share what their module starts."""
-    items.sort(key=lambda item: next((rank for rank, name in enumerate(_LONGEST) if item.path.stem == name), len(_LONGEST)))
+    """Spread the tests over pytest-xdist's workers one by one, but for those that share what their module
+    starts.
+    """
+    items.sort(
+        key=lambda item: next(
+            (rank for rank, name in enumerate(_LONGEST) if item.path.stem == name), len(_LONGEST)
+        )
+    )
     for item in items:
         if not isinstance(item, pytest.Function):
             continue
         shared = [fixtures[-1].scope for fixtures in item._fixtureinfo.name2fixturedefs.values() if fixtures]
         if "module" in shared:
             item.add_marker(pytest.mark.xdist_group(item.path.stem))
-        # A figure of time that was missed on shared cores is measured once more. What fails anywhere else is a bug to be found.
+        # A figure of time that was missed on shared cores is measured once more. What fails anywhere else is
+        # a bug to be found.
         if item.get_closest_marker("timed"):
             item.add_marker(pytest.mark.flaky(reruns=1))
 
@@ -71,7 +80,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 @pytest.fixture(autouse=True)
 def _environment() -> Iterator[None]:
-    """Scrapy's get_project_settings writes SCRAPY_SETTINGS_MODULE, which the processes of later tests would inherit."""
+    """Scrapy's get_project_settings writes SCRAPY_SETTINGS_MODULE, which the processes of later tests would
+    inherit.
+    """
     before = dict(os.environ)
     yield
     for name in os.environ.keys() - before.keys():
@@ -83,7 +94,9 @@ def _environment() -> Iterator[None]:
 def server() -> Iterator[str]:
     """URL of an embedded server for the whole session."""
     # Not below pytest's folders: the next session on this machine closes them to the server's user.
-    with tempfile.TemporaryDirectory(prefix="maricopa-tests-", dir=memory(), ignore_cleanup_errors=True) as folder:
+    with tempfile.TemporaryDirectory(
+        prefix="maricopa-tests-", dir=memory(), ignore_cleanup_errors=True
+    ) as folder:
         url = embedded.start(Path(folder))
         try:
             if memory():
@@ -96,7 +109,8 @@ def server() -> Iterator[str]:
 
 @cache
 def memory() -> str | None:
-    """A folder in memory when there is plenty: ext4 takes up to half a second for the files of a database after some were deleted.
+    """A folder in memory when there is plenty: ext4 takes up to half a second for the files of a database
+    after some were deleted.
 
     TMPDIR, when it is set, is where they go.
     """
@@ -147,7 +161,9 @@ class Database:
         return value
 
     def states(self, job: int = 1) -> dict[str, int]:
-        return dict(self.rows("SELECT state, count(*) FROM crawl.target WHERE job_id = %s GROUP BY state", job))
+        return dict(
+            self.rows("SELECT state, count(*) FROM crawl.target WHERE job_id = %s GROUP BY state", job)
+        )
 
 
 @contextmanager
@@ -155,7 +171,10 @@ def fresh_database(server: str, template: str) -> Iterator[Database]:
     """A database that is dropped in the end."""
     name = f"test_{uuid.uuid4().hex[:12]}"
     # On a disk the copy by files would wait for each of them to be written.
-    administer(server, f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY {'file_copy' if memory() else 'wal_log'}")
+    administer(
+        server,
+        f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY {'file_copy' if memory() else 'wal_log'}",
+    )
     yield Database(named(server, name))
     administer(server, f"DROP DATABASE {name} WITH (FORCE)")
 
@@ -206,7 +225,9 @@ def shared_county() -> Iterator[str]:
     from tests.helpers.networks import TOKEN
 
     with counties() as start:
-        yield start(token=TOKEN, gis_parcels=60, recorder_today="2025-04-15", recorder_indexed="2025-04-15").url
+        yield start(
+            token=TOKEN, gis_parcels=60, recorder_today="2025-04-15", recorder_indexed="2025-04-15"
+        ).url
 
 
 @pytest.fixture
@@ -240,26 +261,46 @@ class Crawler:
     environment: dict[str, str] | None = None
 
     def __call__(self, *arguments: str, timeout: float = 90) -> Crawl:
-        done = forked.run("scrapy", "crawl", *arguments, *self._rate(), environment=self._environment(), timeout=timeout, merged=True)
+        done = forked.run(
+            "scrapy",
+            "crawl",
+            *arguments,
+            *self._rate(),
+            environment=self._environment(),
+            timeout=timeout,
+            merged=True,
+        )
         return Crawl(done.returncode, done.stdout)
 
     def start(self, *arguments: str) -> "subprocess.Popen[str]":
         """Start one to be watched or ended."""
         return subprocess.Popen(
-            [sys.executable, "-m", "scrapy", "crawl", *arguments, *self._rate()], cwd=ROOT, env=self._environment(),
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, text=True,
-        )  # fmt: skip
+            [sys.executable, "-m", "scrapy", "crawl", *arguments, *self._rate()],
+            cwd=ROOT,
+            env=self._environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            text=True,
+        )
 
     def script(self, path: Path, timeout: float = 120) -> str:
         """Run a Python script that uses Scrapy's own API, in the project's folder; returns what it logs."""
         done = subprocess.run(
-            [sys.executable, str(path)], cwd=ROOT, env=self._environment(), stdin=subprocess.DEVNULL,
-            capture_output=True, text=True, timeout=timeout,
-        )  # fmt: skip
+            [sys.executable, str(path)],
+            cwd=ROOT,
+            env=self._environment(),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+        )
         return done.stdout + done.stderr
 
     def _environment(self) -> dict[str, str]:
-        environment = {k: v for k, v in os.environ.items() if not k.startswith("MARICOPA_") or k == "MARICOPA_CAPTURES"}
+        environment = {
+            k: v for k, v in os.environ.items() if not k.startswith("MARICOPA_") or k == "MARICOPA_CAPTURES"
+        }
         if self.database:
             environment["MARICOPA_DATABASE_URL"] = self.database.url
         if self.sandbox:
@@ -272,7 +313,9 @@ class Crawler:
 
 def maricopa(database: Database | None, *arguments: str, **more: str) -> "subprocess.CompletedProcess[str]":
     """Run the `maricopa` command as a user would; `more` is added to its environment."""
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("MARICOPA_")} | {"COLUMNS": "200"} | more
+    environment = (
+        {k: v for k, v in os.environ.items() if not k.startswith("MARICOPA_")} | {"COLUMNS": "200"} | more
+    )
     if database:
         environment["MARICOPA_DATABASE_URL"] = database.url
     return forked.run("maricopa_scrapy", *arguments, environment=environment, timeout=120)

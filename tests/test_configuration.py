@@ -68,17 +68,33 @@ def test_a_bad_manifest(folder: Path, old: str, new: str, said: str) -> None:
     [
         ("- {at: account}", "- {at: footer}", r"page\.identity\.0\.at: .*\(got 'footer'\)"),
         ("- {at: account}", "- {at: heading}", r"page\.identity\.0: a heading has a selector"),
-        ("- {at: account}", "- {at: tab, selector: a}", r"page\.identity\.0: a heading has a selector, and nothing else has one"),
+        (
+            "- {at: account}",
+            "- {at: tab, selector: a}",
+            r"page\.identity\.0: a heading has a selector, and nothing else has one",
+        ),
         ("    - {at: account}", "    []", r"page\.identity"),
         ("starts_with: summary", "starts_with: payments", r"page\.starts_with"),
         ("places: {summary: 0", "places: {summary: -1", r"page\.places\.summary"),
-        ("places: {summary: 0, payments: 1}", "places: {summary: 0}", r"page: places has summary, not summary, payments"),
-        ("headings: [Tax Year, Year], kind: year", "kind: year", r"page\.columns\.summary\.tax_year: a column has headings"),
+        (
+            "places: {summary: 0, payments: 1}",
+            "places: {summary: 0}",
+            r"page: places has summary, not summary, payments",
+        ),
+        (
+            "headings: [Tax Year, Year], kind: year",
+            "kind: year",
+            r"page\.columns\.summary\.tax_year: a column has headings",
+        ),
         ("amount_due: {headings", "balance: {headings", r"page: columns\.summary has .*balance"),
         ("listed: lines", "listed: columns", r"page\.owners\.listed"),
         ("results: null", "results: {row: tr}", r"page\.results\.row: unknown key; did you mean rows\?"),
         ("Unpaid: unpaid", "Unpaid: open", r"page\.statuses\.Unpaid"),
-        ("  absent_alone: false", "  absnt_alone: false", r"page\.absnt_alone: unknown key; did you mean absent_alone\?"),
+        (
+            "  absent_alone: false",
+            "  absnt_alone: false",
+            r"page\.absnt_alone: unknown key; did you mean absent_alone\?",
+        ),
     ],
 )
 def test_a_bad_page(folder: Path, old: str, new: str, said: str) -> None:
@@ -93,11 +109,27 @@ def test_a_bad_page(folder: Path, old: str, new: str, said: str) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        ("api_rate_limit: 2.0", "api_rate_limit: 50", r"config\.yaml: batch_processing\.api_rate_limit: .*\(got 50\)"),
+        (
+            "api_rate_limit: 2.0",
+            "api_rate_limit: 50",
+            r"config\.yaml: batch_processing\.api_rate_limit: .*\(got 50\)",
+        ),
         ("api_rate_limit: 2.0", "api_rate_limit: 0.1", r"rate\.floor: 0\.2 is above api_rate_limit 0\.1"),
-        ("api_rate_limit: 2.0", "api_rate_limits: 2", r"api_rate_limits: unknown key; did you mean api_rate_limit\?"),
-        ("scraper_rate_limit: 1.0", "scraper_rate_limit: -1", r"batch_processing\.scraper_rate_limit: .*\(got -1\)"),
-        ("scraper_rate_limit: 1.0", "scraper_rate_limit: 9", r"batch_processing\.scraper_rate_limit: .*\(got 9\)"),
+        (
+            "api_rate_limit: 2.0",
+            "api_rate_limits: 2",
+            r"api_rate_limits: unknown key; did you mean api_rate_limit\?",
+        ),
+        (
+            "scraper_rate_limit: 1.0",
+            "scraper_rate_limit: -1",
+            r"batch_processing\.scraper_rate_limit: .*\(got -1\)",
+        ),
+        (
+            "scraper_rate_limit: 1.0",
+            "scraper_rate_limit: 9",
+            r"batch_processing\.scraper_rate_limit: .*\(got 9\)",
+        ),
         ("batch_size: 500", "batch_size: many", r"writer\.batch_size: .*\(got 'many'\)"),
         ("port:   ", "port: 99999 ", r"metrics\.port: .*\(got 99999\)"),
     ],
@@ -121,7 +153,12 @@ def test_scrapy_says_it_in_one_line(folder: Path) -> None:
     (folder / "config.yaml").write_text("batch_processing: {api_rate_limit: 50}\n")
     crawl = subprocess.run(
         [sys.executable, "-m", "scrapy", "crawl", "assessor", "-a", "apns=165-28-054"],
-        cwd=ROOT, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert crawl.returncode != 0
-    assert re.fullmatch(r"error: .*config\.yaml: batch_processing\.api_rate_limit: .*\n", crawl.stderr), crawl.stderr
+    assert re.fullmatch(r"error: .*config\.yaml: batch_processing\.api_rate_limit: .*\n", crawl.stderr), (
+        crawl.stderr
+    )

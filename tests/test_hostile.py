@@ -1,4 +1,6 @@
-"""What somebody at the other end, or beside us, may want: our terminal, our token, our spreadsheet, our files, our nodes."""
+"""What somebody at the other end, or beside us, may want: our terminal, our token, our spreadsheet, our
+files, our nodes.
+"""
 
 import csv
 import datetime as dt
@@ -37,7 +39,8 @@ from tests.helpers.taxes import needs_browser
 
 Start = Callable[..., SandboxProcess]
 APN = County().apns(1)[0]
-# Clears the screen, writes to the clipboard (OSC 52), a C1 control, turns the line around, hides, and ends another's markup.
+# Clears the screen, writes to the clipboard (OSC 52), a C1 control, turns the line around, hides, and ends
+# another's markup.
 CODES = "\x1b[2J\x1b]52;c;cm0gLXJm\x07\x9b31m\u202egnp\u202c\u2066\u200b\x7f[/b][link=file:///x]:smile:"
 # The same as JSON has it.
 IN_JSON = json.dumps(CODES)[1:-1].encode()
@@ -60,7 +63,8 @@ def test_terminal_codes_of_the_county_are_visible_marks_in_everything_printed(
         front.change = _hostile
         again = crawl("assessor", "-a", f"apns={APN}", *RATE)
         front.raw = lambda connection: connection.sendall(
-            b"HTTP/1.1 200 OK\r\nContent-Type: text/x\x1b]52;c;cm0=\x07\x9b31m\r\nContent-Length: 5\r\n\r\nhello"
+            b"HTTP/1.1 200 OK\r\nContent-Type: text/x\x1b]52;c;cm0=\x07\x9b31m\r\nContent-Length:"
+            b" 5\r\n\r\nhello"
         )
         broken = crawl("assessor", "-a", f"apns={County().apns(2)[1]}", *RATE)
     assert again.code == 0, again.log
@@ -69,25 +73,46 @@ def test_terminal_codes_of_the_county_are_visible_marks_in_everything_printed(
     assert "\x9b31m\u202egnp" in stored
     command = Maricopa(database, "", tmp_path)
     verbs: list[tuple[str, ...]] = [
-        ("property", APN), ("issues",), ("issues", "--json"), ("report", "2"), ("report", "3"), ("report", "2", "--html", "-"),
+        ("property", APN),
+        ("issues",),
+        ("issues", "--json"),
+        ("report", "2"),
+        ("report", "3"),
+        ("report", "2", "--html", "-"),
         ("report", "3", "--html", "-"),
-        ("changes", "--since", "1d"), ("changes", "--since", "1d", "--format", "jsonl"),
+        ("changes", "--since", "1d"),
+        ("changes", "--since", "1d", "--format", "jsonl"),
         ("changes", "--since", "1d", "--query", "new-owner"),
-        ("status",), ("status", "2"), ("status", "2", "--json"), ("jobs",), ("verify",), ("captures",),
-    ]  # fmt: skip
+        ("status",),
+        ("status", "2"),
+        ("status", "2", "--json"),
+        ("jobs",),
+        ("verify",),
+        ("captures",),
+    ]
     said = {verb: command.here(*verb) for verb in verbs}
     assert {verb: one.errors for verb, one in said.items() if one.code} == {}
-    everything = {" ".join(verb): one.out + one.errors for verb, one in said.items()} | {"log": again.log, "broken": broken.log}
+    everything = {" ".join(verb): one.out + one.errors for verb, one in said.items()} | {
+        "log": again.log,
+        "broken": broken.log,
+    }
     for what, text in everything.items():
         assert not OBEYED.search(text.replace("\r\n", "\n")), what
-    for verb in (("property", APN), ("issues",), ("changes", "--since", "1d"), ("report", "2", "--html", "-")):
+    for verb in (
+        ("property", APN),
+        ("issues",),
+        ("changes", "--since", "1d"),
+        ("report", "2", "--html", "-"),
+    ):
         assert "�31m�gnp" in said[verb].out, verb
         assert "[/b][link=file:///x]:smile:" in re.sub(r"\s+", "", said[verb].out), verb
     assert "HTTP 200 with text/x␛]52" in broken.log
     assert "text/x␛]52" in said["issues",].out
     assert "text/x␛]52" in said["report", "3", "--html", "-"].out
     # JSON says the same by escapes, and a file has it as it was told.
-    news = [json.loads(line) for line in said["changes", "--since", "1d", "--format", "jsonl"].out.splitlines()]
+    news = [
+        json.loads(line) for line in said["changes", "--since", "1d", "--format", "jsonl"].out.splitlines()
+    ]
     assert stored in {row["new"] for row in news}
     assert command.here("changes", "--since", "1d", "--to", str(tmp_path / "to.csv")).code == 0
     with (tmp_path / "to.csv").open(newline="", encoding="utf-8") as file:
@@ -100,17 +125,31 @@ _SEEN = "\u0600-\u0605\u06dd\u070f\u0890\u0891\u08e2\U000110bd\U000110cd\U000134
 
 
 def test_every_character_that_nobody_sees_has_a_mark() -> None:
-    unseen = [chr(code) for code in range(0x110000) if unicodedata.category(chr(code)) in ("Cc", "Cf", "Zl", "Zp", "Cs")]
+    unseen = [
+        chr(code)
+        for code in range(0x110000)
+        if unicodedata.category(chr(code)) in ("Cc", "Cf", "Zl", "Zp", "Cs")
+    ]
     fillers = list("\u034f\u115f\u1160\u17b4\u17b5\u3164\uffa0\U000e0100\U000e01ef")
     assert [
-        hex(ord(one)) for one in [*unseen, *fillers] if visible(one) == one and one not in "\n\t" and not re.match(f"[{_SEEN}]", one)
+        hex(ord(one))
+        for one in [*unseen, *fillers]
+        if visible(one) == one and one not in "\n\t" and not re.match(f"[{_SEEN}]", one)
     ] == []
     assert all(len(visible(one)) == 1 for one in unseen)
 
 
-def test_a_job_s_own_words_are_visible_marks_in_everything_printed(tmp_path: Path, database: Database) -> None:
+def test_a_job_s_own_words_are_visible_marks_in_everything_printed(
+    tmp_path: Path, database: Database
+) -> None:
     session = Session(database.url)
-    words = {"owner": CODES, "note": f"\r{CODES}", "settings": {"USER_AGENT": CODES}, CODES: CODES, "sections": [CODES]}
+    words = {
+        "owner": CODES,
+        "note": f"\r{CODES}",
+        "settings": {"USER_AGENT": CODES},
+        CODES: CODES,
+        "sections": [CODES],
+    }
     targets = [FollowOn("assessor", "parcel", f"{CODES} {at}") for at in range(3)]
     job = str(ledger.open_job(session, "property_search", targets, words)[0])
     run = ledger.open_run(session, int(job), "assessor", "assessor")
@@ -123,21 +162,46 @@ def test_a_job_s_own_words_are_visible_marks_in_everything_printed(tmp_path: Pat
         *[CODES] * 5,
         json.dumps({CODES: [CODES]}),
     )
-    database.rows("UPDATE crawl.target SET state = 'dead', cause = %s, message = %s, run_id = NULL RETURNING 1", CODES, CODES)
+    database.rows(
+        "UPDATE crawl.target SET state = 'dead', cause = %s, message = %s, run_id = NULL RETURNING 1",
+        CODES,
+        CODES,
+    )
     database.rows("UPDATE crawl.job SET shortfall = %s RETURNING 1", CODES)
     ledger.close_run(session, run, "finished", {})
     database.rows("UPDATE crawl.planned_run SET message = %s RETURNING 1", CODES)
     session.close()
     command = Maricopa(database, "", tmp_path)
     verbs = [
-        ("status", job), ("status", job, "--watch"), ("status", job, "--json"), ("jobs",), ("jobs", "--json"), ("report", job),
-        ("report", job, "--html", "-"), ("issues", job), ("issues", "--json"), ("verify", job), ("verify",), ("captures",), ("doctor",),
-        ("retry", job, "--cause", CODES, "--on", f"http://127.0.0.1:9/{CODES}"), ("cancel", job), ("resume", CODES),
-        ("run", CODES, "--apns", APN), ("run", "tax", "--apns", APN, "--mode", CODES), ("property", CODES), (CODES,),
-        ("run", "property-search", "--owner", CODES, "--dry-run"), ("changes", "--since", CODES), ("export", "--to", str(tmp_path / CODES)),
-        ("report", job, "--html", f"/{CODES}/x"), ("probe", CODES), ("diff", "--source", CODES), ("reparse", "--source", CODES),
+        ("status", job),
+        ("status", job, "--watch"),
+        ("status", job, "--json"),
+        ("jobs",),
+        ("jobs", "--json"),
+        ("report", job),
+        ("report", job, "--html", "-"),
+        ("issues", job),
+        ("issues", "--json"),
+        ("verify", job),
+        ("verify",),
+        ("captures",),
+        ("doctor",),
+        ("retry", job, "--cause", CODES, "--on", f"http://127.0.0.1:9/{CODES}"),
+        ("cancel", job),
+        ("resume", CODES),
+        ("run", CODES, "--apns", APN),
+        ("run", "tax", "--apns", APN, "--mode", CODES),
+        ("property", CODES),
+        (CODES,),
+        ("run", "property-search", "--owner", CODES, "--dry-run"),
+        ("changes", "--since", CODES),
+        ("export", "--to", str(tmp_path / CODES)),
+        ("report", job, "--html", f"/{CODES}/x"),
+        ("probe", CODES),
+        ("diff", "--source", CODES),
+        ("reparse", "--source", CODES),
         ("cleanup", "--older-than", CODES),
-    ]  # fmt: skip
+    ]
     for verb in verbs:
         said = command.here(*verb)
         for text in (said.out, said.errors):
@@ -158,9 +222,26 @@ def test_a_mistake_of_a_user_s_list_is_visible_too(tmp_path: Path, database: Dat
 
 
 def test_no_cell_of_a_csv_is_run_by_a_spreadsheet(tmp_path: Path) -> None:
-    texts = ["=1+1", "@SUM(A1)", "+1+1", "-2+3", "\t=1", "\r=1", "＝1", "'x", "-112.07", "+5", "-1e5", "plain", "", None]
+    texts = [
+        "=1+1",
+        "@SUM(A1)",
+        "+1+1",
+        "-2+3",
+        "\t=1",
+        "\r=1",
+        "＝1",
+        "'x",
+        "-112.07",
+        "+5",
+        "-1e5",
+        "plain",
+        "",
+        None,
+    ]
     at = dt.datetime(2026, 11, 1, tzinfo=dt.UTC)
-    dossier.write_changes(tmp_path / "diff.csv", [Change("1", "gis.parcel", "owner_name", text, text, at) for text in texts])
+    dossier.write_changes(
+        tmp_path / "diff.csv", [Change("1", "gis.parcel", "owner_name", text, text, at) for text in texts]
+    )
     with (tmp_path / "diff.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     defused = [f"'{text}" for text in texts[:8] if text] + ["-112.07", "+5", "-1e5", "plain", "", ""]
@@ -175,13 +256,15 @@ def _secret(environment: str) -> list[str]:
 
 
 @needs_browser
-def test_neither_the_browser_nor_its_driver_gets_the_token(tmp_path: Path, database: Database, county: Start) -> None:
+def test_neither_the_browser_nor_its_driver_gets_the_token(
+    tmp_path: Path, database: Database, county: Start
+) -> None:
     seen, program = tmp_path / "seen", tmp_path / "browser"
     seen.mkdir()
     program.write_text(
-        f"#!/bin/sh\nenv > {seen}/$$.browser\n(ulimit -c; ulimit -Hc) > {seen}/$$.core\n"
-        f"tr '\\0' '\\n' < /proc/$PPID/environ > {seen}/$$.parent\n"
-        f"tr '\\0' ' ' < /proc/$PPID/cmdline > {seen}/$$.command\nexec {shlex.quote(find(BrowserSettings()))} \"$@\"\n"
+        f"#!/bin/sh\nenv > {seen}/$$.browser\n(ulimit -c; ulimit -Hc) > {seen}/$$.core\ntr '\\0' '\\n' <"
+        f" /proc/$PPID/environ > {seen}/$$.parent\ntr '\\0' ' ' < /proc/$PPID/cmdline >"
+        f' {seen}/$$.command\nexec {shlex.quote(find(BrowserSettings()))} "$@"\n'
     )
     program.chmod(0o755)
     shutil.copytree(ROOT / "config", tmp_path / "settings")
@@ -189,8 +272,16 @@ def test_neither_the_browser_nor_its_driver_gets_the_token(tmp_path: Path, datab
     content = yaml.safe_load(config.read_text())
     content.setdefault("browser", {})["executable"] = str(program)
     config.write_text(yaml.safe_dump(content))
-    environment = {"MARICOPA_CONFIG": str(tmp_path / "settings"), "MARICOPA_ASSESSOR_TOKEN": TOKEN, "MARICOPA_DATA_DIR": str(tmp_path)}
-    environment |= {"SCRAPYD_PASSWORD": "s3cret", "https_proxy": "http://ann:s3cret@127.0.0.1:9", "PGPASSWORD": "s3cret"}
+    environment = {
+        "MARICOPA_CONFIG": str(tmp_path / "settings"),
+        "MARICOPA_ASSESSOR_TOKEN": TOKEN,
+        "MARICOPA_DATA_DIR": str(tmp_path),
+    }
+    environment |= {
+        "SCRAPYD_PASSWORD": "s3cret",
+        "https_proxy": "http://ann:s3cret@127.0.0.1:9",
+        "PGPASSWORD": "s3cret",
+    }
     done = Crawler(database, county().url, environment=environment)("tax", "-a", f"apns={APN}")
     assert (done.code, database.states()) == (0, {"done": 1}), done.log
     files = sorted(seen.glob("*.browser"))
@@ -205,7 +296,9 @@ def test_neither_the_browser_nor_its_driver_gets_the_token(tmp_path: Path, datab
     assert "PATH=" in drivers[0].with_suffix(".parent").read_text()
 
 
-def test_psql_and_the_sandbox_get_what_they_need_and_no_token(database: Database, county: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_psql_and_the_sandbox_get_what_they_need_and_no_token(
+    database: Database, county: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
     secrets = {"MARICOPA_ASSESSOR_TOKEN": TOKEN, "SCRAPYD_PASSWORD": "s3cret", "PGAPPNAME": "looks-around"}
     command = ("-Atc", "SHOW application_name", "-c", "\\! env; echo core: $(ulimit -c) $(ulimit -Hc)")
     said = maricopa(database, "postgres", "psql", *command, **secrets)
@@ -236,7 +329,11 @@ def test_nothing_is_written_through_a_symbolic_link(tmp_path: Path, database: Da
     for link in ("to_file", "dangling", "twice"):
         for verb in (("changes", "--since", "1d", "--to"), ("captures", "--warc"), ("report", job, "--html")):
             said = command.here(*verb, str(tmp_path / link))
-            assert (said.code, said.errors.count("\n"), "symbolic link" in said.errors) == (2, 1, True), (verb, link, said)
+            assert (said.code, said.errors.count("\n"), "symbolic link" in said.errors) == (2, 1, True), (
+                verb,
+                link,
+                said,
+            )
         with pytest.raises(FileExistsError):
             dossier.write_changes(tmp_path / link, [])
     for verb in (("export", "--to"), ("report", job, "--html")):
@@ -253,28 +350,55 @@ def test_nothing_is_written_through_a_symbolic_link(tmp_path: Path, database: Da
     assert (tmp_path / "report.html").stat().st_mtime_ns == before
     # The system's own links are ways to what is open here already.
     shown = maricopa(database, "changes", "--since", "1d", "--to", "/dev/stdout")
-    assert (shown.returncode, shown.stdout[:5]) == (0, "apn,t") or shown.stdout.startswith(("at,", "table", "changed")), shown
+    assert (shown.returncode, shown.stdout[:5]) == (0, "apn,t") or shown.stdout.startswith(
+        ("at,", "table", "changed")
+    ), shown
 
 
 @pytest.mark.parametrize(
     "setting",
     [
         'FEEDS={{"{folder}/stolen": {{"format": "csv"}}}}',
-        'DOWNLOAD_HANDLERS={{"https": "tests.helpers.networks.Front", "http": "tests.helpers.networks.Front"}}',
+        (
+            'DOWNLOAD_HANDLERS={{"https": "tests.helpers.networks.Front", "http":'
+            ' "tests.helpers.networks.Front"}}'
+        ),
         " SPIDER_LOADER_CLASS=tests.helpers.networks.Front",
         'ADDONS={{"tests.helpers.networks.Front": 1}}',
         "MARICOPA_SANDBOX=http://127.0.0.1:9",
     ],
     ids=lambda setting: setting.strip().partition("=")[0],
 )
-def test_settings_smuggled_in_through_scrapyd_are_refused(tmp_path: Path, database: Database, setting: str) -> None:
+def test_settings_smuggled_in_through_scrapyd_are_refused(
+    tmp_path: Path, database: Database, setting: str
+) -> None:
     log = tmp_path / "run.log"
     environment = {name: value for name, value in os.environ.items() if not name.startswith("MARICOPA_")}
-    environment |= {"SCRAPY_PROJECT": "maricopa_scrapy", "MARICOPA_DATABASE_URL": database.url, "MARICOPA_SANDBOX": "http://127.0.0.1:9"}
+    environment |= {
+        "SCRAPY_PROJECT": "maricopa_scrapy",
+        "MARICOPA_DATABASE_URL": database.url,
+        "MARICOPA_SANDBOX": "http://127.0.0.1:9",
+    }
     # As scrapyd starts a run.
-    command = [sys.executable, "-m", "scrapyd.runner", "crawl", "assessor", "-s", setting.format(folder=tmp_path), "-s", f"LOG_FILE={log}"]
+    command = [
+        sys.executable,
+        "-m",
+        "scrapyd.runner",
+        "crawl",
+        "assessor",
+        "-s",
+        setting.format(folder=tmp_path),
+        "-s",
+        f"LOG_FILE={log}",
+    ]
     ran = subprocess.run(
-        [*command, "-a", f"apns={APN}"], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False
+        [*command, "-a", f"apns={APN}"],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
     name = setting.strip().partition("=")[0]
     assert ran.returncode == 2, ran.stderr
@@ -287,23 +411,66 @@ def test_settings_smuggled_in_through_scrapyd_are_refused(tmp_path: Path, databa
 @pytest.mark.parametrize(
     "name",
     [
-        "ADDONS", "EXTENSIONS_BASE", " ITEM_PIPELINES", "SCHEDULER_DISK_QUEUE", "STATS_CLASS", "ROBOTSTXT_OBEY", "ROBOTSTXT_PARSER",
-        "DOWNLOAD_VERIFY_CERTIFICATES", "AUTOTHROTTLE_ENABLED", "JOBDIR", "LOG_FILE", "FEED_EXPORTERS", "FILES_STORE", "HTTPCACHE_ENABLED",
-        "TELNETCONSOLE_ENABLED", "MARICOPA_MANIFESTS", "DNS_RESOLVER", "PLAYWRIGHT_BROWSER_PROVIDER", "TWISTED_REACTOR", "MAIL_HOST",
-        "MARICOPA_SANDBOX", "DEFAULT_REQUEST_HEADERS", "CONCURRENT_REQUESTS", "FEED_URI_PARAMS", "MEMUSAGE_NOTIFY_MAIL", "log_level",
+        "ADDONS",
+        "EXTENSIONS_BASE",
+        " ITEM_PIPELINES",
+        "SCHEDULER_DISK_QUEUE",
+        "STATS_CLASS",
+        "ROBOTSTXT_OBEY",
+        "ROBOTSTXT_PARSER",
+        "DOWNLOAD_VERIFY_CERTIFICATES",
+        "AUTOTHROTTLE_ENABLED",
+        "JOBDIR",
+        "LOG_FILE",
+        "FEED_EXPORTERS",
+        "FILES_STORE",
+        "HTTPCACHE_ENABLED",
+        "TELNETCONSOLE_ENABLED",
+        "MARICOPA_MANIFESTS",
+        "DNS_RESOLVER",
+        "PLAYWRIGHT_BROWSER_PROVIDER",
+        "TWISTED_REACTOR",
+        "MAIL_HOST",
+        "MARICOPA_SANDBOX",
+        "DEFAULT_REQUEST_HEADERS",
+        "CONCURRENT_REQUESTS",
+        "FEED_URI_PARAMS",
+        "MEMUSAGE_NOTIFY_MAIL",
+        "log_level",
         "A_SETTING_OF_A_LATER_SCRAPY",
     ],
-)  # fmt: skip
+)
 def test_no_node_takes_a_setting_that_names_code_files_or_guards(name: str) -> None:
     assert (refused(["LOG_LEVEL=DEBUG", f"{name}=x"]) or "").startswith(f"the setting {name.strip()} ")
 
 
 def test_other_settings_are_given_to_nodes() -> None:
-    assert refused(["LOG_LEVEL=DEBUG", "MARICOPA_RATE_LIMIT=5", "STATS_DUMP=1", "USER_AGENT=x", "CLOSESPIDER_TIMEOUT=9"]) is None
+    assert (
+        refused(
+            [
+                "LOG_LEVEL=DEBUG",
+                "MARICOPA_RATE_LIMIT=5",
+                "STATS_DUMP=1",
+                "USER_AGENT=x",
+                "CLOSESPIDER_TIMEOUT=9",
+            ]
+        )
+        is None
+    )
 
 
 def test_a_node_is_given_no_such_setting(database: Database) -> None:
-    arguments = ("run", "tax", "--apns", APN, "-y", "--on", "http://127.0.0.1:9", "-s", 'FEEDS={"/tmp/x": {}}')
+    arguments = (
+        "run",
+        "tax",
+        "--apns",
+        APN,
+        "-y",
+        "--on",
+        "http://127.0.0.1:9",
+        "-s",
+        'FEEDS={"/tmp/x": {}}',
+    )
     said = maricopa(database, *arguments)
     assert (said.returncode, "the setting FEEDS" in said.stderr) == (2, True), said.stderr
 
@@ -321,19 +488,31 @@ def test_a_job_that_goes_on_takes_no_such_setting_from_its_row(
     tmp_path: Path, database: Database, verb: tuple[str, ...], settings: dict[str, str]
 ) -> None:
     session = Session(database.url)
-    job, _ = ledger.open_job(session, "property_search", [FollowOn("assessor", "parcel", APN)], {"settings": settings})
+    job, _ = ledger.open_job(
+        session, "property_search", [FollowOn("assessor", "parcel", APN)], {"settings": settings}
+    )
     session.close()
     database.rows("UPDATE crawl.target SET state = 'dead', cause = 'timeout' RETURNING 1")
     before = database.rows("SELECT * FROM crawl.job, crawl.target")
     said = Maricopa(database, "http://127.0.0.1:9", tmp_path).here(*verb, str(job))
-    assert (said.code, f"the setting {list(settings)[-1]} " in said.errors, said.errors.count("\n")) == (2, True, 1), said
+    assert (said.code, f"the setting {list(settings)[-1]} " in said.errors, said.errors.count("\n")) == (
+        2,
+        True,
+        1,
+    ), said
     assert database.rows("SELECT * FROM crawl.job, crawl.target") == before
     assert database.one("SELECT count(*) FROM crawl.run") == 0
 
 
 @pytest.mark.parametrize("verb", [("resume",), ("resume", "--detach"), ("retry",)], ids=" ".join)
 @pytest.mark.parametrize(
-    "node", ["http://192.0.2.7:6800", "https://127.0.0.1.example.net", "http://127.0.0.1:9@192.0.2.8:6800", "http://[x"]
+    "node",
+    [
+        "http://192.0.2.7:6800",
+        "https://127.0.0.1.example.net",
+        "http://127.0.0.1:9@192.0.2.8:6800",
+        "http://[x",
+    ],
 )
 def test_the_password_of_nodes_is_sent_to_no_address_that_only_the_job_s_row_names(
     tmp_path: Path, database: Database, verb: tuple[str, ...], node: str
@@ -343,15 +522,19 @@ def test_the_password_of_nodes_is_sent_to_no_address_that_only_the_job_s_row_nam
     session.close()
     database.rows(
         "INSERT INTO crawl.planned_run (job_id, number, spider, source, phase, feeds, place)"
-        " VALUES (%s, 1, 'assessor', 'assessor', 1, '{}', %s) RETURNING 1", job, node,
-    )  # fmt: skip
+        " VALUES (%s, 1, 'assessor', 'assessor', 1, '{}', %s) RETURNING 1",
+        job,
+        node,
+    )
     command = Maricopa(database, "http://127.0.0.1:9", tmp_path, environment={"SCRAPYD_PASSWORD": "s3cret"})
     said = command.here(*verb, str(job))
     assert (said.code, f"add --on {node}" in said.errors) == (2, True), said
     assert database.rows("SELECT state FROM crawl.job") == [("pending",)]
 
 
-def test_a_new_job_is_given_no_setting_that_it_could_not_go_on_with(tmp_path: Path, database: Database) -> None:
+def test_a_new_job_is_given_no_setting_that_it_could_not_go_on_with(
+    tmp_path: Path, database: Database
+) -> None:
     given = ("run", "property-search", "--apns", APN, "-y", "-s", f"LOG_FILE={tmp_path / 'stolen'}")
     said = Maricopa(database, "http://127.0.0.1:9", tmp_path).here(*given)
     assert (said.code, "the setting LOG_FILE " in said.errors) == (2, True), said
@@ -359,8 +542,17 @@ def test_a_new_job_is_given_no_setting_that_it_could_not_go_on_with(tmp_path: Pa
     assert not (tmp_path / "stolen").exists()
 
 
-def test_a_web_archive_has_the_records_that_were_written_and_no_header_of_a_stranger_s(tmp_path: Path) -> None:
-    types = ["application/json\x85WARC-Evil: 1", "text/html\r\nX-Evil: 1", "text/html\r\n\r\nWARC/1.1\r\n", "a\nb", "\xff", "x" * 9_000]
+def test_a_web_archive_has_the_records_that_were_written_and_no_header_of_a_stranger_s(
+    tmp_path: Path,
+) -> None:
+    types = [
+        "application/json\x85WARC-Evil: 1",
+        "text/html\r\nX-Evil: 1",
+        "text/html\r\n\r\nWARC/1.1\r\n",
+        "a\nb",
+        "\xff",
+        "x" * 9_000,
+    ]
     now = dt.datetime.now(dt.UTC)
     bodies = [b"WARC/1.1\r\nWARC-Type: response\r\n\r\n" + kind.encode("latin-1") for kind in types]
     captures = [
@@ -379,22 +571,35 @@ def test_a_web_archive_has_the_records_that_were_written_and_no_header_of_a_stra
     assert web_archive.write(tmp_path / "x.warc", captures) == len(captures)
     with (tmp_path / "x.warc").open("rb") as file:
         records = [
-            (record.rec_headers.headers, record.http_headers.headers if record.http_headers else [], record.content_stream().read())
+            (
+                record.rec_headers.headers,
+                record.http_headers.headers if record.http_headers else [],
+                record.content_stream().read(),
+            )
             for record in ArchiveIterator(file)
         ]
     assert [body for *_, body in records[1:]] == bodies
-    assert {name for headers, inner, _ in records for name, _ in [*headers, *inner] if "evil" in name.lower()} == set()
+    assert {
+        name for headers, inner, _ in records for name, _ in [*headers, *inner] if "evil" in name.lower()
+    } == set()
 
 
-def test_a_scan_is_never_written_where_a_number_of_the_county_s_leads(tmp_path: Path, database: Database, shared_county: str) -> None:
+def test_a_scan_is_never_written_where_a_number_of_the_county_s_leads(
+    tmp_path: Path, database: Database, shared_county: str
+) -> None:
     def elsewhere(body: bytes) -> bytes:
         return re.sub(rb'("recordingNumber" *: *)"?(\d{11})"?', rb'\1"../../../../\2/../../stolen"', body)
 
     front = Front(shared_county, change=elsewhere)
     crawl = crawler(tmp_path, database, front.url, "recorder", attempts=1, attempts_of={})
     with serving(front):
-        for what in (("recording_numbers=20240000001",), ("codes=WD", "since=2025-04-15", "until=2025-04-15")):
-            done = crawl("documents", *(word for argument in what for word in ("-a", argument)), "-a", "pdf=yes", *RATE)
+        for what in (
+            ("recording_numbers=20240000001",),
+            ("codes=WD", "since=2025-04-15", "until=2025-04-15"),
+        ):
+            done = crawl(
+                "documents", *(word for argument in what for word in ("-a", argument)), "-a", "pdf=yes", *RATE
+            )
             assert done.code in (3, 4), done.log
             assert "Traceback" not in done.log
     assert database.one("SELECT count(*) FROM recorder.image") == 0

@@ -33,11 +33,14 @@ def _owned(name: bytes) -> Callable[[bytes], bytes]:
     return lambda body: re.sub(rb'"Ownership" *: *"[^"]*', lambda _: b'"Ownership":"' + name, body)
 
 
-@pytest.mark.parametrize(("name", "stored", "what"), [
-    (rb"PE\u0000NA", "PENA", "NUL"),
-    (rb"PE\ud83dNA", "PENA", "half of a surrogate pair"),
-    (rb"\udc00PE\u0000NA", "PENA", "NUL and half of a surrogate pair"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "stored", "what"),
+    [
+        (rb"PE\u0000NA", "PENA", "NUL"),
+        (rb"PE\ud83dNA", "PENA", "half of a surrogate pair"),
+        (rb"\udc00PE\u0000NA", "PENA", "NUL and half of a surrogate pair"),
+    ],
+)
 def test_what_is_no_text_is_left_out_and_told(
     tmp_path: Path, database: Database, county: Start, name: bytes, stored: str, what: str
 ) -> None:
@@ -65,15 +68,32 @@ def test_what_is_no_text_is_left_out_and_told(
 
 # A key that comes twice, its last value, and where that is stored: docs/sources.md says which one counts.
 _TWICE = [
-    (rb'"Ownership" *:', b'"Ownership":"FIRST","Ownership":', "SELECT count(*) FROM assessor.owner WHERE ownership = 'FIRST'"),
-    (rb'"PropertyDescription" *:', b'"PropertyDescription":"FIRST","PropertyDescription":',
-     "SELECT count(*) FROM assessor.parcel WHERE property_description = 'FIRST'"),
-    (rb'"TaxYear" *:', b'"TaxYear":"1901","TaxYear":', "SELECT count(*) FROM assessor.valuation WHERE tax_year = 1901"),
-    (rb'^\{', b'{"Owner":{"Ownership":"FIRST"},', "SELECT count(*) FROM assessor.owner WHERE ownership = 'FIRST'"),
-]  # fmt: skip
+    (
+        rb'"Ownership" *:',
+        b'"Ownership":"FIRST","Ownership":',
+        "SELECT count(*) FROM assessor.owner WHERE ownership = 'FIRST'",
+    ),
+    (
+        rb'"PropertyDescription" *:',
+        b'"PropertyDescription":"FIRST","PropertyDescription":',
+        "SELECT count(*) FROM assessor.parcel WHERE property_description = 'FIRST'",
+    ),
+    (
+        rb'"TaxYear" *:',
+        b'"TaxYear":"1901","TaxYear":',
+        "SELECT count(*) FROM assessor.valuation WHERE tax_year = 1901",
+    ),
+    (
+        rb"^\{",
+        b'{"Owner":{"Ownership":"FIRST"},',
+        "SELECT count(*) FROM assessor.owner WHERE ownership = 'FIRST'",
+    ),
+]
 
 
-@pytest.mark.parametrize(("found", "twice", "first"), _TWICE, ids=["text", "description", "in a list", "an object"])
+@pytest.mark.parametrize(
+    ("found", "twice", "first"), _TWICE, ids=["text", "description", "in a list", "an object"]
+)
 def test_of_a_key_that_comes_twice_the_last_value_is_stored(
     database: Database, county: Start, found: bytes, twice: bytes, first: str
 ) -> None:
@@ -87,11 +107,16 @@ def test_of_a_key_that_comes_twice_the_last_value_is_stored(
 
 
 def _sent(body: bytes) -> Callable[[socket.socket], None]:
-    head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Encoding: gzip\r\nContent-Length: {len(body)}\r\n\r\n"
+    head = (
+        "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Encoding: gzip\r\nContent-Length:"
+        f" {len(body)}\r\n\r\n"
+    )
     return lambda connection: connection.sendall(head.encode() + body)
 
 
-def test_a_packed_answer_that_was_damaged_on_its_way_is_none(tmp_path: Path, database: Database, shared_county: str) -> None:
+def test_a_packed_answer_that_was_damaged_on_its_way_is_none(
+    tmp_path: Path, database: Database, shared_county: str
+) -> None:
     apn, front, told = County().apns(1)[0], Front(shared_county), list[bytes]()
 
     def note(body: bytes) -> bytes:
@@ -104,7 +129,8 @@ def test_a_packed_answer_that_was_damaged_on_its_way_is_none(tmp_path: Path, dat
         assert crawl("assessor", "-a", f"apns={apn}", *RATE).code == 0
         (whole,) = [body for body in told if b'"Ownership"' in body]
         packed = gzip.compress(whole)
-        # Its checks are those of another body; they are missing; they are right, and something stands behind them.
+        # Its checks are those of another body; they are missing; they are right, and something stands behind
+        # them.
         front.raw = _sent(packed[:-8] + gzip.compress(whole + b" ")[-8:])
         damaged = crawl("assessor", "-a", f"apns={apn}", *RATE)
         front.raw = _sent(packed[:-6])
@@ -114,7 +140,9 @@ def test_a_packed_answer_that_was_damaged_on_its_way_is_none(tmp_path: Path, dat
     assert (damaged.code, cut.code, padded.code) == (3, 3, 0), damaged.log
     assert "malformed (the gzip body is damaged" in damaged.log
     assert "malformed (the gzip body was cut short" in cut.log
-    assert database.rows("SELECT cause, count(*) FROM crawl.target WHERE state = 'dead' GROUP BY 1") == [("malformed", 2)]
+    assert database.rows("SELECT cause, count(*) FROM crawl.target WHERE state = 'dead' GROUP BY 1") == [
+        ("malformed", 2)
+    ]
 
 
 def test_text_that_only_looks_so_loses_nothing(database: Database, county: Start) -> None:
@@ -127,7 +155,9 @@ def test_text_that_only_looks_so_loses_nothing(database: Database, county: Start
     assert database.rows(_ISSUES) == []
 
 
-def test_of_a_layer_s_rows_too(database: Database, serve: Callable[..., LayerStub], crawl: Callable[..., Crawl]) -> None:
+def test_of_a_layer_s_rows_too(
+    database: Database, serve: Callable[..., LayerStub], crawl: Callable[..., Crawl]
+) -> None:
     stub = serve(40)
     stub.rows[3]["OwnerName"] = "QUAIL\0 RUN"
     stub.rows[4]["OwnerName"] = "QUAIL\ud800 RUN"
@@ -139,11 +169,20 @@ def test_of_a_layer_s_rows_too(database: Database, serve: Callable[..., LayerStu
     assert database.rows(_VERDICTS) == [("completed_with_failures",)]
 
 
-@pytest.mark.parametrize(("name", "stored", "said"), [
-    (b"QUAIL\0 RUN", "QUAIL RUN", "line 8: NUL is left out of what is stored"),
-    (b"QUAIL\x81 RUN", "QUAIL\x81 RUN", "line 8: byte 81 is neither UTF-8 nor cp1252, and is stored as U+0081"),
-])  # fmt: skip
-def test_of_a_bulk_file_s_lines_too(tmp_path: Path, database: Database, county: Start, name: bytes, stored: str, said: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "stored", "said"),
+    [
+        (b"QUAIL\0 RUN", "QUAIL RUN", "line 8: NUL is left out of what is stored"),
+        (
+            b"QUAIL\x81 RUN",
+            "QUAIL\x81 RUN",
+            "line 8: byte 81 is neither UTF-8 nor cp1252, and is stored as U+0081",
+        ),
+    ],
+)
+def test_of_a_bulk_file_s_lines_too(
+    tmp_path: Path, database: Database, county: Start, name: bytes, stored: str, said: str
+) -> None:
     path = tmp_path / "Secured_Master.txt"
     lines = [secured_line(number).encode() for number in range(300)]
     lines[7] = lines[7].replace(b"COPPER STATE HOLDINGS LLC", name)
@@ -153,7 +192,9 @@ def test_of_a_bulk_file_s_lines_too(tmp_path: Path, database: Database, county: 
     load = Crawler(database, county(gis_parcels=1).url)
     crawl = load("roll", "-a", f"secured_master={path}")
     assert crawl.code == 3, crawl.log
-    assert database.one("SELECT owner_name FROM bulk.secured_master WHERE owner_name LIKE 'QUAIL%%'") == stored
+    assert (
+        database.one("SELECT owner_name FROM bulk.secured_master WHERE owner_name LIKE 'QUAIL%%'") == stored
+    )
     assert database.rows(_UNREAD) == [(["characters"],)]
     ((kind, _, count, message),) = database.rows(_ISSUES)
     assert (kind, count) == ("lost_characters", 1)
@@ -164,7 +205,9 @@ def test_of_a_bulk_file_s_lines_too(tmp_path: Path, database: Database, county: 
 
 
 @needs_browser
-def test_of_what_a_browser_could_not_decode_too(tmp_path: Path, database: Database, shared_county: str) -> None:
+def test_of_what_a_browser_could_not_decode_too(
+    tmp_path: Path, database: Database, shared_county: str
+) -> None:
     front, apn = Front(shared_county), County().apns(1)[0]
     name = County().parcel(apn)["Owner"]["Ownership"]
     front.change = lambda body: body.replace(name.encode(), b"PE\xd1A")
@@ -183,4 +226,7 @@ def test_of_a_page_in_html_too() -> None:
     assert (reading.unread, [issue.signature for issue in reading.issues]) == (("characters",), ["page: NUL"])
     # Scripts of a page are full of such escapes, and are not stored.
     assert lost_of(rb"<html><script>'\u0000'</script></html>") == ""
-    assert answered(read(lambda body, target: Answer(target, Outcome.GONE), (b"<p>\0</p>",), target)).unread == ()
+    assert (
+        answered(read(lambda body, target: Answer(target, Outcome.GONE), (b"<p>\0</p>",), target)).unread
+        == ()
+    )

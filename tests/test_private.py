@@ -24,8 +24,15 @@ AS_ROOT = os.geteuid() == 0
 
 def modes(folder: Path) -> dict[str, int]:
     """The modes of a folder and of all in it, but for the cluster, which is Postgres' own."""
-    paths = [folder, *(path for path in folder.rglob("*") if "postgres" not in path.relative_to(folder).parts)]
-    return {str(path.relative_to(folder)): stat.S_IMODE(path.stat().st_mode) for path in paths if not path.is_symlink()}
+    paths = [
+        folder,
+        *(path for path in folder.rglob("*") if "postgres" not in path.relative_to(folder).parts),
+    ]
+    return {
+        str(path.relative_to(folder)): stat.S_IMODE(path.stat().st_mode)
+        for path in paths
+        if not path.is_symlink()
+    }
 
 
 @pytest.fixture
@@ -76,9 +83,25 @@ def test_files_in_a_folder_that_was_open_before_are_private_all_the_same(
 def test_a_run_of_scrapyd_logs_for_its_owner_alone(tmp_path: Path, database: Database) -> None:
     log = tmp_path / "run.log"
     environment = {name: value for name, value in os.environ.items() if not name.startswith("MARICOPA_")}
-    environment |= {"SCRAPY_PROJECT": "maricopa_scrapy", "MARICOPA_DATABASE_URL": database.url, "MARICOPA_SANDBOX": "http://127.0.0.1:9"}
-    command = [sys.executable, "-m", "scrapyd.runner", "crawl", "assessor", "-s", f"LOG_FILE={log}", "-a", "apns=\x1b]52;c;x\x07"]
-    ran = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    environment |= {
+        "SCRAPY_PROJECT": "maricopa_scrapy",
+        "MARICOPA_DATABASE_URL": database.url,
+        "MARICOPA_SANDBOX": "http://127.0.0.1:9",
+    }
+    command = [
+        sys.executable,
+        "-m",
+        "scrapyd.runner",
+        "crawl",
+        "assessor",
+        "-s",
+        f"LOG_FILE={log}",
+        "-a",
+        "apns=\x1b]52;c;x\x07",
+    ]
+    ran = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
     assert ran.returncode == 2, ran.stderr
     assert stat.S_IMODE(log.stat().st_mode) == 0o600
     assert "\x1b" not in log.read_text() + ran.stderr
@@ -86,7 +109,12 @@ def test_a_run_of_scrapyd_logs_for_its_owner_alone(tmp_path: Path, database: Dat
 
 
 def test_the_embedded_server_gets_no_token(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    secrets = {"MARICOPA_ASSESSOR_TOKEN": TOKEN, "SCRAPYD_PASSWORD": TOKEN, "PGPASSWORD": TOKEN, "HTTPS_PROXY": f"http://a:{TOKEN}@x"}
+    secrets = {
+        "MARICOPA_ASSESSOR_TOKEN": TOKEN,
+        "SCRAPYD_PASSWORD": TOKEN,
+        "PGPASSWORD": TOKEN,
+        "HTTPS_PROXY": f"http://a:{TOKEN}@x",
+    }
     for name, value in secrets.items():
         monkeypatch.setenv(name, value)
     embedded.start(folder)
@@ -113,7 +141,9 @@ def test_the_embedded_server_s_log_and_folder_are_private(folder: Path) -> None:
 
 
 @pytest.mark.usefixtures("open_umask")
-def test_a_log_of_an_older_version_is_closed_and_a_folder_that_was_there_is_left_alone(tmp_path: Path) -> None:
+def test_a_log_of_an_older_version_is_closed_and_a_folder_that_was_there_is_left_alone(
+    tmp_path: Path,
+) -> None:
     log = tmp_path / "job-1.log"
     log.write_text("old\n")
     log.chmod(0o644)

@@ -1,4 +1,6 @@
-"""What a stranger asks first: where secrets go, what reaches SQL, what a hostile answer or file can do, which doors are open."""
+"""What a stranger asks first: where secrets go, what reaches SQL, what a hostile answer or file can do, which
+doors are open.
+"""
 
 import ast
 import configparser
@@ -39,9 +41,15 @@ def _everything(database: Database) -> str:
         " WHERE table_schema NOT IN ('pg_catalog', 'information_schema') AND table_type = 'BASE TABLE'"
     )
     assert len(tables) > 30
-    found = [text for (text,) in database.rows(" UNION ALL ".join(f"SELECT t::text FROM {table} t" for (table,) in tables))]
+    found = [
+        text
+        for (text,) in database.rows(
+            " UNION ALL ".join(f"SELECT t::text FROM {table} t" for (table,) in tables)
+        )
+    ]
     found += [
-        body_of(body).decode("utf-8", "replace") for (body,) in database.rows("SELECT body FROM crawl.capture WHERE body IS NOT NULL")
+        body_of(body).decode("utf-8", "replace")
+        for (body,) in database.rows("SELECT body FROM crawl.capture WHERE body IS NOT NULL")
     ]
     assert len(found) > 50
     return "\n".join(found)
@@ -53,16 +61,22 @@ def test_the_token_is_nowhere_but_in_the_request(
     sandbox = county(token=TOKEN)
     # Something that is an issue.
     sandbox.faults({"new_field": {"probability": 1.0}})
-    # Only a county's own address gets a token, the sandbox never: here the manifest says that this machine is the county.
+    # Only a county's own address gets a token, the sandbox never: here the manifest says that this machine is
+    # the county.
     manifest = fast_retries["MARICOPA_CONFIG"] + "/sources/assessor.yaml"
     text = re.sub(r"(?m)^base_url: .*", f"base_url: {sandbox.url}/assessor", Path(manifest).read_text())
     Path(manifest).write_text(text)
-    environment = fast_retries | {"MARICOPA_ASSESSOR_TOKEN": TOKEN, "MARICOPA_DATA_DIR": str(tmp_path / "data")}
+    environment = fast_retries | {
+        "MARICOPA_ASSESSOR_TOKEN": TOKEN,
+        "MARICOPA_DATA_DIR": str(tmp_path / "data"),
+    }
     crawler = Crawler(database, None, environment=environment)
     process = crawler.start("assessor", "-a", "apns=" + ",".join(County().apns(3)), "-s", "LOG_LEVEL=DEBUG")
     seen = " ".join(psutil.Process(process.pid).cmdline())
     while process.poll() is None and not sandbox.stats()["assessor"]["requests"]:
-        seen += " ".join(word for child in psutil.Process(process.pid).children(recursive=True) for word in words_of(child))
+        seen += " ".join(
+            word for child in psutil.Process(process.pid).children(recursive=True) for word in words_of(child)
+        )
         time.sleep(0.1)
     log, _ = process.communicate(timeout=60)
     assert process.returncode == 0, log
@@ -73,7 +87,10 @@ def test_the_token_is_nowhere_but_in_the_request(
     )
     assert refused.code != 0
     command = Maricopa(database, sandbox.url, tmp_path, environment=environment)
-    says = [command.here(*words) for words in (("report", "1"), ("report", "2", "--html", "-"), ("issues",), ("status", "2", "--json"))]
+    says = [
+        command.here(*words)
+        for words in (("report", "1"), ("report", "2", "--html", "-"), ("issues",), ("status", "2", "--json"))
+    ]
     assert [one.code for one in says] == [0, 0, 0, 0]
     assert "new_field" in says[2].out
     everything = [log, refused.log, seen, _everything(database), *(one.out + one.errors for one in says)]
@@ -82,7 +99,8 @@ def test_the_token_is_nowhere_but_in_the_request(
         assert not [text[max(0, at - 200) : at + 50] for text in everything if (at := text.find(secret)) >= 0]
 
 
-# What may be put between the words of a statement: names and conditions that are written in the package, never a value from outside.
+# What may be put between the words of a statement: names and conditions that are written in the package,
+# never a value from outside.
 _NAME = re.compile(
     r"(self|table|record|_TABLE|kind|source|duplicates|\w*_TABLE)\.(name|stage|table|known|key|key\[0\]|complete_by|origin|RANGES)|_?[A-Z][A-Z_]*"
     r"|names?|columns|present|same|back|removed|scope|kind|select|old|differs|counts|fresh|leave|table|held|tables|origin|fields|quoted|mine|is_staged|which|selected|filled|first|array|quoted_role"
@@ -108,8 +126,17 @@ def _between(node: ast.AST) -> list[str]:
         and _SQL.match(str(node.left.value))
     ):
         return ["a percent sign"]
-    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in _RUNS and node.args:
-        return ["a percent sign"] if isinstance(node.args[0], ast.BinOp) and isinstance(node.args[0].op, ast.Mod) else []
+    if (
+        isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr in _RUNS
+        and node.args
+    ):
+        return (
+            ["a percent sign"]
+            if isinstance(node.args[0], ast.BinOp) and isinstance(node.args[0].op, ast.Mod)
+            else []
+        )
     return []
 
 
@@ -120,12 +147,22 @@ def test_values_reach_sql_as_parameters_alone() -> None:
             for node in ast.walk(ast.parse(path.read_text())):
                 found += [(path.name, one) for one in _between(node)]
     assert len(found) > 50
-    assert [one for one in found if not (_NAME.fullmatch(one[1]) or _BUILT.fullmatch(one[1]) or one[1] == "DATABASE")] == []
+    assert [
+        one
+        for one in found
+        if not (_NAME.fullmatch(one[1]) or _BUILT.fullmatch(one[1]) or one[1] == "DATABASE")
+    ] == []
 
 
 def test_the_search_for_such_statements_finds_them() -> None:
-    for line in ('c.execute(f"SELECT 1 FROM t WHERE apn = {apn}")', 'c.execute("DELETE FROM t WHERE a = %s" % apn)', "c.execute(x % apn)"):
-        assert [one for node in ast.walk(ast.parse(line)) for one in _between(node) if not _NAME.fullmatch(one)], line
+    for line in (
+        'c.execute(f"SELECT 1 FROM t WHERE apn = {apn}")',
+        'c.execute("DELETE FROM t WHERE a = %s" % apn)',
+        "c.execute(x % apn)",
+    ):
+        assert [
+            one for node in ast.walk(ast.parse(line)) for one in _between(node) if not _NAME.fullmatch(one)
+        ], line
 
 
 _MB = b" " * 2**20
@@ -203,13 +240,21 @@ def test_what_robots_txt_forbids_is_not_asked_for_unless_the_manifest_of_that_so
         for obeys, other in ((True, False), (False, True)):
             for source, value in (("assessor", obeys), ("gis", other)):
                 changed = manifest.with_name(f"{source}.yaml")
-                changed.write_text(re.sub(r"(?m)^obey_robots: \w+", f"obey_robots: {str(value).lower()}", changed.read_text()))
+                changed.write_text(
+                    re.sub(
+                        r"(?m)^obey_robots: \w+", f"obey_robots: {str(value).lower()}", changed.read_text()
+                    )
+                )
             _Forbidding.asked.clear()
-            crawler = Crawler(database, f"http://127.0.0.1:{server.server_address[1]}", environment=fast_retries)
+            crawler = Crawler(
+                database, f"http://127.0.0.1:{server.server_address[1]}", environment=fast_retries
+            )
             crawl = crawler("assessor", "-a", f"apns={County().apns(1)[0]}")
             assert crawl.code != 0
             assert "Traceback" not in crawl.log, crawl.log
-            assert any(path.startswith("/assessor/") for path in _Forbidding.asked) is not obeys, _Forbidding.asked
+            assert any(path.startswith("/assessor/") for path in _Forbidding.asked) is not obeys, (
+                _Forbidding.asked
+            )
             (cause,) = database.rows("SELECT cause FROM crawl.target ORDER BY id DESC LIMIT 1")
             assert cause == ("refused" if obeys else "server_error",)
     finally:
@@ -217,7 +262,9 @@ def test_what_robots_txt_forbids_is_not_asked_for_unless_the_manifest_of_that_so
         server.server_close()
 
 
-def test_an_answer_that_unpacks_to_a_bomb_is_refused_by_size(database: Database, fast_retries: dict[str, str]) -> None:
+def test_an_answer_that_unpacks_to_a_bomb_is_refused_by_size(
+    database: Database, fast_retries: dict[str, str]
+) -> None:
     _Bombs.packed |= _bombs()
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Bombs)
     threading.Thread(target=server.serve_forever, daemon=True).start()

@@ -35,7 +35,8 @@ from tests.helpers import forked
 
 PACKAGE = ROOT / "maricopa_scrapy"
 MODULES = sorted(PACKAGE.rglob("*.py"))
-# Each room, and the rooms of ours that it may know: only such as stand above it here, so that there is no circle.
+# Each room, and the rooms of ours that it may know: only such as stand above it here, so that there is no
+# circle.
 MAY_IMPORT: dict[str, set[str]] = {
     "machine": set(),
     "items": set(),
@@ -49,7 +50,17 @@ MAY_IMPORT: dict[str, set[str]] = {
     "pace": {"configuration", "database", "items", "ledger"},
     "browser": {"configuration", "machine", "pace"},
     "crawl": {"arguments", "configuration", "database", "items", "ledger", "machine", "pace", "parsing"},
-    "sources": {"arguments", "browser", "configuration", "crawl", "database", "items", "machine", "pace", "parsing"},
+    "sources": {
+        "arguments",
+        "browser",
+        "configuration",
+        "crawl",
+        "database",
+        "items",
+        "machine",
+        "pace",
+        "parsing",
+    },
     "records": {"database", "items", "ledger", "machine", "parsing", "sources"},
     # It asks the spiders what their arguments mean, so that a job's targets are those of `scrapy crawl`.
     "jobs": {"arguments", "configuration", "crawl", "database", "items", "ledger", "machine", "records"},
@@ -111,10 +122,16 @@ def test_the_house_has_few_rooms_and_few_doors_and_no_circle() -> None:
     assert sum(map(len, MAY_IMPORT.values())) <= 75
 
 
-@pytest.mark.parametrize("path", [path for path in MODULES if _room(path) == "sources"], ids=lambda path: str(path.relative_to(PACKAGE)))
+@pytest.mark.parametrize(
+    "path",
+    [path for path in MODULES if _room(path) == "sources"],
+    ids=lambda path: str(path.relative_to(PACKAGE)),
+)
 def test_an_office_knows_no_other_office(path: Path) -> None:
     office = path.relative_to(PACKAGE / "sources").parts[0].removesuffix(".py")
-    known = {name.split(".")[2] for name in _imports(path) if name.startswith("maricopa_scrapy.sources.")} - {office}
+    known = {name.split(".")[2] for name in _imports(path) if name.startswith("maricopa_scrapy.sources.")} - {
+        office
+    }
     assert office in BETWEEN_OFFICES or not known
 
 
@@ -122,8 +139,12 @@ def test_an_office_knows_no_other_office(path: Path) -> None:
 def test_no_statement_outside_of_the_sources_names_a_table_of_theirs(room: str) -> None:
     schemas = "|".join(sorted({table_of(record).schema for record in RECORDS}))
     for path in (PACKAGE / room).rglob("*.py"):
-        texts = [node.value for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Constant)]
-        assert not [text for text in texts if isinstance(text, str) and re.search(rf"\b({schemas})\.", text)], path
+        texts = [
+            node.value for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Constant)
+        ]
+        assert not [
+            text for text in texts if isinstance(text, str) and re.search(rf"\b({schemas})\.", text)
+        ], path
 
 
 def test_the_database_and_the_parsers_do_not_know_scrapy() -> None:
@@ -135,10 +156,22 @@ def test_the_database_and_the_parsers_do_not_know_scrapy() -> None:
 
 def _defined(tree: ast.AST) -> set[str]:
     """The names that code gives: to its functions, and to what its objects keep."""
-    functions = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
-    fields = {node.target.id for node in ast.walk(tree) if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)}
+    functions = {
+        node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    }
+    fields = {
+        node.target.id
+        for node in ast.walk(tree)
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)
+    }
     return (
-        functions | fields | {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store)}
+        functions
+        | fields
+        | {
+            node.attr
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store)
+        }
     )
 
 
@@ -160,7 +193,9 @@ def test_nothing_private_of_scrapy_is_used_but_in_the_modules_for_it() -> None:
             used = {node.attr for node in nodes if isinstance(node, ast.Attribute)} - own
             for node in nodes:
                 if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] in FOREIGN:
-                    used.update(*(alias.name.split(".") for alias in node.names), (node.module or "").split("."))
+                    used.update(
+                        *(alias.name.split(".") for alias in node.names), (node.module or "").split(".")
+                    )
             assert not _private(used), path
 
 
@@ -173,7 +208,9 @@ def test_no_class_bends_what_is_private_of_its_base_from_scrapy() -> None:
             if isinstance(ours, type) and ours.__module__ == name:
                 bases = [base for base in ours.__mro__ if base.__module__.split(".")[0] in FOREIGN]
                 tree = ast.parse(textwrap.dedent(inspect.getsource(ours)))
-                used = _defined(tree) | {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+                used = _defined(tree) | {
+                    node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)
+                }
                 assert not used & set().union(*map(_private_parts, bases)), ours
 
 
@@ -184,14 +221,18 @@ def test_files_are_named_for_what_they_hold_and_stay_readable(path: Path) -> Non
     assert ast.get_docstring(ast.parse(path.read_text())) or not path.read_text().strip()
 
 
-@pytest.mark.parametrize("name", sorted(path.stem for path in (ROOT / "benchmarks").glob("*.py") if path.stem != "__init__"))
+@pytest.mark.parametrize(
+    "name", sorted(path.stem for path in (ROOT / "benchmarks").glob("*.py") if path.stem != "__init__")
+)
 def test_every_bench_can_be_imported(name: str) -> None:
     importlib.import_module(f"benchmarks.{name}")
 
 
 @pytest.mark.parametrize("room", ["database", "ledger"])
 def test_the_map_of_a_room_names_each_of_its_files(room: str) -> None:
-    told = set(re.findall(r"\w+", ast.get_docstring(ast.parse((PACKAGE / room / "__init__.py").read_text())) or ""))
+    told = set(
+        re.findall(r"\w+", ast.get_docstring(ast.parse((PACKAGE / room / "__init__.py").read_text())) or "")
+    )
     assert {path.stem for path in (PACKAGE / room).glob("*.py")} - {"__init__"} <= told
 
 
@@ -202,7 +243,9 @@ def test_every_spider_stands_in_the_folder_of_its_office_and_has_a_manifest() ->
     assert names
     for name in names:
         spider = loader.load(name)
-        assert re.fullmatch(r"maricopa_scrapy\.sources\.(\w+\.(\w+_)?spider|roll|sales)", spider.__module__), name
+        assert re.fullmatch(
+            r"maricopa_scrapy\.sources\.(\w+\.(\w+_)?spider|roll|sales)", spider.__module__
+        ), name
         assert issubclass(spider, LedgerSpider)
         assert spider.source in settings["MARICOPA_MANIFESTS"]
         assert spider.known_arguments
@@ -248,8 +291,10 @@ def test_a_record_s_fields_are_its_table_s_columns(database: Database, record: t
     schema, name = table.name.split(".")
     columns = database.rows(
         "SELECT column_name, data_type FROM information_schema.columns"
-        " WHERE table_schema = %s AND table_name = %s ORDER BY ordinal_position", schema, name,
-    )  # fmt: skip
+        " WHERE table_schema = %s AND table_name = %s ORDER BY ordinal_position",
+        schema,
+        name,
+    )
     ours = (
         ["content_hash", "capture_sha256", "first_seen_at", "changed_at"]
         + ["removed_at"] * bool(table.complete_by)
@@ -260,27 +305,47 @@ def test_a_record_s_fields_are_its_table_s_columns(database: Database, record: t
     json_columns = {column for column, kind in columns if kind == "jsonb"}
     assert json_columns == {table.fields[i] for i in table.json_at}
     # The writer tells new rows from known ones by their keys, as Postgres returns them.
-    kinds: dict[Any, tuple[str, ...]] = {str: ("text",), int: ("integer", "bigint"), dt.date: ("date",), Decimal: ("numeric",)}
+    kinds: dict[Any, tuple[str, ...]] = {
+        str: ("text",),
+        int: ("integer", "bigint"),
+        dt.date: ("date",),
+        Decimal: ("numeric",),
+    }
     assert all(dict(columns)[key] in kinds[record.model_fields[key].annotation] for key in table.key)
     # Of a scale of its own, Postgres would write a number otherwise than it was hashed.
     assert not database.rows(
-        "SELECT column_name FROM information_schema.columns WHERE table_schema = %s AND table_name = %s AND data_type = 'numeric'"
-        " AND numeric_scale IS NOT NULL", schema, name,
-    )  # fmt: skip
+        "SELECT column_name FROM information_schema.columns WHERE table_schema = %s AND table_name = %s AND "
+        "data_type = 'numeric'"
+        " AND numeric_scale IS NOT NULL",
+        schema,
+        name,
+    )
     keys = database.rows(
-        "SELECT a.attname FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = ANY(i.indkey)"
-        " WHERE i.indrelid = %s::regclass AND i.indisprimary", table.name,
-    )  # fmt: skip
+        "SELECT a.attname FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = "
+        "ANY(i.indkey)"
+        " WHERE i.indrelid = %s::regclass AND i.indisprimary",
+        table.name,
+    )
     assert {key for (key,) in keys} == set(table.key)
 
 
 def _rows_of(heading: str) -> set[str]:
     """The words in the first column of the table below a heading of docs/logs.md."""
     text = (ROOT / "docs" / "logs.md").read_text().split(f"\n## {heading}\n")[1].split("\n## ")[0]
-    return {word.strip() for line in text.splitlines() if line.startswith("| ") for word in line.split("|")[1].split(",")}
+    return {
+        word.strip()
+        for line in text.splitlines()
+        if line.startswith("| ")
+        for word in line.split("|")[1].split(",")
+    }
 
 
-WORDS = {"Verdicts": set(EXIT_CODES), "Reasons": set(Reason), "Causes of a failed target": set(Cause), "Issues": set(IssueKind)}
+WORDS = {
+    "Verdicts": set(EXIT_CODES),
+    "Reasons": set(Reason),
+    "Causes of a failed target": set(Cause),
+    "Issues": set(IssueKind),
+}
 
 
 @pytest.mark.parametrize(("heading", "words"), WORDS.items())
@@ -296,7 +361,9 @@ def test_every_issue_in_the_table_is_one_that_there_is() -> None:
 
 
 def test_the_states_of_a_target_are_those_of_its_table() -> None:
-    (allowed,) = re.findall(r"CHECK \(state IN \(('pending', 'leased'[^)]*)\)", (PACKAGE / "ledger" / "schema.sql").read_text())
+    (allowed,) = re.findall(
+        r"CHECK \(state IN \(('pending', 'leased'[^)]*)\)", (PACKAGE / "ledger" / "schema.sql").read_text()
+    )
     assert re.findall(r"\w+", allowed) == list(TargetState) == list(MEANINGS)
 
 
@@ -305,7 +372,9 @@ def test_the_words_for_a_person_are_of_all_causes() -> None:
     assert set(Reason) - {Reason.FINISHED} <= set(REASONS)
 
 
-@pytest.mark.parametrize("file", [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")], ids=lambda file: file.name)
+@pytest.mark.parametrize(
+    "file", [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")], ids=lambda file: file.name
+)
 def test_documents_lead_to_files_that_there_are(file: Path) -> None:
     for place in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", file.read_text()):
         assert (file.parent / place).exists(), place
@@ -339,5 +408,9 @@ def test_an_installed_package_has_every_file(monkeypatch: pytest.MonkeyPatch) ->
     build.ensure_finalized()
     shipped = {Path(path).resolve() for path in build.get_outputs(include_bytecode=False)}
     placed = {path.relative_to(Path(build.build_lib).resolve()) for path in shipped}
-    ours = {path.relative_to(ROOT) for path in PACKAGE.rglob("*") if path.is_file() and "__pycache__" not in path.parts}
+    ours = {
+        path.relative_to(ROOT)
+        for path in PACKAGE.rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
     assert ours <= placed, "`packages` or `package-data` in pyproject.toml"

@@ -1,4 +1,6 @@
-"""Once an owner is withheld, no output names the owner or the mailing address, neither the present nor the former; tables still do."""
+"""Once an owner is withheld, no output names the owner or the mailing address, neither the present nor the
+former; tables still do.
+"""
 
 import csv
 import datetime as dt
@@ -35,22 +37,45 @@ from tests.helpers.command import Maricopa
 SECRET = "EVERYBODYS SECRET"
 SINCE = dt.datetime(2020, 1, 1, tzinfo=dt.UTC)
 NAMED = {
-    "assessor.owner": ("ownership", "in_care_of", "contract_ownership",
-                       *(name for name in Owner.model_fields if name.startswith("mailing_"))),
-    "assessor.rental": ("owner_business_entity", "owner_name", "owner_address", "business_contact_name", "business_contact_address",
-                        "agent_name", "agent_address"),
+    "assessor.owner": (
+        "ownership",
+        "in_care_of",
+        "contract_ownership",
+        *(name for name in Owner.model_fields if name.startswith("mailing_")),
+    ),
+    "assessor.rental": (
+        "owner_business_entity",
+        "owner_name",
+        "owner_address",
+        "business_contact_name",
+        "business_contact_address",
+        "agent_name",
+        "agent_address",
+    ),
     "assessor_page.parcel": ("ownership", "in_care_of", "mailing_address"),
-    "gis.parcel": ("owner_name", "in_care_of", *(name for name in GisParcel.model_fields if name.startswith("mail_"))),
+    "gis.parcel": (
+        "owner_name",
+        "in_care_of",
+        *(name for name in GisParcel.model_fields if name.startswith("mail_")),
+    ),
     "treasurer.account": ("owner",),
-    "bulk.secured_master": ("owner_name", *(name for name in SecuredParcel.model_fields if name.startswith("mail_"))),
-    "bulk.residential_master": ("owner_name", *(name for name in ResidentialParcel.model_fields if name.startswith("mail_"))),
+    "bulk.secured_master": (
+        "owner_name",
+        *(name for name in SecuredParcel.model_fields if name.startswith("mail_")),
+    ),
+    "bulk.residential_master": (
+        "owner_name",
+        *(name for name in ResidentialParcel.model_fields if name.startswith("mail_")),
+    ),
     "bulk.sale": tuple(name for name in Sale.model_fields if name.startswith(("grantor_", "grantee_"))),
-}  # fmt: skip
+}
 
 
 @dataclass
 class Hidden:
-    """A database in which all sources named the owner of `apn`, whom the API then withholds; `other` is a parcel like it."""
+    """A database in which all sources named the owner of `apn`, whom the API then withholds; `other` is a
+    parcel like it.
+    """
 
     database: Database
     maricopa: Maricopa
@@ -69,12 +94,15 @@ def _stamped(cursor: Any, table: str, **values: Any) -> None:
         table, "(recording_number)" if table == "recorder.document" else "(apn)"
     )
     cursor.execute(
-        f"INSERT INTO {table} ({names}) VALUES ({', '.join(['%s'] * len(given))}) ON CONFLICT {key} DO UPDATE SET {update}",
+        f"INSERT INTO {table} ({names}) VALUES ({', '.join(['%s'] * len(given))}) ON CONFLICT {key} DO UPDATE"
+        f" SET {update}",
         list(given.values()),
     )
 
 
-def _name_everywhere(database: Database, apn: str, number: str, former: str, run: int, is_secret: bool) -> list[str]:
+def _name_everywhere(
+    database: Database, apn: str, number: str, former: str, run: int, is_secret: bool
+) -> list[str]:
     """Have every table name somebody for the parcel, and change that name; returns all the words."""
     words: list[str] = []
 
@@ -91,7 +119,9 @@ def _name_everywhere(database: Database, apn: str, number: str, former: str, run
                     "gis.parcel": {"layer": "E"},
                     "bulk.sale": {"deed_number": number, "deed_number_raw": number, "occurrence": 1},
                 }
-                _stamped(cursor, table, apn=apn, **{column: word() for column in columns}, **more.get(table, {}))
+                _stamped(
+                    cursor, table, apn=apn, **{column: word() for column in columns}, **more.get(table, {})
+                )
             for column in columns:
                 cursor.execute(
                     "INSERT INTO crawl.change (table_name, key, field, old, new, changed_at, run_id)"
@@ -103,8 +133,9 @@ def _name_everywhere(database: Database, apn: str, number: str, former: str, run
         # The former owner's deed is known by what changed alone.
         cursor.execute(
             "INSERT INTO crawl.change (table_name, key, field, old, new, changed_at, run_id)"
-            " VALUES ('assessor.owner', %s, 'deed_number', %s, %s, now(), %s)", (json.dumps({"apn": apn}), former, number, run),
-        )  # fmt: skip
+            " VALUES ('assessor.owner', %s, 'deed_number', %s, %s, now(), %s)",
+            (json.dumps({"apn": apn}), former, number, run),
+        )
         for document in (number, former):
             _stamped(cursor, "recorder.document", recording_number=document)
             party = word()
@@ -122,7 +153,11 @@ def _name_everywhere(database: Database, apn: str, number: str, former: str, run
 def hidden(server: str, template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hidden]:
     """Both parcels were read from API and page; the API then withholds the owner of one."""
     truth = County()
-    apn, other = [one for one in truth.apns(120) if (owner := truth.undrawn(one)[0]["Owner"])["Ownership"] and owner["MostCurrentDeed"]][:2]
+    apn, other = [
+        one
+        for one in truth.apns(120)
+        if (owner := truth.undrawn(one)[0]["Owner"])["Ownership"] and owner["MostCurrentDeed"]
+    ][:2]
     with fresh_database(server, template) as database, counties() as county:
         sandbox = county()
         crawler = Crawler(database, sandbox.url)
@@ -141,7 +176,13 @@ def hidden(server: str, template: str, tmp_path_factory: pytest.TempPathFactory)
         folder = tmp_path_factory.mktemp("withheld")
         deeds = ("20200000001", "20100000001")
         yield Hidden(
-            database, Maricopa(database, sandbox.url, folder), apn, other, deeds, words, database.one("SELECT max(id) FROM crawl.job")
+            database,
+            Maricopa(database, sandbox.url, folder),
+            apn,
+            other,
+            deeds,
+            words,
+            database.one("SELECT max(id) FROM crawl.job"),
         )
 
 
@@ -151,11 +192,20 @@ def _leaks(hidden: Hidden, said: str) -> list[str]:
 
 def test_the_tables_say_what_the_sources_said(hidden: Hidden) -> None:
     stored = hidden.database.rows(
-        "SELECT is_redacted, ownership, mailing_address, deed_number FROM assessor.owner WHERE apn = %s", hidden.apn
+        "SELECT is_redacted, ownership, mailing_address, deed_number FROM assessor.owner WHERE apn = %s",
+        hidden.apn,
     )
     assert stored == [(True, None, None, None)]
-    assert hidden.database.one("SELECT count(*) FROM crawl.change WHERE old = %s OR new = %s", hidden.words[0], hidden.words[0]) == 1
-    assert hidden.database.one("SELECT ownership FROM assessor_page.parcel WHERE apn = %s", hidden.apn) == hidden.words[0]
+    assert (
+        hidden.database.one(
+            "SELECT count(*) FROM crawl.change WHERE old = %s OR new = %s", hidden.words[0], hidden.words[0]
+        )
+        == 1
+    )
+    assert (
+        hidden.database.one("SELECT ownership FROM assessor_page.parcel WHERE apn = %s", hidden.apn)
+        == hidden.words[0]
+    )
     assert SECRET in hidden.database.one("SELECT owner_name FROM gis.parcel WHERE apn = %s", hidden.apn)
     assert hidden.database.rows("SELECT apn FROM public.withheld") == [(hidden.apn,)]
 
@@ -170,7 +220,9 @@ def test_one_place_knows_every_column_that_names_an_owner(hidden: Hidden) -> Non
     assert {(table, column) for table, columns in NAMED.items() for column in columns} <= named
     # What else is hidden is where such a person lives.
     rest = named - {(table, column) for table, columns in NAMED.items() for column in columns}
-    assert all(any(word in column for word in ("address", "street", "suite", "situs")) for _, column in rest), rest
+    assert all(
+        any(word in column for word in ("address", "street", "suite", "situs")) for _, column in rest
+    ), rest
     # A column whose name looks like it must be decided upon.
     for record in (Owner, Rental, PageParcel, GisParcel, SecuredParcel, ResidentialParcel, TaxAccount, Sale):
         for column in record.model_fields:
@@ -197,19 +249,28 @@ def test_changes(hidden: Hidden, form: str) -> None:
     assert said.code == 0, said.errors
     assert _leaks(hidden, said.out) == []
     assert "PLAIN" in said.out
-    rows = list(csv.DictReader(io.StringIO(said.out))) if form == "csv" else [json.loads(line) for line in said.out.splitlines()]
+    rows = (
+        list(csv.DictReader(io.StringIO(said.out)))
+        if form == "csv"
+        else [json.loads(line) for line in said.out.splitlines()]
+    )
     ours = [row for row in rows if row["apn"] == hidden.apn and row["field"] in NAMED.get(row["table"], ())]
     assert len(ours) >= sum(map(len, NAMED.values()))
     assert {(row["old"], row["new"]) for row in ours} == {("withheld", "withheld")}
     # What is no person's stays.
-    assert ("20100000001", "20200000001") in {(row["old"], row["new"]) for row in rows if row["apn"] == hidden.apn}
+    assert ("20100000001", "20200000001") in {
+        (row["old"], row["new"]) for row in rows if row["apn"] == hidden.apn
+    }
 
 
 def test_every_named_query(hidden: Hidden) -> None:
     database = Session(hidden.database.url)
     until = dt.datetime.now(dt.UTC) + dt.timedelta(days=1)
     for query in QUERIES.values():
-        rows = [dict(zip(query.columns, row, strict=True)) for row in changes.answers(database, query, SINCE, until)]
+        rows = [
+            dict(zip(query.columns, row, strict=True))
+            for row in changes.answers(database, query, SINCE, until)
+        ]
         assert _leaks(hidden, repr(rows)) == [], query.name
         if query.name in ("new-owner", "new-owner-gis"):
             ours = [row for row in rows if row["apn"] == hidden.apn]
@@ -223,7 +284,9 @@ def test_every_named_query(hidden: Hidden) -> None:
 def test_the_difference_of_two_rolls(hidden: Hidden) -> None:
     database = Session(hidden.database.url)
     found = [change for change in roll_diff.changes(database, SINCE) if change.apn == hidden.apn]
-    assert {(change.old, change.new) for change in found if change.field in NAMED["gis.parcel"]} == {("withheld", "withheld")}
+    assert {(change.old, change.new) for change in found if change.field in NAMED["gis.parcel"]} == {
+        ("withheld", "withheld")
+    }
     assert _leaks(hidden, repr(found)) == []
     database.close()
 
@@ -239,8 +302,12 @@ def test_exports(hidden: Hidden, tmp_path: Path, form: str) -> None:
     names = ("apn", "ownership", "in_care_of", "mailing_address", "is_redacted")
     shown = hidden.database.rows(f"SELECT {', '.join(names)} FROM property WHERE apn = %s", hidden.apn)
     assert shown == [(hidden.apn, "withheld", None, "withheld", True)]
-    assert hidden.database.rows("SELECT seller, buyer FROM sale WHERE apn = %s AND basis = 'affidavit'", hidden.apn) == [("withheld",) * 2]
-    documents = hidden.database.rows("SELECT DISTINCT names FROM document WHERE recording_number = ANY(%s)", list(hidden.deeds))
+    assert hidden.database.rows(
+        "SELECT seller, buyer FROM sale WHERE apn = %s AND basis = 'affidavit'", hidden.apn
+    ) == [("withheld",) * 2]
+    documents = hidden.database.rows(
+        "SELECT DISTINCT names FROM document WHERE recording_number = ANY(%s)", list(hidden.deeds)
+    )
     assert documents == [(["withheld"],)]
 
 
@@ -266,7 +333,9 @@ def test_the_report(hidden: Hidden, tmp_path: Path) -> None:
             assert "withheld" in text
 
 
-def test_a_web_archive_has_no_answer_about_the_parcel_unless_it_is_asked_for(hidden: Hidden, tmp_path: Path) -> None:
+def test_a_web_archive_has_no_answer_about_the_parcel_unless_it_is_asked_for(
+    hidden: Hidden, tmp_path: Path
+) -> None:
     kept = hidden.database.one("SELECT count(*) FROM crawl.capture WHERE body IS NOT NULL")
     said = hidden.maricopa.here("captures", "--warc", str(tmp_path / "some.warc"))
     assert said.out.startswith(f"{kept - 3} records")
@@ -279,7 +348,9 @@ def test_a_web_archive_has_no_answer_about_the_parcel_unless_it_is_asked_for(hid
     assert hidden.words[0] in (tmp_path / "all.warc").read_text(errors="replace")
 
 
-def test_each_source_s_word_withholds_and_its_next_one_may_end_it(session: Session, database: Database) -> None:
+def test_each_source_s_word_withholds_and_its_next_one_may_end_it(
+    session: Session, database: Database
+) -> None:
     def shown() -> dict[str, list[Any]]:
         return {apn: row for apn, *row in database.rows("SELECT apn, ownership, is_redacted FROM property")}
 
@@ -296,16 +367,25 @@ def test_each_source_s_word_withholds_and_its_next_one_may_end_it(session: Sessi
     session.transact(work)
     nobody = ["withheld", True]
     assert shown() == {
-        "90101000": nobody, "90101001": nobody, "90101002": nobody, "90101003": ["EXAMPLE", None], "90101009": [None, None],
+        "90101000": nobody,
+        "90101001": nobody,
+        "90101002": nobody,
+        "90101003": ["EXAMPLE", None],
+        "90101009": [None, None],
         "90101008": nobody,
-    }  # fmt: skip
+    }
     database.rows("UPDATE gis.parcel SET owner_name = 'NOBODY ELSE' WHERE apn = '90101000' RETURNING 1")
-    database.rows("UPDATE assessor_page.parcel SET is_redacted = false, ownership = 'EXAMPLE TOO' WHERE apn = '90101008' RETURNING 1")
+    database.rows(
+        "UPDATE assessor_page.parcel SET is_redacted = false, ownership = 'EXAMPLE TOO' WHERE apn ="
+        " '90101008' RETURNING 1"
+    )
     assert shown()["90101000"] == ["NOBODY ELSE", None]
     assert shown()["90101008"] == ["EXAMPLE TOO", False]
 
 
-def test_a_layer_s_own_withheld_owners_are_told_after_a_roll(tmp_path: Path, database: Database, county: Any) -> None:
+def test_a_layer_s_own_withheld_owners_are_told_after_a_roll(
+    tmp_path: Path, database: Database, county: Any
+) -> None:
     layer = rolls.layer(1500)
     facts = [layer.facts(row) for row in layer.ids]
     withheld = {one["apn"] for one in facts if one["is_withheld"]}
@@ -313,8 +393,13 @@ def test_a_layer_s_own_withheld_owners_are_told_after_a_roll(tmp_path: Path, dat
     assert rolls.crawler(tmp_path, database, county(gis_parcels=1500), page=500)("roll").code == 0
     assert {apn for (apn,) in database.rows("SELECT apn FROM public.withheld")} == withheld
     assert dict(database.rows("SELECT said, count(*) FROM gis.withheld GROUP BY 1")) == {"NA": len(withheld)}
-    shown = database.rows("SELECT ownership, mailing_address, is_redacted FROM property WHERE apn = ANY(%s)", sorted(withheld))
+    shown = database.rows(
+        "SELECT ownership, mailing_address, is_redacted FROM property WHERE apn = ANY(%s)", sorted(withheld)
+    )
     assert set(shown) == {("withheld", "withheld", True)}
     assert database.one("SELECT count(*) FROM property WHERE ownership = 'withheld'") == len(withheld)
-    named = "SELECT count(*) FROM gis.parcel WHERE apn = ANY(%s) AND coalesce(owner_name, mail_address_1, mail_city, mail_zip) IS NOT NULL"
+    named = (
+        "SELECT count(*) FROM gis.parcel WHERE apn = ANY(%s) AND coalesce(owner_name, mail_address_1,"
+        " mail_city, mail_zip) IS NOT NULL"
+    )
     assert database.one(named, sorted(withheld)) == 0

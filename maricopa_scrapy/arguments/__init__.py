@@ -2,8 +2,9 @@
 
 Lists are files of APNs or recording numbers, in any notation, table or compression (docs/parcel-lists.md).
 
-lists: the lists that spiders and the manager read; list_layout: which columns count; list_rows: what each row gives, or is wrong with it;
-list_lines: lines to cells; list_cells: what a cell says; list_file: compression and encodings; list_workbook: Excel.
+lists: the lists that spiders and the manager read; list_layout: which columns count; list_rows: what each row
+gives, or is wrong with it; list_lines: lines to cells; list_cells: what a cell says; list_file: compression
+and encodings; list_workbook: Excel.
 """
 
 from maricopa_scrapy.arguments.lists import ApnList, RecordingNumbers

@@ -1,4 +1,6 @@
-"""What a cell of a list says: one parcel number, several, none; and what is no parcel number though it has eight digits."""
+"""What a cell of a list says: one parcel number, several, none; and what is no parcel number though it has
+eight digits.
+"""
 
 import re
 from collections.abc import Callable, Sequence
@@ -18,7 +20,9 @@ _QUOTES = "'\"`\u00b4\u2018\u2019\u201a\u201b\u201c\u201d\u201e"
 _FORMULA_TEXT = re.compile(r'=\s*(?:"+([^"]*)"+|(\d+))')
 # What spreadsheets write into a cell whose formula failed: it begins like a comment.
 SHEET_ERROR = re.compile(r"#(?:N/?A|REF|VALUE|NAME|DIV/0|NULL|NUM|SPILL|CALC)\b[!?]?", re.IGNORECASE)
-_NUMBER = re.compile(r"[+-]?[0-9]+[.,][0-9]+|[+-]?[0-9]+(?:[.,][0-9]+)?E[+-]?[0-9]+|[0-9]{5,7}", re.IGNORECASE)
+_NUMBER = re.compile(
+    r"[+-]?[0-9]+[.,][0-9]+|[+-]?[0-9]+(?:[.,][0-9]+)?E[+-]?[0-9]+|[0-9]{5,7}", re.IGNORECASE
+)
 _YEAR, _DAY = "(?:19|20)[0-9]{2}", "[0-9]{1,2}"
 _DATE = re.compile(rf"(?:{_YEAR}([-/. ]){_DAY}\1{_DAY}|{_DAY}([-/. ]){_DAY}\2{_YEAR})(?:[ T][0-9:.]+Z?)?")
 _SEPARATOR = r"[\s.\-_/\u2010-\u2015\u2043\u2212\ufe58\ufe63]*"
@@ -37,7 +41,9 @@ _NEARLY = 7
 
 
 class NotOne(ValueError):
-    """A cell that holds none of what the list is of; the message is the reason, where there is one to tell."""
+    """A cell that holds none of what the list is of; the message is the reason, where there is one to
+    tell.
+    """
 
 
 def _apn(text: str) -> str:
@@ -67,7 +73,9 @@ def _recording_number(text: str) -> str:
 
 @dataclass(frozen=True)
 class Kind:
-    """What a list is of. `plain`: the forms that nearly all cells have; `one` reads the others, of cleaned upper-case text."""
+    """What a list is of. `plain`: the forms that nearly all cells have; `one` reads the others, of cleaned
+    upper-case text.
+    """
 
     what: str
     things: str
@@ -105,7 +113,9 @@ class Kind:
                 parts = [part for part in between.split(text) if part.strip(_CONTROL + _QUOTES)]
                 if len(parts) > 1:
                     try:
-                        values = tuple(value for part in parts for value in self._several(part.strip(_CONTROL + _QUOTES)))
+                        values = tuple(
+                            value for part in parts for value in self._several(part.strip(_CONTROL + _QUOTES))
+                        )
                     except NotOne:
                         break
                     self.check_dates(parts)
@@ -113,9 +123,15 @@ class Kind:
             raise
 
     def check_dates(self, parts: Sequence[str]) -> None:
-        """Return unless one of several is eight digits that may be a day, and all others have separators. Raises NotOne."""
+        """Return unless one of several is eight digits that may be a day, and all others have separators.
+        Raises NotOne.
+        """
         dates = [part for part in parts if is_compact_date(part)]
-        if dates and (others := [part for part in parts if part not in dates]) and not any(map(is_bare, others)):
+        if (
+            dates
+            and (others := [part for part in parts if part not in dates])
+            and not any(map(is_bare, others))
+        ):
             raise NotOne(f"{dates[0].strip()} may be a date; if it is none, write it with its separators")
 
     def _one(self, text: str) -> str:
@@ -135,7 +151,9 @@ class Kind:
 
     def hides(self, cell: str) -> bool:
         """Tell whether a cell of another column has one somewhere: among words, or in brackets."""
-        return bool(self.within.search(cell) or self.plain.fullmatch(cell.strip(_CONTROL + _QUOTES + "()[]{}<>")))
+        return bool(
+            self.within.search(cell) or self.plain.fullmatch(cell.strip(_CONTROL + _QUOTES + "()[]{}<>"))
+        )
 
     def holds(self, cell: str) -> bool:
         """Tell whether the cell holds one, or several."""
@@ -147,7 +165,11 @@ class Kind:
     def names(self, heading: str) -> bool:
         """Tell whether a heading is that of a column of such."""
         letters = "".join(c for c in heading[:_HEADING_MOST].lower() if c.isalpha())
-        return len(heading) < _HEADING_MOST and bool(self.headings.fullmatch(letters)) and sum(c.isdigit() for c in heading) <= 2
+        return (
+            len(heading) < _HEADING_MOST
+            and bool(self.headings.fullmatch(letters))
+            and sum(c.isdigit() for c in heading) <= 2
+        )
 
     @property
     def option(self) -> str:
@@ -161,9 +183,14 @@ class Kind:
 
 
 _ABOUT = "assessors?|tax|county|maricopa|property|site|subject|s"
-_FORM = "ids?|nos?|nums?|numbers?|nbr|nr|code|key|identification|identifier|dash|dashed|dashes|with|without|formatted|format|raw|full|list"
+_FORM = (
+    "ids?|nos?|nums?|numbers?|nbr|nr|code|key|identification|identifier|dash|dashed|dashes|with|without|"
+    "formatted|format|raw|full|list"
+)
 _PARCEL = "apns?|parcels?|prcl|pcl"
-_DOCUMENT = "rec|recording|recorded|recorders?|recordation|recordings|docs?|documents?|deeds?|instruments?|numbers?"
+_DOCUMENT = (
+    "rec|recording|recorded|recorders?|recordation|recordings|docs?|documents?|deeds?|instruments?|numbers?"
+)
 
 
 def _words(core: str) -> re.Pattern[str]:
@@ -200,7 +227,9 @@ RECORDING_NUMBER = Kind(
 
 
 def cleaned(cell: str) -> str:
-    """Return a cell's text without what programs put around it: quotes, `="..."`, unseen marks, control characters."""
+    """Return a cell's text without what programs put around it: quotes, `="..."`, unseen marks, control
+    characters.
+    """
     text = _UNSEEN.sub("", cell).strip(_CONTROL)
     if not text.isascii():
         text = text.translate(_WIDE)
@@ -211,7 +240,9 @@ def cleaned(cell: str) -> str:
 
 
 def told(text: str) -> str:
-    """Return a name that a list gives, as a message tells it: short, and without what would do something to a terminal."""
+    """Return a name that a list gives, as a message tells it: short, and without what would do something to a
+    terminal.
+    """
     plain = " ".join(text.split())
     plain = plain if len(plain) <= 60 else plain[:57] + "..."
     return plain if plain.isprintable() else repr(plain)
@@ -237,5 +268,12 @@ def is_compact_date(cell: str) -> bool:
     text = cleaned(cell)
     if not re.fullmatch("[0-9]{8}", text):
         return False
-    orders = ((text[:4], text[4:6], text[6:]), (text[4:], text[:2], text[2:4]), (text[4:], text[2:4], text[:2]))
-    return any(1900 <= int(year) < 2100 and 1 <= int(month) <= 12 and 1 <= int(day) <= 31 for year, month, day in orders)
+    orders = (
+        (text[:4], text[4:6], text[6:]),
+        (text[4:], text[:2], text[2:4]),
+        (text[4:], text[2:4], text[:2]),
+    )
+    return any(
+        1900 <= int(year) < 2100 and 1 <= int(month) <= 12 and 1 <= int(day) <= 31
+        for year, month, day in orders
+    )

@@ -1,4 +1,6 @@
-"""The file of a list: what kind it is, by its first bytes; a compressed one is unpacked as it is read, and text decoded, in flat memory."""
+"""The file of a list: what kind it is, by its first bytes; a compressed one is unpacked as it is read, and
+text decoded, in flat memory.
+"""
 
 import codecs
 import gzip
@@ -24,7 +26,13 @@ _ZIP, _GZIP = b"PK", b"\x1f\x8b"
 _TEXT_REMEDY = "save it as CSV UTF-8 (in Excel: Save As, CSV UTF-8)"
 # The first bytes of what is refused: what it is, and the remedy.
 _REFUSED = (
-    (b"\xd0\xcf\x11\xe0", "an Excel file of the old kind (.xls), or one with a password; save it as .xlsx without one, or as CSV UTF-8"),
+    (
+        b"\xd0\xcf\x11\xe0",
+        (
+            "an Excel file of the old kind (.xls), or one with a password; save it as .xlsx without one, or"
+            " as CSV UTF-8"
+        ),
+    ),
     (b"%PDF", "a PDF; copy its table into a spreadsheet, and save that as CSV UTF-8"),
     (b"BZh", "a bzip2 file; unpack it first"),
     (b"\xfd7zXZ", "an xz file; unpack it first"),
@@ -42,7 +50,10 @@ _BOMS = (
 _TAR_AT = 257
 _START = rb"(?:\xef\xbb\xbf)?\s*"
 _REFUSED_TEXT = (
-    (re.compile(_START + rb"<[!?/a-zA-Z]"), f"a page in HTML or XML; open it in a spreadsheet, and {_TEXT_REMEDY}"),
+    (
+        re.compile(_START + rb"<[!?/a-zA-Z]"),
+        f"a page in HTML or XML; open it in a spreadsheet, and {_TEXT_REMEDY}",
+    ),
     (re.compile(_START + rb"(?:\{\s*\"|\[\s*[\"'{\[0-9])"), "JSON; give the numbers themselves, one a line"),
 )
 # What a byte that is no UTF-8 becomes, until its line is read as cp1252.
@@ -112,8 +123,15 @@ def _unpack(raw: IO[bytes], found: Opened, stack: ExitStack) -> None:
                 raw.seek(0)
                 found.workbook = raw
                 return
-            if "xl/workbook.bin" in names or "mimetype" in names or "word/document.xml" in names or "Index/Document.iwa" in names:
-                raise UnreadableList("this is a document of another kind; save its table as .xlsx, or as CSV UTF-8")
+            if (
+                "xl/workbook.bin" in names
+                or "mimetype" in names
+                or "word/document.xml" in names
+                or "Index/Document.iwa" in names
+            ):
+                raise UnreadableList(
+                    "this is a document of another kind; save its table as .xlsx, or as CSV UTF-8"
+                )
             raw = _member(archive, found, stack)
         else:
             found.text = raw  # type: ignore[assignment]
@@ -143,7 +161,8 @@ def _member(archive: zipfile.ZipFile, found: Opened, stack: ExitStack) -> IO[byt
 
 
 def lines(raw: Bytes, notes: list[str]) -> Iterator[str]:
-    """Yield the lines of a text in UTF-8, UTF-16 or UTF-32, without their ends; a line that is none of it is read as cp1252, with a note.
+    """Yield the lines of a text in UTF-8, UTF-16 or UTF-32, without their ends; a line that is none of it is
+    read as cp1252, with a note.
 
     Raises UnreadableList.
     """
@@ -151,7 +170,10 @@ def lines(raw: Bytes, notes: list[str]) -> Iterator[str]:
     encoding = _encoding(head)
     try:
         decoder = io.IncrementalNewlineDecoder(
-            codecs.getincrementaldecoder(encoding)("surrogateescape" if encoding.startswith("utf-8") else "strict"), translate=True
+            codecs.getincrementaldecoder(encoding)(
+                "surrogateescape" if encoding.startswith("utf-8") else "strict"
+            ),
+            translate=True,
         )
         tail, number, is_noted = "", 0, False
         while True:
@@ -161,7 +183,9 @@ def lines(raw: Bytes, notes: list[str]) -> Iterator[str]:
             found = text.split("\n")
             tail = found.pop()
             if len(tail) > _LONGEST_LINE:
-                raise UnreadableList(f"line {number + len(found) + 1} has more than a million characters: it is no list")
+                raise UnreadableList(
+                    f"line {number + len(found) + 1} has more than a million characters: it is no list"
+                )
             if not chunk and tail:
                 found.append(tail)
             if not text.isascii() and _STRAY.search("\n".join(found)):
@@ -169,21 +193,28 @@ def lines(raw: Bytes, notes: list[str]) -> Iterator[str]:
                     if _STRAY.search(line):
                         found[at] = _as_cp1252(line, number + at + 1)
                         if not is_noted:
-                            notes.append(f"line {number + at + 1} is not UTF-8: such lines are read as cp1252, as Excel on Windows writes")
+                            notes.append(
+                                f"line {number + at + 1} is not UTF-8: such lines are read as cp1252, as"
+                                " Excel on Windows writes"
+                            )
                             is_noted = True
             number += len(found)
             yield from found
             if not chunk:
                 return
     except UnicodeDecodeError as error:
-        raise UnreadableList(f"not a text file in UTF-8 or UTF-16 ({error.reason}); {_TEXT_REMEDY}") from error
+        raise UnreadableList(
+            f"not a text file in UTF-8 or UTF-16 ({error.reason}); {_TEXT_REMEDY}"
+        ) from error
 
 
 def _as_cp1252(line: str, number: int) -> str:
     try:
         return line.encode("utf-8", "surrogateescape").decode("cp1252")
     except UnicodeDecodeError:
-        raise UnreadableList(f"not a text file: line {number} is neither UTF-8 nor cp1252; {_TEXT_REMEDY}") from None
+        raise UnreadableList(
+            f"not a text file: line {number} is neither UTF-8 nor cp1252; {_TEXT_REMEDY}"
+        ) from None
 
 
 def _encoding(head: bytes) -> str:

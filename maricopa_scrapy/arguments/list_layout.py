@@ -1,4 +1,6 @@
-"""How a list is laid out: its heading, and the columns that count, found from the heading and the first records together."""
+"""How a list is laid out: its heading, and the columns that count, found from the heading and the first
+records together.
+"""
 
 import re
 from collections import Counter
@@ -15,7 +17,9 @@ _HEADING_WITHIN = 20
 _URGENT = re.compile("priorit|prio\\b|urgen")
 # Days that are eight digits are told from APNs when so many in a row are.
 _SURE_OF_DATES = 3
-_NO_HEADING = frozenset(["na", "none", "null", "nil", "unknown", "tbd", "pending", "missing", "total", "totals"])
+_NO_HEADING = frozenset(
+    ["na", "none", "null", "nil", "unknown", "tbd", "pending", "missing", "total", "totals"]
+)
 
 
 class Undecided(ValueError):
@@ -24,10 +28,12 @@ class Undecided(ValueError):
 
 @dataclass(slots=True)
 class Layout:
-    """`columns`: those that count, from 0; `above`: records above the first row; `twin`: a column that says the same.
+    """`columns`: those that count, from 0; `above`: records above the first row; `twin`: a column that says
+    the same.
 
-    `is_strict`: without a heading, one that stands in another column would be lost, and is a mistake. `other`: columns that cannot be short
-    for more of them. `width`: how many cells the heading has. `is_parted`: all are written with separators, so eight digits may be a day.
+    `is_strict`: without a heading, one that stands in another column would be lost, and is a mistake.
+    `other`: columns that cannot be short for more of them. `width`: how many cells the heading has.
+    `is_parted`: all are written with separators, so eight digits may be a day.
     """
 
     columns: tuple[int, ...] = (0,)
@@ -49,7 +55,8 @@ class Layout:
 
 
 def layout(kind: Kind, first: Sequence[Record], column: str | None) -> Layout:
-    """Return the layout of a list from its first records; `column`: the name or number of the one that counts.
+    """Return the layout of a list from its first records; `column`: the name or number of the one that
+    counts.
 
     Raises Undecided.
     """
@@ -83,7 +90,12 @@ def score(kind: Kind, first: Sequence[Record], column: str | None) -> tuple[int,
     best = Counter(at for row in held for at in row)
     widths = Counter(len(cells) for cells in rows)
     has_heading = any(_is_named(kind, cells, column) for cells in rows[:_HEADING_WITHIN])
-    return max(best.values(), default=0), int(has_heading), sum(map(len, held)), max(widths.values(), default=0)
+    return (
+        max(best.values(), default=0),
+        int(has_heading),
+        sum(map(len, held)),
+        max(widths.values(), default=0),
+    )
 
 
 def _is_named(kind: Kind, cells: Sequence[str], column: str | None) -> bool:
@@ -118,9 +130,15 @@ def _is_like_a_number(cell: str) -> bool:
 
 
 def _is_wordy(kind: Kind, rows: list[list[str]]) -> bool:
-    """Tell whether the first record is a heading by its looks: words that differ, above rows of which one has what the list is of."""
+    """Tell whether the first record is a heading by its looks: words that differ, above rows of which one has
+    what the list is of.
+    """
     names = [_plain(cell) for cell in rows[0]]
-    if len(names) < 2 or any(kind.holds(cell) for cell in rows[0]) or not any(kind.holds(cell) for cells in rows[1:2] for cell in cells):
+    if (
+        len(names) < 2
+        or any(kind.holds(cell) for cell in rows[0])
+        or not any(kind.holds(cell) for cells in rows[1:2] for cell in cells)
+    ):
         return False
     filled = [name for name in names if name]
     at = [at for at, cell in enumerate(rows[1]) if kind.holds(cell)]
@@ -131,14 +149,23 @@ def _is_wordy(kind: Kind, rows: list[list[str]]) -> bool:
         and "".join(c for c in names[place] if c.isalpha()) not in _NO_HEADING
         for place in at
     )
-    return is_named and len(set(filled)) == len(filled) and all(any(c.isalpha() for c in name) for name in filled)
+    return (
+        is_named
+        and len(set(filled)) == len(filled)
+        and all(any(c.isalpha() for c in name) for name in filled)
+    )
 
 
 def _priority(body: list[list[str]], found: Layout) -> tuple[int | None, int | None]:
-    """Return the column of priorities, and one whose heading sounds so, and whose words are others. Raises Undecided."""
+    """Return the column of priorities, and one whose heading sounds so, and whose words are others. Raises
+    Undecided.
+    """
     # One word above rows of several cells heads the first of them alone.
     if found.heading is None or len(found.heading) == 1:
-        return next((at for at in range(max(map(len, body), default=0)) if _are_priorities(body, at)), None), None
+        return (
+            next((at for at in range(max(map(len, body), default=0)) if _are_priorities(body, at)), None),
+            None,
+        )
     named = [at for at, cell in enumerate(found.heading) if _plain(cell) == "priority"]
     if len(named) > 1:
         raise Undecided(f"{len(named)} columns are headed 'priority'; give the others another heading")
@@ -170,7 +197,9 @@ def _given(kind: Kind, column: str, found: Layout, width: int) -> int:
     if found.heading is not None:
         named = [at for at, cell in enumerate(found.heading) if _plain(cell) == _plain(column)]
         if len(named) > 1:
-            raise Undecided(f"{len(named)} columns are headed {column!r}; give the number of the one that counts")
+            raise Undecided(
+                f"{len(named)} columns are headed {column!r}; give the number of the one that counts"
+            )
         if named:
             return named[0]
     text = column.strip()
@@ -179,17 +208,25 @@ def _given(kind: Kind, column: str, found: Layout, width: int) -> int:
     if len(text) == 1 and text.isascii() and text.isalpha() and ord(text.upper()) - 65 < width:
         return ord(text.upper()) - 65
     there = ", ".join(told(cleaned(cell)) for cell in (found.heading or [])[:20] if cell.strip())
-    raise Undecided(f"there is no column {column!r}; there are {f'{there}, or ' if there else ''}the numbers 1 to {width}")
+    raise Undecided(
+        f"there is no column {column!r}; there are {f'{there}, or ' if there else ''}the numbers 1 to {width}"
+    )
 
 
 def _choose(kind: Kind, body: list[list[str]], found: Layout, width: int) -> None:
-    cells = [[row[at] for row in body if len(row) > at and not is_decoration([row[at]])] for at in range(width)]
-    fits = [at for at in range(width) if cells[at] and sum(map(kind.holds, cells[at])) >= _FITS * len(cells[at])]
+    cells = [
+        [row[at] for row in body if len(row) > at and not is_decoration([row[at]])] for at in range(width)
+    ]
+    fits = [
+        at for at in range(width) if cells[at] and sum(map(kind.holds, cells[at])) >= _FITS * len(cells[at])
+    ]
     named = [at for at, cell in enumerate(found.heading or []) if kind.names(cleaned(cell))]
     # A list of which each line has several: its heading is one word above the first.
     is_list = found.heading is not None and width > len(found.heading) == 1
     found.is_strict = found.heading is None or is_list
-    found.other = frozenset(at for at in range(width) if not all(kind.short.fullmatch(cell.strip()) for cell in cells[at]))
+    found.other = frozenset(
+        at for at in range(width) if not all(kind.short.fullmatch(cell.strip()) for cell in cells[at])
+    )
     if is_list and fits:
         named = []
     if len(named) == 1:
@@ -222,7 +259,10 @@ def _twin(kind: Kind, body: list[list[str]], fits: list[int]) -> bool:
     """Tell whether two columns say the same in every row, in whatever notation."""
     if len(fits) != 2:
         return False
-    pairs = [tuple(kind.values(row[at]) if at < len(row) and kind.holds(row[at]) else () for at in fits) for row in body]
+    pairs = [
+        tuple(kind.values(row[at]) if at < len(row) and kind.holds(row[at]) else () for at in fits)
+        for row in body
+    ]
     return bool(pairs) and all(one == other for one, other in pairs)
 
 
@@ -233,7 +273,9 @@ def _without_dates(kind: Kind, cells: list[list[str]], found: Layout, fits: list
     if not dates:
         return fits
     are_dashed = bool(others) and not any(_is_bare(cells[at]) for at in others)
-    are_headed = found.heading is not None and all("date" in _plain(found.heading[at]) for at in dates if at < len(found.heading))
+    are_headed = found.heading is not None and all(
+        "date" in _plain(found.heading[at]) for at in dates if at < len(found.heading)
+    )
     if others and (are_dashed or are_headed or min(len(cells[at]) for at in dates) >= _SURE_OF_DATES):
         return others
     raise Undecided(_question(kind, found, fits, "or dates"))
@@ -243,9 +285,17 @@ def _is_bare(cells: list[str]) -> bool:
     return all(map(is_bare, cells))
 
 
-def _all_of(kind: Kind, cells: list[list[str]], body: list[list[str]], found: Layout, fits: list[int]) -> None:
-    """Take all columns of a list without a heading. Raises Undecided when some may be something else, or are."""
-    filled = [at for at in range(len(cells)) if cells[at] and at != found.priority and not all(map(is_compact_date, cells[at]))]
+def _all_of(
+    kind: Kind, cells: list[list[str]], body: list[list[str]], found: Layout, fits: list[int]
+) -> None:
+    """Take all columns of a list without a heading. Raises Undecided when some may be something else, or
+    are.
+    """
+    filled = [
+        at
+        for at in range(len(cells))
+        if cells[at] and at != found.priority and not all(map(is_compact_date, cells[at]))
+    ]
     # How they are written: with separators, as numbers, as a spreadsheet groups numbers.
     forms = {(_is_bare(cells[at]), any(map(is_grouped, cells[at]))) for at in fits}
     is_table = len({len(row) for row in body}) == 1 and (len(body) > 1 or len(fits) == 2)

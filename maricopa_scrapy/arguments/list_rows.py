@@ -21,7 +21,9 @@ class WrongPriority(ValueError):
 
 @dataclass(slots=True)
 class Mistakes:
-    """Rows that hold none of what the list is of. `place`: what stands before a row's number, such as `line `."""
+    """Rows that hold none of what the list is of. `place`: what stands before a row's number, such as `line
+    `.
+    """
 
     kind: Kind
     path: str = ""
@@ -57,13 +59,17 @@ class Mistakes:
         also += f" and {self.count - _SHOWN:,} more" if self.count > _SHOWN else ""
         remedy = f"correct {'it' if self.count == 1 else 'them'}, or leave such lines out with --skip-invalid"
         if not self.is_sure:
-            remedy += f"; no column of it holds {self.kind.what}s: {self.kind.option} names the one that should"
+            remedy += (
+                f"; no column of it holds {self.kind.what}s: {self.kind.option} names the one that should"
+            )
         return f"{self._first}{also}; {remedy}"
 
 
 @dataclass(slots=True)
 class Rows:
-    """Reads row by row, as the layout says. `priorities`: how urgent single ones are; of one that comes again the first word counts."""
+    """Reads row by row, as the layout says. `priorities`: how urgent single ones are; of one that comes again
+    the first word counts.
+    """
 
     kind: Kind
     layout: Layout
@@ -88,7 +94,11 @@ class Rows:
                 continue
             if laid.is_parted and is_compact_date(cell):
                 is_wrong = True
-                self.mistakes.add(number, cell, "it may be a date; if it is none, write it with its separators, as the others are")
+                self.mistakes.add(
+                    number,
+                    cell,
+                    "it may be a date; if it is none, write it with its separators, as the others are",
+                )
                 continue
             found += values
             # A comment goes on to the end of the line.
@@ -98,7 +108,9 @@ class Rows:
             if not is_decoration(cells) and not is_comment(cells[0]):
                 self.mistakes.add(number, ",".join(cells), f"{laid.named(laid.columns[0])} is empty")
             return found
-        is_looked_at = laid.twin is not None or laid.is_strict or (laid.width is not None and len(cells) > laid.width)
+        is_looked_at = (
+            laid.twin is not None or laid.is_strict or (laid.width is not None and len(cells) > laid.width)
+        )
         if found and is_looked_at and (beside := self._beside(cells, found)):
             self.mistakes.add(number, *beside)
             return []
@@ -115,20 +127,43 @@ class Rows:
                 return cell, f"{laid.named(laid.columns[0])} says {found[0]}; {kind.option} says which counts"
             return None
         suspects = _SUSPECT.search
-        others = [(at, cell) for at, cell in enumerate(cells) if at not in laid.columns and at != laid.priority and suspects(cell)]
+        others = [
+            (at, cell)
+            for at, cell in enumerate(cells)
+            if at not in laid.columns and at != laid.priority and suspects(cell)
+        ]
         if not laid.is_strict or not others:
             # Where a cell has a delimiter without quotes all behind it stand one place to the right.
             lost = next((cell for at, cell in others if at > laid.columns[0] and kind.holds(cell)), None)
-            reason = f"its row has {len(cells)} cells below a heading of {laid.width}: put a cell that has the delimiter in quotes"
-            return None if lost is None or all(map(is_decoration, ([cell] for cell in cells[laid.width :]))) else (lost, reason)
+            reason = (
+                f"its row has {len(cells)} cells below a heading of {laid.width}: put a cell that has the"
+                " delimiter in quotes"
+            )
+            return (
+                None
+                if lost is None or all(map(is_decoration, ([cell] for cell in cells[laid.width :])))
+                else (lost, reason)
+            )
         for at, cell in others:
             beside = f"beside {found[0]}, in {laid.named(at)}"
             if kind.hides(cell) and not is_compact_date(cell):
                 return cell, f"it stands {beside}; {kind.option} says which counts"
             if at > laid.columns[-1] and at not in laid.other and kind.short.fullmatch(cell.strip()):
-                return cell, f"it may be short for another {beside}; write it in full, or {kind.option} says which counts"
+                return (
+                    cell,
+                    (
+                        f"it may be short for another {beside}; write it in full, or {kind.option} says which"
+                        " counts"
+                    ),
+                )
             if priority_word(cell) in PRIORITIES:
-                return cell, f"it is a priority {beside}, which is not that of the priorities; give the columns a heading"
+                return (
+                    cell,
+                    (
+                        f"it is a priority {beside}, which is not that of the priorities; give the columns a"
+                        " heading"
+                    ),
+                )
         return None
 
     def _urge(self, number: int, cells: list[str], found: list[str], at: int) -> None:
@@ -136,12 +171,16 @@ class Rows:
         if not word:
             return
         if word not in PRIORITIES:
-            raise WrongPriority(f"{self.mistakes.place}{number}: priority {word!r} is not one of {', '.join(PRIORITIES)}")
+            raise WrongPriority(
+                f"{self.mistakes.place}{number}: priority {word!r} is not one of {', '.join(PRIORITIES)}"
+            )
         for value in found:
             self.priorities.setdefault(value, PRIORITIES.index(word))
 
 
 def shown(text: str) -> str:
-    """Return a text as a message shows it: marks that nobody sees stand there by name, and what is long is cut."""
+    """Return a text as a message shows it: marks that nobody sees stand there by name, and what is long is
+    cut.
+    """
     plain = text.strip()
     return repr(plain if len(plain) <= 60 else plain[:57] + "...")

@@ -39,7 +39,10 @@ class Sheet:
                 return
             pairs = zip(self._values.iter_rows(), self._formulas.iter_rows(values_only=True), strict=True)
             for number, (cells, formulas) in enumerate(pairs, start=1):
-                yield number, [_computed(cell, formula) for cell, formula in zip(cells, formulas, strict=True)]
+                yield (
+                    number,
+                    [_computed(cell, formula) for cell, formula in zip(cells, formulas, strict=True)],
+                )
 
 
 @contextmanager
@@ -54,7 +57,9 @@ def sheets(file: IO[bytes]) -> Iterator[list[Sheet]]:
         values = load_workbook(file, read_only=True, data_only=True)
         formulas = load_workbook(file, read_only=True) if has_formulas else None
         shown = [sheet for sheet in values.worksheets if sheet.sheet_state == "visible"] or values.worksheets
-        found = [Sheet(sheet.title, sheet, None if formulas is None else formulas[sheet.title]) for sheet in shown]
+        found = [
+            Sheet(sheet.title, sheet, None if formulas is None else formulas[sheet.title]) for sheet in shown
+        ]
     try:
         yield found
     finally:
@@ -76,12 +81,25 @@ def _damage() -> Iterator[None]:
         yield
     except UnreadableList:
         raise
-    except (InvalidFileException, zipfile.BadZipFile, ParseError, KeyError, ValueError, TypeError, IndexError, AttributeError) as error:
-        raise UnreadableList(f"the workbook is damaged, or is none of Excel's ({error}); save it anew, or as CSV UTF-8") from error
+    except (
+        InvalidFileException,
+        zipfile.BadZipFile,
+        ParseError,
+        KeyError,
+        ValueError,
+        TypeError,
+        IndexError,
+        AttributeError,
+    ) as error:
+        raise UnreadableList(
+            f"the workbook is damaged, or is none of Excel's ({error}); save it anew, or as CSV UTF-8"
+        ) from error
 
 
 def _has_formulas(file: IO[bytes]) -> bool:
-    """Tell whether a sheet has formulas. Raises UnreadableList where rows are not in order: openpyxl passes over one that comes late."""
+    """Tell whether a sheet has formulas. Raises UnreadableList where rows are not in order: openpyxl passes
+    over one that comes late.
+    """
     found = False
     with zipfile.ZipFile(file) as archive:
         for name in archive.namelist():
@@ -94,7 +112,8 @@ def _has_formulas(file: IO[bytes]) -> bool:
                         for row in map(int, _ROW.findall(whole)):
                             if row <= last:
                                 raise UnreadableList(
-                                    f"the workbook is damaged: its row {row} comes after row {last}; save it anew in Excel"
+                                    f"the workbook is damaged: its row {row} comes after row {last}; save it"
+                                    " anew in Excel"
                                 )
                             last = row
                         before = mark + rest

@@ -1,4 +1,6 @@
-"""The reader of lists: of a file, or of the argument itself; every line counts, or is named with what is wrong with it."""
+"""The reader of lists: of a file, or of the argument itself; every line counts, or is named with what is
+wrong with it.
+"""
 
 import sys
 from collections.abc import Iterable, Iterator, Mapping
@@ -21,16 +23,20 @@ _SEPARATOR_LINE = "sep="
 
 
 class ApnList:
-    """The APNs of a file or of the argument itself, read as they are asked for; it can be read again, unless it is a pipe.
+    """The APNs of a file or of the argument itself, read as they are asked for; it can be read again, unless
+    it is a pipe.
 
-    After reading, `given` is how many APNs there were (duplicates included), `left_out` how many lines were none, `skipped` the first of
-    them, `notes` how the list was read, `priorities` how urgent single APNs are, 0 critical to 3 low, where the list says so.
+    After reading, `given` is how many APNs there were (duplicates included), `left_out` how many lines were
+    none, `skipped` the first of them, `notes` how the list was read, `priorities` how urgent single APNs are,
+    0 critical to 3 low, where the list says so.
     """
 
     kind: ClassVar[Kind] = kinds.APN
 
     def __init__(self, name: str, value: str, skip_invalid: bool = False, column: str | None = None) -> None:
-        """`column`: the heading, or the number from 1, of the column that counts; of a workbook also SHEET!COLUMN. Raises ArgumentError."""
+        """`column`: the heading, or the number from 1, of the column that counts; of a workbook also
+        SHEET!COLUMN. Raises ArgumentError.
+        """
         self.name = name
         self.skip_invalid = skip_invalid
         self.column = column.strip() if column else None
@@ -48,14 +54,23 @@ class ApnList:
             self.path = self._find_file(value, why)
         elif not self._literal:
             examples = f"{self.kind.examples[0]},{self.kind.examples[2]}"
-            raise ArgumentError(name, f"the list is empty; give a file, or {self.kind.what}s such as {examples}")
+            raise ArgumentError(
+                name, f"the list is empty; give a file, or {self.kind.what}s such as {examples}"
+            )
         elif self.column is not None:
             raise ArgumentError(self.kind.column, "goes with a file")
 
     @classmethod
     def of(cls, name: str, given: Mapping[str, str]) -> Self:
-        """Return the list of a spider's argument `name`, read as its other arguments say. Raises ArgumentError."""
-        return cls(name, given[name], spider_arguments.flag("skip_invalid", given.get("skip_invalid", "no")), given.get(cls.kind.column))
+        """Return the list of a spider's argument `name`, read as its other arguments say. Raises
+        ArgumentError.
+        """
+        return cls(
+            name,
+            given[name],
+            spider_arguments.flag("skip_invalid", given.get("skip_invalid", "no")),
+            given.get(cls.kind.column),
+        )
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -102,7 +117,10 @@ class ApnList:
         if not self.given:
             what = self.kind.what
             left_out = "".join(f"; skipped {line}" for line in self.skipped[:5])
-            raise ArgumentError(self.name, f"{self.path}: no {what} in it; one a line, such as {self.kind.examples[0]}{left_out}")
+            raise ArgumentError(
+                self.name,
+                f"{self.path}: no {what} in it; one a line, such as {self.kind.examples[0]}{left_out}",
+            )
 
     def _of_text(self, found: Opened) -> Iterator[str]:
         assert found.text is not None
@@ -133,7 +151,9 @@ class ApnList:
         except Undecided as error:
             raise ArgumentError(self.name, f"{self.path}: {error}") from None
         if laid.above > 1:
-            self.notes.append(f"the heading is in line {first[laid.above - 1][0]}; what stands above it is passed over")
+            self.notes.append(
+                f"the heading is in line {first[laid.above - 1][0]}; what stands above it is passed over"
+            )
         if laid.note:
             self.notes.append(laid.note)
         return laid
@@ -149,34 +169,64 @@ class ApnList:
     def _sheet(self, sheets: list[list_workbook.Sheet]) -> tuple[list_workbook.Sheet, str | None]:
         if self.column and "!" in self.column:
             name, _, column = self.column.rpartition("!")
-            named = [sheet for sheet in sheets if sheet.name.strip().lower() == name.strip().strip("'").lower()]
+            named = [
+                sheet for sheet in sheets if sheet.name.strip().lower() == name.strip().strip("'").lower()
+            ]
             if not named:
-                raise ArgumentError(self.kind.column, f"{self.path}: there is no sheet {name!r}; there are {list_workbook.names(sheets)}")
+                raise ArgumentError(
+                    self.kind.column,
+                    f"{self.path}: there is no sheet {name!r}; there are {list_workbook.names(sheets)}",
+                )
             return named[0], column.strip() or None
         filled = [(sheet, first) for sheet in sheets if (first := list_workbook.grid(sheet, _SAMPLE))]
-        fits = [sheet for sheet, first in filled if any(self.kind.holds(cell) for _, cells in first for cell in cells)]
+        fits = [
+            sheet
+            for sheet, first in filled
+            if any(self.kind.holds(cell) for _, cells in first for cell in cells)
+        ]
         if len(fits) > 1:
-            which = f"say which counts: {self.kind.option} takes SHEET!COLUMN, or SHEET! alone, such as {f'{fits[0].name}!'!r}"
-            raise ArgumentError(self.name, f"{self.path}: the sheets {list_workbook.names(fits)} all hold {self.kind.what}s; {which}")
+            which = (
+                f"say which counts: {self.kind.option} takes SHEET!COLUMN, or SHEET! alone, such as"
+                f" {f'{fits[0].name}!'!r}"
+            )
+            raise ArgumentError(
+                self.name,
+                f"{self.path}: the sheets {list_workbook.names(fits)} all hold {self.kind.what}s; {which}",
+            )
         if fits or len(filled) == 1:
             return (fits or [filled[0][0]])[0], self.column
-        raise ArgumentError(self.name, f"{self.path}: no {self.kind.what} in its sheets, which are {list_workbook.names(sheets)}")
+        raise ArgumentError(
+            self.name,
+            f"{self.path}: no {self.kind.what} in its sheets, which are {list_workbook.names(sheets)}",
+        )
 
     def _values(self, supply: Iterable[Record], laid: Layout, place: str) -> Iterator[str]:
         assert self.path is not None
         kind, mistakes, above = self.kind, self._mistakes, laid.above
-        mistakes.path, mistakes.place, mistakes.skip, mistakes.is_sure = str(self.path), place, self.skip_invalid, laid.is_sure
+        mistakes.path, mistakes.place, mistakes.skip, mistakes.is_sure = (
+            str(self.path),
+            place,
+            self.skip_invalid,
+            laid.is_sure,
+        )
         rows = Rows(kind, laid, mistakes, self.priorities)
         plain, only = (kind.parted if laid.is_parted else kind.plain).fullmatch, laid.columns[0]
         width = laid.width or sys.maxsize
-        is_simple = laid.priority is None and laid.twin is None and not laid.is_strict and len(laid.columns) == 1
+        is_simple = (
+            laid.priority is None and laid.twin is None and not laid.is_strict and len(laid.columns) == 1
+        )
         has_end = is_regular(self.path)
         for number, cells in supply:
             if above:
                 above -= any(cells)
                 continue
             # Nearly all rows of nearly all lists.
-            if is_simple and only < len(cells) <= width and (found := plain(cells[only])) and not mistakes.count:
+            if (
+                is_simple
+                and only < len(cells) <= width
+                and (found := plain(cells[only]))
+                and not mistakes.count
+            ):
                 self.given += 1
                 yield "".join(found.groups()).upper()
                 continue
@@ -212,12 +262,16 @@ class ApnList:
             path = Path(value).expanduser()
             is_folder, exists = path.is_dir(), path.exists()
         except (OSError, RuntimeError, ValueError) as error:
-            raise ArgumentError(self.name, f"{shown(value)} is neither {kind.article} nor the name of a file ({error})") from error
+            raise ArgumentError(
+                self.name, f"{shown(value)} is neither {kind.article} nor the name of a file ({error})"
+            ) from error
         if is_folder:
             raise ArgumentError(self.name, f"{value} is a folder; give a file with one {kind.what} a line")
         if not exists:
             form = f"{kind.article} (such as {kind.examples[0]})"
-            raise ArgumentError(self.name, f"{shown(value)} is neither {form} nor a file here (looked in {Path.cwd()}){why}")
+            raise ArgumentError(
+                self.name, f"{shown(value)} is neither {form} nor a file here (looked in {Path.cwd()}){why}"
+            )
         return path
 
 

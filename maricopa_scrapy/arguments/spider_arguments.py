@@ -57,7 +57,9 @@ def age(name: str, value: str) -> dt.timedelta:
     """Read a length of time: hours, days or weeks, such as 12h, 30d, 4w."""
     number, unit = value.strip()[:-1], value.strip()[-1:].lower()
     if unit not in _UNITS or not (number.isascii() and number.isdigit() and 0 < int(number) < 100_000):
-        raise ArgumentError(name, f"{value!r} is not a length of time; the form is 30d (days), 12h (hours) or 4w (weeks)")
+        raise ArgumentError(
+            name, f"{value!r} is not a length of time; the form is 30d (days), 12h (hours) or 4w (weeks)"
+        )
     return int(number) * _UNITS[unit]
 
 
@@ -66,7 +68,9 @@ def apn(name: str, value: str) -> str:
     try:
         return parse_apn(value)
     except IdentifierError:
-        raise ArgumentError(name, f"{value.strip()[:60]!r} is not an APN; the form is 165-28-054 or 16528054") from None
+        raise ArgumentError(
+            name, f"{value.strip()[:60]!r} is not an APN; the form is 165-28-054 or 16528054"
+        ) from None
 
 
 def query(name: str, value: str) -> str:
@@ -92,7 +96,9 @@ def one_of(arguments: dict[str, str], names: Iterable[str]) -> str:
     if len(given) == 1:
         return given[0]
     if not given:
-        raise ArgumentError(options[0], f"missing; give one of {', '.join(f'-a {name}=...' for name in options)}")
+        raise ArgumentError(
+            options[0], f"missing; give one of {', '.join(f'-a {name}=...' for name in options)}"
+        )
     raise ArgumentError(given[1], f"cannot be given together with `{given[0]}`")
 
 

@@ -25,19 +25,27 @@ from maricopa_scrapy.machine.child_environment import essential
 
 logger = logging.getLogger(__name__)
 
-_NAMES = ("chromium-headless-shell", "chrome-headless-shell", "chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+_NAMES = (
+    "chromium-headless-shell",
+    "chrome-headless-shell",
+    "chromium",
+    "chromium-browser",
+    "google-chrome",
+    "google-chrome-stable",
+)
 _APPLICATIONS = (
     "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
     "/Applications/Chromium.app/Contents/MacOS/Chromium",
 )
 _HOW = (
-    "`sudo apt-get install chromium-headless-shell` (Debian), or any Chromium or Chrome, or `playwright install chromium-headless-shell`; "
-    "one that lies elsewhere is named in config.yaml: browser.executable"
+    "`sudo apt-get install chromium-headless-shell` (Debian), or any Chromium or Chrome, or `playwright"
+    " install chromium-headless-shell`; one that lies elsewhere is named in config.yaml: browser.executable"
 )
 _SHOWN = "<title>maricopa</title>"
 # As Playwright starts it, but that it shows one page, prints it, and ends.
 _TRY = (
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run", "--disable-background-networking",
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run",
+    "--disable-background-networking",
     "--dump-dom", f"data:text/html,{_SHOWN}",
 )  # fmt: skip
 # Beginnings of the variables that a browser and its driver read.
@@ -78,16 +86,22 @@ def check(settings: BrowserSettings) -> None:
 
 
 def find(settings: BrowserSettings) -> str:
-    """Return the file of the first browser that shows a page; those that do not are passed over with a word. Raises NoBrowser.
+    """Return the file of the first browser that shows a page; those that do not are passed over with a word.
+    Raises NoBrowser.
 
     The configured one is never passed over: WrongSetting.
     """
     if settings.executable:
         found = shutil.which(str(Path(settings.executable).expanduser()))
         if found is None:
-            raise WrongSetting(f"browser.executable: {settings.executable} is no program; leave it empty to have one found")
+            raise WrongSetting(
+                f"browser.executable: {settings.executable} is no program; leave it empty to have one found"
+            )
         if reason := _why_not(found):
-            raise WrongSetting(f"browser.executable: the browser {found} does not run: {reason}; leave it empty to have one found")
+            raise WrongSetting(
+                f"browser.executable: the browser {found} does not run: {reason}; leave it empty to have one"
+                " found"
+            )
         return found
     broken = ""
     for candidate in _candidates():
@@ -95,7 +109,9 @@ def find(settings: BrowserSettings) -> str:
             return candidate
         logger.warning("the browser %s is passed over, it does not run: %s", candidate, reason)
         broken = broken or f"{candidate}: {reason}; "
-    raise NoBrowser(f"no browser was found that runs: {broken}{_HOW}" if broken else f"no browser was found: {_HOW}")
+    raise NoBrowser(
+        f"no browser was found that runs: {broken}{_HOW}" if broken else f"no browser was found: {_HOW}"
+    )
 
 
 def _why_not(executable: str) -> str:
@@ -129,7 +145,9 @@ def _why_not(executable: str) -> str:
 
 
 def _candidates() -> Iterator[str]:
-    """Yield each browser of this system and of Playwright once, best first; of a name those in all folders of the PATH."""
+    """Yield each browser of this system and of Playwright once, best first; of a name those in all folders of
+    the PATH.
+    """
     seen: set[Path] = set()
     on_path = (shutil.which(name, path=folder) for name in _NAMES for folder in os.get_exec_path() if folder)
     for found in (*on_path, *map(shutil.which, _APPLICATIONS), *map(str, _playwrights_own())):
@@ -140,21 +158,43 @@ def _candidates() -> Iterator[str]:
 
 def _playwrights_own() -> Iterator[Path]:
     """Yield the browsers that `playwright install` has put where this version of it looks."""
-    caches = {"darwin": Path("~/Library/Caches"), "win32": Path(os.environ.get("LOCALAPPDATA", "~/AppData/Local"))}
-    folder = os.environ.get("PLAYWRIGHT_BROWSERS_PATH") or caches.get(sys.platform, Path("~/.cache")) / "ms-playwright"
+    caches = {
+        "darwin": Path("~/Library/Caches"),
+        "win32": Path(os.environ.get("LOCALAPPDATA", "~/AppData/Local")),
+    }
+    folder = (
+        os.environ.get("PLAYWRIGHT_BROWSERS_PATH")
+        or caches.get(sys.platform, Path("~/.cache")) / "ms-playwright"
+    )
     package = Path(playwright.__file__).parent / "driver" / "package"
     root = package / ".local-browsers" if folder == "0" else Path(folder).expanduser()
     with contextlib.suppress(OSError, ValueError, KeyError):
-        revisions = {each["name"]: each["revision"] for each in json.loads((package / "browsers.json").read_text())["browsers"]}
+        revisions = {
+            each["name"]: each["revision"]
+            for each in json.loads((package / "browsers.json").read_text())["browsers"]
+        }
         for name in ("chromium-headless-shell", "chromium"):
             installed = root / f"{name.replace('-', '_')}-{revisions[name]}"
             if (installed / "INSTALLATION_COMPLETE").exists():
-                patterns = ("*/headless_shell*", "*/chrome-headless-shell*", "*/chrome", "*/*.app/Contents/MacOS/*", "*/chrome.exe")
-                yield from (path for pattern in patterns for path in installed.glob(pattern) if os.access(path, os.X_OK))
+                patterns = (
+                    "*/headless_shell*",
+                    "*/chrome-headless-shell*",
+                    "*/chrome",
+                    "*/*.app/Contents/MacOS/*",
+                    "*/chrome.exe",
+                )
+                yield from (
+                    path
+                    for pattern in patterns
+                    for path in installed.glob(pattern)
+                    if os.access(path, os.X_OK)
+                )
 
 
 def main() -> int:
-    """Return 0 when there is a browser that runs, 2 when a setting is wrong, 3 when there is none; why not goes to stderr."""
+    """Return 0 when there is a browser that runs, 2 when a setting is wrong, 3 when there is none; why not
+    goes to stderr.
+    """
     try:
         check(configuration.load()[0].browser)
     except NoBrowser as error:

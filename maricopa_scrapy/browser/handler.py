@@ -1,8 +1,9 @@
-"""The download handler of sources that only a browser can show: scrapy-playwright's, with pages that are used again.
+"""The download handler of sources that only a browser can show: scrapy-playwright's, with pages that are used
+again.
 
-scrapy-playwright opens a page for each request and closes it, without a timeout on either, and asks the same page again when its
-browser is gone. Here a page serves many parcels, everything ends in time, and a failure goes back through the ledger.
-Requests without a `Visit` in their meta (robots.txt) go the ordinary way.
+scrapy-playwright opens a page for each request and closes it, without a timeout on either, and asks the same
+page again when its browser is gone. Here a page serves many parcels, everything ends in time, and a failure
+goes back through the ledger. Requests without a `Visit` in their meta (robots.txt) go the ordinary way.
 """
 
 import asyncio
@@ -53,7 +54,11 @@ class BrowserHandler(OpenPlaywrightHandler):
             browser, timeouts = self._config.browser, visit.layout.timeouts
             proxy = proxy_with_password(url) if self.crawler.settings.getbool("HTTPPROXY_ENABLED") else None
             self.browser_provider = BrowserProvider(self.config, browser, proxy)
-            script = resources.files("maricopa_scrapy.browser").joinpath("stealth.js").read_text() if browser.stealth else ""
+            script = (
+                resources.files("maricopa_scrapy.browser").joinpath("stealth.js").read_text()
+                if browser.stealth
+                else ""
+            )
             options = PoolOptions(
                 size=self._config.batch_processing.browser_pool_size,
                 retire_after=browser.retire_after,
@@ -63,7 +68,9 @@ class BrowserHandler(OpenPlaywrightHandler):
                 own_name=self._own_name,
                 script=script,
             )
-            self._pages = BrowserPool(self._launched, self.browser_provider.kill, self.browser_provider.close, options)
+            self._pages = BrowserPool(
+                self._launched, self.browser_provider.kill, self.browser_provider.close, options
+            )
         return self._pages
 
     async def _launched(self) -> Any:
@@ -72,7 +79,9 @@ class BrowserHandler(OpenPlaywrightHandler):
         return browser
 
     async def download_request(self, request: Request) -> ScrapyResponse:
-        """Show what the request's Visit asks for. Raises TimeoutError, ConnectionError, Unverified or BrowserFailed."""
+        """Show what the request's Visit asks for. Raises TimeoutError, ConnectionError, Unverified or
+        BrowserFailed.
+        """
         visit: Visit | None = request.meta.get(VISIT)
         if visit is None:
             try:
@@ -92,7 +101,9 @@ class BrowserHandler(OpenPlaywrightHandler):
                 self._pictured.add(shown.problem)
                 request.meta[PICTURE] = await seen.picture()
         except TimeoutError as error:
-            raise TimeoutError(f"the parcel was not shown within {seconds:g} s") if limit.expired() else error from None
+            raise (
+                TimeoutError(f"the parcel was not shown within {seconds:g} s") if limit.expired() else error
+            ) from None
         except ConnectionError as error:
             check_shown(error, request.url)
             raise
@@ -115,8 +126,14 @@ class BrowserHandler(OpenPlaywrightHandler):
 
 def _response(request: Request, shown: Shown, pack: Callable[[Shown], bytes]) -> ScrapyResponse:
     if shown.kind == "page":
-        kept = {name: value for name, value in shown.headers.items() if name in ("retry-after", "date", "cf-mitigated")}
+        kept = {
+            name: value
+            for name, value in shown.headers.items()
+            if name in ("retry-after", "date", "cf-mitigated")
+        }
         body = "".join(shown.html.values()).encode("utf-8", "ignore")
-        return ScrapyResponse(request.url, shown.status, Headers(kept | {"Content-Type": "text/html"}), body, request=request)
+        return ScrapyResponse(
+            request.url, shown.status, Headers(kept | {"Content-Type": "text/html"}), body, request=request
+        )
     headers = Headers({"Content-Type": "application/json"})
     return ScrapyResponse(request.url, 200, headers, pack(shown), request=request)

@@ -32,7 +32,9 @@ class BrowserProvider(PlaywrightBrowserProvider):  # type: ignore[misc]
         self._processes = MarkedProcesses()
 
     async def launch_browser(self) -> Browser:
-        """Start a browser, or connect to the one named. Raises NoBrowser or Playwright's Error; who calls it sets a limit of time."""
+        """Start a browser, or connect to the one named. Raises NoBrowser or Playwright's Error; who calls it
+        sets a limit of time.
+        """
         if self.playwright is None:
             set_driver_environment(essential(*OF_BROWSERS))
             await self.start()
@@ -56,7 +58,11 @@ class BrowserProvider(PlaywrightBrowserProvider):  # type: ignore[misc]
 
     async def close(self) -> None:
         """End the driver, which lets go of every browser, and what was started. May be used again."""
-        manager, self.playwright_context_manager, self.playwright = self.playwright_context_manager, None, None
+        manager, self.playwright_context_manager, self.playwright = (
+            self.playwright_context_manager,
+            None,
+            None,
+        )
         try:
             if manager is not None:
                 ending = asyncio.ensure_future(manager.__aexit__())

@@ -1,7 +1,8 @@
 """The browser's processes: marked when they are started, so that it is sure which ones must end.
 
-A browser ends with the process that started it: its driver's pipe closes. What that should ever miss is ended by the next start, from a
-note in the data folder. A process is known by the mark on its command line: by then its number may be another's, and a name says nothing.
+A browser ends with the process that started it: its driver's pipe closes. What that should ever miss is ended
+by the next start, from a note in the data folder. A process is known by the mark on its command line: by then
+its number may be another's, and a name says nothing.
 """
 
 import contextlib
@@ -26,7 +27,9 @@ _DRIVER = str(Path(playwright.__file__).parent / "driver" / "package" / "cli.js"
 
 
 class MarkedProcesses:
-    """The browsers that this crawl starts with `switch` on their command lines. Those of crawls that are gone are ended at once."""
+    """The browsers that this crawl starts with `switch` on their command lines. Those of crawls that are gone
+    are ended at once.
+    """
 
     def __init__(self) -> None:
         mark = uuid.uuid4().hex
@@ -37,7 +40,9 @@ class MarkedProcesses:
         self._sweep()
 
     def note(self) -> None:
-        """Write down that there will be one. Comes before the start: what is cut short in the middle of it is found too."""
+        """Write down that there will be one. Comes before the start: what is cut short in the middle of it is
+        found too.
+        """
         self._is_noted = True
         note = {"crawl": (os.getpid(), started_of(os.getpid())), "switch": self.switch}
         try:

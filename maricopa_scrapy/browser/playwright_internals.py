@@ -1,7 +1,9 @@
-"""All that reaches into the private parts of scrapy-playwright and Playwright; read in scrapy-playwright 0.0.48, Playwright 1.65.
+"""All that reaches into the private parts of scrapy-playwright and Playwright; read in scrapy-playwright
+0.0.48, Playwright 1.65.
 
-A new release of either is held against this file and tests/browser/test_playwright_internals.py. browser/launch.py relies on more that
-is not documented: the fields of the `PlaywrightBrowserProvider` that it starts and ends.
+A new release of either is held against this file and tests/browser/test_playwright_internals.py.
+browser/launch.py relies on more that is not documented: the fields of the `PlaywrightBrowserProvider` that it
+starts and ends.
 """
 
 import contextlib
@@ -18,7 +20,8 @@ _TRANSPORTS = ("transport", "_transport")
 
 
 class OpenPlaywrightHandler(ScrapyPlaywrightDownloadHandler):  # type: ignore[misc]
-    """scrapy-playwright's handler without a browser of its own: a subclass starts one when it is asked, and ends it.
+    """scrapy-playwright's handler without a browser of its own: a subclass starts one when it is asked, and
+    ends it.
 
     Relies on `_launch`, called when the engine starts, and `_close`, called when it stops.
     """
@@ -35,7 +38,8 @@ class OpenPlaywrightHandler(ScrapyPlaywrightDownloadHandler):  # type: ignore[mi
 
 
 def set_driver_environment(environment: Mapping[str, str]) -> None:
-    """Give Playwright's driver this environment beside what Playwright adds: it gives it all of ours, and takes no word about it.
+    """Give Playwright's driver this environment beside what Playwright adds: it gives it all of ours, and
+    takes no word about it.
 
     Relies on the module that starts the driver: it asks its own name `get_driver_env`.
     """

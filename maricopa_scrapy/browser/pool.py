@@ -1,4 +1,6 @@
-"""A pool of pages in one browser: one a context, used for one parcel after another, and replaced after many or after a failure."""
+"""A pool of pages in one browser: one a context, used for one parcel after another, and replaced after many
+or after a failure.
+"""
 
 import asyncio
 import contextlib
@@ -25,7 +27,9 @@ _SPARED = ("Image", "Font", "Media")
 
 @dataclass(slots=True, eq=False)
 class Tab:
-    """A page, the context that it alone is in, their browser, a line to the page, and how many parcels it has shown."""
+    """A page, the context that it alone is in, their browser, a line to the page, and how many parcels it has
+    shown.
+    """
 
     browser: Browser
     context: BrowserContext
@@ -51,7 +55,9 @@ class PoolOptions:
 
 
 class BrowserPool:
-    """Pages to take and to give back. `launch` starts a browser, `kill` ends what was started, `end` its driver too."""
+    """Pages to take and to give back. `launch` starts a browser, `kill` ends what was started, `end` its
+    driver too.
+    """
 
     def __init__(
         self,
@@ -79,7 +85,9 @@ class BrowserPool:
             async with asyncio.timeout(self._options.wait):
                 await self._room.acquire()
         except TimeoutError:
-            raise BrowserFailed(f"none of the browser's pages came free within {self._options.wait:g} s") from None
+            raise BrowserFailed(
+                f"none of the browser's pages came free within {self._options.wait:g} s"
+            ) from None
         try:
             while self._idle:
                 tab = self._idle.pop()
@@ -167,7 +175,9 @@ class BrowserPool:
                 await self._end()
             async with asyncio.timeout(_LAUNCH_S):
                 browser = await self._launch()
-                self._agents = self._options.user_agents or (f"{await _own_agent(browser)} {self._options.own_name}",)
+                self._agents = self._options.user_agents or (
+                    f"{await _own_agent(browser)} {self._options.own_name}",
+                )
         except (PlaywrightError, RuntimeError, OSError) as error:
             # With its driver, which may yet start one.
             await self._end()
@@ -201,7 +211,9 @@ class BrowserPool:
         for each in opened:
             if not await self._closed(each):
                 if browser is self._browser and browser.is_connected():
-                    logger.warning("a page did not close within %.0f s; the browser is replaced", self._options.close)
+                    logger.warning(
+                        "a page did not close within %.0f s; the browser is replaced", self._options.close
+                    )
                 self._replace(browser)
                 return
 
@@ -233,14 +245,20 @@ async def _own_agent(browser: Browser) -> str:
 
 
 async def _spare(session: CDPSession) -> None:
-    """Have pictures, fonts and films fail before they are asked for: not by Playwright's route, which turns the cache off."""
+    """Have pictures, fonts and films fail before they are asked for: not by Playwright's route, which turns
+    the cache off.
+    """
 
     async def fail(event: dict[str, Any]) -> None:
         with contextlib.suppress(PlaywrightError):
-            await session.send("Fetch.failRequest", {"requestId": event["requestId"], "errorReason": "BlockedByClient"})
+            await session.send(
+                "Fetch.failRequest", {"requestId": event["requestId"], "errorReason": "BlockedByClient"}
+            )
 
     session.on("Fetch.requestPaused", fail)
-    await session.send("Fetch.enable", {"patterns": [{"urlPattern": "*", "resourceType": kind} for kind in _SPARED]})
+    await session.send(
+        "Fetch.enable", {"patterns": [{"urlPattern": "*", "resourceType": kind} for kind in _SPARED]}
+    )
 
 
 def first_line(error: BaseException) -> str:

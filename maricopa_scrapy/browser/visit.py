@@ -1,8 +1,9 @@
 """One parcel in one page of a browser: one navigation, then its tabs in place.
 
-What ends a wait is seen, not timed: a filled grid, the search's view, a data call that is refused. What is on the page then is the
-answer, whatever it is: to read it is the parser's work. Where the server pushes rows (Blazor Server), no call tells when all have
-come: there the grid and the channel must have been quiet for a while.
+What ends a wait is seen, not timed: a filled grid, the search's view, a data call that is refused. What is on
+the page then is the answer, whatever it is: to read it is the parser's work. Where the server pushes rows
+(Blazor Server), no call tells when all have come: there the grid and the channel must have been quiet for a
+while.
 """
 
 import asyncio
@@ -17,7 +18,16 @@ from playwright.async_api import CDPSession, Page, Request, Response, WebSocket
 from playwright.async_api import Error as PlaywrightError
 from playwright.async_api import TimeoutError as PlaywrightTimeout
 
-from maricopa_scrapy.browser.page_scripts import FILLED, IS_ABSENT, OPEN_RESULT, OPEN_TAB, STALE, TEXT, link_of, order_of
+from maricopa_scrapy.browser.page_scripts import (
+    FILLED,
+    IS_ABSENT,
+    OPEN_RESULT,
+    OPEN_TAB,
+    STALE,
+    TEXT,
+    link_of,
+    order_of,
+)
 from maricopa_scrapy.configuration import PageLayout, Refusals
 from maricopa_scrapy.pace.refusals import BrowserFailed
 
@@ -41,8 +51,8 @@ _DOUBT_S = 3.0
 class Visit:
     """What is wanted of a page: which tabs. `key` is the parcel's.
 
-    `check` says what is wrong with the HTML of a tab, at an address of the page, or None. Of the view of a parcel that is not there, it is
-    asked as of the tab `ABSENT`.
+    `check` says what is wrong with the HTML of a tab, at an address of the page, or None. Of the view of a
+    parcel that is not there, it is asked as of the tab `ABSENT`.
     """
 
     layout: PageLayout
@@ -56,8 +66,8 @@ class Visit:
 class Shown:
     """What was shown: the HTML of each tab, or that of a page in their place (`kind` absent, shell, or page).
 
-    `status`, `headers`: of the document, or of the data call that was refused. `problem`: what `check` said of the last tab. `address`: the
-    page's own, when that was shown.
+    `status`, `headers`: of the document, or of the data call that was refused. `problem`: what `check` said
+    of the last tab. `address`: the page's own, when that was shown.
     """
 
     kind: str
@@ -134,12 +144,16 @@ class PageVisit:
 
     async def _show(self, url: str) -> Shown:
         try:
-            response = await self._raced(self._page.goto(url, wait_until="domcontentloaded", timeout=0), self._layout.timeouts.load)
+            response = await self._raced(
+                self._page.goto(url, wait_until="domcontentloaded", timeout=0), self._layout.timeouts.load
+            )
             if response is None:
                 raise ConnectionError(f"no answer for {url}")
             if response.status != 200:
                 self.is_well = False
-                return Shown("page", {"page": await response.text()}, response.status, await response.all_headers())
+                return Shown(
+                    "page", {"page": await response.text()}, response.status, await response.all_headers()
+                )
             shown = Shown("parcel", {}, 200, await response.all_headers())
             for tab in self._visit.tabs:
                 if not await self._show_tab(tab, shown):
@@ -197,7 +211,9 @@ class PageVisit:
         return self._visit.check(name, shown.html[tab], shown.address)
 
     async def _arrived(self, tab: str | None) -> str | None:
-        """Wait until the page shows the parcel: a tab, or None for the links of its tabs; opens it where the search lists it."""
+        """Wait until the page shows the parcel: a tab, or None for the links of its tabs; opens it where the
+        search lists it.
+        """
         state = await self._filled(tab, None)
         results = self._layout.results
         if state == "found" and results is not None:
@@ -207,9 +223,11 @@ class PageVisit:
         return state
 
     async def _filled(self, tab: str | None, stale: str | None, is_opened: bool = False) -> str | None:
-        """Wait until the tab is filled; returns "filled", "absent", "found", or None when it is not in time. Raises _Refused.
+        """Wait until the tab is filled; returns "filled", "absent", "found", or None when it is not in time.
+        Raises _Refused.
 
-        Without a tab, a link to the summary is enough. `is_opened`: what the search found does not count any more.
+        Without a tab, a link to the summary is enough. `is_opened`: what the search found does not count any
+        more.
         """
         order = order_of(self._layout, self._visit.key, tab, stale, is_opened)
         patience = self._layout.patience
@@ -234,12 +252,18 @@ class PageVisit:
         if self._failed:
             raise ConnectionError(self._failed[0])
         if self._pending:
-            raise TimeoutError(f"{len(self._pending)} calls of the page got no answer, among them {next(iter(self._pending)).url}")
+            raise TimeoutError(
+                f"{len(self._pending)} calls of the page got no answer, among them"
+                f" {next(iter(self._pending)).url}"
+            )
         return None
 
     def _is_quiet(self, quiet: float) -> bool:
         """Whether the server pushed nothing while the grid was quiet for so long."""
-        return self._pushed_at is None or asyncio.get_running_loop().time() - self._pushed_at >= quiet >= self._layout.patience
+        return (
+            self._pushed_at is None
+            or asyncio.get_running_loop().time() - self._pushed_at >= quiet >= self._layout.patience
+        )
 
     async def _raced(self, work: Any, seconds: float) -> Any:
         """Await work for so many seconds, or until there is trouble."""
@@ -263,7 +287,9 @@ class PageVisit:
             raise BrowserFailed("the browser gave no HTML of the page") from None
 
     async def _is_empty(self) -> bool:
-        """Whether the page has nothing of a parcel: neither its number nor money. With them it is a page that has changed."""
+        """Whether the page has nothing of a parcel: neither its number nor money. With them it is a page that
+        has changed.
+        """
         text: str = await self._page.evaluate(TEXT)
         key = self._visit.key
         return "$" not in text and f"{key[:3]}-{key[3:5]}-{key[5:]}" not in text
@@ -271,7 +297,9 @@ class PageVisit:
     def _is_suspicious(self, html: str) -> bool:
         marks = self._visit.refusals
         title = html.lower().partition("<title")[2].partition("</title")[0]
-        return any(mark in html for mark in marks.challenge) or any(mark.lower() in title for mark in marks.maintenance)
+        return any(mark in html for mark in marks.challenge) or any(
+            mark.lower() in title for mark in marks.maintenance
+        )
 
     async def _must_answer(self) -> None:
         """Tell a slow county from a browser that hangs. Raises BrowserFailed."""
@@ -323,7 +351,9 @@ class PageVisit:
 
     def _seen(self, response: Response) -> None:
         # A navigation's own status is looked at by itself.
-        is_call = response.request.resource_type in ("xhr", "fetch") and urlsplit(response.url).netloc == self._host
+        is_call = (
+            response.request.resource_type in ("xhr", "fetch") and urlsplit(response.url).netloc == self._host
+        )
         if is_call and (response.status in (403, 429) or response.status >= 500):
             self._fail(_Refused(response))
 

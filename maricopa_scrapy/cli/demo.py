@@ -1,4 +1,6 @@
-"""`make demo`: a comprehensive collection from the sandbox county, with its plan, its progress, and what came of it."""
+"""`make demo`: a comprehensive collection from the sandbox county, with its plan, its progress, and what came
+of it.
+"""
 
 import os
 import sys
@@ -29,7 +31,8 @@ _RATE = "10"
 
 
 def run(parcels: int, out: Console) -> int:
-    """Collect `parcels` parcels from the sandbox's offices into a database of its own; returns the job's exit code.
+    """Collect `parcels` parcels from the sandbox's offices into a database of its own; returns the job's exit
+    code.
 
     Without a browser taxes are left out. Raises StartError where something else is missing.
     """
@@ -42,7 +45,9 @@ def run(parcels: int, out: Console) -> int:
     session = Session(url)
     with SandboxProcess(gis_parcels=max(200, 2 * parcels)) as sandbox:
         out.print(f"sandbox county on {sandbox.url} (invented records, nothing leaves this machine)\n")
-        spiders = LocalProcesses(data_dir / "log", settings, {"MARICOPA_DATABASE_URL": url, "MARICOPA_SANDBOX": sandbox.url})
+        spiders = LocalProcesses(
+            data_dir / "log", settings, {"MARICOPA_DATABASE_URL": url, "MARICOPA_SANDBOX": sandbox.url}
+        )
         with JobManager(url, executor=spiders, settings=settings, sandbox=sandbox.url) as manager:
             plan = manager.plan(Order("comprehensive", _mode(out), apns=",".join(County().apns(parcels))))
             for part in views.plan(plan):
@@ -67,7 +72,7 @@ def run(parcels: int, out: Console) -> int:
         out.print(part)
     out.print(
         f"\nNext: look around with\n  export MARICOPA_DATA_DIR={data_dir}\n  {_command()} status\n"
-        f"or collect from the county itself, with a token of your own: see docs/collecting.md"
+        "or collect from the county itself, with a token of your own: see docs/collecting.md"
     )
     code = EXIT_CODES.get(progress.read(session, job).verdict or "", EXIT_CODES[FAILED])
     session.close()
@@ -88,8 +93,8 @@ def _with_sales(session: Session, count: int) -> list[str]:
 
     def work(cursor: Cursor) -> list[str]:
         cursor.execute(
-            "SELECT apn FROM public.property WHERE source = 'assessor'"
-            " ORDER BY is_residential AND sale_price IS NOT NULL AND NOT coalesce(is_redacted, false) DESC NULLS LAST, apn LIMIT %s",
+            "SELECT apn FROM public.property WHERE source = 'assessor' ORDER BY is_residential AND sale_price"
+            " IS NOT NULL AND NOT coalesce(is_redacted, false) DESC NULLS LAST, apn LIMIT %s",
             (count,),
         )
         return [apn for (apn,) in cursor.fetchall()]

@@ -1,4 +1,6 @@
-"""`maricopa doctor`: does all that a crawl needs stand ready on this machine? No host of the county is asked."""
+"""`maricopa doctor`: does all that a crawl needs stand ready on this machine? No host of the county is
+asked.
+"""
 
 import os
 import shutil
@@ -9,7 +11,13 @@ from pathlib import Path
 from psycopg2.extensions import cursor as Cursor
 
 from maricopa_scrapy.configuration import Config, ConfigError, Manifest, load
-from maricopa_scrapy.database.connect import DatabaseUnavailable, Session, connect, database_url, pending_migrations
+from maricopa_scrapy.database.connect import (
+    DatabaseUnavailable,
+    Session,
+    connect,
+    database_url,
+    pending_migrations,
+)
 from maricopa_scrapy.ledger import floors
 from maricopa_scrapy.ledger import source_state as source
 from maricopa_scrapy.machine.private_files import default_data_dir
@@ -39,7 +47,9 @@ def findings(nodes: list[str]) -> Iterator[Finding]:
         config, manifests = load()
     except ConfigError as error:
         config, manifests = Config(), {}
-        yield Finding("settings", str(error), "correct the file; config/ of the project has every key with its default")
+        yield Finding(
+            "settings", str(error), "correct the file; config/ of the project has every key with its default"
+        )
     else:
         yield from _settings(config, manifests)
     yield from _tokens(manifests)
@@ -49,11 +59,17 @@ def findings(nodes: list[str]) -> Iterator[Finding]:
 
 
 def _settings(config: Config, manifests: dict[str, Manifest]) -> Iterator[Finding]:
-    wrong = {source: found for source, manifest in manifests.items() if (found := floors.mistake(manifest.floors))}
+    wrong = {
+        source: found for source, manifest in manifests.items() if (found := floors.mistake(manifest.floors))
+    }
     for name, mistake in wrong.items():
         yield Finding("settings", f"config/sources/{name}.yaml: {mistake}", "correct its floors")
     if not wrong:
-        contact = f"contact {config.contact}" if config.contact else "no contact: put your address into config.yaml for the county to see"
+        contact = (
+            f"contact {config.contact}"
+            if config.contact
+            else "no contact: put your address into config.yaml for the county to see"
+        )
         yield Finding("settings", f"{len(manifests)} sources: {', '.join(manifests)}; {contact}")
 
 
@@ -68,7 +84,11 @@ def _tokens(manifests: dict[str, Manifest]) -> Iterator[Finding]:
         elif sandbox:
             yield Finding(what, f"none is needed of the sandbox, {sandbox}")
         else:
-            yield Finding(what, f"{manifest.token_env} is not set", f"{manifest.token_help}, then `export {manifest.token_env}=...`")
+            yield Finding(
+                what,
+                f"{manifest.token_env} is not set",
+                f"{manifest.token_help}, then `export {manifest.token_env}=...`",
+            )
 
 
 def _browser(config: Config) -> Finding:
@@ -125,14 +145,23 @@ def _ledger(session: Session) -> Iterator[Finding]:
         yield Finding("leases", "none is of a run that is gone")
     for pace in source.paces(session):
         if pace.is_open:
-            remedy = "look whether the source is down; a crawl tries it by single requests, and goes on when it answers"
+            remedy = (
+                "look whether the source is down; a crawl tries it by single requests, and goes on when it"
+                " answers"
+            )
             yield Finding(f"source {pace.source}", "its answers failed: the breaker is open", remedy)
         elif pace.held > _HELD_LONG_S:
-            yield Finding(f"source {pace.source}", f"it refused: held for {pace.held:.0f} s", "wait; docs/pace.md says why")
+            yield Finding(
+                f"source {pace.source}",
+                f"it refused: held for {pace.held:.0f} s",
+                "wait; docs/pace.md says why",
+            )
         else:
             yield Finding(f"source {pace.source}", f"{pace.rate:.2f} requests/s")
     size = session.transact(_size)
-    yield Finding("size", f"{size / 1e6:,.0f} MB, of which captures {session.transact(_captures) / 1e6:,.0f} MB")
+    yield Finding(
+        "size", f"{size / 1e6:,.0f} MB, of which captures {session.transact(_captures) / 1e6:,.0f} MB"
+    )
 
 
 def _size(cursor: Cursor) -> int:
@@ -152,7 +181,11 @@ def _disk(folder: Path) -> Finding:
     free = shutil.disk_usage(here).free
     says = f"{free / 1e9:,.1f} GB are free in {here}"
     if free < _FREE_LEAST:
-        return Finding("disk", says, "make room, or `maricopa prune --older-than 90d`, or MARICOPA_DATA_DIR=<a folder with room>")
+        return Finding(
+            "disk",
+            says,
+            "make room, or `maricopa prune --older-than 90d`, or MARICOPA_DATA_DIR=<a folder with room>",
+        )
     return Finding("disk", says)
 
 
@@ -168,5 +201,7 @@ def _node(url: str) -> Finding:
         return Finding("scrapyd", str(error), "start it, or correct its address (docs/operations.md)")
     says = f"{node.name}: {status['running']} running, {status['pending']} pending"
     if PROJECT not in known:
-        return Finding("scrapyd", f"{says}; it does not have the project", f"`maricopa deploy --to {node.name}`")
+        return Finding(
+            "scrapyd", f"{says}; it does not have the project", f"`maricopa deploy --to {node.name}`"
+        )
     return Finding("scrapyd", says)

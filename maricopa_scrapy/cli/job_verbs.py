@@ -30,34 +30,71 @@ _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 On = Annotated[
     list[str] | None,
-    typer.Option("--on", envvar="MARICOPA_NODES", help="a scrapyd node: http://user:password@host:6800; may be given several times"),
+    typer.Option(
+        "--on",
+        envvar="MARICOPA_NODES",
+        help="a scrapyd node: http://user:password@host:6800; may be given several times",
+    ),
 ]
-Detach = Annotated[bool, typer.Option("--detach", help="go on in the background; `maricopa status JOB --watch` shows it")]
+Detach = Annotated[
+    bool, typer.Option("--detach", help="go on in the background; `maricopa status JOB --watch` shows it")
+]
 
 
 def run(
     job_type: Annotated[
-        str, typer.Argument(metavar="TYPE", help="property-search, comprehensive, tax, sales, validation or data-enhancement")
+        str,
+        typer.Argument(
+            metavar="TYPE", help="property-search, comprehensive, tax, sales, validation or data-enhancement"
+        ),
     ],
     apns: Annotated[
-        str | None, typer.Option(help="APNs separated by commas, or a file: text, CSV, .xlsx, .gz, .zip (docs/parcel-lists.md)")
+        str | None,
+        typer.Option(
+            help="APNs separated by commas, or a file: text, CSV, .xlsx, .gz, .zip (docs/parcel-lists.md)"
+        ),
     ] = None,
     owner: Annotated[str | None, typer.Option(help="an owner's name")] = None,
     address: Annotated[str | None, typer.Option(help="a street address")] = None,
-    match: Annotated[str | None, typer.Option(help="any: every row that a search finds, not only those that fit")] = None,
+    match: Annotated[
+        str | None, typer.Option(help="any: every row that a search finds, not only those that fit")
+    ] = None,
     mode: Annotated[
-        str | None, typer.Option(help="api-only, scraping-only, api-then-scraping, parallel-all or intelligent; each job has its default")
+        str | None,
+        typer.Option(
+            help=(
+                "api-only, scraping-only, api-then-scraping, parallel-all or intelligent; each job has its"
+                " default"
+            )
+        ),
     ] = None,
     priority: Annotated[str, typer.Option(help="critical, high, normal or low")] = "normal",
     execution: Annotated[
-        str, typer.Option(help="parallel; sequential: one request under way at each source; hybrid: as urgent as each target is")
+        str,
+        typer.Option(
+            help=(
+                "parallel; sequential: one request under way at each source; hybrid: as urgent as each"
+                " target is"
+            )
+        ),
     ] = "parallel",
-    older_than: Annotated[str | None, typer.Option(help="data-enhancement: sections older than so long, such as 30d")] = None,
-    sections: Annotated[str | None, typer.Option(help="data-enhancement: of property, gis, tax, sales; separated by commas")] = None,
-    skip_invalid: Annotated[bool, typer.Option("--skip-invalid", help="leave out lines of the list that hold no APN")] = False,
-    apn_column: Annotated[str | None, typer.Option(help="the column of the list that counts: its heading, or its number")] = None,
+    older_than: Annotated[
+        str | None, typer.Option(help="data-enhancement: sections older than so long, such as 30d")
+    ] = None,
+    sections: Annotated[
+        str | None, typer.Option(help="data-enhancement: of property, gis, tax, sales; separated by commas")
+    ] = None,
+    skip_invalid: Annotated[
+        bool, typer.Option("--skip-invalid", help="leave out lines of the list that hold no APN")
+    ] = False,
+    apn_column: Annotated[
+        str | None, typer.Option(help="the column of the list that counts: its heading, or its number")
+    ] = None,
     on: On = None,
-    setting: Annotated[list[str] | None, typer.Option("-s", "--set", metavar="NAME=VALUE", help="a Scrapy setting for every run")] = None,
+    setting: Annotated[
+        list[str] | None,
+        typer.Option("-s", "--set", metavar="NAME=VALUE", help="a Scrapy setting for every run"),
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="show the plan, and stop")] = False,
     yes: Annotated[bool, typer.Option("-y", "--yes", help="do not ask whether to begin")] = False,
     detach: Detach = False,
@@ -65,7 +102,8 @@ def run(
 ) -> None:
     """Collect: show the plan, ask, run, report. Ctrl-C pauses the job.
 
-    Exit codes: 0 completed, 1 failed, 2 a mistake in the command, 3 completed_with_failures, 4 incomplete, 5 blocked, 6 cancelled.
+    Exit codes: 0 completed, 1 failed, 2 a mistake in the command, 3 completed_with_failures, 4 incomplete, 5
+    blocked, 6 cancelled.
 
     Example: maricopa run comprehensive --apns apns.txt
     Example: maricopa run property-search --owner "ARIZONA STATE LAND DEPT" --priority high
@@ -118,7 +156,9 @@ def resume(
     on: On = None,
     detach: Detach = False,
     as_json: AsJson = False,
-    _yes: Annotated[bool, typer.Option("--yes", "-y", hidden=True, help="as of run: here nothing is asked")] = False,
+    _yes: Annotated[
+        bool, typer.Option("--yes", "-y", hidden=True, help="as of run: here nothing is asked")
+    ] = False,
 ) -> None:
     """Go on with a job that is paused, interrupted, incomplete, or whose manager is gone.
 
@@ -144,8 +184,12 @@ def resume(
 
 def retry(
     job: Job,
-    cause: Annotated[str | None, typer.Option(help="only what was given up for this cause, such as timeout")] = None,
-    unread: Annotated[bool, typer.Option("--unread", help="answers of which a section could not be read, instead")] = False,
+    cause: Annotated[
+        str | None, typer.Option(help="only what was given up for this cause, such as timeout")
+    ] = None,
+    unread: Annotated[
+        bool, typer.Option("--unread", help="answers of which a section could not be read, instead")
+    ] = False,
     on: On = None,
     detach: Detach = False,
 ) -> None:
@@ -221,10 +265,14 @@ def _circumstances(session: Session, job: int, on: list[str] | None) -> tuple[di
     _check_settings(settings)
     # Of a node its address is known, and not its password.
     nodes = on or [place for place in places if place != "local"]
-    strange = [] if on or "SCRAPYD_PASSWORD" not in os.environ else [node for node in nodes if not _is_here(node)]
+    strange = (
+        [] if on or "SCRAPYD_PASSWORD" not in os.environ else [node for node in nodes if not _is_here(node)]
+    )
     if strange:
         # Whoever may write to the database could have put another address there.
-        raise fail(f"job {job} ran on {strange[0]}: if your password may be sent there, add --on {strange[0]}")
+        raise fail(
+            f"job {job} ran on {strange[0]}: if your password may be sent there, add --on {strange[0]}"
+        )
     return settings, nodes
 
 
@@ -271,7 +319,9 @@ def _detach(job: int, nodes: list[str], as_json: bool) -> None:
         make_folder(folder)
         file = open_log(log)
     except OSError as error:
-        raise fail(f"cannot write logs to {folder} ({error.strerror}); name another folder with MARICOPA_DATA_DIR") from None
+        raise fail(
+            f"cannot write logs to {folder} ({error.strerror}); name another folder with MARICOPA_DATA_DIR"
+        ) from None
     with file:
         child = subprocess.Popen(
             [sys.executable, "-m", "maricopa_scrapy", "resume", str(job)],
@@ -298,7 +348,9 @@ def _follow(manager: "JobManager", job: int, as_json: bool) -> int:
         found = follow(manager, job, display)
     if found.state != "finished":
         # Whoever reads JSON reads nothing else there.
-        (errors if as_json else out).print(f"job {job} is {found.word}; `maricopa resume {job}` goes on with it")
+        (errors if as_json else out).print(
+            f"job {job} is {found.word}; `maricopa resume {job}` goes on with it"
+        )
         return EXIT_CODES[INCOMPLETE]
     if not as_json:
         # A report that cannot be had, and says why, changes nothing of the verdict.

@@ -39,7 +39,9 @@ def jobs(
 
 
 def status(
-    job: Annotated[int | None, typer.Argument(help="a job's number; without one, the newest jobs and what is stored")] = None,
+    job: Annotated[
+        int | None, typer.Argument(help="a job's number; without one, the newest jobs and what is stored")
+    ] = None,
     watch: Annotated[bool, typer.Option("--watch", help="until the job ends")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -72,12 +74,18 @@ def report(
     job: Job,
     html: Annotated[
         Path | None,
-        typer.Option("--html", help="write a page with charts: a file, a folder (report-JOB.html in it), or - for standard output"),
+        typer.Option(
+            "--html",
+            help=(
+                "write a page with charts: a file, a folder (report-JOB.html in it), or - for standard output"
+            ),
+        ),
     ] = None,
 ) -> None:
     """What became of a job: counts, pace and response times by source, what was given up and why, and issues.
 
-    The page also has rates over time, what changed, and examples. It needs no network, and may be sent to others as it is: one file.
+    The page also has rates over time, what changed, and examples. It needs no network, and may be sent to
+    others as it is: one file.
 
     Example: maricopa report 12
     Example: maricopa report 12 --html report.html
@@ -106,7 +114,9 @@ def report(
 
 
 def cleanup(
-    older_than: Annotated[str, typer.Option(help="jobs that ended longer ago than this, such as 90d")] = "90d",
+    older_than: Annotated[
+        str, typer.Option(help="jobs that ended longer ago than this, such as 90d")
+    ] = "90d",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="say what would be removed")] = False,
 ) -> None:
     """Remove old jobs from the ledger. What stored rows rest on stays, and so do the rows.
@@ -116,7 +126,9 @@ def cleanup(
     with mistakes(), database() as session:
         removed = cleaning.cleanup(session, spider_arguments.age("older_than", older_than), dry_run)
         word = "would be removed" if dry_run else "removed"
-        out.print(f"{word}: {removed.jobs:,} jobs, {removed.targets:,} targets, {removed.captures:,} captures")
+        out.print(
+            f"{word}: {removed.jobs:,} jobs, {removed.targets:,} targets, {removed.captures:,} captures"
+        )
         if removed.kept:
             out.print(f"kept: {removed.kept:,} old jobs, of which stored rows are the newest word, or rolls")
 
@@ -124,5 +136,7 @@ def cleanup(
 def show_report(session: Session, job: int) -> None:
     from maricopa_scrapy.jobs import views
 
-    for part in views.report(progress.read(session, job), statistics.read(session, job), statistics.issues(session, job)):
+    for part in views.report(
+        progress.read(session, job), statistics.read(session, job), statistics.issues(session, job)
+    ):
         out.print(part)

@@ -10,7 +10,13 @@ import typer
 from maricopa_scrapy.cli import job_verbs, ledger_verbs, probe_verb, record_verbs
 from maricopa_scrapy.cli.terminal import OneLine, database, fail, out
 from maricopa_scrapy.configuration import ConfigError
-from maricopa_scrapy.database.connect import DatabaseOlder, DatabaseUnavailable, database_url, environment_of, migrate
+from maricopa_scrapy.database.connect import (
+    DatabaseOlder,
+    DatabaseUnavailable,
+    database_url,
+    environment_of,
+    migrate,
+)
 from maricopa_scrapy.machine.child_environment import dump_no_core, essential
 from maricopa_scrapy.parsing.identifiers import IdentifierError, parse_apn
 
@@ -89,11 +95,14 @@ def diff(
 
 @app.command()
 def deploy(
-    to: Annotated[list[str], typer.Option(help="a scrapyd: http://user:password@host:6800; may be given several times")],
+    to: Annotated[
+        list[str], typer.Option(help="a scrapyd: http://user:password@host:6800; may be given several times")
+    ],
 ) -> None:
     """Put the project, with the settings in force here, on scrapyd nodes.
 
-    User and password may also stand in SCRAPYD_USERNAME and SCRAPYD_PASSWORD, where no list of processes shows them.
+    User and password may also stand in SCRAPYD_USERNAME and SCRAPYD_PASSWORD, where no list of processes
+    shows them.
 
     Example: maricopa deploy --to http://node1:6800 --to http://node2:6800
     """
@@ -125,7 +134,9 @@ def demo(parcels: Annotated[int, typer.Option(min=1, max=100_000, help="how many
     raise typer.Exit(code)
 
 
-@app.command(context_settings={"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []})
+@app.command(
+    context_settings={"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []}
+)
 def sandbox(context: typer.Context) -> None:
     """Serve an invented county on this machine, until Ctrl-C; `maricopa sandbox --help` lists its options.
 
@@ -136,9 +147,18 @@ def sandbox(context: typer.Context) -> None:
     raise typer.Exit(serve(context.args, announce=True))
 
 
-@app.command(context_settings={"ignore_unknown_options": True, "allow_extra_args": True, "allow_interspersed_args": False})
-def postgres(context: typer.Context, program: Annotated[str, typer.Argument(help="psql, pg_dump or pg_restore")]) -> None:
-    """Run one of Postgres' own programs on the database: to look around, to save it, to bring it back. What follows is for the program.
+@app.command(
+    context_settings={
+        "ignore_unknown_options": True,
+        "allow_extra_args": True,
+        "allow_interspersed_args": False,
+    }
+)
+def postgres(
+    context: typer.Context, program: Annotated[str, typer.Argument(help="psql, pg_dump or pg_restore")]
+) -> None:
+    """Run one of Postgres' own programs on the database: to look around, to save it, to bring it back. What
+    follows is for the program.
 
     Example: maricopa postgres psql -c "SELECT count(*) FROM property"
     """
@@ -169,9 +189,11 @@ def new_source(
     title: Annotated[str | None, typer.Option(help="as a person would call it")] = None,
     kind: Annotated[str, typer.Option(help="what one answer is: also the table")] = "record",
 ) -> None:
-    """Make the files of a further source in a checkout of the project: manifest, record, schema, parser, spider, test.
+    """Make the files of a further source in a checkout of the project: manifest, record, schema, parser,
+    spider, test.
 
-    Example: maricopa new-source permits --url https://permits.example.gov --path '/permits/{apn}' --kind permit
+    Example: maricopa new-source permits --url https://permits.example.gov --path '/permits/{apn}' --kind
+    permit
     """
     from maricopa_scrapy.cli import new_source as scaffold
 

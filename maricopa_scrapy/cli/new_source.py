@@ -16,14 +16,16 @@ class ScaffoldError(ValueError):
 
 
 def write(root: Path, name: str, title: str, base_url: str, path: str, kind: str = "record") -> list[Path]:
-    """Write the files of a source into a checkout of the project; returns their paths, below `root`. Raises ScaffoldError.
+    """Write the files of a source into a checkout of the project; returns their paths, below `root`. Raises
+    ScaffoldError.
 
     Nothing is written when one of them is there already.
     """
     for what, word in (("name", name), ("kind", kind)):
         if not _NAME.fullmatch(word) or keyword.iskeyword(word):
             raise ScaffoldError(
-                f"{what} {word!r}: small letters, digits and _ make a name that is also a module and a schema, such as permits"
+                f"{what} {word!r}: small letters, digits and _ make a name that is also a module and a"
+                " schema, such as permits"
             )
     if urlsplit(base_url).scheme not in ("http", "https") or not urlsplit(base_url).hostname:
         raise ScaffoldError(f"base URL {base_url!r}: the form is https://permits.example.gov")
@@ -51,7 +53,9 @@ def write(root: Path, name: str, title: str, base_url: str, path: str, kind: str
     templates = resources.files("maricopa_scrapy.cli") / "scaffold"
     for file, template in files.items():
         (root / file).parent.mkdir(exist_ok=True)
-        (root / file).write_text(render.from_string((templates / template).read_text("utf-8")).render(words), "utf-8")
+        (root / file).write_text(
+            render.from_string((templates / template).read_text("utf-8")).render(words), "utf-8"
+        )
     return [Path(file) for file in files]
 
 

@@ -18,21 +18,36 @@ def probe(
     sources: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[SOURCE]...", help="assessor, assessor_page, gis, recorder, recorder_legacy, treasurer, bulk; all that can be asked"
+            metavar="[SOURCE]...",
+            help=(
+                "assessor, assessor_page, gis, recorder, recorder_legacy, treasurer, bulk; all that can be"
+                " asked"
+            ),
         ),
     ] = None,
-    apn: Annotated[list[str] | None, typer.Option(help="a parcel that exists, in any notation; may be given several times")] = None,
+    apn: Annotated[
+        list[str] | None,
+        typer.Option(help="a parcel that exists, in any notation; may be given several times"),
+    ] = None,
     yes: Annotated[bool, typer.Option("-y", "--yes", help="do not ask whether to begin")] = False,
-    apply: Annotated[bool, typer.Option("--apply", help="write the manifest that is proposed to MARICOPA_CONFIG, else ./config")] = False,
-    with_names: Annotated[bool, typer.Option("--with-names", help="leave names and addresses in the bundle, for yourself only")] = False,
+    apply: Annotated[
+        bool,
+        typer.Option("--apply", help="write the manifest that is proposed to MARICOPA_CONFIG, else ./config"),
+    ] = False,
+    with_names: Annotated[
+        bool, typer.Option("--with-names", help="leave names and addresses in the bundle, for yourself only")
+    ] = False,
     to: Annotated[Path, typer.Option("--out", help="the folder of the bundles")] = Path(),
     setting: Annotated[
-        list[str] | None, typer.Option("-s", "--set", metavar="NAME=VALUE", help="MARICOPA_RATE_LIMIT=N, of the sandbox only")
+        list[str] | None,
+        typer.Option("-s", "--set", metavar="NAME=VALUE", help="MARICOPA_RATE_LIMIT=N, of the sandbox only"),
     ] = None,
 ) -> None:
-    """Is each source still what we take it for? At most 12 polite requests of each, a table, and a bundle to attach to an issue.
+    """Is each source still what we take it for? At most 12 polite requests of each, a table, and a bundle to
+    attach to an issue.
 
-    Exit codes: 0 all assumptions held, 2 a mistake in the command, 3 some did not hold, 5 a source answered by a challenge.
+    Exit codes: 0 all assumptions held, 2 a mistake in the command, 3 some did not hold, 5 a source answered
+    by a challenge.
 
     Example: maricopa probe
     Example: maricopa probe treasurer --apn 165-28-054 --apn 501-38-034A
@@ -59,7 +74,9 @@ def probe(
         _ask()
     if with_names:
         out.print(
-            "names and addresses of real persons stay in the bundles (--with-names): do not show them to anybody", style="bold yellow"
+            "names and addresses of real persons stay in the bundles (--with-names): do not show them to"
+            " anybody",
+            style="bold yellow",
         )
     options = probing.Options(to, with_names, lambda line: out.print(line, markup=False))
     try:
@@ -89,7 +106,9 @@ def _apns(given: list[str], most: int) -> list[str]:
     except IdentifierError as error:
         raise fail(f"--apn: {error}; the form is 165-28-054 or 16528054") from None
     if len(found) > most - 4:
-        raise fail(f"--apn: {len(found)} parcels; {most - 4} at most, as no source gets more than {most} requests")
+        raise fail(
+            f"--apn: {len(found)} parcels; {most - 4} at most, as no source gets more than {most} requests"
+        )
     return found
 
 

@@ -1,4 +1,6 @@
-"""How the `maricopa` command meets a person: one line for a mistake, and the database for the time of a verb."""
+"""How the `maricopa` command meets a person: one line for a mistake, and the database for the time of a
+verb.
+"""
 
 import datetime as dt
 import logging
@@ -30,7 +32,9 @@ _PHOENIX = ZoneInfo("America/Phoenix")
 
 
 class Screen(Console):
-    """A console by which everything is printed: what came from elsewhere is visible, and is never taken for markup."""
+    """A console by which everything is printed: what came from elsewhere is visible, and is never taken for
+    markup.
+    """
 
     def __init__(self, *, stderr: bool = False, soft_wrap: bool = False) -> None:
         super().__init__(stderr=stderr, soft_wrap=soft_wrap, highlight=False, markup=False, emoji=False)
@@ -59,7 +63,8 @@ def fail(message: str) -> typer.Exit:
     return typer.Exit(2)
 
 
-# Typer brings click's own, or a copy of it: what it calls a mistake in the command line is the parent of this one.
+# Typer brings click's own, or a copy of it: what it calls a mistake in the command line is the parent of this
+# one.
 _Usage: type[Exception] = typer.BadParameter.__mro__[1]
 
 
@@ -97,7 +102,15 @@ def mistakes() -> Iterator[None]:
         yield
     except spider_arguments.ArgumentError as error:
         raise fail(f"--{error.name.replace('_', '-')}: {error.message}") from None
-    except (PlanError, NoSuchJob, StartError, NodeError, LedgerError, DatabaseUnavailable, ConfigError) as error:
+    except (
+        PlanError,
+        NoSuchJob,
+        StartError,
+        NodeError,
+        LedgerError,
+        DatabaseUnavailable,
+        ConfigError,
+    ) as error:
         raise fail(str(error)) from None
 
 
@@ -124,21 +137,28 @@ def settings() -> tuple[Config, dict[str, Manifest]]:
 
 
 def moment(option: str, text: str) -> dt.datetime:
-    """Return the moment that an option names, or that was so long ago; a day begins in Phoenix, and so does a time without a zone."""
+    """Return the moment that an option names, or that was so long ago; a day begins in Phoenix, and so does a
+    time without a zone.
+    """
     with suppress(spider_arguments.ArgumentError):
         return dt.datetime.now(dt.UTC) - spider_arguments.age(option, text)
     try:
         found = dt.datetime.fromisoformat(text)
     except ValueError:
-        forms = "a day such as 2026-11-01, nor a moment such as 2026-11-01T12:00:00Z, nor a length of time such as 7d"
+        forms = (
+            "a day such as 2026-11-01, nor a moment such as 2026-11-01T12:00:00Z, nor a length of time such"
+            " as 7d"
+        )
         raise fail(f"{option} {text}: neither {forms}") from None
     return found if found.tzinfo else found.replace(tzinfo=_PHOENIX)
 
 
 def write_rows(path: Path | None, format_: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> int:
-    """Write rows to a file, or to standard output, as they come: csv with a header, or a JSON object a line; returns how many.
+    """Write rows to a file, or to standard output, as they come: csv with a header, or a JSON object a line;
+    returns how many.
 
-    CSV is defused as an export's. What is printed is visible, JSON by escapes that say the same; a file has every character as it is.
+    CSV is defused as an export's. What is printed is visible, JSON by escapes that say the same; a file has
+    every character as it is.
     """
     if format_ not in FORMATS:
         raise fail(f"--format {format_}: there is {', '.join(FORMATS)}")
@@ -157,14 +177,20 @@ def print_lines(lines: Iterable[Any]) -> None:
         sys.stdout.write(visible_json(orjson.dumps(line, default=str).decode()) + "\n")
 
 
-def _write(file: IO[str], format_: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], is_printed: bool) -> int:
+def _write(
+    file: IO[str], format_: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], is_printed: bool
+) -> int:
     count = 0
     table = Rows(file, columns) if format_ == "csv" else None
     for row in rows:
         count += 1
         if table is not None:
             cells = map(cell, row)
-            table.write([visible(text) if isinstance(text, str) else text for text in cells] if is_printed else list(cells))
+            table.write(
+                [visible(text) if isinstance(text, str) else text for text in cells]
+                if is_printed
+                else list(cells)
+            )
         else:
             line = orjson.dumps(dict(zip(columns, row, strict=True)), default=str).decode()
             file.write((visible_json(line) if is_printed else line) + "\n")

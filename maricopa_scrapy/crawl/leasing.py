@@ -1,4 +1,6 @@
-"""How a spider gets its targets: it leases them from the ledger of its run, of its own source and of those it serves beside it."""
+"""How a spider gets its targets: it leases them from the ledger of its run, of its own source and of those it
+serves beside it.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping
@@ -22,7 +24,8 @@ if TYPE_CHECKING:
     from maricopa_scrapy.ledger.ledger import Lease
     from maricopa_scrapy.pace.throttle import Pace
 
-# Seconds between two looks at the ledger while the last targets are under way: at first, and at least soon after.
+# Seconds between two looks at the ledger while the last targets are under way: at first, and at least soon
+# after.
 _POLL_FIRST_S = 0.03
 _POLL_S = 0.25
 _POLL_MOST_S = 3.0
@@ -30,7 +33,9 @@ _IN_FLIGHT = "maricopa_in_flight"
 
 
 class LeasingSpider(ArgumentSpider):
-    """Leases targets, and hands the request of each to the engine. Its subclass says what is asked, and reads the answers."""
+    """Leases targets, and hands the request of each to the engine. Its subclass says what is asked, and reads
+    the answers.
+    """
 
     source: ClassVar[str]
     needed_paths: ClassVar[tuple[str, ...]] = ()
@@ -54,7 +59,8 @@ class LeasingSpider(ArgumentSpider):
         # The spider whose run this is, and all that lease targets in it: one for each source.
         self._lead: LeasingSpider = self
         self._co_spiders: list[LeasingSpider] = [self]
-        # Limits the requests of one source that are in flight, so that a held source keeps no room from the others.
+        # Limits the requests of one source that are in flight, so that a held source keeps no room from the
+        # others.
         self._in_flight: asyncio.Semaphore | None = None
 
     @classmethod
@@ -69,17 +75,28 @@ class LeasingSpider(ArgumentSpider):
 
     @classmethod
     def reader(cls, manifests: Mapping[str, Manifest]) -> Self:
-        """Return a spider of which only the `handlers` can be used: it has no crawler, no host, no ledger. Raises StartError."""
+        """Return a spider of which only the `handlers` can be used: it has no crawler, no host, no ledger.
+        Raises StartError.
+        """
         spider = cls(name=cls.name or cls.source)
-        spider.manifest, spider.base_url, spider.headers, spider.is_sandbox = manifests[cls.source], "", {}, False
+        spider.manifest, spider.base_url, spider.headers, spider.is_sandbox = (
+            manifests[cls.source],
+            "",
+            {},
+            False,
+        )
         return spider
 
     @classmethod
     def take_up(cls, cursor: "Cursor", run: "Run") -> None:
-        """Prepare the ledger for a run that opens; called in a transaction of its own, by the thread that may."""
+        """Prepare the ledger for a run that opens; called in a transaction of its own, by the thread that
+        may.
+        """
 
     def begin(self, run: "Run") -> None:
-        """Take up a run: what its job was asked for, and the other sources that it serves. Raises StartError."""
+        """Take up a run: what its job was asked for, and the other sources that it serves. Raises
+        StartError.
+        """
         self.parameters, self.execution = run.parameters, run.execution
         self.downloader.listeners.append(self._glance)
         for spider in self.also:
@@ -99,7 +116,12 @@ class LeasingSpider(ArgumentSpider):
         spider = cls(name=cls.name or lead.name)
         spider.crawler, spider.settings = lead.crawler, lead.settings
         spider.manifest, spider.base_url, spider.headers = cls.connection(lead.settings)
-        spider.is_sandbox, spider.ledger, spider.pace, spider._lead = lead.is_sandbox, lead.ledger, lead.pace, lead
+        spider.is_sandbox, spider.ledger, spider.pace, spider._lead = (
+            lead.is_sandbox,
+            lead.ledger,
+            lead.pace,
+            lead,
+        )
         spider.begin(run)
         return spider
 
@@ -113,7 +135,8 @@ class LeasingSpider(ArgumentSpider):
             async for request in self._requests() if len(self._co_spiders) == 1 else self._merged():
                 yield request
         except asyncio.CancelledError:
-            # Ctrl-C: the engine would wait for what waits in the slot, for as long as that is held, and for locks of others.
+            # Ctrl-C: the engine would wait for what waits in the slot, for as long as that is held, and for
+            # locks of others.
             self.ledger.hurry()
             self.downloader.drop_waiting()
             raise
@@ -191,7 +214,9 @@ class LeasingSpider(ArgumentSpider):
         self.stop(Reason.UNVERIFIED)
 
     def stop(self, reason: str, patience: float | None = None) -> None:
-        """End the run at once: what waits in the slot is not sent, what is under way is awaited, for `patience` seconds at most."""
+        """End the run at once: what waits in the slot is not sent, what is under way is awaited, for
+        `patience` seconds at most.
+        """
         engine = self.crawler.engine
         if self._lead is not self:
             self._lead.stop(reason)

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Handler", "LedgerSpider", "StartError", "Work"]
 
-# Of the slot's width, by the priority of a target, critical first: how much a job may use whose execution is hybrid. 0: one at a time.
+# Of the slot's width, by the priority of a target, critical first: how much a job may use whose execution is
+# hybrid. 0: one at a time.
 _HYBRID = (1.0, 1.0, 0.5, 0.0)
 # A failure of these kinds is ordinary weather: the ledger's cause says enough, no person needs to look.
 _WEATHER = frozenset((Cause.THROTTLED, Cause.TIMEOUT, Cause.CONNECTION, Cause.SERVER_ERROR))
@@ -43,11 +44,13 @@ class LedgerSpider(LeasingSpider):
     has_ways: ClassVar[bool] = False
     # Whether its captures are what a browser showed.
     is_rendered: ClassVar[bool] = False
-    # Kind of target: the method that reads its answers into rows. `maricopa reparse` reads captures by the same one.
+    # Kind of target: the method that reads its answers into rows. `maricopa reparse` reads captures by the
+    # same one.
     handlers: ClassVar[dict[str, Callable[[Any, bytes, Target], Answer | Request]]] = {}
     # Answers a transaction at most: fewer where one answer is thousands of rows.
     batch_most: ClassVar[int] = 1_000_000
-    # Whether `start()` yields answers too: an engine that closes meanwhile must be told when they are done (crawl/run_record.py).
+    # Whether `start()` yields answers too: an engine that closes meanwhile must be told when they are done
+    # (crawl/run_record.py).
     answers_at_start: ClassVar[bool] = False
     # Statuses that speak of a mistake of ours: another try cannot mend it.
     final_statuses: ClassVar[tuple[int, ...]] = ()
@@ -58,7 +61,9 @@ class LedgerSpider(LeasingSpider):
 
     @classmethod
     def chosen(cls, given: dict[str, str]) -> type["LedgerSpider"]:
-        """Return the spider that does what is asked, and take out of `given` what chose it. Raises ArgumentError."""
+        """Return the spider that does what is asked, and take out of `given` what chose it. Raises
+        ArgumentError.
+        """
         return cls
 
     @classmethod
@@ -111,11 +116,15 @@ class LedgerSpider(LeasingSpider):
         return ()
 
     def says_none(self, response: Response, target: Target) -> bool:
-        """Tell whether the response says positively that there is no such thing, other than in what `check_answer` lets pass."""
+        """Tell whether the response says positively that there is no such thing, other than in what
+        `check_answer` lets pass.
+        """
         return False
 
     def is_doubtful(self, response: Response) -> bool:
-        """Tell whether a failure says nothing of its target, because it may be ours: then the target is not marked."""
+        """Tell whether a failure says nothing of its target, because it may be ours: then the target is not
+        marked.
+        """
         return False
 
     def kept_body(self, body: bytes) -> bytes:
@@ -123,14 +132,20 @@ class LedgerSpider(LeasingSpider):
         return body
 
     def kept_of(self, target: Target) -> str:
-        """Return whose bodies are kept as captures: of all answers, of those that could not be read, or of none."""
+        """Return whose bodies are kept as captures: of all answers, of those that could not be read, or of
+        none.
+        """
         return self.manifest.captures
 
     def not_found(self, target: Target, handler: Handler) -> Request | None:
-        """Return the request that can prove that there is nothing, or None where an empty answer is a failure."""
+        """Return the request that can prove that there is nothing, or None where an empty answer is a
+        failure.
+        """
         return None
 
-    async def _received(self, response: Response, target: Target, handler: Handler) -> AsyncIterator[Answer | Request]:
+    async def _received(
+        self, response: Response, target: Target, handler: Handler
+    ) -> AsyncIterator[Answer | Request]:
         capture: Capture | None = None
         self._leave(response.request)
         try:
@@ -159,11 +174,21 @@ class LedgerSpider(LeasingSpider):
             where = error.path if isinstance(error, PageError) else str(error)
             kept = capture or self._capture(response)
             kept = kept if self.kept_of(target) != "none" else kept.without_body()
-            yield proof or self._failure(response.request or Request(response.url), target, error.cause, str(error), where, kept, response)
+            yield proof or self._failure(
+                response.request or Request(response.url),
+                target,
+                error.cause,
+                str(error),
+                where,
+                kept,
+                response,
+            )
         else:
             self.pace.answered(self.source)
             if isinstance(answer, Answer):
-                is_kept = self.kept_of(target) == "all" or (answer.unread and self.kept_of(target) == "failures")
+                is_kept = self.kept_of(target) == "all" or (
+                    answer.unread and self.kept_of(target) == "failures"
+                )
                 answer.capture = capture if is_kept else capture.without_body()
             yield answer
 
@@ -196,7 +221,9 @@ class LedgerSpider(LeasingSpider):
         if cause not in _WEATHER:
             example: Json = {"url": capture.url, "status": capture.status} if capture else {}
             screenshot = request.meta.get("maricopa_picture")
-            issues.append(Issue(cause, f"{target.kind}: {where or message}"[:200], message, example, screenshot))
+            issues.append(
+                Issue(cause, f"{target.kind}: {where or message}"[:200], message, example, screenshot)
+            )
         self.logger.warning("%s %s: %s (%s)", target.kind, target.key, cause, message)
         return Answer(
             target,

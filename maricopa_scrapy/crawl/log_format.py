@@ -1,4 +1,6 @@
-"""What Scrapy says of each response and item: nothing, unless its DEBUG lines are asked for. Whatever is said is visible."""
+"""What Scrapy says of each response and item: nothing, unless its DEBUG lines are asked for. Whatever is said
+is visible.
+"""
 
 import logging
 from typing import TYPE_CHECKING, Any, Self

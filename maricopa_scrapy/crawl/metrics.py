@@ -1,4 +1,5 @@
-"""`/metrics` for Prometheus, from a running crawl, on this machine alone; off unless `metrics.port` of config.yaml says otherwise.
+"""`/metrics` for Prometheus, from a running crawl, on this machine alone; off unless `metrics.port` of
+config.yaml says otherwise.
 
 Labels are sources, states and status classes: no parcel, no owner, no token.
 """
@@ -11,7 +12,14 @@ from threading import Thread
 from typing import TYPE_CHECKING, Any, Self
 from wsgiref.simple_server import WSGIServer
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, start_http_server
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    start_http_server,
+)
 from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
 from scrapy import Request, Spider, signals
@@ -42,14 +50,22 @@ _SECONDS = (0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
 
 def serve(registry: CollectorRegistry, port: int) -> tuple[WSGIServer, Thread] | None:
-    """Answer on the first free port from `port` on, or on any for 0; None, with one line in the log, when there is none."""
+    """Answer on the first free port from `port` on, or on any for 0; None, with one line in the log, when
+    there is none.
+    """
     last = min(port + PORTS - 1, 65_535) if port else 0
     for candidate in range(port, last + 1):
         try:
             return start_http_server(candidate, HOST, registry)
         except OSError as error:
             reason = error.strerror
-    logger.warning("no /metrics: ports %d to %d of %s cannot be had (%s); the crawl goes on without", port, last, HOST, reason)
+    logger.warning(
+        "no /metrics: ports %d to %d of %s cannot be had (%s); the crawl goes on without",
+        port,
+        last,
+        HOST,
+        reason,
+    )
     return None
 
 
@@ -65,22 +81,51 @@ class Metrics:
         ProcessCollector(registry=registry)
         by = ("source",)
         self._requests = Counter("maricopa_requests", "Requests sent", by, registry=registry)
-        self._refusals = Counter("maricopa_refusals", "Answers that mean too fast: 429 and 503", by, registry=registry)
-        self._responses = Counter("maricopa_responses", "Answers by class of their status", ("source", "status"), registry=registry)
+        self._refusals = Counter(
+            "maricopa_refusals", "Answers that mean too fast: 429 and 503", by, registry=registry
+        )
+        self._responses = Counter(
+            "maricopa_responses", "Answers by class of their status", ("source", "status"), registry=registry
+        )
         self._seconds = Histogram(
-            "maricopa_response_seconds", "Seconds from a request to its answer", by, registry=registry, buckets=_SECONDS
+            "maricopa_response_seconds",
+            "Seconds from a request to its answer",
+            by,
+            registry=registry,
+            buckets=_SECONDS,
         )
         self._targets = Gauge(
-            "maricopa_targets", "Targets of the job by state, as of the last ten seconds", ("source", "state"), registry=registry
+            "maricopa_targets",
+            "Targets of the job by state, as of the last ten seconds",
+            ("source", "state"),
+            registry=registry,
         )
-        self._waiting = Gauge("maricopa_requests_waiting", "Requests that wait for their turn", by, registry=registry)
-        self._under_way = Gauge("maricopa_requests_under_way", "Requests that were sent and are not answered", by, registry=registry)
+        self._waiting = Gauge(
+            "maricopa_requests_waiting", "Requests that wait for their turn", by, registry=registry
+        )
+        self._under_way = Gauge(
+            "maricopa_requests_under_way",
+            "Requests that were sent and are not answered",
+            by,
+            registry=registry,
+        )
         self._allowed = Gauge(
-            "maricopa_allowed_rate", "Requests per second that this run may send; 0 while the source is held", by, registry=registry
+            "maricopa_allowed_rate",
+            "Requests per second that this run may send; 0 while the source is held",
+            by,
+            registry=registry,
         )
-        self._unstored = Gauge("maricopa_answers_unstored", "Answers that wait for the database", registry=registry)
-        self._beat = Gauge("maricopa_last_heartbeat_timestamp_seconds", "When the run last beat in the ledger", registry=registry)
-        self._run = Gauge("maricopa_run_info", "The run that answers", ("spider", "job", "run"), registry=registry)
+        self._unstored = Gauge(
+            "maricopa_answers_unstored", "Answers that wait for the database", registry=registry
+        )
+        self._beat = Gauge(
+            "maricopa_last_heartbeat_timestamp_seconds",
+            "When the run last beat in the ledger",
+            registry=registry,
+        )
+        self._run = Gauge(
+            "maricopa_run_info", "The run that answers", ("spider", "job", "run"), registry=registry
+        )
         for handler, signal in (
             (self.spider_opened, signals.spider_opened),
             (self.spider_closed, signals.spider_closed),
@@ -171,7 +216,9 @@ class _Rows(Collector):
 
     def collect(self) -> Iterable[Metric]:
         family = CounterMetricFamily(
-            "maricopa_rows_stored", "Rows of answers stored, new or known, under the run's own source", labels=["source"]
+            "maricopa_rows_stored",
+            "Rows of answers stored, new or known, under the run's own source",
+            labels=["source"],
         )
         family.add_metric([self._ledger.run.source], self._ledger.rows)
         yield family

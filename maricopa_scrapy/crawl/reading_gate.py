@@ -1,4 +1,6 @@
-"""Answers are read in groups: code and tables that one has brought into the processor's cache serve those after it."""
+"""Answers are read in groups: code and tables that one has brought into the processor's cache serve those
+after it.
+"""
 
 import asyncio
 
@@ -8,7 +10,9 @@ _MOST_S = 0.01
 
 
 class ReadingGate:
-    """Lets those who wait go on one right after the other, once they are a group, or have waited for a hundredth of a second."""
+    """Lets those who wait go on one right after the other, once they are a group, or have waited for a
+    hundredth of a second.
+    """
 
     def __init__(self) -> None:
         self._opened = asyncio.Event()

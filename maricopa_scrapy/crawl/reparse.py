@@ -1,4 +1,6 @@
-"""`maricopa reparse`: the stored captures of a source, read again with today's parsers, beside what is stored."""
+"""`maricopa reparse`: the stored captures of a source, read again with today's parsers, beside what is
+stored.
+"""
 
 import time
 from collections import Counter
@@ -35,7 +37,9 @@ _SHOWN_MOST = 20
 
 @dataclass(slots=True)
 class Report:
-    """What came of it. `failures` are answers that cannot be read today: (kind and key, capture, URL, why), the first of them."""
+    """What came of it. `failures` are answers that cannot be read today: (kind and key, capture, URL, why),
+    the first of them.
+    """
 
     answers: int = 0
     unkept: int = 0
@@ -62,10 +66,18 @@ def registry() -> dict[str, dict[str, type[LedgerSpider]]]:
 
 
 class Reparse:
-    """One source's answers, read again; of one job, or of all. `is_dry`: nothing is stored, and each field is told once."""
+    """One source's answers, read again; of one job, or of all. `is_dry`: nothing is stored, and each field is
+    told once.
+    """
 
     def __init__(
-        self, session: Session, manifests: Mapping[str, Manifest], source: str, job_id: int | None, is_dry: bool, shown: int = _SHOWN_MOST
+        self,
+        session: Session,
+        manifests: Mapping[str, Manifest],
+        source: str,
+        job_id: int | None,
+        is_dry: bool,
+        shown: int = _SHOWN_MOST,
     ) -> None:
         self._session = session
         self._source = source
@@ -99,13 +111,17 @@ class Reparse:
             reason = Reason.CANCELLED
             raise
         finally:
-            ledger.close_run(self._session, run, reason, {"answers": self.report.answers, "failed": self.report.failed})
+            ledger.close_run(
+                self._session, run, reason, {"answers": self.report.answers, "failed": self.report.failed}
+            )
         return self.report
 
     def _work(self, run: Run) -> None:
         reads: list[store.Read] = []
         rows = 0
-        for stored in store.answers(self._session, self._source, list(self._handlers), self._job_id, _ANSWERS):
+        for stored in store.answers(
+            self._session, self._source, list(self._handlers), self._job_id, _ANSWERS
+        ):
             for one in stored:
                 if (read := self._read(one)) is not None:
                     reads.append(read)
@@ -124,7 +140,9 @@ class Reparse:
         self.report.answers += 1
         try:
             # An answer of several captures is handed over as they are: its reader takes as many.
-            answer = read(self._handlers[target.kind], [body for body in stored.bodies if body is not None], target)
+            answer = read(
+                self._handlers[target.kind], [body for body in stored.bodies if body is not None], target
+            )
             for signs in answer.signs if isinstance(answer, Answer) else ():
                 check_signs(signs, signs_of(self._session, target.key))
         except DatabaseUnavailable:
@@ -144,7 +162,12 @@ class Reparse:
     def _failed(self, stored: store.Stored, why: str) -> None:
         self.report.failed += 1
         if len(self.report.failures) < self._shown:
-            one = (f"{stored.target.kind} {stored.target.key}", stored.captures[0].hex(), stored.urls[0], why.splitlines()[0])
+            one = (
+                f"{stored.target.kind} {stored.target.key}",
+                stored.captures[0].hex(),
+                stored.urls[0],
+                why.splitlines()[0],
+            )
             self.report.failures.append(one)
 
     def _compare(self, run: Run, reads: list[store.Read]) -> None:
@@ -167,11 +190,17 @@ class Reparse:
 
 def shown(report: Report, is_dry: bool) -> Iterator[RenderableType]:
     """Yield the report as a person would read it."""
-    yield f"{report.answers:,} captures read again: {report.same:,} rows the same, {report.left:,} changed since or not compared"
+    yield (
+        f"{report.answers:,} captures read again: {report.same:,} rows the same, {report.left:,} changed"
+        " since or not compared"
+    )
     if report.unkept:
         yield f"{report.unkept:,} answers have no body to read: it was not kept, or was pruned"
     if report.failed:
-        yield Text(f"{report.failed:,} captures cannot be read by today's parser; their rows are left as they are", style="bold")
+        yield Text(
+            f"{report.failed:,} captures cannot be read by today's parser; their rows are left as they are",
+            style="bold",
+        )
         for what, capture, url, why in report.failures:
             yield Text(f"  {what} (capture {capture}, {url}): {why}")
         if report.failed > len(report.failures):
@@ -198,7 +227,9 @@ def shown(report: Report, is_dry: bool) -> Iterator[RenderableType]:
     for name in ("table", "key", "field", "stored", "read today"):
         single.add_column(name, overflow="fold")
     for one in report.examples:
-        single.add_row(one.table, Text(one.key), Text(one.field or "(row)"), Text(one.old or ""), Text(one.new or ""))
+        single.add_row(
+            one.table, Text(one.key), Text(one.field or "(row)"), Text(one.old or ""), Text(one.new or "")
+        )
     yield ""
     yield single
 

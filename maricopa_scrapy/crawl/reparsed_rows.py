@@ -1,7 +1,8 @@
-"""What a capture says when it is read again, beside what is stored: the fields that differ, merged as the writer merges.
+"""What a capture says when it is read again, beside what is stored: the fields that differ, merged as the
+writer merges.
 
-Captures come in the order in which they were fetched. A row is compared with a capture unless a later one has changed it since, or a
-complete answer no longer had it: then it is left as it is.
+Captures come in the order in which they were fetched. A row is compared with a capture unless a later one has
+changed it since, or a complete answer no longer had it: then it is left as it is.
 """
 
 import datetime as dt
@@ -27,10 +28,13 @@ Key = tuple[Any, ...]
 # An answer that came again unchanged is read once, as of the last time.
 _ANSWERS = """
     WITH answer AS (
-        SELECT target_id, kind, key, done_at, array_agg(sha256 ORDER BY position) AS captures FROM crawl.target_capture
-        WHERE source = %(source)s AND state = 'done' AND kind = ANY(%(kinds)s) GROUP BY target_id, kind, key, done_at
+        SELECT target_id, kind, key, done_at, array_agg(sha256 ORDER BY position) AS captures FROM
+        crawl.target_capture
+        WHERE source = %(source)s AND state = 'done' AND kind = ANY(%(kinds)s) GROUP BY target_id, kind, key,
+        done_at
     ), latest AS (SELECT kind, key, max(done_at) AS at FROM answer GROUP BY kind, key)
-    SELECT (array_agg(a.target_id ORDER BY a.done_at DESC))[1], a.kind, a.key, a.captures, min(a.done_at), max(a.done_at), max(l.at)
+    SELECT (array_agg(a.target_id ORDER BY a.done_at DESC))[1], a.kind, a.key, a.captures, min(a.done_at),
+    max(a.done_at), max(l.at)
     FROM answer a JOIN latest l USING (kind, key) {of_job}
     GROUP BY a.kind, a.key, a.captures ORDER BY max(a.done_at), 1
 """
@@ -43,18 +47,24 @@ _UNREAD = """
 """
 # A job that gave up nothing, and of which nothing is unread any more.
 _ACQUIT = """
-    UPDATE crawl.job j SET verdict = 'completed' WHERE j.verdict = 'completed_with_failures' AND (%(job)s IS NULL OR j.id = %(job)s)
-      AND NOT EXISTS (SELECT FROM crawl.target t WHERE t.job_id = j.id AND (t.unread IS NOT NULL OR t.state = 'dead'))
+    UPDATE crawl.job j SET verdict = 'completed' WHERE j.verdict = 'completed_with_failures' AND (%(job)s IS
+    NULL OR j.id = %(job)s)
+      AND NOT EXISTS (SELECT FROM crawl.target t WHERE t.job_id = j.id AND (t.unread IS NOT NULL OR t.state =
+      'dead'))
 """
 _LAST_CHANGE = "SELECT coalesce(max(id), 0) FROM crawl.change"
-_CHANGES = "SELECT table_name, key, field, old, new FROM crawl.change WHERE run_id = %s AND id > %s ORDER BY id"
+_CHANGES = (
+    "SELECT table_name, key, field, old, new FROM crawl.change WHERE run_id = %s AND id > %s ORDER BY id"
+)
 # A correction is dated when it is made; the row keeps the moment at which its source changed.
 _DATE_CHANGES = "UPDATE crawl.change SET changed_at = now() WHERE run_id = %s AND id > %s"
 
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """An answer as it is kept: bodies in order, None for one that is not; fetched first and last; whether it is the key's last."""
+    """An answer as it is kept: bodies in order, None for one that is not; fetched first and last; whether it
+    is the key's last.
+    """
 
     target: Target
     captures: tuple[bytes, ...]
@@ -78,7 +88,9 @@ class Read:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One field of one row; `field` is "" for a whole row: `new` says that it is not stored, `old` that it is not read any more."""
+    """One field of one row; `field` is "" for a whole row: `new` says that it is not stored, `old` that it is
+    not read any more.
+    """
 
     table: str
     key: str
@@ -89,7 +101,9 @@ class Difference:
 
 @dataclass(slots=True)
 class Outcome:
-    """Rows compared: the same, left as they are (changed since, removed, or not comparable), and what differs."""
+    """Rows compared: the same, left as they are (changed since, removed, or not comparable), and what
+    differs.
+    """
 
     same: int = 0
     left: int = 0
@@ -98,8 +112,9 @@ class Outcome:
 
 @dataclass(slots=True)
 class _Produced:
-    """One row as it is read today: its hash, its line of COPY without its origin, the first answer that says so, when the last one
-    did, and how many do."""
+    """One row as it is read today: its hash, its line of COPY without its origin, the first answer that says
+    so, when the last one did, and how many do.
+    """
 
     digest: str
     line: str
@@ -112,8 +127,12 @@ class _Produced:
     absent: frozenset[str] = frozenset()
 
 
-def answers(session: Session, source: str, kinds: Sequence[str], job_id: int | None, size: int) -> Iterator[list[Stored]]:
-    """Yield the stored answers of a source, oldest first, up to `size` at a time. Raises DatabaseUnavailable."""
+def answers(
+    session: Session, source: str, kinds: Sequence[str], job_id: int | None, size: int
+) -> Iterator[list[Stored]]:
+    """Yield the stored answers of a source, oldest first, up to `size` at a time. Raises
+    DatabaseUnavailable.
+    """
     values = {"source": source, "kinds": list(kinds), "job": job_id}
     for found in session.chunks(_ANSWERS.format(of_job="" if job_id is None else _OF_JOB), values, size):
         yield session.transact(lambda cursor, found=found: _with_bodies(cursor, source, found))  # type: ignore[misc]
@@ -121,19 +140,33 @@ def answers(session: Session, source: str, kinds: Sequence[str], job_id: int | N
 
 def _with_bodies(cursor: Cursor, source: str, found: list[tuple[Any, ...]]) -> list[Stored]:
     cursor.execute(_BODIES, ([sha for row in found for sha in row[3]],))
-    kept = {bytes(sha): (url, None if body is None else body_of(body)) for sha, url, body in cursor.fetchall()}
+    kept = {
+        bytes(sha): (url, None if body is None else body_of(body)) for sha, url, body in cursor.fetchall()
+    }
     cursor.execute(_DETAILS, ([row[0] for row in found],))
     details = dict(cursor.fetchall())
     stored = []
     for id_, kind, key, captures, first, last, latest in found:
         names = tuple(bytes(sha) for sha in captures)
         urls, bodies = zip(*(kept.get(name, ("", None)) for name in names), strict=True)
-        stored.append(Stored(Target(id_, source, kind, key, detail=details[id_]), names, urls, bodies, first, last, last == latest))
+        stored.append(
+            Stored(
+                Target(id_, source, kind, key, detail=details[id_]),
+                names,
+                urls,
+                bodies,
+                first,
+                last,
+                last == latest,
+            )
+        )
     return stored
 
 
 def compare(session: Session, run: Run, read: list[Read], is_dry: bool) -> Outcome:
-    """Merge what was read of some answers, in one transaction, and return what differed; undone when `is_dry`."""
+    """Merge what was read of some answers, in one transaction, and return what differed; undone when
+    `is_dry`.
+    """
     return session.transact(lambda cursor: _Comparison(cursor, run, read).outcome(), undo=is_dry)
 
 
@@ -157,7 +190,11 @@ class _Comparison:
         for read in self._read:
             self._produce(read)
         tables = set(self._produced)
-        tables |= {table for record in RECORDS if (table := table_of(record)).schema in {one.schema for one in tables}}
+        tables |= {
+            table
+            for record in RECORDS
+            if (table := table_of(record)).schema in {one.schema for one in tables}
+        }
         take_turns(self._cursor, {"crawl", self._run.source} | {table.schema for table in tables})
         self._cursor.execute(_LAST_CHANGE)
         ((last,),) = self._cursor.fetchall()
@@ -176,7 +213,11 @@ class _Comparison:
         for record in read.records:
             table = table_of(type(record))
             key, digest, line = table.row(record, origin)
-            self._put(table, key, _Produced(digest, _without_origin(line), stored, stored.last_at, absent=record.absent))
+            self._put(
+                table,
+                key,
+                _Produced(digest, _without_origin(line), stored, stored.last_at, absent=record.absent),
+            )
         for rows in read.pages:
             lines = pages_with_stored(self._cursor, lines_of(rows, origin))
             table = lines.table
@@ -185,7 +226,13 @@ class _Comparison:
             keys: list[Any] = lines.keys
             for at, key in enumerate(keys):
                 rank = lines.ranks[at] if lines.ranks else None
-                one = _Produced(lines.digests[at], _without_origin(lines.lines[at].decode()), stored, stored.last_at, rank=rank)
+                one = _Produced(
+                    lines.digests[at],
+                    _without_origin(lines.lines[at].decode()),
+                    stored,
+                    stored.last_at,
+                    rank=rank,
+                )
                 # A key is a tuple where it has several columns.
                 self._put(table, key if isinstance(key, tuple) else (key,), one)
 
@@ -214,7 +261,9 @@ class _Comparison:
                 if table.comes_and_goes:
                     self._found.left += one.times
                     continue
-                self._found.differences.append(Difference(table.name, _named(table, key), "", None, "not stored"))
+                self._found.differences.append(
+                    Difference(table.name, _named(table, key), "", None, "not stored")
+                )
                 staged.append(f"{one.line}\t{origin_of(one.stored.captures[0], one.stored.first_at)}")
             elif row.changed_at > one.last_at or row.removed_at is not None:
                 self._found.left += one.times
@@ -234,12 +283,21 @@ class _Comparison:
 
     def _with_stored(self, table: Table, produced: dict[Key, _Produced]) -> dict[Key, _Produced]:
         absent = {key: one.absent for key, one in produced.items() if one.absent}
-        filled = with_stored(self._cursor, table, {key: (produced[key].digest, produced[key].line) for key in absent}, absent)
-        return produced | {key: replace(produced[key], digest=digest, line=line) for key, (digest, line) in filled.items()}
+        filled = with_stored(
+            self._cursor, table, {key: (produced[key].digest, produced[key].line) for key in absent}, absent
+        )
+        return produced | {
+            key: replace(produced[key], digest=digest, line=line) for key, (digest, line) in filled.items()
+        }
 
     def _note_unread(self) -> None:
         """Note of each target which sections of its answer today's parser cannot read."""
-        now = {(read.stored.target.kind, read.stored.target.key, read.stored.captures[0]): list(read.unread) or None for read in self._read}
+        now = {
+            (read.stored.target.kind, read.stored.target.key, read.stored.captures[0]): (
+                list(read.unread) or None
+            )
+            for read in self._read
+        }
         self._cursor.execute(_UNREAD, (self._run.source, [key for _, key, _ in now]))
         for target, kind, key, sha, unread in self._cursor.fetchall():
             found = now.get((kind, key, bytes(sha)), unread)
@@ -261,8 +319,8 @@ class _Comparison:
             firsts |= {read.stored.target.key for read in self._read}
         removed = "r.removed_at" if table.complete_by else "NULL::timestamptz"
         self._cursor.execute(
-            f"SELECT {columns_of(table)}, encode(r.content_hash, 'hex'), r.capture_sha256, r.changed_at, {removed}"
-            f" FROM {table.name} r WHERE {scope} r.{table.key[0]} = ANY(%(keys)s::{kind}[])",
+            f"SELECT {columns_of(table)}, encode(r.content_hash, 'hex'), r.capture_sha256, r.changed_at,"
+            f" {removed} FROM {table.name} r WHERE {scope} r.{table.key[0]} = ANY(%(keys)s::{kind}[])",
             {"captures": self._captures(), "keys": list(firsts)},
         )
         found = self._cursor.fetchall()
@@ -273,7 +331,9 @@ class _Comparison:
         for row in found:
             rank = None if floor is None else -1 if row[floor] is None else row[floor]
             key = tuple(row[at] for at in table.key_at)
-            rows[key] = _Row(row[width], bytes(row[width + 1]), row[width + 2], row[width + 3], id(row) in altered, rank)
+            rows[key] = _Row(
+                row[width], bytes(row[width + 1]), row[width + 2], row[width + 3], id(row) in altered, rank
+            )
         return rows
 
     def _captures(self) -> list[bytes]:
@@ -288,12 +348,18 @@ class _Comparison:
             self._cursor.execute(table.create_stage)
             copy_lines(self._cursor, table.copy, staged)
             self._cursor.execute(
-                table.merge, {"run": self._run.id, "shared": hooks_of(table.schema).shared_fields(self._cursor) if table.told_at else None}
+                table.merge,
+                {
+                    "run": self._run.id,
+                    "shared": hooks_of(table.schema).shared_fields(self._cursor) if table.told_at else None,
+                },
             )
             self._cursor.execute(f"TRUNCATE {table.stage}")
 
     def _missing(self, table: Table, known: dict[Key, "_Row"]) -> None:
-        """Rows that these captures gave before and do not give now: removed where the answer is complete, told in any case."""
+        """Rows that these captures gave before and do not give now: removed where the answer is complete,
+        told in any case.
+        """
         captures = set(self._captures())
         gone = [key for key, row in known.items() if row.capture in captures and row.removed_at is None]
         latest = [] if table.stays else [read for read in self._read if read.stored.is_latest]
@@ -301,7 +367,9 @@ class _Comparison:
         lost = [key for key in gone if key[0] in complete]
         for key in gone:
             if key not in lost:
-                self._found.differences.append(Difference(table.name, _named(table, key), "", "not read any more", None))
+                self._found.differences.append(
+                    Difference(table.name, _named(table, key), "", "not read any more", None)
+                )
         if lost:
             self._cursor.execute(table.create_stage)
             lines = [
@@ -311,7 +379,9 @@ class _Comparison:
             ]
             copy_lines(self._cursor, table.copy, lines)
             values = sorted({key[0] for key in lost})
-            self._cursor.execute(table.mark_removed, {"at": dt.datetime.now(dt.UTC), "values": values, "run": self._run.id})
+            self._cursor.execute(
+                table.mark_removed, {"at": dt.datetime.now(dt.UTC), "values": values, "run": self._run.id}
+            )
             self._cursor.execute(f"TRUNCATE {table.stage}")
 
 

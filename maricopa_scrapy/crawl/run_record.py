@@ -1,4 +1,6 @@
-"""The run record: a run is written when the spider opens, beats while it lives, and is judged by the ledger at its end."""
+"""The run record: a run is written when the spider opens, beats while it lives, and is judged by the ledger
+at its end.
+"""
 
 import asyncio
 import gc
@@ -44,7 +46,8 @@ T = TypeVar("T")
 run_opened = object()
 
 _SOON_S = 0.1
-# For so long a run that ends tries to say so while somebody holds a lock of the ledger; else its leases go back by themselves.
+# For so long a run that ends tries to say so while somebody holds a lock of the ledger; else its leases go
+# back by themselves.
 _LOCKED_S = 3.0
 _BEAT_EVERY = round(ledger.HEARTBEAT_S / ledger.GLANCE_S)
 _REASON_OF_REQUEST = {"pause": Reason.PAUSED, "cancel": Reason.CANCELLED}
@@ -57,7 +60,9 @@ def open_work(session: Session, work: Work, is_sandbox: bool) -> int:
     if work.job_id is not None:
         return work.job_id
     if work.apns is None:
-        job_id, _ = ledger.open_job(session, work.type, work.targets, work.parameters, work.mode, work.priority, is_sandbox)
+        job_id, _ = ledger.open_job(
+            session, work.type, work.targets, work.parameters, work.mode, work.priority, is_sandbox
+        )
         return job_id
     apns = work.apns
     job_id, accepted = ledger.open_job(
@@ -113,7 +118,9 @@ class RunLedger:
         self._heard_at = 0.0
 
     def _trouble(self, whose: str) -> Callable[[bool], None]:
-        """Return what a session calls when the database is waited for, and when it is back: what would come has no place meanwhile."""
+        """Return what a session calls when the database is waited for, and when it is back: what would come
+        has no place meanwhile.
+        """
         loop = asyncio.get_running_loop()
 
         def tell(is_in_trouble: bool) -> None:
@@ -138,7 +145,9 @@ class RunLedger:
 
     async def _do(self, work: Callable[..., T], *args: Any) -> T:
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._thread, lambda: work(self._session, *args))
+            return await asyncio.get_running_loop().run_in_executor(
+                self._thread, lambda: work(self._session, *args)
+            )
         except DatabaseUnavailable:
             self._session.patience = self._session.lock_patience = 0  # it was waited for once
             raise
@@ -153,10 +162,13 @@ class RunLedger:
             planned = getattr(spider, "_planned", None)
             number = None if planned is None else spider_arguments.number("_planned", planned)
             also = [spider.source for spider in spider.servable()]
-            run = ledger.open_run(session, job_id, spider.name, spider.source, spider.is_sandbox, number, also)
+            run = ledger.open_run(
+                session, job_id, spider.name, spider.source, spider.is_sandbox, number, also
+            )
 
             def take_up(cursor: Cursor) -> None:
-                # In turn with what other runs of the job store: one that ends meanwhile is seen before or after its end.
+                # In turn with what other runs of the job store: one that ends meanwhile is seen before or
+                # after its end.
                 take_turns(cursor, {run.source})
                 spider.take_up(cursor, run)
 
@@ -216,7 +228,9 @@ class RunLedger:
     async def counts(self) -> Counts:
         return await self._do(ledger.counts, self.run.job_id, self.run.sources)
 
-    async def close(self, reason: str, stats: dict[str, Any], traffic: dict[str, Any], floors: Sequence[Floor]) -> tuple[str, Counts]:
+    async def close(
+        self, reason: str, stats: dict[str, Any], traffic: dict[str, Any], floors: Sequence[Floor]
+    ) -> tuple[str, Counts]:
         self._closed = True
         try:
             return await self._do(ledger.close_run, self.run, reason, stats, traffic, floors)
@@ -225,7 +239,9 @@ class RunLedger:
             self._thread.shutdown(wait=False)
 
     def writer(self, on_room: Callable[[], None], on_failure: Callable[[Exception], None]) -> Writer:
-        self._writer = Writer(self._url, self.run, self._options, on_room, on_failure, self._trouble("the writer"))
+        self._writer = Writer(
+            self._url, self.run, self._options, on_room, on_failure, self._trouble("the writer")
+        )
         return self._writer
 
     def hurry(self) -> None:
@@ -292,7 +308,9 @@ class RunRecord:
         _take_over_garbage_collection()
         self._beating = asyncio.ensure_future(self._beat(spider))
         self._beating.add_done_callback(lambda task: self._beat_ended(spider, task))
-        logger.info("job %d, run %d: %s from %s", opened.run.job_id, opened.run.id, spider.name, spider.base_url)
+        logger.info(
+            "job %d, run %d: %s from %s", opened.run.job_id, opened.run.id, spider.name, spider.base_url
+        )
         self._crawler.signals.send_catch_log(run_opened, spider=spider)
 
     async def _beat(self, spider: LedgerSpider) -> None:
@@ -320,12 +338,16 @@ class RunRecord:
             spider.stop(Reason.PIPELINE_ERROR)
 
     def broken(self, spider: Spider) -> None:
-        """A pipeline or a callback raised: what it held is not acknowledged, and the run ends rather than wait for it."""
+        """A pipeline or a callback raised: what it held is not acknowledged, and the run ends rather than
+        wait for it.
+        """
         if isinstance(spider, LedgerSpider):
             spider.stop(Reason.PIPELINE_ERROR)
 
     def item_ended(self, spider: Spider, response: object) -> None:
-        """An item of start() has ended: a spider that closes meanwhile waits for it, and Scrapy 2.19 looks only when a response has."""
+        """An item of start() has ended: a spider that closes meanwhile waits for it, and Scrapy 2.19 looks
+        only when a response has.
+        """
         if response is None:
             asyncio.get_running_loop().call_later(_SOON_S, self._close_if_idle, spider)
 
@@ -360,22 +382,33 @@ class RunRecord:
             counts.open,
         )
         if counts.unread:
-            logger.warning("%d answers have sections that could not be read; `maricopa issues %d` says why", counts.unread, run.job_id)
+            logger.warning(
+                "%d answers have sections that could not be read; `maricopa issues %d` says why",
+                counts.unread,
+                run.job_id,
+            )
         if reason == Reason.PAUSED:
             logger.info("`maricopa resume %d` goes on", run.job_id)
         elif counts.open and reason == Reason.FINISHED:
             logger.warning(
-                "%d targets are due later: what they ask for is not there yet; `scrapy crawl %s -a job=%d` goes on with them then",
+                "%d targets are due later: what they ask for is not there yet; `scrapy crawl %s -a job=%d`"
+                " goes on with them then",
                 counts.open,
                 spider.name,
                 run.job_id,
             )
         elif counts.open and reason != Reason.CANCELLED:
-            logger.warning("%d targets are left; `scrapy crawl %s -a job=%d` goes on with them", counts.open, spider.name, run.job_id)
+            logger.warning(
+                "%d targets are left; `scrapy crawl %s -a job=%d` goes on with them",
+                counts.open,
+                spider.name,
+                run.job_id,
+            )
 
 
 def _take_over_garbage_collection() -> None:
-    # Left to itself it looks through all of Scrapy again and again, for a tenth of a fast run's time: once a beat is enough.
+    # Left to itself it looks through all of Scrapy again and again, for a tenth of a fast run's time: once a
+    # beat is enough.
     gc.collect()
     gc.freeze()
     gc.disable()

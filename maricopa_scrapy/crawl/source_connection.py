@@ -15,11 +15,15 @@ class StartError(RuntimeError):
     """A run that cannot begin; the message is one line with the remedy."""
 
 
-def connect_to(source: str, needed_paths: tuple[str, ...], settings: Any) -> tuple[Manifest, str, dict[str, str]]:
+def connect_to(
+    source: str, needed_paths: tuple[str, ...], settings: Any
+) -> tuple[Manifest, str, dict[str, str]]:
     """Return the source's manifest, its address and the headers it wants. Raises StartError."""
     manifest: Manifest | None = settings["MARICOPA_MANIFESTS"].get(source)
     if manifest is None or not set(needed_paths) <= manifest.paths.keys():
-        raise StartError(f"config/sources has no file of source {source} with the paths {', '.join(needed_paths)}")
+        raise StartError(
+            f"config/sources has no file of source {source} with the paths {', '.join(needed_paths)}"
+        )
     if wrong := floors.mistake(manifest.floors):
         raise StartError(f"config/sources/{source}.yaml: {wrong}")
     sandbox = settings["MARICOPA_SANDBOX"]
@@ -28,12 +32,16 @@ def connect_to(source: str, needed_paths: tuple[str, ...], settings: Any) -> tup
         raise StartError(mistake)
     on_loopback = _is_on_loopback(base_url)
     if sandbox and not on_loopback:
-        raise StartError(f"MARICOPA_SANDBOX={sandbox} is not an address on this machine; `maricopa sandbox` prints one")
+        raise StartError(
+            f"MARICOPA_SANDBOX={sandbox} is not an address on this machine; `maricopa sandbox` prints one"
+        )
     for name in ("MARICOPA_RATE_LIMIT", "MARICOPA_RATE_CEILING"):
         if settings[name] and not _is_rate(settings[name]):
             raise StartError(f"{name}={settings[name]} is not a number of requests per second above zero")
         if settings[name] and not on_loopback:
-            raise StartError(f"{name} is for the sandbox only; for a county host see api_rate_limit in config.yaml")
+            raise StartError(
+                f"{name} is for the sandbox only; for a county host see api_rate_limit in config.yaml"
+            )
     port = settings["MARICOPA_METRICS_PORT"]
     if port not in (None, "") and not (str(port).isdecimal() and int(port) <= 65_535):
         raise StartError(f"MARICOPA_METRICS_PORT={port} is not a port; 0 is any that is free")
@@ -63,7 +71,7 @@ def _token_header(manifest: Manifest, sandbox: str) -> dict[str, str]:
     token = os.environ.get(manifest.token_env, "").strip()
     if not token:
         raise StartError(
-            f"{manifest.token_env} is not set: {manifest.token_help}, then `export {manifest.token_env}=...`; "
-            "the sandbox county needs none (`maricopa sandbox`)"
+            f"{manifest.token_env} is not set: {manifest.token_help}, then `export {manifest.token_env}=...`;"
+            " the sandbox county needs none (`maricopa sandbox`)"
         )
     return {manifest.token_header: token}

@@ -1,4 +1,6 @@
-"""The pipeline: every answer into the writer, which stores it and acknowledges its target in one transaction."""
+"""The pipeline: every answer into the writer, which stores it and acknowledges its target in one
+transaction.
+"""
 
 import asyncio
 import logging

@@ -1,4 +1,6 @@
-"""What a run sends and gets: requests, answers, refusals, bytes, and response times as a histogram. Written with each beat of the run."""
+"""What a run sends and gets: requests, answers, refusals, bytes, and response times as a histogram. Written
+with each beat of the run.
+"""
 
 import time
 from collections import Counter, deque
@@ -33,7 +35,9 @@ class Traffic:
         return cls(crawler)
 
     def snapshot(self) -> dict[str, dict[str, Any]]:
-        """Return by source: `requests`, `answers`, `refusals`, `bytes`, response times by bucket, and requests per second now (`rate`)."""
+        """Return by source: `requests`, `answers`, `refusals`, `bytes`, response times by bucket, and
+        requests per second now (`rate`).
+        """
         return {name: source.snapshot() for name, source in self._sources.items() if source.requests}
 
     def spider_opened(self) -> None:

@@ -1,4 +1,6 @@
-"""What passes between a spider and what surrounds it: its work, the ledger that it asks, what it read from a response."""
+"""What passes between a spider and what surrounds it: its work, the ledger that it asks, what it read from a
+response.
+"""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -16,7 +18,9 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Work:
-    """What a spider was asked to do: go on with `job_id`, or a new job of `targets`. `mode`: api_only or scraping_only."""
+    """What a spider was asked to do: go on with `job_id`, or a new job of `targets`. `mode`: api_only or
+    scraping_only.
+    """
 
     type: str
     parameters: dict[str, Any]
@@ -52,13 +56,21 @@ Handler = Callable[[bytes, Target], Answer | Request]
 CHARACTERS = "characters"
 
 
-def read(handler: Callable[..., Answer | Request], bodies: Sequence[bytes], target: Target) -> Answer | Request:
-    """Return what a handler reads of the kept bodies of an answer; what of them cannot be stored is told. Raises PageError, Refusal."""
+def read(
+    handler: Callable[..., Answer | Request], bodies: Sequence[bytes], target: Target
+) -> Answer | Request:
+    """Return what a handler reads of the kept bodies of an answer; what of them cannot be stored is told.
+    Raises PageError, Refusal.
+    """
     answer = handler(*bodies, target)
     if not isinstance(answer, Answer) or answer.outcome is not Outcome.DONE:
         return answer
     if lost := next(filter(None, map(lost_of, bodies)), ""):
-        lose(answer, f"{target.kind}: {lost}", f"{lost} is no text, and is left out of what is stored; the capture has it")
+        lose(
+            answer,
+            f"{target.kind}: {lost}",
+            f"{lost} is no text, and is left out of what is stored; the capture has it",
+        )
     return answer
 
 
@@ -76,7 +88,10 @@ class ArgumentSpider(Spider):
     common_arguments: ClassVar[dict[str, str]] = {
         "job": "go on with a job that was interrupted or fell short; goes with no other argument",
         "priority": "critical, high, normal (default) or low: which targets come first",
-        "skip_invalid": "`yes`: leave out the lines of a list that are not what it should hold; log, `status` and `report` tell them",
+        "skip_invalid": (
+            "`yes`: leave out the lines of a list that are not what it should hold; log, `status` and"
+            " `report` tell them"
+        ),
     }
 
     @classmethod

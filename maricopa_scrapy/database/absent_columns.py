@@ -1,4 +1,6 @@
-"""Columns of which an answer said nothing: a stored row keeps its values there, so the answer neither clears nor changes them."""
+"""Columns of which an answer said nothing: a stored row keeps its values there, so the answer neither clears
+nor changes them.
+"""
 
 import datetime as dt
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,8 +21,12 @@ Row = tuple[str, str]
 Cells = Mapping[int, str]
 
 
-def with_stored(cursor: Cursor, table: Table, rows: Mapping[Key, Row], absent: Mapping[Key, Iterable[str]]) -> dict[Key, Row]:
-    """Return the rows, those of `absent` with the stored values of these columns where there is a stored row."""
+def with_stored(
+    cursor: Cursor, table: Table, rows: Mapping[Key, Row], absent: Mapping[Key, Iterable[str]]
+) -> dict[Key, Row]:
+    """Return the rows, those of `absent` with the stored values of these columns where there is a stored
+    row.
+    """
     found = dict(rows)
     wanted = {key for key in rows if absent.get(key)}
     for row in _rows(cursor, table, table.name, {key[0] for key in wanted}, columns_of(table)):
@@ -40,7 +46,11 @@ def pages_with_stored(cursor: Cursor, page: Lines) -> Lines:
         return page
     places: dict[Any, list[int]] = {}
     everywhere = any(spots is None for spots in absent.values())
-    for at in range(len(page)) if everywhere else sorted(set().union(*(at for at in absent.values() if at is not None))):
+    for at in (
+        range(len(page))
+        if everywhere
+        else sorted(set().union(*(at for at in absent.values() if at is not None)))
+    ):
         places.setdefault(page.keys[at], []).append(at)
     others = _others(cursor, page.table, places)
     for key, own in _known(cursor, page.table, places, list(absent), others).items():
@@ -54,8 +64,11 @@ def pages_with_stored(cursor: Cursor, page: Lines) -> Lines:
     return page
 
 
-def _same_row(table: Table, cells: Sequence[str], own: Cells, others: Sequence[Cells], absent: Iterable[str]) -> Cells | None:
-    """Return the stored row that a row is: of a key's several the one that says the same of all else, else the table's own.
+def _same_row(
+    table: Table, cells: Sequence[str], own: Cells, others: Sequence[Cells], absent: Iterable[str]
+) -> Cells | None:
+    """Return the stored row that a row is: of a key's several the one that says the same of all else, else
+    the table's own.
 
     None when the own one has another floor.
     """
@@ -63,7 +76,13 @@ def _same_row(table: Table, cells: Sequence[str], own: Cells, others: Sequence[C
     for one in others:
         if all(cells[at] == value for at, value in one.items() if at not in left):
             return one
-    if "floor" in table.fields and (at := _place(table, "floor")) not in left and cells[at] and own[at] and cells[at] != own[at]:
+    if (
+        "floor" in table.fields
+        and (at := _place(table, "floor")) not in left
+        and cells[at]
+        and own[at]
+        and cells[at] != own[at]
+    ):
         return None
     return own
 
@@ -73,7 +92,9 @@ def _place(table: Table, column: str) -> int:
 
 
 def overlaid(table: Table, line: str, cells: Cells | Sequence[str], columns: Iterable[str]) -> Row:
-    """Return the line of COPY with other cells in some of its columns, and its digest anew; `cells` are by their place in the line."""
+    """Return the line of COPY with other cells in some of its columns, and its digest anew; `cells` are by
+    their place in the line.
+    """
     parts = line.split("\t")
     count = len(table.hashed_at)
     for column in columns:
@@ -89,18 +110,30 @@ def _others(cursor: Cursor, table: Table, keys: Iterable[Any]) -> dict[Any, list
     found: dict[Any, list[Cells]] = {}
     if name := getattr(hooks_of(table.schema), "MORE_ROWS", {}).get(table.name):
         for row in _rows(cursor, table, name, keys, columns_of(table), BY_COST):
-            cells = {place: _cell(table, at, row[at], is_paged=True) for place, at in enumerate(table.hashed_at)}
+            cells = {
+                place: _cell(table, at, row[at], is_paged=True) for place, at in enumerate(table.hashed_at)
+            }
             found.setdefault(row[table.key_at[0]], []).append(cells)
     return found
 
 
-def _known(cursor: Cursor, table: Table, keys: Mapping[Any, Any], columns: Sequence[str], others: Mapping[str, Any]) -> dict[Any, Cells]:
-    """Return, by key, what the table's rows have in some columns (and their floor), without rows that have nothing there."""
+def _known(
+    cursor: Cursor, table: Table, keys: Mapping[Any, Any], columns: Sequence[str], others: Mapping[str, Any]
+) -> dict[Any, Cells]:
+    """Return, by key, what the table's rows have in some columns (and their floor), without rows that have
+    nothing there.
+    """
     wanted = [*columns, *(["floor"] if "floor" in table.fields and "floor" not in columns else [])]
     fields = [table.fields.index(column) for column in wanted]
     is_single = len(table.key) == 1
     selected = ", ".join(
-        [*table.key, *(f"r.{column}::text" if at in table.json_at else f"r.{column}" for at, column in zip(fields, wanted, strict=True))]
+        [
+            *table.key,
+            *(
+                f"r.{column}::text" if at in table.json_at else f"r.{column}"
+                for at, column in zip(fields, wanted, strict=True)
+            ),
+        ]
     )
     filled = " OR ".join(f"r.{column} IS NOT NULL" for column in columns)
     firsts = keys if is_single else {key[0] for key in keys}
@@ -109,7 +142,9 @@ def _known(cursor: Cursor, table: Table, keys: Mapping[Any, Any], columns: Seque
         key = row[0] if is_single else row[: len(table.key)]
         if key in keys:
             values = zip(fields, row[len(table.key) :], strict=True)
-            found[key] = {table.hashed_at.index(at): _cell(table, at, value, is_paged=True) for at, value in values}
+            found[key] = {
+                table.hashed_at.index(at): _cell(table, at, value, is_paged=True) for at, value in values
+            }
     return found
 
 
@@ -123,14 +158,17 @@ def _rows(
     filled: str = "true",
     always: Iterable[Any] = (),
 ) -> list[tuple[Any, ...]]:
-    """Return columns of the rows that `name`, a table with the columns of `table`, has of `firsts`, if `filled` or in `always`."""
+    """Return columns of the rows that `name`, a table with the columns of `table`, has of `firsts`, if
+    `filled` or in `always`.
+    """
     keys = [str(one) for one in firsts]
     if not keys:
         return []
     cursor.execute(mode)
     first, array = f"r.{table.key[0]}", f"{table.key_types[0]}[]"
     cursor.execute(
-        f"SELECT {selected} FROM {name} r WHERE {first} = ANY(%s::{array}) AND ({filled} OR {first} = ANY(%s::{array}))",  # noqa: S608 - names of ours
+        f"SELECT {selected} FROM {name} r WHERE {first} = ANY(%s::{array})"  # noqa: S608 - names of ours
+        f" AND ({filled} OR {first} = ANY(%s::{array}))",
         (array_of(keys), array_of([str(one) for one in always])),
     )
     rows: list[tuple[Any, ...]] = cursor.fetchall()
@@ -139,7 +177,9 @@ def _rows(
 
 
 def _cell(table: Table, at: int, value: Any, is_paged: bool = False) -> str:
-    """Return a value of field `at` as a record's line has it, or as a page's, which writes numbers as JSON does (columns.lines_of)."""
+    """Return a value of field `at` as a record's line has it, or as a page's, which writes numbers as JSON
+    does (columns.lines_of).
+    """
     if value is None:
         return ""
     if at in table.json_at:

@@ -1,4 +1,6 @@
-"""Raw answers: how many are kept and how big they are, one after another, and what goes when room is wanted."""
+"""Raw answers: how many are kept and how big they are, one after another, and what goes when room is
+wanted.
+"""
 
 import datetime as dt
 from collections.abc import Iterator
@@ -14,14 +16,17 @@ from maricopa_scrapy.items import Capture
 
 _CHUNK = 100
 _KEPT = """
-    SELECT source, count(*), count(body), count(pruned_at), coalesce(sum(size) FILTER (WHERE body IS NOT NULL), 0)::bigint,
+    SELECT source, count(*), count(body), count(pruned_at), coalesce(sum(size) FILTER (WHERE body IS NOT
+    NULL), 0)::bigint,
            coalesce(sum(octet_length(body)), 0)::bigint, min(fetched_at), max(fetched_at),
-           (SELECT coalesce(string_agg(DISTINCT word, ', '), '') FROM crawl.capture c2, unnest(c2.left_out) AS word
+           (SELECT coalesce(string_agg(DISTINCT word, ', '), '') FROM crawl.capture c2, unnest(c2.left_out)
+           AS word
             WHERE c2.source = c.source)
     FROM crawl.capture c GROUP BY source ORDER BY source
 """
 _BODIES = """
-    SELECT c.sha256, c.source, c.url, c.status, coalesce(c.content_type, ''), c.fetched_at, c.body, c.size, c.left_out, c.is_rendered
+    SELECT c.sha256, c.source, c.url, c.status, coalesce(c.content_type, ''), c.fetched_at, c.body, c.size,
+    c.left_out, c.is_rendered
     FROM crawl.capture c
     WHERE c.body IS NOT NULL AND (%(source)s::text IS NULL OR c.source = %(source)s) {of_job}
     ORDER BY c.fetched_at, c.sha256
@@ -42,7 +47,9 @@ _NOT_PRESENT = "AND NOT EXISTS (SELECT FROM present_capture p WHERE p.sha256 = c
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """A source's answers: all, with a body, pruned; bytes of the bodies as they came and as they are stored; what they do without."""
+    """A source's answers: all, with a body, pruned; bytes of the bodies as they came and as they are stored;
+    what they do without.
+    """
 
     source: str
     answers: int
@@ -70,33 +77,60 @@ def bodies(session: Session, source: str | None = None, job_id: int | None = Non
     statement = _BODIES.format(of_job="" if job_id is None else _OF_JOB)
     for chunk in session.chunks(statement, {"source": source, "job": job_id}, _CHUNK):
         for sha256, of, url, status, content_type, at, body, size, left_out, is_rendered in chunk:
-            yield Capture(bytes(sha256), of, url, status, content_type, at, body_of(body), True, size, tuple(left_out), is_rendered)
+            yield Capture(
+                bytes(sha256),
+                of,
+                url,
+                status,
+                content_type,
+                at,
+                body_of(body),
+                True,
+                size,
+                tuple(left_out),
+                is_rendered,
+            )
 
 
 def withheld(session: Session) -> tuple[frozenset[str], frozenset[str]]:
-    """Return the parcels whose owner is withheld, and the recording numbers of the documents that name such an owner."""
+    """Return the parcels whose owner is withheld, and the recording numbers of the documents that name such
+    an owner.
+    """
 
     def work(cursor: Cursor) -> tuple[frozenset[str], frozenset[str]]:
         cursor.execute("SELECT apn FROM public.withheld")
         apns = frozenset(apn for (apn,) in cursor.fetchall())
-        return apns, frozenset(number for withheld_documents in of_all("withheld_documents") for number in withheld_documents(cursor))
+        return apns, frozenset(
+            number
+            for withheld_documents in of_all("withheld_documents")
+            for number in withheld_documents(cursor)
+        )
 
     return session.transact(work)
 
 
 def of_stored_rows() -> str:
     """Return SQL for the captures (sha256) in which the present values of stored rows were first seen."""
-    tables = [name for more in of_all("MORE_ROWS") for name in more.values()] + [record.table for record in RECORDS]
+    tables = [name for more in of_all("MORE_ROWS") for name in more.values()] + [
+        record.table for record in RECORDS
+    ]
     held = " UNION ALL ".join(f"SELECT capture_sha256 FROM {table}" for table in tables)
     return f"SELECT DISTINCT capture_sha256 AS sha256 FROM ({held}) t"
 
 
 def prune(
-    session: Session, before: dt.datetime | None, source: str | None, only_unreferenced: bool, even_present: bool, is_dry: bool
+    session: Session,
+    before: dt.datetime | None,
+    source: str | None,
+    only_unreferenced: bool,
+    even_present: bool,
+    is_dry: bool,
 ) -> tuple[int, int]:
-    """Take away bodies: of answers before a moment, or those that no target and no issue refers to; returns (how many, bytes).
+    """Take away bodies: of answers before a moment, or those that no target and no issue refers to; returns
+    (how many, bytes).
 
-    Those in which the present values of a row were first seen stay, unless `even_present`. The facts of the answer stay in any case.
+    Those in which the present values of a row were first seen stay, unless `even_present`. The facts of the
+    answer stay in any case.
     """
 
     def work(cursor: Cursor) -> tuple[int, int]:
@@ -104,7 +138,11 @@ def prune(
         cursor.execute("ANALYZE present_capture")
         values = {"before": before, "source": source}
         which = _OLD + (_UNREFERENCED if only_unreferenced else "") + ("" if even_present else _NOT_PRESENT)
-        cursor.execute(f"SELECT count(*), coalesce(sum(octet_length(body)), 0)::bigint FROM crawl.capture c WHERE {which}", values)
+        cursor.execute(
+            "SELECT count(*), coalesce(sum(octet_length(body)), 0)::bigint FROM crawl.capture c WHERE"
+            f" {which}",
+            values,
+        )
         ((count, size),) = cursor.fetchall()
         if count and not is_dry:
             cursor.execute(f"UPDATE crawl.capture c SET body = NULL, pruned_at = now() WHERE {which}", values)

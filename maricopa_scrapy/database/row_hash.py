@@ -1,4 +1,6 @@
-"""The hash of a stored row, taken again: of a row that nobody but the writer touched it is the one that stands beside it."""
+"""The hash of a stored row, taken again: of a row that nobody but the writer touched it is the one that
+stands beside it.
+"""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -11,8 +13,13 @@ from maricopa_scrapy.items import Rows
 
 
 def columns_of(table: Table, alias: str = "r") -> str:
-    """Return the select list that `digests` takes: the record's columns, JSON as text (its numbers then stay as they were)."""
-    return ", ".join(f"{alias}.{name}::text" if at in table.json_at else f"{alias}.{name}" for at, name in enumerate(table.fields))
+    """Return the select list that `digests` takes: the record's columns, JSON as text (its numbers then stay
+    as they were).
+    """
+    return ", ".join(
+        f"{alias}.{name}::text" if at in table.json_at else f"{alias}.{name}"
+        for at, name in enumerate(table.fields)
+    )
 
 
 def digests(table: Table, rows: Sequence[Sequence[Any]]) -> list[str]:
@@ -27,12 +34,17 @@ def digests(table: Table, rows: Sequence[Sequence[Any]]) -> list[str]:
 
 def is_untouched(table: Table, row: Sequence[Any], digest: str) -> bool:
     """Whether a row has the hash when its numbers are written as a single record's are, not as a page's."""
-    cells = [canonical(row[at]) if at in table.json_at and row[at] is not None else row[at] for at in table.hashed_at]
+    cells = [
+        canonical(row[at]) if at in table.json_at and row[at] is not None else row[at]
+        for at in table.hashed_at
+    ]
     return digest_of(copy_line(cells)) == digest
 
 
 def touched(table: Table, rows: Sequence[tuple[Any, ...]]) -> Iterable[tuple[Any, ...]]:
-    """Yield the rows, each `columns_of` and its stored hash as hex, whose values are not those that were hashed."""
+    """Yield the rows, each `columns_of` and its stored hash as hex, whose values are not those that were
+    hashed.
+    """
     values = [row[: len(table.fields)] for row in rows]
     for row, own, digest in zip(rows, values, digests(table, values), strict=True):
         stored = row[len(table.fields)]

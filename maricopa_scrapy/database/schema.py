@@ -1,7 +1,8 @@
-"""The tables and views: the files that make them, which of them a database has, and databases that none of them made.
+"""The tables and views: the files that make them, which of them a database has, and databases that none of
+them made.
 
-Each file is applied once, in this order, and crawl.migration names it: ledger/schema.sql, schema.sql of each source's folder,
-records/views.sql, then what changed since: database/migrations/NNNN_name.sql.
+Each file is applied once, in this order, and crawl.migration names it: ledger/schema.sql, schema.sql of each
+source's folder, records/views.sql, then what changed since: database/migrations/NNNN_name.sql.
 """
 
 from importlib import resources
@@ -68,9 +69,10 @@ def _check_is_new(cursor: Cursor) -> None:
         is_older = cursor.fetchone() == (True,)
     if is_older:
         raise DatabaseOlder(
-            f"the database {database} was made by a development version older than 0.1.0, which this version cannot use and leaves as it "
-            "is; take its rows out with `maricopa postgres pg_dump --file old.sql`, or with `maricopa export --to FOLDER` of the version "
-            "that made it, and begin anew: MARICOPA_DATA_DIR names a new folder, or MARICOPA_DATABASE_URL a new database"
+            f"the database {database} was made by a development version older than 0.1.0, which this version"
+            " cannot use and leaves as it is; take its rows out with `maricopa postgres pg_dump --file"
+            " old.sql`, or with `maricopa export --to FOLDER` of the version that made it, and begin anew:"
+            " MARICOPA_DATA_DIR names a new folder, or MARICOPA_DATABASE_URL a new database"
         )
 
 

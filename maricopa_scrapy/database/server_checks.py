@@ -1,4 +1,6 @@
-"""What a Postgres server has to be for us, how a new connection is set up, and what a server refuses as one line with the remedy."""
+"""What a Postgres server has to be for us, how a new connection is set up, and what a server refuses as one
+line with the remedy.
+"""
 
 import json
 import re
@@ -12,40 +14,50 @@ import psycopg2.errors
 from psycopg2.extensions import POLL_OK, POLL_READ
 from psycopg2.extensions import connection as Connection
 
-# How long a statement waits for a lock of somebody else's; after that the transaction is given up, and tried again where it can be.
+# How long a statement waits for a lock of somebody else's; after that the transaction is given up, and tried
+# again where it can be.
 LOCK_TIMEOUT = "3s"
 # Postgres keeps its shared memory there; a container has 64 MB of it unless it is told otherwise.
 MORE_SHARED_MEMORY = "/dev/shm is full or too small: give it 256 MB or more (docker run --shm-size=256m)"
 _PROBE_S = 5.0
 _PROBES = 4
 
-# What text is read and written by: whatever role, database, server and address say. (How texts are quoted psycopg2 sees for itself.)
+# What text is read and written by: whatever role, database, server and address say. (How texts are quoted
+# psycopg2 sees for itself.)
 _ALWAYS = {
-    "search_path": "public", "timezone": "UTC", "datestyle": "ISO, MDY", "intervalstyle": "postgres", "extra_float_digits": "1",
+    "search_path": "public", "timezone": "UTC", "datestyle": "ISO, MDY", "intervalstyle": "postgres",
+    "extra_float_digits": "1",
     "bytea_output": "hex", "array_nulls": "on", "transform_null_equals": "off",
     # Read committed: what runs take turns for must be seen after the turn has come.
     "default_transaction_isolation": "read committed", "default_transaction_deferrable": "off",
 }  # fmt: skip
-# What role, database and server say of these is meant for others; what the address or PGOPTIONS says is meant for us.
+# What role, database and server say of these is meant for others; what the address or PGOPTIONS says is meant
+# for us.
 _UNLESS_ASKED = {
-    "client_min_messages": "warning", "statement_timeout": "0", "lock_timeout": LOCK_TIMEOUT, "idle_session_timeout": "0",
+    "client_min_messages": "warning", "statement_timeout": "0", "lock_timeout": LOCK_TIMEOUT,
+    "idle_session_timeout": "0",
     "idle_in_transaction_session_timeout": "60s", "transaction_timeout": "0",
     # A statement whose client is gone, say one that waits for a lock, ends and lets go what it held.
     "client_connection_check_interval": "2s",
 }  # fmt: skip
-# One look at the server; set is only where no pooler stands between, for there it would be set for others too.
+# One look at the server; set is only where no pooler stands between, for there it would be set for others
+# too.
 _LOOK = """
-    SELECT pg_catalog.pg_backend_pid(), pg_catalog.current_setting('server_encoding'), pg_catalog.current_database(), (
+    SELECT pg_catalog.pg_backend_pid(), pg_catalog.current_setting('server_encoding'),
+    pg_catalog.current_database(), (
         SELECT count(pg_catalog.set_config(s.name, o.value, false))
-        FROM pg_catalog.jsonb_each_text(%(always)s::jsonb || %(unless)s::jsonb) o JOIN pg_catalog.pg_settings s ON lower(s.name) = o.key
+        FROM pg_catalog.jsonb_each_text(%(always)s::jsonb || %(unless)s::jsonb) o JOIN pg_catalog.pg_settings
+        s ON lower(s.name) = o.key
         WHERE pg_catalog.pg_backend_pid() = %(pid)s AND (%(always)s::jsonb ? o.key OR s.source <> 'client')
           AND (o.key <> 'client_connection_check_interval' OR pg_catalog.version() LIKE '%%linux%%'))
 """
 _PID = "SELECT pg_catalog.pg_backend_pid()"
 _CIRCUMSTANCES = """
-    SELECT current_user, current_database(), quote_ident(current_user), quote_ident(current_database()), pg_is_in_recovery(),
+    SELECT current_user, current_database(), quote_ident(current_user), quote_ident(current_database()),
+    pg_is_in_recovery(),
            current_setting('default_transaction_read_only') = 'on',
-           (SELECT quote_ident(rolname) FROM pg_namespace JOIN pg_roles r ON r.oid = nspowner WHERE nspname = 'crawl'),
+           (SELECT quote_ident(rolname) FROM pg_namespace JOIN pg_roles r ON r.oid = nspowner WHERE nspname =
+           'crawl'),
            (SELECT string_agg(quote_ident(n.nspname), ', ' ORDER BY n.nspname) FROM pg_namespace n
             WHERE n.nspname = 'public' OR (n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
                   AND n.nspowner = (SELECT nspowner FROM pg_namespace WHERE nspname = 'crawl')))
@@ -57,9 +69,12 @@ _MAY_MIGRATE = """
 """
 _HOLDER = """
     SELECT a.pid, coalesce(nullif(a.application_name, ''), 'a program'), a.usename, l.relation::regclass::text
-    FROM pg_locks l JOIN pg_stat_activity a USING (pid) JOIN pg_class c ON c.oid = l.relation AND c.relpersistence <> 't'
-    WHERE l.locktype = 'relation' AND l.granted AND l.mode IN ('ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')
-      AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database()) AND a.pid <> pg_backend_pid()
+    FROM pg_locks l JOIN pg_stat_activity a USING (pid) JOIN pg_class c ON c.oid = l.relation AND
+    c.relpersistence <> 't'
+    WHERE l.locktype = 'relation' AND l.granted AND l.mode IN ('ShareLock', 'ShareRowExclusiveLock',
+    'ExclusiveLock', 'AccessExclusiveLock')
+      AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database()) AND a.pid <>
+      pg_backend_pid()
       AND l.relation >= 16384 ORDER BY l.mode, a.xact_start LIMIT 1
 """
 _DENIED = (psycopg2.errors.InsufficientPrivilege, psycopg2.errors.ReadOnlySqlTransaction)
@@ -78,21 +93,25 @@ class DatabaseOlder(DatabaseRefused):
 
 
 class DatabaseCancelled(DatabaseRefused):
-    """It ended a statement again and again: somebody cancels it, or it takes longer than the address allows."""
+    """It ended a statement again and again: somebody cancels it, or it takes longer than the address
+    allows.
+    """
 
 
 def set_up(connection: Connection, another: Callable[[], Connection]) -> None:
     """Make a new connection, in autocommit, one that we can use; `another` begins one more, asynchronously.
 
-    Raises DatabaseRefused for a server that does not keep text as UTF-8, and for a pooler that pools transactions.
+    Raises DatabaseRefused for a server that does not keep text as UTF-8, and for a pooler that pools
+    transactions.
     """
     pid = connection.get_backend_pid()
     with connection.cursor() as cursor:
         seen, encoding, database, _ = _look(cursor, pid)
         if encoding != "UTF8":
             raise DatabaseRefused(
-                f"the database {database} keeps text as {encoding}, which cannot hold every name, and ours needs UTF8; make one with "
-                "CREATE DATABASE maricopa ENCODING 'UTF8' LOCALE 'C' TEMPLATE template0; and name it in MARICOPA_DATABASE_URL"
+                f"the database {database} keeps text as {encoding}, which cannot hold every name, and ours"
+                " needs UTF8; make one with CREATE DATABASE maricopa ENCODING 'UTF8' LOCALE 'C' TEMPLATE"
+                " template0; and name it in MARICOPA_DATABASE_URL"
             )
         # A pooler makes up process ids of its own.
         if seen != pid:
@@ -106,9 +125,13 @@ def _look(cursor: Any, pid: int) -> tuple[int, str, str, int]:
     return found
 
 
-def _check_pooler(connection: Connection, first: int, another: Callable[[], Connection], database: str) -> None:
+def _check_pooler(
+    connection: Connection, first: int, another: Callable[[], Connection], database: str
+) -> None:
     """Tell by two connections whether each has a server process of its own for as long as it lasts."""
-    elsewhere = "name the server itself in MARICOPA_DATABASE_URL, or a pool of PgBouncer with pool_mode = session"
+    elsewhere = (
+        "name the server itself in MARICOPA_DATABASE_URL, or a pool of PgBouncer with pool_mode = session"
+    )
     second = another()
     try:
         with connection.cursor() as mine:
@@ -117,13 +140,14 @@ def _check_pooler(connection: Connection, first: int, another: Callable[[], Conn
                 mine.execute(_PID)
                 if other == first or mine.fetchall() != [(first,)]:
                     raise DatabaseRefused(
-                        f"PgBouncer, or a pooler like it, stands before the database {database} and gives its server to others after each "
-                        f"transaction (pool_mode), but a run keeps locks and tables of its session; {elsewhere}"
+                        f"PgBouncer, or a pooler like it, stands before the database {database} and gives its"
+                        " server to others after each transaction (pool_mode), but a run keeps locks and"
+                        f" tables of its session; {elsewhere}"
                     )
     except (TimeoutError, psycopg2.Error):
         raise DatabaseRefused(
-            f"PgBouncer, or a pooler like it, stands before the database {database} and has no second connection to it within "
-            f"{_PROBE_S:.0f} s, but a run needs two; raise pool_size, or {elsewhere}"
+            f"PgBouncer, or a pooler like it, stands before the database {database} and has no second"
+            f" connection to it within {_PROBE_S:.0f} s, but a run needs two; raise pool_size, or {elsewhere}"
         ) from None
     finally:
         second.close()
@@ -154,15 +178,20 @@ def pooler_s_word(error: Exception) -> str | None:
     if found is None:
         return None
     return (
-        f"PgBouncer, before the database, refuses the start-up parameter {found[1]}; take `options` out of MARICOPA_DATABASE_URL and unset "
-        "PGOPTIONS, or add it to ignore_startup_parameters of pgbouncer.ini, with pool_mode = session"
+        f"PgBouncer, before the database, refuses the start-up parameter {found[1]}; take `options` out of"
+        " MARICOPA_DATABASE_URL and unset PGOPTIONS, or add it to ignore_startup_parameters of"
+        " pgbouncer.ini, with pool_mode = session"
     )
 
 
 def check_may_migrate(connection: Connection) -> None:
-    """Return when the role may make and alter our tables. Raises DatabaseRefused with the GRANT that is missing."""
+    """Return when the role may make and alter our tables. Raises DatabaseRefused with the GRANT that is
+    missing.
+    """
     with connection.cursor() as cursor:
-        role, database, quoted_role, quoted_database, in_recovery, read_only, owner, _ = _circumstances(cursor)
+        role, database, quoted_role, quoted_database, in_recovery, read_only, owner, _ = _circumstances(
+            cursor
+        )
         if line := _read_only(role, database, quoted_role, quoted_database, in_recovery, read_only):
             raise DatabaseRefused(f"the tables are to be made or brought up to date, and {line}")
         cursor.execute(_MAY_MIGRATE)
@@ -178,21 +207,27 @@ def check_may_migrate(connection: Connection) -> None:
         grants.append(f"GRANT {owner} TO {quoted_role};")
     if grants:
         raise DatabaseRefused(
-            f"the tables are to be made or brought up to date, and role {role} may not do so in database {database}; "
-            f"its owner or a superuser says: {' '.join(grants)}"
+            f"the tables are to be made or brought up to date, and role {role} may not do so in database"
+            f" {database}; its owner or a superuser says: {' '.join(grants)}"
         )
 
 
 def refusal(error: Exception, connection: Connection) -> DatabaseRefused | None:
-    """Return what a permission that is missing is as one line, None for any other error; asks the connection, which has rolled back."""
+    """Return what a permission that is missing is as one line, None for any other error; asks the connection,
+    which has rolled back.
+    """
     if not isinstance(error, _DENIED):
         return None
     said = first_line(error)
     statement = bytes(getattr(error.cursor, "query", None) or b"").strip().upper()
-    is_read = statement.startswith((b"SELECT", b"DECLARE", b"WITH")) and not any(w in statement for w in (b"INSERT", b"UPDATE", b"DELETE"))
+    is_read = statement.startswith((b"SELECT", b"DECLARE", b"WITH")) and not any(
+        w in statement for w in (b"INSERT", b"UPDATE", b"DELETE")
+    )
     try:
         with connection, connection.cursor() as cursor:
-            role, database, quoted_role, quoted_database, in_recovery, read_only, owner, schemas = _circumstances(cursor)
+            role, database, quoted_role, quoted_database, in_recovery, read_only, owner, schemas = (
+                _circumstances(cursor)
+            )
     except psycopg2.Error:
         return DatabaseRefused(f"the database refuses it: {said}")
     if isinstance(error, psycopg2.errors.ReadOnlySqlTransaction):
@@ -206,8 +241,13 @@ def refusal(error: Exception, connection: Connection) -> DatabaseRefused | None:
         grant = f"GRANT CREATE, CONNECT ON DATABASE {quoted_database} TO {quoted_role};"
     else:
         rights = "SELECT" if is_read else "SELECT, INSERT, UPDATE, DELETE"
-        grant = f"GRANT USAGE ON SCHEMA {schemas} TO {quoted_role}; GRANT {rights} ON ALL TABLES IN SCHEMA {schemas} TO {quoted_role};"
-    return DatabaseRefused(f"role {role} may not do this in database {database} ({said}); its owner or a superuser says: {grant}")
+        grant = (
+            f"GRANT USAGE ON SCHEMA {schemas} TO {quoted_role}; GRANT {rights} ON ALL TABLES IN SCHEMA"
+            f" {schemas} TO {quoted_role};"
+        )
+    return DatabaseRefused(
+        f"role {role} may not do this in database {database} ({said}); its owner or a superuser says: {grant}"
+    )
 
 
 def _circumstances(cursor: Any) -> tuple[Any, ...]:
@@ -216,22 +256,27 @@ def _circumstances(cursor: Any) -> tuple[Any, ...]:
     return found
 
 
-def _read_only(role: str, database: str, quoted_role: str, quoted_database: str, in_recovery: bool, read_only: bool) -> str | None:
+def _read_only(
+    role: str, database: str, quoted_role: str, quoted_database: str, in_recovery: bool, read_only: bool
+) -> str | None:
     if in_recovery:
         return (
-            f"the server of database {database} is in recovery, a standby that only reads, so that role {role} cannot write; "
-            "no GRANT changes that: name the primary in MARICOPA_DATABASE_URL"
+            f"the server of database {database} is in recovery, a standby that only reads, so that role"
+            f" {role} cannot write; no GRANT changes that: name the primary in MARICOPA_DATABASE_URL"
         )
     if read_only:
         return (
-            f"role {role} may only read in database {database} (default_transaction_read_only); no GRANT changes that, but: "
-            f"ALTER ROLE {quoted_role} IN DATABASE {quoted_database} SET default_transaction_read_only = off;"
+            f"role {role} may only read in database {database} (default_transaction_read_only); no GRANT"
+            f" changes that, but: ALTER ROLE {quoted_role} IN DATABASE {quoted_database} SET"
+            " default_transaction_read_only = off;"
         )
     return None
 
 
 def lock_s_holder(connection: Connection) -> str:
-    """Return who holds the lock that a statement waited for in vain, as a sentence with what to do; asks the connection."""
+    """Return who holds the lock that a statement waited for in vain, as a sentence with what to do; asks the
+    connection.
+    """
     try:
         with connection, connection.cursor() as cursor:
             cursor.execute(_HOLDER)
@@ -239,9 +284,15 @@ def lock_s_holder(connection: Connection) -> str:
     except psycopg2.Error:
         found = None
     if found is None:
-        return "another transaction holds a lock that is needed; wait for its end (SELECT * FROM pg_stat_activity shows it)"
+        return (
+            "another transaction holds a lock that is needed; wait for its end (SELECT * FROM"
+            " pg_stat_activity shows it)"
+        )
     pid, program, user, table = found
-    return f"{program} of {user} holds a lock on {table}; wait for its end, or end it: SELECT pg_terminate_backend({pid})"
+    return (
+        f"{program} of {user} holds a lock on {table}; wait for its end, or end it: SELECT"
+        f" pg_terminate_backend({pid})"
+    )
 
 
 def first_line(error: Exception) -> str:
@@ -251,8 +302,12 @@ def first_line(error: Exception) -> str:
 
 
 def lacks_shared_memory(said: str) -> bool:
-    """Tell whether Postgres says that there is no room for its shared memory, which it says in the words of a full disk."""
-    return "shared memory segment" in said and ("No space left on device" in said or "Cannot allocate memory" in said)
+    """Tell whether Postgres says that there is no room for its shared memory, which it says in the words of a
+    full disk.
+    """
+    return "shared memory segment" in said and (
+        "No space left on device" in said or "Cannot allocate memory" in said
+    )
 
 
 def explained(what: str, said: str) -> str:
@@ -262,7 +317,11 @@ def explained(what: str, said: str) -> str:
     if "No space left on device" in said or "could not extend file" in said:
         return f"{what}: the disk is full"
     lines = [" ".join(line.split()) for line in said.splitlines() if line.strip()]
-    telling = [at for at, line in enumerate(lines) if any(word in line for word in ("FATAL:", "PANIC:", "ERROR:", "error:"))]
+    telling = [
+        at
+        for at, line in enumerate(lines)
+        if any(word in line for word in ("FATAL:", "PANIC:", "ERROR:", "error:"))
+    ]
     # The line before a FATAL often is what it is about.
     start = max(telling[0] - 1, 0) if telling else -3
     return f"{what}: {' | '.join(lines[start:][:3]) or 'it said nothing'}"

@@ -1,11 +1,13 @@
-"""What a source does in the writer's transactions beside storing its rows: the functions of its sources/<source>/hooks.py.
+"""What a source does in the writer's transactions beside storing its rows: the functions of its
+sources/<source>/hooks.py.
 
 They are found by the source's name, so that nothing here knows a source:
 
 - store_pages(cursor, run, answers): in place of pages.store_pages
 - acknowledged(cursor, run, answers): after the acknowledgement of their targets
 - one_of_each_key(rows): in place of columns.last_of_each_key, for captures read again
-- told(cursor, table, absent): of the columns that are absent, those that anybody has told, of a table that several tell
+- told(cursor, table, absent): of the columns that are absent, those that anybody has told, of a table that
+  several tell
 - shared_fields(cursor): as JSON, the fields that count as changes by who told before and who tells now
 - MORE_ROWS: by a table's name, that of another with the same columns, which keeps further rows of its keys
 - not_comparable(cursor, keys): of APNs, those that a capture read again says too little about

@@ -32,15 +32,19 @@ CREATE_STAGES = """
 # Four times the most that a manifest lets an answer be.
 _BODY_MOST = 256 * 2**20
 _KNOWN_CAPTURES = "SELECT sha256, body IS NOT NULL FROM crawl.capture WHERE sha256 = ANY(%s)"
-_CAPTURE = "crawl.capture (sha256, source, url, status, content_type, fetched_at, size, left_out, is_rendered, body)"
+_CAPTURE = (
+    "crawl.capture (sha256, source, url, status, content_type, fetched_at, size, left_out, is_rendered, body)"
+)
 # An answer that was not kept, or was pruned, and came again.
 _KEEP_AFTER_ALL = """
-    UPDATE crawl.capture SET url = %s, status = %s, content_type = %s, fetched_at = %s, size = %s, left_out = %s, body = %s,
+    UPDATE crawl.capture SET url = %s, status = %s, content_type = %s, fetched_at = %s, size = %s, left_out =
+    %s, body = %s,
         pruned_at = NULL WHERE sha256 = %s
 """
 # Who waits here holds up all others of its schemas: soon it gives up, and tries again.
 _WAIT_LITTLE = "SET LOCAL lock_timeout = '1s';"
-# Runs take turns with each schema: what one has looked up stays so until it has stored, and nothing deadlocks. For a turn all wait.
+# Runs take turns with each schema: what one has looked up stays so until it has stored, and nothing
+# deadlocks. For a turn all wait.
 _WAIT_LONG = "SET LOCAL lock_timeout = 0;"
 _TAKE_TURNS = "SELECT pg_advisory_xact_lock(hashtext('maricopa_scrapy'), hashtext(%s));"
 _STILL_OPEN = """
@@ -49,8 +53,10 @@ _STILL_OPEN = """
 """
 _ACKNOWLEDGE = """
     UPDATE crawl.target t
-    SET state = s.state, cause = s.cause, message = s.message, rows = s.rows, capture_sha256 = s.capture_sha256,
-        done_at = CASE WHEN s.state = 'pending' THEN NULL ELSE s.at END, not_before = now() + make_interval(secs => s.pause),
+    SET state = s.state, cause = s.cause, message = s.message, rows = s.rows, capture_sha256 =
+    s.capture_sha256,
+        done_at = CASE WHEN s.state = 'pending' THEN NULL ELSE s.at END, not_before = now() +
+        make_interval(secs => s.pause),
         attempts = t.attempts + s.spent, unread = s.unread,
         failures = CASE WHEN s.spent = 0 THEN t.failures ELSE coalesce(t.failures, '{}')
             || jsonb_build_object(s.cause, coalesce((t.failures ->> s.cause)::integer, 0) + s.spent) END,
@@ -63,7 +69,8 @@ _RECORD_ISSUES = """
          first_at, last_at, screenshot)
     VALUES %s
     ON CONFLICT (job_id, source, kind, signature) DO UPDATE
-    SET count = i.count + excluded.count, last_at = excluded.last_at, screenshot = coalesce(i.screenshot, excluded.screenshot)
+    SET count = i.count + excluded.count, last_at = excluded.last_at, screenshot = coalesce(i.screenshot,
+    excluded.screenshot)
 """
 _FALL_SHORT = "UPDATE crawl.job SET shortfall = left(concat_ws('; ', shortfall, %s), 4000) WHERE id = %s"
 _COSTS_NOTHING = (Cause.THROTTLED, Cause.CHALLENGE)
@@ -73,7 +80,9 @@ _RETRY_PAUSE_MOST_S = 60.0
 
 @dataclass(slots=True)
 class Encoded:
-    """The lines of COPY of an answer. Made by the thread that made the answer, while it is still in the processor's cache."""
+    """The lines of COPY of an answer. Made by the thread that made the answer, while it is still in the
+    processor's cache.
+    """
 
     # Table, key, digest, line, and the columns of which the answer said nothing.
     rows: list[tuple[Table, tuple[Any, ...], str, str, frozenset[str]]]
@@ -83,7 +92,8 @@ class Encoded:
 
 
 def encode(answer: Answer, attempts: int, attempts_of: Mapping[Cause, int] = MappingProxyType({})) -> Answer:
-    """Return the answer with its lines in place of its records; a target fails for good after `attempts`, or `attempts_of` its cause.
+    """Return the answer with its lines in place of its records; a target fails for good after `attempts`, or
+    `attempts_of` its cause.
 
     Raises ValueError for what no column can hold.
     """
@@ -104,14 +114,17 @@ def encode(answer: Answer, attempts: int, attempts_of: Mapping[Cause, int] = Map
 
 
 def store_batch(cursor: Cursor, run: Run, answers: list[Answer]) -> int:
-    """Store the answers to targets that are still open, in the caller's transaction; returns how many rows they had.
+    """Store the answers to targets that are still open, in the caller's transaction; returns how many rows
+    they had.
 
     What another run has finished meanwhile, or this one in a commit whose answer was lost, is left as it is.
     """
     cursor.execute(_WAIT_LITTLE + _STILL_OPEN, (run.id, [answer.target.id for answer in answers]))
     held: dict[int, bool] = dict(cursor.fetchall())
     # An answer counts whoever holds the target; a failure only from the run that holds it.
-    valid = [a for a in answers if a.target.id in held and (held[a.target.id] or a.outcome is not Outcome.FAILED)]
+    valid = [
+        a for a in answers if a.target.id in held and (held[a.target.id] or a.outcome is not Outcome.FAILED)
+    ]
     if not valid:
         return 0
     batch = _Batch(valid)
@@ -141,7 +154,9 @@ class _Batch:
             for table, value in answer.encoded.complete:
                 self._complete.setdefault(table, []).append(value)
 
-    def _take(self, table: Table, key: tuple[Any, ...], digest: str, line: str, absent: frozenset[str]) -> None:
+    def _take(
+        self, table: Table, key: tuple[Any, ...], digest: str, line: str, absent: frozenset[str]
+    ) -> None:
         rows = self._rows.setdefault(table, {})
         if absent:
             of_table = self._absent.setdefault(table, {})
@@ -156,23 +171,35 @@ class _Batch:
 
     @property
     def rows(self) -> int:
-        return sum(len(rows) for rows in self._rows.values()) + sum(len(page) for answer in self._answers for page in answer.encoded.pages)
+        return sum(len(rows) for rows in self._rows.values()) + sum(
+            len(page) for answer in self._answers for page in answer.encoded.pages
+        )
 
     def store(self, cursor: Cursor, run: Run) -> None:
         at = dt.datetime.now(dt.UTC)
         paged = {page.table for answer in self._answers for page in answer.encoded.pages}
-        take_turns(cursor, {"crawl", run.source} | {table.schema for table in self._rows.keys() | self._complete.keys() | paged})
+        take_turns(
+            cursor,
+            {"crawl", run.source}
+            | {table.schema for table in self._rows.keys() | self._complete.keys() | paged},
+        )
         self._keep_captures(cursor)
         for table in self._rows.keys() | self._complete.keys():
             self._merge(cursor, table, run, at)
         self._store_pages(cursor, run)
-        follow_ons = [replace(follow_on, priority=answer.target.priority) for answer in self._answers for follow_on in answer.follow_ons]
+        follow_ons = [
+            replace(follow_on, priority=answer.target.priority)
+            for answer in self._answers
+            for follow_on in answer.follow_ons
+        ]
         if follow_ons:
             add_targets(cursor, run.job_id, follow_ons)
         self._record_issues(cursor, run, at)
         if shortfalls := [answer.shortfall for answer in self._answers if answer.shortfall]:
             cursor.execute(_FALL_SHORT, ("; ".join(shortfalls), run.job_id))
-        lines = {answer.target.id: answer.encoded.acknowledgement for answer in self._answers if not answer.is_part}
+        lines = {
+            answer.target.id: answer.encoded.acknowledgement for answer in self._answers if not answer.is_part
+        }
         copy_lines(cursor, copy_into("stage_target"), lines.values())
         cursor.execute(_ACKNOWLEDGE, (run.id,))
         for source, answers in self._by_source().items():
@@ -198,8 +225,18 @@ class _Batch:
         for sha256, has_body in cursor.fetchall():
             one = captures.pop(bytes(sha256))
             if one.is_kept and not has_body:
-                facts = (one.url, one.status, one.content_type, one.fetched_at, len(one.body), list(one.left_out))
-                cursor.execute(_KEEP_AFTER_ALL, (*facts, zstandard.ZstdCompressor(level=1).compress(one.body), one.sha256))
+                facts = (
+                    one.url,
+                    one.status,
+                    one.content_type,
+                    one.fetched_at,
+                    len(one.body),
+                    list(one.left_out),
+                )
+                cursor.execute(
+                    _KEEP_AFTER_ALL,
+                    (*facts, zstandard.ZstdCompressor(level=1).compress(one.body), one.sha256),
+                )
         copy_lines(cursor, copy_into(_CAPTURE), capture_lines(list(captures.values())))
 
     def _merge(self, cursor: Cursor, table: Table, run: Run, at: dt.datetime) -> None:
@@ -207,7 +244,8 @@ class _Batch:
         if absent := self._absent.get(table):
             rows = with_stored(cursor, table, rows, absent)
         staged = [line for _, line in rows.values()]
-        # Rows that are there need not travel, new ones need no merge (it is our turn); but what a whole lacks is told by what is staged.
+        # Rows that are there need not travel, new ones need no merge (it is our turn); but what a whole lacks
+        # is told by what is staged.
         if rows and not table.complete_by:
             cursor.execute(table.known, {"keys": list({key[0] for key in rows})})
             known = {tuple(key): digest for *key, digest in cursor.fetchall()}
@@ -237,9 +275,20 @@ class _Batch:
         for same in found.values():
             issue, answer = same[0]
             example = None if issue.example is None else orjson.dumps(issue.example, default=str).decode()
-            values = (run.job_id, run.id, answer.target.source, issue.kind, issue.signature, issue.message, answer.target.key, example)
+            values = (
+                run.job_id,
+                run.id,
+                answer.target.source,
+                issue.kind,
+                issue.signature,
+                issue.message,
+                answer.target.key,
+                example,
+            )
             screenshot = next((other.screenshot for other, _ in same if other.screenshot), None)
-            rows.append((*values, answer.capture.sha256 if answer.capture else None, len(same), at, at, screenshot))
+            rows.append(
+                (*values, answer.capture.sha256 if answer.capture else None, len(same), at, at, screenshot)
+            )
         execute_values(cursor, _RECORD_ISSUES, rows, page_size=1000)
 
     def _unseen_of(self, answer: Answer) -> Iterator[Issue]:
@@ -247,12 +296,16 @@ class _Batch:
             if keys := sorted(self._unseen.get((table, value), [])):
                 rows = [dict(zip(table.key, key, strict=True)) for key in keys]
                 named = ", ".join(str(key[-1]) for key in keys)
-                told = f"{table.name}: {len(rows)} stored rows of {value} are no longer shown, and stay: {named}"
+                told = (
+                    f"{table.name}: {len(rows)} stored rows of {value} are no longer shown, and stay: {named}"
+                )
                 yield Issue(IssueKind.UNSEEN_ROWS, table.name, told[:500], rows)
 
 
 def capture_lines(captures: list[Capture]) -> list[str]:
-    """Return captures as lines of COPY into `crawl.capture`, their bodies compressed in one call that leaves other threads alone."""
+    """Return captures as lines of COPY into `crawl.capture`, their bodies compressed in one call that leaves
+    other threads alone.
+    """
     compressor = zstandard.ZstdCompressor(level=1)
     full = [capture for capture in captures if capture.body]
     # It refuses a list of empty bodies.
@@ -263,19 +316,27 @@ def capture_lines(captures: list[Capture]) -> list[str]:
         size = len(capture.body) if capture.size is None else capture.size
         facts = (capture.source, capture.url, capture.status, capture.content_type, capture.fetched_at, size)
         more = f"{{{','.join(capture.left_out)}}}\t{capture.is_rendered}"
-        body = f"\\\\x{(bodies.get(capture.sha256) or compressor.compress(b'')).hex()}" if capture.is_kept else ""
+        body = (
+            f"\\\\x{(bodies.get(capture.sha256) or compressor.compress(b'')).hex()}"
+            if capture.is_kept
+            else ""
+        )
         lines.append(f"\\\\x{capture.sha256.hex()}\t{copy_line(facts)}\t{more}\t{body}")
     return lines
 
 
 def body_of(compressed: bytes) -> bytes:
-    """Return the capture's body as it was kept. Raises ValueError for one that would unpack to more than any source may send."""
+    """Return the capture's body as it was kept. Raises ValueError for one that would unpack to more than any
+    source may send.
+    """
     if zstandard.frame_content_size(bytes(compressed)) > _BODY_MOST:
         raise ValueError(f"a capture of more than {_BODY_MOST} bytes")
     return zstandard.ZstdDecompressor().decompress(bytes(compressed))
 
 
-def _acknowledgement(answer: Answer, at: dt.datetime, sha256: bytes, attempts: int, attempts_of: Mapping[Cause, int]) -> tuple[Any, ...]:
+def _acknowledgement(
+    answer: Answer, at: dt.datetime, sha256: bytes, attempts: int, attempts_of: Mapping[Cause, int]
+) -> tuple[Any, ...]:
     target = answer.target
     capture = "\\x" + sha256.hex() if sha256 else None
     if answer.outcome is not Outcome.FAILED:

@@ -7,7 +7,9 @@ from maricopa_scrapy.database.source_hooks import of_all
 
 
 def signs_of(session: Session, apn: str) -> list[tuple[str, str | None, str | None]]:
-    """Return source, owner and situs address of each row that is stored of a parcel. Raises DatabaseUnavailable."""
+    """Return source, owner and situs address of each row that is stored of a parcel. Raises
+    DatabaseUnavailable.
+    """
 
     def work(cursor: Cursor) -> list[tuple[str, str | None, str | None]]:
         cursor.execute(" UNION ALL ".join(of_all("IDENTITIES")), {"apn": apn})

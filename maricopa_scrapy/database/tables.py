@@ -36,18 +36,31 @@ class Table:
         self.stays: bool = getattr(record, "stays", False)
         self.comes_and_goes = record.comes_and_goes
         self.fields = tuple(record.model_fields)
-        self.json_at = tuple(i for i, info in enumerate(record.model_fields.values()) if {list, dict} & set(_origins(info.annotation)))
-        self.time_at = tuple(i for i, info in enumerate(record.model_fields.values()) if dt.datetime in _types(info.annotation))
+        self.json_at = tuple(
+            i
+            for i, info in enumerate(record.model_fields.values())
+            if {list, dict} & set(_origins(info.annotation))
+        )
+        self.time_at = tuple(
+            i for i, info in enumerate(record.model_fields.values()) if dt.datetime in _types(info.annotation)
+        )
         self.key_at = tuple(self.fields.index(column) for column in self.key)
         self.key_types = tuple(_KEY_TYPES[record.model_fields[column].annotation] for column in self.key)
         self.told_at = tuple(self.fields.index(column) for column in record.told_by)
         self.hashed_at = tuple(i for i in range(len(self.fields)) if i not in self.told_at)
         # The hash comes before what it does not cover, so that a page's rows share the end of their lines.
-        columns = ", ".join((*(self.fields[i] for i in self.hashed_at), "content_hash", *record.told_by, *_BOOKKEEPING[1:]))
-        self.create_stage = f"CREATE TEMP TABLE IF NOT EXISTS {self.stage} (LIKE {self.name}) ON COMMIT DELETE ROWS"
+        columns = ", ".join(
+            (*(self.fields[i] for i in self.hashed_at), "content_hash", *record.told_by, *_BOOKKEEPING[1:])
+        )
+        self.create_stage = (
+            f"CREATE TEMP TABLE IF NOT EXISTS {self.stage} (LIKE {self.name}) ON COMMIT DELETE ROWS"
+        )
         self.copy = f"COPY {self.stage} ({columns}) {_FORMAT}"
         self.copy_new = f"COPY {self.name} ({columns}) {_FORMAT}"
-        self.known = f"SELECT {', '.join(self.key)}, encode(content_hash, 'hex') FROM {self.name} WHERE {self.key[0]} = ANY(%(keys)s)"
+        self.known = (
+            f"SELECT {', '.join(self.key)}, encode(content_hash, 'hex') FROM {self.name} WHERE {self.key[0]}"
+            " = ANY(%(keys)s)"
+        )
         self.merge = self._merge(columns, record.told_by)
         self.mark_removed = self._mark_removed()
         self.mark_unseen = self._mark_unseen()
@@ -65,7 +78,8 @@ class Table:
         return cells
 
     def row(self, record: Record, origin: str) -> tuple[tuple[Any, ...], str, str]:
-        """Return (key, hash, line of the COPY); `origin` is what `origin_of` says. The hash covers the source's fields only.
+        """Return (key, hash, line of the COPY); `origin` is what `origin_of` says. The hash covers the
+        source's fields only.
 
         Raises ValueError for text that cannot be UTF-8.
         """
@@ -88,21 +102,28 @@ class Table:
     def _merge(self, columns: str, told_by: tuple[str, ...]) -> str:
         """New and changed rows, and a change row for each field that differs, from one look at the table.
 
-        An unchanged row is not touched, not even locked. Two runs at once must take turns (see writer.py). Takes the values `run` and,
-        for a table that says who told a row, `shared`: the fields that count by who told it before and after
-        (sources/gis/columns_by_layer.py).
+        An unchanged row is not touched, not even locked. Two runs at once must take turns (see writer.py).
+        Takes the values `run` and, for a table that says who told a row, `shared`: the fields that count by
+        who told it before and after (sources/gis/columns_by_layer.py).
         """
         fields = [field for field in self.fields if field not in self.key]
         old = "".join(f", t.{field} AS old_{field}" for field in fields)
-        pairs = [f"('{field}', i.old_{field}::text, i.{field}::text)" for field in fields if field not in told_by]
-        sets = [f"{column} = excluded.{column}" for column in (*fields, "content_hash", "capture_sha256", "changed_at")]
+        pairs = [
+            f"('{field}', i.old_{field}::text, i.{field}::text)" for field in fields if field not in told_by
+        ]
+        sets = [
+            f"{column} = excluded.{column}"
+            for column in (*fields, "content_hash", "capture_sha256", "changed_at")
+        ]
         differs = "t.content_hash IS DISTINCT FROM s.content_hash"
         if self.complete_by:
             old += ", t.removed_at AS old_removed_at"
             pairs.append("('removed_at', i.old_removed_at::text, NULL)")
             sets.append("removed_at = NULL")
             differs += " OR t.removed_at IS NOT NULL"
-        counts = "".join(f" AND coalesce(%(shared)s::jsonb -> i.old_{by} -> i.{by} ? c.field, true)" for by in told_by)
+        counts = "".join(
+            f" AND coalesce(%(shared)s::jsonb -> i.old_{by} -> i.{by} ? c.field, true)" for by in told_by
+        )
         return f"""
             WITH incoming AS MATERIALIZED (
                 SELECT s.*, t.content_hash IS NOT NULL AS is_known{old}
@@ -128,7 +149,8 @@ class Table:
                 RETURNING t.*
             )
             INSERT INTO crawl.change (table_name, key, field, old, new, changed_at, run_id)
-            SELECT '{self.name}', {self._key_json("r")}, 'removed_at', NULL, r.removed_at::text, r.removed_at, %(run)s
+            SELECT '{self.name}', {self._key_json("r")}, 'removed_at', NULL, r.removed_at::text,
+            r.removed_at, %(run)s
             FROM removed r
         """
 
@@ -140,9 +162,11 @@ class Table:
         mine = f"t.{self.complete_by} = ANY(%(values)s) AND t.removed_at IS NULL"
         return f"""
             WITH seen AS (
-                UPDATE {self.name} t SET unseen_since = NULL WHERE {mine} AND t.unseen_since IS NOT NULL AND {is_staged}
+                UPDATE {self.name} t SET unseen_since = NULL WHERE {mine} AND t.unseen_since IS NOT NULL AND
+                {is_staged}
             )
-            UPDATE {self.name} t SET unseen_since = coalesce(t.unseen_since, %(at)s) WHERE {mine} AND NOT {is_staged}
+            UPDATE {self.name} t SET unseen_since = coalesce(t.unseen_since, %(at)s) WHERE {mine} AND NOT
+            {is_staged}
             RETURNING {", ".join(self.key)}
         """
 
@@ -157,14 +181,17 @@ def _types(annotation: Any) -> tuple[Any, ...]:
 
 def _json(value: Any) -> str:
     try:
-        # Sorted: jsonb forgets the order of keys, and the hash must be the same when it is taken again of a stored row.
+        # Sorted: jsonb forgets the order of keys, and the hash must be the same when it is taken again of a
+        # stored row.
         return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
     except TypeError as error:
         raise ValueError(f"not JSON: {error}") from error
 
 
 def origin_of(capture_sha256: bytes, at: dt.datetime) -> str:
-    """Return the end of a line that all rows of one answer share: capture_sha256, first_seen_at, changed_at."""
+    """Return the end of a line that all rows of one answer share: capture_sha256, first_seen_at,
+    changed_at.
+    """
     return f"\\\\x{capture_sha256.hex()}\t{at}\t{at}"
 
 
@@ -182,7 +209,11 @@ def _records() -> Iterator[type[Record]]:
         for part in sorted(parts, key=lambda name: (name != "records", name)):
             module = importlib.import_module(f"{folder.__name__}.{part}")
             for value in vars(module).values():
-                if isinstance(value, type) and issubclass(value, Record) and value.__module__ == module.__name__:
+                if (
+                    isinstance(value, type)
+                    and issubclass(value, Record)
+                    and value.__module__ == module.__name__
+                ):
                     yield value
 
 
@@ -191,7 +222,9 @@ RECORDS: tuple[type[Record], ...] = tuple(_records())
 
 
 def digest_of(line: str) -> str:
-    """Return the hash of a row, of its line without bookkeeping. Raises ValueError for text that cannot be UTF-8."""
+    """Return the hash of a row, of its line without bookkeeping. Raises ValueError for text that cannot be
+    UTF-8.
+    """
     return blake2b(line.encode(), digest_size=16).hexdigest()
 
 

@@ -13,7 +13,9 @@ from maricopa_scrapy.items import FollowOn
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One spider process at work on one job. `execution`: how many requests it may have under way (`crawl.job`)."""
+    """One spider process at work on one job. `execution`: how many requests it may have under way
+    (`crawl.job`).
+    """
 
     id: int
     job_id: int
@@ -29,14 +31,26 @@ class Run:
 
 
 def add_targets(cursor: Cursor, job_id: int, targets: Iterable[FollowOn]) -> int:
-    """Insert the targets that the job does not have yet, in the caller's transaction; returns how many were new."""
+    """Insert the targets that the job does not have yet, in the caller's transaction; returns how many were
+    new.
+    """
     cursor.execute(
-        "CREATE TEMP TABLE IF NOT EXISTS stage_target_new"
-        " (source text, kind text, key text, detail jsonb, priority smallint, not_before timestamptz, position int) ON COMMIT DELETE ROWS"
+        "CREATE TEMP TABLE IF NOT EXISTS stage_target_new (source text, kind text, key text, detail jsonb,"
+        " priority smallint, not_before timestamptz, position int) ON COMMIT DELETE ROWS"
     )
     cursor.execute("DELETE FROM stage_target_new")
     lines = (
-        copy_line((t.source, t.kind, t.key, None if t.detail is None else json.dumps(t.detail), t.priority, t.not_before, position))
+        copy_line(
+            (
+                t.source,
+                t.kind,
+                t.key,
+                None if t.detail is None else json.dumps(t.detail),
+                t.priority,
+                t.not_before,
+                position,
+            )
+        )
         for position, t in enumerate(targets)
     )
     copy_lines(cursor, copy_into("stage_target_new"), lines)

@@ -1,6 +1,7 @@
 """The writer: answers in, rows out, in a thread of its own.
 
-A batch is one transaction (store_and_acknowledge.py). One that cannot be stored is halved until the one answer at fault stands alone.
+A batch is one transaction (store_and_acknowledge.py). One that cannot be stored is halved until the one
+answer at fault stands alone.
 """
 
 import contextlib
@@ -24,13 +25,15 @@ logger = logging.getLogger(__name__)
 
 # What Postgres says of a row that it will never take.
 _REFUSED = (psycopg2.DataError, psycopg2.IntegrityError, psycopg2.errors.ProgramLimitExceeded, ValueError)
-# So many answers in a row that fail for another reason are no answer's fault: a table is missing, or we are wrong.
+# So many answers in a row that fail for another reason are no answer's fault: a table is missing, or we are
+# wrong.
 _FAULTS_MOST = 3
 
 
 @dataclass(frozen=True, slots=True)
 class WriterOptions:
-    """`batch_size` answers or `flush_interval` seconds make a batch; a lost database is waited for `patience` seconds.
+    """`batch_size` answers or `flush_interval` seconds make a batch; a lost database is waited for `patience`
+    seconds.
 
     A target is given up after `attempts` tries in all, or as many of one cause as `attempts_of` says.
     """
@@ -52,7 +55,8 @@ class Writer:
     """Takes answers from one thread and stores them in another.
 
     `on_room` is called, from the writer's thread, when callers that were told to wait may go on;
-    `on_failure` once, when nothing more can be stored; `on_trouble` with True when the database is waited for, with False after it.
+    `on_failure` once, when nothing more can be stored; `on_trouble` with True when the database is waited
+    for, with False after it.
     """
 
     def __init__(
@@ -112,7 +116,9 @@ class Writer:
         self._signals.put(True)
 
     def hurry(self) -> None:
-        """Wait no more for locks that others hold: what cannot be stored now is not stored. From any thread."""
+        """Wait no more for locks that others hold: what cannot be stored now is not stored. From any
+        thread.
+        """
         self._session.lock_patience = 0.0
 
     def close(self) -> None:
@@ -137,7 +143,8 @@ class Writer:
         while goes_on:
             with contextlib.suppress(queue.Empty):
                 goes_on = self._signals.get(timeout=self._options.flush_interval)
-            # What comes meanwhile waits for the next signal: a few at a time cost Postgres three times as much.
+            # What comes meanwhile waits for the next signal: a few at a time cost Postgres three times as
+            # much.
             for _ in range(len(self._waiting) // self._options.batch_size + 1):
                 self._store_next()
         while self._waiting:
@@ -152,7 +159,8 @@ class Writer:
         self._store_or_halve(answers)
         self._stored += len(answers)
         self.flushes += 1
-        # Not after every batch: more callers may wait than a batch has answers, and what waits here would grow.
+        # Not after every batch: more callers may wait than a batch has answers, and what waits here would
+        # grow.
         if self._has_room:
             self._on_room()
 
@@ -187,4 +195,7 @@ class Writer:
         message = (str(error).strip() or type(error).__name__).splitlines()[0]
         logger.error("Postgres refuses the rows of %s %s: %s", target.kind, target.key, message)
         issue = Issue(Cause.STORE, message[:200], f"Postgres refused the rows of {target.key}: {message}")
-        return encode(Answer(target, Outcome.FAILED, cause=Cause.STORE, message=message, issues=[issue]), self._options.attempts)
+        return encode(
+            Answer(target, Outcome.FAILED, cause=Cause.STORE, message=message, issues=[issue]),
+            self._options.attempts,
+        )

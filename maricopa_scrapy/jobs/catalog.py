@@ -15,7 +15,9 @@ MODES: tuple[Mode, ...] = ("api_only", "scraping_only", "api_then_scraping", "pa
 
 
 class NoSuchJob(ValueError):
-    """A job, a mode or a section that there is not; the message is one line with the reason, or what there is."""
+    """A job, a mode or a section that there is not; the message is one line with the reason, or what there
+    is.
+    """
 
 
 class SpiderFacts(_Settings):
@@ -53,10 +55,15 @@ class ModeOfJob(_Settings):
         names = [step.step for step in self.steps]
         for step in self.steps:
             if not set(step.feeds) <= set(names):
-                raise ValueError(f"step {step.step} feeds {', '.join(step.feeds)}, which are not all steps of the mode")
+                raise ValueError(
+                    f"step {step.step} feeds {', '.join(step.feeds)}, which are not all steps of the mode"
+                )
             fed_by = [other for other in self.steps if step.step in other.feeds]
             # Nor may two wait for each other.
-            if any(names.index(other.step) >= names.index(step.step) or other.phase > step.phase for other in fed_by):
+            if any(
+                names.index(other.step) >= names.index(step.step) or other.phase > step.phase
+                for other in fed_by
+            ):
                 raise ValueError(f"step {step.step} comes before one that feeds it")
             if not step.takes and not fed_by:
                 raise ValueError(f"step {step.step} takes nothing and is fed by none")
@@ -92,7 +99,9 @@ class Catalog(_Settings):
             for mode, how in job.modes.items():
                 for step in how.steps:
                     if step.step not in self.spiders:
-                        raise ValueError(f"{name}.{mode}: step {step.step} is not one of {', '.join(self.spiders)}")
+                        raise ValueError(
+                            f"{name}.{mode}: step {step.step} is not one of {', '.join(self.spiders)}"
+                        )
         return self
 
     def spider(self, step: str) -> str:
@@ -105,7 +114,9 @@ class Catalog(_Settings):
         return known, self.jobs[known]
 
     def mode(self, job: str, name: str | None) -> tuple[Mode, ModeOfJob]:
-        """Return the mode that is meant, the job's default without a name. Raises NoSuchJob where the pair makes no sense."""
+        """Return the mode that is meant, the job's default without a name. Raises NoSuchJob where the pair
+        makes no sense.
+        """
         known = self.jobs[job].mode if name is None else _meant("mode", name, MODES)
         mode: Mode = next(mode for mode in MODES if mode == known)
         how = self.jobs[job].modes[mode]

@@ -1,4 +1,6 @@
-"""The project as an egg on a scrapyd: built from the package that runs here and the settings that are in force here."""
+"""The project as an egg on a scrapyd: built from the package that runs here and the settings that are in
+force here.
+"""
 
 import datetime as dt
 import io
@@ -15,7 +17,8 @@ from maricopa_scrapy.jobs.scrapyd import PROJECT, ScrapydNode
 
 _CONFIG = "maricopa_scrapy/config"
 _PKG_INFO = f"Metadata-Version: 2.1\nName: {PROJECT}\nVersion: {__version__}\n"
-# What scrapyd looks for, and what it finds. It puts an egg last on Python's path, behind a package of that name that is installed there.
+# What scrapyd looks for, and what it finds. It puts an egg last on Python's path, behind a package of that
+# name that is installed there.
 _FRONT = "maricopa_scrapy_deployed"
 _ENTRY_POINTS = f"[scrapy]\nsettings = {_FRONT}\n"
 _FRONT_CODE = f'''"""Moves this egg to the front, so that it is what runs."""
@@ -32,10 +35,16 @@ _DATE = (2020, 1, 1, 0, 0, 0)
 
 
 def build() -> bytes:
-    """Return the egg: the package as it is imported here, with config/ as configuration.py finds it. Raises ConfigError."""
+    """Return the egg: the package as it is imported here, with config/ as configuration.py finds it. Raises
+    ConfigError.
+    """
     configuration.load()
     files = {path: file.read_bytes() for path, file in _package()}
-    written = {"EGG-INFO/PKG-INFO": _PKG_INFO, "EGG-INFO/entry_points.txt": _ENTRY_POINTS, f"{_FRONT}.py": _FRONT_CODE}
+    written = {
+        "EGG-INFO/PKG-INFO": _PKG_INFO,
+        "EGG-INFO/entry_points.txt": _ENTRY_POINTS,
+        f"{_FRONT}.py": _FRONT_CODE,
+    }
     files |= {path: text.encode() for path, text in written.items()}
     egg = io.BytesIO()
     with zipfile.ZipFile(egg, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -47,7 +56,9 @@ def build() -> bytes:
 
 
 def version(now: dt.datetime) -> str:
-    """Return a version's name that sorts after all earlier ones: scrapyd runs the last, and sorts what it cannot read by letter."""
+    """Return a version's name that sorts after all earlier ones: scrapyd runs the last, and sorts what it
+    cannot read by letter.
+    """
     return f"{now.astimezone(dt.UTC):%Y%m%d_%H%M%S}-" + re.sub(r"[^A-Za-z0-9]", "_", __version__)
 
 
@@ -59,8 +70,8 @@ def deploy(node: ScrapydNode) -> tuple[str, int]:
     name = version(dt.datetime.now(dt.UTC))
     if PROJECT in node.projects() and not node.versions():
         raise NodeError(
-            f"{node.name}: scrapyd was started in a folder with a scrapy.cfg for {PROJECT}, "
-            "and runs what lies there, whatever is deployed; start it in a folder of its own, or leave out this step"
+            f"{node.name}: scrapyd was started in a folder with a scrapy.cfg for {PROJECT}, and runs what"
+            " lies there, whatever is deployed; start it in a folder of its own, or leave out this step"
         )
     egg = build()
     try:
@@ -68,8 +79,9 @@ def deploy(node: ScrapydNode) -> tuple[str, int]:
         latest = node.versions()[-1]
         if latest != name:
             raise NodeError(
-                f"{node.name}: version {latest} of {PROJECT} sorts after {name} and would be run in its place; "
-                f"remove it: curl {node.name}/delversion.json -d project={PROJECT} -d version={latest}"
+                f"{node.name}: version {latest} of {PROJECT} sorts after {name} and would be run in its"
+                f" place; remove it: curl {node.name}/delversion.json -d project={PROJECT} -d"
+                f" version={latest}"
             )
     except NodeError:
         # The first error says more than that there was nothing to remove.

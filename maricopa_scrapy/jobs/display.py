@@ -1,4 +1,6 @@
-"""A job as it goes on: one view that changes in a terminal, else a line every 10 s, or a line of JSON whenever something changed."""
+"""A job as it goes on: one view that changes in a terminal, else a line every 10 s, or a line of JSON
+whenever something changed.
+"""
 
 import contextlib
 import json
@@ -28,7 +30,9 @@ class Display:
     def __init__(self, console: Console, as_json: bool = False) -> None:
         self._console = console
         self._as_json = as_json
-        self._live = Live(console=console, refresh_per_second=4) if console.is_terminal and not as_json else None
+        self._live = (
+            Live(console=console, refresh_per_second=4) if console.is_terminal and not as_json else None
+        )
         self._said_at = -_LINE_EVERY_S
         self._said: object = None
 
@@ -75,7 +79,9 @@ def watch(session: Session, job_id: int, display: Display) -> None:
 
 
 def follow(manager: "JobManager", job_id: int, display: Display) -> JobProgress:
-    """Show a job of this process until it ends; Ctrl-C pauses it, a second one leaves it to itself. Raises DatabaseUnavailable."""
+    """Show a job of this process until it ends; Ctrl-C pauses it, a second one leaves it to itself. Raises
+    DatabaseUnavailable.
+    """
     is_pausing = False
     while True:
         try:

@@ -11,7 +11,8 @@ class NodeError(RuntimeError):
 class Executor(Protocol):
     """One place that runs spiders.
 
-    Pause, resume and cancel do not go through it: a run reads them in the ledger and ends itself, wherever it is.
+    Pause, resume and cancel do not go through it: a run reads them in the ledger and ends itself, wherever it
+    is.
     `stop` and `kill` are for a process that does not.
     """
 

@@ -1,4 +1,6 @@
-"""Spiders as processes of this machine: each in a session of its own, so that it outlives whoever started it."""
+"""Spiders as processes of this machine: each in a session of its own, so that it outlives whoever started
+it.
+"""
 
 import os
 import signal
@@ -17,11 +19,18 @@ _COMMAND = ["-m", "scrapy", "crawl"]
 
 
 class LocalProcesses:
-    """An Executor. A handle is the process's id and the time at which it was started; logs are in `folder`."""
+    """An Executor. A handle is the process's id and the time at which it was started; logs are in
+    `folder`.
+    """
 
     name = "local"
 
-    def __init__(self, folder: Path, settings: Mapping[str, str] | None = None, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        settings: Mapping[str, str] | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         """`settings` go to every run as Scrapy settings, `environment` is added to this process's own."""
         self._folder = folder
         self._settings = dict(settings or {})
@@ -34,7 +43,10 @@ class LocalProcesses:
         try:
             make_folder(self._folder)
         except OSError as error:
-            raise NodeError(f"cannot write logs to {self._folder} ({error.strerror}); name another folder with MARICOPA_DATA_DIR") from None
+            raise NodeError(
+                f"cannot write logs to {self._folder} ({error.strerror}); name another folder with"
+                " MARICOPA_DATA_DIR"
+            ) from None
 
     def start(self, spider: str, arguments: Mapping[str, str]) -> str:
         """Start `scrapy crawl`. Raises NodeError."""
@@ -48,7 +60,12 @@ class LocalProcesses:
         try:
             with open_log(log) as file:
                 child = subprocess.Popen(
-                    command, env=environment, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT, start_new_session=True
+                    command,
+                    env=environment,
+                    stdin=subprocess.DEVNULL,
+                    stdout=file,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
                 )
             handle = f"{child.pid} {psutil.Process(child.pid).create_time():.2f}"
         except OSError as error:

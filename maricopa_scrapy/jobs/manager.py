@@ -1,4 +1,5 @@
-"""The manager from Python: jobs are submitted, supervised by a thread of this process, and watched through the ledger.
+"""The manager from Python: jobs are submitted, supervised by a thread of this process, and watched through
+the ledger.
 
     with JobManager() as manager:
         job = manager.submit(["165-28-054"], job_type="property_search", on_progress=print)
@@ -43,10 +44,13 @@ OnProgress = Callable[[JobProgress], object]
 
 
 class JobManager:
-    """Submits jobs and supervises them until `close`; jobs go on by themselves after it, and `resume` adopts them.
+    """Submits jobs and supervises them until `close`; jobs go on by themselves after it, and `resume` adopts
+    them.
 
-    `database_url`: a Postgres, else MARICOPA_DATABASE_URL or the embedded one. `executor`: where spiders run, else this machine.
-    `settings`: Scrapy settings for every run. `sandbox`: the address of a sandbox county, else MARICOPA_SANDBOX.
+    `database_url`: a Postgres, else MARICOPA_DATABASE_URL or the embedded one. `executor`: where spiders run,
+    else this machine.
+    `settings`: Scrapy settings for every run. `sandbox`: the address of a sandbox county, else
+    MARICOPA_SANDBOX.
     Raises DatabaseUnavailable or ConfigError.
     """
 
@@ -63,7 +67,11 @@ class JobManager:
         migrate(self._url)
         config, manifests = configuration.load()
         self._limits = config.batch_processing
-        environment = {"MARICOPA_DATABASE_URL": self._url} if database_url or os.environ.get("MARICOPA_DATABASE_URL") else {}
+        environment = (
+            {"MARICOPA_DATABASE_URL": self._url}
+            if database_url or os.environ.get("MARICOPA_DATABASE_URL")
+            else {}
+        )
         self._sandbox = os.environ.get("MARICOPA_SANDBOX", "") if sandbox is None else sandbox
         if sandbox is not None:
             environment["MARICOPA_SANDBOX"] = sandbox
@@ -98,7 +106,9 @@ class JobManager:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     def close(self) -> None:
@@ -111,7 +121,9 @@ class JobManager:
             self._session.close()
 
     def plan(self, order: Order) -> Plan:
-        """Return what a job would do. Raises PlanError, NoSuchJob, ArgumentError (ValueErrors all) or StartError."""
+        """Return what a job would do. Raises PlanError, NoSuchJob, ArgumentError (ValueErrors all) or
+        StartError.
+        """
         with self._lock:
             return self.planner.plan(order, self._session)
 
@@ -128,22 +140,28 @@ class JobManager:
     ) -> int:
         """Plan a job, write it and begin with it; returns its id.
 
-        `identifiers`: APNs, or a mapping from APN to its priority, or a file of them; with search_type "owner" or "address" the words.
-        `parameters`: execution, match, older_than ("30d"), sections, skip_invalid, apn_column. `on_progress` is called with a JobProgress
-        when something changed, at most 4 times a second, by the supervisor's thread; what it raises is logged and does no harm.
+        `identifiers`: APNs, or a mapping from APN to its priority, or a file of them; with search_type
+        "owner" or "address" the words.
+        `parameters`: execution, match, older_than ("30d"), sections, skip_invalid, apn_column. `on_progress`
+        is called with a JobProgress when something changed, at most 4 times a second, by the supervisor's
+        thread; what it raises is logged and does no harm.
         Raises as `plan` does.
         """
         order = _order(identifiers, job_type, search_type, processing_mode, dict(parameters or {}), priority)
         return self.begin(self.plan(order), on_progress)
 
     def begin(self, plan: Plan, on_progress: OnProgress | None = None) -> int:
-        """Write a planned job and begin with it; returns its id. Raises LedgerError, DatabaseUnavailable or NodeError."""
+        """Write a planned job and begin with it; returns its id. Raises LedgerError, DatabaseUnavailable or
+        NodeError.
+        """
         job_id = self.write(plan)
         self._supervise(job_id, on_progress)
         return job_id
 
     def write(self, plan: Plan) -> int:
-        """Write a planned job that another process is to begin with; returns its id. Raises as `begin` does."""
+        """Write a planned job that another process is to begin with; returns its id. Raises as `begin`
+        does.
+        """
         self._executor.check()
         try:
             with self._lock:
@@ -164,7 +182,8 @@ class JobManager:
         return job_id
 
     def resume(self, job_id: int, on_progress: OnProgress | None = None) -> bool:
-        """Go on with a job that is paused, interrupted or incomplete; returns whether this process supervises it now.
+        """Go on with a job that is paused, interrupted or incomplete; returns whether this process supervises
+        it now.
 
         Raises LedgerError when there is nothing to go on with.
         """
@@ -174,9 +193,16 @@ class JobManager:
         self._supervise(job_id, on_progress)
         return True
 
-    def retry(self, job_id: int, cause: str | None = None, on_progress: OnProgress | None = None, unread: bool = False) -> int:
-        """Ask again for what was given up, all of it or that of one cause, or (`unread`) for answers of which a section could not be
-        read; returns how many targets. Raises LedgerError."""
+    def retry(
+        self,
+        job_id: int,
+        cause: str | None = None,
+        on_progress: OnProgress | None = None,
+        unread: bool = False,
+    ) -> int:
+        """Ask again for what was given up, all of it or that of one cause, or (`unread`) for answers of which
+        a section could not be read; returns how many targets. Raises LedgerError.
+        """
         with self._lock:
             count = jobs.retry(self._session, job_id, cause, unread)
             is_elsewhere = jobs.see(self._session, job_id).state == "running"
@@ -205,7 +231,9 @@ class JobManager:
             return statistics.read(self._session, job_id)
 
     def wait(self, job_id: int, timeout: float | None = None) -> JobProgress:
-        """Return the job when it has ended, and its processes with it. Raises TimeoutError, LedgerError or DatabaseUnavailable."""
+        """Return the job when it has ended, and its processes with it. Raises TimeoutError, LedgerError or
+        DatabaseUnavailable.
+        """
         deadline = None if timeout is None else time.monotonic() + timeout
         while True:
             self.check()
@@ -234,7 +262,9 @@ class JobManager:
         def report(status: JobProgress) -> None:
             loop.call_soon_threadsafe(_call, on_progress, status)
 
-        return await asyncio.to_thread(self.submit, *args, on_progress=report if on_progress else None, **kwargs)
+        return await asyncio.to_thread(
+            self.submit, *args, on_progress=report if on_progress else None, **kwargs
+        )
 
     async def wait_async(self, job_id: int, timeout: float | None = None) -> JobProgress:
         """As `wait`, without blocking the loop."""
@@ -272,7 +302,11 @@ class JobManager:
         except Exception as error:
             # Whoever waits is told; nobody else would hear of what ends a thread.
             self._failure = error
-            logger.error("jobs are supervised no more: %s", error, exc_info=not isinstance(error, DatabaseUnavailable | ledger.LedgerError))
+            logger.error(
+                "jobs are supervised no more: %s",
+                error,
+                exc_info=not isinstance(error, DatabaseUnavailable | ledger.LedgerError),
+            )
         finally:
             session.close()
             with self._ended:
@@ -328,7 +362,9 @@ def _order(
     given: dict[str, Any],
     priority: str,
 ) -> Order:
-    spider_arguments.check_names(given, ("execution", "match", "older_than", "sections", "skip_invalid", "apn_column"))
+    spider_arguments.check_names(
+        given, ("execution", "match", "older_than", "sections", "skip_invalid", "apn_column")
+    )
     spider_arguments.choice("search_type", search_type, ("apn", "owner", "address"))
     sections = given.get("sections", ())
     order = Order(
@@ -337,7 +373,9 @@ def _order(
         match=given.get("match"),
         priority=priority,
         execution=given.get("execution", "parallel"),
-        older_than=spider_arguments.age("older_than", str(given["older_than"])) if "older_than" in given else None,
+        older_than=(
+            spider_arguments.age("older_than", str(given["older_than"])) if "older_than" in given else None
+        ),
         sections=tuple(sections.split(",") if isinstance(sections, str) else sections),
         skip_invalid=bool(given.get("skip_invalid", False)),
         apn_column=given.get("apn_column"),
@@ -345,7 +383,9 @@ def _order(
     parts = [identifiers] if isinstance(identifiers, str) else [str(one) for one in identifiers]
     if search_type != "apn":
         if len(parts) != 1:
-            raise PlanError(f"a search by {search_type} takes one name, {len(parts)} were given; submit a job for each")
+            raise PlanError(
+                f"a search by {search_type} takes one name, {len(parts)} were given; submit a job for each"
+            )
         return replace(order, owner=parts[0]) if search_type == "owner" else replace(order, address=parts[0])
     if isinstance(identifiers, Mapping):
         urgent = {

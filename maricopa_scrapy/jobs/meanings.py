@@ -7,7 +7,9 @@ from maricopa_scrapy.items import Cause, Reason
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How good it is (good, warn, bad, off, busy), what it means, and the verb of `maricopa` that goes on, if any."""
+    """How good it is (good, warn, bad, off, busy), what it means, and the verb of `maricopa` that goes on, if
+    any.
+    """
 
     tone: str
     means: str
@@ -20,7 +22,9 @@ OUTCOMES = {
         "warn", "Targets were given up, or sections of answers could not be read; none is left open.", "retry"
     ),
     "incomplete": Outcome("warn", "Targets are left, or less came than a healthy run brings.", "resume"),
-    "blocked": Outcome("bad", "The host wants to see a human. That is neither solved nor evaded: wait, then go on.", "resume"),
+    "blocked": Outcome(
+        "bad", "The host wants to see a human. That is neither solved nor evaded: wait, then go on.", "resume"
+    ),
     "failed": Outcome("bad", "The run could not do its work.", "resume"),
     "cancelled": Outcome("off", "Somebody cancelled the job. What it had collected is stored."),
     "running": Outcome("busy", "The job is at work: this page is how it stood when it was made."),
@@ -29,7 +33,9 @@ OUTCOMES = {
     "paused": Outcome("off", "The job is paused; what it had collected is stored.", "resume"),
     "waiting": Outcome("off", "The job waits for its turn."),
     "pending": Outcome("off", "The job has not begun.", "resume"),
-    "interrupted": Outcome("warn", "Nobody works on the job any more. What it had collected is stored.", "resume"),
+    "interrupted": Outcome(
+        "warn", "Nobody works on the job any more. What it had collected is stored.", "resume"
+    ),
 }
 
 REASONS: dict[str, str] = {
@@ -59,7 +65,10 @@ CAUSES: dict[str, str] = {
     Cause.MALFORMED: "not what the source answers with, or it does not say whose it is",
     Cause.WRONG_PARCEL: "the answer is another parcel's",
     Cause.WRONG_DOCUMENT: "the answer is another document's",
-    Cause.SOURCE_CHANGED: "a field is missing or not of its kind: the source has changed; no section of that answer could be read",
+    Cause.SOURCE_CHANGED: (
+        "a field is missing or not of its kind: the source has changed; no section of that answer could be"
+        " read"
+    ),
     Cause.BROWSER: "the browser or a page of it crashed, or did not answer",
     Cause.STORE: "Postgres refused the rows of this one answer",
 }

@@ -1,4 +1,6 @@
-"""Several nodes as one place: a run goes where there is most room, and a node that fails is left alone for a while."""
+"""Several nodes as one place: a run goes where there is most room, and a node that fails is left alone for a
+while.
+"""
 
 import logging
 import time
@@ -35,7 +37,9 @@ class Rests:
         self._failures: dict[str, int] = {}
 
     def failed(self, name: str, now: float) -> float:
-        """Note a failure; returns the seconds of rest. Of failures while it rests none counts: they tell nothing new."""
+        """Note a failure; returns the seconds of rest. Of failures while it rests none counts: they tell
+        nothing new.
+        """
         if self.is_resting(name, now):
             return self._until[name] - now
         failures = self._failures[name] = self._failures.get(name, 0) + 1
@@ -54,7 +58,9 @@ class Rests:
 
 
 def by_room(loads: Mapping[str, int], capacities: Mapping[str, int]) -> list[str]:
-    """Return the names of `loads`, the one first that one more run would fill least; among equals in the order of `capacities`."""
+    """Return the names of `loads`, the one first that one more run would fill least; among equals in the
+    order of `capacities`.
+    """
     order = list(capacities)
     return sorted(loads, key=lambda name: ((loads[name] + 1) / capacities[name], order.index(name)))
 
@@ -62,7 +68,8 @@ def by_room(loads: Mapping[str, int], capacities: Mapping[str, int]) -> list[str
 class Nodes:
     """Executors as one; its handles say whose they are: "<name> <handle>".
 
-    A run whose node is lost is not moved: the ledger gives its targets back, and whoever supervises starts another run.
+    A run whose node is lost is not moved: the ledger gives its targets back, and whoever supervises starts
+    another run.
     """
 
     def __init__(self, nodes: Sequence[Node], clock: Callable[[], float] = time.monotonic) -> None:
@@ -70,7 +77,9 @@ class Nodes:
         self._nodes = {node.name: node for node in nodes}
         if len(self._nodes) < len(nodes):
             twice = next(node.name for node in nodes if sum(other.name == node.name for other in nodes) > 1)
-            raise NodeError(f"{twice} is named twice; ?max_proc=N behind an address gives a node more than its share")
+            raise NodeError(
+                f"{twice} is named twice; ?max_proc=N behind an address gives a node more than its share"
+            )
         self._rests = Rests()
         self._clock = clock
         self.name = ", ".join(self._nodes)
@@ -81,7 +90,9 @@ class Nodes:
             node.check()
 
     def start(self, spider: str, arguments: Mapping[str, str]) -> str:
-        """Start the spider on the node with most room; on another when that one fails. Raises NodeError when none can."""
+        """Start the spider on the node with most room; on another when that one fails. Raises NodeError when
+        none can.
+        """
         failures: list[str] = []
         loads = self._loads(failures)
         for name in by_room(loads, {name: node.capacity for name, node in self._nodes.items()}):
@@ -94,7 +105,8 @@ class Nodes:
                 self._rests.answered(name)
                 return f"{name} {handle}"
         raise NodeError(
-            f"no node can start {spider} now: " + (" | ".join(failures) or f"{self.name} failed a moment ago and are left alone")
+            f"no node can start {spider} now: "
+            + (" | ".join(failures) or f"{self.name} failed a moment ago and are left alone")
         )
 
     def is_running(self, handle: str) -> bool | None:
@@ -136,7 +148,9 @@ class Nodes:
     def _owner(self, handle: str) -> tuple[Node, str]:
         name, own = _parts(handle)
         if name not in self._nodes:
-            raise NodeError(f"a run is on {name or 'no node'}, which is none of {self.name}; name that node too")
+            raise NodeError(
+                f"a run is on {name or 'no node'}, which is none of {self.name}; name that node too"
+            )
         return self._nodes[name], own
 
 

@@ -1,4 +1,6 @@
-"""What a job will do, before it begins: which spiders, how many requests of each source, how long about, and what it cannot collect."""
+"""What a job will do, before it begins: which spiders, how many requests of each source, how long about, and
+what it cannot collect.
+"""
 
 import datetime as dt
 import tempfile
@@ -59,7 +61,9 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class PlannedStep:
-    """One spider of the plan. `requests`: how many at least, or at most; None where a search must tell first. Rates a second."""
+    """One spider of the plan. `requests`: how many at least, or at most; None where a search must tell first.
+    Rates a second.
+    """
 
     name: str
     title: str
@@ -83,7 +87,9 @@ class PlannedStep:
 
 @dataclass(slots=True)
 class Plan:
-    """The whole of it. `parcels`: how many are asked for, None where a search must tell; `misses`: what will not be fetched, and why."""
+    """The whole of it. `parcels`: how many are asked for, None where a search must tell; `misses`: what will
+    not be fetched, and why.
+    """
 
     type: str
     title: str
@@ -117,9 +123,15 @@ class Plan:
             yield replace(target, priority=self.priorities.get(target.key, usual))
 
     def runs(self, place: str, at_once: int = 1) -> list[PlannedRun]:
-        """Return the runs that the job is made of, `at_once` a source: one where only one request may be under way."""
+        """Return the runs that the job is made of, `at_once` a source: one where only one request may be
+        under way.
+        """
         copies = 1 if self.execution == "sequential" else at_once
-        return [PlannedRun(step.spider, step.source, step.phase, step.feeds, place) for step in self.steps for _ in range(copies)]
+        return [
+            PlannedRun(step.spider, step.source, step.phase, step.feeds, place)
+            for step in self.steps
+            for _ in range(copies)
+        ]
 
     def discard(self) -> None:
         """Remove the files that the plan made."""
@@ -129,7 +141,9 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """What a step of the plan is told beside its order: the rates learnt so far, and all steps of the mode."""
+    """What a step of the plan is told beside its order: the rates learnt so far, and all steps of the
+    mode.
+    """
 
     session: Session
     rates: Mapping[str, float]
@@ -152,7 +166,19 @@ class Planner:
         spider_arguments.choice("priority", order.priority, PRIORITIES)
         spider_arguments.choice("execution", order.execution, EXECUTIONS)
         given = self._given(name, job, order)
-        plan = Plan(name, job.title, mode, order.priority, order.execution, {}, None, [], list(how.misses), [], order.priorities)
+        plan = Plan(
+            name,
+            job.title,
+            mode,
+            order.priority,
+            order.execution,
+            {},
+            None,
+            [],
+            list(how.misses),
+            [],
+            order.priorities,
+        )
         if order.apns is not None:
             order, plan.priorities = self._list(order, plan)
         wanted = self._sections(name, how.steps, how.misses, order)
@@ -161,7 +187,10 @@ class Planner:
         for step in self._possible(steps, given, plan):
             apns = self._lacking(step, order, session, mode == "intelligent", plan) if step.section else None
             if apns == []:
-                plan.notes.append(f"{self.catalog.spiders[step.step].title}: nothing that can be asked for is missing, or older than asked")
+                plan.notes.append(
+                    f"{self.catalog.spiders[step.step].title}: nothing that can be asked for is missing, or"
+                    " older than asked"
+                )
             else:
                 plan.steps.append(self._step(step, given, order, plan, apns, known))
         if not plan.steps:
@@ -182,10 +211,16 @@ class Planner:
             raise PlanError(f"{shown(name)} takes --{' or --'.join(job.takes)}, not --{given[0]}")
         sections = self.catalog.sections(name)
         if not sections and (order.sections or order.older_than):
-            raise PlanError(f"--{'sections' if order.sections else 'older-than'} goes with data-enhancement, not with {shown(name)}")
+            raise PlanError(
+                f"--{'sections' if order.sections else 'older-than'} goes with data-enhancement, not with"
+                f" {shown(name)}"
+            )
         if order.match is not None and (not given or given[0] == "apns"):
             raise PlanError("--match goes with --owner or --address")
-        for option, is_given in (("skip-invalid", order.skip_invalid), ("apn-column", order.apn_column is not None)):
+        for option, is_given in (
+            ("skip-invalid", order.skip_invalid),
+            ("apn-column", order.apn_column is not None),
+        ):
             if is_given and given != ["apns"]:
                 raise PlanError(f"--{option} goes with a list of --apns")
         if not given and not sections:
@@ -231,7 +266,8 @@ class Planner:
             spider_arguments.choice("sections", section, known)
             if section not in here:
                 why = next(
-                    (miss for miss in misses if miss.startswith(f"section {section}:")), f"section {section} is not part of this mode"
+                    (miss for miss in misses if miss.startswith(f"section {section}:")),
+                    f"section {section} is not part of this mode",
                 )
                 raise PlanError(why)
         return list(order.sections) or [section for section in known if section in here]
@@ -241,7 +277,9 @@ class Planner:
         for step in steps:
             facts, spider = self.catalog.spiders[step.step], self.catalog.spider(step.step)
             is_fed = any(step.step in other.feeds for other in possible)
-            if spider not in self._spiders.list() or (facts.via and "via" not in self._class(spider).known_arguments):
+            if spider not in self._spiders.list() or (
+                facts.via and "via" not in self._class(spider).known_arguments
+            ):
                 plan.misses.append(f"{facts.title}: this version has no spider for it")
             elif given not in step.takes and not is_fed:
                 why = "they are asked by APN only" if step.takes else "nothing finds targets for them"
@@ -252,7 +290,9 @@ class Planner:
                 possible.append(step)
         return possible
 
-    def _lacking(self, step: Step, order: Order, session: Session, without_cancelled: bool, plan: Plan) -> list[str]:
+    def _lacking(
+        self, step: Step, order: Order, session: Session, without_cancelled: bool, plan: Plan
+    ) -> list[str]:
         """Return the APNs that the step's section lacks; of the recorder the numbers of their deeds."""
         given = None if order.apns is None else list(dict.fromkeys(self._apns(order)))
         via = self.catalog.spiders[step.step].via
@@ -263,11 +303,16 @@ class Planner:
             return apns
         last = deeds(session, apns)
         if last.others:
-            told = f"{last.others:,} parcels have a deed number by which its API cannot be asked, such as {last.example}; they are left out"
+            told = (
+                f"{last.others:,} parcels have a deed number by which its API cannot be asked, such as"
+                f" {last.example}; they are left out"
+            )
             plan.notes.append(f"{self.catalog.spiders[step.step].title}: {told}")
         return last.numbers
 
-    def _step(self, step: Step, given: str, order: Order, plan: Plan, apns: list[str] | None, known: "_Known") -> PlannedStep:
+    def _step(
+        self, step: Step, given: str, order: Order, plan: Plan, apns: list[str] | None, known: "_Known"
+    ) -> PlannedStep:
         facts = self.catalog.spiders[step.step]
         own = {"via": facts.via} if facts.via else {}
         if given in step.takes and not step.rest:
@@ -287,7 +332,11 @@ class Planner:
         if facts.asks == "list" and parcels is not None:
             size = next(iter(manifest.layers.values())).list if manifest.layers else 1
             requests = 1 + -(-parcels // size)
-        feeds = tuple(self._class(self.catalog.spider(name)).source for name in step.feeds if self._needs_feeding(name, given, known.steps))
+        feeds = tuple(
+            self._class(self.catalog.spider(name)).source
+            for name in step.feeds
+            if self._needs_feeding(name, given, known.steps)
+        )
         pinned = self._settings.getfloat("MARICOPA_RATE_LIMIT")
         ceiling = pinned or self._settings.getfloat("MARICOPA_RATE_CEILING") or self._ceiling(manifest)
         rate = pinned or min(known.rates.get(spider.source, manifest.rate.start), ceiling)
@@ -310,7 +359,9 @@ class Planner:
     def _needs_feeding(self, name: str, given: str, steps: Sequence[Step]) -> bool:
         # One that knows its targets itself is not told them again; and one that is not there is told nothing.
         fed = next((step for step in steps if step.step == name), None)
-        return fed is not None and given not in fed.takes and self.catalog.spider(name) in self._spiders.list()
+        return (
+            fed is not None and given not in fed.takes and self.catalog.spider(name) in self._spiders.list()
+        )
 
     def _ceiling(self, manifest: Manifest) -> float:
         return float(self._settings["MARICOPA_CONFIG"].batch_processing.ceiling(manifest.rate.kind))
@@ -322,7 +373,9 @@ class Planner:
 
     def _describe(self, plan: Plan, order: Order) -> None:
         asked: dict[str, Any] = {
-            name: value for name in ("apns", "apn_column", "owner", "address", "match") if (value := getattr(order, name)) is not None
+            name: value
+            for name in ("apns", "apn_column", "owner", "address", "match")
+            if (value := getattr(order, name)) is not None
         }
         if len(str(asked.get("apns", ""))) > 80 and "," in asked["apns"]:
             asked["apns"] = f"{asked['apns'].split(',')[0].strip()} and {(plan.parcels or 1) - 1} more"
@@ -336,6 +389,11 @@ class Planner:
         asked |= plan.told
         plan.parameters = asked | {
             name: value
-            for name, value in (("parcels", plan.parcels), ("follow", follow), ("via", "".join(sorted(vias))), ("rest", rest))
+            for name, value in (
+                ("parcels", plan.parcels),
+                ("follow", follow),
+                ("via", "".join(sorted(vias))),
+                ("rest", rest),
+            )
             if value
         }

@@ -1,4 +1,5 @@
-"""The geometry of the report's charts: numbers in, coordinates out. Text stays with the template, which escapes it.
+"""The geometry of the report's charts: numbers in, coordinates out. Text stays with the template, which
+escapes it.
 
 Each chart is drawn in a box of WIDTH by HEIGHT that the page stretches; y grows downwards.
 """
@@ -49,7 +50,11 @@ class Clock:
                 self._spans.append((begin, end))
         self.seconds = sum((end - begin).total_seconds() for begin, end in self._spans)
         pairs = list(zip(self._spans, self._spans[1:], strict=False))
-        self.cuts = [(self.at(before[1]) / self.seconds, (after[0] - before[1]).total_seconds()) for before, after in pairs if self.seconds]
+        self.cuts = [
+            (self.at(before[1]) / self.seconds, (after[0] - before[1]).total_seconds())
+            for before, after in pairs
+            if self.seconds
+        ]
 
     def at(self, moment: dt.datetime) -> float:
         """Return the seconds of work until a moment."""
@@ -67,7 +72,8 @@ class Clock:
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """Requests per second of one source over the time at work: `top` is the scale's end, the rest are paths of SVG.
+    """Requests per second of one source over the time at work: `top` is the scale's end, the rest are paths
+    of SVG.
 
     `table`: some moments with what was answered, refused and allowed then.
     """
@@ -101,7 +107,12 @@ def rates(source: str, intervals: Iterable[Interval], clock: Clock) -> Rates | N
     top = nice(max(*both, *(value or 0.0 for value in allowed), 0.1))
     every = max(1, steps // 12)
     table = tuple(
-        (clock.moment(step * width), _mean(answered[step : step + every]), _mean(refused[step : step + every]), allowed[step])
+        (
+            clock.moment(step * width),
+            _mean(answered[step : step + every]),
+            _mean(refused[step : step + every]),
+            allowed[step],
+        )
         for step in range(0, steps, every)
     )
     return Rates(
@@ -122,7 +133,9 @@ def nice(value: float) -> float:
     (0.15, 1.0, 5.0, 80.0)
     """
     power = 10.0 ** math.floor(math.log10(value))
-    return round(next(step * power for step in (1, 1.5, 2, 3, 4, 5, 6, 8, 10) if value <= step * power * 1.0000001), 10)
+    return round(
+        next(step * power for step in (1, 1.5, 2, 3, 4, 5, 6, 8, 10) if value <= step * power * 1.0000001), 10
+    )
 
 
 def stacked(parts: Mapping[str, int]) -> list[Bar]:
@@ -139,7 +152,9 @@ def stacked(parts: Mapping[str, int]) -> list[Bar]:
 
 @dataclass(frozen=True, slots=True)
 class Histogram:
-    """Answers by their response time, on a logarithmic scale from `least` to `most` seconds; where half and 19 of 20 had come."""
+    """Answers by their response time, on a logarithmic scale from `least` to `most` seconds; where half and
+    19 of 20 had come.
+    """
 
     bars: tuple[Bar, ...]
     least: float
@@ -164,10 +179,20 @@ def histogram(times: Mapping[str, int], quantiles: Sequence[float | None]) -> Hi
     for at, count in enumerate(bins):
         if count:
             height = HEIGHT * max(0.02, count / max(bins))
-            bars.append(Bar(f"{count:,}", *(round(part, 2) for part in ((at + 0.08) * width, 0.84 * width, HEIGHT - height, height))))
+            bars.append(
+                Bar(
+                    f"{count:,}",
+                    *(
+                        round(part, 2)
+                        for part in ((at + 0.08) * width, 0.84 * width, HEIGHT - height, height)
+                    ),
+                )
+            )
     least, most = limit(first), limit(first + each * len(bins))
     marks = tuple(
-        round(WIDTH * math.log(max(value, 0.001) / least) / math.log(most / least), 2) for value in quantiles if value is not None
+        round(WIDTH * math.log(max(value, 0.001) / least) / math.log(most / least), 2)
+        for value in quantiles
+        if value is not None
     )
     return Histogram(tuple(bars), least, most, marks)
 
@@ -195,6 +220,10 @@ def _line(values: Sequence[float | None], top: float) -> str:
             is_down = False
             continue
         y = _y(value, top)
-        parts.append(f"V{y} H{(step + 1) * width:.1f}" if is_down else f"M{step * width:.1f} {y} H{(step + 1) * width:.1f}")
+        parts.append(
+            f"V{y} H{(step + 1) * width:.1f}"
+            if is_down
+            else f"M{step * width:.1f} {y} H{(step + 1) * width:.1f}"
+        )
         is_down = True
     return " ".join(parts)

@@ -50,10 +50,13 @@ def render(report: Report) -> str:
     )
     environment.filters |= {
         "duration": formats.duration, "latency": formats.latency, "size": formats.size, "when": formats.when,
-        "percent": _percent, "count": lambda count: f"{count:,}", "clock": _clock, "short": _short, "shown": shown,
+        "percent": _percent, "count": lambda count: f"{count:,}", "clock": _clock, "short": _short,
+        "shown": shown,
     }  # fmt: skip
     template = environment.from_string(_file("report.html"))
-    clock = report_charts.Clock((run.started_at, run.started_at + dt.timedelta(seconds=run.seconds)) for run in report.runs)
+    clock = report_charts.Clock(
+        (run.started_at, run.started_at + dt.timedelta(seconds=run.seconds)) for run in report.runs
+    )
     of = report.progress
     return template.render(
         style=_file("report.css"),
@@ -61,20 +64,31 @@ def render(report: Report) -> str:
         job=of,
         figures=report.figures,
         outcome=OUTCOMES.get(of.word, Outcome("off", "")),
-        reason=None if of.reason in (None, "finished", of.verdict) else (of.reason, REASONS.get(of.reason or "", "")),
+        reason=(
+            None
+            if of.reason in (None, "finished", of.verdict)
+            else (of.reason, REASONS.get(of.reason or "", ""))
+        ),
         shortfalls=_shortfalls(report),
         clock=clock,
         paces=_paces(report, clock),
         box=(report_charts.WIDTH, report_charts.HEIGHT),
         coverage=[(source, report_charts.stacked(_parts(source.counts))) for source in of.sources],
         responses=[
-            (source, report_charts.histogram(report.times.get(source.source, {}), (source.traffic.p50, source.traffic.p95)))
+            (
+                source,
+                report_charts.histogram(
+                    report.times.get(source.source, {}), (source.traffic.p50, source.traffic.p95)
+                ),
+            )
             for source in of.sources
             if source.traffic.answers or source.traffic.refusals
         ],
         causes=CAUSES,
         states=target_states.MEANINGS,
-        failures_most=max((failure.given_up + failure.to_be_tried_again for failure in report.failures), default=0),
+        failures_most=max(
+            (failure.given_up + failure.to_be_tried_again for failure in report.failures), default=0
+        ),
         changes=report.changes[:_CHANGES_MOST],
         changes_all=sum(one.count for one in report.changes),
         changes_most=max((one.count for one in report.changes), default=0),
@@ -101,7 +115,17 @@ def _paces(report: Report, clock: report_charts.Clock) -> list[Pace]:
         chart = report_charts.rates(source.source, report.intervals, clock)
         if chart is not None:
             traffic = source.traffic
-            found.append(Pace(chart, traffic.requests, traffic.refusals, traffic.throughput, source.allowed, source.budget, source.state))
+            found.append(
+                Pace(
+                    chart,
+                    traffic.requests,
+                    traffic.refusals,
+                    traffic.throughput,
+                    source.allowed,
+                    source.budget,
+                    source.state,
+                )
+            )
     return found
 
 
@@ -138,7 +162,13 @@ def _clock(moment: dt.datetime | None, whole: float) -> str:
     if moment is None:
         return ""
     moment = moment.astimezone(dt.UTC)
-    return f"{moment:%H:%M:%S}" if whole < 900 else f"{moment:%H:%M}" if whole < 64_800 else f"{moment:%m-%d %H:%M}"
+    return (
+        f"{moment:%H:%M:%S}"
+        if whole < 900
+        else f"{moment:%H:%M}"
+        if whole < 64_800
+        else f"{moment:%m-%d %H:%M}"
+    )
 
 
 def _short(text: Any, most: int = _LONGEST) -> str:

@@ -1,7 +1,7 @@
 """A scrapyd node as a place where spiders are started; scrapyd 1.5 or later, whose API this speaks directly.
 
-scrapyd keeps no exit status, and a node that was started anew has forgotten the crawls that still run there: what
-became of a run is for the ledger to say.
+scrapyd keeps no exit status, and a node that was started anew has forgotten the crawls that still run there:
+what became of a run is for the ledger to say.
 """
 
 import base64
@@ -32,31 +32,50 @@ _MULTIPART = "multipart/form-data; boundary="
 class ScrapydNode:
     """One scrapyd, by its address; an Executor.
 
-    User and password: those of the address, else those given, else SCRAPYD_USERNAME and SCRAPYD_PASSWORD. They are in no message.
+    User and password: those of the address, else those given, else SCRAPYD_USERNAME and SCRAPYD_PASSWORD.
+    They are in no message.
     `?max_proc=N` in the address says how many runs the node takes at once, which scrapyd does not tell.
     `settings` go to every run as Scrapy settings, and are seen in the node's process list.
     """
 
-    def __init__(self, url: str, user: str | None = None, password: str | None = None, settings: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        user: str | None = None,
+        password: str | None = None,
+        settings: Mapping[str, str] | None = None,
+    ) -> None:
         """Raises NodeError when this is no address."""
         shown = url.rsplit("@", 1)[-1]
         try:
             parts = urlsplit(url.strip())
             # A bare / ? # in a password would make the rest of it a path, which is shown.
-            is_address = parts.scheme in ("http", "https") and parts.hostname and not parts.fragment and "@" not in parts.path + parts.query
+            is_address = (
+                parts.scheme in ("http", "https")
+                and parts.hostname
+                and not parts.fragment
+                and "@" not in parts.path + parts.query
+            )
             port = parts.port
             options = parse_qs(parts.query, strict_parsing=True) if parts.query else {}
         except ValueError:
             is_address = False
         if not is_address:
-            raise NodeError(f"{shown!r} is not the address of a scrapyd; {_FORM}, and / ? # @ of a password are written %2F %3F %23 %40")
+            raise NodeError(
+                f"{shown!r} is not the address of a scrapyd; {_FORM}, and / ? # @ of a password are written"
+                " %2F %3F %23 %40"
+            )
         self._is_tls = parts.scheme == "https"
         self._host, self._port = parts.hostname or "", port
         self._path = parts.path.rstrip("/")
         host = f"[{self._host}]" if ":" in self._host else self._host
         self.name = f"{parts.scheme}://{host}" + (f":{port}" if port is not None else "") + self._path
         self.capacity = _capacity(self.name, options)
-        given = (unquote(parts.username or ""), unquote(parts.password or "")) if parts.username or parts.password else (user, password)
+        given = (
+            (unquote(parts.username or ""), unquote(parts.password or ""))
+            if parts.username or parts.password
+            else (user, password)
+        )
         user = given[0] if given[0] is not None else os.environ.get("SCRAPYD_USERNAME", "")
         password = given[1] if given[1] is not None else os.environ.get("SCRAPYD_PASSWORD", "")
         self._credentials = f"{user}:{password}" if user or password else ""
@@ -69,12 +88,17 @@ class ScrapydNode:
         """Raise NodeError when the node cannot start a spider now."""
         self.daemon_status()
         if PROJECT not in self.projects():
-            raise NodeError(f"{self.name} has no project {PROJECT}; `maricopa deploy --to {self.name}` puts it there")
+            raise NodeError(
+                f"{self.name} has no project {PROJECT}; `maricopa deploy --to {self.name}` puts it there"
+            )
 
     def start(self, spider: str, arguments: Mapping[str, str]) -> str:
         """Schedule the spider and return scrapyd's job id. Raises NodeError."""
         if taken := sorted(_TAKEN & arguments.keys()):
-            raise NodeError(f"{self.name}: scrapyd takes `{taken[0]}` for itself, so that no spider can be given it; put it into the job")
+            raise NodeError(
+                f"{self.name}: scrapyd takes `{taken[0]}` for itself, so that no spider can be given it; put"
+                " it into the job"
+            )
         handle = uuid.uuid4().hex
         fields = [("project", PROJECT), ("spider", spider), ("jobid", handle), *arguments.items()]
         fields += [("setting", f"{name}={value}") for name, value in self._settings.items()]
@@ -82,7 +106,9 @@ class ScrapydNode:
         return handle
 
     def is_running(self, handle: str) -> bool | None:
-        """Tell whether the run waits or runs there; None when the node does not answer, or was started anew and knows nothing of it."""
+        """Tell whether the run waits or runs there; None when the node does not answer, or was started anew
+        and knows nothing of it.
+        """
         try:
             state = self._call("GET", "status.json", [("project", PROJECT), ("job", handle)]).get("currstate")
         except NodeError:
@@ -103,7 +129,9 @@ class ScrapydNode:
         return int(status["running"]) + int(status["pending"])
 
     def last_words(self, spider: str, handle: str) -> str:
-        """Return the last line that a run logged, for one that never came to the ledger: its log is short; "" when there is none."""
+        """Return the last line that a run logged, for one that never came to the ledger: its log is short; ""
+        when there is none.
+        """
         path = f"logs/{quote(PROJECT)}/{quote(spider, safe='')}/{quote(handle, safe='')}.log"
         try:
             status, body = self._exchange("GET", path, most=_LOG_MOST)
@@ -124,10 +152,20 @@ class ScrapydNode:
         boundary = uuid.uuid4().hex
         body = b""
         for name, value in (("project", PROJECT.encode()), ("version", version.encode()), ("egg", egg)):
-            file = '; filename="project.egg"\r\nContent-Type: application/octet-stream' if name == "egg" else ""
-            body += f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"{file}\r\n\r\n'.encode() + value + b"\r\n"
+            file = (
+                '; filename="project.egg"\r\nContent-Type: application/octet-stream' if name == "egg" else ""
+            )
+            body += (
+                f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"{file}\r\n\r\n'.encode()
+                + value
+                + b"\r\n"
+            )
         body += f"--{boundary}--\r\n".encode()
-        return int(self._call("POST", "addversion.json", body=body, content_type=_MULTIPART + boundary, timeout=_LOAD_S)["spiders"])
+        return int(
+            self._call(
+                "POST", "addversion.json", body=body, content_type=_MULTIPART + boundary, timeout=_LOAD_S
+            )["spiders"]
+        )
 
     def projects(self) -> list[str]:
         """Return the names of the projects that the node can run. Raises NodeError."""
@@ -142,10 +180,13 @@ class ScrapydNode:
         self._call("POST", "delversion.json", [("project", PROJECT), ("version", version)])
 
     def _cancel(self, handle: str, signal: str) -> None:
-        was = self._call("POST", "cancel.json", [("project", PROJECT), ("job", handle), ("signal", signal)]).get("prevstate")
+        was = self._call(
+            "POST", "cancel.json", [("project", PROJECT), ("job", handle), ("signal", signal)]
+        ).get("prevstate")
         if was is None and self.is_running(handle) is None:
             raise NodeError(
-                f"{self.name} was started anew and does not know its run {handle} any more; cancel its job: a run ends by itself"
+                f"{self.name} was started anew and does not know its run {handle} any more; cancel its job: a"
+                " run ends by itself"
             )
 
     def _call(
@@ -199,17 +240,24 @@ class ScrapydNode:
             return response.status, response.read(most)
         except TimeoutError:
             hint = "; scrapyd itself speaks http, a proxy before it https" if self._is_tls else ""
-            raise NodeError(f"{self.name} does not answer within {timeout:.0f} s; look whether scrapyd is well there{hint}") from None
+            raise NodeError(
+                f"{self.name} does not answer within {timeout:.0f} s; look whether scrapyd is well"
+                f" there{hint}"
+            ) from None
         except ssl.SSLCertVerificationError as error:
             raise NodeError(
-                f"{self.name}: its certificate cannot be verified ({error.verify_message}); name the CA that signed it: "
-                "SSL_CERT_FILE=/path/to/ca.pem"
+                f"{self.name}: its certificate cannot be verified ({error.verify_message}); name the CA that"
+                " signed it: SSL_CERT_FILE=/path/to/ca.pem"
             ) from None
         except ssl.SSLError as error:
-            raise NodeError(f"{self.name}: {error.reason or 'no TLS'}; scrapyd itself speaks http, a proxy before it https") from None
+            raise NodeError(
+                f"{self.name}: {error.reason or 'no TLS'}; scrapyd itself speaks http, a proxy before it"
+                " https"
+            ) from None
         except OSError as error:
             raise NodeError(
-                f"{self.name} cannot be reached ({error.strerror or error}); start scrapyd there, or correct the address"
+                f"{self.name} cannot be reached ({error.strerror or error}); start scrapyd there, or correct"
+                " the address"
             ) from None
         except http.client.HTTPException:
             raise self._no_scrapyd("no HTTP") from None
@@ -221,19 +269,24 @@ class ScrapydNode:
 
 
 def _capacity(name: str, options: Mapping[str, list[str]]) -> int:
-    (value, *_) = options.get("max_proc", ["1"])
+    value, *_ = options.get("max_proc", ["1"])
     if options.keys() - {"max_proc"} or not (value.isascii() and value.isdigit() and 0 < int(value) < 10_000):
-        raise NodeError(f"{name}: after the ? of an address stands max_proc=N alone, with N a whole number above zero")
+        raise NodeError(
+            f"{name}: after the ? of an address stands max_proc=N alone, with N a whole number above zero"
+        )
     return int(value)
 
 
 def _reason(message: str) -> str:
-    """Return one line of what scrapyd said; of a traceback, or what a process said, the last line that names an error."""
+    """Return one line of what scrapyd said; of a traceback, or what a process said, the last line that names
+    an error.
+    """
     lines = [line.strip() for line in message.replace("\\n", "\n").splitlines() if line.strip()]
     telling = [line for line in lines if re.match(r"(\w+\.)*\w*(Error|Exception|error)\b:?", line)]
     line = (telling or lines or ["no reason given"])[-1]
     if "ModuleNotFoundError" in line or "No module named" in line:
         return (
-            f"the node cannot load the project ({line}); install in scrapyd's own Python what {PROJECT} needs, as docs/operations.md says"
+            f"the node cannot load the project ({line}); install in scrapyd's own Python what {PROJECT}"
+            " needs, as docs/operations.md says"
         )
     return line

@@ -1,4 +1,5 @@
-"""One process's jobs, step by step: wait for a turn, start the runs of each phase, start anew what was lost, see the end.
+"""One process's jobs, step by step: wait for a turn, start the runs of each phase, start anew what was lost,
+see the end.
 
 What it decides it reads in the ledger, so that another supervisor can go on at any moment.
 """
@@ -23,9 +24,11 @@ logger = logging.getLogger(__name__)
 # Seconds after which a run that does not end by itself is asked to, and after which it is killed.
 _ASK_AFTER_S = 4.0
 _KILL_AFTER_S = 8.0
-# A process that never came to the ledger is given so long to do so where its node cannot tell whether it lives.
+# A process that never came to the ledger is given so long to do so where its node cannot tell whether it
+# lives.
 _SILENT_S = 30.0
-# Starts in a row that came to nothing: never in the ledger; lost soon after; refused by the place, which is asked for half a minute.
+# Starts in a row that came to nothing: never in the ledger; lost soon after; refused by the place, which is
+# asked for half a minute.
 _TRIES_UNSEEN = 2
 _TRIES = 5
 _TRIES_REFUSED = 6
@@ -34,7 +37,9 @@ _SOON_S = 10.0
 
 @dataclass(slots=True)
 class _Supervised:
-    """A job of this process. `ending_since`: when its runs were first seen to have no reason to be there any more."""
+    """A job of this process. `ending_since`: when its runs were first seen to have no reason to be there any
+    more.
+    """
 
     executor: Executor
     phase: int = -1
@@ -48,7 +53,9 @@ class _Supervised:
 class Supervisor:
     """Not for use by two threads at once. All methods raise DatabaseUnavailable."""
 
-    def __init__(self, session: Session, limits: BatchProcessing, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, session: Session, limits: BatchProcessing, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._session = session
         self._limits = limits
         self._clock = clock
@@ -102,7 +109,10 @@ class Supervisor:
             mine.ending_since = now
             mine.asked.clear()
             mine.killed.clear()
-        for after, done, act in ((_ASK_AFTER_S, mine.asked, mine.executor.stop), (_KILL_AFTER_S, mine.killed, mine.executor.kill)):
+        for after, done, act in (
+            (_ASK_AFTER_S, mine.asked, mine.executor.stop),
+            (_KILL_AFTER_S, mine.killed, mine.executor.kill),
+        ):
             if now - mine.ending_since >= after:
                 for handle in there:
                     if handle not in done:
@@ -138,7 +148,11 @@ class Supervisor:
                 missing = missing_of_lists(cursor, job.id)  # type: ignore[arg-type]
                 return add_targets(cursor, job.id, [FollowOn("assessor", "parcel", apn) for apn in missing])  # type: ignore[arg-type]
 
-            logger.info("job %d: %d parcels are not in the GIS; the API is asked for them", job.id, self._session.transact(work))
+            logger.info(
+                "job %d: %d parcels are not in the GIS; the API is asked for them",
+                job.id,
+                self._session.transact(work),
+            )
 
     def _begin(self, job: JobState, run: RunState, mine: _Supervised, now: float) -> None:
         if not run.has_open_targets:
@@ -172,10 +186,17 @@ class Supervisor:
         if now_is is None or (now_is.state, now_is.run, now_is.handle) != (run.state, run.run, run.handle):
             return
         words = mine.executor.last_words(run.spider, run.handle) if run.handle else ""
-        logger.warning("job %d: %s ended without a word to the ledger%s", job.id, run.spider, f": {words}" if words else "")
+        logger.warning(
+            "job %d: %s ended without a word to the ledger%s",
+            job.id,
+            run.spider,
+            f": {words}" if words else "",
+        )
         self._again(job, run, mine, now, words, _TRIES if run.run == "lost" else _TRIES_UNSEEN)
 
-    def _again(self, job: JobState, run: RunState, mine: _Supervised, now: float, words: str, tries: int) -> None:
+    def _again(
+        self, job: JobState, run: RunState, mine: _Supervised, now: float, words: str, tries: int
+    ) -> None:
         was_at_work = run.run == "lost" and run.age > _SOON_S
         starts = 1 if was_at_work else run.starts + (run.state == "planned")
         if starts >= tries:

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 _WIDE = 110
 # What a person asked for, of a job's parameters.
 _ASKED = (
-    "apns", "apn_column", "recording_numbers", "number_column", "owner", "address", "since", "secured_master", "residential_master",
+    "apns", "apn_column", "recording_numbers", "number_column", "owner", "address", "since", "secured_master",
+    "residential_master",
     "match", "older_than", "sections",
 )  # fmt: skip
 
@@ -36,7 +37,12 @@ def table(title: str, *columns: str, right: Sequence[str] = ()) -> Table:
     """Return an empty table of the house's kind."""
     made = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
     for name in columns:
-        made.add_column(name, justify="right" if name in right else "left", overflow="fold", no_wrap=name in right or name == "source")
+        made.add_column(
+            name,
+            justify="right" if name in right else "left",
+            overflow="fold",
+            no_wrap=name in right or name == "source",
+        )
     return made
 
 
@@ -46,12 +52,25 @@ def plan(of: "Plan") -> Iterator[RenderableType]:
     parcels = "" if of.parcels is None else f", {of.parcels:,} parcel{'' if of.parcels == 1 else 's'}"
     yield Text(f"{shown(of.type)} ({of.title}): {how}{parcels}", style="bold")
     phases = len({step.phase for step in of.steps}) > 1
-    steps = table("", *(["phase"] if phases else []), "source", "from", "requests", "rate", "about", right=("requests", "rate", "about"))
+    steps = table(
+        "",
+        *(["phase"] if phases else []),
+        "source",
+        "from",
+        "requests",
+        "rate",
+        "about",
+        right=("requests", "rate", "about"),
+    )
     steps.title = None
     for step in of.steps:
         steps.add_row(*([str(step.phase + 1)] if phases else []), *_planned(step))
     yield steps
-    yield f"Takes about {_time(of.seconds)}." if of.seconds is not None else "How long it takes, the searches must tell."
+    yield (
+        f"Takes about {_time(of.seconds)}."
+        if of.seconds is not None
+        else "How long it takes, the searches must tell."
+    )
     for miss in of.misses:
         yield Text(f"Not fetched: {miss}")
     for note in of.notes:
@@ -63,7 +82,9 @@ def _planned(step: "PlannedStep") -> tuple[str, ...]:
         requests = "as found"
     else:
         requests = f"{'up to ' if step.is_at_most else ''}{step.requests:,}"
-    rate = f"{step.rate:.2f}/s" + (f", then up to {step.ceiling:g}" if step.starts_learning and step.ceiling > step.rate else "")
+    rate = f"{step.rate:.2f}/s" + (
+        f", then up to {step.ceiling:g}" if step.starts_learning and step.ceiling > step.rate else ""
+    )
     return step.source, step.title, requests, rate, "" if step.seconds is None else _time(step.seconds)
 
 
@@ -71,9 +92,21 @@ def live(of: JobProgress) -> RenderableType:
     """Return the live view: a row a source."""
     head = Text(f"job {of.job} {shown(of.type)} {shown(of.mode)}: ", style="bold")
     head.append(of.word, style=_style(of))
-    head.append(f", {_time(of.seconds)}" + (f", about {_time(of.eta)} left" if of.eta and of.state == "running" else ""))
+    head.append(
+        f", {_time(of.seconds)}"
+        + (f", about {_time(of.eta)} left" if of.eta and of.state == "running" else "")
+    )
     rows = table(
-        "", "source", "", "done", "gone", "dead", "rate", "refused", "left", right=("done", "gone", "dead", "rate", "refused", "left")
+        "",
+        "source",
+        "",
+        "done",
+        "gone",
+        "dead",
+        "rate",
+        "refused",
+        "left",
+        right=("done", "gone", "dead", "rate", "refused", "left"),
     )
     rows.title = None
     for source in of.sources:
@@ -106,7 +139,9 @@ def line(of: JobProgress) -> str:
         dead = f", {source.counts.dead} dead" if source.counts.dead else ""
         dead += f", {source.counts.unread} with unread sections" if source.counts.unread else ""
         refused = f", {source.traffic.refusals} refused" if source.traffic.refusals else ""
-        parts.append(f"{source.source} {final}/{source.counts.total}{dead}{refused}, {_rate(source)}, {_left(source)}")
+        parts.append(
+            f"{source.source} {final}/{source.counts.total}{dead}{refused}, {_rate(source)}, {_left(source)}"
+        )
     left = f", about {_time(of.eta)} left" if of.eta and of.state == "running" else ""
     return f"job {of.job} {of.word}: {' | '.join(parts)}{left}"
 
@@ -114,7 +149,9 @@ def line(of: JobProgress) -> str:
 def _rate(source: SourceProgress) -> str:
     if source.state != "running":
         return "-"
-    return f"{source.traffic.rate:.1f}" + (f" of {source.allowed:.1f}/s" if source.allowed is not None else "/s")
+    return f"{source.traffic.rate:.1f}" + (
+        f" of {source.allowed:.1f}/s" if source.allowed is not None else "/s"
+    )
 
 
 def _left(source: SourceProgress) -> str:
@@ -135,15 +172,24 @@ def _style(of: JobProgress) -> str:
 
 @dataclass(frozen=True)
 class JobList:
-    """The newest jobs as a table. In a narrow terminal how many are gone, dead and open is left out, before a number is cut."""
+    """The newest jobs as a table. In a narrow terminal how many are gone, dead and open is left out, before a
+    number is cut.
+    """
 
     jobs: Sequence[dict[str, Any]]
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         if not self.jobs:
-            yield "No job yet. `maricopa run property-search --apns apns.txt` starts one, `make demo` shows one."
+            yield (
+                "No job yet. `maricopa run property-search --apns apns.txt` starts one, `make demo` shows"
+                " one."
+            )
             return
-        counts = ("enumerated", "done") if options.max_width < _WIDE else ("enumerated", "done", "gone", "dead", "open")
+        counts = (
+            ("enumerated", "done")
+            if options.max_width < _WIDE
+            else ("enumerated", "done", "gone", "dead", "open")
+        )
         right = ("job", "targets", *counts[1:], "age")
         made = table("Jobs", "job", "type", "state", *right[1:], "asked for", right=right)
         now = dt.datetime.now(dt.UTC)
@@ -175,7 +221,9 @@ def state_of(job: dict[str, Any]) -> str:
 def asked(parameters: dict[str, Any]) -> str:
     """Return what was asked for, of a job's parameters."""
     found = {name: str(parameters[name]) for name in _ASKED if name in parameters}
-    return " ".join(f"{name}={value.rsplit('/', 1)[-1] if name == 'apns' else value}" for name, value in found.items())
+    return " ".join(
+        f"{name}={value.rsplit('/', 1)[-1] if name == 'apns' else value}" for name, value in found.items()
+    )
 
 
 def _left_out(parameters: dict[str, Any]) -> Text | None:
@@ -187,7 +235,9 @@ def _left_out(parameters: dict[str, Any]) -> Text | None:
     return Text(f"left out of the list: {'; '.join(told['first'])}{more}", style="yellow")
 
 
-def report(of: JobProgress, figures: Statistics, issues: Sequence[dict[str, Any]]) -> Iterator[RenderableType]:
+def report(
+    of: JobProgress, figures: Statistics, issues: Sequence[dict[str, Any]]
+) -> Iterator[RenderableType]:
     """Yield what became of a job."""
     head = Text(f"Job {of.job}: {shown(of.type)}, {shown(of.mode)}, {of.execution}: ", style="bold")
     head.append(of.word, style=_style(of))
@@ -203,8 +253,15 @@ def report(of: JobProgress, figures: Statistics, issues: Sequence[dict[str, Any]
     yield f"begun {_when(of.started_at)}{ended}, took {_time(of.seconds)}"
     counts = of.counts
     success = "" if of.success is None else f", success {of.success:.1%}"
-    yield f"{counts.total:,} targets: {counts.done:,} done, {counts.gone:,} gone, {counts.dead:,} dead, {counts.open:,} open{success}"
-    per = "" if figures.requests_per_parcel is None else f", {figures.requests_per_parcel:.2f} requests a parcel"
+    yield (
+        f"{counts.total:,} targets: {counts.done:,} done, {counts.gone:,} gone, {counts.dead:,} dead,"
+        f" {counts.open:,} open{success}"
+    )
+    per = (
+        ""
+        if figures.requests_per_parcel is None
+        else f", {figures.requests_per_parcel:.2f} requests a parcel"
+    )
     yield f"{figures.requests:,} requests, {figures.refusals:,} refused, {_size(figures.bytes)}{per}"
     right = ("done", "gone", "dead", "open", "asked", "refused", "per s", "p50", "p95", "time")
     rows = table("Sources", "source", *right, right=right)
@@ -234,7 +291,9 @@ def report(of: JobProgress, figures: Statistics, issues: Sequence[dict[str, Any]
         yield f"`maricopa retry {of.job}` asks for them again; --cause NAME for those of one cause"
     if of.unread:
         yield ""
-        sections = table("Sections that could not be read", "source and section", "answers", right=("answers",))
+        sections = table(
+            "Sections that could not be read", "source and section", "answers", right=("answers",)
+        )
         for section, count in of.unread.items():
             sections.add_row(section, f"{count:,}")
         yield sections

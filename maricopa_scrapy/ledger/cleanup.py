@@ -23,7 +23,8 @@ _DELETE_TARGETS = """
     DELETE FROM crawl.target t USING old_job o WHERE t.job_id = o.id AND (
         t.state <> 'done' OR (
             NOT EXISTS (SELECT FROM held_capture h WHERE h.sha256 = t.capture_sha256)
-            AND EXISTS (SELECT FROM crawl.target n WHERE n.source = t.source AND n.key = t.key AND n.kind = t.kind
+            AND EXISTS (SELECT FROM crawl.target n WHERE n.source = t.source AND n.key = t.key AND n.kind =
+            t.kind
                         AND n.state = 'done' AND n.done_at > t.done_at)))
     RETURNING t.job_id
 """
@@ -35,7 +36,10 @@ _EMPTY = """
 _DELETE_JOBS = (
     "DELETE FROM crawl.issue WHERE job_id IN (SELECT id FROM empty_job)",
     "DELETE FROM crawl.planned_run WHERE job_id IN (SELECT id FROM empty_job)",
-    "DELETE FROM crawl.share WHERE run_id IN (SELECT id FROM crawl.run WHERE job_id IN (SELECT id FROM empty_job))",
+    (
+        "DELETE FROM crawl.share WHERE run_id IN (SELECT id FROM crawl.run WHERE job_id IN (SELECT id FROM"
+        " empty_job))"
+    ),
     "DELETE FROM crawl.run WHERE job_id IN (SELECT id FROM empty_job)",
     "DELETE FROM crawl.job WHERE id IN (SELECT id FROM empty_job)",
 )
@@ -67,7 +71,9 @@ def cleanup(session: Session, older_than: dt.timedelta, dry_run: bool = False) -
 
     def work(cursor: Cursor) -> Removed:
         names = {"before": before}
-        cursor.execute(_OLD.format(not_held=" ".join(_NOT_HELD.format(jobs=jobs) for jobs in of_all("HELD_JOBS"))), names)
+        cursor.execute(
+            _OLD.format(not_held=" ".join(_NOT_HELD.format(jobs=jobs) for jobs in of_all("HELD_JOBS"))), names
+        )
         cursor.execute(_HELD.format(captures=captures.of_stored_rows()))
         cursor.execute(_DELETE_TARGETS)
         targets = cursor.rowcount

@@ -12,7 +12,8 @@ logger = logging.getLogger(__name__)
 
 # What is asked for again (a document whose names were not indexed) was counted when it was asked for first.
 _ASKED = """
-    SELECT count(*) FROM crawl.target WHERE job_id = %(job)s AND source = %(source)s AND kind = %(kind)s AND state = 'done'
+    SELECT count(*) FROM crawl.target WHERE job_id = %(job)s AND source = %(source)s AND kind = %(kind)s AND
+    state = 'done'
     AND (%(file)s IS NULL OR detail ->> 'file' = %(file)s) AND NOT coalesce(detail ? 'again', false)
 """
 _ENDED = """
@@ -39,8 +40,12 @@ def mistake(floors: Sequence[Floor]) -> str | None:
     return None
 
 
-def note_shortfall(cursor: Cursor, run_id: int, job_id: int, source: str, floors: Sequence[Floor]) -> str | None:
-    """Note at the end of a run which floors its source is below in the job; returns them, None when there is none."""
+def note_shortfall(
+    cursor: Cursor, run_id: int, job_id: int, source: str, floors: Sequence[Floor]
+) -> str | None:
+    """Note at the end of a run which floors its source is below in the job; returns them, None when there is
+    none.
+    """
     below = "; ".join(text for floor in floors for text in _below(cursor, job_id, source, floor)) or None
     if below:
         logger.error("below the floor of a healthy run: %s", below)
@@ -48,9 +53,13 @@ def note_shortfall(cursor: Cursor, run_id: int, job_id: int, source: str, floors
     return below
 
 
-def broken(cursor: Cursor, job_id: int | None, of_sources: Mapping[str, Sequence[Floor]]) -> Iterator[tuple[int, str, str]]:
+def broken(
+    cursor: Cursor, job_id: int | None, of_sources: Mapping[str, Sequence[Floor]]
+) -> Iterator[tuple[int, str, str]]:
     """Yield (job, source, what is short) of a finished job, or of all."""
-    cursor.execute(_ENDED, {"job": job_id, "sources": [source for source, floors in of_sources.items() if floors]})
+    cursor.execute(
+        _ENDED, {"job": job_id, "sources": [source for source, floors in of_sources.items() if floors]}
+    )
     for job, source in cursor.fetchall():
         for floor in of_sources[source]:
             for text in _below(cursor, job, source, floor):
@@ -71,12 +80,18 @@ def _below(cursor: Cursor, job_id: int, source: str, floor: Floor) -> Iterator[s
         yield f"{table.name} has no row, after {asked} answers of kind {floor.kind}"
         return
     if floor.each is not None and rows < floor.each * asked and asked >= floor.least:
-        yield f"{table.name} has {rows} rows for {asked} answers of kind {floor.kind}; at least {floor.each:g} for each are expected"
+        yield (
+            f"{table.name} has {rows} rows for {asked} answers of kind {floor.kind}; at least {floor.each:g}"
+            " for each are expected"
+        )
     if floor.whole is not None and rows < floor.whole and not _is_sandbox(cursor, job_id):
         yield f"{table.name} has {rows:,} rows; at least {floor.whole:,} are expected of the whole county"
     for (column, least), count in zip(floor.filled.items(), filled, strict=True):
         if rows >= floor.least and count < least * rows:
-            yield f"{table.name}.{column} has a value in {count / rows:.0%} of {rows} rows; at least {least:.0%} are expected"
+            yield (
+                f"{table.name}.{column} has a value in {count / rows:.0%} of {rows} rows; at least"
+                f" {least:.0%} are expected"
+            )
 
 
 def _counts(table: Table, floor: Floor) -> str:
@@ -86,7 +101,8 @@ def _counts(table: Table, floor: Floor) -> str:
         return f"SELECT count(*){columns} FROM {table.name} r WHERE {present}"
     return f"""
         SELECT count(*){columns} FROM crawl.target t JOIN {table.name} r ON r.{table.key[0]} = t.key
-        WHERE t.job_id = %(job)s AND t.source = %(source)s AND t.kind = %(kind)s AND t.state = 'done' AND {present}
+        WHERE t.job_id = %(job)s AND t.source = %(source)s AND t.kind = %(kind)s AND t.state = 'done' AND
+        {present}
     """
 
 

@@ -1,4 +1,6 @@
-"""Response times as a histogram: counts by buckets of equal ratio, small enough to be written with every beat."""
+"""Response times as a histogram: counts by buckets of equal ratio, small enough to be written with every
+beat.
+"""
 
 import math
 from collections.abc import Iterable, Mapping

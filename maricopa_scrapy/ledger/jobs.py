@@ -1,6 +1,7 @@
 """Jobs as the manager sees them: their plan, their turn, who supervises them, and what a person asks of them.
 
-Everything here is one short transaction. A supervisor beats as a run does; one that is silent, or whose process is gone, is lost.
+Everything here is one short transaction. A supervisor beats as a run does; one that is silent, or whose
+process is gone, is lost.
 """
 
 import os
@@ -29,51 +30,64 @@ _PLANNED = """
 _PLAN_AS_RUN = """
     INSERT INTO crawl.planned_run (job_id, number, spider, source, phase, feeds, place)
     SELECT %(job)s, row_number() OVER (ORDER BY min(id)), spider, source, 0, '{}', 'local' FROM crawl.run
-    WHERE job_id = %(job)s AND NOT EXISTS (SELECT FROM crawl.planned_run WHERE job_id = %(job)s) GROUP BY spider, source
+    WHERE job_id = %(job)s AND NOT EXISTS (SELECT FROM crawl.planned_run WHERE job_id = %(job)s) GROUP BY
+    spider, source
 """
 _SEE = """
-    SELECT p.number, p.spider, p.source, p.phase, p.place, p.state, p.starts, p.handle, p.message, coalesce(r.state, ''),
+    SELECT p.number, p.spider, p.source, p.phase, p.place, p.state, p.starts, p.handle, p.message,
+    coalesce(r.state, ''),
            coalesce(extract(epoch FROM now() - p.started_at), 0)::double precision,
-           EXISTS (SELECT FROM crawl.target t WHERE t.job_id = p.job_id AND t.source = p.source AND t.state IN ('pending', 'leased')),
-           EXISTS (SELECT FROM crawl.planned_run f WHERE f.job_id = p.job_id AND f.state <> 'ended' AND p.source = ANY (f.feeds))
+           EXISTS (SELECT FROM crawl.target t WHERE t.job_id = p.job_id AND t.source = p.source AND t.state
+           IN ('pending', 'leased')),
+           EXISTS (SELECT FROM crawl.planned_run f WHERE f.job_id = p.job_id AND f.state <> 'ended' AND
+           p.source = ANY (f.feeds))
     FROM crawl.planned_run p LEFT JOIN crawl.run r ON r.id = p.run_id WHERE p.job_id = %s ORDER BY p.number
 """
 # Those that run: supervised, or with a run that lives although the supervisor is gone.
 _RUNNING = """
-    SELECT count(*) FROM crawl.job j WHERE j.state = 'running' AND j.id <> %(job)s AND j.supervisor IS NOT NULL AND (
+    SELECT count(*) FROM crawl.job j WHERE j.state = 'running' AND j.id <> %(job)s AND j.supervisor IS NOT
+    NULL AND (
         j.supervised_at > now() - make_interval(secs => %(silence)s)
         OR EXISTS (SELECT FROM crawl.run r WHERE r.job_id = j.id AND r.state = 'running'))
 """
 _FIRST_IN_LINE = """
     SELECT id FROM crawl.job
-    WHERE state = 'pending' AND requested_state = 'run' AND supervised_at > now() - make_interval(secs => %(silence)s)
+    WHERE state = 'pending' AND requested_state = 'run' AND supervised_at > now() - make_interval(secs =>
+    %(silence)s)
     ORDER BY array_position(%(priorities)s, priority), id LIMIT 1
 """
 _NEWEST = """
-    SELECT j.id, j.type, j.mode, j.priority, j.parameters, j.state, j.requested_state, j.verdict, j.reason, j.enumerated, j.created_at,
+    SELECT j.id, j.type, j.mode, j.priority, j.parameters, j.state, j.requested_state, j.verdict, j.reason,
+    j.enumerated, j.created_at,
            j.started_at, j.finished_at, count(*) FILTER (WHERE t.state = 'done') AS done,
            count(*) FILTER (WHERE t.state = 'gone') AS gone, count(*) FILTER (WHERE t.state = 'dead') AS dead,
            count(*) FILTER (WHERE t.state IN ('pending', 'leased')) AS open,
            EXISTS (SELECT FROM crawl.run r WHERE r.job_id = j.id AND r.state = 'running'
                    AND r.heartbeat_at > now() - make_interval(secs => %(silence)s)) AS is_live,
            coalesce(j.supervised_at > now() - make_interval(secs => %(silence)s), false) AS is_supervised
-    FROM (SELECT * FROM crawl.job ORDER BY id DESC LIMIT %(limit)s) j LEFT JOIN crawl.target t ON t.job_id = j.id
-    GROUP BY j.id, j.type, j.mode, j.priority, j.parameters, j.state, j.requested_state, j.verdict, j.reason, j.enumerated, j.created_at,
+    FROM (SELECT * FROM crawl.job ORDER BY id DESC LIMIT %(limit)s) j LEFT JOIN crawl.target t ON t.job_id =
+    j.id
+    GROUP BY j.id, j.type, j.mode, j.priority, j.parameters, j.state, j.requested_state, j.verdict, j.reason,
+    j.enumerated, j.created_at,
              j.started_at, j.finished_at, j.supervised_at
     ORDER BY j.id DESC
 """
 
 # Of a job that goes on: runs that had ended before their source was to be asked again.
 _ENDED_TOO_SOON = """
-    UPDATE crawl.planned_run p SET state = 'planned', starts = 0, handle = NULL, run_id = NULL, message = NULL, ended_at = NULL
+    UPDATE crawl.planned_run p SET state = 'planned', starts = 0, handle = NULL, run_id = NULL, message =
+    NULL, ended_at = NULL
     WHERE job_id = %s AND state = 'ended'
-      AND EXISTS (SELECT FROM crawl.target t WHERE t.job_id = p.job_id AND t.source = p.source AND t.state IN ('pending', 'leased'))
+      AND EXISTS (SELECT FROM crawl.target t WHERE t.job_id = p.job_id AND t.source = p.source AND t.state IN
+      ('pending', 'leased'))
 """
 
 
 @dataclass(frozen=True, slots=True)
 class PlannedRun:
-    """One process that a job needs: `spider` at `place`, when all of the phases before have ended; it may find targets for `feeds`."""
+    """One process that a job needs: `spider` at `place`, when all of the phases before have ended; it may
+    find targets for `feeds`.
+    """
 
     spider: str
     source: str
@@ -84,7 +98,9 @@ class PlannedRun:
 
 @dataclass(frozen=True, slots=True)
 class RunState:
-    """A planned run as it stands. `run`: the state of the run that it became, or empty. `age`: seconds since it was started."""
+    """A planned run as it stands. `run`: the state of the run that it became, or empty. `age`: seconds since
+    it was started.
+    """
 
     number: int
     spider: str
@@ -117,7 +133,9 @@ class JobState:
 def plan(cursor: Cursor, job_id: int, runs: Iterable[PlannedRun]) -> None:
     """Write which runs a new job is made of, in the caller's transaction."""
     for number, run in enumerate(runs, start=1):
-        cursor.execute(_PLANNED, (job_id, number, run.spider, run.source, run.phase, list(run.feeds), run.place))
+        cursor.execute(
+            _PLANNED, (job_id, number, run.spider, run.source, run.phase, list(run.feeds), run.place)
+        )
 
 
 def adopt(session: Session, job_id: int) -> None:
@@ -127,11 +145,13 @@ def adopt(session: Session, job_id: int) -> None:
         job = _locked(cursor, job_id)
         if _is_supervised(job) and not _is_mine(job):
             where = job["supervisor"].split("/")[0]
-            raise LedgerError(f"job {job_id} is supervised already, by process {job['supervisor_pid']} on {where}")
+            raise LedgerError(
+                f"job {job_id} is supervised already, by process {job['supervisor_pid']} on {where}"
+            )
         cursor.execute(_PLAN_AS_RUN, {"job": job_id})
         cursor.execute(
-            "UPDATE crawl.job SET supervisor = %s, supervisor_pid = %s, supervisor_started = %s, supervisor_process = %s,"
-            " supervised_at = now() WHERE id = %s",
+            "UPDATE crawl.job SET supervisor = %s, supervisor_pid = %s, supervisor_started = %s,"
+            " supervisor_process = %s, supervised_at = now() WHERE id = %s",
             (node_name(), os.getpid(), psutil.Process().create_time(), process_of(os.getpid()), job_id),
         )
 
@@ -143,7 +163,8 @@ def beat(session: Session, job_ids: Sequence[int]) -> None:
 
     def work(cursor: Cursor) -> None:
         cursor.execute(
-            "UPDATE crawl.job SET supervised_at = now() WHERE id = ANY(%s) AND supervisor = %s AND supervisor_pid = %s",
+            "UPDATE crawl.job SET supervised_at = now() WHERE id = ANY(%s) AND supervisor = %s AND"
+            " supervisor_pid = %s",
             (list(job_ids), node_name(), os.getpid()),
         )
         reap(cursor)
@@ -152,7 +173,9 @@ def beat(session: Session, job_ids: Sequence[int]) -> None:
 
 
 def see(session: Session, job_id: int) -> JobState:
-    """Return the job and its planned runs as they stand, settled. Raises LedgerError when there is no such job."""
+    """Return the job and its planned runs as they stand, settled. Raises LedgerError when there is no such
+    job.
+    """
 
     def work(cursor: Cursor) -> JobState:
         job = _locked(cursor, job_id)
@@ -162,7 +185,15 @@ def see(session: Session, job_id: int) -> JobState:
             job = _locked(cursor, job_id)
         cursor.execute(_SEE, (job_id,))
         runs = tuple(RunState(*row) for row in cursor.fetchall())
-        return JobState(job_id, job["state"], job["requested_state"], job["verdict"], _is_mine(job), job["parameters"], runs)
+        return JobState(
+            job_id,
+            job["state"],
+            job["requested_state"],
+            job["verdict"],
+            _is_mine(job),
+            job["parameters"],
+            runs,
+        )
 
     return session.transact(work)
 
@@ -195,11 +226,14 @@ def note_start(session: Session, job_id: int, number: int, handle: str | None) -
 
     def work(cursor: Cursor) -> None:
         if handle is not None:
-            cursor.execute("UPDATE crawl.planned_run SET handle = %s WHERE job_id = %s AND number = %s", (handle, job_id, number))
+            cursor.execute(
+                "UPDATE crawl.planned_run SET handle = %s WHERE job_id = %s AND number = %s",
+                (handle, job_id, number),
+            )
             return
         cursor.execute(
-            "UPDATE crawl.planned_run SET state = 'started', starts = starts + 1, handle = NULL, run_id = NULL, message = NULL,"
-            " started_at = now(), ended_at = NULL WHERE job_id = %s AND number = %s",
+            "UPDATE crawl.planned_run SET state = 'started', starts = starts + 1, handle = NULL, run_id ="
+            " NULL, message = NULL, started_at = now(), ended_at = NULL WHERE job_id = %s AND number = %s",
             (job_id, number),
         )
 
@@ -210,7 +244,10 @@ def started_runs(session: Session, job_ids: Sequence[int]) -> int:
     """Count the runs of these jobs that were started and have not ended."""
 
     def work(cursor: Cursor) -> int:
-        cursor.execute("SELECT count(*) FROM crawl.planned_run WHERE job_id = ANY(%s) AND state = 'started'", (list(job_ids),))
+        cursor.execute(
+            "SELECT count(*) FROM crawl.planned_run WHERE job_id = ANY(%s) AND state = 'started'",
+            (list(job_ids),),
+        )
         return int(_first(cursor)[0])
 
     return session.transact(work)
@@ -236,8 +273,8 @@ def note_again(session: Session, job_id: int, number: int, starts: int) -> None:
 
     def work(cursor: Cursor) -> None:
         cursor.execute(
-            "UPDATE crawl.planned_run SET state = 'planned', starts = %s, handle = NULL, run_id = NULL WHERE job_id = %s AND number = %s"
-            " AND state = 'started'",
+            "UPDATE crawl.planned_run SET state = 'planned', starts = %s, handle = NULL, run_id = NULL WHERE"
+            " job_id = %s AND number = %s AND state = 'started'",
             (starts, job_id, number),
         )
 
@@ -245,7 +282,9 @@ def note_again(session: Session, job_id: int, number: int, starts: int) -> None:
 
 
 def request_state(session: Session, job_id: int, what: str) -> JobState:
-    """Ask the job to pause or to be cancelled; its runs see it within a second. Raises LedgerError where it cannot be."""
+    """Ask the job to pause or to be cancelled; its runs see it within a second. Raises LedgerError where it
+    cannot be.
+    """
 
     def work(cursor: Cursor) -> None:
         job = _locked(cursor, job_id)
@@ -261,7 +300,8 @@ def request_state(session: Session, job_id: int, what: str) -> JobState:
 
 
 def resume(session: Session, job_id: int) -> bool:
-    """Let a job that is paused, interrupted or incomplete go on; returns whether a supervisor is there already.
+    """Let a job that is paused, interrupted or incomplete go on; returns whether a supervisor is there
+    already.
 
     Raises LedgerError when there is nothing to go on with.
     """
@@ -272,15 +312,17 @@ def resume(session: Session, job_id: int) -> bool:
             raise LedgerError(f"job {job_id} was cancelled; start a new one")
         reap(cursor)
         cursor.execute(
-            "SELECT EXISTS (SELECT FROM crawl.target WHERE job_id = %(job)s AND state IN ('pending', 'leased'))"
-            " OR EXISTS (SELECT FROM crawl.planned_run WHERE job_id = %(job)s AND state <> 'ended')",
+            "SELECT EXISTS (SELECT FROM crawl.target WHERE job_id = %(job)s AND state IN ('pending',"
+            " 'leased')) OR EXISTS (SELECT FROM crawl.planned_run WHERE job_id = %(job)s AND state <>"
+            " 'ended')",
             {"job": job_id},
         )
         is_open = _first(cursor)[0]
         if job["state"] == "finished" and not is_open:
             raise LedgerError(f"job {job_id} has ended ({job['verdict']}), and none of its targets is open")
         is_supervised = _is_supervised(job)
-        # What was started for one that runs may not have come to the ledger yet: it is not to be started twice.
+        # What was started for one that runs may not have come to the ledger yet: it is not to be started
+        # twice.
         if not (job["state"] == "running" and job["requested_state"] == "run" and is_supervised):
             _reopen(cursor, job_id)
         return is_supervised and not _is_mine(job)
@@ -289,7 +331,8 @@ def resume(session: Session, job_id: int) -> bool:
 
 
 def retry(session: Session, job_id: int, cause: str | None = None, is_unread: bool = False) -> int:
-    """Ask again for what was given up, all of it or that of one cause, or for answers with unread sections; returns how many targets.
+    """Ask again for what was given up, all of it or that of one cause, or for answers with unread sections;
+    returns how many targets.
 
     Raises LedgerError.
     """
@@ -309,49 +352,61 @@ def retry(session: Session, job_id: int, cause: str | None = None, is_unread: bo
 
 
 def _ask_dead_again(cursor: Cursor, job_id: int, cause: str | None) -> int:
-    cursor.execute("SELECT DISTINCT cause FROM crawl.target WHERE job_id = %s AND state = 'dead' AND cause IS NOT NULL", (job_id,))
+    cursor.execute(
+        "SELECT DISTINCT cause FROM crawl.target WHERE job_id = %s AND state = 'dead' AND cause IS NOT NULL",
+        (job_id,),
+    )
     causes = sorted(found for (found,) in cursor.fetchall())
     if not causes:
         raise LedgerError(
-            f"job {job_id} has given up no target; `maricopa status {job_id}` shows what is left, and --unread asks for answers again of"
-            " which a section could not be read"
+            f"job {job_id} has given up no target; `maricopa status {job_id}` shows what is left, and"
+            " --unread asks for answers again of which a section could not be read"
         )
     if cause is not None and cause not in causes:
         raise LedgerError(f"job {job_id} has given up no target for {cause}; its causes: {', '.join(causes)}")
     cursor.execute(
-        "UPDATE crawl.target SET state = 'pending', attempts = 0, failures = NULL, cause = NULL, message = NULL, not_before = NULL,"
-        " done_at = NULL, run_id = NULL, rows = NULL, capture_sha256 = NULL"
-        " WHERE job_id = %s AND state = 'dead' AND (%s IS NULL OR cause = %s)",
+        "UPDATE crawl.target SET state = 'pending', attempts = 0, failures = NULL, cause = NULL, message ="
+        " NULL, not_before = NULL, done_at = NULL, run_id = NULL, rows = NULL, capture_sha256 = NULL WHERE"
+        " job_id = %s AND state = 'dead' AND (%s IS NULL OR cause = %s)",
         (job_id, cause, cause),
     )
     return cursor.rowcount
 
 
 def _ask_unread_again(cursor: Cursor, job_id: int) -> int:
-    # The rows that were stored of such an answer stay, and so does the tie to the capture that they were read from.
+    # The rows that were stored of such an answer stay, and so does the tie to the capture that they were read
+    # from.
     cursor.execute(
-        "INSERT INTO crawl.former_answer (target_id, capture_sha256, done_at) SELECT id, capture_sha256, done_at FROM crawl.target"
-        " WHERE job_id = %s AND unread IS NOT NULL AND state = 'done' AND capture_sha256 IS NOT NULL ON CONFLICT DO NOTHING",
+        "INSERT INTO crawl.former_answer (target_id, capture_sha256, done_at) SELECT id, capture_sha256,"
+        " done_at FROM crawl.target WHERE job_id = %s AND unread IS NOT NULL AND state = 'done' AND"
+        " capture_sha256 IS NOT NULL ON CONFLICT DO NOTHING",
         (job_id,),
     )
     cursor.execute(
-        "UPDATE crawl.target SET state = 'pending', attempts = 0, failures = NULL, cause = NULL, message = NULL, not_before = NULL,"
-        " done_at = NULL, run_id = NULL, rows = NULL, capture_sha256 = NULL, unread = NULL"
-        " WHERE job_id = %s AND unread IS NOT NULL AND state = 'done'",
+        "UPDATE crawl.target SET state = 'pending', attempts = 0, failures = NULL, cause = NULL, message ="
+        " NULL, not_before = NULL, done_at = NULL, run_id = NULL, rows = NULL, capture_sha256 = NULL, unread"
+        " = NULL WHERE job_id = %s AND unread IS NOT NULL AND state = 'done'",
         (job_id,),
     )
     if not cursor.rowcount:
-        raise LedgerError(f"job {job_id} has no answer with an unread section; `maricopa status {job_id}` shows how it stands")
+        raise LedgerError(
+            f"job {job_id} has no answer with an unread section; `maricopa status {job_id}` shows how it"
+            " stands"
+        )
     return cursor.rowcount
 
 
 def circumstances(session: Session, job_id: int) -> tuple[dict[str, str], list[str]]:
-    """Return the Scrapy settings that the job was given, and the places of its runs. Raises LedgerError when there is no such job."""
+    """Return the Scrapy settings that the job was given, and the places of its runs. Raises LedgerError when
+    there is no such job.
+    """
 
     def work(cursor: Cursor) -> tuple[dict[str, str], list[str]]:
         settings = _locked(cursor, job_id)["parameters"].get("settings", {})
         cursor.execute(
-            "SELECT DISTINCT unnest(string_to_array(place, ', ')) FROM crawl.planned_run WHERE job_id = %s ORDER BY 1", (job_id,)
+            "SELECT DISTINCT unnest(string_to_array(place, ', ')) FROM crawl.planned_run WHERE job_id = %s"
+            " ORDER BY 1",
+            (job_id,),
         )
         return settings, sorted(place for (place,) in cursor.fetchall())
 
@@ -371,23 +426,25 @@ def newest(session: Session, limit: int = 20) -> list[dict[str, Any]]:
 
 def _reopen(cursor: Cursor, job_id: int) -> None:
     cursor.execute(
-        "UPDATE crawl.job j SET requested_state = 'run', verdict = NULL, reason = NULL, finished_at = NULL, state = CASE WHEN EXISTS"
-        " (SELECT FROM crawl.run r WHERE r.job_id = j.id AND r.state = 'running') THEN 'running' ELSE 'pending' END WHERE id = %s",
+        "UPDATE crawl.job j SET requested_state = 'run', verdict = NULL, reason = NULL, finished_at = NULL,"
+        " state = CASE WHEN EXISTS (SELECT FROM crawl.run r WHERE r.job_id = j.id AND r.state = 'running')"
+        " THEN 'running' ELSE 'pending' END WHERE id = %s",
         (job_id,),
     )
     # Which of them have something to do, their supervisor sees before it starts them.
     cursor.execute(
-        "UPDATE crawl.planned_run p SET state = 'planned', starts = 0, handle = NULL, run_id = NULL, message = NULL, ended_at = NULL"
-        " WHERE job_id = %s AND NOT EXISTS (SELECT FROM crawl.run r WHERE r.id = p.run_id AND r.state = 'running')",
+        "UPDATE crawl.planned_run p SET state = 'planned', starts = 0, handle = NULL, run_id = NULL, message"
+        " = NULL, ended_at = NULL WHERE job_id = %s AND NOT EXISTS (SELECT FROM crawl.run r WHERE r.id ="
+        " p.run_id AND r.state = 'running')",
         (job_id,),
     )
 
 
 def _locked(cursor: Cursor, job_id: int) -> dict[str, Any]:
     cursor.execute(
-        "SELECT state, requested_state, verdict, parameters, supervisor, supervisor_pid, supervisor_started, supervisor_process,"
-        " coalesce(supervised_at > now() - make_interval(secs => %s), false) AS is_beating"
-        " FROM crawl.job WHERE id = %s FOR NO KEY UPDATE",
+        "SELECT state, requested_state, verdict, parameters, supervisor, supervisor_pid, supervisor_started,"
+        " supervisor_process, coalesce(supervised_at > now() - make_interval(secs => %s), false) AS"
+        " is_beating FROM crawl.job WHERE id = %s FOR NO KEY UPDATE",
         (SILENCE_S, job_id),
     )
     row = cursor.fetchone()
@@ -400,7 +457,9 @@ def _is_supervised(job: dict[str, Any]) -> bool:
     if not job["is_beating"]:
         return False
     # On this machine a process that is gone need not be waited for.
-    return bool(job["supervisor"] != node_name()) or is_alive(job["supervisor_pid"], job["supervisor_process"] or job["supervisor_started"])
+    return bool(job["supervisor"] != node_name()) or is_alive(
+        job["supervisor_pid"], job["supervisor_process"] or job["supervisor_started"]
+    )
 
 
 def _is_mine(job: dict[str, Any]) -> bool:

@@ -1,7 +1,7 @@
 """The ledger: jobs, their targets, the runs that work on them, and the verdict.
 
-Everything here is one short transaction. A target is leased by a run and stays leased as long as that run beats;
-a run that is silent, or whose process is gone, is lost, and its leases go back.
+Everything here is one short transaction. A target is leased by a run and stays leased as long as that run
+beats; a run that is silent, or whose process is gone, is lost, and its leases go back.
 """
 
 import datetime as dt
@@ -41,18 +41,25 @@ _FAR = dt.timedelta(minutes=10)
 # Failed targets that spent an attempt, those that spent none, and those never asked for.
 _LEASE = """
     WITH again AS (
-        SELECT id FROM crawl.target WHERE job_id = %(job)s AND source = %(source)s AND state = 'pending' AND attempts > 0
-          AND (not_before IS NULL OR not_before <= now() OR not_before > now() + %(far)s) ORDER BY id LIMIT %(again)s FOR UPDATE SKIP LOCKED
+        SELECT id FROM crawl.target WHERE job_id = %(job)s AND source = %(source)s AND state = 'pending' AND
+        attempts > 0
+          AND (not_before IS NULL OR not_before <= now() OR not_before > now() + %(far)s) ORDER BY id LIMIT
+          %(again)s FOR UPDATE SKIP LOCKED
     ), free AS (
-        SELECT id FROM crawl.target WHERE job_id = %(job)s AND source = %(source)s AND state = 'pending' AND attempts = 0
-          AND cause IS NOT NULL AND (not_before IS NULL OR not_before <= now() OR not_before > now() + %(far)s) ORDER BY not_before, id
+        SELECT id FROM crawl.target WHERE job_id = %(job)s AND source = %(source)s AND state = 'pending' AND
+        attempts = 0
+          AND cause IS NOT NULL AND (not_before IS NULL OR not_before <= now() OR not_before > now() +
+          %(far)s) ORDER BY not_before, id
         LIMIT %(free)s FOR UPDATE SKIP LOCKED
     ), fresh AS (
-        SELECT id FROM crawl.target WHERE job_id = %(job)s AND source = %(source)s AND state = 'pending' AND cause IS NULL
-          AND (not_before IS NULL OR not_before <= now()) ORDER BY priority, id LIMIT %(fresh)s FOR UPDATE SKIP LOCKED
+        SELECT id FROM crawl.target WHERE job_id = %(job)s AND source = %(source)s AND state = 'pending' AND
+        cause IS NULL
+          AND (not_before IS NULL OR not_before <= now()) ORDER BY priority, id LIMIT %(fresh)s FOR UPDATE
+          SKIP LOCKED
     )
     UPDATE crawl.target t SET state = 'leased', run_id = %(run)s
-    FROM (SELECT id FROM again UNION ALL SELECT id FROM free UNION ALL SELECT id FROM fresh LIMIT %(limit)s) due WHERE t.id = due.id
+    FROM (SELECT id FROM again UNION ALL SELECT id FROM free UNION ALL SELECT id FROM fresh LIMIT %(limit)s)
+    due WHERE t.id = due.id
     RETURNING t.id, t.source, t.kind, t.key, t.attempts, t.detail, t.failures, t.priority
 """
 _NO_JOB = "there is no job %d; `maricopa jobs` lists them"
@@ -71,8 +78,9 @@ class RunLost(LedgerError):
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """`targets` to work on now. When there are none: `wait` seconds until one is due (0: when a lease ends), None when all are final
-    and none can come."""
+    """`targets` to work on now. When there are none: `wait` seconds until one is due (0: when a lease ends),
+    None when all are final and none can come.
+    """
 
     targets: list[Target]
     wait: float | None = None
@@ -89,7 +97,8 @@ def open_job(
     execution: str = "parallel",
     also: Callable[[Cursor, int], None] = lambda cursor, job_id: None,
 ) -> tuple[int, int]:
-    """Write a job with its targets, and what is `also` to be written with it, all or nothing; returns (job id, distinct targets).
+    """Write a job with its targets, and what is `also` to be written with it, all or nothing; returns (job
+    id, distinct targets).
 
     `targets` is read once and may be long; what it raises leaves no job behind.
     Raises LedgerError when the sandbox's invented records would come to stand beside the county's.
@@ -98,7 +107,8 @@ def open_job(
     def work(cursor: Cursor) -> tuple[int, int]:
         _check_county(cursor, is_sandbox)
         cursor.execute(
-            "INSERT INTO crawl.job (type, mode, priority, parameters, is_sandbox, execution) VALUES (%s, %s, %s, %s, %s, %s) RETURNING id",
+            "INSERT INTO crawl.job (type, mode, priority, parameters, is_sandbox, execution) VALUES (%s, %s,"
+            " %s, %s, %s, %s) RETURNING id",
             (type_, mode, priority, Json(parameters), is_sandbox, execution),
         )
         (job_id,) = _one(cursor)
@@ -113,16 +123,27 @@ def open_job(
 
 
 def add_parameters(cursor: Cursor, job_id: int, more: dict[str, Any]) -> None:
-    """Add to a job's parameters what is known only once its targets were read, in the caller's transaction."""
+    """Add to a job's parameters what is known only once its targets were read, in the caller's
+    transaction.
+    """
     if more:
-        cursor.execute("UPDATE crawl.job SET parameters = parameters || %s WHERE id = %s", (Json(more), job_id))
+        cursor.execute(
+            "UPDATE crawl.job SET parameters = parameters || %s WHERE id = %s", (Json(more), job_id)
+        )
 
 
 def open_run(
-    session: Session, job_id: int, spider: str, source: str, is_sandbox: bool = False, planned: int | None = None, also: Iterable[str] = ()
+    session: Session,
+    job_id: int,
+    spider: str,
+    source: str,
+    is_sandbox: bool = False,
+    planned: int | None = None,
+    also: Iterable[str] = (),
 ) -> Run:
-    """Register this process as a run of the job, number `planned` of its plan, which leases targets of its source and of those of `also`
-    that the job names (`sources`). Raises LedgerError when the job is not to be worked on.
+    """Register this process as a run of the job, number `planned` of its plan, which leases targets of its
+    source and of those of `also` that the job names (`sources`). Raises LedgerError when the job is not to be
+    worked on.
     """
 
     def work(cursor: Cursor) -> Run:
@@ -140,7 +161,16 @@ def open_run(
         cursor.execute(
             "INSERT INTO crawl.run (job_id, spider, source, sources, node, pid, pid_started, process)"
             " VALUES (%s, %s, %s, %s, %s, %s, %s, %s) RETURNING id",
-            (job_id, spider, source, run.sources, node_name(), os.getpid(), psutil.Process().create_time(), process_of(os.getpid())),
+            (
+                job_id,
+                spider,
+                source,
+                run.sources,
+                node_name(),
+                os.getpid(),
+                psutil.Process().create_time(),
+                process_of(os.getpid()),
+            ),
         )
         (run_id,) = _one(cursor)
         cursor.execute(
@@ -148,7 +178,8 @@ def open_run(
             " WHERE job_id = %s AND number = %s AND source = %s RETURNING feeds",
             (run_id, job_id, planned, source),
         )
-        # What its answers are followed for, its place in the plan says: two that know the same are not both asked for it.
+        # What its answers are followed for, its place in the plan says: two that know the same are not both
+        # asked for it.
         for (feeds,) in cursor.fetchall():
             run = replace(run, parameters=parameters | {"follow": feeds})
         return replace(run, id=run_id)
@@ -164,7 +195,8 @@ def heartbeat(session: Session, run: Run, traffic: dict[str, Any] | None = None)
 
     def work(cursor: Cursor) -> None:
         cursor.execute(
-            "UPDATE crawl.run SET heartbeat_at = clock_timestamp(), traffic = coalesce(%s, traffic) WHERE id = %s AND state = 'running'",
+            "UPDATE crawl.run SET heartbeat_at = clock_timestamp(), traffic = coalesce(%s, traffic) WHERE id"
+            " = %s AND state = 'running'",
             (None if traffic is None else Json(traffic), run.id),
         )
         if not cursor.rowcount:
@@ -188,9 +220,10 @@ def requested_state(session: Session, job_id: int) -> str:
 def lease(session: Session, run: Run, limit: int, source: str | None = None) -> Lease:
     """Lease up to `limit` targets of the run's job and of one of its sources that are due.
 
-    Of failed ones no more than the source has retries, one a second when nothing else is left. While the source is in trouble,
-    two to try it with, first those that never failed: a row of bad targets must not keep it closed.
-    A target that is due long after is not waited for; one that another source's answer may still add is.
+    Of failed ones no more than the source has retries, one a second when nothing else is left. While the
+    source is in trouble, two to try it with, first those that never failed: a row of bad targets must not
+    keep it closed. A target that is due long after is not waited for; one that another source's answer may
+    still add is.
     """
     source = source or run.source
 
@@ -200,7 +233,8 @@ def lease(session: Session, run: Run, limit: int, source: str | None = None) -> 
         if cursor.fetchall() == [("lost",)]:
             raise RunLost(_LOST % run.id)
         cursor.execute(
-            "SELECT retries, is_open, retried_at < now() - make_interval(secs => %s) FROM crawl.source WHERE source = %s FOR UPDATE",
+            "SELECT retries, is_open, retried_at < now() - make_interval(secs => %s) FROM crawl.source WHERE"
+            " source = %s FOR UPDATE",
             (_RETRY_EVERY_S, source),
         )
         retries, is_open, may_retry = cursor.fetchone() or (None, False, False)
@@ -208,7 +242,9 @@ def lease(session: Session, run: Run, limit: int, source: str | None = None) -> 
         most = min(limit, _TRIES) if is_open else limit
         names = {"job": run.job_id, "source": source, "run": run.id, "far": _FAR}
         again = 0 if is_open else min(most, max(retries, 0))
-        cursor.execute(_LEASE, names | {"again": again, "free": 0 if is_open else most, "fresh": most, "limit": most})
+        cursor.execute(
+            _LEASE, names | {"again": again, "free": 0 if is_open else most, "fresh": most, "limit": most}
+        )
         found = cursor.fetchall()
         if not found and (is_open or (retries < 1 and may_retry)):
             # No retry of a target, but of the source; or the only thing left to do.
@@ -222,9 +258,10 @@ def lease(session: Session, run: Run, limit: int, source: str | None = None) -> 
                 _spend_retries(cursor, source, sum(target.attempts > 0 for target in targets))
             return Lease(targets)
         cursor.execute(
-            "SELECT count(*), extract(epoch FROM min(coalesce(not_before, now())) FILTER (WHERE state = 'pending') - now())"
-            " FROM crawl.target WHERE job_id = %s AND source = %s AND state IN ('pending', 'leased')"
-            " AND NOT (state = 'pending' AND cause IS NULL AND coalesce(not_before, now()) > now() + make_interval(secs => %s))",
+            "SELECT count(*), extract(epoch FROM min(coalesce(not_before, now())) FILTER (WHERE state ="
+            " 'pending') - now()) FROM crawl.target WHERE job_id = %s AND source = %s AND state IN"
+            " ('pending', 'leased') AND NOT (state = 'pending' AND cause IS NULL AND coalesce(not_before,"
+            " now()) > now() + make_interval(secs => %s))",
             (run.job_id, source, _LATER_S),
         )
         still_open, wait = _one(cursor)
@@ -244,9 +281,15 @@ def give_back(session: Session, run: Run, source: str | None = None) -> None:
 
 
 def close_run(
-    session: Session, run: Run, ended: str, stats: dict[str, Any], traffic: dict[str, Any] | None = None, floors: Sequence[Floor] = ()
+    session: Session,
+    run: Run,
+    ended: str,
+    stats: dict[str, Any],
+    traffic: dict[str, Any] | None = None,
+    floors: Sequence[Floor] = (),
 ) -> tuple[str, Counts]:
-    """End the run, give back its leases and judge it, also by the floors of its source; the last run of a job ends the job.
+    """End the run, give back its leases and judge it, also by the floors of its source; the last run of a job
+    ends the job.
 
     A run that others have taken for lost stays so: it is judged for its own exit code alone.
     Returns (verdict, counts of the run's sources in the job).
@@ -260,19 +303,34 @@ def close_run(
         release(cursor, [run.id], run.job_id)
         counts = counts_of(cursor, run.job_id, run.sources)
         # Nothing else ends in order with targets open: they are due later than a run waits.
-        reason = Reason.LOST if is_lost else Reason.DUE_LATER if ended == Reason.FINISHED and counts.open else ended
+        reason = (
+            Reason.LOST
+            if is_lost
+            else Reason.DUE_LATER
+            if ended == Reason.FINISHED and counts.open
+            else ended
+        )
         below = note_shortfall(cursor, run.id, run.job_id, run.source, () if counts.open else floors)
         verdict = judge(reason, counts, shortfall or below)
         cursor.execute(
-            "UPDATE crawl.run SET state = %s, verdict = %s, reason = %s, stats = %s, traffic = %s, finished_at = now() WHERE id = %s",
-            ("lost" if is_lost else "closed", verdict, reason, Json(stats), None if traffic is None else Json(traffic), run.id),
+            "UPDATE crawl.run SET state = %s, verdict = %s, reason = %s, stats = %s, traffic = %s,"
+            " finished_at = now() WHERE id = %s",
+            (
+                "lost" if is_lost else "closed",
+                verdict,
+                reason,
+                Json(stats),
+                None if traffic is None else Json(traffic),
+                run.id,
+            ),
         )
         note(cursor, run.id, is_last=True)
         # One that paused is begun anew when the job goes on.
         then = "planned" if reason == Reason.PAUSED else "ended"
         if not is_lost:
             cursor.execute(
-                "UPDATE crawl.planned_run SET state = %s, message = %s, ended_at = now() WHERE run_id = %s", (then, reason, run.id)
+                "UPDATE crawl.planned_run SET state = %s, message = %s, ended_at = now() WHERE run_id = %s",
+                (then, reason, run.id),
             )
         settle(cursor, run.job_id)
         return verdict, counts
@@ -311,7 +369,8 @@ def own_verdict(session: Session, job_id: int) -> str | None:
 
     def work(cursor: Cursor) -> str | None:
         cursor.execute(
-            "SELECT verdict FROM crawl.run WHERE job_id = %s AND node = %s AND pid = %s AND process = %s ORDER BY id DESC LIMIT 1",
+            "SELECT verdict FROM crawl.run WHERE job_id = %s AND node = %s AND pid = %s AND process = %s"
+            " ORDER BY id DESC LIMIT 1",
             (job_id, node_name(), os.getpid(), process_of(os.getpid())),
         )
         row = cursor.fetchone()
@@ -328,7 +387,8 @@ def counts(session: Session, job_id: int, sources: list[str] | None = None) -> C
 def _spend_retries(cursor: Cursor, source: str, count: int) -> None:
     if count:
         cursor.execute(
-            "UPDATE crawl.source SET state = jsonb_set(state, '{health,retries}', to_jsonb(retries - %s)) WHERE source = %s",
+            "UPDATE crawl.source SET state = jsonb_set(state, '{health,retries}', to_jsonb(retries - %s))"
+            " WHERE source = %s",
             (count, source),
         )
 
@@ -336,7 +396,11 @@ def _spend_retries(cursor: Cursor, source: str, count: int) -> None:
 def _check_county(cursor: Cursor, is_sandbox: bool) -> None:
     cursor.execute("SELECT EXISTS (SELECT FROM crawl.job WHERE is_sandbox <> %s)", (is_sandbox,))
     if _one(cursor)[0]:
-        asked, held = ("the sandbox's invented", "the county's") if is_sandbox else ("the county's", "the sandbox's invented")
+        asked, held = (
+            ("the sandbox's invented", "the county's")
+            if is_sandbox
+            else ("the county's", "the sandbox's invented")
+        )
         again = "" if is_sandbox else "; to go on with the sandbox set MARICOPA_SANDBOX again"
         raise LedgerError(
             f"this database holds {held} records, and {asked} must not stand beside them; "
@@ -345,7 +409,9 @@ def _check_county(cursor: Cursor, is_sandbox: bool) -> None:
 
 
 def _check_job(cursor: Cursor, job_id: int) -> tuple[Any, ...]:
-    cursor.execute("SELECT verdict, requested_state, execution FROM crawl.job WHERE id = %s FOR NO KEY UPDATE", (job_id,))
+    cursor.execute(
+        "SELECT verdict, requested_state, execution FROM crawl.job WHERE id = %s FOR NO KEY UPDATE", (job_id,)
+    )
     row = cursor.fetchone()
     if row is None:
         raise LedgerError(_NO_JOB % job_id)

@@ -1,7 +1,8 @@
 """Runs that are lost: silent, or without their process. What they held goes back.
 
-Silence is a span, and no clock is believed for it alone: the database's may be set, a machine may sleep, the database itself may have
-been away. So a process whose own look-outs say that one of these happened waits until it has itself seen a run silent for long enough.
+Silence is a span, and no clock is believed for it alone: the database's may be set, a machine may sleep, the
+database itself may have been away. So a process whose own look-outs say that one of these happened waits
+until it has itself seen a run silent for long enough.
 """
 
 import datetime as dt
@@ -14,11 +15,13 @@ from maricopa_scrapy.machine.processes import is_alive, is_stopped, node_name, p
 
 SILENCE_S = 10.0
 
-# Two looks that lie further apart, or a database's clock that differs by more from ours between them, tell of one of the above.
+# Two looks that lie further apart, or a database's clock that differs by more from ours between them, tell of
+# one of the above.
 _GAP_S = 6.0
 _STEP_S = 2.0
 _RUNNING = """
-    SELECT id, job_id, node, pid, process, pid_started, heartbeat_at, heartbeat_at < clock_timestamp() - make_interval(secs => %(silence)s),
+    SELECT id, job_id, node, pid, process, pid_started, heartbeat_at, heartbeat_at < clock_timestamp() -
+    make_interval(secs => %(silence)s),
            heartbeat_at > clock_timestamp() + make_interval(secs => %(silence)s),
            extract(epoch FROM clock_timestamp())
     FROM crawl.run WHERE state = 'running' FOR NO KEY UPDATE SKIP LOCKED
@@ -29,7 +32,9 @@ _BEGIN_ANEW = "UPDATE crawl.run SET heartbeat_at = clock_timestamp() WHERE id = 
 
 
 class _Lookout:
-    """What this process has seen, by its monotonic clock: since when each beat has been the last one of its run."""
+    """What this process has seen, by its monotonic clock: since when each beat has been the last one of its
+    run.
+    """
 
     def __init__(self) -> None:
         self._since: dict[tuple[int, dt.datetime], float] = {}
@@ -41,7 +46,9 @@ class _Lookout:
         """Return for how many seconds each run has been seen silent."""
         now = time.monotonic()
         offset = database_now - now
-        if self._looked_at is not None and (now - self._looked_at > _GAP_S or abs(offset - self._offset) > _STEP_S):
+        if self._looked_at is not None and (
+            now - self._looked_at > _GAP_S or abs(offset - self._offset) > _STEP_S
+        ):
             self._doubtful_until = now + SILENCE_S
             self._since.clear()
         self._looked_at, self._offset = now, offset
@@ -59,7 +66,9 @@ _lookouts: dict[str, _Lookout] = {}
 
 
 def reap(cursor: Cursor) -> None:
-    """Mark runs lost that are silent, or whose process on this machine is gone, and give back their leases. Never this process's own."""
+    """Mark runs lost that are silent, or whose process on this machine is gone, and give back their leases.
+    Never this process's own.
+    """
     cursor.execute(_RUNNING, {"silence": SILENCE_S})
     rows = cursor.fetchall()
     if not rows:
@@ -75,7 +84,9 @@ def reap(cursor: Cursor) -> None:
         elif (node == here and not is_alive(pid, process or started)) or (
             is_silent
             # On this machine a live process is silent only to those who have waited for its beat.
-            and (seen[run] >= SILENCE_S or not (lookout.is_doubtful or (node == here and not is_stopped(pid))))
+            and (
+                seen[run] >= SILENCE_S or not (lookout.is_doubtful or (node == here and not is_stopped(pid)))
+            )
         ):
             cursor.execute(_MARK, (run,))
             release(cursor, [run], job)
@@ -83,7 +94,10 @@ def reap(cursor: Cursor) -> None:
 
 def release(cursor: Cursor, run_ids: list[int], job_id: int, source: str | None = None) -> None:
     """Take from runs what they hold: targets, and shares of sources."""
-    cursor.execute("DELETE FROM crawl.share WHERE run_id = ANY(%s) AND (%s IS NULL OR source = %s)", (run_ids, source, source))
+    cursor.execute(
+        "DELETE FROM crawl.share WHERE run_id = ANY(%s) AND (%s IS NULL OR source = %s)",
+        (run_ids, source, source),
+    )
     cursor.execute(
         "UPDATE crawl.target SET state = 'pending', run_id = NULL"
         " WHERE job_id = %s AND state = 'leased' AND run_id = ANY(%s) AND (%s IS NULL OR source = %s)",

@@ -1,4 +1,6 @@
-"""How a job stands, read from the ledger alone: what is done of what, the pace, the traffic, and when it may end."""
+"""How a job stands, read from the ledger alone: what is done of what, the pace, the traffic, and when it may
+end.
+"""
 
 import datetime as dt
 from dataclasses import dataclass
@@ -13,34 +15,51 @@ from maricopa_scrapy.ledger.lost_runs import SILENCE_S
 from maricopa_scrapy.ledger.verdict import Counts, tallied
 
 _JOB = """
-    SELECT j.type, j.mode, j.execution, j.priority, j.state, j.requested_state, j.verdict, j.reason, j.shortfall, j.parameters,
+    SELECT j.type, j.mode, j.execution, j.priority, j.state, j.requested_state, j.verdict, j.reason,
+    j.shortfall, j.parameters,
            j.created_at,
            j.started_at, j.finished_at,
-           coalesce(extract(epoch FROM coalesce(j.finished_at, now()) - j.started_at), 0)::double precision AS seconds,
+           coalesce(extract(epoch FROM coalesce(j.finished_at, now()) - j.started_at), 0)::double precision
+           AS seconds,
            coalesce(j.supervised_at > now() - make_interval(secs => %(silence)s), false) AS is_supervised
     FROM crawl.job j WHERE j.id = %(job)s
 """
-_TARGETS = "SELECT source, state, count(*), count(unread) FROM crawl.target WHERE job_id = %(job)s GROUP BY source, state"
-_CAUSES = "SELECT cause, count(*) FROM crawl.target WHERE job_id = %(job)s AND state = 'dead' GROUP BY cause ORDER BY 2 DESC, 1"
+_TARGETS = (
+    "SELECT source, state, count(*), count(unread) FROM crawl.target WHERE job_id = %(job)s GROUP BY source,"
+    " state"
+)
+_CAUSES = (
+    "SELECT cause, count(*) FROM crawl.target WHERE job_id = %(job)s AND state = 'dead' GROUP BY cause ORDER"
+    " BY 2 DESC, 1"
+)
 _UNREAD = """
-    SELECT t.source || ' ' || section, count(*) FROM crawl.target t CROSS JOIN LATERAL unnest(t.unread) AS section
+    SELECT t.source || ' ' || section, count(*) FROM crawl.target t CROSS JOIN LATERAL unnest(t.unread) AS
+    section
     WHERE t.job_id = %(job)s AND t.unread IS NOT NULL GROUP BY 1 ORDER BY 2 DESC, 1
 """
 _RUNS = """
-    SELECT served, spider, state, state = 'running' AND heartbeat_at > now() - make_interval(secs => %(silence)s), traffic -> served,
+    SELECT served, spider, state, state = 'running' AND heartbeat_at > now() - make_interval(secs =>
+    %(silence)s), traffic -> served,
            extract(epoch FROM coalesce(finished_at, now()) - started_at)::double precision
-    FROM crawl.run CROSS JOIN LATERAL unnest(coalesce(sources, ARRAY[source])) AS served WHERE job_id = %(job)s ORDER BY id
+    FROM crawl.run CROSS JOIN LATERAL unnest(coalesce(sources, ARRAY[source])) AS served WHERE job_id =
+    %(job)s ORDER BY id
 """
-_PLANNED = "SELECT source, spider, state, phase, message FROM crawl.planned_run WHERE job_id = %(job)s ORDER BY number"
+_PLANNED = (
+    "SELECT source, spider, state, phase, message FROM crawl.planned_run WHERE job_id = %(job)s ORDER BY"
+    " number"
+)
 _PACES = """
-    SELECT source, rate, budget, greatest(0, extract(epoch FROM blocked_until - clock_timestamp()))::double precision, is_open
+    SELECT source, rate, budget, greatest(0, extract(epoch FROM blocked_until - clock_timestamp()))::double
+    precision, is_open
     FROM crawl.source WHERE rate IS NOT NULL
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Traffic:
-    """What went over the wire: counts, bytes, seconds that answers took (half of them, 19 of 20), seconds at work, requests/s now."""
+    """What went over the wire: counts, bytes, seconds that answers took (half of them, 19 of 20), seconds at
+    work, requests/s now.
+    """
 
     requests: int = 0
     answers: int = 0
@@ -59,7 +78,9 @@ class Traffic:
 
 @dataclass(frozen=True, slots=True)
 class SourceProgress:
-    """One source of a job. `state`: waiting, running, ended or lost; `allowed`: requests per second that it may be asked now."""
+    """One source of a job. `state`: waiting, running, ended or lost; `allowed`: requests per second that it
+    may be asked now.
+    """
 
     source: str
     spider: str
@@ -77,17 +98,23 @@ class SourceProgress:
         """Return the source's part of the schema of `--json`."""
         counts, traffic = self.counts, self.traffic
         return {
-            "source": self.source, "spider": self.spider, "state": self.state, "total": counts.total, "done": counts.done,
-            "gone": counts.gone, "dead": counts.dead, "open": counts.open, "rate": traffic.rate, "allowed_rate": self.allowed,
-            "budget": self.budget, "held_seconds": round(self.held, 1), "in_trouble": self.is_open, "requests": traffic.requests,
-            "answers": traffic.answers, "refusals": traffic.refusals, "bytes": traffic.bytes, "p50_seconds": traffic.p50,
-            "p95_seconds": traffic.p95, "busy_seconds": round(traffic.busy, 1), "eta_seconds": _rounded(self.eta), "message": self.message,
+            "source": self.source, "spider": self.spider, "state": self.state, "total": counts.total,
+            "done": counts.done,
+            "gone": counts.gone, "dead": counts.dead, "open": counts.open, "rate": traffic.rate,
+            "allowed_rate": self.allowed,
+            "budget": self.budget, "held_seconds": round(self.held, 1), "in_trouble": self.is_open,
+            "requests": traffic.requests,
+            "answers": traffic.answers, "refusals": traffic.refusals, "bytes": traffic.bytes,
+            "p50_seconds": traffic.p50,
+            "p95_seconds": traffic.p95, "busy_seconds": round(traffic.busy, 1),
+            "eta_seconds": _rounded(self.eta), "message": self.message,
         }  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class JobProgress:
-    """A job as it stands. `seconds`: since it began, to its end; `eta`: seconds until it may end, None where nothing tells.
+    """A job as it stands. `seconds`: since it began, to its end; `eta`: seconds until it may end, None where
+    nothing tells.
 
     `unread`: of how many targets a section could not be read, by source and section.
     """
@@ -116,7 +143,9 @@ class JobProgress:
 
     @property
     def word(self) -> str:
-        """One word for how it stands: the verdict of a job that has ended, interrupted where nobody works on it, else its state."""
+        """One word for how it stands: the verdict of a job that has ended, interrupted where nobody works on
+        it, else its state.
+        """
         if self.verdict:
             return self.verdict
         if self.state in ("running", "pending") and not self.is_live and not self.is_supervised:
@@ -128,11 +157,17 @@ class JobProgress:
     @property
     def eta(self) -> float | None:
         times = [one.eta for one in self.sources if one.counts.open]
-        return max((time for time in times if time is not None), default=None) if all(time is not None for time in times) else None
+        return (
+            max((time for time in times if time is not None), default=None)
+            if all(time is not None for time in times)
+            else None
+        )
 
     @property
     def success(self) -> float | None:
-        """The share of final targets that the county answered, with rows or by saying that there is none; None before the first."""
+        """The share of final targets that the county answered, with rows or by saying that there is none;
+        None before the first.
+        """
         final = self.counts.total - self.counts.open
         return (self.counts.done + self.counts.gone) / final if final else None
 
@@ -140,12 +175,18 @@ class JobProgress:
         """Return the schema of `maricopa status JOB --json` (docs/manager.md)."""
         counts = self.counts
         return {
-            "job": self.job, "type": self.type, "mode": self.mode, "execution": self.execution, "priority": self.priority,
-            "state": self.state, "status": self.word, "verdict": self.verdict, "reason": self.reason, "shortfall": self.shortfall,
-            "created_at": self.created_at.isoformat(), "started_at": self.started_at and self.started_at.isoformat(),
-            "finished_at": self.finished_at and self.finished_at.isoformat(), "seconds": round(self.seconds, 1),
-            "supervised": self.is_supervised, "total": counts.total, "done": counts.done, "gone": counts.gone, "dead": counts.dead,
-            "open": counts.open, "success_rate": self.success, "eta_seconds": _rounded(self.eta), "causes": self.causes,
+            "job": self.job, "type": self.type, "mode": self.mode, "execution": self.execution,
+            "priority": self.priority,
+            "state": self.state, "status": self.word, "verdict": self.verdict, "reason": self.reason,
+            "shortfall": self.shortfall,
+            "created_at": self.created_at.isoformat(),
+            "started_at": self.started_at and self.started_at.isoformat(),
+            "finished_at": self.finished_at and self.finished_at.isoformat(), "seconds": round(self.seconds,
+            1),
+            "supervised": self.is_supervised, "total": counts.total, "done": counts.done, "gone": counts.gone,
+            "dead": counts.dead,
+            "open": counts.open, "success_rate": self.success, "eta_seconds": _rounded(self.eta),
+            "causes": self.causes,
             "unread": self.unread,
             "sources": [source.as_dict() for source in self.sources],
         }  # fmt: skip
@@ -175,7 +216,9 @@ def read(session: Session, job_id: int) -> JobProgress:
         runs = cursor.fetchall()
         cursor.execute(_PACES)
         paces = {source: pace for source, *pace in cursor.fetchall()}
-        order = dict.fromkeys([source for source, *_ in planned] + [source for source, *_ in runs] + sorted(states))
+        order = dict.fromkeys(
+            [source for source, *_ in planned] + [source for source, *_ in runs] + sorted(states)
+        )
         sources = tuple(
             _source(
                 source,
@@ -188,7 +231,15 @@ def read(session: Session, job_id: int) -> JobProgress:
         )
         total = tallied([row for of_source in states.values() for row in of_source])
         is_live = any(run[3] for run in runs)
-        return JobProgress(job=job_id, **facts, is_live=is_live, counts=total, causes=causes, unread=unread_sections, sources=sources)
+        return JobProgress(
+            job=job_id,
+            **facts,
+            is_live=is_live,
+            counts=total,
+            causes=causes,
+            unread=unread_sections,
+            sources=sources,
+        )
 
     return session.transact(work)
 
@@ -197,14 +248,23 @@ def traffic_of(runs: list[tuple[dict[str, Any] | None, bool, float]]) -> Traffic
     """Return the sum of runs: (traffic as it was written, whether it lives, seconds)."""
     seen = [traffic or {} for traffic, _, _ in runs]
     times = merged(traffic.get("times", {}) for traffic in seen)
-    total = {name: sum(traffic.get(name, 0) for traffic in seen) for name in ("requests", "answers", "refusals", "bytes")}
+    total = {
+        name: sum(traffic.get(name, 0) for traffic in seen)
+        for name in ("requests", "answers", "refusals", "bytes")
+    }
     rate = sum((traffic or {}).get("rate", 0.0) for traffic, is_live, _ in runs if is_live)
     busy = sum(seconds for _, _, seconds in runs)
-    return Traffic(**total, p50=quantile(times, 0.5), p95=quantile(times, 0.95), busy=busy, rate=round(rate, 2))
+    return Traffic(
+        **total, p50=quantile(times, 0.5), p95=quantile(times, 0.95), busy=busy, rate=round(rate, 2)
+    )
 
 
 def _source(
-    source: str, counts: Counts, runs: list[tuple[Any, ...]], planned: list[tuple[Any, ...]], pace: list[Any] | None
+    source: str,
+    counts: Counts,
+    runs: list[tuple[Any, ...]],
+    planned: list[tuple[Any, ...]],
+    pace: list[Any] | None,
 ) -> SourceProgress:
     traffic = traffic_of([(traffic, is_live, seconds) for _, _, _, is_live, traffic, seconds in runs])
     allowed, budget, held, is_open = pace or (None, None, 0.0, False)
@@ -222,7 +282,17 @@ def _source(
     eta = None if not rate else counts.open / rate + held
     message = next((run[4] for run in reversed(planned) if run[4]), None)
     return SourceProgress(
-        source, spider, state, counts, traffic, allowed, budget, held, bool(is_open), message, eta if counts.open else 0.0
+        source,
+        spider,
+        state,
+        counts,
+        traffic,
+        allowed,
+        budget,
+        held,
+        bool(is_open),
+        message,
+        eta if counts.open else 0.0,
     )
 
 

@@ -17,16 +17,19 @@ T = TypeVar("T")
 WEIGHTS = {"critical": 8, "high": 4, "normal": 2, "low": 1}
 
 _REPORT = """
-    INSERT INTO crawl.share (source, run_id, wants, reported_at) VALUES (%(source)s, %(run)s, %(wants)s, clock_timestamp())
+    INSERT INTO crawl.share (source, run_id, wants, reported_at) VALUES (%(source)s, %(run)s, %(wants)s,
+    clock_timestamp())
     ON CONFLICT (source, run_id) DO UPDATE SET wants = excluded.wants, reported_at = excluded.reported_at
 """
 _ASKING = """
     SELECT s.run_id = %(run)s, s.wants, j.priority
     FROM crawl.share s JOIN crawl.run r ON r.id = s.run_id JOIN crawl.job j ON j.id = r.job_id
-    WHERE s.source = %(source)s AND r.state = 'running' AND s.reported_at > clock_timestamp() - make_interval(secs => %(silence)s)
+    WHERE s.source = %(source)s AND r.state = 'running' AND s.reported_at > clock_timestamp() -
+    make_interval(secs => %(silence)s)
 """
 
-# state, seconds since 1970 by the database's clock, this run's share from 0 to 1, whether it asks alone -> new state, result
+# state, seconds since 1970 by the database's clock, this run's share from 0 to 1, whether it asks alone ->
+# new state, result
 Step = Callable[[dict[str, Any], float, float, bool], tuple[dict[str, Any], T]]
 
 
@@ -37,8 +40,11 @@ def exchange(session: Session, run: Run, source: str, wants: bool, step: Step[T]
     """
 
     def work(cursor: Cursor) -> T:
-        # With the server's machine half a second of pace is lost; and a machine that freezes here must not hold the others.
-        cursor.execute("SET LOCAL synchronous_commit = off; SET LOCAL idle_in_transaction_session_timeout = '5s'")
+        # With the server's machine half a second of pace is lost; and a machine that freezes here must not
+        # hold the others.
+        cursor.execute(
+            "SET LOCAL synchronous_commit = off; SET LOCAL idle_in_transaction_session_timeout = '5s'"
+        )
         names = {"source": source, "run": run.id, "wants": wants, "silence": SILENCE_S}
         cursor.execute("INSERT INTO crawl.source (source) VALUES (%(source)s) ON CONFLICT DO NOTHING", names)
         cursor.execute("SELECT state FROM crawl.source WHERE source = %(source)s FOR UPDATE", names)
@@ -52,7 +58,9 @@ def exchange(session: Session, run: Run, source: str, wants: bool, step: Step[T]
         cursor.execute("SELECT extract(epoch FROM clock_timestamp())")
         ((now,),) = cursor.fetchall()
         state, result = step(state, float(now), mine / (mine + sum(others)), alone)
-        cursor.execute("UPDATE crawl.source SET state = %s, updated_at = now() WHERE source = %s", (Json(state), source))
+        cursor.execute(
+            "UPDATE crawl.source SET state = %s, updated_at = now() WHERE source = %s", (Json(state), source)
+        )
         return result
 
     return session.transact(work)
@@ -60,7 +68,9 @@ def exchange(session: Session, run: Run, source: str, wants: bool, step: Step[T]
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """What is known of a source: requests per second now and at most (None: no limit met yet), seconds it is still held."""
+    """What is known of a source: requests per second now and at most (None: no limit met yet), seconds it is
+    still held.
+    """
 
     source: str
     rate: float
@@ -76,8 +86,10 @@ def paces(session: Session) -> list[Pace]:
     def work(cursor: Cursor) -> list[Pace]:
         cursor.execute(
             """
-            SELECT source, rate, budget, greatest(0, extract(epoch FROM blocked_until - clock_timestamp()))::double precision, is_open,
-                   (SELECT count(*) FROM crawl.share s JOIN crawl.run r ON r.id = s.run_id WHERE s.source = source.source
+            SELECT source, rate, budget, greatest(0, extract(epoch FROM blocked_until -
+            clock_timestamp()))::double precision, is_open,
+                   (SELECT count(*) FROM crawl.share s JOIN crawl.run r ON r.id = s.run_id WHERE s.source =
+                   source.source
                     AND r.state = 'running' AND s.reported_at > clock_timestamp() - make_interval(secs => %s))
             FROM crawl.source WHERE rate IS NOT NULL ORDER BY source
             """,

@@ -10,14 +10,22 @@ from maricopa_scrapy.ledger.lost_runs import SILENCE_S
 from maricopa_scrapy.ledger.progress import Traffic, traffic_of
 
 _RUNS = """
-    SELECT served, r.traffic -> served, r.state = 'running' AND r.heartbeat_at > now() - make_interval(secs => %(silence)s),
+    SELECT served, r.traffic -> served, r.state = 'running' AND r.heartbeat_at > now() - make_interval(secs
+    => %(silence)s),
            extract(epoch FROM coalesce(r.finished_at, now()) - r.started_at)::double precision
     FROM crawl.run r CROSS JOIN LATERAL unnest(coalesce(r.sources, ARRAY[r.source])) AS served
     WHERE %(job)s IS NULL OR r.job_id = %(job)s
 """
-_TARGETS = "SELECT source, state, count(*) FROM crawl.target WHERE %(job)s IS NULL OR job_id = %(job)s GROUP BY source, state"
-_VERDICTS = "SELECT coalesce(verdict, state), count(*) FROM crawl.job WHERE %(job)s IS NULL OR id = %(job)s GROUP BY 1 ORDER BY 1"
-# Parcels by their own target, and those of lists; the same parcel in two jobs counts twice, as it was asked for twice.
+_TARGETS = (
+    "SELECT source, state, count(*) FROM crawl.target WHERE %(job)s IS NULL OR job_id = %(job)s GROUP BY"
+    " source, state"
+)
+_VERDICTS = (
+    "SELECT coalesce(verdict, state), count(*) FROM crawl.job WHERE %(job)s IS NULL OR id = %(job)s GROUP BY"
+    " 1 ORDER BY 1"
+)
+# Parcels by their own target, and those of lists; the same parcel in two jobs counts twice, as it was asked
+# for twice.
 _PARCELS = """
     SELECT count(DISTINCT (job_id, key)) FROM crawl.target
     WHERE kind = 'parcel' AND state = 'done' AND (%(job)s IS NULL OR job_id = %(job)s)
@@ -26,7 +34,9 @@ _PARCELS = """
 
 @dataclass(frozen=True, slots=True)
 class SourceStatistics:
-    """One source: targets by state, and its traffic; `success`: the share of final targets that were answered."""
+    """One source: targets by state, and its traffic; `success`: the share of final targets that were
+    answered.
+    """
 
     done: int
     gone: int
@@ -38,7 +48,9 @@ class SourceStatistics:
 
 @dataclass(frozen=True, slots=True)
 class Statistics:
-    """Of one job, or of all: jobs by verdict (by state where there is none), parcels collected, requests per parcel."""
+    """Of one job, or of all: jobs by verdict (by state where there is none), parcels collected, requests per
+    parcel.
+    """
 
     jobs: dict[str, int]
     parcels: int
@@ -73,10 +85,14 @@ def read(session: Session, job_id: int | None = None) -> Statistics:
         cursor.execute(_PARCELS, names)
         ((parcels,),) = cursor.fetchall()
         sources = {
-            source: _source(states.get(source, {}), traffic_of([tuple(run) for name, *run in runs if name == source]))
+            source: _source(
+                states.get(source, {}), traffic_of([tuple(run) for name, *run in runs if name == source])
+            )
             for source in sorted(states.keys() | {name for name, *_ in runs})
         }
-        total = {state: sum(one.get(state, 0) for one in states.values()) for state in ("done", "gone", "dead")}
+        total = {
+            state: sum(one.get(state, 0) for one in states.values()) for state in ("done", "gone", "dead")
+        }
         requests = sum(source.traffic.requests for source in sources.values())
         return Statistics(
             jobs=verdicts,
@@ -97,7 +113,8 @@ def issues(session: Session, job_id: int, limit: int = 20) -> list[dict[str, Any
 
     def work(cursor: Cursor) -> list[dict[str, Any]]:
         cursor.execute(
-            "SELECT kind, message, target_key, count, source FROM crawl.issue WHERE job_id = %s ORDER BY count DESC, id LIMIT %s",
+            "SELECT kind, message, target_key, count, source FROM crawl.issue WHERE job_id = %s ORDER BY"
+            " count DESC, id LIMIT %s",
             (job_id, limit),
         )
         names = [column.name for column in cursor.description or ()]
@@ -108,7 +125,14 @@ def issues(session: Session, job_id: int, limit: int = 20) -> list[dict[str, Any
 
 def _source(states: dict[str, int], traffic: Traffic) -> SourceStatistics:
     done, gone, dead = (states.get(state, 0) for state in ("done", "gone", "dead"))
-    return SourceStatistics(done, gone, dead, states.get("pending", 0) + states.get("leased", 0), _success(done, gone, dead), traffic)
+    return SourceStatistics(
+        done,
+        gone,
+        dead,
+        states.get("pending", 0) + states.get("leased", 0),
+        _success(done, gone, dead),
+        traffic,
+    )
 
 
 def _success(done: int, gone: int, dead: int) -> float | None:

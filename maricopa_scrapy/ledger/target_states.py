@@ -4,7 +4,9 @@ from enum import StrEnum
 
 
 class TargetState(StrEnum):
-    """What became of a target; its last three states are final until somebody asks again (`maricopa retry`)."""
+    """What became of a target; its last three states are final until somebody asks again (`maricopa
+    retry`).
+    """
 
     PENDING = "pending"
     LEASED = "leased"

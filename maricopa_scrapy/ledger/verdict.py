@@ -1,4 +1,6 @@
-"""What became of a job: targets by state, the verdict, and the moment when a job ends, pauses or is cancelled."""
+"""What became of a job: targets by state, the verdict, and the moment when a job ends, pauses or is
+cancelled.
+"""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -23,11 +25,16 @@ _IS_PLANNED = "SELECT EXISTS (SELECT FROM crawl.planned_run WHERE job_id = %s AN
 # Of each source the run that closed last.
 _REASONS = """
     SELECT DISTINCT ON (served) served, reason, CASE WHEN served = source THEN shortfall END
-    FROM crawl.run CROSS JOIN LATERAL unnest(coalesce(sources, ARRAY[source])) AS served WHERE job_id = %s AND state = 'closed'
+    FROM crawl.run CROSS JOIN LATERAL unnest(coalesce(sources, ARRAY[source])) AS served WHERE job_id = %s
+    AND state = 'closed'
     ORDER BY served, finished_at DESC, id DESC
 """
-_BY_SOURCE = "SELECT source, state, count(*), count(unread) FROM crawl.target WHERE job_id = %s GROUP BY source, state"
-_FINISH = "UPDATE crawl.job SET state = 'finished', verdict = %s, reason = %s, finished_at = now() WHERE id = %s"
+_BY_SOURCE = (
+    "SELECT source, state, count(*), count(unread) FROM crawl.target WHERE job_id = %s GROUP BY source, state"
+)
+_FINISH = (
+    "UPDATE crawl.job SET state = 'finished', verdict = %s, reason = %s, finished_at = now() WHERE id = %s"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,15 +98,22 @@ def judge(reason: str | None, counts: Counts, shortfall: str | None = None) -> s
 def settle(cursor: Cursor, job_id: int) -> str:
     """End, pause or leave the job, as its runs and what is asked of it have it; returns its state.
 
-    To be called after whatever may be its last step, in the same transaction. A job that has ended stays as it is.
+    To be called after whatever may be its last step, in the same transaction. A job that has ended stays as
+    it is.
     """
-    cursor.execute("SELECT state, requested_state, shortfall FROM crawl.job WHERE id = %s FOR NO KEY UPDATE", (job_id,))
+    cursor.execute(
+        "SELECT state, requested_state, shortfall FROM crawl.job WHERE id = %s FOR NO KEY UPDATE", (job_id,)
+    )
     ((state, requested_state, shortfall),) = cursor.fetchall()
     if state == "finished" or _is(cursor, _IS_LIVE, job_id):
         return str(state)
     if requested_state == "cancel":
         cursor.execute(_FINISH, (CANCELLED, Reason.CANCELLED, job_id))
-        cursor.execute("UPDATE crawl.planned_run SET state = 'ended', ended_at = now() WHERE job_id = %s AND state <> 'ended'", (job_id,))
+        cursor.execute(
+            "UPDATE crawl.planned_run SET state = 'ended', ended_at = now() WHERE job_id = %s AND state <>"
+            " 'ended'",
+            (job_id,),
+        )
         return "finished"
     if requested_state == "pause":
         cursor.execute("UPDATE crawl.job SET state = 'paused' WHERE id = %s", (job_id,))
@@ -112,7 +126,9 @@ def settle(cursor: Cursor, job_id: int) -> str:
 
 def _verdict(cursor: Cursor, job_id: int, shortfall: str | None) -> tuple[str, str | None]:
     cursor.execute(_REASONS, (job_id,))
-    closed: dict[str, tuple[str | None, str | None]] = {source: (reason, below) for source, reason, below in cursor.fetchall()}
+    closed: dict[str, tuple[str | None, str | None]] = {
+        source: (reason, below) for source, reason, below in cursor.fetchall()
+    }
     counts = _by_source(cursor, job_id)
     found: list[tuple[str, str | None]] = []
     for source in closed.keys() | counts.keys():

@@ -13,16 +13,20 @@ _SYSTEM_S = (Path("/"), Path("/dev"), Path("/dev/fd"), Path("/proc/self/fd"))
 
 @contextmanager
 def new_file(path: Path, mode: Literal["w", "wb"] = "w", ours: bytes | None = None) -> Iterator[IO[Any]]:
-    """Open a file that is not there yet, text as UTF-8; until all is in it its name ends in .part, and after an error it is gone.
+    """Open a file that is not there yet, text as UTF-8; until all is in it its name ends in .part, and after
+    an error it is gone.
 
-    What is there already is refused, but for what is no file (a pipe, a terminal), an empty file, and one that has the words `ours` in
-    its beginning: they are written in place, but not through a symbolic link. Raises OSError, whose strerror is one line with the remedy.
+    What is there already is refused, but for what is no file (a pipe, a terminal), an empty file, and one
+    that has the words `ours` in its beginning: they are written in place, but not through a symbolic link.
+    Raises OSError, whose strerror is one line with the remedy.
     """
     options: dict[str, Any] = {} if mode == "wb" else {"encoding": "utf-8", "newline": ""}
     if os.path.lexists(path):
         refuse_link(path)
         if not _may_be_written(path, ours):
-            raise _there(path, f"{path.name} is there already; nothing is overwritten: give another name, or remove it")
+            raise _there(
+                path, f"{path.name} is there already; nothing is overwritten: give another name, or remove it"
+            )
         with open(path, mode, **options, opener=_not_through) as file:
             yield file
         return
@@ -30,11 +34,15 @@ def new_file(path: Path, mode: Literal["w", "wb"] = "w", ours: bytes | None = No
     try:
         file = part.open(mode.replace("w", "x"), **options)
     except FileExistsError:
-        raise _there(part, f"{part.name} is there already: another command writes it, or was killed; remove it") from None
+        raise _there(
+            part, f"{part.name} is there already: another command writes it, or was killed; remove it"
+        ) from None
     except FileNotFoundError:
         if path.parent.is_dir():
             raise
-        raise FileNotFoundError(errno.ENOENT, f"there is no folder {path.parent}; make it first", str(path)) from None
+        raise FileNotFoundError(
+            errno.ENOENT, f"there is no folder {path.parent}; make it first", str(path)
+        ) from None
     try:
         with file:
             yield file
@@ -47,12 +55,21 @@ def new_file(path: Path, mode: Literal["w", "wb"] = "w", ours: bytes | None = No
 
 
 def refuse_link(path: Path) -> None:
-    """Return when a file or folder that is written to is no symbolic link: where it leads, nobody said. Raises OSError.
+    """Return when a file or folder that is written to is no symbolic link: where it leads, nobody said.
+    Raises OSError.
 
     Those of the system are let by: /dev/stdout, and /tmp of macOS.
     """
-    if path.is_symlink() and path.parent not in _SYSTEM_S and not path.is_char_device() and not path.is_fifo():
-        there = f"{path.name} is there already, as a symbolic link; nothing is written through one: name what it leads to, or remove it"
+    if (
+        path.is_symlink()
+        and path.parent not in _SYSTEM_S
+        and not path.is_char_device()
+        and not path.is_fifo()
+    ):
+        there = (
+            f"{path.name} is there already, as a symbolic link; nothing is written through one: name what it"
+            " leads to, or remove it"
+        )
         raise _there(path, there)
 
 

@@ -1,4 +1,6 @@
-"""Folders and logs that nobody else on the machine may read: what they hold are people's records, and addresses."""
+"""Folders and logs that nobody else on the machine may read: what they hold are people's records, and
+addresses.
+"""
 
 import errno
 import os
@@ -14,7 +16,9 @@ _FILE = 0o600
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder and those above it that are not there, for ourselves alone; one that is there stays as it is. Raises OSError."""
+    """Make a folder and those above it that are not there, for ourselves alone; one that is there stays as it
+    is. Raises OSError.
+    """
     missing = [path for path in (folder, *folder.parents) if not path.exists()]
     for path in reversed(missing):
         path.mkdir(mode=_FOLDER, exist_ok=True)
@@ -23,14 +27,20 @@ def make_folder(folder: Path) -> None:
 
 
 def private(path: str, flags: int) -> int:
-    """Open a file for ourselves alone, as an `opener` of `open`; nothing is written through a symbolic link. Raises OSError."""
+    """Open a file for ourselves alone, as an `opener` of `open`; nothing is written through a symbolic link.
+    Raises OSError.
+    """
     return os.open(path, flags | os.O_NOFOLLOW, _FILE)
 
 
 def open_log(path: Path) -> BinaryIO:
-    """Open a log to append to, which only we may read, also one that an older version left open to others. Raises OSError."""
+    """Open a log to append to, which only we may read, also one that an older version left open to others.
+    Raises OSError.
+    """
     # Without waiting for whoever reads a FIFO that stands there.
-    number = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, _FILE)
+    number = os.open(
+        path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, _FILE
+    )
     if not stat.S_ISREG(os.fstat(number).st_mode):
         os.close(number)
         raise OSError(errno.EINVAL, "it is no file", str(path))

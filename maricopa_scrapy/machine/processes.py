@@ -1,4 +1,6 @@
-"""Which machine this is, and whether a process of it is still there: told by what no setting of a clock moves."""
+"""Which machine this is, and whether a process of it is still there: told by what no setting of a clock
+moves.
+"""
 
 import socket
 from contextlib import suppress
@@ -6,12 +8,14 @@ from pathlib import Path
 
 import psutil
 
-# A start in seconds since 1970, as older versions noted it, is told from the time of boot, which a stepped clock moves.
+# A start in seconds since 1970, as older versions noted it, is told from the time of boot, which a stepped
+# clock moves.
 _SAME_START_S = 60.0
 
 
 def started_of(pid: int) -> float:
-    """Return when a process began: clock ticks since boot; where there is no /proc, the kernel's own note in seconds since 1970.
+    """Return when a process began: clock ticks since boot; where there is no /proc, the kernel's own note in
+    seconds since 1970.
 
     Raises psutil.NoSuchProcess.
     """
@@ -22,7 +26,9 @@ def started_of(pid: int) -> float:
 
 
 def process_of(pid: int) -> str:
-    """Return what tells a process from all others of this machine: its boot, and the start. Raises psutil.NoSuchProcess."""
+    """Return what tells a process from all others of this machine: its boot, and the start. Raises
+    psutil.NoSuchProcess.
+    """
     boot = Path("/proc/sys/kernel/random/boot_id")
     return f"{boot.read_text().strip() if boot.exists() else '-'} {started_of(pid):.2f}"
 

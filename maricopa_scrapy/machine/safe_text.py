@@ -1,7 +1,8 @@
-"""Text from elsewhere as it may be shown: what would move a cursor, write to a clipboard or turn a line around is a visible mark.
+"""Text from elsewhere as it may be shown: what would move a cursor, write to a clipboard or turn a line
+around is a visible mark.
 
-One mark a character, so that columns stay where they are: the pictures of Unicode for C0 and DEL, U+FFFD for C1, marks of direction,
-separators of lines and paragraphs, and what has no width.
+One mark a character, so that columns stay where they are: the pictures of Unicode for C0 and DEL, U+FFFD for
+C1, marks of direction, separators of lines and paragraphs, and what has no width.
 """
 
 import copy
@@ -12,8 +13,10 @@ import re
 # Line feed and tab lay text out.
 _C0 = {code: chr(0x2400 + code) for code in range(0x20) if code not in (0x09, 0x0A)} | {0x7F: "\u2421"}
 _UNSEEN = (
-    *range(0x80, 0xA0), 0xAD, 0x34F, 0x61C, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x180E, *range(0x200B, 0x2010), *range(0x2028, 0x202F),
-    *range(0x2060, 0x2070), 0x3164, 0xFEFF, 0xFFA0, *range(0xFFF0, 0xFFFC), *range(0x1BCA0, 0x1BCA4), *range(0x1D173, 0x1D17B),
+    *range(0x80, 0xA0), 0xAD, 0x34F, 0x61C, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x180E, *range(0x200B, 0x2010),
+    *range(0x2028, 0x202F),
+    *range(0x2060, 0x2070), 0x3164, 0xFEFF, 0xFFA0, *range(0xFFF0, 0xFFFC), *range(0x1BCA0, 0x1BCA4),
+    *range(0x1D173, 0x1D17B),
     *range(0xE0000, 0xE1000),
 )  # fmt: skip
 # Lone surrogates are no text at all, and would end the command that prints them.
@@ -37,11 +40,17 @@ def visible_json(text: str) -> str:
     >>> visible_json('{"owner":"A\x9b"}')
     '{"owner":"A\\u009b"}'
     """
-    return _LEFT_BY_JSON.sub(lambda found: json.dumps(found[0])[1:-1], text) if _LEFT_BY_JSON.search(text) else text
+    return (
+        _LEFT_BY_JSON.sub(lambda found: json.dumps(found[0])[1:-1], text)
+        if _LEFT_BY_JSON.search(text)
+        else text
+    )
 
 
 class VisibleFormatter(logging.Formatter):
-    """Another formatter, whose lines are visible: what is logged may be a county's word. Colours of its own stay."""
+    """Another formatter, whose lines are visible: what is logged may be a county's word. Colours of its own
+    stay.
+    """
 
     def __init__(self, of: logging.Formatter | None = None) -> None:
         super().__init__()

@@ -21,7 +21,9 @@ def check_failure(error: BaseException, url: str) -> None:
     host = urlsplit(url).netloc
     for reason in reasons_of(error):
         if type(reason).__module__.startswith(_OTHER_HOST):
-            raise Unverified(_remedied(host, "it is another host's: a sign-in page of your network, or a proxy?")) from error
+            raise Unverified(
+                _remedied(host, "it is another host's: a sign-in page of your network, or a proxy?")
+            ) from error
         if _UNVERIFIED in str(reason).lower():
             raise Unverified(_remedied(host, _UNVERIFIED)) from error
 
@@ -30,8 +32,9 @@ def check_shown(error: BaseException, url: str) -> None:
     """Return when a page was not shown for another reason than a certificate. Raises Unverified."""
     if said := _OF_BROWSER.search(str(error)):
         raise Unverified(
-            f"the browser cannot verify the certificate of {urlsplit(url).netloc} ({said[0]}): behind a proxy that looks into TLS add its "
-            "CA to the browser's own list (docs/operations.md); SSL_CERT_FILE, which the other sources take, is not read by it"
+            f"the browser cannot verify the certificate of {urlsplit(url).netloc} ({said[0]}): behind a proxy"
+            " that looks into TLS add its CA to the browser's own list (docs/operations.md); SSL_CERT_FILE,"
+            " which the other sources take, is not read by it"
         ) from error
 
 
@@ -50,8 +53,11 @@ def _remedied(host: str, why: str) -> str:
     if named and not Path(named).is_file():
         return f"{line}: SSL_CERT_FILE names {named}, which is no file; correct it"
     if named:
-        return f"{line}: {named}, which SSL_CERT_FILE names, has no CA that signed it; add the proxy's or the host's, or unset the variable"
+        return (
+            f"{line}: {named}, which SSL_CERT_FILE names, has no CA that signed it; add the proxy's or the"
+            " host's, or unset the variable"
+        )
     return (
-        f"{line}: look at this machine's clock; behind a proxy that looks into TLS, put its CA with the others into one file and name it, "
-        "SSL_CERT_FILE=/path/to/ca.pem"
+        f"{line}: look at this machine's clock; behind a proxy that looks into TLS, put its CA with the"
+        " others into one file and name it, SSL_CERT_FILE=/path/to/ca.pem"
     )

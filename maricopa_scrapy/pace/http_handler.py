@@ -1,4 +1,6 @@
-"""Scrapy's download handler with bounds that it lacks: on the headers of an answer, and on a proxy that opens no tunnel."""
+"""Scrapy's download handler with bounds that it lacks: on the headers of an answer, and on a proxy that opens
+no tunnel.
+"""
 
 from typing import TYPE_CHECKING
 

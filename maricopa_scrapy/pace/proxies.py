@@ -1,6 +1,8 @@
-"""The proxies that the environment names (HTTPS_PROXY and its kin): which one is asked, and what is wrong with one.
+"""The proxies that the environment names (HTTPS_PROXY and its kin): which one is asked, and what is wrong
+with one.
 
-Scrapy takes `proxy:3128` of HTTPS_PROXY for a proxy that itself speaks https, which it cannot ask; everybody else takes it for http.
+Scrapy takes `proxy:3128` of HTTPS_PROXY for a proxy that itself speaks https, which it cannot ask; everybody
+else takes it for http.
 """
 
 import re
@@ -24,7 +26,9 @@ class Proxies(OpenHttpProxyMiddleware):
 
 
 def proxy_mistake(url: str) -> str | None:
-    """Return what is wrong with the proxy by which an address would be asked; None when there is none, or nothing is wrong."""
+    """Return what is wrong with the proxy by which an address would be asked; None when there is none, or
+    nothing is wrong.
+    """
     parts = urlsplit(url)
     named = getproxies().get(parts.scheme, "")
     if not named or (parts.hostname and proxy_bypass(parts.hostname)):
@@ -40,12 +44,16 @@ def proxy_mistake(url: str) -> str | None:
         return f"{variable} is not the address of a proxy; the form is {_FORM}"
     if proxy.scheme != "http":
         where = f"{proxy.scheme}://{proxy.hostname}"
-        return f"{variable} names {where}: of proxies only those that speak http can be asked; the form is {_FORM}"
+        return (
+            f"{variable} names {where}: of proxies only those that speak http can be asked; the form is"
+            f" {_FORM}"
+        )
     return None
 
 
 def proxy_with_password(url: str) -> dict[str, str] | None:
-    """Return the proxy by which a browser is to show an address, as Playwright takes it; None where it finds the way by itself.
+    """Return the proxy by which a browser is to show an address, as Playwright takes it; None where it finds
+    the way by itself.
 
     Of the environment a browser takes the place of a proxy, and neither user nor password.
     """
@@ -53,19 +61,27 @@ def proxy_with_password(url: str) -> dict[str, str] | None:
     proxy = urlsplit(_with_scheme(getproxies().get(parts.scheme, "")))
     if not proxy.username or (parts.hostname and proxy_bypass(parts.hostname)):
         return None
-    place = {"server": f"{proxy.scheme}://{proxy.hostname}:{proxy.port or 80}", "bypass": getproxies().get("no", "")}
+    place = {
+        "server": f"{proxy.scheme}://{proxy.hostname}:{proxy.port or 80}",
+        "bypass": getproxies().get("no", ""),
+    }
     return place | {"username": unquote(proxy.username), "password": unquote(proxy.password or "")}
 
 
 def tunnel_refused(error: str) -> str:
-    """Return in words what Scrapy's TunnelError says; the proxy is named, so that nobody looks for the fault at the county."""
+    """Return in words what Scrapy's TunnelError says; the proxy is named, so that nobody looks for the fault
+    at the county.
+    """
     found = _TUNNEL.search(error)
     if found is None:
         return error
     if status := _STATUS.search(found["said"]):
         if status["status"] == "407":
             return wants_password(found["proxy"])
-        return f"the proxy {found['proxy']} opened no way to the host: HTTP {status['status']} {status['reason']}".rstrip()
+        return (
+            f"the proxy {found['proxy']} opened no way to the host: HTTP {status['status']}"
+            f" {status['reason']}".rstrip()
+        )
     return f"the proxy {found['proxy']} opened no way to the host: {found['said']}"
 
 

@@ -1,7 +1,8 @@
 """How fast a source may be asked: a rate that finds a budget nobody published, and stays just under it.
 
-Pure: seconds in, seconds out, no clock of its own. All processes that ask a source share one `SourceRate`: it is part of
-what `crawl.source` holds (pace/shared_state.py), and is applied to Scrapy's slots by pace/throttle.py.
+Pure: seconds in, seconds out, no clock of its own. All processes that ask a source share one `SourceRate`: it
+is part of what `crawl.source` holds (pace/shared_state.py), and is applied to Scrapy's slots by
+pace/throttle.py.
 """
 
 import math
@@ -21,7 +22,8 @@ _MEMORY_REQUESTS = 50.0
 _LEVEL_AT_S = 8.0
 _BEGIN = 0.95
 _CURVE = (1 - _BEGIN) / _LEVEL_AT_S**3
-# Seconds between two refusals at which the curve runs at its own time; below 5 requests a second it is stretched.
+# Seconds between two refusals at which the curve runs at its own time; below 5 requests a second it is
+# stretched.
 _FULL_CYCLE_S = 10.0
 _FULL_RATE = 5.0
 _STRETCH_MOST = 6.0
@@ -32,7 +34,9 @@ _DOUBLINGS_MOST = 16
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Requests per second (start, floor, ceiling); seconds of the first hold without a Retry-After, and of the longest hold."""
+    """Requests per second (start, floor, ceiling); seconds of the first hold without a Retry-After, and of
+    the longest hold.
+    """
 
     start: float
     floor: float
@@ -48,9 +52,11 @@ class Limits:
 class SourceRate:
     """What is known of a source's budget; times in seconds of one clock that all processes share.
 
-    `rate`: requests per second now, `reached` the highest so far. `budget`: the estimate, None before the first refusal. Sending
-    began again at `resumed_at`, after a hold of `hold_s`; `curve_s`: seconds of full use since then, on a curve drawn out by
-    `stretch`. `accepted` answers came in `sending_s`; these and `hold_s` fade. `refusals`: congestion events since the last answer.
+    `rate`: requests per second now, `reached` the highest so far. `budget`: the estimate, None before the
+    first refusal. Sending began again at `resumed_at`, after a hold of `hold_s`; `curve_s`: seconds of full
+    use since then, on a curve drawn out by
+    `stretch`. `accepted` answers came in `sending_s`; these and `hold_s` fade. `refusals`: congestion events
+    since the last answer.
     """
 
     rate: float
@@ -103,7 +109,9 @@ class SourceRate:
         self.reached = max(self.reached, self.rate)
 
     def refused(self, now: float, sent_at: float, retry_after: float | None, limits: Limits) -> None:
-        """The source refused a request sent at `sent_at`. One congestion event cuts the rate once, whatever it hits."""
+        """The source refused a request sent at `sent_at`. One congestion event cuts the rate once, whatever
+        it hits.
+        """
         if sent_at < self.resumed_at:
             self.hold(now, min(retry_after or 0.0, limits.hold_most))
             return
@@ -122,7 +130,8 @@ class SourceRate:
             self.budget = self.rate * _FIRST_CUT
             self.stretch = _STRETCH_LEAST
         elif self.accepted:
-            # A bucket was empty at both refusals: between them it gave its budget, but for what ran over, or was saved up, in the hold.
+            # A bucket was empty at both refusals: between them it gave its budget, but for what ran over, or
+            # was saved up, in the hold.
             sending = max(self.sending_s, 1 / self.rate)
             lower = self.accepted / (sending + self.hold_s)
             upper = min(self.rate, (self.accepted + 1) / sending)

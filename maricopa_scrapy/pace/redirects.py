@@ -10,7 +10,9 @@ if TYPE_CHECKING:
 
 
 class Redirects(RedirectMiddleware):
-    """Scrapy's, which looks for the RefererMiddleware when the engine starts, and warns of what is meant here: that there is none."""
+    """Scrapy's, which looks for the RefererMiddleware when the engine starts, and warns of what is meant
+    here: that there is none.
+    """
 
     @classmethod
     def from_crawler(cls, crawler: "Crawler") -> Self:

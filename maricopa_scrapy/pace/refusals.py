@@ -1,4 +1,6 @@
-"""What an answer is before anyone parses it, by status and content: the assessor answers 200 to unknown paths."""
+"""What an answer is before anyone parses it, by status and content: the assessor answers 200 to unknown
+paths.
+"""
 
 import re
 from urllib.parse import urlsplit
@@ -33,7 +35,8 @@ _UNPACKING = re.compile("zlib|gzip|brotli|zstd")
 _TIMEOUTS = (DownloadTimeoutError, neterror.TimeoutError, neterror.TCPTimedOutError, TimeoutError)
 _CONNECTION = (
     CannotResolveHostError, DownloadConnectionRefusedError, DownloadFailedError, ResponseDataLossError,
-    neterror.ConnectError, neterror.ConnectionClosed, neterror.DNSLookupError, OSError, TunnelError, RequestTransmissionFailed,
+    neterror.ConnectError, neterror.ConnectionClosed, neterror.DNSLookupError, OSError, TunnelError,
+    RequestTransmissionFailed,
 )  # fmt: skip
 
 
@@ -54,7 +57,9 @@ class Unauthorized(Exception):
 
 
 def begins(body: bytes) -> bytes:
-    """Return the first byte of a body that says something, after a byte order mark and blanks; b"" of an empty one."""
+    """Return the first byte of a body that says something, after a byte order mark and blanks; b"" of an
+    empty one.
+    """
     while body.startswith(_BYTE_ORDER_MARK):
         body = body[len(_BYTE_ORDER_MARK) :]
     return body.lstrip()[:1]
@@ -66,7 +71,9 @@ def is_refusal(response: Response) -> bool:
 
 
 def is_challenge(response: Response, marks: Refusals, within: int | None = None) -> bool:
-    """Tell whether the answer is a page that wants to see a human, by its header or its words, these in so many first bytes."""
+    """Tell whether the answer is a page that wants to see a human, by its header or its words, these in so
+    many first bytes.
+    """
     text = response.body[:within].decode("latin-1")
     return says_challenge(response) or any(mark in text for mark in marks.challenge)
 
@@ -91,10 +98,15 @@ def check_json_answer(response: Response, marks: Refusals) -> None:
 
 
 def check_page_answer(response: Response, marks: Refusals) -> None:
-    """Return when the answer may be the HTML page that was asked for. Raises Refusal otherwise, also for 401: a page has no token."""
+    """Return when the answer may be the HTML page that was asked for. Raises Refusal otherwise, also for 401:
+    a page has no token.
+    """
     content_type, is_html = _check_status(response, marks)
     if not is_html:
-        raise Refusal(Cause.MALFORMED, f"HTTP 200 with {content_type.split(';')[0] or 'no type'} where an HTML page is due")
+        raise Refusal(
+            Cause.MALFORMED,
+            f"HTTP 200 with {content_type.split(';')[0] or 'no type'} where an HTML page is due",
+        )
     title = _title(response.body.decode("latin-1"))
     if any(mark.lower() in title for mark in marks.soft_404):
         raise Refusal(Cause.SOFT_404, "HTTP 200 with the page for unknown addresses")
@@ -112,7 +124,9 @@ def _check_status(response: Response, marks: Refusals) -> tuple[str, bool]:
         raise Refusal(Cause.THROTTLED, f"HTTP {status}")
     if status == 404 or status == 204 or (status == 200 and not begins(body)):
         if begins(body):
-            raise Refusal(Cause.SOFT_404, f"HTTP {status} with {len(body)} bytes where an empty body says 'no data'")
+            raise Refusal(
+                Cause.SOFT_404, f"HTTP {status} with {len(body)} bytes where an empty body says 'no data'"
+            )
         raise Refusal(Cause.NOT_FOUND, f"HTTP {status} with an empty body")
     if status == 408:
         raise Refusal(Cause.TIMEOUT, "HTTP 408")
@@ -130,7 +144,9 @@ def check_proxy(response: Response) -> None:
 
 
 def wanting_proxy(response: Response) -> str | None:
-    """Return the proxy that wants a password, of an answer by http; None of any other. By https it is a TunnelError."""
+    """Return the proxy that wants a password, of an answer by http; None of any other. By https it is a
+    TunnelError.
+    """
     proxy = response.request.meta.get("proxy") if response.request else None
     return urlsplit(proxy).netloc if proxy and response.status == 407 else None
 
@@ -139,7 +155,9 @@ def _check_page(response: Response, marks: Refusals) -> None:
     if is_challenge(response, marks):
         raise Refusal(Cause.CHALLENGE, f"HTTP {response.status} with a challenge page")
     # Only the title: an ordinary page may speak of maintenance too.
-    if not is_refusal(response) and any(mark.lower() in _title(response.body.decode("latin-1")) for mark in marks.maintenance):
+    if not is_refusal(response) and any(
+        mark.lower() in _title(response.body.decode("latin-1")) for mark in marks.maintenance
+    ):
         raise Refusal(Cause.SERVER_ERROR, f"HTTP {response.status} with a maintenance page")
 
 
@@ -172,5 +190,7 @@ def said_of(error: BaseException) -> str:
         return tunnel_refused(str(error))
     if isinstance(error, DownloadFailedError):
         # Its own text is a list of what it wraps.
-        error = next((reason for reason in reversed([*reasons_of(error)]) if not hasattr(reason, "reasons")), error)
+        error = next(
+            (reason for reason in reversed([*reasons_of(error)]) if not hasattr(reason, "reasons")), error
+        )
     return str(error) or type(error).__name__

@@ -1,4 +1,5 @@
-"""What robots.txt allows, by RFC 9309: of a host that does not say it (5xx, no connection) nothing may be fetched, so it is asked again.
+"""What robots.txt allows, by RFC 9309: of a host that does not say it (5xx, no connection) nothing may be
+fetched, so it is asked again.
 
 Scrapy's own takes a robots.txt that cannot be had for leave to fetch everything.
 """
@@ -48,7 +49,9 @@ class RobotsTxt(RobotsTxtMiddleware):
         """Return what the request's host allows. Raises Dropped when the run ends before that is known."""
         parts = urlsplit(request.url)
         if parts.netloc not in self._known:
-            self._known[parts.netloc] = asyncio.ensure_future(self._asked(f"{parts.scheme}://{parts.netloc}/robots.txt", request))
+            self._known[parts.netloc] = asyncio.ensure_future(
+                self._asked(f"{parts.scheme}://{parts.netloc}/robots.txt", request)
+            )
         # One that is called off leaves the others waiting.
         return await asyncio.shield(self._known[parts.netloc])
 
@@ -68,7 +71,8 @@ class RobotsTxt(RobotsTxtMiddleware):
             left = patience - (time.monotonic() - begun)
             if left <= 0:
                 logger.error(
-                    "%s: no answer for %.0f s from %s (%s), without which nothing may be asked for; what is left stays pending",
+                    "%s: no answer for %.0f s from %s (%s), without which nothing may be asked for; what is"
+                    " left stays pending",
                     source,
                     time.monotonic() - begun,
                     url,
@@ -78,12 +82,20 @@ class RobotsTxt(RobotsTxtMiddleware):
                 spider.stop(Reason.SOURCE_UNAVAILABLE)
                 raise Dropped("the run ends")
             pause = min(pause, left)
-            logger.warning("%s: %s: %s; nothing is asked for until it answers, it is tried again in %.1f s", source, url, answer, pause)
+            logger.warning(
+                "%s: %s: %s; nothing is asked for until it answers, it is tried again in %.1f s",
+                source,
+                url,
+                answer,
+                pause,
+            )
             await self._wait(pause)
             pause = min(2 * pause, robots.again_most)
 
     async def _fetched(self, url: str, timeout: float) -> bytes | str:
-        """Return the rules, none where there is no such file, or why they could not be had. Raises Dropped."""
+        """Return the rules, none where there is no such file, or why they could not be had. Raises
+        Dropped.
+        """
         for _ in range(1 + _HOPS_MOST):
             try:
                 response = await self._download(url, timeout)

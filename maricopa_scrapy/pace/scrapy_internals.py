@@ -1,11 +1,13 @@
-"""All that reaches into the private or undocumented parts of Scrapy and Twisted; read in Scrapy 2.18 and 2.19, Twisted 26.
+"""All that reaches into the private or undocumented parts of Scrapy and Twisted; read in Scrapy 2.18 and
+2.19, Twisted 26.
 
-A new release of Scrapy is held against this file, and against tests/crawl/test_scrapy_internals.py, which has a test for each part.
-No other module uses a name of Scrapy that begins with an underscore (tests/test_structure.py). These rely on names without one that
-Scrapy does not document, and are tested there too:
+A new release of Scrapy is held against this file, and against tests/crawl/test_scrapy_internals.py, which has
+a test for each part. No other module uses a name of Scrapy that begins with an underscore
+(tests/test_structure.py). These rely on names without one that Scrapy does not document, and are tested there
+too:
 
-- pace/slots.py: `Slot` of the downloader (`queue`, `transferring`, `lastseen`, `latercall`, `free_transfer_slots`, `download_delay`),
-  and the downloader's `slots` and `per_slot_settings`
+- pace/slots.py: `Slot` of the downloader (`queue`, `transferring`, `lastseen`, `latercall`,
+  `free_transfer_slots`, `download_delay`), and the downloader's `slots` and `per_slot_settings`
 - pace/robots.py: `RobotsTxtMiddleware.robot_parser`
 - crawl/stats.py: `CoreStats.item_scraped`
 - sources/recorder/scans.py: `FSFilesStore` (`basedir`, `created_directories`), `FilesPipeline.expires`
@@ -34,8 +36,8 @@ if TYPE_CHECKING:
     from scrapy.http import Response
     from twisted.internet.defer import Deferred
 
-# Bytes of status and headers, those of interim answers (1xx) too, without what came in one piece with their end. Servers and proxies
-# in common use send at most 8 to 64 kB.
+# Bytes of status and headers, those of interim answers (1xx) too, without what came in one piece with their
+# end. Servers and proxies in common use send at most 8 to 64 kB.
 HEAD_MOST = 128 * 1024
 _IN_HEAD = ("STATUS", "HEADER")
 _HEAD_END = b"\r\n\r\n"
@@ -47,7 +49,9 @@ _closings: set[asyncio.Task[None]] = set()
 
 
 def is_closing(engine: ExecutionEngine) -> bool:
-    """Whether the engine closes its spider. Relies on `_slot`, None before the spider opens, and its `closing`, None until it closes."""
+    """Whether the engine closes its spider. Relies on `_slot`, None before the spider opens, and its
+    `closing`, None until it closes.
+    """
     run = engine._slot
     return run is not None and run.closing is not None
 
@@ -55,16 +59,22 @@ def is_closing(engine: ExecutionEngine) -> bool:
 def is_idle(engine: ExecutionEngine) -> bool:
     """Whether no request waits or is under way, and no answer is read or in a pipeline.
 
-    Relies on `downloader.active`, on `scraper.slot` with `is_idle()`, and on `_slot.scheduler`: `engine.scheduler` came with 2.19.
+    Relies on `downloader.active`, on `scraper.slot` with `is_idle()`, and on `_slot.scheduler`:
+    `engine.scheduler` came with 2.19.
     """
     scraper, run = engine.scraper.slot, engine._slot
-    return not (engine.downloader.active or (scraper and not scraper.is_idle()) or (run and run.scheduler.has_pending_requests()))
+    return not (
+        engine.downloader.active
+        or (scraper and not scraper.is_idle())
+        or (run and run.scheduler.has_pending_requests())
+    )
 
 
 def close_soon(engine: ExecutionEngine, reason: str) -> None:
     """Have the engine close its spider, without waiting for it.
 
-    Relies on `close_spider_async`, which may be called again while it closes. CloseSpider ends nothing where a middleware raises it.
+    Relies on `close_spider_async`, which may be called again while it closes. CloseSpider ends nothing where
+    a middleware raises it.
     """
     closing = asyncio.ensure_future(engine.close_spider_async(reason=reason))
     _closings.add(closing)
@@ -74,8 +84,8 @@ def close_soon(engine: ExecutionEngine, reason: str) -> None:
 def end_idle_scraper(engine: ExecutionEngine, spider: Spider) -> None:
     """Let a spider close that waits for its scraper, when nothing is left in there.
 
-    Scrapy looks only when a response has been read, not when an item of start() has ended. Relies on `scraper.slot`, whose `closing`
-    is the Deferred that the engine waits for.
+    Scrapy looks only when a response has been read, not when an item of start() has ended. Relies on
+    `scraper.slot`, whose `closing` is the Deferred that the engine waits for.
     """
     slot = engine.scraper.slot
     if slot is not None and slot.closing is not None and not slot.closing.called and slot.is_idle():
@@ -88,9 +98,10 @@ def end_idle_scraper(engine: ExecutionEngine, spider: Spider) -> None:
 class OpenDownloader(Downloader):
     """Scrapy's downloader, whose private steps a subclass finds under public names.
 
-    Relies on: `_process_queue(slot)` is called whenever a slot may send, and sends what is due; `_wait_for_download(slot, request,
-    deferred)` runs as a task of its own for each request that is sent, and answers by the Deferred; `_slot_gc` drops slots that were
-    idle for a minute; the handlers are asked by their `download_request_async`.
+    Relies on: `_process_queue(slot)` is called whenever a slot may send, and sends what is due;
+    `_wait_for_download(slot, request, deferred)` runs as a task of its own for each request that is sent, and
+    answers by the Deferred; `_slot_gc` drops slots that were idle for a minute; the handlers are asked by
+    their `download_request_async`.
     """
 
     def __init__(self, crawler: Any) -> None:
@@ -148,7 +159,9 @@ class OpenDownloader(Downloader):
 
 
 class BareThrottle(AutoThrottle):
-    """AutoThrottle that adjusts no slot by itself. Relies on its `_response_downloaded`, which it connects when it is made."""
+    """AutoThrottle that adjusts no slot by itself. Relies on its `_response_downloaded`, which it connects
+    when it is made.
+    """
 
     def __init__(self, crawler: "Crawler") -> None:
         super().__init__(crawler)
@@ -159,7 +172,9 @@ class BareThrottle(AutoThrottle):
 
 
 class OpenHttpProxyMiddleware(HttpProxyMiddleware):
-    """Scrapy's, but that a subclass may read a proxy's name otherwise. Relies on `_get_proxy(url, scheme)`, called for each name."""
+    """Scrapy's, but that a subclass may read a proxy's name otherwise. Relies on `_get_proxy(url, scheme)`,
+    called for each name.
+    """
 
     def address(self, url: str) -> str:
         """Return the address that a proxy's name stands for."""
@@ -172,9 +187,10 @@ class OpenHttpProxyMiddleware(HttpProxyMiddleware):
 def set_bounds(handler: HTTP11DownloadHandler) -> None:
     """Have a handler cut each connection on which the headers of an answer are longer than HEAD_MOST.
 
-    The download then fails because of a DownloadCancelledError, as for a body that is too big. Tunnels are bound for all handlers.
-    Relies on the handler's `_pool`, Twisted's, whose `_factory` makes the protocol of each connection, and on that one's `_parser`
-    (its `state` is STATUS or HEADER until the headers have ended) and `_giveUp`; and on `_TunnelingTCP4ClientEndpoint`, by its name.
+    The download then fails because of a DownloadCancelledError, as for a body that is too big. Tunnels are
+    bound for all handlers. Relies on the handler's `_pool`, Twisted's, whose `_factory` makes the protocol of
+    each connection, and on that one's `_parser` (its `state` is STATUS or HEADER until the headers have
+    ended) and `_giveUp`; and on `_TunnelingTCP4ClientEndpoint`, by its name.
     """
     factory: type[Any] = handler._pool._factory
 
@@ -208,7 +224,9 @@ def _bounded(protocol: Any) -> Any:
 
 
 class _Tunnel(http11._TunnelingTCP4ClientEndpoint):
-    """Fails at once where the proxy closes the connection or sends headers without end, and leaves none open that came to nothing."""
+    """Fails at once where the proxy closes the connection or sends headers without end, and leaves none open
+    that came to nothing.
+    """
 
     def connect(self, protocolFactory: Any) -> Any:
         """Connect to the proxy, and through it."""
@@ -234,7 +252,9 @@ class _Tunnel(http11._TunnelingTCP4ClientEndpoint):
 
     def _fail(self, why: str) -> None:
         if not self._tunnelReadyDeferred.called:
-            self._tunnelReadyDeferred.errback(TunnelError(f"Could not open CONNECT tunnel with proxy {self._host}:{self._port} [{why}]"))
+            self._tunnelReadyDeferred.errback(
+                TunnelError(f"Could not open CONNECT tunnel with proxy {self._host}:{self._port} [{why}]")
+            )
 
     def _close(self, failure: Failure) -> Failure:
         protocol: Any = getattr(self, "_protocol", None)
@@ -247,7 +267,8 @@ class _Tunnel(http11._TunnelingTCP4ClientEndpoint):
 
 
 def crawler_of(command: BaseRunSpiderCommand, name: str) -> "Crawler":
-    """Return the crawler of a command's spider, as `scrapy crawl` makes it: it also warns of `-o` where nothing is exported.
+    """Return the crawler of a command's spider, as `scrapy crawl` makes it: it also warns of `-o` where
+    nothing is exported.
 
     Relies on the command's `_create_crawler(name)`.
     """
@@ -255,5 +276,7 @@ def crawler_of(command: BaseRunSpiderCommand, name: str) -> "Crawler":
 
 
 def forget_media(info: MediaPipeline.SpiderInfo) -> None:
-    """Have a pipeline fetch everything anew that is asked for again. Relies on `downloaded`, which it answers from."""
+    """Have a pipeline fetch everything anew that is asked for again. Relies on `downloaded`, which it answers
+    from.
+    """
     info.downloaded.clear()

@@ -1,6 +1,8 @@
-"""What all processes that ask one source share: its rate, its health, and who may try whether it is well again.
+"""What all processes that ask one source share: its rate, its health, and who may try whether it is well
+again.
 
-Pure: a process reports what it saw and gets what it may do. ledger/source_state.py keeps the state in one row a source.
+Pure: a process reports what it saw and gets what it may do. ledger/source_state.py keeps the state in one row
+a source.
 """
 
 from dataclasses import asdict, dataclass, field, fields
@@ -12,13 +14,16 @@ from maricopa_scrapy.pace.rate import Limits, SourceRate
 T = TypeVar("T")
 
 _PROBE_SLACK_S = 1.0
-# Reports come every two seconds: what lies so far apart is no time that the source was asked in vain, but a clock that was set.
+# Reports come every two seconds: what lies so far apart is no time that the source was asked in vain, but a
+# clock that was set.
 _GAP_S = 600.0
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A request that was refused for being too fast: when it was refused, when it was sent, its Retry-After in seconds."""
+    """A request that was refused for being too fast: when it was refused, when it was sent, its Retry-After
+    in seconds.
+    """
 
     at: float
     sent_at: float
@@ -42,9 +47,11 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
-    """What one process may do: its rate (requests per second), its share of the source, seconds to wait first.
+    """What one process may do: its rate (requests per second), its share of the source, seconds to wait
+    first.
 
-    `may_probe`: None, or whether this process sends the one request that tries the source. `silent`: seconds without an answer.
+    `may_probe`: None, or whether this process sends the one request that tries the source. `silent`: seconds
+    without an answer.
     """
 
     rate: float
@@ -57,7 +64,9 @@ class Allowance:
 
 @dataclass(slots=True)
 class Health:
-    """Failures in a row, since when there was no answer, the breaker, and the retries that are still allowed."""
+    """Failures in a row, since when there was no answer, the breaker, and the retries that are still
+    allowed.
+    """
 
     failures: int = 0
     failing_since: float | None = None
@@ -68,7 +77,9 @@ class Health:
 
 @dataclass(slots=True)
 class SourceState:
-    """The row of a source. `probe_run` has the right to try it until `probe_until`; the last report came at `reported_at`."""
+    """The row of a source. `probe_run` has the right to try it until `probe_until`; the last report came at
+    `reported_at`.
+    """
 
     rate: SourceRate
     health: Health
@@ -84,7 +95,12 @@ class SourceState:
             return cls(SourceRate(start, start), Health(retries=retries.at_least))
         # Another version may have written it, on another machine.
         probe = row.get("probe_run"), row.get("probe_until", 0.0)
-        return cls(_known(SourceRate, row["rate"]), _known(Health, row["health"]), *probe, row.get("reported_at", 0.0))
+        return cls(
+            _known(SourceRate, row["rate"]),
+            _known(Health, row["health"]),
+            *probe,
+            row.get("reported_at", 0.0),
+        )
 
     def dump(self) -> dict[str, Any]:
         """Return the state as JSON."""
@@ -98,7 +114,9 @@ class SourceState:
         self.health.probes = 0
         self.probe_run = None
 
-    def take(self, run: int, report: Report, now: float, limits: Limits, breaker: Breaker, retries: Retries) -> None:
+    def take(
+        self, run: int, report: Report, now: float, limits: Limits, breaker: Breaker, retries: Retries
+    ) -> None:
         """Take in what a process saw."""
         health = self.health
         self.rate.mend(now, max(limits.hold_most, breaker.probe_most))
@@ -121,7 +139,9 @@ class SourceState:
                 self._failed(now, breaker)
 
     def _mend(self, now: float, longest: float) -> None:
-        """Count no silence, and no right to try the source, that is only a clock's that was set, either way."""
+        """Count no silence, and no right to try the source, that is only a clock's that was set, either
+        way.
+        """
         passed = now - self.reported_at if self.reported_at else 0.0
         self.reported_at = now
         self.probe_until = min(self.probe_until, now + longest)
@@ -140,8 +160,12 @@ class SourceState:
             health.is_open = True
             self.rate.hold(now, min(breaker.probe_after * 2 ** min(health.probes, 16), breaker.probe_most))
 
-    def allow(self, run: int, share: float, now: float, limits: Limits, timeout: float, wants: bool) -> Allowance:
-        """Return what the run may do with its share of the source; one that `wants` may get the right to try a source in trouble."""
+    def allow(
+        self, run: int, share: float, now: float, limits: Limits, timeout: float, wants: bool
+    ) -> Allowance:
+        """Return what the run may do with its share of the source; one that `wants` may get the right to try
+        a source in trouble.
+        """
         health, rate = self.health, self.rate
         hold = max(0.0, rate.blocked_until - now)
         may_probe: bool | None = None
@@ -153,7 +177,9 @@ class SourceState:
                 self.probe_run, self.probe_until = run, now + timeout + _PROBE_SLACK_S
         in_trouble = health.failing_since is not None and (health.is_open or rate.refusals)
         silent = now - health.failing_since if in_trouble and health.failing_since is not None else 0.0
-        return Allowance(min(rate.rate, limits.ceiling) * share, share, hold, may_probe, silent, health.is_open)
+        return Allowance(
+            min(rate.rate, limits.ceiling) * share, share, hold, may_probe, silent, health.is_open
+        )
 
 
 def _known(kind: type[T], values: dict[str, Any]) -> T:

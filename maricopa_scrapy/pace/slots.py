@@ -22,7 +22,8 @@ logger = logging.getLogger(__name__)
 # Never zero, at which Scrapy sends all that waits at once.
 _LEAST_S = 1e-6
 _FAR_S = 3600.0
-# Keys of a request's meta: when it was sent, monotonic seconds; and the part of the slot's width that it may be sent in (0: alone).
+# Keys of a request's meta: when it was sent, monotonic seconds; and the part of the slot's width that it may
+# be sent in (0: alone).
 SENT_AT = "maricopa_sent_at"
 WIDTH = "maricopa_width"
 
@@ -57,7 +58,9 @@ class PacedSlot(Slot):
         self._begun = self.transferring = _Begun()
 
     def free_transfer_slots(self) -> int:
-        """Return how many more may be under way: one that was just sent is not in Scrapy's set before the loop's next turn."""
+        """Return how many more may be under way: one that was just sent is not in Scrapy's set before the
+        loop's next turn.
+        """
         width = self.concurrency
         if self.queue:
             width = max(1, int(width * self.queue[0][0].meta.get(WIDTH, 1.0)))
@@ -102,8 +105,9 @@ class Dropped(IgnoreRequest):
 class PacedDownloader(OpenDownloader):
     """Scrapy's downloader, whose slots of sources are paced, and stay when nothing is asked for a minute.
 
-    `listeners` are called with each request and its response, None when it has none, before the slot's next request is sent.
-    Nothing is sent while somebody holds it, or `is_stale` says that the run may not know what has become of it.
+    `listeners` are called with each request and its response, None when it has none, before the slot's next
+    request is sent. Nothing is sent while somebody holds it, or `is_stale` says that the run may not know
+    what has become of it.
     """
 
     def __init__(self, crawler: Any) -> None:
@@ -129,7 +133,9 @@ class PacedDownloader(OpenDownloader):
         return slot
 
     async def ask(self, request: Request) -> "Response":
-        """Have a request fetched, and tell the listeners: Scrapy's signals take a twentieth of a fast run's time for an answer."""
+        """Have a request fetched, and tell the listeners: Scrapy's signals take a twentieth of a fast run's
+        time for an answer.
+        """
         response = None
         try:
             response = await super().ask(request)
@@ -162,7 +168,8 @@ class PacedDownloader(OpenDownloader):
 
     def may_send(self) -> bool:
         """Whether anything may be sent now; of a run that ends, nothing that waits."""
-        # Ctrl-C may come while requests are on their way here, behind robots.txt: the engine would wait for all of them.
+        # Ctrl-C may come while requests are on their way here, behind robots.txt: the engine would wait for
+        # all of them.
         if self.is_closing:
             self.drop_waiting()
             return False

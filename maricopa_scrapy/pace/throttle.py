@@ -1,7 +1,7 @@
 """The pace: AutoThrottle with the rate that all runs on a source share in place of its formula.
 
-A refusal stops the source's slot at once; what follows from it is agreed on with the other runs, in the source's row.
-Nothing sleeps here: the slot is told when its next request may go.
+A refusal stops the source's slot at once; what follows from it is agreed on with the other runs, in the
+source's row. Nothing sleeps here: the slot is told when its next request may go.
 """
 
 import asyncio
@@ -42,14 +42,23 @@ _READ_S = 1.0
 # Use is judged over about this many requests.
 _USE_REQUESTS = 5.0
 _IS_USED = 0.7
-# An answer's weight in the latency that is now. What is usual for a source is the fifth that came fastest, of so many.
+# An answer's weight in the latency that is now. What is usual for a source is the fifth that came fastest, of
+# so many.
 _LATENCY_WEIGHT = 0.2
 _LATENCIES = 200
 _LATENCIES_LEAST = 10
 # Below this, seconds, no source is slow.
 _SWIFT_S = 0.1
 # Causes that speak of the source, not of one target.
-_SOURCE_FAILS = (Cause.SERVER_ERROR, Cause.TIMEOUT, Cause.CONNECTION, Cause.REFUSED, Cause.SOFT_404, Cause.MALFORMED, Cause.BROWSER)
+_SOURCE_FAILS = (
+    Cause.SERVER_ERROR,
+    Cause.TIMEOUT,
+    Cause.CONNECTION,
+    Cause.REFUSED,
+    Cause.SOFT_404,
+    Cause.MALFORMED,
+    Cause.BROWSER,
+)
 
 
 class Ledger(Protocol):
@@ -82,7 +91,9 @@ class _Source:
         self._latencies.append(seconds)
 
     def at_once(self, share: float) -> int:
-        """Return how many requests this process may have under way: less of a source that takes ever longer, but never none."""
+        """Return how many requests this process may have under way: less of a source that takes ever longer,
+        but never none.
+        """
         most = self.manifest.concurrency * share
         if len(self._latencies) >= _LATENCIES_LEAST:
             usual = sorted(self._latencies)[len(self._latencies) // 5]
@@ -107,7 +118,9 @@ class _Source:
         """Take back a report that nobody got."""
         report.accepted += self.report.accepted
         report.refusals += self.report.refusals
-        report.failures = self.report.failures if self.report.accepted else report.failures + self.report.failures
+        report.failures = (
+            self.report.failures if self.report.accepted else report.failures + self.report.failures
+        )
         self.report = report
 
 
@@ -117,7 +130,10 @@ class Pace(BareThrottle):
     def __init__(self, crawler: "Crawler") -> None:
         super().__init__(crawler)
         crawler.signals.connect(self._listen, signal=signals.spider_opened)
-        self._sources = {name: _Source(crawler.settings["MARICOPA_MANIFESTS"][name], limits) for name, limits in _limits(crawler).items()}
+        self._sources = {
+            name: _Source(crawler.settings["MARICOPA_MANIFESTS"][name], limits)
+            for name, limits in _limits(crawler).items()
+        }
         self._ledger: Ledger | None = None
 
     async def join(self, ledger: Ledger, source: str) -> None:
@@ -146,7 +162,9 @@ class Pace(BareThrottle):
         return allowance is not None and allowance.is_open
 
     def allowed(self, source: str) -> float:
-        """Return the requests per second that this run may send of the source: 0 while it is held, or its breaker open."""
+        """Return the requests per second that this run may send of the source: 0 while it is held, or its
+        breaker open.
+        """
         allowance = self._sources[source].allowance
         return 0.0 if allowance is None or allowance.hold or allowance.is_open else allowance.rate
 
@@ -161,7 +179,9 @@ class Pace(BareThrottle):
     def refused(self, request: Request, source: str) -> None:
         """An answer of status 200 says "too fast" in its body, which nobody could see before it was read."""
         now = time.monotonic()
-        self._refused(source, self._sources[source], Refusal(now, float(request.meta.get(SENT_AT, now)), None))
+        self._refused(
+            source, self._sources[source], Refusal(now, float(request.meta.get(SENT_AT, now)), None)
+        )
 
     def failed(self, request: Request, source: str, cause: Cause) -> None:
         """A request of the source failed; a refusal was seen when it came."""
@@ -188,7 +208,8 @@ class Pace(BareThrottle):
         if is_refusal(response):
             self._refused(source, local, Refusal(now, sent_at, retry_after(response)))
         elif says_challenge(response):
-            # The spider ends the run when it has read it; until then the slot would send one for each that comes back.
+            # The spider ends the run when it has read it; until then the slot would send one for each that
+            # comes back.
             local.unread_until = now + _READ_S
             self._paced(source).may_send = False
 
@@ -238,17 +259,28 @@ class Pace(BareThrottle):
     def _apply(self, source: str, local: _Source, slot: PacedSlot, allowance: Allowance) -> None:
         before, local.allowance = local.allowance, allowance
         if allowance.is_open and not (before and before.is_open):
-            logger.warning("%s: %d failures in a row; it is tried by single requests now", source, local.manifest.breaker.failures)
+            logger.warning(
+                "%s: %d failures in a row; it is tried by single requests now",
+                source,
+                local.manifest.breaker.failures,
+            )
         elif before and before.is_open and not allowance.is_open:
             logger.info("%s: it answers again", source)
         if allowance.hold > 1 and not (before and before.hold):
-            logger.info("%s: refused; nothing is asked for %.1f s, then %.2f/s", source, allowance.hold, allowance.rate / allowance.share)
+            logger.info(
+                "%s: refused; nothing is asked for %.1f s, then %.2f/s",
+                source,
+                allowance.hold,
+                allowance.rate / allowance.share,
+            )
         slot.pace(1 / allowance.rate)
         slot.concurrency = local.at_once(allowance.share)
         slot.only_one = allowance.may_probe is True
         is_refused = bool(local.report.refusals) or time.monotonic() < local.unread_until
         # A probe that is under way is not followed by another.
-        slot.may_send = not is_refused and allowance.may_probe is not False and not (slot.only_one and slot.transferring)
+        slot.may_send = (
+            not is_refused and allowance.may_probe is not False and not (slot.only_one and slot.transferring)
+        )
         if allowance.hold:
             slot.hold_until(time.monotonic() + allowance.hold)
         elif before:
@@ -265,7 +297,10 @@ def _step(run: int, report: Report, local: _Source, is_first: bool) -> Step[Allo
         if is_first and alone:
             state.restart(now, limits)
         offset = now - time.monotonic()
-        refusals = [replace(refusal, at=refusal.at + offset, sent_at=refusal.sent_at + offset) for refusal in report.refusals]
+        refusals = [
+            replace(refusal, at=refusal.at + offset, sent_at=refusal.sent_at + offset)
+            for refusal in report.refusals
+        ]
         seen = replace(report, refusals=refusals, failures=[sent_at + offset for sent_at in report.failures])
         state.take(run, seen, now, limits, manifest.breaker, manifest.retries)
         allowance = state.allow(run, share, now, limits, manifest.timeout, report.wants)
@@ -275,7 +310,9 @@ def _step(run: int, report: Report, local: _Source, is_first: bool) -> Step[Allo
 
 
 def _limits(crawler: "Crawler") -> dict[str, Limits]:
-    """Return each source's limits: its manifest's, below the user's ceiling, or what a sandbox's user lifts it to."""
+    """Return each source's limits: its manifest's, below the user's ceiling, or what a sandbox's user lifts
+    it to.
+    """
     settings = crawler.settings
     config: Config = settings["MARICOPA_CONFIG"]
     manifests: dict[str, Manifest] = settings["MARICOPA_MANIFESTS"]
@@ -289,7 +326,9 @@ def _limits(crawler: "Crawler") -> dict[str, Limits]:
 
 
 def retry_after(response: Response) -> float | None:
-    """Return the seconds of a Retry-After header, at most 300, given as seconds or as a date; None without a usable one."""
+    """Return the seconds of a Retry-After header, at most 300, given as seconds or as a date; None without a
+    usable one.
+    """
     value = (response.headers.get(b"Retry-After") or b"").decode("latin-1").strip()
     if value.isascii() and value.isdigit():
         return min(float(value), _RETRY_AFTER_MOST_S)

@@ -1,4 +1,6 @@
-"""Unpacks what a server compressed, and refuses what was damaged or cut short on its way; Scrapy keeps as much of it as it can."""
+"""Unpacks what a server compressed, and refuses what was damaged or cut short on its way; Scrapy keeps as
+much of it as it can.
+"""
 
 import gzip
 import zlib
@@ -14,7 +16,9 @@ _GZIP_WINDOW = 31
 
 
 class Unpacking(HttpCompressionMiddleware):
-    """As Scrapy's, for whole bodies. Raises gzip.BadGzipFile, EOFError or zlib.error, which are cause `malformed`."""
+    """As Scrapy's, for whole bodies. Raises gzip.BadGzipFile, EOFError or zlib.error, which are cause
+    `malformed`.
+    """
 
     def process_response(self, request: Request, response: Response) -> Request | Response:  # type: ignore[override]
         """Unpack a response."""

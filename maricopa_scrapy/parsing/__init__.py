@@ -1,1 +1,3 @@
-"""Pure parsers: bytes in, records out. No network, no clock, no settings; a page that can't be read raises errors.PageError."""
+"""Pure parsers: bytes in, records out. No network, no clock, no settings; a page that can't be read raises
+errors.PageError.
+"""

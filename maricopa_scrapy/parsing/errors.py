@@ -20,7 +20,8 @@ ABSENT = _Absent()
 
 
 class PageError(Exception):
-    """A page that can't be read: `path` says where, the message also what was expected there and what was found.
+    """A page that can't be read: `path` says where, the message also what was expected there and what was
+    found.
 
     `ask`: the question that a person can settle it by, where there is one.
     """
@@ -28,7 +29,9 @@ class PageError(Exception):
     cause: ClassVar[Cause]
 
     def __init__(self, path: str, expected: str, value: object, ask: str = "") -> None:
-        super().__init__(f"{path}: expected {expected}, got {shown(value)}" + (f". Question: {ask}" if ask else ""))
+        super().__init__(
+            f"{path}: expected {expected}, got {shown(value)}" + (f". Question: {ask}" if ask else "")
+        )
         self.path = path
         self.ask = ask
 

@@ -1,4 +1,6 @@
-"""From parcels to other offices: a parcel's deed number is the recording number of its last deed, its APN the treasurer's."""
+"""From parcels to other offices: a parcel's deed number is the recording number of its last deed, its APN the
+treasurer's.
+"""
 
 from collections.abc import Iterable
 from typing import Any
@@ -8,16 +10,22 @@ from maricopa_scrapy.parsing.identifiers import IdentifierError, form_of, parse_
 
 
 def page_follow_ons(parameters: dict[str, Any], apn: str, is_cancelled: bool | None) -> list[FollowOn]:
-    """Return the treasurer's page of a parcel as a target, where the job asks for it (`follow`): of one that is cancelled there is none."""
+    """Return the treasurer's page of a parcel as a target, where the job asks for it (`follow`): of one that
+    is cancelled there is none.
+    """
     is_wanted = "treasurer" in parameters.get("follow", ()) and not is_cancelled
     return [FollowOn("treasurer", "parcel", apn)] if is_wanted else []
 
 
-def deed_follow_ons(parameters: dict[str, Any], deeds: Iterable[tuple[str, str | None]]) -> tuple[list[FollowOn], list[Issue]]:
-    """Return the documents of parcels as targets, each once, where the job asks for them (`follow`), and numbers that are none.
+def deed_follow_ons(
+    parameters: dict[str, Any], deeds: Iterable[tuple[str, str | None]]
+) -> tuple[list[FollowOn], list[Issue]]:
+    """Return the documents of parcels as targets, each once, where the job asks for them (`follow`), and
+    numbers that are none.
 
-    `deeds` has (APN, deed number as the source says it). Books and pages (12345-0678) and other forms (NOD-12345) are stored as they are,
-    and cannot be asked for: an issue for each form counts them. A number with a letter becomes a target, which says how it can be asked.
+    `deeds` has (APN, deed number as the source says it). Books and pages (12345-0678) and other forms
+    (NOD-12345) are stored as they are, and cannot be asked for: an issue for each form counts them. A number
+    with a letter becomes a target, which says how it can be asked.
     """
     if "recorder" not in parameters.get("follow", ()):
         return [], []
@@ -35,6 +43,11 @@ def deed_follow_ons(parameters: dict[str, Any], deeds: Iterable[tuple[str, str |
 
 
 def odd_deed(apn: str, number: str) -> Issue:
-    """Return the issue of a deed number by which the recorder cannot be asked; those of one form are the same issue."""
-    told = f"the deed number of {apn}, {number!r}, is no recording number: it is stored as it is, and the recorder cannot be asked for it"
+    """Return the issue of a deed number by which the recorder cannot be asked; those of one form are the same
+    issue.
+    """
+    told = (
+        f"the deed number of {apn}, {number!r}, is no recording number: it is stored as it is, and the"
+        " recorder cannot be asked for it"
+    )
     return Issue(IssueKind.ODD_DEED_NUMBER, form_of(number), told)

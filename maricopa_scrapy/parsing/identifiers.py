@@ -1,10 +1,11 @@
 """Identifiers of the county's records: parse, normalise, format.
 
-The Assessor Parcel Number (APN) is book (3 digits), map (2), item (3) and at most one letter. The letter counts:
-11205131 and 11205131A are two parcels. Source: the assessor's API documentation and 108,515 observed rows.
+The Assessor Parcel Number (APN) is book (3 digits), map (2), item (3) and at most one letter. The letter
+counts: 11205131 and 11205131A are two parcels. Source: the assessor's API documentation and 108,515 observed
+rows.
 
-A recording number is the year and a running number of seven digits; a few of 2000 and 2001 have a letter as suffix. The county
-prints 2001-0849180. Source: 2,876 captured documents of the recorder.
+A recording number is the year and a running number of seven digits; a few of 2000 and 2001 have a letter as
+suffix. The county prints 2001-0849180. Source: 2,876 captured documents of the recorder.
 """
 
 import re
@@ -14,7 +15,8 @@ RECORDING_NUMBER_PATTERN = r"(19|20)\d{9}[A-Z]?"
 # Of a recording number without a letter.
 DIGITS = 11
 
-# Dashes of every kind that word processors make, blanks, dots, slashes and underscores stand between the parts.
+# Dashes of every kind that word processors make, blanks, dots, slashes and underscores stand between the
+# parts.
 _SEPARATORS = re.compile(r"[\s.\-_/\u00ad\u2010-\u2015\u2212\ufeff\u200b]+")
 _CHECK_DIGIT = re.compile(r"^(\d{3}-?\d{2}-?\d{3}[A-Za-z]?)-\d$", re.ASCII)
 _APN = re.compile(r"(\d{3})(\d{2})(\d{3})([A-Z]?)", re.ASCII)
@@ -83,8 +85,10 @@ def parse_recording_number(text: str) -> str:
 
     Raises IdentifierError when the text is not a recording number.
 
-    >>> parse_recording_number("2001-0849180"), parse_recording_number(" 20130183449 "), parse_recording_number("2000-0784158 a")
-    ('20010849180', '20130183449', '20000784158A')
+    >>> parse_recording_number("2001-0849180"), parse_recording_number(" 20130183449 ")
+    ('20010849180', '20130183449')
+    >>> parse_recording_number("2000-0784158 a")
+    '20000784158A'
     >>> parse_recording_number("20261870426.0")
     Traceback (most recent call last):
         ...

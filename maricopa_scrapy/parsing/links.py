@@ -1,4 +1,6 @@
-"""Links from one office's answer to another's pages: which parcel they name, and whether they lead where we think."""
+"""Links from one office's answer to another's pages: which parcel they name, and whether they lead where we
+think.
+"""
 
 import re
 from functools import cache
@@ -26,8 +28,10 @@ def parcels_in(url: str) -> list[str]:
 def names(url: str, apn: str) -> bool:
     """Whether a link names the parcel, in its path or in any parameter.
 
-    >>> names("https://host/parcel/165-28-054/tax", "16528054"), names("https://host/parcel/16528054A", "16528054")
-    (True, False)
+    >>> names("https://host/parcel/165-28-054/tax", "16528054")
+    True
+    >>> names("https://host/parcel/16528054A", "16528054")
+    False
     """
     return any(_same(number, apn) for number in _APN_LIKE.findall(unquote(url.split("#", 1)[0])))
 
@@ -44,13 +48,27 @@ def leads_elsewhere(url: str, expected: str, apn: str) -> bool:
 
 
 def moved_link(key: str, url: str, expected: str, apn: str) -> Issue:
-    """Return the issue of a link that leads elsewhere: the same one for all parcels whose links have the same form."""
+    """Return the issue of a link that leads elsewhere: the same one for all parcels whose links have the same
+    form.
+    """
     found = _APN_LIKE.sub(lambda like: "{apn}" if _same(like[0], apn) else like[0], unquote(url))
     if key == TREASURER:
-        message = f"the treasurer moved: the assessor leads to {found}, config/sources/treasurer.yaml to {expected}"
-        return Issue(IssueKind.TREASURER_MOVED, found[:200], message, {"found": url, "expected": expected.replace("{apn}", apn)})
+        message = (
+            f"the treasurer moved: the assessor leads to {found}, config/sources/treasurer.yaml to {expected}"
+        )
+        return Issue(
+            IssueKind.TREASURER_MOVED,
+            found[:200],
+            message,
+            {"found": url, "expected": expected.replace("{apn}", apn)},
+        )
     place = found.split("?", 1)[0]
-    return Issue(IssueKind.MOVED_LINK, f"{key} {place}"[:200], f"{key} leads to {place}, not to {expected}", {"found": url})
+    return Issue(
+        IssueKind.MOVED_LINK,
+        f"{key} {place}"[:200],
+        f"{key} leads to {place}, not to {expected}",
+        {"found": url},
+    )
 
 
 def _same(number: str, apn: str) -> bool:

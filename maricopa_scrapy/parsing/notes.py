@@ -1,8 +1,10 @@
-"""What a parser notes beside the values: fields that are new, fields that are absent, sections that could not be read.
+"""What a parser notes beside the values: fields that are new, fields that are absent, sections that could not
+be read.
 
-The rule of all parsers: the smallest thing is refused. Whose answer it is (identity) must be right, else nothing is stored. A section,
-which is one table of one answer, is left out as a whole when a value of it is not of its kind; what is stored of it stays. An absent field
-is NULL in a new row and leaves a stored value as it is.
+The rule of all parsers: the smallest thing is refused. Whose answer it is (identity) must be right, else
+nothing is stored. A section, which is one table of one answer, is left out as a whole when a value of it is
+not of its kind; what is stored of it stays. An absent field is NULL in a new row and leaves a stored value as
+it is.
 """
 
 from collections.abc import Mapping
@@ -23,7 +25,8 @@ _R = TypeVar("_R", bound=Record)
 class Notes:
     """What was noted of one answer; paths have `[]` for any element of a list.
 
-    `new` and `absent` are dicts because those are ordered sets; of `new` as many are kept as are told, `more` counts the rest.
+    `new` and `absent` are dicts because those are ordered sets; of `new` as many are kept as are told, `more`
+    counts the rest.
     `unread` has the reason by section, `read` the sections that could be read.
     """
 
@@ -55,10 +58,16 @@ class Notes:
             raise next(iter(self.unread.values()))
 
     def issues(self, whose: str) -> list[Issue]:
-        """Return what a person must know, one issue for each field or section; `whose` is the source as a person calls it."""
+        """Return what a person must know, one issue for each field or section; `whose` is the source as a
+        person calls it.
+        """
         issues = [Issue(IssueKind.NEW_FIELD, path, f"{whose} has a new field: {path}") for path in self.new]
         issues += [
-            Issue(IssueKind.ABSENT_FIELD, path, f"{whose} lacks a field: {path}; it is NULL in new rows, and stored values stay")
+            Issue(
+                IssueKind.ABSENT_FIELD,
+                path,
+                f"{whose} lacks a field: {path}; it is NULL in new rows, and stored values stay",
+            )
             for path in self.absent
         ]
         issues += [
@@ -77,7 +86,9 @@ class _Section(AbstractContextManager[None]):
         self._notes = notes
         self._name = name
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> bool:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
         if error is None:
             self._notes.read[self._name] = None
             return False
@@ -88,7 +99,9 @@ class _Section(AbstractContextManager[None]):
 
 
 def record_of(kind: type[_R], columns: Mapping[str, Any], **more: Any) -> _R:
-    """Return the record of columns as `Shape.read` returns them, where ABSENT stands for what the answer does not say."""
+    """Return the record of columns as `Shape.read` returns them, where ABSENT stands for what the answer does
+    not say.
+    """
     absent = [column for column, value in columns.items() if value is ABSENT]
     if not absent:
         return kind(**columns, **more)

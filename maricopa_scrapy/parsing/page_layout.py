@@ -1,6 +1,8 @@
-"""What the treasurer's page looks like, as config/sources/treasurer.yaml says it under `page`: selectors, places and the county's words.
+"""What the treasurer's page looks like, as config/sources/treasurer.yaml says it under `page`: selectors,
+places and the county's words.
 
-Nobody has seen the present page: whatever may be otherwise there is a value here, and its default is what one client saw in March 2026.
+Nobody has seen the present page: whatever may be otherwise there is a value here, and its default is what one
+client saw in March 2026.
 """
 
 from typing import Annotated, Literal, Self
@@ -25,9 +27,9 @@ class _Part(BaseModel):
 
 
 class Identity(_Part):
-    """A place where the parcel's number may stand: the account block, a heading of the page (`selector`), the text of a tab, the page's
-    own address. The address only repeats what was asked: it counts together with an owner or a situs address that agrees with what is
-    stored of the parcel.
+    """A place where the parcel's number may stand: the account block, a heading of the page (`selector`), the
+    text of a tab, the page's own address. The address only repeats what was asked: it counts together with an
+    owner or a situs address that agrees with what is stored of the parcel.
     """
 
     at: Literal["account", "heading", "tab", "address"]
@@ -41,8 +43,8 @@ class Identity(_Part):
 
 
 class Column(_Part):
-    """A column of a grid: the headings that name it (whole texts, without case) or, where the grid has no headings or this one has none,
-    its position (the first td is 0); and what its cells are.
+    """A column of a grid: the headings that name it (whole texts, without case) or, where the grid has no
+    headings or this one has none, its position (the first td is 0); and what its cells are.
     """
 
     headings: tuple[str, ...] = ()
@@ -58,8 +60,8 @@ class Column(_Part):
 
 
 class Owners(_Part):
-    """How the owners stand below their heading. `lines`: all in the element that follows it. `blocks`: several headings, an element below
-    each. `list`: the elements that match `items`, up to the next heading.
+    """How the owners stand below their heading. `lines`: all in the element that follows it. `blocks`:
+    several headings, an element below each. `list`: the elements that match `items`, up to the next heading.
     """
 
     listed: Literal["lines", "blocks", "list"] = "lines"
@@ -67,9 +69,11 @@ class Owners(_Part):
 
 
 class Results(_Part):
-    """A grid of parcels that the search found, in place of a parcel: `rows` (CSS, of the whole page), each of which names its parcel.
+    """A grid of parcels that the search found, in place of a parcel: `rows` (CSS, of the whole page), each of
+    which names its parcel.
 
-    It lists the parcel that was asked for: its row is clicked, or what `open` matches in it. It does not: there is no such parcel.
+    It lists the parcel that was asked for: its row is clicked, or what `open` matches in it. It does not:
+    there is no such parcel.
     """
 
     rows: Selected
@@ -79,14 +83,18 @@ class Results(_Part):
 class Layout(_Part):
     """How a page shows a parcel, as far as its HTML goes (sources/treasurer/page.py).
 
-    `parcel`: an element that is there when a parcel is; `absent`: one that is there when none is, and says one of `absent_texts`, or
-    anything when `absent_alone`, or lists others (`results`).
-    `tabs`: the tabs' links; `places`: which of them, by place from 0 or by whole text; `starts_with`: whether the summary is open at first.
-    `account`: the block of owner and situs address, in the parent of the grid's next `beside` above it, or in the whole page where that
-    is null; `headings` in it, of which the first `title` are its title; `blocks`: words in the heading of each part; none: not on the page.
-    `none`: whole texts of a tab without rows. `statuses`: the county's whole texts and ours. Texts are compared without case.
-    `status_words`: of any other status, single words by ours, `not`, and `other` for those that tell nothing: it is read when all
-    of its words are among them (sources/treasurer/bill_status.py); the sums of its row must agree in any case.
+    `parcel`: an element that is there when a parcel is; `absent`: one that is there when none is, and says
+    one of `absent_texts`, or anything when `absent_alone`, or lists others (`results`).
+    `tabs`: the tabs' links; `places`: which of them, by place from 0 or by whole text; `starts_with`: whether
+    the summary is open at first.
+    `account`: the block of owner and situs address, in the parent of the grid's next `beside` above it, or in
+    the whole page where that is null; `headings` in it, of which the first `title` are its title; `blocks`:
+    words in the heading of each part; none: not on the page.
+    `none`: whole texts of a tab without rows. `statuses`: the county's whole texts and ours. Texts are
+    compared without case.
+    `status_words`: of any other status, single words by ours, `not`, and `other` for those that tell nothing:
+    it is read when all of its words are among them (sources/treasurer/bill_status.py); the sums of its row
+    must agree in any case.
     """
 
     version: Annotated[int, Field(ge=1, strict=True)]
@@ -122,7 +130,9 @@ class Layout(_Part):
         if set(self.blocks) != {"owner", "situs_address"}:
             raise ValueError(f"blocks has {', '.join(self.blocks)}, not owner, situs_address")
         if any(one.at == "address" for one in self.identity) and not any(self.blocks.values()):
-            raise ValueError("identity by the address needs the owner's or the situs address's block beside it")
+            raise ValueError(
+                "identity by the address needs the owner's or the situs address's block beside it"
+            )
         return self
 
     @property
@@ -131,7 +141,9 @@ class Layout(_Part):
         return any(one.at == "address" for one in self.identity)
 
     def texts_of(self, tab: str) -> tuple[str, ...] | None:
-        """Return the texts that a tab's link may have, without case; None where the tab is known by its place."""
+        """Return the texts that a tab's link may have, without case; None where the tab is known by its
+        place.
+        """
         place = self.places[tab]
         if isinstance(place, int):
             return None

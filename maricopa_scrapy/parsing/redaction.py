@@ -1,4 +1,6 @@
-"""What a capture does without: sketches (three quarters of an answer) and telephone numbers. Bytes in, bytes out."""
+"""What a capture does without: sketches (three quarters of an answer) and telephone numbers. Bytes in, bytes
+out.
+"""
 
 import hashlib
 import re
@@ -46,7 +48,8 @@ def sketch_digest(base64_text: str | bytes) -> tuple[str, int] | None:
 def redact(body: bytes, *, sketches: bool = True, phones: bool = True) -> bytes:
     """Return the body without sketches and telephone numbers; every other byte stays as it was.
 
-    The parser reads the same records from both. A body that is not JSON is treated as far as it looks like it.
+    The parser reads the same records from both. A body that is not JSON is treated as far as it looks like
+    it.
     """
     if sketches:
         body = without_sketches(body)
@@ -68,14 +71,19 @@ def without_sketches(body: bytes) -> bytes:
             break
         digest = sketch_digest(body[start:end]) if end > start else None
         if digest is not None:
-            parts += [body[done : start - 1], b'{"sha256":"%b","length":%d}' % (digest[0].encode(), digest[1])]
+            parts += [
+                body[done : start - 1],
+                b'{"sha256":"%b","length":%d}' % (digest[0].encode(), digest[1]),
+            ]
             done = end + 1
         at = end
     return b"".join([*parts, body[done:]]) if parts else body
 
 
 def without_phones(body: bytes) -> bytes:
-    """Replace the value of each key with "phone" in its name by null: text, a number, or all that is inside a list or object."""
+    """Replace the value of each key with "phone" in its name by null: text, a number, or all that is inside a
+    list or object.
+    """
     parts, done = [], 0
     for string in _strings_with_phone(body):
         if string[2] is None or string.start() < done or not _names_phone(string[1]):

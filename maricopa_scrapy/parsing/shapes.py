@@ -35,8 +35,8 @@ ROWS_MOST = 10_000
 class Shape:
     """One documented object: `columns` maps each column of ours to (key of the source, coercion).
 
-    The column of an absent key is ABSENT, unless it is part of a row's key: that is an error. null, [] and {} in place of the object are
-    an object without values.
+    The column of an absent key is ABSENT, unless it is part of a row's key: that is an error. null, [] and {}
+    in place of the object are an object without values.
     """
 
     def __init__(self, path: str, **columns: tuple[str, Coercion]) -> None:
@@ -50,7 +50,9 @@ class Shape:
         self._empty = dict.fromkeys(columns)
 
     def read(self, raw: object, notes: Notes) -> dict[str, Any]:
-        """Return the object's columns, all of them ABSENT for the object ABSENT. Raises SourceChanged; unknown keys are noted."""
+        """Return the object's columns, all of them ABSENT for the object ABSENT. Raises SourceChanged;
+        unknown keys are noted.
+        """
         if raw is ABSENT:
             notes.is_absent(self.path)
             return dict.fromkeys(self._empty, ABSENT)
@@ -63,13 +65,16 @@ class Shape:
         return columns
 
     def take(self, raw: dict[str, Any], notes: Notes) -> dict[str, Any]:
-        """Remove the documented keys from `raw` and return their columns. Raises SourceChanged; then, too, none of them is left."""
+        """Remove the documented keys from `raw` and return their columns. Raises SourceChanged; then, too,
+        none of them is left.
+        """
         if not self.keys <= raw.keys():
             return self._take_partly(raw, notes)
         pop = raw.pop
         columns = {}
         try:
-            # values.text, code and scalar written out for text: two thirds of all values, in a third of the time.
+            # values.text, code and scalar written out for text: two thirds of all values, in a third of the
+            # time.
             for column, key, path, coerce, most in self._texts:
                 value = pop(key)
                 if type(value) is str and len(value) <= most:
@@ -88,7 +93,9 @@ class Shape:
     def _take_partly(self, raw: dict[str, Any], notes: Notes) -> dict[str, Any]:
         given = {key: raw.pop(key) for key in self.keys & raw.keys()}
         if not given:
-            raise SourceChanged(self.path or "body", f"an object with {', '.join(sorted(self.keys)[:3])}", raw)
+            raise SourceChanged(
+                self.path or "body", f"an object with {', '.join(sorted(self.keys)[:3])}", raw
+            )
         columns = {}
         for column, key, path, coerce in self._described:
             if key in given:
@@ -116,7 +123,9 @@ class Shape:
         return [self._plain(row) or self.read(row, notes) for row in as_list(raw, self.path)]
 
     def _plain(self, row: object) -> dict[str, Any] | None:
-        """Read a row that has just the documented keys, each with text: what nearly all of the many small rows are."""
+        """Read a row that has just the documented keys, each with text: what nearly all of the many small
+        rows are.
+        """
         if type(row) is not dict or row.keys() != self.keys:
             return None
         columns = {}
@@ -133,7 +142,9 @@ class Shape:
 
 
 def plain_rows(shape: Shape, least: int) -> Any:
-    """Return the type of a list of the shape's rows with text of at least `least` characters in every key, and no other key."""
+    """Return the type of a list of the shape's rows with text of at least `least` characters in every key,
+    and no other key.
+    """
     text_type = Annotated[str, StringConstraints(strict=True, strip_whitespace=True, min_length=least)]
     row = TypedDict(shape.path, dict.fromkeys(sorted(shape.keys), text_type))  # type: ignore[misc]
     return list[with_config(ConfigDict(extra="forbid"))(row)]  # type: ignore[misc]
@@ -151,7 +162,9 @@ def as_list(raw: object, path: str) -> list[Any]:
 
 
 def json_part(value: object, path: str) -> Json | None:
-    """Return a list or object whose inside is not documented: whole, keys sorted, without telephone numbers and sketches."""
+    """Return a list or object whose inside is not documented: whole, keys sorted, without telephone numbers
+    and sketches.
+    """
     if is_missing(value):
         return None
     if not isinstance(value, list | dict):
@@ -181,6 +194,8 @@ def _kept(value: Any, path: str, depth: int) -> Any:
             if not is_phone(key):
                 part = value[key]
                 digest = sketch_digest(part) if key == "Sketch" and type(part) is str and part else None
-                kept[clean(key)] = _kept({"sha256": digest[0], "length": digest[1]} if digest else part, path, depth + 1)
+                kept[clean(key)] = _kept(
+                    {"sha256": digest[0], "length": digest[1]} if digest else part, path, depth + 1
+                )
         return kept
     return value

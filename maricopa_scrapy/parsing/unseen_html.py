@@ -1,4 +1,6 @@
-"""Elements of HTML that show no text, taken out in one pass: a page of a million openings without an end costs no more than another."""
+"""Elements of HTML that show no text, taken out in one pass: a page of a million openings without an end
+costs no more than another.
+"""
 
 import re
 

@@ -1,8 +1,9 @@
 """The county's way of writing values, as values of Python.
 
-Each function takes a decoded JSON value and the path it stood at, and returns the value or None when the county says
-nothing: null, "", "na", [] and {}. Anything unexpected raises SourceChanged with path and raw value.
-The county documents no types; the rules are those of the captured answers (docs/sources.md, "Coercion").
+Each function takes a decoded JSON value and the path it stood at, and returns the value or None when the
+county says nothing: null, "", "na", [] and {}. Anything unexpected raises SourceChanged with path and raw
+value. The county documents no types; the rules are those of the captured answers (docs/sources.md,
+"Coercion").
 """
 
 import contextlib
@@ -35,7 +36,9 @@ _COORDINATE = re.compile(r"-?[0-9]{1,3}(\.[0-9]{1,20})?")
 
 
 def is_missing(value: object) -> bool:
-    """Whether a value that is not text says nothing: null, [] or {} (the server is PHP, where the two are one)."""
+    """Whether a value that is not text says nothing: null, [] or {} (the server is PHP, where the two are
+    one).
+    """
     return value is None or (isinstance(value, list | dict) and not value)
 
 
@@ -52,7 +55,9 @@ def clean(value: str) -> str:
 
 
 def text(value: object, path: str) -> str | None:
-    """Return text without blanks at its ends. "na" is missing as the county writes it; "NA" may be a name, a country."""
+    """Return text without blanks at its ends. "na" is missing as the county writes it; "NA" may be a name, a
+    country.
+    """
     if type(value) is str:
         value = value.strip()
         return None if value == "" or value == "na" else value
@@ -62,7 +67,9 @@ def text(value: object, path: str) -> str | None:
 
 
 def is_withheld(value: object) -> bool:
-    """Whether the county writes that it withholds a value of an owner or an address: NA or N/A, as all of the text."""
+    """Whether the county writes that it withholds a value of an owner or an address: NA or N/A, as all of the
+    text.
+    """
     return type(value) is str and value.strip().upper() in WITHHELD
 
 
@@ -93,7 +100,9 @@ def name(value: object, path: str) -> str | None:
 
 
 def code(value: object, path: str) -> str | None:
-    """Return a code or identifier: text of at most 64 characters, zeros kept. A number is an error: its zeros are lost."""
+    """Return a code or identifier: text of at most 64 characters, zeros kept. A number is an error: its zeros
+    are lost.
+    """
     found = text(value, path)
     if found is not None and len(found) > CODE_MOST:
         raise SourceChanged(path, f"a code of at most {CODE_MOST} characters", value)
@@ -201,7 +210,9 @@ def date(value: object, path: str) -> dt.date | None:
 
 
 def date_of(match: re.Match[str] | None, path: str, expected: str, value: object) -> dt.date:
-    """Return the date whose month, day and year matched, in the years 1800 to 2100. Raises SourceChanged where there is none."""
+    """Return the date whose month, day and year matched, in the years 1800 to 2100. Raises SourceChanged
+    where there is none.
+    """
     if match is not None:
         month, day, in_year = map(int, match.groups())
         # Of a day that there is not (31 April), date() raises ValueError.

@@ -1,7 +1,10 @@
-"""Answers without persons: what is not known as a code, a date, a number, a label or a status becomes other letters and digits.
+"""Answers without persons: what is not known as a code, a date, a number, a label or a status becomes other
+letters and digits.
 
-By allow-list: a text stays only where probe/known.py knows it. The same value gets the same replacement in everything that one
-`Anonymiser` replaces, by a key that nobody keeps. Letters become consonants of the same case, digits other digits.
+By allow-list: a text stays only where probe/known.py knows it. The same value gets the same replacement in
+everything that one
+`Anonymiser` replaces, by a key that nobody keeps. Letters become consonants of the same case, digits other
+digits.
 """
 
 import re
@@ -31,9 +34,13 @@ REMOVED = "removed"
 
 
 class Anonymiser:
-    """The replacements of one bundle. `keep_names`: only tokens, cookies and the like go; `secrets` are texts that go anyway."""
+    """The replacements of one bundle. `keep_names`: only tokens, cookies and the like go; `secrets` are texts
+    that go anyway.
+    """
 
-    def __init__(self, key: bytes, allowed: frozenset[str], secrets: Collection[str] = (), keep_names: bool = False) -> None:
+    def __init__(
+        self, key: bytes, allowed: frozenset[str], secrets: Collection[str] = (), keep_names: bool = False
+    ) -> None:
         self.allowed = allowed
         self.keep_names = keep_names
         self._key = key
@@ -50,7 +57,9 @@ class Anonymiser:
             noise = shake_256(self._key + folded.encode("utf-8", "ignore")).digest(len(folded))
             made = self._made[folded] = "".join(map(_other, folded, noise))
         if len(made) != len(text):
-            made = "".join(map(_other, text, shake_256(self._key + text.encode("utf-8", "ignore")).digest(len(text))))
+            made = "".join(
+                map(_other, text, shake_256(self._key + text.encode("utf-8", "ignore")).digest(len(text)))
+            )
         return "".join(new.upper() if old.isupper() else new for old, new in zip(text, made, strict=True))
 
     def personal(self, text: str) -> str:
@@ -59,7 +68,9 @@ class Anonymiser:
             return text
         words = (each.casefold() for each in known.LETTERS.findall(text) if len(each) >= _LEAST)
         self._persons.update(word for word in words if word not in self.allowed)
-        return self._between(known.PHONE, text, lambda part: known.WORD.sub(lambda word: self.word(word[0]), part), self._phone)
+        return self._between(
+            known.PHONE, text, lambda part: known.WORD.sub(lambda word: self.word(word[0]), part), self._phone
+        )
 
     def prose(self, text: str) -> str:
         """Replace a text but for dates, money, parcels and recording numbers in it."""
@@ -67,16 +78,23 @@ class Anonymiser:
 
     def label(self, text: str) -> str:
         """Replace the words of a heading that are not known, and where there is one, its numbers too."""
-        return text if self.keep_names else self._between(known.PHONE, text, self._words_of_label, self._phone)
+        return (
+            text if self.keep_names else self._between(known.PHONE, text, self._words_of_label, self._phone)
+        )
 
     def _words_of_label(self, text: str) -> str:
         text = known.EMAIL.sub(lambda found: self.personal(found[0]), text)
         words = [word.casefold() for word in known.LETTERS.findall(text)]
-        if all(word in self.allowed for word in words) and not re.search(r"\d[A-Za-z]", known.SPANS.sub("", text)):
+        if all(word in self.allowed for word in words) and not re.search(
+            r"\d[A-Za-z]", known.SPANS.sub("", text)
+        ):
             return text
 
         def part(between: str) -> str:
-            return known.WORD.sub(lambda word: word[0] if word[0].casefold() in self.allowed else self.personal(word[0]), between)
+            return known.WORD.sub(
+                lambda word: word[0] if word[0].casefold() in self.allowed else self.personal(word[0]),
+                between,
+            )
 
         return self._between(known.SPANS, text, part)
 
@@ -85,7 +103,9 @@ class Anonymiser:
         stripped = text.strip()
         if not stripped or self.keep_names:
             return text
-        if not known.PHONE.search(stripped) and (known.NUMBER.fullmatch(stripped) or known.is_known_text(stripped, self.allowed)):
+        if not known.PHONE.search(stripped) and (
+            known.NUMBER.fullmatch(stripped) or known.is_known_text(stripped, self.allowed)
+        ):
             return text
         return self.prose(text)
 
@@ -125,7 +145,9 @@ class Anonymiser:
         return key.rpartition(".")[2].casefold() in self.allowed
 
     def url(self, url: str) -> str:
-        """Return an address: host and words of paths stay where they are known, the values of parameters go by their names."""
+        """Return an address: host and words of paths stay where they are known, the values of parameters go
+        by their names.
+        """
         try:
             parts = urlsplit(url.strip())
             host = parts.hostname or ""
@@ -133,9 +155,14 @@ class Anonymiser:
         except ValueError:
             return self.personal(url)
         netloc = (host if _HOSTS.search(host) or self.keep_names else self.personal(host)) + port
-        path = "/".join(part if len(part) == 1 else self._quoted(unquote(part), self.label) for part in parts.path.split("/"))
+        path = "/".join(
+            part if len(part) == 1 else self._quoted(unquote(part), self.label)
+            for part in parts.path.split("/")
+        )
         pairs = [pair.partition("=") for pair in parts.query.split("&")] if parts.query else []
-        query = "&".join(self._parameter(unquote_plus(name), equals, unquote_plus(value)) for name, equals, value in pairs)
+        query = "&".join(
+            self._parameter(unquote_plus(name), equals, unquote_plus(value)) for name, equals, value in pairs
+        )
         return urlunsplit((parts.scheme, netloc, path, query, ""))
 
     def _parameter(self, name: str, equals: str, value: str) -> str:
@@ -154,7 +181,10 @@ class Anonymiser:
             return None
         if isinstance(value, dict):
             is_schema = key in ("fieldAliases", "fields")
-            return {self._key_of(name): self.json(one, f"{key}.{name}" if is_schema else name, depth + 1) for name, one in value.items()}
+            return {
+                self._key_of(name): self.json(one, f"{key}.{name}" if is_schema else name, depth + 1)
+                for name, one in value.items()
+            }
         if isinstance(value, list):
             is_long = value and isinstance(value[0], dict) and key != "fields"
             return [self.json(one, key, depth + 1) for one in (value[:_ROWS_KEPT] if is_long else value)]
@@ -165,17 +195,25 @@ class Anonymiser:
         if known.is_secret_key(key):
             return None
         is_person = known.is_person_key(key) and not known.is_schema_key(key)
-        if is_person or (isinstance(value, int) and known.PHONE.fullmatch(str(value)) and not self._is_known_key(key)):
+        if is_person or (
+            isinstance(value, int) and known.PHONE.fullmatch(str(value)) and not self._is_known_key(key)
+        ):
             made = self.personal(str(value)).lstrip("0") or "1"
             return type(value)(made) if re.fullmatch(r"-?\d+(?:\.\d+)?", made) else None
         return value
 
     def _key_of(self, name: str) -> str:
         """A key is a label, unless it has words between blanks that nobody knows."""
-        return name if re.fullmatch(r"[A-Za-z_][\w./-]*", name) and not known.PHONE.search(name) else self.label(name)
+        return (
+            name
+            if re.fullmatch(r"[A-Za-z_][\w./-]*", name) and not known.PHONE.search(name)
+            else self.label(name)
+        )
 
     def body(self, body: bytes, content_type: str = "") -> bytes:
-        """Return the body of an answer without persons. What is neither JSON, nor HTML, nor text goes whole."""
+        """Return the body of an answer without persons. What is neither JSON, nor HTML, nor text goes
+        whole.
+        """
         start = body.lstrip()[:1]
         if start in (b"{", b"[", b'"'):
             try:
@@ -183,13 +221,17 @@ class Anonymiser:
             except orjson.JSONDecodeError:
                 pass
             else:
-                return self.sweep(orjson.dumps(self.json(value), option=orjson.OPT_INDENT_2).decode()).encode()
+                return self.sweep(
+                    orjson.dumps(self.json(value), option=orjson.OPT_INDENT_2).decode()
+                ).encode()
         text = body.decode("utf-8-sig", "replace")
         if "\0" in text[:1000] or text[:2000].count("\ufffd") > 20:
             return f"{len(body)} bytes, {content_type or 'of no type'}\n".encode()
         if start == b"<" or "html" in content_type:
             return self.html(text).encode("utf-8", "ignore")
-        return self.sweep(self.without_secrets("\n".join(map(self.label, text.splitlines())))).encode("utf-8", "ignore")
+        return self.sweep(self.without_secrets("\n".join(map(self.label, text.splitlines())))).encode(
+            "utf-8", "ignore"
+        )
 
     def html(self, text: str) -> str:
         """Return a page without persons, scripts, comments and hidden tokens."""
@@ -204,18 +246,25 @@ class Anonymiser:
             return f"{found[1]}{self.label(found[2])}{found[3]}"
 
         def between(part: str) -> str:
-            part = known.EMAIL.sub(lambda found: self.personal(found[0]), known.PHONE.sub(lambda found: self._phone(found[0]), part))
+            part = known.EMAIL.sub(
+                lambda found: self.personal(found[0]),
+                known.PHONE.sub(lambda found: self._phone(found[0]), part),
+            )
             return _QUOTED.sub(quoted, part)
 
         links = self._between(_LINK, text, between, self.url)
         return self.sweep(links)
 
     def sweep(self, text: str) -> str:
-        """Replace words of persons and addresses wherever they still are, and what must not be in a bundle at all."""
+        """Replace words of persons and addresses wherever they still are, and what must not be in a bundle at
+        all.
+        """
         text = self.without_secrets(text)
         if self.keep_names or not self._persons:
             return text
-        return known.LETTERS.sub(lambda word: self.word(word[0]) if word[0].casefold() in self._persons else word[0], text)
+        return known.LETTERS.sub(
+            lambda word: self.word(word[0]) if word[0].casefold() in self._persons else word[0], text
+        )
 
     def without_secrets(self, text: str) -> str:
         """Take the token out of a text."""

@@ -1,4 +1,6 @@
-"""A page of HTML without persons: headings keep the words that are known, cells stay only when all of them is known."""
+"""A page of HTML without persons: headings keep the words that are known, cells stay only when all of them is
+known.
+"""
 
 import re
 from typing import Any, Protocol
@@ -8,13 +10,33 @@ from parsel import Selector
 from maricopa_scrapy.probe import known
 
 _GONE = {"script", "style", "svg", "iframe", "object", "embed", "template", "link", "meta", "base", "canvas"}
-_LABEL_TAGS = {"th", "dt", "label", "legend", "h1", "h2", "h3", "h4", "h5", "h6", "title", "button", "option", "caption", "summary"}
-_LABEL_CLASSES = re.compile(r"(?:^|[\s_-])(?:td-header|tab|tabs|nav|menu|k-column-title|k-link)(?:$|[\s_-])", re.IGNORECASE)
+_LABEL_TAGS = {
+    "th",
+    "dt",
+    "label",
+    "legend",
+    "h1",
+    "h2",
+    "h3",
+    "h4",
+    "h5",
+    "h6",
+    "title",
+    "button",
+    "option",
+    "caption",
+    "summary",
+}
+_LABEL_CLASSES = re.compile(
+    r"(?:^|[\s_-])(?:td-header|tab|tabs|nav|menu|k-column-title|k-link)(?:$|[\s_-])", re.IGNORECASE
+)
 _LABEL_ROLES = {"tab", "columnheader", "heading", "rowheader"}
 _NAV = re.compile(r"nav|menu|tab", re.IGNORECASE)
 # Attributes that tell how a page is built.
-_KEPT = {"class", "id", "name", "type", "role", "scope", "colspan", "rowspan", "for", "method", "lang", "tabindex", "headers", "selected",
-         "checked", "disabled", "hidden", "aria-colindex", "aria-rowindex", "aria-selected", "aria-expanded"}  # fmt: skip
+_KEPT = {"class", "id", "name", "type", "role", "scope", "colspan", "rowspan", "for", "method", "lang",
+"tabindex", "headers", "selected",
+         "checked", "disabled", "hidden", "aria-colindex", "aria-rowindex", "aria-selected",
+         "aria-expanded"}  # fmt: skip
 _TEXTS = {"title", "alt", "placeholder", "aria-label", "summary", "label"}
 _LINKS = {"href", "src", "action"}
 _IDENTIFIER = re.compile(r"[\w\s:.\[\]#/-]*")
@@ -40,7 +62,9 @@ class Replacements(Protocol):
 
 
 class Page:
-    """One page, walked through in the order of its text: what a heading announces holds for what stands behind it."""
+    """One page, walked through in the order of its text: what a heading announces holds for what stands
+    behind it.
+    """
 
     def __init__(self, replacements: Replacements) -> None:
         self._to = replacements
@@ -57,13 +81,21 @@ class Page:
 
     def _tidy(self, root: Any) -> None:
         for element in list(root.iter()):
-            if (not isinstance(element.tag, str) or element.tag.lower() in _GONE) and element.getparent() is not None:
+            if (
+                not isinstance(element.tag, str) or element.tag.lower() in _GONE
+            ) and element.getparent() is not None:
                 _remove(element)
 
     def _walk(self, element: Any, in_nav: bool) -> None:
         tag = element.tag.lower()
-        in_nav = in_nav or tag == "nav" or (tag in ("ul", "ol", "div") and bool(_NAV.search(element.get("id") or "")))
-        is_label = tag in _LABEL_TAGS or (element.get("role") or "") in _LABEL_ROLES or (tag == "a" and in_nav)
+        in_nav = (
+            in_nav
+            or tag == "nav"
+            or (tag in ("ul", "ol", "div") and bool(_NAV.search(element.get("id") or "")))
+        )
+        is_label = (
+            tag in _LABEL_TAGS or (element.get("role") or "") in _LABEL_ROLES or (tag == "a" and in_nav)
+        )
         is_label = is_label or bool(_LABEL_CLASSES.search(element.get("class") or ""))
         if tag == "thead":
             self._headings = [" ".join("".join(th.itertext()).split()) for th in element.iter("th", "td")]
@@ -116,7 +148,11 @@ class Page:
         if known.is_secret_key(name):
             return None
         if name in _LINKS:
-            return None if ":" in value.split("/")[0] and not value.startswith(("http:", "https:")) else self._to.url(value)
+            return (
+                None
+                if ":" in value.split("/")[0] and not value.startswith(("http:", "https:"))
+                else self._to.url(value)
+            )
         if name in _TEXTS:
             return self._to.label(value)
         if name in _KEPT or name.startswith(("data-col", "data-index")):

@@ -34,12 +34,17 @@ _SECTIONS: dict[str, Shape] = {
 _WITHHELD = {"Owner.Redacted", "Owner.DeedTypeID"}
 _SOMETIMES = frozenset(("RentalInformation",))
 _KEYS = "keys and kinds of {}"
-_PARCEL, _NEW, _READ, _LINKS = _KEYS.format("the parcel itself"), "no key is new", "a parcel is read whole", "links lead to where we ask"
+_PARCEL, _NEW, _READ, _LINKS = (
+    _KEYS.format("the parcel itself"),
+    "no key is new",
+    "a parcel is read whole",
+    "links lead to where we ask",
+)
 _ABSENT, _EMPTY, _FINDS, _PAGES = (
     "an unknown parcel is answered as absent",
     "a search without hits is empty",
     "a search finds a parcel",
-    ("a search's page has {} rows, and the next one others"),
+    "a search's page has {} rows, and the next one others",
 )
 _REPORT = "attach the bundle to an issue; maricopa_scrapy/sources/assessor/parcel_fields.py reads it"
 _SEARCH = "attach the bundle to an issue; maricopa_scrapy/sources/assessor/search.py reads it"
@@ -58,7 +63,9 @@ async def check(asker: Asker, manifests: Any) -> None:
     """Ask, and note what held. Raises Ended."""
     bodies: dict[str, bytes] = {}
     for apn in asker.planned.apns:
-        body = await asker.json(f"parcel {format_apn(apn)}", asker.url(asker.manifest.paths["parcel"].format(apn=apn)))
+        body = await asker.json(
+            f"parcel {format_apn(apn)}", asker.url(asker.manifest.paths["parcel"].format(apn=apn))
+        )
         if body is not None:
             bodies[apn] = body
     _token(asker, bodies)
@@ -93,17 +100,32 @@ def _parcels(asker: Asker, bodies: dict[str, bytes], manifests: Any) -> None:
             continue
         _compare(raw, top, sections)
     keys = set().union(*(shape.keys for shape in _TOP)) | (_SECTIONS.keys() - _SOMETIMES)
-    asker.sheet.check(_PARCEL, not (top.absent or top.odd), top.evidence(len(keys)), f"{_REPORT} (PARCEL, ASSOCIATED, LINKS)")
+    asker.sheet.check(
+        _PARCEL,
+        not (top.absent or top.odd),
+        top.evidence(len(keys)),
+        f"{_REPORT} (PARCEL, ASSOCIATED, LINKS)",
+    )
     for name, found in sections.items():
         new |= found.new
         assumption = _KEYS.format(name)
         if found.seen:
-            asker.sheet.check(assumption, not (found.absent or found.odd), found.evidence(len(_SECTIONS[name].keys)), _REPORT)
+            asker.sheet.check(
+                assumption,
+                not (found.absent or found.odd),
+                found.evidence(len(_SECTIONS[name].keys)),
+                _REPORT,
+            )
         elif name not in _SOMETIMES:
-            asker.sheet.untold(assumption, "empty in every parcel asked for", "name another parcel with --apn")
+            asker.sheet.untold(
+                assumption, "empty in every parcel asked for", "name another parcel with --apn"
+            )
     new |= top.new
     asker.sheet.check(
-        _NEW, not new, f"new: {listed(new)}" if new else "none", "nothing breaks, it is not stored: attach the bundle to an issue"
+        _NEW,
+        not new,
+        f"new: {listed(new)}" if new else "none",
+        "nothing breaks, it is not stored: attach the bundle to an issue",
     )
     _read(asker, bodies, manifests)
 
@@ -132,7 +154,9 @@ def _compare(raw: dict[str, Any], top: Differences, sections: dict[str, Differen
     for files in maps.values() if isinstance(maps, dict) else ():
         for one in files if isinstance(files, list) else ():
             sections["MapIDs"].add(shapes.MAP_FILE, one)
-    for one in sketches["Pages"] if isinstance(sketches, dict) and isinstance(sketches.get("Pages"), list) else ():
+    for one in (
+        sketches["Pages"] if isinstance(sketches, dict) and isinstance(sketches.get("Pages"), list) else ()
+    ):
         sections["Sketches"].add(shapes.SKETCH, one)
 
 
@@ -149,27 +173,43 @@ def _read(asker: Asker, bodies: dict[str, bytes], manifests: Any) -> None:
             refused += [f"{format_apn(apn)}: {name}: {error}" for name, error in page.notes.unread.items()]
             tables |= {record.table for record in page.records}
             moved |= dict(page.moved_links)
-    asker.sheet.check(_READ, not refused, "; ".join(refused) or f"rows of {', '.join(sorted(tables))}", _REPORT)
+    asker.sheet.check(
+        _READ, not refused, "; ".join(refused) or f"rows of {', '.join(sorted(tables))}", _REPORT
+    )
     if not tables:
         return
-    remedy = "; ".join(line_of(*(("treasurer", "base_url") if key == TREASURER else ("assessor", "links", key))) for key in moved)
-    asker.sheet.check(_LINKS, not moved, "; ".join(f"{key} leads to {url}" for key, url in moved.items()) or "as expected", remedy)
+    remedy = "; ".join(
+        line_of(*(("treasurer", "base_url") if key == TREASURER else ("assessor", "links", key)))
+        for key in moved
+    )
+    asker.sheet.check(
+        _LINKS,
+        not moved,
+        "; ".join(f"{key} leads to {url}" for key, url in moved.items()) or "as expected",
+        remedy,
+    )
 
 
 async def _absence(asker: Asker) -> None:
     absent = asker.planned.absent
-    response = await asker.answer(f"unknown parcel {format_apn(absent)}", asker.url(asker.manifest.paths["parcel"].format(apn=absent)))
+    response = await asker.answer(
+        f"unknown parcel {format_apn(absent)}", asker.url(asker.manifest.paths["parcel"].format(apn=absent))
+    )
     if response is None:
         return
     body = response.body.strip()
     if response.status == 200 and body and not _is_nothing(body):
         asker.sheet.untold(
-            _ABSENT, f"there is a parcel {format_apn(absent)}, or HTTP 200 with {len(body):,} bytes", "see the body in the bundle"
+            _ABSENT,
+            f"there is a parcel {format_apn(absent)}, or HTTP 200 with {len(body):,} bytes",
+            "see the body in the bundle",
         )
         return
     said = f"HTTP {response.status} with {'an empty body' if not body else f'{len(body)} bytes'}"
     is_known = (response.status in (404, 204) and not body) or response.status == 200
-    asker.sheet.check(_ABSENT, is_known, said, "see the body in the bundle: an absent parcel would be taken for a failure")
+    asker.sheet.check(
+        _ABSENT, is_known, said, "see the body in the bundle: an absent parcel would be taken for a failure"
+    )
 
 
 def _is_nothing(body: bytes) -> bool:
@@ -184,13 +224,21 @@ async def _searches(asker: Asker) -> None:
     nothing = await _search(asker, "search without hits", absent, 1)
     if nothing is not None:
         asker.sheet.check(
-            _EMPTY, not any(row.apn == absent for row in nothing.rows), f"{nothing.count} rows, total {nothing.total}", _REPORT
+            _EMPTY,
+            not any(row.apn == absent for row in nothing.rows),
+            f"{nothing.count} rows, total {nothing.total}",
+            _REPORT,
         )
     known = asker.planned.apns[0]
     found = await _search(asker, "search for a parcel", known, 1)
     if found is not None:
         is_found = any(row.apn == known for row in found.rows)
-        asker.sheet.check(_FINDS, is_found, f"{found.count} rows, total {found.total}", "name a parcel that exists with --apn")
+        asker.sheet.check(
+            _FINDS,
+            is_found,
+            f"{found.count} rows, total {found.total}",
+            "name a parcel that exists with --apn",
+        )
     size = asker.manifest.search_page_size
     assumption = _PAGES.format(size)
     first = await _search(asker, "search, page 1", _COMMON, 1)
@@ -201,13 +249,17 @@ async def _searches(asker: Asker) -> None:
     second = await _search(asker, "search, page 2", _COMMON, 2)
     if second is not None:
         apns = {row.apn for row in first.rows} & {row.apn for row in second.rows}
-        evidence = f"{first.count} rows, then {second.count}, {len(apns)} of them the same; total {first.total}"
+        evidence = (
+            f"{first.count} rows, then {second.count}, {len(apns)} of them the same; total {first.total}"
+        )
         remedy = f"{line_of('assessor', 'search_page_size')}: {first.count}"
         asker.sheet.check(assumption, first.count == size and not apns, evidence, remedy)
 
 
 async def _search(asker: Asker, what: str, words: str, page: int) -> pages.SearchPage | None:
-    body = await asker.json(what, asker.url(asker.manifest.paths["search"].format(query=quote(words, safe=""), page=page)))
+    body = await asker.json(
+        what, asker.url(asker.manifest.paths["search"].format(query=quote(words, safe=""), page=page))
+    )
     if body is None:
         return None
     try:

@@ -47,11 +47,19 @@ async def check(asker: Asker, manifests: Any) -> None:
             refused.append(f"{format_apn(apn)}: it says that there is no such parcel")
     if read or refused:
         asker.sheet.check(
-            _READ, not refused, "; ".join(refused) or f"{read} parcels", f"correct {correct}, or attach the bundle to an issue"
+            _READ,
+            not refused,
+            "; ".join(refused) or f"{read} parcels",
+            f"correct {correct}, or attach the bundle to an issue",
         )
     if read:
         asker.sheet.check(_ALL, not absent, listed(absent) or "all", f"correct {correct}")
-        asker.sheet.check(_NEW, not new, listed(new) or "none", f"{line_of('assessor_page', 'labels', 'ignored')}, or a column")
+        asker.sheet.check(
+            _NEW,
+            not new,
+            listed(new) or "none",
+            f"{line_of('assessor_page', 'labels', 'ignored')}, or a column",
+        )
         asker.sheet.check(_LINK, not moved, moved or "as expected", line_of("treasurer", "base_url"))
     await _absence(asker, layout)
 
@@ -64,7 +72,11 @@ async def _absence(asker: Asker, layout: pages.Layout) -> None:
     try:
         page = pages.parse_page(without_secrets(body), apn, layout, None)
     except PageError as error:
-        asker.sheet.broken(_ABSENT, str(error), f"put the words that the page shows into {line_of('assessor_page', 'labels', 'absent')}")
+        asker.sheet.broken(
+            _ABSENT,
+            str(error),
+            f"put the words that the page shows into {line_of('assessor_page', 'labels', 'absent')}",
+        )
     else:
         if page.record is None:
             asker.sheet.held(_ABSENT, "by words that are known")

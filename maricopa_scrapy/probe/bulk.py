@@ -1,4 +1,6 @@
-"""The Sales Affidavits: where the file lies, that it is a zip, and the columns in its first line. No more than its beginning is fetched."""
+"""The Sales Affidavits: where the file lies, that it is a zip, and the columns in its first line. No more
+than its beginning is fetched.
+"""
 
 import struct
 import zlib
@@ -17,7 +19,7 @@ _LIES, _PIECES, _ZIP, _COLUMNS, _NEW, _FIRST = (
     "the file's address leads to it",
     "it comes in pieces",
     "it is a zip with a text in it",
-    ("its columns"),
+    "its columns",
     "no column is new",
     "a line has as many columns as the header",
 )
@@ -39,7 +41,9 @@ async def check(asker: Asker, _: Any) -> None:
     correct = line_of("bulk", "paths", NAME)
     hop, moved = 0, url
     while True:
-        response = await asker.answer("the file" if not hop else f"the file, redirect {hop}", moved, headers=headers, most=_MOST)
+        response = await asker.answer(
+            "the file" if not hop else f"the file, redirect {hop}", moved, headers=headers, most=_MOST
+        )
         if response is None:
             return
         try:
@@ -55,7 +59,9 @@ async def check(asker: Asker, _: Any) -> None:
         return
     asker.sheet.held(_LIES, f"HTTP {response.status} after {hop} redirects")
     of = (response.headers.get(b"Content-Range") or b"").decode("latin-1")
-    asker.sheet.check(_PIECES, response.status == 206, of or "all at once", "it is fetched whole then; no line to correct")
+    asker.sheet.check(
+        _PIECES, response.status == 206, of or "all at once", "it is fetched whole then; no line to correct"
+    )
     lines = _first_lines(response.body)
     if lines is None:
         asker.sheet.broken(_ZIP, f"it begins with {response.body[:8]!r}", correct)
@@ -74,10 +80,16 @@ def _header(asker: Asker, lines: list[str]) -> None:
         return
     gone = {name for name, at in zip(SALES_AFFIDAVITS.header, layout.order, strict=True) if at is None}
     known = len(SALES_AFFIDAVITS.header)
-    evidence = f"{layout.width}, {known - len(gone)} of the {known} that are known among them" + f"; absent: {listed(gone)}" * bool(gone)
+    evidence = (
+        f"{layout.width}, {known - len(gone)} of the {known} that are known among them"
+        + f"; absent: {listed(gone)}" * bool(gone)
+    )
     asker.sheet.check(_COLUMNS, not gone, evidence, f"they are NULL in new rows; {_REPORT}")
     asker.sheet.check(
-        _NEW, not layout.new, listed(set(layout.new)) or "none", "nothing breaks, they are not stored: attach the bundle to an issue"
+        _NEW,
+        not layout.new,
+        listed(set(layout.new)) or "none",
+        "nothing breaks, they are not stored: attach the bundle to an issue",
     )
     whole = lines[1:-1]
     misfits = sum(line.count("|") + 1 != layout.width for line in whole)

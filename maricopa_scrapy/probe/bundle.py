@@ -1,4 +1,6 @@
-"""The zip that a person can attach to an issue: what was asked and answered, the findings, the proposal, pictures; without persons."""
+"""The zip that a person can attach to an issue: what was asked and answered, the findings, the proposal,
+pictures; without persons.
+"""
 
 import datetime as dt
 import re
@@ -22,18 +24,21 @@ from maricopa_scrapy.probe.proposal import Proposal, written
 
 _KEY_BYTES = 32
 _SECRET_LEAST = 6
-_SAFE = """Persons' names, addresses, telephone numbers, e-mail addresses, tokens and cookies are replaced by others of the same shape,
-the same one for the same value. What was not known as a code, a date, a number, a label or a status was replaced. Pictures are drawn from
-the replaced pages. Look through it all the same before you show it to anybody.
+_SAFE = """Persons' names, addresses, telephone numbers, e-mail addresses, tokens and cookies are replaced by
+others of the same shape, the same one for the same value. What was not known as a code, a date, a number, a
+label or a status was replaced. Pictures are drawn from the replaced pages. Look through it all the same
+before you show it to anybody.
 """
-_NAMES = """THIS BUNDLE HAS NAMES AND ADDRESSES OF REAL PERSONS (--with-names): it is for yourself, and not for an issue.
-Tokens, cookies and scripts are taken out.
+_NAMES = """THIS BUNDLE HAS NAMES AND ADDRESSES OF REAL PERSONS (--with-names): it is for yourself, and
+not for an issue. Tokens, cookies and scripts are taken out.
 """
 
 
 @dataclass(slots=True)
 class Bundle:
-    """The files of one source's bundle, by name. `pages`: the HTML of what a browser showed, as it may be drawn."""
+    """The files of one source's bundle, by name. `pages`: the HTML of what a browser showed, as it may be
+    drawn.
+    """
 
     source: str
     files: dict[str, bytes] = field(default_factory=dict)
@@ -74,10 +79,15 @@ def make(asker: Asker, sheet: Sheet, proposal: Proposal | None, to: Anonymiser) 
         requests[-1]["file"] = f"bodies/{name}"
         if name.endswith(".html") and sheet.source == "treasurer":
             bundle.pages[name.removesuffix(".html")] = content.decode("utf-8", "ignore")
-    told = [one | {"evidence": to.said(str(one["evidence"])), "follows": to.sweep(str(one["follows"]))} for one in as_json([sheet])]
+    told = [
+        one | {"evidence": to.said(str(one["evidence"])), "follows": to.sweep(str(one["follows"]))}
+        for one in as_json([sheet])
+    ]
     indent = orjson.OPT_INDENT_2
     bundle.files["requests.json"] = orjson.dumps(requests, option=indent)
-    bundle.files["table.json"] = orjson.dumps({"source": sheet.source, "version": __version__, "findings": told}, option=indent)
+    bundle.files["table.json"] = orjson.dumps(
+        {"source": sheet.source, "version": __version__, "findings": told}, option=indent
+    )
     bundle.files["table.txt"] = table.as_text(sheet.findings, to).encode()
     if proposal is not None:
         lines = [*written(proposal).splitlines(), *(f"# {what}: {seen}" for what, seen in proposal.evidence)]

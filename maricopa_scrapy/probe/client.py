@@ -1,7 +1,9 @@
-"""The client: one request after another, at most a dozen of a source, each two seconds after the answer before.
+"""The client: one request after another, at most a dozen of a source, each two seconds after the answer
+before.
 
-It asks as a crawl would: the same address, headers, User-Agent and limits, no cookies, no redirects, certificates verified, robots.txt
-obeyed. What comes is judged by pace/refusals.py. The first challenge, and the first word that it is too fast, end the source.
+It asks as a crawl would: the same address, headers, User-Agent and limits, no cookies, no redirects,
+certificates verified, robots.txt obeyed. What comes is judged by pace/refusals.py. The first challenge, and
+the first word that it is too fast, end the source.
 """
 
 import asyncio
@@ -18,15 +20,37 @@ from scrapy.robotstxt import ProtegoRobotParser
 
 from maricopa_scrapy.configuration import Manifest
 from maricopa_scrapy.items import Cause
-from maricopa_scrapy.pace.refusals import Refusal, Unauthorized, check_json_answer, check_page_answer, is_challenge, is_refusal
+from maricopa_scrapy.pace.refusals import (
+    Refusal,
+    Unauthorized,
+    check_json_answer,
+    check_page_answer,
+    is_challenge,
+    is_refusal,
+)
 from maricopa_scrapy.probe.findings import Sheet
 from maricopa_scrapy.probe.request_plan import MOST, RATE, Planned
 
 # As Scrapy sends them.
-_ACCEPT = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", "Accept-Language": "en"}
-_KEPT_HEADERS = ("content-type", "date", "server", "retry-after", "cf-mitigated", "content-range", "last-modified")
+_ACCEPT = {
+    "Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",
+    "Accept-Language": "en",
+}
+_KEPT_HEADERS = (
+    "content-type",
+    "date",
+    "server",
+    "retry-after",
+    "cf-mitigated",
+    "content-range",
+    "last-modified",
+)
 _BLOCK = 65_536
-ROBOTS, CERTIFICATE, TOKEN = "robots.txt allows what is asked", "the certificate is trusted", "the token is taken"
+ROBOTS, CERTIFICATE, TOKEN = (
+    "robots.txt allows what is asked",
+    "the certificate is trusted",
+    "the token is taken",
+)
 
 
 class Ended(Exception):
@@ -62,7 +86,9 @@ class Turns:
 
     @contextlib.asynccontextmanager
     async def one(self, source: str) -> AsyncIterator[None]:
-        """Wait for a turn, and hold it while the request lasts. Raises Ended when the source has had its dozen."""
+        """Wait for a turn, and hold it while the request lasts. Raises Ended when the source has had its
+        dozen.
+        """
         if self.asked.get(source, 0) >= MOST:
             raise Ended(f"{MOST} requests were sent, and that is all")
         loop = asyncio.get_running_loop()
@@ -77,7 +103,9 @@ class Turns:
 class Asker:
     """The client of one source. Every answer is kept in `seen`, every refusal is on the sheet."""
 
-    def __init__(self, planned: Planned, sheet: Sheet, turns: Turns, agent: str, session: aiohttp.ClientSession) -> None:
+    def __init__(
+        self, planned: Planned, sheet: Sheet, turns: Turns, agent: str, session: aiohttp.ClientSession
+    ) -> None:
         self.planned = planned
         self.sheet = sheet
         self.turns = turns
@@ -103,7 +131,9 @@ class Asker:
         return self.planned.base_url + path
 
     async def json(self, what: str, url: str, form: str | None = None) -> bytes | None:
-        """Return the body of an answer that is JSON; None of any other, which is then on the sheet. Raises Ended."""
+        """Return the body of an answer that is JSON; None of any other, which is then on the sheet. Raises
+        Ended.
+        """
         return await self._checked(what, url, form, "json")
 
     async def page(self, what: str, url: str) -> bytes | None:
@@ -131,13 +161,21 @@ class Asker:
 
     def _unauthorized(self) -> Ended:
         header, variable = self.manifest.token_header or "a token", self.manifest.token_env or ""
-        self.sheet.broken(TOKEN, f"HTTP 401 with the header {header}", f"correct {variable}: {self.manifest.token_help}")
+        self.sheet.broken(
+            TOKEN, f"HTTP 401 with the header {header}", f"correct {variable}: {self.manifest.token_help}"
+        )
         return Ended("the token was refused")
 
     async def answer(
-        self, what: str, url: str, form: str | None = None, headers: Mapping[str, str] | None = None, most: int | None = None
+        self,
+        what: str,
+        url: str,
+        form: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        most: int | None = None,
     ) -> Response | None:
-        """Return an answer of any status that is neither a challenge nor a word that it is too fast; None where none may be asked for.
+        """Return an answer of any status that is neither a challenge nor a word that it is too fast; None
+        where none may be asked for.
 
         `most`: bytes after which the rest is left. Raises Ended.
         """
@@ -156,10 +194,14 @@ class Asker:
         return response
 
     async def may_ask(self, url: str) -> bool:
-        """Tell whether robots.txt allows an address; one that it forbids is told when all has been asked. Raises Ended."""
+        """Tell whether robots.txt allows an address; one that it forbids is told when all has been asked.
+        Raises Ended.
+        """
         parts = urlsplit(url)
         if parts.netloc not in self._robots:
-            response = await self._send(f"robots of {parts.hostname}", f"{parts.scheme}://{parts.netloc}/robots.txt", None, {}, None)
+            response = await self._send(
+                f"robots of {parts.hostname}", f"{parts.scheme}://{parts.netloc}/robots.txt", None, {}, None
+            )
             if self.manifest.obey_robots and (response is None or response.status >= 500):
                 self._closed.add(parts.netloc)
                 if response is not None:
@@ -176,11 +218,17 @@ class Asker:
         self._forbidden[f"{parts.netloc} forbids {parts.path}"] = None
         return False
 
-    async def _send(self, what: str, url: str, form: str | None, headers: Mapping[str, str], most: int | None) -> Response | None:
+    async def _send(
+        self, what: str, url: str, form: str | None, headers: Mapping[str, str], most: int | None
+    ) -> Response | None:
         seen = Seen(what, "GET" if form is None else "POST", url)
         # The token is for the source's own host, and not for its robots.txt.
-        is_own = urlsplit(url).netloc == urlsplit(self.planned.base_url).netloc and not url.endswith("/robots.txt")
-        sent = _ACCEPT | {"User-Agent": self._agent} | dict(headers) | (self.planned.headers if is_own else {})
+        is_own = urlsplit(url).netloc == urlsplit(self.planned.base_url).netloc and not url.endswith(
+            "/robots.txt"
+        )
+        sent = (
+            _ACCEPT | {"User-Agent": self._agent} | dict(headers) | (self.planned.headers if is_own else {})
+        )
         if form is not None:
             sent["Content-Type"] = "application/x-www-form-urlencoded"
         async with self.turns.one(self.planned.name):
@@ -200,9 +248,14 @@ class Asker:
                 self._failed(seen, urlsplit(url).netloc, error)
                 return None
         seen.status, seen.body = answer.status, body
-        self.cookies |= {line.partition("=")[2].partition(";")[0].strip() for line in answer.headers.getall("Set-Cookie", [])}
+        self.cookies |= {
+            line.partition("=")[2].partition(";")[0].strip()
+            for line in answer.headers.getall("Set-Cookie", [])
+        }
         seen.headers = {name: answer.headers[name] for name in _KEPT_HEADERS if name in answer.headers}
-        response = Response(url, answer.status, Headers({name: answer.headers.getall(name) for name in answer.headers}), body)
+        response = Response(
+            url, answer.status, Headers({name: answer.headers.getall(name) for name in answer.headers}), body
+        )
         if is_challenge(response, self.manifest.refusals):
             raise self.challenged(f"HTTP {answer.status} with a challenge, asked for: {what}")
         return response
@@ -210,7 +263,11 @@ class Asker:
     def challenged(self, evidence: str) -> Challenged:
         """Note that the source answered by a challenge; returns the exception that ends it."""
         self.sheet.blocked = evidence
-        self.sheet.broken("no challenge", evidence, "nothing is solved or evaded: wait, ask from another network, or ask the office")
+        self.sheet.broken(
+            "no challenge",
+            evidence,
+            "nothing is solved or evaded: wait, ask from another network, or ask the office",
+        )
         return Challenged("it answered by a challenge")
 
     def _failed(self, seen: Seen, host: str, error: Exception) -> None:
@@ -220,32 +277,53 @@ class Asker:
             remedy = "add the missing certificate to this system's trust store; never switch verification off"
             self.sheet.broken(CERTIFICATE, f"{host}: {seen.error}", remedy)
         else:
-            self.sheet.broken(f"{seen.what}: it answers", seen.error, "try again; `maricopa doctor` looks at this machine")
+            self.sheet.broken(
+                f"{seen.what}: it answers", seen.error, "try again; `maricopa doctor` looks at this machine"
+            )
         if isinstance(error, TimeoutError | aiohttp.ClientConnectorError):
             self._closed.add(host)
 
     def _certificate(self, url: str, answer: aiohttp.ClientResponse) -> None:
-        if urlsplit(url).scheme != "https" or any(one.assumption == CERTIFICATE for one in self.sheet.findings):
+        if urlsplit(url).scheme != "https" or any(
+            one.assumption == CERTIFICATE for one in self.sheet.findings
+        ):
             return
-        found: Any = answer.connection.transport.get_extra_info("peercert") if answer.connection and answer.connection.transport else None
+        found: Any = (
+            answer.connection.transport.get_extra_info("peercert")
+            if answer.connection and answer.connection.transport
+            else None
+        )
         until = f", valid until {found['notAfter']}" if found else ""
-        self.sheet.held(CERTIFICATE, f"{urlsplit(url).hostname}{until} ({ssl.OPENSSL_VERSION.split(' (')[0]})")
+        self.sheet.held(
+            CERTIFICATE, f"{urlsplit(url).hostname}{until} ({ssl.OPENSSL_VERSION.split(' (')[0]})"
+        )
 
     def conclude(self) -> None:
-        """Note what is known only when all has been asked: robots.txt, and what of the certificate could not be told."""
+        """Note what is known only when all has been asked: robots.txt, and what of the certificate could not
+        be told.
+        """
         told = {one.assumption for one in self.sheet.findings}
         if self._forbidden:
-            remedy = "nothing is sent there, by a crawl neither; ask the office, or say why in the manifest: obey_robots"
+            remedy = (
+                "nothing is sent there, by a crawl neither; ask the office, or say why in the manifest:"
+                " obey_robots"
+            )
             self.sheet.broken(ROBOTS, ", ".join(self._forbidden), remedy)
         else:
             answered = {host: robots for host, robots in self._robots.items() if host not in self._closed}
-            said = [f"{host}: {'has none' if robots is None else 'allows it'}" for host, robots in answered.items()]
+            said = [
+                f"{host}: {'has none' if robots is None else 'allows it'}"
+                for host, robots in answered.items()
+            ]
             if said:
                 self.sheet.held(ROBOTS, ", ".join(said))
             elif ROBOTS not in told:
                 self.sheet.untold(ROBOTS, "not read")
         if CERTIFICATE not in told:
-            self.sheet.untold(CERTIFICATE, "asked without TLS" if self.planned.base_url.startswith("http:") else "no connection")
+            self.sheet.untold(
+                CERTIFICATE,
+                "asked without TLS" if self.planned.base_url.startswith("http:") else "no connection",
+            )
 
 
 async def _read(answer: aiohttp.ClientResponse, most: int) -> bytes:

@@ -1,4 +1,6 @@
-"""A page that nobody has described is looked at as a person would: wait until it is still, open what was found, click each tab once."""
+"""A page that nobody has described is looked at as a person would: wait until it is still, open what was
+found, click each tab once.
+"""
 
 import asyncio
 import time
@@ -12,7 +14,8 @@ from playwright.async_api import Error as PlaywrightError
 from maricopa_scrapy.probe.page_parts import FoundRows, TabLinks, may_click, results_in, tabs_in
 from maricopa_scrapy.sources.treasurer.tabs import keep
 
-# Seconds without a change and without a call under way until a page is still; of one that shows nothing of a parcel, longer.
+# Seconds without a change and without a call under way until a page is still; of one that shows nothing of a
+# parcel, longer.
 STILL_S, EMPTY_STILL_S = 1.5, 4.0
 # A working client waits as long for a tab.
 MOST_S = 90.0
@@ -28,7 +31,8 @@ _WATCH = """() => {
     seen.last = performance.now();
     const inRows = (node) => node.nodeType === 1 ? !!(node.closest('tbody') || node.querySelector('tbody'))
       : !!(node.parentElement && node.parentElement.closest('tbody'));
-    if (changes.some((one) => inRows(one.target) || [...one.addedNodes].some(inRows))) seen.rows.push(seen.last);
+    const touchesRows = (one) => inRows(one.target) || [...one.addedNodes].some(inRows);
+    if (changes.some(touchesRows)) seen.rows.push(seen.last);
   }).observe(document, { subtree: true, childList: true, characterData: true });
 }"""
 # What was seen of the rows before is another tab's.
@@ -37,14 +41,16 @@ _STATE = """() => {
   const seen = window.__seen, text = document.body ? document.body.innerText : '';
   const gaps = seen ? seen.rows.slice(1).map((at, before) => at - seen.rows[before]) : [];
   const isTold = /\\$\\d|\\d{3}-?\\d{2}-?\\d{3}/.test(text) && !/^\\s*loading/i.test(text);
-  return [seen ? (performance.now() - seen.last) / 1000 : 0, isTold, gaps.length ? Math.max(...gaps) / 1000 : 0];
+  const quiet = seen ? (performance.now() - seen.last) / 1000 : 0;
+  return [quiet, isTold, gaps.length ? Math.max(...gaps) / 1000 : 0];
 }"""
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What was shown after one step: the tab's text ("" at first) and its place (None at first), the HTML as the browser had it (`raw`),
-    and as the spider keeps it."""
+    """What was shown after one step: the tab's text ("" at first) and its place (None at first), the HTML as
+    the browser had it (`raw`), and as the spider keeps it.
+    """
 
     tab: str
     place: int | None
@@ -54,7 +60,8 @@ class Step:
 
 @dataclass(slots=True)
 class Explored:
-    """One navigation. `address`: the page's own in the end; `opened`: the result grid that listed the parcel, which was opened.
+    """One navigation. `address`: the page's own in the end; `opened`: the result grid that listed the parcel,
+    which was opened.
 
     `gap`: the longest time between two changes of a grid's rows, seconds; `error`: why nothing was shown.
     """
@@ -90,7 +97,12 @@ class Explorer:
     async def run(self, url: str, apn: str, with_tabs: bool = True) -> Explored:
         """Show a parcel; `with_tabs`: and click each of its tabs. What goes wrong is told in `error`."""
         self._found = found = Explored(apn, url)
-        listeners = {"request": self._asked, "requestfinished": self._ended, "requestfailed": self._ended, "websocket": self._connected}
+        listeners = {
+            "request": self._asked,
+            "requestfinished": self._ended,
+            "requestfailed": self._ended,
+            "websocket": self._connected,
+        }
         for event, listener in listeners.items():
             self._page.on(event, listener)  # type: ignore[call-overload]
         try:

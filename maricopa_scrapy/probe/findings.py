@@ -8,7 +8,9 @@ HELD, SOME_NOT_HELD, BLOCKED = 0, 3, 5
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One assumption. `held` is None when it could not be told; `follows` names the line to correct, or the command to run."""
+    """One assumption. `held` is None when it could not be told; `follows` names the line to correct, or the
+    command to run.
+    """
 
     source: str
     assumption: str

@@ -1,4 +1,6 @@
-"""The `page` of config/sources/treasurer.yaml that fits explored pages: what was found, by what, and what only a person can say."""
+"""The `page` of config/sources/treasurer.yaml that fits explored pages: what was found, by what, and what
+only a person can say.
+"""
 
 import re
 from collections.abc import Sequence
@@ -25,22 +27,25 @@ _GENERIC_NONE = "no records available."
 _SAYS_NONE = re.compile(r"\b(no|not|none|unable|cannot|invalid|unknown|without)\b", re.IGNORECASE)
 _TEXT_MOST = 300
 _KINDS = {
-    "summary": {"tax_year": "year", "status": "status", "assessed": "money", "paid": "money", "interest": "money", "fees": "money",
+    "summary": {"tax_year": "year", "status": "status", "assessed": "money", "paid": "money",
+    "interest": "money", "fees": "money",
                 "amount_due": "money"},
     "payments": {"tax_year": "year", "description": "text", "amount": "signed_money", "paid_on": "date"},
 }  # fmt: skip
 
 
 def find_layout(parcels: Sequence[Explored], absent: Explored | None, known: dict[str, Any]) -> Found:
-    """Return the `page` that fits parcels that exist and one that does not; `known` is the present one, whose values stay where nothing
-    else was found.
+    """Return the `page` that fits parcels that exist and one that does not; `known` is the present one, whose
+    values stay where nothing else was found.
 
     With a question nothing should be written: the pages cannot be read without a person's answer.
     """
     found = Found(dict(known) | {"version": int(known.get("version", 0)) + 1})
     shown = [one for one in parcels if one.first]
     if not shown:
-        found.questions.append("which parcel exists? None of those that were asked for was shown; name two with --apn")
+        found.questions.append(
+            "which parcel exists? None of those that were asked for was shown; name two with --apn"
+        )
         return found
     _tabs(found, shown)
     if not found.questions:
@@ -57,7 +62,9 @@ def find_layout(parcels: Sequence[Explored], absent: Explored | None, known: dic
 def confirm(found: Found, parcels: Sequence[Explored], absent: Explored | None) -> None:
     """Read the explored pages by the layout that was found, and ask what the parser asks."""
     try:
-        layout = Layout.model_validate({key: value for key, value in found.page.items() if key in Layout.model_fields})
+        layout = Layout.model_validate(
+            {key: value for key, value in found.page.items() if key in Layout.model_fields}
+        )
     except ValueError as error:
         found.questions.append(f"the layout that was found is not whole: {error}")
         return
@@ -85,7 +92,14 @@ def step_of(one: Explored, layout: Layout, tab: str) -> Step | None:
     if tab == "summary" and layout.starts_with == "summary":
         return one.steps[0] if one.steps else None
     texts, place = layout.texts_of(tab), layout.places[tab]
-    return next((s for s in one.steps if s.place is not None and (s.tab.casefold() in texts if texts else s.place == place)), None)
+    return next(
+        (
+            s
+            for s in one.steps
+            if s.place is not None and (s.tab.casefold() in texts if texts else s.place == place)
+        ),
+        None,
+    )
 
 
 def _asked(error: PageError) -> str:
@@ -103,10 +117,15 @@ def _tabs(found: Found, parcels: Sequence[Explored]) -> None:
         "payments": next((key for key, (table, _) in tables.items() if columns.is_payments(table)), None),
     }
     if steps["summary"] is None:
-        found.questions.append("which tab shows a bill of each year, with its status and what is billed, paid and due? None was found")
+        found.questions.append(
+            "which tab shows a bill of each year, with its status and what is billed, paid and due? None was"
+            " found"
+        )
         return
     if steps["payments"] is None:
-        found.questions.append("which tab shows the payments, with year, description, amount and day? None was found")
+        found.questions.append(
+            "which tab shows the payments, with year, description, amount and day? None was found"
+        )
         return
     if first.tabs is None:
         found.questions.append("how are the tabs of the page opened? page.tabs selects their links")
@@ -115,7 +134,11 @@ def _tabs(found: Found, parcels: Sequence[Explored]) -> None:
     if css is None:
         found.questions.append("what selects the grids of both tabs? page.grid")
         return
-    found.page |= {"tabs": first.tabs.css, "grid": css, "starts_with": "summary" if steps["summary"][0] == "" else "other"}
+    found.page |= {
+        "tabs": first.tabs.css,
+        "grid": css,
+        "starts_with": "summary" if steps["summary"][0] == "" else "other",
+    }
     found.note("tabs", ", ".join(first.tabs.texts), first.tabs.css)
     found.note("grid", f"{css}, with years and money", css)
     found.page["places"] = {tab: _place(first, steps[tab] or ("", 0), tables, tab) for tab in _TABS}
@@ -126,7 +149,9 @@ def _tabs(found: Found, parcels: Sequence[Explored]) -> None:
 
 
 def _tables(parcels: Sequence[Explored]) -> dict[tuple[str, int], tuple[Table, list[tuple[Selector, Any]]]]:
-    """Return the tables of all parcels, by the tab's text and the grid's place in it, each with the elements that it was read from."""
+    """Return the tables of all parcels, by the tab's text and the grid's place in it, each with the elements
+    that it was read from.
+    """
     found: dict[tuple[str, int], tuple[Table, list[tuple[Selector, Any]]]] = {}
     for one in parcels:
         for step in one.steps:
@@ -140,7 +165,9 @@ def _tables(parcels: Sequence[Explored]) -> dict[tuple[str, int], tuple[Table, l
     return found
 
 
-def _grid_css(tables: dict[Any, tuple[Table, list[tuple[Selector, Any]]]], keys: list[Any], page: dict[str, Any]) -> str | None:
+def _grid_css(
+    tables: dict[Any, tuple[Table, list[tuple[Selector, Any]]]], keys: list[Any], page: dict[str, Any]
+) -> str | None:
     pages = [one for key in keys for one in tables[key][1]]
     known = str(page.get("grid", ""))
     if known and all([element.root for element in root.css(known)] == [meant] for root, meant in pages):
@@ -155,7 +182,8 @@ def _place(one: Explored, key: tuple[str, int], tables: dict[Any, Any], tab: str
     assert one.tabs is not None
     text = key[0]
     if not text:
-        # It was open at first: the tab that shows the same when it is clicked, else the first that was not clicked.
+        # It was open at first: the tab that shows the same when it is clicked, else the first that was not
+        # clicked.
         same = next((step for step in one.steps[1:] if _same_grid(one.steps[0], step)), None)
         text = same.tab if same else one.tabs.texts[0]
     if len(text) >= 3 and one.tabs.texts.count(text) == 1 and not NUMBER.search(text):
@@ -164,7 +192,10 @@ def _place(one: Explored, key: tuple[str, int], tables: dict[Any, Any], tab: str
 
 
 def _same_grid(first: Step, other: Step) -> bool:
-    grids = [[text_of(grid) for grid in parts.grids_in(Selector(text=step.html, type="html"))] for step in (first, other)]
+    grids = [
+        [text_of(grid) for grid in parts.grids_in(Selector(text=step.html, type="html"))]
+        for step in (first, other)
+    ]
     return bool(grids[0]) and grids[0] == grids[1]
 
 
@@ -175,7 +206,10 @@ def _columns(found: Found, tab: str, table: Table) -> None:
             found.questions.append(_wrong_sums(table, at))
             return
         if sums == "several":
-            found.questions.append("which td of the summary are billed, paid, interest and due? Their sums fit in more than one way")
+            found.questions.append(
+                "which td of the summary are billed, paid, interest and due? Their sums fit in more than"
+                " one way"
+            )
         _statuses(found, table, at)
     else:
         at = columns.payment_columns(table)
@@ -184,8 +218,14 @@ def _columns(found: Found, tab: str, table: Table) -> None:
         if column in at:
             heading = table.heading(at[column])
             where = {"headings": [heading]} if heading else {"headings": [], "position": at[column]}
-            section[column] = where | {"kind": kind} | ({"optional": True} if column in ("interest", "fees") and heading else {})
-            found.note(f"{tab}.{column}", f"td {at[column]}" + (f", {heading!r}" if heading else ", no heading"))
+            section[column] = (
+                where
+                | {"kind": kind}
+                | ({"optional": True} if column in ("interest", "fees") and heading else {})
+            )
+            found.note(
+                f"{tab}.{column}", f"td {at[column]}" + (f", {heading!r}" if heading else ", no heading")
+            )
         elif column == "interest":
             # Without headings nothing else can stand for a column that is not there.
             section[column] = {"headings": ["Interest"], "kind": kind, "optional": True}
@@ -199,11 +239,13 @@ def _wrong_sums(table: Table, at: dict[str, int]) -> str:
         newest = max(int(row[at["tax_year"]]) for row in rows)
         wrong = next((row for row in rows if not columns.is_right(row, at, newest)), wrong)
     cells = ", ".join(
-        f"{table.heading(place) or f'td {place}'} {wrong[place]!r}" for place in range(len(wrong)) if wrong[place].strip("+ ")
+        f"{table.heading(place) or f'td {place}'} {wrong[place]!r}"
+        for place in range(len(wrong))
+        if wrong[place].strip("+ ")
     )
     return (
-        f"which columns of the summary are billed, paid, interest and due? No choice of them adds up in {cells}. "
-        "Which column is which belongs in page.columns.summary"
+        "which columns of the summary are billed, paid, interest and due? No choice of them adds up in"
+        f" {cells}. Which column is which belongs in page.columns.summary"
     )
 
 
@@ -213,12 +255,19 @@ def _statuses(found: Found, table: Table, at: dict[str, int]) -> None:
     for row in table.rows:
         text = row[at["status"]]
         is_paid = not columns.money(row[at["amount_due"]])
-        ours = known.get(text.casefold()) or status_by_words(text, STATUS_WORDS) or ("paid" if is_paid else None)
+        ours = (
+            known.get(text.casefold()) or status_by_words(text, STATUS_WORDS) or ("paid" if is_paid else None)
+        )
         if ours is None or (ours == "paid") != is_paid:
-            found.questions.append(f"is a bill of the status {text!r} paid, unpaid, a lien or a state_lien? It belongs in page.statuses")
+            found.questions.append(
+                f"is a bill of the status {text!r} paid, unpaid, a lien or a state_lien? It belongs in"
+                " page.statuses"
+            )
             return
         statuses[text] = ours
-    found.page["statuses"] = {text: ours for text, ours in dict(found.page.get("statuses", {})).items() if text not in statuses} | statuses
+    found.page["statuses"] = {
+        text: ours for text, ours in dict(found.page.get("statuses", {})).items() if text not in statuses
+    } | statuses
     found.page["status_words"] = {ours: list(words) for ours, words in STATUS_WORDS.items()}
     found.note("statuses", ", ".join(f"{text}: {ours}" for text, ours in statuses.items()))
 
@@ -252,7 +301,9 @@ def _results(found: Found, parcels: Sequence[Explored]) -> None:
     opened = next((one.opened for one in parcels if one.opened is not None), None)
     if opened is not None:
         found.page["results"] = {"rows": opened.rows, "open": opened.open}
-        found.note("results", f"a grid that lists the parcel, opened by {opened.open or 'its row'}", opened.rows)
+        found.note(
+            "results", f"a grid that lists the parcel, opened by {opened.open or 'its row'}", opened.rows
+        )
 
 
 def _absence(found: Found, parcels: Sequence[Explored], absent: Explored | None) -> None:
@@ -263,11 +314,16 @@ def _absence(found: Found, parcels: Sequence[Explored], absent: Explored | None)
     view = Selector(text=absent.first, type="html")
     rows = parts.results_in(view, absent.apn)
     if rows is not None and rows.place is None:
-        found.page["results"] = {"rows": rows.rows, "open": (found.page.get("results") or {}).get("open") or rows.open}
+        found.page["results"] = {
+            "rows": rows.rows,
+            "open": (found.page.get("results") or {}).get("open") or rows.open,
+        }
         found.note("unknown parcel", "a result grid without it", rows.rows)
     element = _absent_element(view, shown, str(found.page.get("absent", "")))
     if element is None:
-        found.questions.append("how does the page say that there is no such parcel? page.absent and page.absent_texts")
+        found.questions.append(
+            "how does the page say that there is no such parcel? page.absent and page.absent_texts"
+        )
         return
     css, text = element
     found.page["absent"] = css
@@ -286,20 +342,36 @@ def _absent_element(view: Selector, shown: Sequence[Selector], known: str) -> tu
     """Return a selector of what only the view of an unknown parcel has, and its text."""
     if known and len(view.css(known)) == 1 and not any(root.css(known) for root in shown):
         return known, text_of(view.css(known)[0])
-    candidates = [element for element in view.xpath("//body//*") if text_of(element) and not element.xpath("ancestor-or-self::script")]
+    candidates = [
+        element
+        for element in view.xpath("//body//*")
+        if text_of(element) and not element.xpath("ancestor-or-self::script")
+    ]
     # Innermost first: what says it, not what holds the whole page.
-    said = [element for element in candidates if _SAYS_NONE.search(text_of(element)) and len(text_of(element)) <= _TEXT_MOST]
+    said = [
+        element
+        for element in candidates
+        if _SAYS_NONE.search(text_of(element)) and len(text_of(element)) <= _TEXT_MOST
+    ]
     for element in [*sorted(said, key=lambda one: len(text_of(one))), *candidates]:
         for css in parts.css_of(element.root):
-            if [one.root for one in view.css(css)] == [element.root] and not any(root.css(css) for root in shown):
+            if [one.root for one in view.css(css)] == [element.root] and not any(
+                root.css(css) for root in shown
+            ):
                 return css, text_of(element)
     return None
 
 
 def _parcel(found: Found, shown: Sequence[Selector], view: Selector | None) -> None:
     """Choose what is there when a parcel is, and not when there is none."""
-    for css in (str(found.page.get("parcel", "")), str(found.page.get("account", "")), f"{found.page.get('grid')} td"):
+    for css in (
+        str(found.page.get("parcel", "")),
+        str(found.page.get("account", "")),
+        f"{found.page.get('grid')} td",
+    ):
         if css and all(root.css(css) for root in shown) and not (view is not None and view.css(css)):
             found.page["parcel"] = css
             return
-    found.questions.append("what is on the page when a parcel is shown, and not when there is none? page.parcel")
+    found.questions.append(
+        "what is on the page when a parcel is shown, and not when there is none? page.parcel"
+    )

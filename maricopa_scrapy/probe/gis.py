@@ -1,4 +1,6 @@
-"""The GIS layers: their fields, how many rows an answer has, whose midnight their dates are, and a list with a parcel that is not there."""
+"""The GIS layers: their fields, how many rows an answer has, whose midnight their dates are, and a list with
+a parcel that is not there.
+"""
 
 import json
 from collections import Counter
@@ -14,13 +16,14 @@ from maricopa_scrapy.sources.gis import layer as pages
 from maricopa_scrapy.sources.gis.layer_values import DAY_BEGINS
 
 _DAY_MS = 86_400_000
-# Asked for rows: one layer of each schema, and F, whose dates nobody has proven; the others for what they say of themselves.
+# Asked for rows: one layer of each schema, and F, whose dates nobody has proven; the others for what they say
+# of themselves.
 _READ = ("E", "F", "A")
 _FIELDS, _NEW, _CAP, _ROWS, _DAYS = (
     "layer {}: its fields",
     "layer {}: no field is new",
     "layer {}: rows an answer",
-    ("layer {}: rows are read"),
+    "layer {}: rows are read",
     "layer {}: the zone of its dates",
 )
 _ABSENCE = "a list leaves out an unknown parcel"
@@ -31,7 +34,11 @@ def assumptions(asker: Asker) -> tuple[str, ...]:
     """Return all that is looked at, for when it ends early."""
     layers = asker.manifest.layers
     of_all = [one.format(name) for name in layers for one in (_FIELDS, _NEW, _CAP)]
-    return (*of_all, *(one.format(name) for name in layers if name in _READ for one in (_ROWS, _DAYS)), _ABSENCE)
+    return (
+        *of_all,
+        *(one.format(name) for name in layers if name in _READ for one in (_ROWS, _DAYS)),
+        _ABSENCE,
+    )
 
 
 async def check(asker: Asker, _: Any) -> None:
@@ -62,7 +69,10 @@ async def _layer(asker: Asker, name: str) -> pages.Layer | None:
     body = await asker.json(f"layer {name}", _address(asker, name) + "?f=json")
     if body is None:
         return None
-    remedy = f"correct {line_of('gis', 'layers', name, 'columns')}; until then `scrapy crawl roll` reads the layer without it"
+    remedy = (
+        f"correct {line_of('gis', 'layers', name, 'columns')}; until then `scrapy crawl roll` reads the layer"
+        " without it"
+    )
     try:
         found = pages.parse_layer(body, _shape(asker, name))
     except PageError as error:
@@ -71,14 +81,19 @@ async def _layer(asker: Asker, name: str) -> pages.Layer | None:
     except ValueError as error:
         asker.sheet.broken(_FIELDS.format(name), str(error), remedy)
         return None
-    absent = {path.removeprefix(f"{name}.") for path in found.notes.absent if not path.endswith("maxRecordCount")}
+    absent = {
+        path.removeprefix(f"{name}.") for path in found.notes.absent if not path.endswith("maxRecordCount")
+    }
     if absent or found.notes.unread:
         odd = "; ".join(str(error) for error in found.notes.unread.values())
         told = "; ".join(filter(None, (f"absent: {listed(absent)}" if absent else "", odd)))
         asker.sheet.broken(_FIELDS.format(name), f"{told}; read without", remedy)
     else:
         lacking = f"; without the optional {', '.join(found.lacking)}" if found.lacking else ""
-        asker.sheet.held(_FIELDS.format(name), f"{len(asker.manifest.layers[name].columns)} columns are there, of their types{lacking}")
+        asker.sheet.held(
+            _FIELDS.format(name),
+            f"{len(asker.manifest.layers[name].columns)} columns are there, of their types{lacking}",
+        )
     asker.sheet.check(
         _NEW.format(name),
         not found.new_fields,
@@ -91,7 +106,9 @@ async def _layer(asker: Asker, name: str) -> pages.Layer | None:
 
 
 def _cap(asker: Asker, name: str, said: int, rows: tuple[int, bool] | None) -> None:
-    """Note how many rows an answer has: as the layer says, and, where it was asked for one more than a page, as came."""
+    """Note how many rows an answer has: as the layer says, and, where it was asked for one more than a page,
+    as came.
+    """
     page, assumption = asker.manifest.layers[name].page, _CAP.format(name)
     told = f"the layer says {f'{said:,}' if said else 'nothing'}, the manifest {page:,}"
     most = said or page
@@ -104,7 +121,11 @@ def _cap(asker: Asker, name: str, said: int, rows: tuple[int, bool] | None) -> N
         most = came if is_cut and came < page else max(said, page)
     asker.sheet.check(assumption, most >= page, told, f"{line_of('gis', 'layers', name, 'page')}: {most}")
     if said > page:
-        asker.sheet.untold(f"layer {name}: more rows an answer", f"{said:,} are said", f"{line_of('gis', 'layers', name, 'page')}: {said}")
+        asker.sheet.untold(
+            f"layer {name}: more rows an answer",
+            f"{said:,} are said",
+            f"{line_of('gis', 'layers', name, 'page')}: {said}",
+        )
 
 
 async def _rows(asker: Asker, name: str, layer: pages.Layer) -> list[str]:
@@ -122,7 +143,9 @@ async def _rows(asker: Asker, name: str, layer: pages.Layer) -> list[str]:
     body = await asker.json(f"layer {name}, a page", f"{_address(asker, name)}/query?{urlencode(query)}")
     if body is None:
         return []
-    remedy = f"correct the kinds in {line_of('gis', 'layers', name, 'columns')}, or attach the bundle to an issue"
+    remedy = (
+        f"correct the kinds in {line_of('gis', 'layers', name, 'columns')}, or attach the bundle to an issue"
+    )
     features, is_cut = _features(body)
     if features:
         _cap(asker, name, layer.page, (len(features), is_cut))
@@ -133,12 +156,19 @@ async def _rows(asker: Asker, name: str, layer: pages.Layer) -> list[str]:
         asker.sheet.broken(_ROWS.format(name), str(error), remedy)
         return []
     odd = [issue.message for issue in found.issues if issue.kind is not IssueKind.NEW_FIELD]
-    asker.sheet.check(_ROWS.format(name), not odd, "; ".join(odd) or f"{len(found.ids):,} rows, {found.unkeyed} without an APN", remedy)
+    asker.sheet.check(
+        _ROWS.format(name),
+        not odd,
+        "; ".join(odd) or f"{len(found.ids):,} rows, {found.unkeyed} without an APN",
+        remedy,
+    )
     return found.apns
 
 
 def _features(body: bytes) -> tuple[list[dict[str, Any]], bool]:
-    """Return the attributes of each feature, and whether the layer says that there are more; nothing where it cannot be read."""
+    """Return the attributes of each feature, and whether the layer says that there are more; nothing where it
+    cannot be read.
+    """
     try:
         raw = json.loads(body)
         return [dict(one["attributes"]) for one in raw["features"]], bool(raw.get("exceededTransferLimit"))
@@ -161,7 +191,11 @@ def _days(asker: Asker, name: str, features: list[dict[str, Any]], shape: pages.
     evidence = f"{fits[zone]:,} of {len(values):,} dates at {_ZONES[zone]}; the manifest says {ours}"
     if fits[zone] * 2 < len(values):
         hour, count = hours.most_common(1)[0]
-        asker.sheet.broken(assumption, f"{count:,} of {len(values):,} dates at {hour / 3_600_000:g} h UTC", "attach the bundle to an issue")
+        asker.sheet.broken(
+            assumption,
+            f"{count:,} of {len(values):,} dates at {hour / 3_600_000:g} h UTC",
+            "attach the bundle to an issue",
+        )
         return
     asker.sheet.check(assumption, zone == ours, evidence, f"{line_of('gis', 'layers', name, 'days')}: {zone}")
 
@@ -169,7 +203,14 @@ def _days(asker: Asker, name: str, features: list[dict[str, Any]], shape: pages.
 async def _list(asker: Asker, name: str, apns: list[str]) -> None:
     field, _ = asker.manifest.layers[name].columns["apn"]
     wanted = [*apns[:2], asker.planned.absent]
-    form = urlencode({"where": f"{field} IN ({','.join(map(repr, wanted))})", "outFields": field, "returnGeometry": "false", "f": "json"})
+    form = urlencode(
+        {
+            "where": f"{field} IN ({','.join(map(repr, wanted))})",
+            "outFields": field,
+            "returnGeometry": "false",
+            "f": "json",
+        }
+    )
     body = await asker.json(f"layer {name}, a list", f"{_address(asker, name)}/query", form)
     if body is None:
         return

@@ -1,4 +1,6 @@
-"""An object of an answer beside the shape by which it is read: which keys are absent, new, or of another kind."""
+"""An object of an answer beside the shape by which it is read: which keys are absent, new, or of another
+kind.
+"""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,7 +15,9 @@ _SHOWN = 6
 
 @dataclass(slots=True)
 class Differences:
-    """Keys that are absent, that nobody knows, and values that are not of their kind, as a parser says it. `seen`: objects read."""
+    """Keys that are absent, that nobody knows, and values that are not of their kind, as a parser says it.
+    `seen`: objects read.
+    """
 
     absent: set[str] = field(default_factory=set)
     new: set[str] = field(default_factory=set)
@@ -58,9 +62,13 @@ def _odd(shape: Shape, prefix: str, raw: dict[str, Any]) -> set[str]:
 
 
 def noted(notes: Notes) -> str:
-    """Return what a parser noted: absent and new fields, and why a section could not be read; "" when it is all as known."""
+    """Return what a parser noted: absent and new fields, and why a section could not be read; "" when it is
+    all as known.
+    """
     parts = [f"{name}: {error}" for name, error in notes.unread.items()]
-    parts += [f"absent: {listed(set(notes.absent))}"] * bool(notes.absent) + [f"new: {listed(set(notes.new))}"] * bool(notes.new)
+    parts += [f"absent: {listed(set(notes.absent))}"] * bool(notes.absent) + [
+        f"new: {listed(set(notes.new))}"
+    ] * bool(notes.new)
     return "; ".join(parts)
 
 

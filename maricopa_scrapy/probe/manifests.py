@@ -6,7 +6,9 @@ from maricopa_scrapy.configuration import config_folder
 
 
 def line_of(source: str, *keys: str) -> str:
-    """Return the file and the line of a key of config/sources/<source>.yaml; without the line where the key is not written out."""
+    """Return the file and the line of a key of config/sources/<source>.yaml; without the line where the key
+    is not written out.
+    """
     file = config_folder() / "sources" / f"{source}.yaml"
     named = f"{file} " if file.is_file() else f"config/sources/{source}.yaml "
     at = _line(file.read_text(encoding="utf-8"), keys) if file.is_file() else None

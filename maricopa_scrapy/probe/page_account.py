@@ -9,14 +9,22 @@ from parsel import Selector
 
 from maricopa_scrapy.probe import page_parts as parts
 from maricopa_scrapy.probe.explore import Explored
-from maricopa_scrapy.sources.treasurer.parcel_numbers import DASHED, NUMBER, is_apn, numbers_in_address, text_of
+from maricopa_scrapy.sources.treasurer.parcel_numbers import (
+    DASHED,
+    NUMBER,
+    is_apn,
+    numbers_in_address,
+    text_of,
+)
 
 _NO_IDENTITY = "where does the page say which parcel it is of? Its place belongs in page.identity"
 
 
 @dataclass(slots=True)
 class Found:
-    """What was found: the section, (what, by what) of each part, questions, and selectors by what they mark."""
+    """What was found: the section, (what, by what) of each part, questions, and selectors by what they
+    mark.
+    """
 
     page: dict[str, Any]
     evidence: list[tuple[str, str]] = field(default_factory=list)
@@ -32,12 +40,20 @@ class Found:
 def find_account(found: Found, parcels: Sequence[Explored]) -> None:
     """Find the block of owner and situs address, its headings, and how owners are listed."""
     roots = [Selector(text=one.first, type="html") for one in parcels]
-    pages = [(root, parts.block_headings(root, parts.OWNER), parts.block_headings(root, parts.SITUS)) for root in roots]
+    pages = [
+        (root, parts.block_headings(root, parts.OWNER), parts.block_headings(root, parts.SITUS))
+        for root in roots
+    ]
     owners, places = pages[0][1], pages[0][2]
     if not owners or not places or not all(one[1] and one[2] for one in pages):
-        found.questions.append("where does the page show owner and situs address? page.account and page.blocks")
+        found.questions.append(
+            "where does the page show owner and situs address? page.account and page.blocks"
+        )
         return
-    meant = [(root, parts.common_parent([heading.root for heading in (*mine, *situs[:1])])) for root, mine, situs in pages]
+    meant = [
+        (root, parts.common_parent([heading.root for heading in (*mine, *situs[:1])]))
+        for root, mine, situs in pages
+    ]
     css = parts.css_in_all(meant, lambda elements, one: elements[:1] == [one])
     if css is None:
         found.questions.append("what selects the block of owner and situs address? page.account")
@@ -47,7 +63,10 @@ def find_account(found: Found, parcels: Sequence[Explored]) -> None:
     inside = [text_of(heading) for heading in pages[0][0].css(css)[0].css(headings)]
     title = min(inside.index(text_of(owners[0])), inside.index(text_of(places[0])))
     several = len(owners) > 1
-    blocks = {"owner": [_common(text_of(one) for one in owners) if several else text_of(owners[0])], "situs_address": [text_of(places[0])]}
+    blocks = {
+        "owner": [_common(text_of(one) for one in owners) if several else text_of(owners[0])],
+        "situs_address": [text_of(places[0])],
+    }
     found.page |= {"account": css, "beside": None, "headings": headings, "title": title, "blocks": blocks}
     found.page["owners"] = {"listed": "blocks"} if several else _listed(owners[0], set(tags))
     found.note("account", f"headings {', '.join(map(repr, inside[title:]))}", css)
@@ -74,7 +93,9 @@ def _listed(heading: Selector, tags: set[str]) -> dict[str, str]:
 
 
 def find_identity(found: Found, parcels: Sequence[Explored]) -> None:
-    """Find the places that name the parcel in each step; the page's address counts where there is no other."""
+    """Find the places that name the parcel in each step; the page's address counts where there is no
+    other.
+    """
     ways: list[dict[str, str]] = []
     account = str(found.page.get("account"))
     if all(_names(one, partial(_account_numbers, css=account, page=found.page)) for one in parcels):
@@ -87,7 +108,11 @@ def find_identity(found: Found, parcels: Sequence[Explored]) -> None:
         ways.append({"at": "tab"})
     if not ways and all(_is_named(numbers_in_address(one.address), one.apn) for one in parcels):
         ways.append({"at": "address"})
-        found.note("identity", "the page's address alone: it counts with an owner or a situs address that is stored of the parcel")
+        found.note(
+            "identity",
+            "the page's address alone: it counts with an owner or a situs address that is stored of the"
+            " parcel",
+        )
     elif ways:
         found.note("identity", ", ".join(" ".join(way.values()) for way in ways), selector)
     else:
@@ -116,10 +141,14 @@ def _account_numbers(root: Selector, css: str, page: dict[str, Any]) -> list[str
 
 
 def _heading_css(parcels: Sequence[Explored], account: str) -> str | None:
-    """Return a selector of an element outside of account and tabs that names the parcel, in each step, and no other."""
+    """Return a selector of an element outside of account and tabs that names the parcel, in each step, and no
+    other.
+    """
     first = Selector(text=parcels[0].first, type="html")
     for element in parts.elements_with_number(first, parcels[0].apn):
-        if element.xpath("ancestor-or-self::nav | ancestor-or-self::a | ancestor-or-self::button | ancestor-or-self::title"):
+        if element.xpath(
+            "ancestor-or-self::nav | ancestor-or-self::a | ancestor-or-self::button | ancestor-or-self::title"
+        ):
             continue
         if any(element.root in [*inner.root.iter()] for inner in first.css(account)):
             continue

@@ -1,4 +1,6 @@
-"""Which column of a grid is which: by headings, by what the cells hold, and by the sums that must be right in every row."""
+"""Which column of a grid is which: by headings, by what the cells hold, and by the sums that must be right in
+every row.
+"""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,12 +26,14 @@ _ORDER = ("assessed", "paid", "interest", "fees", "amount_due")
 # For `status_words` of the manifest: two given parcels seldom have all statuses between them.
 STATUS_WORDS: dict[str, tuple[str, ...]] = {
     "paid": ("paid", "settled", "satisfied", "redeemed", "cleared", "closed", "complete", "completed"),
-    "unpaid": ("unpaid", "due", "overdue", "owed", "owing", "outstanding", "delinquent", "balance", "open", "pending", "payable", "late"),
+    "unpaid": ("unpaid", "due", "overdue", "owed", "owing", "outstanding", "delinquent", "balance", "open",
+    "pending", "payable", "late"),
     "lien": ("lien", "liens", "certificate", "certificates", "cp", "investor"),
     "state_lien": ("state", "county", "available", "unsold", "unassigned", "struck"),
     "not": ("no", "not", "nothing", "none", "zero"),
     "other": (
-        "tax", "taxes", "in", "full", "fully", "of", "purchase", "the", "and", "held", "holder", "sold", "sale", "by", "to", "past",
+        "tax", "taxes", "in", "full", "fully", "of", "purchase", "the", "and", "held", "holder", "sold",
+        "sale", "by", "to", "past",
         "amount",
         "bill", "is", "are", "year", "a", "on", "for", "at", "off",
     ),
@@ -84,10 +88,13 @@ def is_payments(table: Table) -> bool:
 
 
 def summary_columns(table: Table) -> tuple[dict[str, int], Literal["right", "several", "wrong"]]:
-    """Return where each column of the summary stands, and what the sums of all rows say: that they are right so, that they are right in
-    several ways that are as likely, or that they are right in none."""
+    """Return where each column of the summary stands, and what the sums of all rows say: that they are right
+    so, that they are right in several ways that are as likely, or that they are right in none.
+    """
     fixed = {"tax_year": table.of_kind("year")[0], "status": _status_at(table)}
-    scored = sorted(((_score(table, roles), roles) for roles in _assignments(table)), key=lambda one: -one[0][0])
+    scored = sorted(
+        ((_score(table, roles), roles) for roles in _assignments(table)), key=lambda one: -one[0][0]
+    )
     right = [(score, roles) for (score, is_right), roles in scored if is_right]
     if not right:
         return fixed | (scored[0][1] if scored else {}), "wrong"
@@ -104,9 +111,18 @@ def payment_columns(table: Table) -> dict[str, int]:
     dates, amounts, texts = table.of_kind("date"), table.of_kind("money"), table.of_kind("text")
     return {
         "tax_year": table.of_kind("year")[0],
-        "description": max(texts, key=lambda at: (bool(re.search("descr|activity|type", table.heading(at), re.IGNORECASE)), -at)),
-        "amount": max(amounts, key=lambda at: (bool(re.search("amount|total|paid", table.heading(at), re.IGNORECASE)), -at)),
-        "paid_on": max(dates, key=lambda at: (bool(re.search("paid|payment|receiv", table.heading(at), re.IGNORECASE)), -at)),
+        "description": max(
+            texts,
+            key=lambda at: (bool(re.search("descr|activity|type", table.heading(at), re.IGNORECASE)), -at),
+        ),
+        "amount": max(
+            amounts,
+            key=lambda at: (bool(re.search("amount|total|paid", table.heading(at), re.IGNORECASE)), -at),
+        ),
+        "paid_on": max(
+            dates,
+            key=lambda at: (bool(re.search("paid|payment|receiv", table.heading(at), re.IGNORECASE)), -at),
+        ),
     }
 
 
@@ -158,7 +174,9 @@ def _score(table: Table, roles: dict[str, int]) -> tuple[float, bool]:
             score += (1 if is_paid == (not amounts["amount_due"]) else -2) / len(rows)
     year = table.of_kind("year")[0]
     return score, all(
-        is_right(row, {**roles, "tax_year": year}, max(int(one[year]) for one in rows)) for rows in table.parcels for row in rows
+        is_right(row, {**roles, "tax_year": year}, max(int(one[year]) for one in rows))
+        for rows in table.parcels
+        for row in rows
     )
 
 

@@ -1,6 +1,8 @@
-"""The parts of a treasurer's page that nobody has described yet, found by what they hold: numbers of parcels, years, money, dates.
+"""The parts of a treasurer's page that nobody has described yet, found by what they hold: numbers of parcels,
+years, money, dates.
 
-Everything here takes HTML and returns elements or CSS selectors; a selector counts only when it finds the part again in every page.
+Everything here takes HTML and returns elements or CSS selectors; a selector counts only when it finds the
+part again in every page.
 """
 
 import re
@@ -15,13 +17,21 @@ from maricopa_scrapy.sources.treasurer.parcel_numbers import NUMBER, is_apn, tex
 HEADINGS = ("h1", "h2", "h3", "h4", "h5", "h6", "dt", "legend", "label", "strong", "b", "th")
 MONEY = re.compile(r"[-(]?\$(\d{1,3}(?:,\d{3})+|\d{1,9})\.\d{2}\)?", re.ASCII)
 OWNER = re.compile(r"\bowners?\b", re.IGNORECASE)
-SITUS = re.compile(r"\bsitus\b|\b(property|site|physical|street) (address|location)\b|\blocation\b", re.IGNORECASE)
+SITUS = re.compile(
+    r"\bsitus\b|\b(property|site|physical|street) (address|location)\b|\blocation\b", re.IGNORECASE
+)
 _HEADING_MOST = 60
 # What a click must never reach: a payment, a print, a way out of the parcel's page.
-_LEAVES = re.compile(r"\b(pay|make|checkout|cart|print|log|sign|search|home|contact|download|e-?mail|help)\b", re.IGNORECASE)
-_TAX_WORDS = re.compile(r"tax|payment|history|summary|valuation|bill|detail|activit|overview|balance", re.IGNORECASE)
+_LEAVES = re.compile(
+    r"\b(pay|make|checkout|cart|print|log|sign|search|home|contact|download|e-?mail|help)\b", re.IGNORECASE
+)
+_TAX_WORDS = re.compile(
+    r"tax|payment|history|summary|valuation|bill|detail|activit|overview|balance", re.IGNORECASE
+)
 # Ids and classes that a framework makes anew for each visit, or that say how an element stands at the moment.
-_PASSING = re.compile(r"[0-9a-f]{6,}|\d{3,}|^k-state|active|selected|hover|focus|first|last|show$|^ng-|^css-", re.IGNORECASE)
+_PASSING = re.compile(
+    r"[0-9a-f]{6,}|\d{3,}|^k-state|active|selected|hover|focus|first|last|show$|^ng-|^css-", re.IGNORECASE
+)
 _IN_PAGE = re.compile(r"$|#|javascript:")
 
 
@@ -35,7 +45,9 @@ class TabLinks:
 
 @dataclass(frozen=True, slots=True)
 class FoundRows:
-    """Rows that each name a parcel: what selects them, what opens one, and at which place the parcel asked for stands (None: nowhere)."""
+    """Rows that each name a parcel: what selects them, what opens one, and at which place the parcel asked
+    for stands (None: nowhere).
+    """
 
     rows: str
     open: str | None
@@ -51,7 +63,9 @@ def tabs_in(root: Selector) -> TabLinks | None:
             continue
         if link.xpath("ancestor::table | ancestor::*[contains(@class, 'pager')]"):
             continue
-        holder = link.xpath("(ancestor::ul | ancestor::ol | ancestor::nav | ancestor::*[@role='tablist'])[last()]") or link.xpath("..")
+        holder = link.xpath(
+            "(ancestor::ul | ancestor::ol | ancestor::nav | ancestor::*[@role='tablist'])[last()]"
+        ) or link.xpath("..")
         groups.setdefault(holder[0].root, []).append(link.root)
     best: tuple[int, int, TabLinks] | None = None
     for holder, links in groups.items():
@@ -75,7 +89,9 @@ def may_click(text: str) -> bool:
 
 
 def results_in(root: Selector, apn: str) -> FoundRows | None:
-    """Return the rows of a result grid: each names a parcel, none has money; None where there is no such grid."""
+    """Return the rows of a result grid: each names a parcel, none has money; None where there is no such
+    grid.
+    """
     for body in root.xpath("//tbody | //ul | //ol"):
         rows = body.xpath("./tr | ./li")
         numbers = [NUMBER.findall(text_of(row)) for row in rows]
@@ -90,7 +106,9 @@ def results_in(root: Selector, apn: str) -> FoundRows | None:
 
 
 def grids_in(root: Selector) -> list[Selector]:
-    """Return the grids: of each tbody with rows of several cells the smallest element that has its headings too, else its table."""
+    """Return the grids: of each tbody with rows of several cells the smallest element that has its headings
+    too, else its table.
+    """
     found = []
     for body in root.xpath("//tbody[tr/td]"):
         grid = body.xpath("ancestor::table[1]")
@@ -118,11 +136,17 @@ def cells_of(grid: Selector) -> list[list[str]]:
 
 
 def block_headings(root: Selector, wanted: re.Pattern[str]) -> list[Selector]:
-    """Return the headings with such a word that have an element behind them, outside of tables and tabs. Its text may be empty."""
+    """Return the headings with such a word that have an element behind them, outside of tables and tabs. Its
+    text may be empty.
+    """
     found = []
     for heading in root.xpath(" | ".join(f"//{tag}" for tag in HEADINGS if tag != "th")):
         text = text_of(heading)
-        if len(text) > _HEADING_MOST or not wanted.search(text) or heading.xpath("ancestor::table | ancestor::nav | ancestor::a"):
+        if (
+            len(text) > _HEADING_MOST
+            or not wanted.search(text)
+            or heading.xpath("ancestor::table | ancestor::nav | ancestor::a")
+        ):
             continue
         below = heading.xpath("following-sibling::*[1]")
         if below and below[0].root.tag != heading.root.tag:
@@ -134,7 +158,9 @@ def elements_with_number(root: Selector, apn: str) -> Iterator[Selector]:
     """Yield the innermost elements whose own text names the parcel, headings first, none of a table."""
     named = [
         element
-        for element in root.xpath("//body//*[text()][not(ancestor-or-self::table or ancestor-or-self::script)]")
+        for element in root.xpath(
+            "//body//*[text()][not(ancestor-or-self::table or ancestor-or-self::script)]"
+        )
         if any(is_apn(number, apn) for number in NUMBER.findall(" ".join(element.xpath("./text()").getall())))
     ]
     yield from sorted(named, key=lambda element: element.root.tag not in HEADINGS)
@@ -160,11 +186,20 @@ def group_css(root: Selector, holder: Any, members: Sequence[Any]) -> str | None
 
 
 def css_of(element: Any) -> Iterator[str]:
-    """Yield selectors that may find an element (lxml's) again, the surest first: its id, its classes, its tag, within an id above it."""
+    """Yield selectors that may find an element (lxml's) again, the surest first: its id, its classes, its
+    tag, within an id above it.
+    """
     own = _own_css(element)
     if own and own[0].startswith("#"):
         yield own[0]
-    above = next((found[0] for parent in element.iterancestors() if (found := _own_css(parent)) and found[0].startswith("#")), None)
+    above = next(
+        (
+            found[0]
+            for parent in element.iterancestors()
+            if (found := _own_css(parent)) and found[0].startswith("#")
+        ),
+        None,
+    )
     for css in [*(one for one in own if not one.startswith("#")), element.tag]:
         if above:
             yield f"{above} {css}"
@@ -176,12 +211,18 @@ def _own_css(element: Any) -> list[str]:
         return []
     name = element.get("id") or ""
     found = [f"#{name}"] if re.fullmatch(r"[A-Za-z][\w-]*", name) and not _PASSING.search(name) else []
-    classes = [one for one in (element.get("class") or "").split() if re.fullmatch(r"[A-Za-z][\w-]*", one) and not _PASSING.search(one)]
+    classes = [
+        one
+        for one in (element.get("class") or "").split()
+        if re.fullmatch(r"[A-Za-z][\w-]*", one) and not _PASSING.search(one)
+    ]
     return [*found, *(f".{one}" for one in classes), *(f"{element.tag}.{one}" for one in classes)]
 
 
 def css_in_all(pages: Sequence[tuple[Selector, Any]], fits: Callable[[list[Any], Any], bool]) -> str | None:
-    """Return the first selector of the first element that, in every page, finds what `fits` (elements found, the element meant)."""
+    """Return the first selector of the first element that, in every page, finds what `fits` (elements found,
+    the element meant).
+    """
     for css in _candidates(pages):
         if all(fits([found.root for found in root.css(css)], meant) for root, meant in pages):
             return css

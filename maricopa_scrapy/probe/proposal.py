@@ -1,4 +1,6 @@
-"""A manifest that would fit what was seen: what it is, and how it is put into the user's own config folder."""
+"""A manifest that would fit what was seen: what it is, and how it is put into the user's own config
+folder.
+"""
 
 import datetime as dt
 import os
@@ -22,8 +24,8 @@ if TYPE_CHECKING:
 class Proposal:
     """Keys of config/sources/<source>.yaml with the values that would fit, such as {"page": {...}}.
 
-    `evidence`: (what, what it was seen by); `questions`: what only a person can say, printed as they stand: with one of them nothing is
-    written. `marks`: name and CSS selector of each part, for the picture.
+    `evidence`: (what, what it was seen by); `questions`: what only a person can say, printed as they stand:
+    with one of them nothing is written. `marks`: name and CSS selector of each part, for the picture.
     """
 
     source: str
@@ -34,7 +36,9 @@ class Proposal:
 
 
 def propose(parcels: "Sequence[Explored]", absent: "Explored | None", manifest: Manifest) -> Proposal:
-    """Return the `page` that would fit the treasurer's pages that were explored: of parcels that exist, and of one that does not."""
+    """Return the `page` that would fit the treasurer's pages that were explored: of parcels that exist, and
+    of one that does not.
+    """
     from maricopa_scrapy.probe.found_layout import find_layout
 
     assert manifest.page is not None
@@ -43,9 +47,11 @@ def propose(parcels: "Sequence[Explored]", absent: "Explored | None", manifest: 
 
 
 def apply(proposal: Proposal, today: dt.date) -> tuple[Path, Path]:
-    """Write the proposed manifest to MARICOPA_CONFIG, else ./config; returns it and the old one, which stays beside it.
+    """Write the proposed manifest to MARICOPA_CONFIG, else ./config; returns it and the old one, which stays
+    beside it.
 
-    A ./config that is not there begins as the shipped one, whole. Raises ConfigError, and writes nothing then.
+    A ./config that is not there begins as the shipped one, whole. Raises ConfigError, and writes nothing
+    then.
     """
     folder = _own_folder()
     file = folder / "sources" / f"{proposal.source}.yaml"
@@ -58,7 +64,9 @@ def apply(proposal: Proposal, today: dt.date) -> tuple[Path, Path]:
         Manifest.model_validate(yaml.safe_load(new))
     except ValidationError as error:
         first = error.errors()[0]
-        raise ConfigError(f"{file}: what is proposed does not fit: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+        raise ConfigError(
+            f"{file}: what is proposed does not fit: {'.'.join(map(str, first['loc']))}: {first['msg']}"
+        ) from None
     beside = _free(file.with_name(f"{file.name}.{today:%Y%m%d}"))
     part = file.with_name(f"{file.name}.part")
     try:

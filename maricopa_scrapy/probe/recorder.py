@@ -1,4 +1,6 @@
-"""The recorder's API: its codes, its index, the search's envelope and its limits, a document, and a number that is none."""
+"""The recorder's API: its codes, its index, the search's envelope and its limits, a document, and a number
+that is none.
+"""
 
 import datetime as dt
 from typing import Any
@@ -18,12 +20,12 @@ _INDEX, _CODES, _LISTED, _PAIRS = (
     "the index of names has a day",
     "its list of codes",
     "the manifest's codes are in the list",
-    ("query codes find the display codes of the manifest"),
+    "query codes find the display codes of the manifest",
 )
 _SEARCH, _FILTER, _SIZE, _SECOND = (
     "a search: its envelope and rows",
     "a search is filtered by code and days",
-    ("a page of a search has at most {} rows"),
+    "a page of a search has at most {} rows",
     "the second page of a search has other rows",
 )
 _DOCUMENT, _SAME = "a document: its keys and kinds", "a document is what the search says of it"
@@ -53,7 +55,11 @@ async def _json(asker: Asker, what: str, url: str) -> bytes | None:
     """As the client's; an HTML page, of whatever kind, is a guard before the API. Raises Ended."""
     body = await asker.json(what, url)
     last = asker.seen[-1]
-    if asker.cause in (Cause.SOFT_404, Cause.REFUSED) and last.body.lstrip()[:1] == b"<" and last.status < 429:
+    if (
+        asker.cause in (Cause.SOFT_404, Cause.REFUSED)
+        and last.body.lstrip()[:1] == b"<"
+        and last.status < 429
+    ):
         raise asker.challenged(f"HTTP {last.status} with an HTML page where JSON is due, asked for: {what}")
     return body
 
@@ -84,9 +90,16 @@ async def _codes(asker: Asker) -> None:
         return
     differs = noted(codes.notes)
     evidence = (
-        f"{len(codes.codes)} codes of two letters" + f"; odd: {listed(set(codes.odd))}" * bool(codes.odd) + f"; {differs}" * bool(differs)
+        f"{len(codes.codes)} codes of two letters"
+        + f"; odd: {listed(set(codes.odd))}" * bool(codes.odd)
+        + f"; {differs}" * bool(differs)
     )
-    asker.sheet.check(_CODES, not codes.odd and not differs, evidence, "odd ones cannot be asked for; attach the bundle to an issue")
+    asker.sheet.check(
+        _CODES,
+        not codes.odd and not differs,
+        evidence,
+        "odd ones cannot be asked for; attach the bundle to an issue",
+    )
     gone = asker.manifest.codes.keys() - set(codes.codes)
     evidence = f"not there: {listed(gone)}" if gone else f"all {len(asker.manifest.codes)}"
     asker.sheet.check(_LISTED, not gone, evidence, line_of("recorder", "codes", *sorted(gone)[:1]))
@@ -103,14 +116,19 @@ async def _searches(asker: Asker, day: dt.date) -> SearchPage | None:
     found = await _search(asker, "a search", _query(asker, code, since, day, 1, size))
     if found is not None:
         _filtered(asker, found, code, since, day)
-        few = await _search(asker, "a search, page 2", _query(asker, code, since, day, 2, max(1, min(20, found.count // 2))))
+        few = await _search(
+            asker, "a search, page 2", _query(asker, code, since, day, 2, max(1, min(20, found.count // 2)))
+        )
         if few is not None and found.count > 1:
             half = max(1, min(20, found.count // 2))
             begin = {row.number for row in found.rows[:half]}
             same = begin & {row.number for row in few.rows}
             evidence = f"{few.count} rows, {len(same)} of them of the first page"
             asker.sheet.check(
-                _SECOND, not same, evidence, "pageNumber is ignored: nothing beyond a page is found; attach the bundle to an issue"
+                _SECOND,
+                not same,
+                evidence,
+                "pageNumber is ignored: nothing beyond a page is found; attach the bundle to an issue",
             )
     await _too_many(asker, _query(asker, code, since, day, 1, size + 1), size)
     return found
@@ -124,12 +142,16 @@ async def _search(asker: Asker, what: str, url: str) -> SearchPage | None:
         found = parse_search(body)
     except PageError as error:
         asker.sheet.broken(
-            _SEARCH, f"{what}: {error}", "attach the bundle to an issue; maricopa_scrapy/sources/recorder/search.py reads it"
+            _SEARCH,
+            f"{what}: {error}",
+            "attach the bundle to an issue; maricopa_scrapy/sources/recorder/search.py reads it",
         )
         return None
     if what == "a search":
         differs = noted(found.notes)
-        asker.sheet.check(_SEARCH, not differs, differs or f"{found.count} rows, total {found.total}", _REPORT)
+        asker.sheet.check(
+            _SEARCH, not differs, differs or f"{found.count} rows, total {found.total}", _REPORT
+        )
     return found
 
 
@@ -138,14 +160,18 @@ def _filtered(asker: Asker, found: SearchPage, code: str, since: dt.date, until:
     try:
         check_answers(found, since, until, None, None)
     except PageError as error:
-        asker.sheet.broken(_FILTER, str(error), "rows that were not asked for come: attach the bundle to an issue")
+        asker.sheet.broken(
+            _FILTER, str(error), "rows that were not asked for come: attach the bundle to an issue"
+        )
         return
     if not found.rows:
         asker.sheet.untold(_FILTER, f"{code} of {since} to {until}: no rows")
         return
     asker.sheet.held(_FILTER, f"{code} of {since} to {until}: all {len(found.rows)} rows are of these days")
     remedy = f"{line_of('recorder', 'codes', code)}: {next(iter(found.pair), '')}"
-    asker.sheet.check(_PAIRS, found.pair <= {display}, f"{code} finds {', '.join(sorted(found.pair)) or 'nothing'}", remedy)
+    asker.sheet.check(
+        _PAIRS, found.pair <= {display}, f"{code} finds {', '.join(sorted(found.pair)) or 'nothing'}", remedy
+    )
 
 
 async def _too_many(asker: Asker, url: str, size: int) -> None:
@@ -158,7 +184,12 @@ async def _too_many(asker: Asker, url: str, size: int) -> None:
         return
     rows = _count(response)
     is_so = rows is not None and rows <= size
-    asker.sheet.check(assumption, is_so, f"{evidence}, {rows} rows", f"it may take more: {line_of('recorder', 'search_page_size')}")
+    asker.sheet.check(
+        assumption,
+        is_so,
+        f"{evidence}, {rows} rows",
+        f"it may take more: {line_of('recorder', 'search_page_size')}",
+    )
 
 
 def _count(response: Response) -> int | None:
@@ -169,7 +200,9 @@ def _count(response: Response) -> int | None:
 
 
 async def _document(asker: Asker, number: str, date: dt.date | None) -> None:
-    body = await _json(asker, f"document {number}", asker.url(asker.manifest.paths["document"].format(number=number)))
+    body = await _json(
+        asker, f"document {number}", asker.url(asker.manifest.paths["document"].format(number=number))
+    )
     if body is None:
         return
     try:
@@ -184,13 +217,18 @@ async def _document(asker: Asker, number: str, date: dt.date | None) -> None:
         return
     said = found.document.recording_date
     asker.sheet.check(
-        _SAME, said == date, f"recorded {said}, by the search {date}", "stored as the document says it; attach the bundle to an issue"
+        _SAME,
+        said == date,
+        f"recorded {said}, by the search {date}",
+        "stored as the document says it; attach the bundle to an issue",
     )
 
 
 async def _unknown(asker: Asker, day: dt.date) -> None:
     number = f"{day.year}9999999"
-    response = await asker.answer(f"unknown document {number}", asker.url(asker.manifest.paths["document"].format(number=number)))
+    response = await asker.answer(
+        f"unknown document {number}", asker.url(asker.manifest.paths["document"].format(number=number))
+    )
     if response is None:
         return
     is_json = response.body.lstrip()[:1] == b"{"

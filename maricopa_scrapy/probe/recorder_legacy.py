@@ -26,7 +26,9 @@ async def check(asker: Asker, _: Any) -> None:
     until = dt.datetime.now(dt.UTC).date() - dt.timedelta(days=_AGO)
     since = until - dt.timedelta(days=_LONG - 1)
     days = {name: quote(f"{day:%m/%d/%Y}", safe="") for name, day in (("since", since), ("until", until))}
-    path = asker.manifest.paths["list"].format(cursor="0", code=_CODE, most=asker.manifest.search_page_size, **days)
+    path = asker.manifest.paths["list"].format(
+        cursor="0", code=_CODE, most=asker.manifest.search_page_size, **days
+    )
     body = await asker.page("a list", asker.url(path))
     if body is None:
         return
@@ -56,4 +58,9 @@ async def check(asker: Asker, _: Any) -> None:
         asker.sheet.broken(_DOCUMENT, str(error), _REPORT)
     else:
         said, document = noted(page.notes), page.document
-        asker.sheet.check(_DOCUMENT, not said, said or f"{len(document.names or ())} names, recorded {document.recorded_at}", _REPORT)
+        asker.sheet.check(
+            _DOCUMENT,
+            not said,
+            said or f"{len(document.names or ())} names, recorded {document.recorded_at}",
+            _REPORT,
+        )

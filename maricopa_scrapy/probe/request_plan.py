@@ -20,7 +20,9 @@ _ASK_S = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """How one source is asked: what for, how many requests, seconds for one, the paths of its manifest that it takes."""
+    """How one source is asked: what for, how many requests, seconds for one, the paths of its manifest that
+    it takes.
+    """
 
     asks: str
     requests: int
@@ -33,7 +35,9 @@ KINDS = {
     "assessor": Kind("parcels, one that does not exist, searches", 8, 1.5, ("parcel", "search"), True),
     "assessor_page": Kind("a parcel's page, and one that does not exist", 3, 1.0, ("parcel",), True),
     "gis": Kind("what each layer says of itself, a page of rows of three, a list", 12, 2.0),
-    "recorder": Kind("codes, the index, searches, documents", 8, 0.5, ("search", "document", "index", "codes")),
+    "recorder": Kind(
+        "codes, the index, searches, documents", 8, 0.5, ("search", "document", "index", "codes")
+    ),
     "recorder_legacy": Kind("a list, and a document", 3, 2.0, ("list", "document")),
     "treasurer": Kind("parcels in a browser, one that does not exist", 5, 20.0, ("parcel",), True),
     "bulk": Kind("the first bytes of the Sales Affidavits", 4, 2.0, ("sales_affidavits",)),
@@ -73,7 +77,9 @@ class Plan:
 
 
 def draw_up(names: Sequence[str], apns: Sequence[str], settings: Any) -> Plan:
-    """Return the plan. Raises StartError for a named source that cannot be asked, and when none can; unnamed ones are left out."""
+    """Return the plan. Raises StartError for a named source that cannot be asked, and when none can; unnamed
+    ones are left out.
+    """
     sandbox = str(settings["MARICOPA_SANDBOX"] or "").rstrip("/")
     asked: dict[str, tuple[Manifest, str, dict[str, str]]] = {}
     plan = Plan()
@@ -120,7 +126,9 @@ def sandbox_apns(url: str) -> tuple[list[str], str]:
         connection.request("GET", "/_apns?count=2&absent=1")
         *known, absent = connection.getresponse().read().decode().split()
     except (OSError, ValueError, http.client.HTTPException) as error:
-        raise StartError(f"MARICOPA_SANDBOX={url} does not answer: {error}; `maricopa sandbox` starts one") from None
+        raise StartError(
+            f"MARICOPA_SANDBOX={url} does not answer: {error}; `maricopa sandbox` starts one"
+        ) from None
     finally:
         connection.close()
     return known, absent

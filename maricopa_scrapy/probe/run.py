@@ -12,7 +12,16 @@ from typing import Any
 import aiohttp
 
 from maricopa_scrapy.pace.refusals import BrowserFailed
-from maricopa_scrapy.probe import assessor, assessor_page, bulk, bundle, gis, recorder, recorder_legacy, treasurer
+from maricopa_scrapy.probe import (
+    assessor,
+    assessor_page,
+    bulk,
+    bundle,
+    gis,
+    recorder,
+    recorder_legacy,
+    treasurer,
+)
 from maricopa_scrapy.probe.client import Asker, Challenged, Ended, Turns
 from maricopa_scrapy.probe.findings import Sheet
 from maricopa_scrapy.probe.proposal import Proposal
@@ -21,14 +30,17 @@ from maricopa_scrapy.probe.request_plan import Plan, Planned
 logger = logging.getLogger(__name__)
 
 _CHECKS: dict[str, ModuleType] = {
-    "assessor": assessor, "assessor_page": assessor_page, "gis": gis, "recorder": recorder, "recorder_legacy": recorder_legacy,
+    "assessor": assessor, "assessor_page": assessor_page, "gis": gis, "recorder": recorder,
+    "recorder_legacy": recorder_legacy,
     "bulk": bulk,
 }  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """`folder`: where the bundles go; `with_names`: persons stay in them; `tell` is called with a line of progress."""
+    """`folder`: where the bundles go; `with_names`: persons stay in them; `tell` is called with a line of
+    progress.
+    """
 
     folder: Path
     with_names: bool
@@ -50,7 +62,9 @@ async def run(plan: Plan, settings: Any, options: Options) -> list[Result]:
     results = []
     in_sandbox = any(planned.in_sandbox for planned in plan.sources)
     # A proxy of the user's knows nothing of this machine's own addresses.
-    async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar(), trust_env=not in_sandbox) as session:
+    async with aiohttp.ClientSession(
+        cookie_jar=aiohttp.DummyCookieJar(), trust_env=not in_sandbox
+    ) as session:
         for planned in plan.sources:
             options.tell(f"{planned.name}: {planned.requests} requests at most")
             sheet = Sheet(planned.name)
@@ -77,10 +91,14 @@ async def _treasurer(asker: Asker, settings: Any, options: Options) -> Result:
     async with browser(settings["MARICOPA_CONFIG"].browser, settings["USER_AGENT"]) as opened:
         with _until_it_ends(asker, treasurer.assumptions(asker)):
             proposal = await treasurer.check(asker, opened)
-        made = bundle.make(asker, asker.sheet, proposal, bundle.anonymiser(asker, manifests, options.with_names))
+        made = bundle.make(
+            asker, asker.sheet, proposal, bundle.anonymiser(asker, manifests, options.with_names)
+        )
         for name, html in made.pages.items():
             try:
-                made.files[f"pictures/{name}.png"] = await opened.picture(html, proposal.marks if proposal else {})
+                made.files[f"pictures/{name}.png"] = await opened.picture(
+                    html, proposal.marks if proposal else {}
+                )
             except BrowserFailed as error:
                 logger.warning("no picture of %s: %s", name, error)
     return Result(asker.sheet, made.write(options.folder, _today()), proposal)

@@ -18,13 +18,18 @@ _WIDTH = 160
 
 def plan(drawn: Plan) -> Iterator[Table | Text]:
     """Yield what is going to be asked, and what is left out."""
-    table = Table(title=f"To ask: at most {MOST} requests of a source, no more than {drawn.rate:g} a second", title_justify="left")
+    table = Table(
+        title=f"To ask: at most {MOST} requests of a source, no more than {drawn.rate:g} a second",
+        title_justify="left",
+    )
     for heading in ("source", "what is asked", "requests", "about"):
         table.add_column(heading, justify="right" if heading in ("requests", "about") else "left")
     for one in drawn.sources:
         kind = KINDS[one.name]
         parcels = f": {shown(one.apns)}; none: {shown([one.absent])}" if kind.takes_apns else ""
-        table.add_row(one.name, Text(f"{kind.asks}{parcels}"), str(one.requests), f"{one.seconds(drawn.rate):.0f} s")
+        table.add_row(
+            one.name, Text(f"{kind.asks}{parcels}"), str(one.requests), f"{one.seconds(drawn.rate):.0f} s"
+        )
     yield table
     for name, why in drawn.left_out.items():
         yield Text(f"{name} is left out: {why}", style="yellow")
@@ -37,7 +42,9 @@ def findings(sheets: list[Sheet], to: Anonymiser | None = None) -> Table:
         table.add_column(heading, overflow="fold")
     for sheet in sheets:
         for one in sheet.findings:
-            evidence, follows = (to.said(one.evidence), to.sweep(one.follows)) if to else (one.evidence, one.follows)
+            evidence, follows = (
+                (to.said(one.evidence), to.sweep(one.follows)) if to else (one.evidence, one.follows)
+            )
             word = Text(one.word, style=_STYLES[one.word])
             table.add_row(one.source, Text(one.assumption), word, Text(evidence), Text(follows))
         table.add_section()
@@ -54,7 +61,9 @@ def summary(sheets: list[Sheet]) -> Iterator[Text]:
 
 
 def proposal(found: Proposal) -> Iterator[Text]:
-    """Yield what is proposed: the evidence, the questions exactly as they are, and the keys of the manifest."""
+    """Yield what is proposed: the evidence, the questions exactly as they are, and the keys of the
+    manifest.
+    """
     yield Text(f"\nProposed for config/sources/{found.source}.yaml:", style="bold")
     yield Text(written(found))
     for what, seen in found.evidence:

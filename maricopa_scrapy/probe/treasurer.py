@@ -1,4 +1,6 @@
-"""The treasurer's page in a browser: identity, blocks, tabs, columns, statuses, sums, and what an unknown parcel shows."""
+"""The treasurer's page in a browser: identity, blocks, tabs, columns, statuses, sums, and what an unknown
+parcel shows.
+"""
 
 from dataclasses import replace
 from functools import partial
@@ -26,10 +28,23 @@ if TYPE_CHECKING:
 TABS = ("summary", "payments")
 # On this machine a page that is shown is shown at once.
 _STILL_IN_SANDBOX_S = 0.6
-_SHOWN, _IDENTITY, _BLOCKS, _TABS = "a page shows a parcel", "it names the parcel", "it names owner and situs", "it has the tabs"
-_COLUMNS, _ROWS, _CELLS = "columns of the tab {}", "rows of the tab {} are whole", "cells of the tab {}: kinds and sums"
+_SHOWN, _IDENTITY, _BLOCKS, _TABS = (
+    "a page shows a parcel",
+    "it names the parcel",
+    "it names owner and situs",
+    "it has the tabs",
+)
+_COLUMNS, _ROWS, _CELLS = (
+    "columns of the tab {}",
+    "rows of the tab {} are whole",
+    "cells of the tab {}: kinds and sums",
+)
 _AT_ONCE, _WHOLE, _READ = "a parcel is shown at once", "rows come without a pause", "every column is read"
-_STATUSES, _CALLS, _ABSENT = "its statuses are known", "its data come in a way that is waited for", "an unknown parcel is shown as absent"
+_STATUSES, _CALLS, _ABSENT = (
+    "its statuses are known",
+    "its data come in a way that is waited for",
+    "an unknown parcel is shown as absent",
+)
 # What the parser looks at, in its order: the beginning of an error's path, and the line of the manifest.
 _STEPS = ("identity", "blocks", "columns", "rows", "cells")
 
@@ -52,7 +67,9 @@ def assumptions(_: Asker) -> tuple[str, ...]:
 
 
 async def check(asker: Asker, browser: "Browser") -> Proposal | None:
-    """Explore, note what held of the manifest, and return one that fits where something did not hold. Raises Ended."""
+    """Explore, note what held of the manifest, and return one that fits where something did not hold. Raises
+    Ended.
+    """
     explored: list[Explored] = []
     found = _Found(asker)
     try:
@@ -79,7 +96,9 @@ async def check(asker: Asker, browser: "Browser") -> Proposal | None:
 
 
 def _compare(asker: Asker, parcels: list[Explored], proposal: Proposal) -> None:
-    """Note what a look that waits and opens what it finds has seen, and a crawl by the present manifest would not see."""
+    """Note what a look that waits and opens what it finds has seen, and a crawl by the present manifest would
+    not see.
+    """
     page, sheet = _page(asker), asker.sheet
     opened = sum(one.opened is not None for one in parcels)
     sheet.check(
@@ -96,15 +115,24 @@ def _compare(asker: Asker, parcels: list[Explored], proposal: Proposal) -> None:
     unread: dict[str, None] = {}
     for one in parcels:
         for tab, html in shown_by(one, page).html.items():
-            if tab in TABS and not any(problem(by, one.apn, tab, html, one.address) for by in (asker.manifest, manifest)):
-                ours, theirs = (_parse(by, one.apn, tab, html, one.address).records for by in (asker.manifest, manifest))
+            if tab in TABS and not any(
+                problem(by, one.apn, tab, html, one.address) for by in (asker.manifest, manifest)
+            ):
+                ours, theirs = (
+                    _parse(by, one.apn, tab, html, one.address).records for by in (asker.manifest, manifest)
+                )
                 for old, new in zip(ours, theirs, strict=False):
                     values = old.model_dump()
                     unread |= {
-                        f"{tab}.{name}": None for name, value in new.model_dump().items() if value is not None and values.get(name) is None
+                        f"{tab}.{name}": None
+                        for name, value in new.model_dump().items()
+                        if value is not None and values.get(name) is None
                     }
     sheet.check(
-        _READ, not unread, f"not read: {', '.join(unread)}" if unread else "no other was found", line_of("treasurer", "page", "columns")
+        _READ,
+        not unread,
+        f"not read: {', '.join(unread)}" if unread else "no other was found",
+        line_of("treasurer", "page", "columns"),
     )
 
 
@@ -114,8 +142,13 @@ async def _explore(asker: Asker, browser: "Browser", apn: str) -> Explored | Non
         one = await browser.explore(url, apn, STILL_S if asker.turns.is_slow else _STILL_IN_SANDBOX_S)
     what = f"parcel {format_apn(apn)}"
     named = [(step.tab or "at first", step.raw) for step in one.steps]
-    kept = [(f"{what}, {tab}", html.encode("utf-8", "ignore"), "") for tab, html in named] or [(what, b"", one.error)]
-    asker.seen += [Seen(name, "GET", url, one.status, {"content-type": "text/html"}, body, error) for name, body, error in kept]
+    kept = [(f"{what}, {tab}", html.encode("utf-8", "ignore"), "") for tab, html in named] or [
+        (what, b"", one.error)
+    ]
+    asker.seen += [
+        Seen(name, "GET", url, one.status, {"content-type": "text/html"}, body, error)
+        for name, body, error in kept
+    ]
     if not one.steps:
         asker.sheet.broken(f"{what} is shown", one.error, line_of("treasurer", "page", "timeouts"))
         return None
@@ -132,8 +165,12 @@ async def _url(asker: Asker, apn: str) -> str:
     return url
 
 
-async def _confirmed(asker: Asker, browser: "Browser", proposal: Proposal, absent: Explored | None) -> Proposal:
-    """Return the proposal once a crawl's own visits have read two parcels by it, and the one that does not exist; else with a question."""
+async def _confirmed(
+    asker: Asker, browser: "Browser", proposal: Proposal, absent: Explored | None
+) -> Proposal:
+    """Return the proposal once a crawl's own visits have read two parcels by it, and the one that does not
+    exist; else with a question.
+    """
     manifest = asker.manifest.model_copy(update={"page": PageLayout.model_validate(proposal.section["page"])})
     questions = []
     for apn in (*asker.planned.apns[:2], *([asker.planned.absent] if absent is not None else [])):
@@ -141,10 +178,17 @@ async def _confirmed(asker: Asker, browser: "Browser", proposal: Proposal, absen
         async with asker.turns.one(asker.planned.name):
             one = await browser.visit(manifest, url, apn, TABS, partial(_problem_of, manifest, apn))
         wanted = "absent" if absent is not None and apn == absent.apn else "parcel"
-        wrong = [one.error] if one.error else [_problem_of(manifest, apn, tab, html, one.address) for tab, html in _told(one)]
+        wrong = (
+            [one.error]
+            if one.error
+            else [_problem_of(manifest, apn, tab, html, one.address) for tab, html in _told(one)]
+        )
         if one.kind != wanted or any(wrong):
             why = next(filter(None, wrong), None) or "no more is known"
-            questions.append(f"why is parcel {format_apn(apn)} shown as {one.kind}, and not read by what is proposed? {why}")
+            questions.append(
+                f"why is parcel {format_apn(apn)} shown as {one.kind}, and not read by what is proposed?"
+                f" {why}"
+            )
     confirmed = [] if questions else [("confirmed", f"{len(asker.planned.apns[:2])} parcels were read by it")]
     return replace(proposal, evidence=[*proposal.evidence, *confirmed], questions=questions)
 
@@ -163,7 +207,9 @@ def shown_by(one: Explored, page: PageLayout) -> "Visited":
     from maricopa_scrapy.probe.found_layout import step_of
     from maricopa_scrapy.probe.visits import Visited
 
-    visited = Visited(one.apn, one.url, "page", one.status, one.headers, {}, one.address, one.calls, one.error)
+    visited = Visited(
+        one.apn, one.url, "page", one.status, one.headers, {}, one.address, one.calls, one.error
+    )
     root = Selector(text=one.first, type="html")
     is_absent = bool(root.css(page.absent)) or bool(page.results and root.css(page.results.rows))
     if one.status == 200 and root.css(page.parcel) and not (is_absent and page.results):
@@ -191,13 +237,17 @@ def _refused(asker: Asker, one: Explored, what: str) -> None:
     except Refusal as error:
         asker.sheet.broken(f"{what} is shown", str(error), "see the body in the bundle; try again later")
     else:
-        asker.sheet.broken(f"{what} is shown", f"HTTP {one.status} with another page", "see the body in the bundle")
+        asker.sheet.broken(
+            f"{what} is shown", f"HTTP {one.status} with another page", "see the body in the bundle"
+        )
     if is_refusal(response) or one.status == 403:
         raise Ended(f"it answered HTTP {one.status}")
 
 
 def problem(manifest: Manifest, apn: str, tab: str, html: str, address: str) -> PageError | None:
-    """Return what the parser says of a tab's HTML ("absent": of the view of a parcel that is not there); None when it reads it."""
+    """Return what the parser says of a tab's HTML ("absent": of the view of a parcel that is not there); None
+    when it reads it.
+    """
     try:
         _parse(manifest, apn, tab, html, address)
     except PageError as error:
@@ -265,7 +315,9 @@ class _Found:
                 self._wrong.setdefault(f"{_step(error)} {tab}", f"{format_apn(one.apn)}: {error}")
                 continue
             page = _parse(manifest, one.apn, tab, one.html[tab], one.address)
-            self._statuses |= dict.fromkeys(bill.status_text for bill in page.records if isinstance(bill, TaxBill))
+            self._statuses |= dict.fromkeys(
+                bill.status_text for bill in page.records if isinstance(bill, TaxBill)
+            )
             self._by_address += bool(page.signs)
 
     def absence(self, one: "Visited") -> None:
@@ -278,7 +330,12 @@ class _Found:
             sheet.untold(_ABSENT, f"there is a parcel {apn}")
             return
         error = problem(self._asker.manifest, one.apn, "absent", next(iter(one.html.values())), one.address)
-        sheet.check(_ABSENT, one.kind == "absent" and error is None, f"{apn}: {error or 'by words that are known'}", correct)
+        sheet.check(
+            _ABSENT,
+            one.kind == "absent" and error is None,
+            f"{apn}: {error or 'by words that are known'}",
+            correct,
+        )
 
     def conclude(self) -> None:
         """Note what was found of all parcels."""
@@ -287,18 +344,29 @@ class _Found:
         if not self._kinds:
             return
         correct = line_of("treasurer", "page", "parcel")
-        sheet.check(_SHOWN, self._shown > 0, ", ".join(self._kinds), f"{correct}; or name a parcel that exists with --apn")
+        sheet.check(
+            _SHOWN,
+            self._shown > 0,
+            ", ".join(self._kinds),
+            f"{correct}; or name a parcel that exists with --apn",
+        )
         if self._calls:
             sheet.held(_CALLS, ", ".join(list(self._calls)[:6]))
         if not self._shown:
             return
-        self._step(_IDENTITY, "identity", TABS, f"{line_of('treasurer', 'page', 'identity')}, {line_of('treasurer', 'page', 'account')}")
+        self._step(
+            _IDENTITY,
+            "identity",
+            TABS,
+            f"{line_of('treasurer', 'page', 'identity')}, {line_of('treasurer', 'page', 'account')}",
+        )
         self._step(_BLOCKS, "blocks", TABS, line_of("treasurer", "page", "blocks"))
         if self._by_address:
             sheet.untold(
                 "it is named by more than its address",
                 f"{self._by_address} tabs are named by the address alone, which repeats what was asked",
-                "stored where owner or situs address agree with what is stored of the parcel: `scrapy crawl assessor` first",
+                "stored where owner or situs address agree with what is stored of the parcel: `scrapy crawl"
+                " assessor` first",
             )
         shown = ", ".join(self._tabs[0] if self._tabs else []) or "none"
         lacking = [tab for tab in TABS if not all(_has(links, page, tab) for links in self._tabs)]
@@ -322,7 +390,9 @@ class _Found:
         wrong = "; ".join(self._wrong[f"{step} {tab}"] for tab in tabs if f"{step} {tab}" in self._wrong)
         passed = max(self._passed.get(f"{step} {tab}", 0) for tab in tabs)
         if wrong or passed:
-            self._asker.sheet.check(assumption, not wrong, wrong or f"{passed} of {self._shown} parcels", f"correct {correct}")
+            self._asker.sheet.check(
+                assumption, not wrong, wrong or f"{passed} of {self._shown} parcels", f"correct {correct}"
+            )
 
 
 def _has(links: list[str], page: PageLayout, tab: str) -> bool:

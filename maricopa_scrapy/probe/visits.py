@@ -1,4 +1,6 @@
-"""Pages in a browser: what a visit shows, for the treasurer's checks, and pictures of pages that are already anonymous."""
+"""Pages in a browser: what a visit shows, for the treasurer's checks, and pictures of pages that are already
+anonymous.
+"""
 
 import asyncio
 import contextlib
@@ -22,16 +24,21 @@ from maricopa_scrapy.probe.explore import Explored, Explorer
 _CALLS = ("xhr", "fetch")
 _PICTURE_S = 15.0
 # Of the page's own style nothing is fetched: it would be asked of the county once more.
-_STYLE = "body{font:14px sans-serif;margin:16px}table{border-collapse:collapse}td,th{border:1px solid #bbb;padding:2px 6px}"
+_STYLE = (
+    "body{font:14px sans-serif;margin:16px}table{border-collapse:collapse}td,th{border:1px solid"
+    " #bbb;padding:2px 6px}"
+)
 _MARK = resources.files("maricopa_scrapy.probe").joinpath("marks.js").read_text(encoding="utf-8")
 
 
 @dataclass(slots=True)
 class Visited:
-    """One navigation. `kind`: parcel, absent, shell, or page (another one in its place); `html` by tab, as the browser had it.
+    """One navigation. `kind`: parcel, absent, shell, or page (another one in its place); `html` by tab, as
+    the browser had it.
 
     `address`: the page's own in the end.
-    `calls`: the page's own calls for data, as "xhr <url>" or "websocket <url>"; `error`: why nothing was shown.
+    `calls`: the page's own calls for data, as "xhr <url>" or "websocket <url>"; `error`: why nothing was
+    shown.
     """
 
     apn: str
@@ -59,7 +66,9 @@ class Browser:
         tabs: tuple[str, ...],
         check: Callable[[str, str, str], str | None],
     ) -> Visited:
-        """Show a parcel and its tabs as a crawl would; `check` says what is wrong with the HTML of one at an address."""
+        """Show a parcel and its tabs as a crawl would; `check` says what is wrong with the HTML of one at an
+        address.
+        """
         assert manifest.page is not None
         visited = Visited(apn, url)
         tab = await self._pool.take()
@@ -80,7 +89,12 @@ class Browser:
         except (TimeoutError, ConnectionError, BrowserFailed, PlaywrightError) as error:
             visited.error = first_line(error)
         else:
-            visited.kind, visited.status, visited.headers, visited.html = shown.kind, shown.status, shown.headers, shown.html
+            visited.kind, visited.status, visited.headers, visited.html = (
+                shown.kind,
+                shown.status,
+                shown.headers,
+                shown.html,
+            )
             visited.address = shown.address
         finally:
             with contextlib.suppress(PlaywrightError):
@@ -90,7 +104,9 @@ class Browser:
         return visited
 
     async def explore(self, url: str, apn: str, still: float) -> Explored:
-        """Show a page, whatever it looks like, and each of its tabs, once they are still for so many seconds."""
+        """Show a page, whatever it looks like, and each of its tabs, once they are still for so many
+        seconds.
+        """
         tab = await self._pool.take()
         try:
             return await Explorer(tab.page, tab.session, still).run(url, apn)

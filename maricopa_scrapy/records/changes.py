@@ -17,18 +17,23 @@ COLUMNS = ("changed_at", "table", "apn", "key", "field", "old", "new", "run", "b
 _CHANGES = """
     SELECT c.changed_at, c.table_name, c.key->>'apn', c.key, c.field, c.old, c.new, c.run_id, r.spider
     FROM public.change c LEFT JOIN crawl.run r ON r.id = c.run_id
-    WHERE c.changed_at >= %(since)s AND c.changed_at < %(until)s AND (%(table)s::text IS NULL OR c.table_name = %(table)s)
+    WHERE c.changed_at >= %(since)s AND c.changed_at < %(until)s AND (%(table)s::text IS NULL OR c.table_name
+    = %(table)s)
     ORDER BY c.changed_at, c.id
 """
 
 
-def changes(session: Session, since: dt.datetime, until: dt.datetime, table: str | None = None) -> Iterator[tuple[Any, ...]]:
+def changes(
+    session: Session, since: dt.datetime, until: dt.datetime, table: str | None = None
+) -> Iterator[tuple[Any, ...]]:
     """Yield the changed fields of a period, oldest first, as COLUMNS. Raises DatabaseUnavailable."""
     for chunk in session.chunks(_CHANGES, {"since": since, "until": until, "table": table}):
         yield from chunk
 
 
-def answers(session: Session, query: Query, since: dt.datetime, until: dt.datetime) -> Iterator[tuple[Any, ...]]:
+def answers(
+    session: Session, query: Query, since: dt.datetime, until: dt.datetime
+) -> Iterator[tuple[Any, ...]]:
     """Yield the rows of a named query for a period, as its columns. Raises DatabaseUnavailable."""
     for chunk in session.chunks(query.statement, {"since": since, "until": until}):
         yield from chunk
@@ -38,7 +43,9 @@ def lacking(session: Session, query: Query) -> list[str]:
     """Return the tables that the query needs and this database does not have."""
 
     def work(cursor: Cursor) -> list[str]:
-        cursor.execute("SELECT name FROM unnest(%s) AS n (name) WHERE to_regclass(name) IS NULL", (list(query.needs),))
+        cursor.execute(
+            "SELECT name FROM unnest(%s) AS n (name) WHERE to_regclass(name) IS NULL", (list(query.needs),)
+        )
         return [name for (name,) in cursor.fetchall()]
 
     return session.transact(work)

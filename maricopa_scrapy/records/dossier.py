@@ -18,7 +18,9 @@ from maricopa_scrapy.records.roll_diff import Change, Comparison
 
 def parcel(session: Session, apn: str) -> list[RenderableType]:
     """Return the parcel's dossier, section by section; empty when nothing of it is stored."""
-    shown = session.transact(lambda cursor: [(section.title, part) for section in SECTIONS if (part := section.read(cursor, apn))])
+    shown = session.transact(
+        lambda cursor: [(section.title, part) for section in SECTIONS if (part := section.read(cursor, apn))]
+    )
     parts: list[RenderableType] = [Text(f"Parcel {format_apn(apn)}", style="bold")] if shown else []
     for title, part in shown:
         parts += ["", Text.assemble((title, "bold"), (f"  {origin(part)}", "dim")), part.content]
@@ -28,9 +30,15 @@ def parcel(session: Session, apn: str) -> list[RenderableType]:
 def comparison(compared: Comparison, changes: Iterable[Change]) -> Iterator[RenderableType]:
     """Yield what a roll changed: how many by field, and some changes one by one."""
     if compared.before is None:
-        yield f"layer {compared.layer}: the first complete roll, {_when(compared.after)}; {compared.new:,} parcels, nothing to compare with"
+        yield (
+            f"layer {compared.layer}: the first complete roll, {_when(compared.after)}; {compared.new:,}"
+            " parcels, nothing to compare with"
+        )
     else:
-        yield f"layer {compared.layer}: {_when(compared.before)} to {_when(compared.after)}; {compared.new:,} new parcels"
+        yield (
+            f"layer {compared.layer}: {_when(compared.before)} to {_when(compared.after)}; {compared.new:,}"
+            " new parcels"
+        )
     counts = Table(title="Changes", title_justify="left", box=None, pad_edge=False, header_style="bold")
     for name in ("table", "field", "parcels"):
         counts.add_column(name, justify="right" if name == "parcels" else "left")

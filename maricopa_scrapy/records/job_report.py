@@ -1,4 +1,6 @@
-"""Everything that the report of a job tells beside its progress: failures with examples, changes, runs, traffic over time."""
+"""Everything that the report of a job tells beside its progress: failures with examples, changes, runs,
+traffic over time.
+"""
 
 import datetime as dt
 from dataclasses import dataclass
@@ -16,9 +18,11 @@ from maricopa_scrapy.ledger.traffic_samples import Interval
 
 _FAILURES = """
     WITH message AS (
-        SELECT source, cause, coalesce(message, '') AS message, count(*) FILTER (WHERE state = 'dead') AS dead,
+        SELECT source, cause, coalesce(message, '') AS message, count(*) FILTER (WHERE state = 'dead') AS
+        dead,
                count(*) FILTER (WHERE state <> 'dead') AS open, min(kind || ' ' || key) AS example
-        FROM crawl.target WHERE job_id = %s AND cause IS NOT NULL AND state IN ('dead', 'pending', 'leased') GROUP BY 1, 2, 3
+        FROM crawl.target WHERE job_id = %s AND cause IS NOT NULL AND state IN ('dead', 'pending', 'leased')
+        GROUP BY 1, 2, 3
     ), placed AS (
         SELECT *, sum(dead) OVER cause AS all_dead, sum(open) OVER cause AS all_open,
                row_number() OVER (PARTITION BY source, cause ORDER BY dead + open DESC, example) AS place
@@ -28,7 +32,8 @@ _FAILURES = """
     WHERE place <= 3 ORDER BY all_dead DESC, all_open DESC, source, cause, place
 """
 _TRIES = """
-    SELECT source, f.key, sum(f.value::bigint)::bigint FROM crawl.target CROSS JOIN LATERAL jsonb_each_text(failures) f
+    SELECT source, f.key, sum(f.value::bigint)::bigint FROM crawl.target CROSS JOIN LATERAL
+    jsonb_each_text(failures) f
     WHERE job_id = %s AND failures IS NOT NULL GROUP BY 1, 2
 """
 # By the time as well, for which there is an index; clocks of several machines may differ.
@@ -62,7 +67,9 @@ class Example:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """What one cause did at one source. `tries`: that failed and counted, also of targets that were answered in the end."""
+    """What one cause did at one source. `tries`: that failed and counted, also of targets that were answered
+    in the end.
+    """
 
     source: str
     cause: str
@@ -109,7 +116,9 @@ class RunFacts:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A job as it stands at a moment. `times`: by source, answers by bucket of their response time (ledger/histogram.py)."""
+    """A job as it stands at a moment. `times`: by source, answers by bucket of their response time
+    (ledger/histogram.py).
+    """
 
     at: dt.datetime
     progress: JobProgress
@@ -130,7 +139,10 @@ def read(session: Session, job_id: int) -> Report:
         cursor.execute("SELECT now()")
         ((now,),) = cursor.fetchall()
         cursor.execute(_RUNS, (job_id,))
-        runs = tuple(RunFacts(number, spider, tuple(sources), *rest) for number, spider, sources, *rest in cursor.fetchall())
+        runs = tuple(
+            RunFacts(number, spider, tuple(sources), *rest)
+            for number, spider, sources, *rest in cursor.fetchall()
+        )
         cursor.execute(_TIMES, (job_id,))
         times: dict[str, dict[str, int]] = {}
         for source, of_run in cursor.fetchall():
@@ -174,4 +186,6 @@ def _changes(cursor: Cursor, runs: tuple[RunFacts, ...]) -> tuple[Changed, ...]:
     found: dict[tuple[str, str], tuple[int, list[Value]]] = {}
     for table, field, count, key, old, new in cursor.fetchall():
         found.setdefault((table, field), (count, []))[1].append(Value(key, old, new))
-    return tuple(Changed(table, field, count, tuple(examples)) for (table, field), (count, examples) in found.items())
+    return tuple(
+        Changed(table, field, count, tuple(examples)) for (table, field), (count, examples) in found.items()
+    )

@@ -1,6 +1,7 @@
 """The sections of a parcel's dossier. Each reads what is stored, and says whose word that is and how old.
 
-A section is a function from (cursor, APN) to a Part, None when nothing is stored for it, and a line in SECTIONS.
+A section is a function from (cursor, APN) to a Part, None when nothing is stored for it, and a line in
+SECTIONS.
 """
 
 import datetime as dt
@@ -14,16 +15,21 @@ from rich.table import Table
 from rich.text import Text
 
 _TITLES = {
-    "assessor": "assessor's API", "assessor_page": "assessor's public page", "gis": "county GIS", "treasurer": "treasurer",
+    "assessor": "assessor's API", "assessor_page": "assessor's public page", "gis": "county GIS",
+    "treasurer": "treasurer",
     "recorder": "recorder", "recorder_legacy": "recorder's legacy pages", "bulk": "bulk files",
 }  # fmt: skip
 # The source that each basis of `sale` is of.
 _BASES = {"affidavit": "bulk", "assessor": "assessor", "gis": "gis"}
-_SEEN = "SELECT max(done_at) FROM crawl.target WHERE state = 'done' AND source = %s AND kind = 'parcel' AND key = %s"
+_SEEN = (
+    "SELECT max(done_at) FROM crawl.target WHERE state = 'done' AND source = %s AND kind = 'parcel' AND key"
+    " = %s"
+)
 _SEEN_BY_GIS = """
     SELECT greatest(g.changed_at, (
         SELECT max(r.finished_at) FROM gis.roll r
-        WHERE r.state = 'complete' AND r.finished_at >= g.first_seen_at AND (g.removed_at IS NULL OR r.finished_at < g.removed_at)
+        WHERE r.state = 'complete' AND r.finished_at >= g.first_seen_at AND (g.removed_at IS NULL OR
+        r.finished_at < g.removed_at)
           AND NOT EXISTS (SELECT FROM gis.not_in_layer n WHERE n.layer = r.layer AND n.apn = g.apn)
     )) FROM gis.parcel g WHERE g.apn = %s
 """
@@ -31,15 +37,21 @@ _SEEN_BY_GIS = """
 # Each source's word for itself, newest first: a sale that several tell stands in several rows.
 _SALES = """
     SELECT * FROM public.sale WHERE apn = %s
-    ORDER BY coalesce(sale_month, to_char(deed_date, 'YYYY-MM')) DESC NULLS LAST, deed_number, basis, occurrence
+    ORDER BY coalesce(sale_month, to_char(deed_date, 'YYYY-MM')) DESC NULLS LAST, deed_number, basis,
+    occurrence
 """
 
-_DOCUMENTS = "SELECT * FROM public.document WHERE apn = %s ORDER BY recording_date DESC NULLS LAST, recording_number DESC LIMIT 50"
+_DOCUMENTS = (
+    "SELECT * FROM public.document WHERE apn = %s ORDER BY recording_date DESC NULLS LAST, recording_number"
+    " DESC LIMIT 50"
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What a section shows: its content, whose word it is (names of sources, with commas), and when the county last said so."""
+    """What a section shows: its content, whose word it is (names of sources, with commas), and when the
+    county last said so.
+    """
 
     content: RenderableType
     source: str
@@ -89,7 +101,9 @@ def _property(cursor: Cursor, apn: str) -> dict[str, Any] | None:
     return found[0] if found else None
 
 
-def _of_property(cursor: Cursor, apn: str, facts: Callable[[dict[str, Any]], list[tuple[str, Any]]], is_on_page: bool) -> Part | None:
+def _of_property(
+    cursor: Cursor, apn: str, facts: Callable[[dict[str, Any]], list[tuple[str, Any]]], is_on_page: bool
+) -> Part | None:
     """Return a part of `property`; where page and GIS make up its row, one of the two tells the section."""
     row = _property(cursor, apn)
     table = None if row is None else _facts(facts(row))
@@ -107,10 +121,13 @@ def _parcel(cursor: Cursor, apn: str) -> Part | None:
     table = None if row is None else _facts([
         ("Address", row["property_address"]), ("Description", row["property_description"]),
         ("Type", row["property_type"]), ("Use", _coded(row["property_use_code"], row["property_use"])),
-        ("Subdivision", row["subdivision_name"]), ("Lot", row["lot"]), ("Lot size", _area(row["lot_size_sqft"])),
+        ("Subdivision", row["subdivision_name"]), ("Lot", row["lot"]), ("Lot size",
+        _area(row["lot_size_sqft"])),
         ("Jurisdiction", row["jurisdiction"]), ("Section township range", row["section_township_range"]),
         ("MCR", row["mcr"]), ("Tax area", row["tax_area_code"]),
-        ("Removed", f"the county's roll has it no more: marked {row['removed_at']:%Y-%m-%d}" if row["removed_at"] else None),
+        ("Removed",
+        f"the county's roll has it no more: marked "
+        f"{row['removed_at']:%Y-%m-%d}" if row["removed_at"] else None),
     ])  # fmt: skip
     return Part(table, row["source"], row["last_seen_at"], row["changed_at"]) if row and table else None
 
@@ -137,7 +154,9 @@ def _residence(cursor: Cursor, apn: str) -> Part | None:
 
 
 def _residence_facts(row: dict[str, Any]) -> list[tuple[str, Any]]:
-    pool = f"{row['pool_sqft']:,} sq ft" if row["pool_sqft"] else ("none" if row["has_pool"] is False else None)
+    pool = (
+        f"{row['pool_sqft']:,} sq ft" if row["pool_sqft"] else ("none" if row["has_pool"] is False else None)
+    )
     return [
         ("Living area", _area(row["livable_sqft"])),
         ("Built", row["construction_year"]),
@@ -151,7 +170,12 @@ def _residence_facts(row: dict[str, Any]) -> list[tuple[str, Any]]:
 def _values(cursor: Cursor, apn: str) -> Part | None:
     values = _rows(cursor, "SELECT * FROM public.valuation WHERE apn = %s ORDER BY tax_year DESC", apn)
     if values:
-        return Part(_valuations(values), "assessor", _moment(cursor, _SEEN, "assessor", apn), max(row["changed_at"] for row in values))
+        return Part(
+            _valuations(values),
+            "assessor",
+            _moment(cursor, _SEEN, "assessor", apn),
+            max(row["changed_at"] for row in values),
+        )
     row = _property(cursor, apn)
     if row is None or (row["full_cash_value"] is None and row["limited_property_value"] is None):
         return None
@@ -160,21 +184,34 @@ def _values(cursor: Cursor, apn: str) -> Part | None:
 
 
 def _improvements(cursor: Cursor, apn: str) -> Part | None:
-    statement = "SELECT * FROM assessor.improvement WHERE apn = %s AND removed_at IS NULL ORDER BY improvement_number"
+    statement = (
+        "SELECT * FROM assessor.improvement WHERE apn = %s AND removed_at IS NULL ORDER BY improvement_number"
+    )
     rows = _rows(cursor, statement, apn)
     if not rows:
         return None
-    return Part(_buildings(rows), "assessor", _moment(cursor, _SEEN, "assessor", apn), max(row["changed_at"] for row in rows))
+    return Part(
+        _buildings(rows),
+        "assessor",
+        _moment(cursor, _SEEN, "assessor", apn),
+        max(row["changed_at"] for row in rows),
+    )
 
 
 def _taxes(cursor: Cursor, apn: str) -> Part | None:
-    bills = _rows(cursor, "SELECT * FROM public.tax WHERE apn = %s AND removed_at IS NULL ORDER BY tax_year DESC", apn)
+    bills = _rows(
+        cursor, "SELECT * FROM public.tax WHERE apn = %s AND removed_at IS NULL ORDER BY tax_year DESC", apn
+    )
     return Part(_bills(bills), "treasurer", bills[0]["observed_at"]) if bills else None
 
 
 def _sales(cursor: Cursor, apn: str) -> Part | None:
     sales = _rows(cursor, _SALES, apn)
-    return Part(_sold(sales), ", ".join(dict.fromkeys(_BASES[sale["basis"]] for sale in sales)), None) if sales else None
+    return (
+        Part(_sold(sales), ", ".join(dict.fromkeys(_BASES[sale["basis"]] for sale in sales)), None)
+        if sales
+        else None
+    )
 
 
 def _documents(cursor: Cursor, apn: str) -> Part | None:
@@ -259,8 +296,16 @@ def _recorded(documents: list[dict[str, Any]]) -> Table:
     for row in documents:
         names = row["names"] or ["not indexed yet"]
         recorded = f"{row['recording_date']:%Y-%m-%d}" if row["recording_date"] else ""
-        tie = row["basis"].replace("_", " ") + ("" if row["confidence"] == "exact" else f" ({row['confidence']})")
-        table.add_row(row["recording_number"], recorded, Text(", ".join(row["codes"] or ())), Text("; ".join(names)), tie)
+        tie = row["basis"].replace("_", " ") + (
+            "" if row["confidence"] == "exact" else f" ({row['confidence']})"
+        )
+        table.add_row(
+            row["recording_number"],
+            recorded,
+            Text(", ".join(row["codes"] or ())),
+            Text("; ".join(names)),
+            tie,
+        )
     return table
 
 
@@ -269,7 +314,9 @@ def _buildings(improvements: list[dict[str, Any]]) -> Table:
     for name in ("number", "what", "area"):
         table.add_column(name, justify="right" if name == "area" else "left")
     for row in improvements:
-        table.add_row(row["improvement_number"], Text(row["description"] or ""), _area(row["square_feet"]) or "")
+        table.add_row(
+            row["improvement_number"], Text(row["description"] or ""), _area(row["square_feet"]) or ""
+        )
     return table
 
 

@@ -12,7 +12,8 @@ from maricopa_scrapy.database.connect import Session
 SOURCES = ("gis",)
 
 _ROLLS = """
-    SELECT layer, started_at, finished_at FROM gis.roll WHERE state = 'complete' ORDER BY finished_at DESC LIMIT 2
+    SELECT layer, started_at, finished_at FROM gis.roll WHERE state = 'complete' ORDER BY finished_at DESC
+    LIMIT 2
 """
 _BY_FIELD = """
     SELECT table_name, field, count(*) FROM crawl.change WHERE changed_at > %s AND table_name LIKE %s
@@ -39,10 +40,11 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """The last complete roll beside the one before: when each ended, new parcels, and changes by table and field.
+    """The last complete roll beside the one before: when each ended, new parcels, and changes by table and
+    field.
 
-    What came between the two, by a list or from an incomplete roll, counts: it is all that happened `since`, the end of the one
-    before. `before` is None after a first roll, which has nothing to compare with.
+    What came between the two, by a list or from an incomplete roll, counts: it is all that happened `since`,
+    the end of the one before. `before` is None after a first roll, which has nothing to compare with.
     """
 
     layer: str
@@ -77,7 +79,10 @@ def changes(session: Session, since: dt.datetime, limit: int | None = None) -> I
     """Yield the changes of the GIS tables after a moment, by APN."""
 
     def work(cursor: Cursor) -> list[Change]:
-        cursor.execute(_CHANGES + (" LIMIT %s" if limit is not None else ""), (since, "gis.%", *([limit] if limit is not None else [])))
+        cursor.execute(
+            _CHANGES + (" LIMIT %s" if limit is not None else ""),
+            (since, "gis.%", *([limit] if limit is not None else [])),
+        )
         return [Change(*row) for row in cursor.fetchall()]
 
     yield from session.transact(work)

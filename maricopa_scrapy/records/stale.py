@@ -29,7 +29,8 @@ _SEEN = """
 _RECORDED = """
     SELECT FROM crawl.target t
     WHERE t.source = %(source)s AND t.state IN ('done', 'gone') AND t.key = upper(regexp_replace(coalesce(
-        (SELECT o.deed_number FROM assessor.owner o WHERE o.apn = s.apn), (SELECT g.deed_number FROM gis.parcel g WHERE g.apn = s.apn)),
+        (SELECT o.deed_number FROM assessor.owner o WHERE o.apn = s.apn), (SELECT g.deed_number FROM
+        gis.parcel g WHERE g.apn = s.apn)),
         '[^0-9A-Za-z]', '', 'g'))
       AND (%(before)s::timestamptz IS NULL OR t.done_at >= %(before)s)
 """
@@ -38,22 +39,32 @@ _ON_PAGE = _ANSWERED.replace("t.source = %(source)s", "t.source IN ('assessor', 
 _DEEDS = """
     SELECT number, count(*) FROM (
         SELECT coalesce(o.deed_number, g.deed_number) AS number
-        FROM unnest(%(apns)s::text[]) AS s (apn) LEFT JOIN assessor.owner o USING (apn) LEFT JOIN gis.parcel g USING (apn)
+        FROM unnest(%(apns)s::text[]) AS s (apn) LEFT JOIN assessor.owner o USING (apn) LEFT JOIN gis.parcel
+        g USING (apn)
     ) last WHERE number IS NOT NULL GROUP BY number ORDER BY number
 """
 _BY_SOURCE = {"gis": _SEEN, "recorder": _RECORDED, "assessor_page": _ON_PAGE}
 _IS_CANCELLED = "SELECT FROM assessor.parcel p WHERE p.apn = s.apn AND p.is_cancelled"
 
 
-def stale(session: Session, source: str, older_than: dt.timedelta | None, apns: list[str] | None, without_cancelled: bool) -> list[str]:
-    """Return the stored parcels, of `apns` or of all, for which `source` was not asked, or not since `older_than` ago."""
+def stale(
+    session: Session,
+    source: str,
+    older_than: dt.timedelta | None,
+    apns: list[str] | None,
+    without_cancelled: bool,
+) -> list[str]:
+    """Return the stored parcels, of `apns` or of all, for which `source` was not asked, or not since
+    `older_than` ago.
+    """
     before = None if older_than is None else dt.datetime.now(dt.UTC) - older_than
 
     def work(cursor: Cursor) -> list[str]:
         fresh = _BY_SOURCE.get(source, _ANSWERED)
         leave = f" AND NOT EXISTS ({_IS_CANCELLED})" if without_cancelled else ""
         cursor.execute(
-            f"WITH s AS ({_STORED}) SELECT apn FROM s WHERE NOT EXISTS ({fresh}){leave} ORDER BY apn",  # noqa: S608 - ours alone
+            f"WITH s AS ({_STORED}) SELECT apn FROM s"  # noqa: S608 - texts of ours alone
+            f" WHERE NOT EXISTS ({fresh}){leave} ORDER BY apn",
             {"source": source, "before": before, "apns": apns},
         )
         return [apn for (apn,) in cursor.fetchall()]
@@ -63,8 +74,10 @@ def stale(session: Session, source: str, older_than: dt.timedelta | None, apns: 
 
 @dataclass(frozen=True, slots=True)
 class Deeds:
-    """The last deeds of parcels: recording numbers that the recorder's API can be asked for, each once; `others` counts the parcels whose
-    deed number is of another form, or has a letter; `example` is one of those."""
+    """The last deeds of parcels: recording numbers that the recorder's API can be asked for, each once;
+    `others` counts the parcels whose deed number is of another form, or has a letter; `example` is one of
+    those.
+    """
 
     numbers: list[str]
     others: int = 0
@@ -93,7 +106,9 @@ def deeds(session: Session, apns: list[str]) -> Deeds:
 
 
 def missing_of_lists(cursor: Cursor, job_id: int) -> list[str]:
-    """Return the APNs that the job asked the GIS for and that it does not have, in the order in which they were asked for."""
+    """Return the APNs that the job asked the GIS for and that it does not have, in the order in which they
+    were asked for.
+    """
     cursor.execute(
         """
         SELECT asked.apn FROM crawl.target t
@@ -102,7 +117,8 @@ def missing_of_lists(cursor: Cursor, job_id: int) -> list[str]:
             t.state <> 'done' OR EXISTS (SELECT FROM gis.absent a WHERE a.apn = asked.apn)
             OR NOT EXISTS (SELECT FROM gis.parcel g WHERE g.apn = asked.apn)
             OR EXISTS (
-                SELECT FROM crawl.target l WHERE l.job_id = t.job_id AND l.source = 'gis' AND l.kind IN ('list', 'absent')
+                SELECT FROM crawl.target l WHERE l.job_id = t.job_id AND l.source = 'gis' AND l.kind IN
+                ('list', 'absent')
                 AND l.state NOT IN ('done', 'gone')
                 AND l.detail -> 'apns' ? asked.apn))
         ORDER BY place

@@ -1,4 +1,6 @@
-"""Does the database agree with itself? The ledger's identity, and the tie between rows, captures and targets."""
+"""Does the database agree with itself? The ledger's identity, and the tie between rows, captures and
+targets.
+"""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +19,8 @@ from maricopa_scrapy.sources.assessor.records import Parcel
 from maricopa_scrapy.sources.recorder.records import Image, LegacyDocument
 from maricopa_scrapy.sources.treasurer.records import TaxAccount
 
-# (source, kind of target): the table that has a row under the target's key when it is done, unless this section was unread.
+# (source, kind of target): the table that has a row under the target's key when it is done, unless this
+# section was unread.
 OWN_ROW: dict[tuple[str, str], tuple[type[Record], str]] = {
     ("assessor", "parcel"): (Parcel, "parcel"),
     ("assessor_page", "parcel"): (PageParcel, "parcel"),
@@ -35,21 +38,26 @@ _IDENTITY = """
 """
 _EMPTY_DONE = """
     SELECT job_id, source, kind, key, count(*) OVER () FROM crawl.target
-    WHERE state = 'done' AND coalesce(rows, 0) = 0 AND unread IS NULL AND (%(job)s IS NULL OR job_id = %(job)s) ORDER BY id LIMIT %(shown)s
+    WHERE state = 'done' AND coalesce(rows, 0) = 0 AND unread IS NULL AND (%(job)s IS NULL OR job_id =
+    %(job)s) ORDER BY id LIMIT %(shown)s
 """
 _ROWLESS_DONE = """
     SELECT t.job_id, t.key, count(*) OVER () FROM crawl.target t
-    WHERE t.state = 'done' AND t.source = %(source)s AND t.kind = %(kind)s AND (%(job)s IS NULL OR t.job_id = %(job)s)
+    WHERE t.state = 'done' AND t.source = %(source)s AND t.kind = %(kind)s AND (%(job)s IS NULL OR t.job_id =
+    %(job)s)
       AND NOT coalesce(%(section)s = ANY(t.unread), false)
       AND NOT EXISTS (SELECT FROM {table} p WHERE p.{key} = t.key) ORDER BY t.id LIMIT %(shown)s
 """
 _UNREAD = """
-    SELECT t.job_id, t.source, section, count(*), min(t.key) FROM crawl.target t CROSS JOIN LATERAL unnest(t.unread) AS section
-    WHERE t.unread IS NOT NULL AND (%(job)s IS NULL OR t.job_id = %(job)s) GROUP BY 1, 2, 3 ORDER BY 1, 2, 4 DESC, 3
+    SELECT t.job_id, t.source, section, count(*), min(t.key) FROM crawl.target t CROSS JOIN LATERAL
+    unnest(t.unread) AS section
+    WHERE t.unread IS NOT NULL AND (%(job)s IS NULL OR t.job_id = %(job)s) GROUP BY 1, 2, 3 ORDER BY 1, 2, 4
+    DESC, 3
 """
 _ORPHANS = """
     SELECT {key}, encode(r.capture_sha256, 'hex'), count(*) OVER () FROM {table} r
-    WHERE NOT EXISTS (SELECT FROM crawl.target_capture t WHERE t.state = 'done' AND t.sha256 = r.capture_sha256)
+    WHERE NOT EXISTS (SELECT FROM crawl.target_capture t WHERE t.state = 'done' AND t.sha256 =
+    r.capture_sha256)
     ORDER BY {order} LIMIT %(shown)s
 """
 _UNCAPTURED = """
@@ -67,17 +75,21 @@ _OPEN_ROLL = """
     SELECT r.job_id, r.walk FROM gis.roll r JOIN crawl.job j ON j.id = r.job_id
     WHERE r.state = 'open' AND j.state = 'finished' AND (%(job)s IS NULL OR r.job_id = %(job)s)
 """
-# A search that came short was halved; the halves, all of them whole by their own totals, have fewer rows than it said.
+# A search that came short was halved; the halves, all of them whole by their own totals, have fewer rows than
+# it said.
 _UNEVEN_WINDOWS = """
     SELECT w.query, w.since, w.until, w.total, sum(p.row_count) FROM recorder.search_window w
-    JOIN recorder.search_window p ON p.query = w.query AND p.since >= w.since AND p.until <= w.until AND p.state <> 'split'
+    JOIN recorder.search_window p ON p.query = w.query AND p.since >= w.since AND p.until <= w.until AND
+    p.state <> 'split'
     WHERE w.state = 'split' AND w.total <= 500 AND (%(job)s IS NULL OR w.capture_sha256 IN
           (SELECT t.sha256 FROM crawl.target_capture t WHERE t.job_id = %(job)s))
     GROUP BY w.query, w.since, w.until, w.total
-    HAVING sum(p.row_count) < w.total AND bool_and(p.state IN ('complete', 'walked')) ORDER BY 1, 2, 3 LIMIT %(shown)s
+    HAVING sum(p.row_count) < w.total AND bool_and(p.state IN ('complete', 'walked')) ORDER BY 1, 2, 3 LIMIT
+    %(shown)s
 """
 _STALE_LEASES = """
-    SELECT t.job_id, t.run_id, r.state, count(*), (array_agg(t.source || ' ' || t.kind || ' ' || t.key ORDER BY t.id))[1:3]
+    SELECT t.job_id, t.run_id, r.state, count(*), (array_agg(t.source || ' ' || t.kind || ' ' || t.key ORDER
+    BY t.id))[1:3]
     FROM crawl.target t LEFT JOIN crawl.run r ON r.id = t.run_id
     WHERE t.state = 'leased' AND (%(job)s IS NULL OR t.job_id = %(job)s)
       AND (r.state IS DISTINCT FROM 'running' OR r.heartbeat_at < now() - make_interval(secs => %(silence)s))
@@ -85,12 +97,16 @@ _STALE_LEASES = """
 """
 _SILENT_RUNS = """
     SELECT r.id, r.job_id, r.spider, r.heartbeat_at FROM crawl.run r
-    WHERE r.state = 'running' AND r.heartbeat_at < now() - make_interval(secs => %(silence)s) AND (%(job)s IS NULL OR r.job_id = %(job)s)
-      AND NOT EXISTS (SELECT FROM crawl.target t WHERE t.job_id = r.job_id AND t.state = 'leased' AND t.run_id = r.id) ORDER BY 1
+    WHERE r.state = 'running' AND r.heartbeat_at < now() - make_interval(secs => %(silence)s) AND (%(job)s IS
+    NULL OR r.job_id = %(job)s)
+      AND NOT EXISTS (SELECT FROM crawl.target t WHERE t.job_id = r.job_id AND t.state = 'leased' AND
+      t.run_id = r.id) ORDER BY 1
 """
 _NOBODY_S_CHANGES = """
-    SELECT run_id, count(*), (array_agg(table_name || ' ' || key::text || ' ' || field ORDER BY id))[1] FROM crawl.change c
-    WHERE NOT EXISTS (SELECT FROM crawl.run r WHERE r.id = c.run_id) GROUP BY run_id ORDER BY run_id LIMIT %(shown)s
+    SELECT run_id, count(*), (array_agg(table_name || ' ' || key::text || ' ' || field ORDER BY id))[1] FROM
+    crawl.change c
+    WHERE NOT EXISTS (SELECT FROM crawl.run r WHERE r.id = c.run_id) GROUP BY run_id ORDER BY run_id LIMIT
+    %(shown)s
 """
 
 
@@ -107,26 +123,35 @@ class Problem:
         return f"{self.table}: {self.key}: {self.message}; {self.remedy}"
 
 
-def problems(session: Session, job_id: int | None = None, of_sources: Mapping[str, Sequence[Floor]] | None = None) -> list[str]:
-    """Return what does not agree, a sentence each; an empty list when all does. `of_sources`: the floors of each source."""
+def problems(
+    session: Session, job_id: int | None = None, of_sources: Mapping[str, Sequence[Floor]] | None = None
+) -> list[str]:
+    """Return what does not agree, a sentence each; an empty list when all does. `of_sources`: the floors of
+    each source.
+    """
     return [str(problem) for problem in check(session, job_id, of_sources)]
 
 
 def unread(session: Session, job_id: int | None = None) -> list[str]:
-    """Return what could not be read of answers that are stored in part, a line each: no contradiction, but something is missing."""
+    """Return what could not be read of answers that are stored in part, a line each: no contradiction, but
+    something is missing.
+    """
 
     def work(cursor: Cursor) -> list[str]:
         cursor.execute(_UNREAD, {"job": job_id})
         return [
-            f"job {job}: {source}: section {section} of {count:,} answers could not be read, the first of {key}; `maricopa issues {job}`"
-            f" says why, `maricopa reparse --source {source}` reads them after a mend, `maricopa retry {job} --unread` asks again"
+            f"job {job}: {source}: section {section} of {count:,} answers could not be read, the first of"
+            f" {key}; `maricopa issues {job}` says why, `maricopa reparse --source {source}` reads them after"
+            f" a mend, `maricopa retry {job} --unread` asks again"
             for job, source, section, count, key in cursor.fetchall()
         ]
 
     return session.transact(work)
 
 
-def check(session: Session, job_id: int | None = None, of_sources: Mapping[str, Sequence[Floor]] | None = None) -> list[Problem]:
+def check(
+    session: Session, job_id: int | None = None, of_sources: Mapping[str, Sequence[Floor]] | None = None
+) -> list[Problem]:
     """Return what does not agree, of a job or of the whole database."""
 
     def work(cursor: Cursor) -> list[Problem]:
@@ -139,7 +164,14 @@ def check(session: Session, job_id: int | None = None, of_sources: Mapping[str, 
         for table in tables:
             found += _origins(cursor, table, values)
         for job, source, floor in floors.broken(cursor, job_id, of_sources or {}):
-            found.append(Problem("crawl.job", f"job {job}", f"{source}: {floor}", f"look at `maricopa issues {job}`, then collect again"))
+            found.append(
+                Problem(
+                    "crawl.job",
+                    f"job {job}",
+                    f"{source}: {floor}",
+                    f"look at `maricopa issues {job}`, then collect again",
+                )
+            )
         return found
 
     found = session.transact(work)
@@ -152,26 +184,37 @@ def _targets(cursor: Cursor, values: dict[str, Any]) -> Iterator[Problem]:
     cursor.execute(_IDENTITY, values)
     for job, enumerated, targets in cursor.fetchall():
         message = f"{enumerated} targets were accepted, {targets} are there"
-        yield Problem("crawl.target", f"job {job}", message, "targets were added or deleted by hand: give the list to a new job")
+        yield Problem(
+            "crawl.target",
+            f"job {job}",
+            message,
+            "targets were added or deleted by hand: give the list to a new job",
+        )
     cursor.execute(_EMPTY_DONE, values)
     yield from _listed(
         cursor,
         "crawl.target",
         lambda job, source, kind, key: Problem(
-            "crawl.target", f"job {job}", f"{kind} {key} is done, but its answer held nothing", f"ask {source} for it again, in a new job"
+            "crawl.target",
+            f"job {job}",
+            f"{kind} {key} is done, but its answer held nothing",
+            f"ask {source} for it again, in a new job",
         ),
     )
     for (source, kind), (record, section) in OWN_ROW.items():
         table = table_of(record)
         cursor.execute(
-            _ROWLESS_DONE.format(table=table.name, key=table.key[0]), {**values, "source": source, "kind": kind, "section": section}
+            _ROWLESS_DONE.format(table=table.name, key=table.key[0]),
+            {**values, "source": source, "kind": kind, "section": section},
         )
         remedy = f"`maricopa reparse --source {source}` reads its capture again"
         message = f"is done, but has no row in {table.name}"
         yield from _listed(
             cursor,
             table.name,
-            lambda job, key, t=table, m=f"{kind} {{}} {message}", r=remedy: Problem(t.name, f"job {job}", m.format(key), r),
+            lambda job, key, t=table, m=f"{kind} {{}} {message}", r=remedy: Problem(
+                t.name, f"job {job}", m.format(key), r
+            ),
         )
 
 
@@ -184,11 +227,21 @@ def _leases(cursor: Cursor, values: dict[str, Any]) -> Iterator[Problem]:
     cursor.execute(_STALE_LEASES, values)
     for job, run, state, count, examples in cursor.fetchall():
         who = f"leased by a run that is gone (run {run}, {state or 'unknown'})"
-        yield Problem("crawl.target", f"job {job}", f"{count} targets are {who}: {', '.join(examples)}", f"`-a job={job}` takes them up")
+        yield Problem(
+            "crawl.target",
+            f"job {job}",
+            f"{count} targets are {who}: {', '.join(examples)}",
+            f"`-a job={job}` takes them up",
+        )
     cursor.execute(_SILENT_RUNS, values)
     for run, job, spider, beat in cursor.fetchall():
         remedy = f"`scrapy crawl {spider} -a job={job}` notes it as lost and goes on"
-        yield Problem("crawl.run", f"run {run}", f"is said to run, and is silent since {beat:%Y-%m-%d %H:%M:%S} UTC", remedy)
+        yield Problem(
+            "crawl.run",
+            f"run {run}",
+            f"is said to run, and is silent since {beat:%Y-%m-%d %H:%M:%S} UTC",
+            remedy,
+        )
 
 
 def _rolls(cursor: Cursor, values: dict[str, Any]) -> Iterator[Problem]:
@@ -198,14 +251,24 @@ def _rolls(cursor: Cursor, values: dict[str, Any]) -> Iterator[Problem]:
         yield Problem("gis.roll", f"job {job}, walk {walk}", message, "`scrapy crawl roll` makes a new one")
     cursor.execute(_OPEN_ROLL, values)
     for job, walk in cursor.fetchall():
-        yield Problem("gis.roll", f"job {job}, walk {walk}", "the job ended and the walk did not", f"`-a job={job}` takes it up")
+        yield Problem(
+            "gis.roll",
+            f"job {job}, walk {walk}",
+            "the job ended and the walk did not",
+            f"`-a job={job}` takes it up",
+        )
 
 
 def _windows(cursor: Cursor, values: dict[str, Any]) -> Iterator[Problem]:
     cursor.execute(_UNEVEN_WINDOWS, values)
     for query, since, until, total, rows in cursor.fetchall():
         message = f"{total} rows were reported, and the days of it have {rows}"
-        yield Problem("recorder.search_window", f"{query} {since} to {until}", message, "`scrapy crawl documents` of these days asks again")
+        yield Problem(
+            "recorder.search_window",
+            f"{query} {since} to {until}",
+            message,
+            "`scrapy crawl documents` of these days asks again",
+        )
 
 
 def _changes(cursor: Cursor, values: dict[str, Any]) -> Iterator[Problem]:
@@ -213,22 +276,40 @@ def _changes(cursor: Cursor, values: dict[str, Any]) -> Iterator[Problem]:
         cursor.execute(_NOBODY_S_CHANGES, values)
         for run, count, example in cursor.fetchall():
             message = f"{count} changes are of a run that the ledger does not have, the first of {example}"
-            yield Problem("crawl.change", f"run {run}", message, "they were written by hand: delete them, or put the run back")
+            yield Problem(
+                "crawl.change",
+                f"run {run}",
+                message,
+                "they were written by hand: delete them, or put the run back",
+            )
 
 
 def _origins(cursor: Cursor, table: Table, values: dict[str, Any]) -> Iterator[Problem]:
-    names = {"table": table.name, "key": _key_of(table), "order": ", ".join(f"r.{column}" for column in table.key)}
+    names = {
+        "table": table.name,
+        "key": _key_of(table),
+        "order": ", ".join(f"r.{column}" for column in table.key),
+    }
     again = f"collect it again, or delete it: DELETE FROM {table.name} WHERE ..."
     if values["job"] is None:
         cursor.execute(_ORPHANS.format(**names), values)
         yield from _listed(
             cursor,
             table.name,
-            lambda key, sha: Problem(table.name, key, f"a row whose capture belongs to no finished target (capture {sha[:12]})", again),
+            lambda key, sha: Problem(
+                table.name,
+                key,
+                f"a row whose capture belongs to no finished target (capture {sha[:12]})",
+                again,
+            ),
         )
     cursor.execute(_UNCAPTURED.format(**names, scope=_OF_JOB if values["job"] is not None else ""), values)
     yield from _listed(
-        cursor, table.name, lambda key, sha: Problem(table.name, key, f"a row whose capture is not there (capture {sha[:12]})", again)
+        cursor,
+        table.name,
+        lambda key, sha: Problem(
+            table.name, key, f"a row whose capture is not there (capture {sha[:12]})", again
+        ),
     )
 
 
@@ -242,9 +323,16 @@ def _tampered(session: Session, table: Table, job_id: int | None) -> list[Proble
         for row in touched(table, rows):
             count += 1
             if len(found) < _SHOWN:
-                found.append(" ".join(f"{column}={row[at]}" for column, at in zip(table.key, table.key_at, strict=True)))
+                found.append(
+                    " ".join(
+                        f"{column}={row[at]}" for column, at in zip(table.key, table.key_at, strict=True)
+                    )
+                )
     remedy = _put_back(table)
-    problems = [Problem(table.name, key, "a row that was altered: its values are not those that were hashed", remedy) for key in found]
+    problems = [
+        Problem(table.name, key, "a row that was altered: its values are not those that were hashed", remedy)
+        for key in found
+    ]
     return problems + _others(table.name, count - len(found))
 
 
@@ -263,7 +351,9 @@ def _key_of(table: Table) -> str:
 
 
 def _listed(cursor: Cursor, table: str, of: Callable[..., Problem]) -> Iterator[Problem]:
-    """Yield a problem for each row that was found, and one for those beyond the limit: the last column counts them all."""
+    """Yield a problem for each row that was found, and one for those beyond the limit: the last column counts
+    them all.
+    """
     rows = cursor.fetchall()
     yield from (of(*row[:-1]) for row in rows)
     yield from _others(table, rows[-1][-1] - len(rows) if rows else 0)

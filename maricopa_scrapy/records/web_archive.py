@@ -1,7 +1,9 @@
-"""Captures as a WARC file, the format of web archives (ISO 28500), by webrecorder's warcio; any reader of WARC files takes it.
+"""Captures as a WARC file, the format of web archives (ISO 28500), by webrecorder's warcio; any reader of
+WARC files takes it.
 
-What a host sent is a `response` record; of its headers, status and content type were kept. What a browser showed is a `resource`
-record, one a tab. `WARC-Left-Out` says what the kept body does without: the payload is then not, byte for byte, what was sent.
+What a host sent is a `response` record; of its headers, status and content type were kept. What a browser
+showed is a `resource` record, one a tab. `WARC-Left-Out` says what the kept body does without: the payload is
+then not, byte for byte, what was sent.
 """
 
 import datetime as dt
@@ -25,8 +27,11 @@ _APN = re.compile(rb"(?<![0-9A-Za-z])[0-9]{3}-?[0-9]{2}-?[0-9]{3}-?[A-Za-z]?(?![
 _NUMBER = re.compile(rb"(?<![0-9])[0-9]{11}(?![0-9])")
 
 
-def told(captures: Iterable[Capture], apns: frozenset[str], documents: frozenset[str], left_out: list[str]) -> Iterator[Capture]:
-    """Yield the captures that are not about these parcels or documents; the addresses of the others go to `left_out`.
+def told(
+    captures: Iterable[Capture], apns: frozenset[str], documents: frozenset[str], left_out: list[str]
+) -> Iterator[Capture]:
+    """Yield the captures that are not about these parcels or documents; the addresses of the others go to
+    `left_out`.
 
     The address decides; where it names nothing, and of the GIS always, all that the answer names does.
     """
@@ -46,11 +51,17 @@ def _apns(text: bytes) -> set[str]:
 
 
 def write(path: Path, captures: Iterable[Capture]) -> int:
-    """Write captures to a file, compressed when its name ends in .gz; returns the number of records. Raises OSError."""
+    """Write captures to a file, compressed when its name ends in .gz; returns the number of records. Raises
+    OSError.
+    """
     count = 0
     with new_file(path, "wb") as file:
         writer = WARCWriter(file, gzip=path.suffix == ".gz")
-        about = {"software": f"maricopa_scrapy {__version__}", "format": "WARC File Format 1.1", "conformsTo": "ISO 28500:2017"}
+        about = {
+            "software": f"maricopa_scrapy {__version__}",
+            "format": "WARC File Format 1.1",
+            "conformsTo": "ISO 28500:2017",
+        }
         writer.write_record(writer.create_warcinfo_record(path.name, about))
         for capture in captures:
             for record in _records(writer, capture):
@@ -79,7 +90,12 @@ def _records(writer: WARCWriter, capture: Capture) -> Iterator[object]:
         headers.insert(0, ("Content-Type", _one_line(capture.content_type)))
     status = StatusAndHeaders(_status(capture.status), headers, protocol="HTTP/1.1")
     yield writer.create_warc_record(
-        _one_line(capture.url), "response", io.BytesIO(capture.body), len(capture.body), http_headers=status, warc_headers_dict=more
+        _one_line(capture.url),
+        "response",
+        io.BytesIO(capture.body),
+        len(capture.body),
+        http_headers=status,
+        warc_headers_dict=more,
     )
 
 

@@ -1,1 +1,3 @@
-"""The sandbox county: a server on loopback that answers like the county's own, from a seed, with invented records."""
+"""The sandbox county: a server on loopback that answers like the county's own, from a seed, with invented
+records.
+"""

@@ -23,18 +23,31 @@ def _fault(text: str) -> tuple[str, float]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="maricopa sandbox", description=__doc__, epilog=f"faults: {', '.join(NAMES)}")
+    parser = argparse.ArgumentParser(
+        prog="maricopa sandbox", description=__doc__, epilog=f"faults: {', '.join(NAMES)}"
+    )
     parser.add_argument("--host", default="127.0.0.1", help="an address of this machine alone")
     parser.add_argument("--port", type=int, default=8642, help="0: any that is free")
     parser.add_argument("--seed", type=int, default=1, help="another seed, another county")
     parser.add_argument("--epoch", type=int, default=0, help="the county after so many periods of change")
-    parser.add_argument("--existing", type=float, default=0.98, help="part of the well-formed APNs that exist")
+    parser.add_argument(
+        "--existing", type=float, default=0.98, help="part of the well-formed APNs that exist"
+    )
     parser.add_argument("--latency", type=float, default=0.0, help="seconds before each answer")
     parser.add_argument("--rate", type=float, help="requests per second; 429 beyond")
     parser.add_argument("--burst", type=float, help="requests that may be saved up (default: one second's)")
     parser.add_argument("--retry-after", choices=RETRY_AFTER, default="none", help="header of the 429")
-    parser.add_argument("--slow-down", action="store_true", help="requests beyond the rate wait instead of getting a 429")
-    parser.add_argument("--fault", type=_fault, action="append", default=[], metavar="NAME=PROBABILITY", help="may be repeated")
+    parser.add_argument(
+        "--slow-down", action="store_true", help="requests beyond the rate wait instead of getting a 429"
+    )
+    parser.add_argument(
+        "--fault",
+        type=_fault,
+        action="append",
+        default=[],
+        metavar="NAME=PROBABILITY",
+        help="may be repeated",
+    )
     parser.add_argument("--token", help="refuse with 401 whoever does not send it")
     parser.add_argument("--no-compress", action="store_true", help="never gzip")
     parser.add_argument("--track", action="store_true", help="count the fetches of each parcel")
@@ -42,12 +55,20 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--recorder-daily", type=int, default=300, help="documents of a working day")
     parser.add_argument("--recorder-rush", type=int, default=0, help="liens more on one working day a month")
     parser.add_argument("--recorder-today", help="the recorder's last day, YYYY-MM-DD (default: today)")
-    parser.add_argument("--recorder-indexed", help="the last day whose names are indexed (default: two days before)")
+    parser.add_argument(
+        "--recorder-indexed", help="the last day whose names are indexed (default: two days before)"
+    )
     parser.add_argument("--affidavits", type=int, default=20_000, help="lines of the Sales Affidavits file")
-    parser.add_argument("--affidavits-dirty", type=int, default=5, help="of them, lines that are not of its shape")
-    parser.add_argument("--treasurer-skin", choices=SKINS, default="plain", help="how the treasurer's page is shown")
+    parser.add_argument(
+        "--affidavits-dirty", type=int, default=5, help="of them, lines that are not of its shape"
+    )
+    parser.add_argument(
+        "--treasurer-skin", choices=SKINS, default="plain", help="how the treasurer's page is shown"
+    )
     parser.add_argument("--access-log", action="store_true", help="a line on stderr for each answer")
-    parser.add_argument("--until-stdin-ends", action="store_true", help="stop when the process that holds stdin is gone")
+    parser.add_argument(
+        "--until-stdin-ends", action="store_true", help="stop when the process that holds stdin is gone"
+    )
     return parser
 
 
@@ -106,7 +127,15 @@ def main(arguments: list[str] | None = None, *, announce: bool = False) -> int:
     try:
         county = County(args.seed, args.epoch, args.existing)
         stop = _watch_stdin if args.until_stdin_ends else None
-        serve(county, options, host=args.host, port=args.port, ready=ready, stop=stop, access_log=args.access_log)
+        serve(
+            county,
+            options,
+            host=args.host,
+            port=args.port,
+            ready=ready,
+            stop=stop,
+            access_log=args.access_log,
+        )
     except (SandboxError, ValueError) as error:
         sys.stderr.write(f"error: {error}\n")
         return 2

@@ -1,4 +1,6 @@
-"""What the county says otherwise than in an earlier epoch: the sandbox's own list, beside which a collection's can be held."""
+"""What the county says otherwise than in an earlier epoch: the sandbox's own list, beside which a
+collection's can be held.
+"""
 
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -13,7 +15,8 @@ SOURCES = ("assessor", "treasurer", "recorder")
 
 
 def of_parcel(county: County, documents: Documents, apn: str, since: int, source: str) -> Iterator[Change]:
-    """Yield what differs of one parcel: changed values of the assessor, or of the treasurer; new rows of the treasurer or the recorder.
+    """Yield what differs of one parcel: changed values of the assessor, or of the treasurer; new rows of the
+    treasurer or the recorder.
 
     A new row has no old value, and all of it as the new one. Money of the treasurer is in cents.
     """
@@ -47,10 +50,20 @@ def _treasurer(county: County, apn: str, since: int) -> Iterator[Change]:
 
 def _bill(old: Bill, new: Bill) -> Iterator[Change]:
     was, now = asdict(old), asdict(new)
-    yield from (("Bills", f"{new.tax_year}.{name}", was[name], now[name]) for name in now if was[name] != now[name])
+    yield from (
+        ("Bills", f"{new.tax_year}.{name}", was[name], now[name]) for name in now if was[name] != now[name]
+    )
 
 
 def _recorder(county: County, documents: Documents, apn: str, since: int) -> Iterator[Change]:
     """The deeds that are new, of which the recorder has the document."""
-    changed: Iterator[Any] = (new for table, key, _, new in county.changes(apn, since) if (table, key) == ("Owner", "MostCurrentDeed"))
-    yield from (("Documents", number, None, {"recordingNumber": number}) for number in changed if number and documents.find(number))
+    changed: Iterator[Any] = (
+        new
+        for table, key, _, new in county.changes(apn, since)
+        if (table, key) == ("Owner", "MostCurrentDeed")
+    )
+    yield from (
+        ("Documents", number, None, {"recordingNumber": number})
+        for number in changed
+        if number and documents.find(number)
+    )

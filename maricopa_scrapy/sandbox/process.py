@@ -24,7 +24,8 @@ _ASK_S = 30.0
 class SandboxProcess:
     """A context manager: the sandbox listens inside it, and is gone after it, or with this process.
 
-    Options are those of server.Options and County; `faults` maps a fault's name to its probability or its options.
+    Options are those of server.Options and County; `faults` maps a fault's name to its probability or its
+    options.
     """
 
     def __init__(
@@ -54,13 +55,20 @@ class SandboxProcess:
         treasurer_skin: str | None = None,
     ) -> None:
         values = {
-            "seed": seed, "epoch": epoch, "existing": existing, "port": port, "latency": latency, "rate": rate, "burst": burst,
+            "seed": seed, "epoch": epoch, "existing": existing, "port": port, "latency": latency,
+            "rate": rate, "burst": burst,
             "retry-after": retry_after, "token": token, "gis-parcels": gis_parcels,
-            "recorder-daily": recorder_daily, "recorder-rush": recorder_rush, "recorder-today": recorder_today,
+            "recorder-daily": recorder_daily, "recorder-rush": recorder_rush,
+            "recorder-today": recorder_today,
             "recorder-indexed": recorder_indexed,
             "affidavits": affidavits, "affidavits-dirty": affidavits_dirty, "treasurer-skin": treasurer_skin,
         }  # fmt: skip
-        flags = {"no-compress": not compress, "slow-down": slow_down, "track": track, "access-log": access_log}
+        flags = {
+            "no-compress": not compress,
+            "slow-down": slow_down,
+            "track": track,
+            "access-log": access_log,
+        }
         self._arguments = [f"--{name}={value}" for name, value in values.items() if value is not None]
         self._arguments += [f"--{name}" for name, is_on in flags.items() if is_on]
         self._first_faults = faults
@@ -72,20 +80,29 @@ class SandboxProcess:
         command = [sys.executable, "-m", "maricopa_scrapy.sandbox", "--until-stdin-ends", *self._arguments]
         with tempfile.TemporaryFile("w+") as errors:
             self._process = subprocess.Popen(
-                command, env=_environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True
+                command,
+                env=_environment(),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
             )
             assert self._process.stdout
             line = self._process.stdout.readline()
             if not line.startswith(_LISTENING):
                 self.__exit__(None, None, None)
                 errors.seek(0)
-                raise SandboxError(errors.read().strip().removeprefix("error: ") or "the sandbox did not start")
+                raise SandboxError(
+                    errors.read().strip().removeprefix("error: ") or "the sandbox did not start"
+                )
         self.url = line.removeprefix(_LISTENING).strip()
         if self._first_faults:
             self.faults(self._first_faults)
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         process, self._process = self._process, None
         if process is None:
             return
@@ -118,18 +135,22 @@ class SandboxProcess:
         self._ask("DELETE", "/_faults")
 
     def conduct(self, source: str = "", **changes: Any) -> dict[str, Any]:
-        """Change latency, rate, burst, retry_after, slow_down, recorder_indexed or treasurer_skin while it serves; of one source, its rate.
+        """Change latency, rate, burst, retry_after, slow_down, recorder_indexed or treasurer_skin while it
+        serves; of one source, its rate.
 
         Raises SandboxError.
         """
         return self._ask("POST", f"/_conduct?source={source}" if source else "/_conduct", changes)
 
     def changes(self, count: int, since: int, source: str = "assessor") -> list[dict[str, Any]]:
-        """Return what the first `count` parcels say otherwise than in an earlier epoch: apn, the county's table and key, old, new.
+        """Return what the first `count` parcels say otherwise than in an earlier epoch: apn, the county's
+        table and key, old, new.
 
         `source`: assessor, treasurer or recorder (see changes.of_parcel). Raises SandboxError.
         """
-        found: list[dict[str, Any]] = self._ask("GET", f"/_changes?count={count}&since={since}&source={source}")["changes"]
+        found: list[dict[str, Any]] = self._ask(
+            "GET", f"/_changes?count={count}&since={since}&source={source}"
+        )["changes"]
         return found
 
     def reset(self) -> None:
@@ -156,5 +177,9 @@ class SandboxProcess:
 def _environment() -> dict[str, str]:
     """Return an environment without secrets, by which the child finds the package where it lies."""
     root = Path(__file__).parents[2]
-    paths = [path for path in (os.environ.get("PYTHONPATH"), None if root.name == "site-packages" else str(root)) if path]
+    paths = [
+        path
+        for path in (os.environ.get("PYTHONPATH"), None if root.name == "site-packages" else str(root))
+        if path
+    ]
     return essential("PYTHON", "COVERAGE") | ({"PYTHONPATH": os.pathsep.join(paths)} if paths else {})

@@ -1,4 +1,6 @@
-"""The server: the sources of the county and what tests ask of it below /_stats, /_reset, /_faults, /_apns and /_changes."""
+"""The server: the sources of the county and what tests ask of it below /_stats, /_reset, /_faults, /_apns and
+/_changes.
+"""
 
 import asyncio
 import contextlib
@@ -51,14 +53,17 @@ class SandboxError(Exception):
 class Options:
     """How the sandbox behaves.
 
-    latency: seconds before each answer. rate, burst: requests per second and saved up, 429 beyond; retry_after: the header of it;
-    slow_down: no 429, but waiting. These can be changed while it serves (POST /_conduct).
-    faults: as Faults.set takes them. token: what AUTHORIZATION must be. compress: gzip for clients that take it.
-    track: count the fetches of each parcel. gis_parcels: rows of the GIS layers.
-    recorder_daily: documents a working day; recorder_rush: liens more on one day a month; recorder_today, recorder_indexed: the
-    recorder's last day, and the last whose names are indexed (YYYY-MM-DD; today, and two days before it).
-    affidavits: lines of the Sales Affidavits, affidavits_dirty of which are not of its shape.
-    treasurer_skin: how the treasurer's page is shown (sandbox/treasurer/skins.py); it can be changed while it serves too.
+    latency: seconds before each answer. rate, burst: requests per second and saved up, 429 beyond;
+    retry_after: the header of it; slow_down: no 429, but waiting. These can be changed while it serves (POST
+    /_conduct).
+    faults: as Faults.set takes them. token: what AUTHORIZATION must be. compress: gzip for clients that take
+    it. track: count the fetches of each parcel. gis_parcels: rows of the GIS layers.
+    recorder_daily: documents a working day; recorder_rush: liens more on one day a month; recorder_today,
+    recorder_indexed: the recorder's last day, and the last whose names are indexed (YYYY-MM-DD; today, and
+    two days before it). affidavits: lines of the Sales Affidavits, affidavits_dirty of which are not of its
+    shape.
+    treasurer_skin: how the treasurer's page is shown (sandbox/treasurer/skins.py); it can be changed while it
+    serves too.
     """
 
     latency: float = 0.0
@@ -84,8 +89,13 @@ def build_app(county: County, options: Options | None = None) -> web.Application
     """Return the application. Raises SandboxError for options that make no sense."""
     options = options or Options()
     try:
-        faults = {source: Faults(county.seed) for source in SOURCES} | {"assessor": Faults(county.seed, options.faults)}
-        limiters = {source: Limiter(options.rate, options.burst, options.retry_after, options.slow_down) for source in SOURCES}
+        faults = {source: Faults(county.seed) for source in SOURCES} | {
+            "assessor": Faults(county.seed, options.faults)
+        }
+        limiters = {
+            source: Limiter(options.rate, options.burst, options.retry_after, options.slow_down)
+            for source in SOURCES
+        }
         skin_of(options.treasurer_skin)
     except ValueError as error:
         raise SandboxError(str(error)) from None
@@ -103,7 +113,9 @@ def build_app(county: County, options: Options | None = None) -> web.Application
     treasurer = Treasurer(county, *of_source("treasurer"))
     files = Files(county, options.affidavits, options.affidavits_dirty, *of_source("bulk"))
     try:
-        today = dt.date.fromisoformat(options.recorder_today) if options.recorder_today else today_in_phoenix()
+        today = (
+            dt.date.fromisoformat(options.recorder_today) if options.recorder_today else today_in_phoenix()
+        )
     except ValueError as error:
         raise SandboxError(f"recorder_today: {error}") from None
     documents = Documents(county.seed, today, options.recorder_daily, options.recorder_rush)
@@ -160,7 +172,9 @@ def _control(
         count, absent = (request.query.get(name, "0") for name in ("count", "absent"))
         if not (count.isdecimal() and absent.isdecimal()):
             return _answer({"error": "count and absent are whole numbers"}, 400)
-        return web.Response(text="".join(f"{apn}\n" for apn in county.apns(int(count)) + county.absent(int(absent))))
+        return web.Response(
+            text="".join(f"{apn}\n" for apn in county.apns(int(count)) + county.absent(int(absent)))
+        )
 
     @routes.get("/_changes")
     async def changes(request: web.Request) -> web.Response:
@@ -171,8 +185,12 @@ def _control(
         if source not in CHANGING:
             return _answer({"error": f"source is {', '.join(CHANGING)}"}, 400)
         apns = county.apns(int(count))
-        found = [(apn, *change) for apn in apns for change in of_parcel(county, documents, apn, int(since), source)]
-        return _answer({"changes": [dict(zip(("apn", "table", "key", "old", "new"), one, strict=True)) for one in found]})
+        found = [
+            (apn, *change) for apn in apns for change in of_parcel(county, documents, apn, int(since), source)
+        ]
+        return _answer(
+            {"changes": [dict(zip(("apn", "table", "key", "old", "new"), one, strict=True)) for one in found]}
+        )
 
     @routes.post("/_faults")
     async def set_faults(request: web.Request) -> web.Response:
@@ -224,7 +242,8 @@ def serve(
     stop: Callable[[Callable[[], None]], None] | None = None,
     access_log: bool = False,
 ) -> None:
-    """Serve until SIGINT or SIGTERM. `ready` gets the port once it listens; `stop`, the function that ends the server.
+    """Serve until SIGINT or SIGTERM. `ready` gets the port once it listens; `stop`, the function that ends
+    the server.
 
     Raises SandboxError: a host that is not this machine, a port in use, options that make no sense.
     """
@@ -293,4 +312,6 @@ class _AccessLogger(AbstractAccessLogger):
 
     def log(self, request: web.BaseRequest, response: web.StreamResponse, time: float) -> None:
         size = response.body_length
-        logging.getLogger("sandbox").info("%s %s %d %d B %.1f ms", request.method, request.path_qs, response.status, size, time * 1000)
+        logging.getLogger("sandbox").info(
+            "%s %s %d %d B %.1f ms", request.method, request.path_qs, response.status, size, time * 1000
+        )

@@ -1,4 +1,6 @@
-"""What each parser may refuse: the three tiers of docs/sources.md, from the parsers' own constants (`make docs`)."""
+"""What each parser may refuse: the three tiers of docs/sources.md, from the parsers' own constants (`make
+docs`).
+"""
 
 import sys
 from collections.abc import Iterable, Iterator
@@ -31,7 +33,9 @@ _KEYS = {
 
 def tiers() -> str:
     """Return the table as Markdown."""
-    return _HEAD + "".join(f"| {answer} | {_coded(identity)} | {sections} |\n" for answer, identity, sections in _rows())
+    return _HEAD + "".join(
+        f"| {answer} | {_coded(identity)} | {sections} |\n" for answer, identity, sections in _rows()
+    )
 
 
 def written(text: str) -> str:
@@ -51,10 +55,18 @@ def _rows() -> Iterator[tuple[str, Iterable[str], str]]:
     yield "recorder, a document", document.IDENTITY, _coded(document.SECTIONS)
     yield "recorder, a page of a search", search.IDENTITY, _coded(search.SECTIONS)
     yield "recorder, legacy pages", legacy_pages.IDENTITY, _coded(legacy_pages.SECTIONS)
-    yield "GIS, a page of a layer", ("row id", "APN"), f"each of {len(COLUMNS) - 2} fields (`parcel.<field>`), `outline`"
+    yield (
+        "GIS, a page of a layer",
+        ("row id", "APN"),
+        f"each of {len(COLUMNS) - 2} fields (`parcel.<field>`), `outline`",
+    )
     for name, shape in {**file_lines.FILES, NAME: SALES_AFFIDAVITS}.items():
         known_by = [shape.columns[at] for at in shape.key]
-        yield f"bulk file `{name}`", known_by, f"each of {len(shape.columns) - len(known_by)} columns (`{name}.<column>`)"
+        yield (
+            f"bulk file `{name}`",
+            known_by,
+            f"each of {len(shape.columns) - len(known_by)} columns (`{name}.<column>`)",
+        )
     yield "treasurer, a parcel", ("page.identity",), "one: account, bills and payments together"
 
 

@@ -19,13 +19,19 @@ class RollSpider(LayerSpider, file_targets.BulkFileSpider):
     name = "roll"
     known_arguments: ClassVar[dict[str, str]] = {
         "layer": "E, C, A, D or F; else the first of config/sources/gis.yaml that is as we know it",
-        "apns": "a list of parcels: a file, or APNs separated by commas; without it, `since` or a file: the whole county",
+        "apns": (
+            "a list of parcels: a file, or APNs separated by commas; without it, `since` or a file: the whole"
+            " county"
+        ),
         "apn_column": "the column of the list that holds the parcels: its heading, or its number",
         "since": "parcels whose last deed is of that day, YYYY-MM-DD, or later",
         **dict.fromkeys(FILES, "the assessor's bulk file, .txt or .zip, from this machine's disk"),
         "geometry": "`polygon`: also the outline of each parcel; `point` (default): coordinates alone",
         "captures": "whose answers are kept: `all`, `failures` or `none`; else what the manifest says",
-        "accept_shrink": "`yes`: trust a layer that misses more than 2 % of the stored parcels, or a file that is over 2 % shorter",
+        "accept_shrink": (
+            "`yes`: trust a layer that misses more than 2 % of the stored parcels, or a file that is over 2 %"
+            " shorter"
+        ),
     }
 
     @classmethod

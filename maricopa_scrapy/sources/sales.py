@@ -1,4 +1,6 @@
-"""The last deed of each parcel, and its document at the recorder: from APN to deed number to one request a document."""
+"""The last deed of each parcel, and its document at the recorder: from APN to deed number to one request a
+document.
+"""
 
 from collections.abc import Iterator
 from typing import ClassVar
@@ -18,14 +20,19 @@ from maricopa_scrapy.sources.roll import RollSpider
 
 
 class SalesSpider(RecorderSpider):
-    """Targets: those of the GIS for lists of parcels, of the assessor for parcels that the GIS has no deed of, and their documents."""
+    """Targets: those of the GIS for lists of parcels, of the assessor for parcels that the GIS has no deed
+    of, and their documents.
+    """
 
     name = "sales"
     known_arguments: ClassVar[dict[str, str]] = {
         "apns": "a list of parcels: a file, or APNs separated by commas (docs/parcel-lists.md)",
         "apn_column": "the column of the list that holds the parcels: its heading, or its number",
         "affidavits": "the county's file of all sales in place of a list: see the spider `affidavits`",
-        "neighbours": "`yes`: also the two documents after each deed, marked as such; the loan of the purchase is often one",
+        "neighbours": (
+            "`yes`: also the two documents after each deed, marked as such; the loan of the purchase is"
+            " often one"
+        ),
         "pdf": "`yes`: also the scans, into `documents/` of the data folder",
     }
     also: ClassVar[tuple[type[LedgerSpider], ...]] = (RollSpider, AssessorSpider)
@@ -39,7 +46,9 @@ class SalesSpider(RecorderSpider):
 
     @classmethod
     def work(cls, given: dict[str, str]) -> Work:
-        """Read `apns`; `neighbours=yes` also asks for the two documents after each deed: the loan of the purchase is often one."""
+        """Read `apns`; `neighbours=yes` also asks for the two documents after each deed: the loan of the
+        purchase is often one.
+        """
         apns = ApnList.of(spider_arguments.one_of(given, ("apns",)), given)
         neighbours = "yes" if spider_arguments.flag("neighbours", given.get("neighbours", "no")) else "no"
         pdf = "yes" if spider_arguments.flag("pdf", given.get("pdf", "no")) else "no"
@@ -53,7 +62,9 @@ class SalesSpider(RecorderSpider):
         yield FollowOn("recorder", "index", "names")
 
     def servable(self) -> tuple[type[LedgerSpider], ...]:
-        """Leave out the assessor's API where its token is not set: the GIS has the deeds of nearly all parcels."""
+        """Leave out the assessor's API where its token is not set: the GIS has the deeds of nearly all
+        parcels.
+        """
         try:
             AssessorSpider.connection(self.settings)
         except StartError:

@@ -1,4 +1,6 @@
-"""Lists drawn at random: whatever a program writes is read whole, and a line that is damaged is never passed over."""
+"""Lists drawn at random: whatever a program writes is read whole, and a line that is damaged is never passed
+over.
+"""
 
 import csv
 import io
@@ -13,7 +15,9 @@ from maricopa_scrapy.arguments.list_cells import APN
 from maricopa_scrapy.arguments.spider_arguments import ArgumentError
 from tests.helpers.written_lists import file, workbook
 
-APNS = st.from_regex(r"[1-9][0-9]{2}[0-9]{2}[0-9]{3}[A-Z]?", fullmatch=True).filter(lambda apn: not apn.startswith(("19", "20")))
+APNS = st.from_regex(r"[1-9][0-9]{2}[0-9]{2}[0-9]{3}[A-Z]?", fullmatch=True).filter(
+    lambda apn: not apn.startswith(("19", "20"))
+)
 NOTATIONS = (
     lambda apn: apn,
     lambda apn: f"{apn[:3]}-{apn[3:5]}-{apn[5:]}",
@@ -52,8 +56,14 @@ def tables(draw: st.DrawFn) -> tuple[list[list[str]], int, list[str]]:
 
 
 @_EACH
-@given(table=tables(), delimiter=st.sampled_from(",;\t|"), encoding=st.sampled_from(["utf-8", "utf-8-sig", "utf-16"]))
-def test_a_table_is_read_whole(tmp_path: Path, table: tuple[list[list[str]], int, list[str]], delimiter: str, encoding: str) -> None:
+@given(
+    table=tables(),
+    delimiter=st.sampled_from(",;\t|"),
+    encoding=st.sampled_from(["utf-8", "utf-8-sig", "utf-16"]),
+)
+def test_a_table_is_read_whole(
+    tmp_path: Path, table: tuple[list[list[str]], int, list[str]], delimiter: str, encoding: str
+) -> None:
     rows, _, apns = table
     assert list(ApnList("apns", file(tmp_path, _written(rows, delimiter).encode(encoding)))) == apns
 
@@ -61,7 +71,11 @@ def test_a_table_is_read_whole(tmp_path: Path, table: tuple[list[list[str]], int
 @_EACH
 @given(table=tables(), delimiter=st.sampled_from(",;\t|"), damaged=DAMAGED, data=st.data())
 def test_a_damaged_row_is_named(
-    tmp_path: Path, table: tuple[list[list[str]], int, list[str]], delimiter: str, damaged: str, data: st.DataObject
+    tmp_path: Path,
+    table: tuple[list[list[str]], int, list[str]],
+    delimiter: str,
+    damaged: str,
+    data: st.DataObject,
 ) -> None:
     rows, at, apns = table
     row = data.draw(st.integers(1, len(apns)))
@@ -78,14 +92,17 @@ def test_a_damaged_row_is_named(
 
 @_EACH
 @given(
-    lines=st.lists(st.lists(APNS, min_size=1, max_size=4), min_size=1, max_size=8), between=st.sampled_from([",", "; ", "\t", " ", " | "])
+    lines=st.lists(st.lists(APNS, min_size=1, max_size=4), min_size=1, max_size=8),
+    between=st.sampled_from([",", "; ", "\t", " ", " | "]),
 )
 def test_all_of_a_line_are_read(tmp_path: Path, lines: list[list[str]], between: str) -> None:
     text = "\n".join(between.join(f"{apn[:3]}-{apn[3:5]}-{apn[5:]}" for apn in line) for line in lines)
     apns = ApnList("apns", file(tmp_path, text))
     # Two columns that are the same in every line are one.
     expected = [apn for line in lines for apn in line]
-    assert list(apns) == expected or (all(len(set(line)) == 1 for line in lines) and list(apns) == [line[0] for line in lines])
+    assert list(apns) == expected or (
+        all(len(set(line)) == 1 for line in lines) and list(apns) == [line[0] for line in lines]
+    )
 
 
 @settings(_EACH, max_examples=15)

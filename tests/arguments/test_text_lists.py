@@ -122,30 +122,57 @@ NOTED = {
     "Owner;Parcel\nSmith, John;142-88-378\n": "the APNs are those of column 2 (Parcel)",
     "1,142-88-378\n": "the APNs are those of column 2",
     "APN,Owner\n142-88-378,Pe\u00f1a".encode("cp1252"): "line 2 is not UTF-8: such lines are read as cp1252",
-    ("APN,Owner\n" + "142-88-378,X\n" * 5_041 + "142-88-378,Pe\u00f1a Lee\n").encode("cp1252"): "line 5043 is not UTF-8",
-    "APN,Priority (1-4)\n142-88-378,1\n": "column 2 (Priority (1-4)) is not read as priorities: its words are not critical,",
+    ("APN,Owner\n" + "142-88-378,X\n" * 5_041 + "142-88-378,Pe\u00f1a Lee\n").encode(
+        "cp1252"
+    ): "line 5043 is not UTF-8",
+    "APN,Priority (1-4)\n142-88-378,1\n": (
+        "column 2 (Priority (1-4)) is not read as priorities: its words are not critical,"
+    ),
     "A title\nAPN,Owner\n142-88-378,X\n": "the heading is in line 2; what stands above it is passed over",
-    "APN,Owner\n142-88-378,Pe\u00f1a\n".encode("cp1252"): "line 2 is not UTF-8: such lines are read as cp1252",
+    "APN,Owner\n142-88-378,Pe\u00f1a\n".encode(
+        "cp1252"
+    ): "line 2 is not UTF-8: such lines are read as cp1252",
 }
 _COUNTS = r"say which counts: --apn-column 1 \(-a apn_column=1\), or 1,2 for all"
 _CORRECT = "; correct it, or leave such lines out with --skip-invalid"
 _AS_TEXT = r"is not an APN \(a spreadsheet dropped its zeros or its last digit: format the column as text\)"
 REFUSED: dict[str, list[tuple[str | bytes, str]]] = {
     "wrong lines": [
-        ("x\n14288378\n1\n", "line 1: 'x' is not an APN, nor is line 3; correct them, or leave such lines out with --skip-invalid$"),
+        (
+            "x\n14288378\n1\n",
+            (
+                "line 1: 'x' is not an APN, nor is line 3; correct them, or leave such lines out with"
+                " --skip-invalid$"
+            ),
+        ),
         ("\n".join(["14288378", *"abc"]), "line 2: 'a' is not an APN, nor are lines 3, 4; correct them, "),
-        ("x\n" * 1_500, "line 1: 'x' is not an APN, nor are lines 2, 3, 4, 5, 6, 7, 8, 9, 10 and 1,490 more; "),
+        (
+            "x\n" * 1_500,
+            "line 1: 'x' is not an APN, nor are lines 2, 3, 4, 5, 6, 7, 8, 9, 10 and 1,490 more; ",
+        ),
         ("142-88-378, 12-34\n504-37-406,135-80-602F\n", f"line 1: '12-34' is not an APN{_CORRECT}"),
         ("142-88-378 to 142-88-390\n", "line 1: '142-88-378 to 142-88-390' is not an APN"),
-        ("APN,Owner\n142-88-378,X\n,Smith\n", r"line 3: ',Smith' is not an APN \(column 1 \(APN\) is empty\)"),
+        (
+            "APN,Owner\n142-88-378,X\n,Smith\n",
+            r"line 3: ',Smith' is not an APN \(column 1 \(APN\) is empty\)",
+        ),
         ("Owner,APN\nSmith, John,142-88-378\n", "line 2: 'John' is not an APN"),
         ("a,b\n1,2\n3,4\n", "line 1: 'a,b' is not an APN, nor are lines 2, 3; correct them"),
         ("X,142-88-378\nY,12\nZ,13\n", "lines 2, 3; .*no column of it holds APNs: --apn-column"),
     ],
     "dates": [
-        ("142-88-378\n20240115\n", r"line 2: '20240115' is not an APN \(it may be a date; if it is none, write it with its separators"),
+        (
+            "142-88-378\n20240115\n",
+            (
+                r"line 2: '20240115' is not an APN \(it may be a date; if it is none, write it with its"
+                r" separators"
+            ),
+        ),
         ("APN,Owner\n142-88-378,X\n01152024,Y\n12312024,Z\n", r"line 3: '01152024' .*nor is line 4"),
-        ("142-88-378 20240115\n", "line 1: .*20240115 may be a date; if it is none, write it with its separators"),
+        (
+            "142-88-378 20240115\n",
+            "line 1: .*20240115 may be a date; if it is none, write it with its separators",
+        ),
         ("2024-01-15\n", r"line 1: '2024-01-15' is not an APN \(it is a date\)"),
         ("142-88-378\n12/31/2024\n", r"line 2: '12/31/2024' is not an APN \(it is a date\)"),
         ("20240115,14288378\n", f"column 1 and column 2 hold what may be APNs or dates; {_COUNTS}"),
@@ -168,33 +195,69 @@ REFUSED: dict[str, list[tuple[str | bytes, str]]] = {
         ("APN,Date\n1428837.0,20240115\n", f"line 2: '1428837.0' {_AS_TEXT}"),
     ],
     "books": [
-        (f"142-88-378\n{book}-12-345\n", rf"line 2: '{book}-12-345' is not an APN \(there is no book {book}\)")
+        (
+            f"142-88-378\n{book}-12-345\n",
+            rf"line 2: '{book}-12-345' is not an APN \(there is no book {book}\)",
+        )
         for book in ("000", "001", "099")
     ],
     "two columns fit": [
-        ("APN,Tax Parcel\n14288378,504-37-406\n", rf"column 1 \(APN\) and column 2 \(Tax Parcel\) hold what may be APNs; {_COUNTS}"),
-        ("Left,Right\n142-88-378,504-37-406\n", rf"column 1 \(Left\) and column 2 \(Right\) hold what may be APNs; {_COUNTS}"),
+        (
+            "APN,Tax Parcel\n14288378,504-37-406\n",
+            rf"column 1 \(APN\) and column 2 \(Tax Parcel\) hold what may be APNs; {_COUNTS}",
+        ),
+        (
+            "Left,Right\n142-88-378,504-37-406\n",
+            rf"column 1 \(Left\) and column 2 \(Right\) hold what may be APNs; {_COUNTS}",
+        ),
         ("142-88-378,504-37-406,Smith\n", f"column 1 and column 2 hold what may be APNs; {_COUNTS}"),
-        ('142-88-378,"12,345,678"\n504-37-406,"23,456,789"\n', f"column 1 and column 2 hold what may be APNs; {_COUNTS}"),
-        ("14288378;12.345.678\n50437406;23.456.789\n", f"column 1 and column 2 hold what may be APNs; {_COUNTS}"),
-        ("10000001,142-88-378\n10000002,504-37-406\n", f"column 1 and column 2 hold what may be APNs; {_COUNTS}"),
-        ("142-88-378,X\n" * 300 + "504-37-406,135-80-602F\n", r"line 301: '135-80-602F' is not .*it stands beside 50437406, in column 2"),
+        (
+            '142-88-378,"12,345,678"\n504-37-406,"23,456,789"\n',
+            f"column 1 and column 2 hold what may be APNs; {_COUNTS}",
+        ),
+        (
+            "14288378;12.345.678\n50437406;23.456.789\n",
+            f"column 1 and column 2 hold what may be APNs; {_COUNTS}",
+        ),
+        (
+            "10000001,142-88-378\n10000002,504-37-406\n",
+            f"column 1 and column 2 hold what may be APNs; {_COUNTS}",
+        ),
+        (
+            "142-88-378,X\n" * 300 + "504-37-406,135-80-602F\n",
+            r"line 301: '135-80-602F' is not .*it stands beside 50437406, in column 2",
+        ),
         (
             "APN,APN_DASH\n" + "14288378,142-88-378\n" * 300 + "50437406,135-80-602F\n",
             r"line 302: '135-80-602F' .*column 1 \(APN\) says 50437406",
         ),
     ],
     "quotes": [
-        ('142-88-378,"Smith\n504-37-406,Jane\n', "line 1: a quote opens a cell that goes on to '504-37-406' .*; close the quote"),
-        ('142-88-378,"Smith\n504-37-406,"Jane"\n135-80-602F,Y\n', "line 1: a quote opens a cell that goes on to '504-37-406'"),
-        ('APN,Owner\n142-88-378,"Smith\n1428837.0,Lee\n', "line 2: a quote opens a cell that goes on to the end of the file; close"),
+        (
+            '142-88-378,"Smith\n504-37-406,Jane\n',
+            "line 1: a quote opens a cell that goes on to '504-37-406' .*; close the quote",
+        ),
+        (
+            '142-88-378,"Smith\n504-37-406,"Jane"\n135-80-602F,Y\n',
+            "line 1: a quote opens a cell that goes on to '504-37-406'",
+        ),
+        (
+            'APN,Owner\n142-88-378,"Smith\n1428837.0,Lee\n',
+            "line 2: a quote opens a cell that goes on to the end of the file; close",
+        ),
         ('APN,Owner\n142-88-378,"' + "x\n" * 100_000, "line 2: a quote opens a cell that does not end"),
     ],
     "no text": [
         (b"123\xff\xfe\x00\x81", "not a text file: .*; save it as CSV UTF-8"),
-        (b"142-88-378\n\x81\x8d\n", "not a text file: line 2 is neither UTF-8 nor cp1252; save it as CSV UTF-8"),
+        (
+            b"142-88-378\n\x81\x8d\n",
+            "not a text file: line 2 is neither UTF-8 nor cp1252; save it as CSV UTF-8",
+        ),
         (b"\xff\xfe1\x004\x002", "not a text file in UTF-8 or UTF-16"),
-        ("<html><td>142-88-378</td></html>", "this is a page in HTML or XML; open it in a spreadsheet, and save it as CSV UTF-8"),
+        (
+            "<html><td>142-88-378</td></html>",
+            "this is a page in HTML or XML; open it in a spreadsheet, and save it as CSV UTF-8",
+        ),
         ('\ufeff<?xml version="1.0"?>\n<Workbook/>', "this is a page in HTML or XML"),
         ("[14288378,50437406,13580602]", "this is JSON; give the numbers themselves, one a line"),
         ('\n{"apns": ["142-88-378"]}\n', "this is JSON"),
@@ -208,19 +271,34 @@ REFUSED: dict[str, list[tuple[str | bytes, str]]] = {
         ("=A2&B2\n", r"line 1: '=A2&B2' is not an APN \(a formula whose value is not in the file"),
     ],
     "priorities": [
-        ("apn,priority\n142-88-378,urgent\n", "line 2: priority 'urgent' is not one of critical, high, normal, low"),
-        ("142-88-378,high\n504-37-406,urgent\n", r"line 1: 'high' .*\(it is a priority beside 14288378, in column 2, which is not that"),
+        (
+            "apn,priority\n142-88-378,urgent\n",
+            "line 2: priority 'urgent' is not one of critical, high, normal, low",
+        ),
+        (
+            "142-88-378,high\n504-37-406,urgent\n",
+            r"line 1: 'high' .*\(it is a priority beside 14288378, in column 2, which is not that",
+        ),
         ("142-88-378,\n" * 300 + "504-37-406,high\n", "line 301: 'high' .*it is a priority beside 50437406"),
         ("142-88-378,high,low\n", "line 1: 'low' .*it is a priority beside 14288378, in column 3"),
-        ("APN,priority,priority\n142-88-378,,high\n", "2 columns are headed 'priority'; give the others another heading"),
+        (
+            "APN,priority,priority\n142-88-378,,high\n",
+            "2 columns are headed 'priority'; give the others another heading",
+        ),
         ("APN,Owner,priority\n142-88-378,Smith, John,critical\n", "line 2: priority 'john' is not one of"),
     ],
-    "nothing in it": [(content, "no APN in it") for content in ("", "# only comments\n\n", "apn\n", "APN,Owner\n,,\n")],
+    "nothing in it": [
+        (content, "no APN in it") for content in ("", "# only comments\n\n", "apn\n", "APN,Owner\n,,\n")
+    ],
 }
 
 
 def _cases(of: dict[str, list[tuple[str | bytes, Any]]]) -> list[Any]:
-    return [pytest.param(*case, id=f"{kind} {at}") for kind, cases in of.items() for at, case in enumerate(cases, start=1)]
+    return [
+        pytest.param(*case, id=f"{kind} {at}")
+        for kind, cases in of.items()
+        for at, case in enumerate(cases, start=1)
+    ]
 
 
 @pytest.mark.parametrize(("content", "expected"), _cases(READ))
@@ -233,7 +311,9 @@ def test_a_list_is_read_whole_and_again(tmp_path: Path, content: str | bytes, ex
 
 
 @pytest.mark.parametrize(("content", "message"), _cases(REFUSED))
-def test_what_cannot_be_read_is_named_before_anything_begins(tmp_path: Path, content: str | bytes, message: str) -> None:
+def test_what_cannot_be_read_is_named_before_anything_begins(
+    tmp_path: Path, content: str | bytes, message: str
+) -> None:
     path = file(tmp_path, content)
     with pytest.raises(ArgumentError, match=message) as error:
         list(ApnList("apns", path))
@@ -271,7 +351,9 @@ def test_a_plain_list_needs_no_notes(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_wrong_lines_are_left_out_when_asked_and_told(tmp_path: Path, content: str, left_out: list[str], expected: list[str]) -> None:
+def test_wrong_lines_are_left_out_when_asked_and_told(
+    tmp_path: Path, content: str, left_out: list[str], expected: list[str]
+) -> None:
     apns = ApnList("apns", path := file(tmp_path, content), skip_invalid=True)
     assert list(apns) == expected
     assert apns.left_out == len(left_out)
@@ -303,7 +385,9 @@ TWO_COLUMNS = "Old APN,APN new,n\n142-88-378,504-37-406,1\n"
         ("1", "20240115,Smith\n", ["20240115"]),
     ],
 )
-def test_the_column_that_counts_can_be_given(tmp_path: Path, column: str, content: str, expected: list[str]) -> None:
+def test_the_column_that_counts_can_be_given(
+    tmp_path: Path, column: str, content: str, expected: list[str]
+) -> None:
     assert list(ApnList("apns", file(tmp_path, content), column=column)) == expected
 
 
@@ -336,7 +420,9 @@ def test_a_column_that_is_none_is_refused(tmp_path: Path, column: str, message: 
         ('apn,priority\n"142-88-378\n504-37-406","high"\n', {"14288378": 1, "50437406": 1}),
     ],
 )
-def test_priorities_stand_beside_cells_of_any_notation(tmp_path: Path, content: str, expected: dict[str, int]) -> None:
+def test_priorities_stand_beside_cells_of_any_notation(
+    tmp_path: Path, content: str, expected: dict[str, int]
+) -> None:
     apns = ApnList("apns", file(tmp_path, content))
     list(apns)
     assert apns.priorities == expected
@@ -387,12 +473,16 @@ def test_a_column_goes_with_a_file() -> None:
         ('="20130183449"\n2000-0784158 a\n', ["20130183449", "20000784158A"]),
     ],
 )
-def test_recording_numbers_are_read_by_the_same_reader(tmp_path: Path, content: str, expected: list[str]) -> None:
+def test_recording_numbers_are_read_by_the_same_reader(
+    tmp_path: Path, content: str, expected: list[str]
+) -> None:
     assert list(RecordingNumbers("recording_numbers", file(tmp_path, content))) == expected
 
 
 def test_a_recording_number_that_became_a_number_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ArgumentError, match=r"line 2: '20261870426.0' is not a recording number \(a spreadsheet dropped"):
+    with pytest.raises(
+        ArgumentError, match=r"line 2: '20261870426.0' is not a recording number \(a spreadsheet dropped"
+    ):
         list(RecordingNumbers("recording_numbers", file(tmp_path, "2001-0849180\n20261870426.0\n")))
     two = file(tmp_path, "Deed,Document\n2001-0849180,2001-0849181\n")
     with pytest.raises(ArgumentError, match=r"say which counts: --number-column 1 \(-a number_column=1\)"):
@@ -400,8 +490,13 @@ def test_a_recording_number_that_became_a_number_is_refused(tmp_path: Path) -> N
     assert list(RecordingNumbers("recording_numbers", two, column="Document")) == ["20010849181"]
 
 
-@pytest.mark.parametrize(("line", "skip_invalid"), [("142-88-378", False), ("142-88-378,Pe\u00f1a", False), ('"1428", "Smith, J"', True)])
-def test_a_long_list_takes_no_more_memory_than_a_short_one(tmp_path: Path, line: str, skip_invalid: bool) -> None:
+@pytest.mark.parametrize(
+    ("line", "skip_invalid"),
+    [("142-88-378", False), ("142-88-378,Pe\u00f1a", False), ('"1428", "Smith, J"', True)],
+)
+def test_a_long_list_takes_no_more_memory_than_a_short_one(
+    tmp_path: Path, line: str, skip_invalid: bool
+) -> None:
     def peak(count: int) -> int:
         path = file(tmp_path, f"142-88-378,X\n142-88-378,Y\n{line}\n" + f"{line}\n" * count)
         tracemalloc.start()

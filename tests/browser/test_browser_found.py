@@ -1,4 +1,6 @@
-"""Which browser is taken, which is passed over, and how `make` gets one; browsers and installers are stand-ins."""
+"""Which browser is taken, which is passed over, and how `make` gets one; browsers and installers are
+stand-ins.
+"""
 
 import os
 import shutil
@@ -15,7 +17,10 @@ from maricopa_scrapy.configuration import BrowserSettings
 from tests.conftest import ROOT
 
 _SHOWS = 'case "$*" in *--dump-dom*) echo "<html><title>maricopa</title></html>";; esac\n'
-_BROKEN = 'case "$*" in *--version) echo "Chromium 140.0";; *) echo "error while loading libgbm.so.1" >&2; exit 127;; esac\n'
+_BROKEN = (
+    'case "$*" in *--version) echo "Chromium 140.0";; *) echo "error while loading libgbm.so.1" >&2; exit'
+    " 127;; esac\n"
+)
 
 
 def program(path: Path, script: str) -> Path:
@@ -51,10 +56,15 @@ def test_a_browser_that_shows_nothing_is_passed_over_with_a_word(
     good.unlink()
     hanging.unlink()
     browser_find._proven.clear()
-    with pytest.raises(NoBrowser, match=r"no browser was found that runs: .*/a/chromium: error while loading libgbm\.so\.1; .*install"):
+    with pytest.raises(
+        NoBrowser,
+        match=r"no browser was found that runs: .*/a/chromium: error while loading libgbm\.so\.1; .*install",
+    ):
         find(BrowserSettings())
     # The one that was asked for is never passed over.
-    with pytest.raises(WrongSetting, match=r"^browser\.executable: the browser .*libgbm\.so\.1; leave it empty"):
+    with pytest.raises(
+        WrongSetting, match=r"^browser\.executable: the browser .*libgbm\.so\.1; leave it empty"
+    ):
         find(BrowserSettings(executable=str(broken)))
 
 
@@ -67,10 +77,19 @@ class Make:
 
     def __call__(self, goal: str = "browser", **more: str) -> tuple[int, str]:
         self.log.unlink(missing_ok=True)
-        environment = {"PATH": str(self.folder / "bin"), "HOME": str(self.folder), "MARICOPA_CONFIG": str(ROOT / "config")} | more
+        environment = {
+            "PATH": str(self.folder / "bin"),
+            "HOME": str(self.folder),
+            "MARICOPA_CONFIG": str(ROOT / "config"),
+        } | more
         done = subprocess.run(
-            [shutil.which("make") or "make", goal], cwd=self.folder, env=environment, capture_output=True, text=True, timeout=60
-        )  # fmt: skip
+            [shutil.which("make") or "make", goal],
+            cwd=self.folder,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
         return done.returncode, done.stdout + done.stderr
 
     def asked(self) -> list[str]:
@@ -126,7 +145,8 @@ def test_make_tries_again_and_tells_a_wrong_setting(make: Make) -> None:
     assert "apt-get failed; see .venv/browser.log" in said
     assert "playwright install failed" in said
     assert "no browser was found: " in said
-    # At once it is not tried again by what needs one, but by the word itself, and where something has changed.
+    # At once it is not tried again by what needs one, but by the word itself, and where something has
+    # changed.
     _, said = make("other")
     assert make.asked() == []
     assert "no browser was found: " in said

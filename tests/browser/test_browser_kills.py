@@ -1,4 +1,6 @@
-"""What is killed in the middle of a crawl of the treasurer's pages: renderers, the browser, the crawl itself."""
+"""What is killed in the middle of a crawl of the treasurer's pages: renderers, the browser, the crawl
+itself.
+"""
 
 import os
 import signal
@@ -30,7 +32,9 @@ def _processes(crawl: "subprocess.Popen[str]", kind: str) -> list[psutil.Process
             continue
         if not command or "chrom" not in command[0] or "sh" in Path(command[0]).name.split("-"):
             continue
-        of_type = next((part.removeprefix("--type=") for part in command if part.startswith("--type=")), "browser")
+        of_type = next(
+            (part.removeprefix("--type=") for part in command if part.startswith("--type=")), "browser"
+        )
         if of_type == kind:
             found.append(process)
     return found
@@ -57,7 +61,9 @@ def _next_done(database: Database, crawl: "subprocess.Popen[str]") -> float:
 
 
 @pytest.mark.timed
-def test_killed_renderers_and_browsers_cost_no_parcel(tmp_path: Path, database: Database, county: Start) -> None:
+def test_killed_renderers_and_browsers_cost_no_parcel(
+    tmp_path: Path, database: Database, county: Start
+) -> None:
     truth = County()
     apns = truth.apns(48)
     process = crawler(database, county(latency=0.1), tmp_path).start("tax", "-a", listed(tmp_path, apns))
@@ -74,7 +80,9 @@ def test_killed_renderers_and_browsers_cost_no_parcel(tmp_path: Path, database: 
     print(f"seconds until the next parcel was stored: {[round(seconds, 1) for seconds in recoveries]}")
     assert max(recoveries) < _RECOVERY_S, recoveries
     # Three at least: a browser that was killed was replaced, and nobody else was blamed.
-    causes = {cause for (cause,) in database.rows("SELECT DISTINCT jsonb_object_keys(failures) FROM crawl.target")}
+    causes = {
+        cause for (cause,) in database.rows("SELECT DISTINCT jsonb_object_keys(failures) FROM crawl.target")
+    }
     assert causes == {"browser"}, log
     assert log.count("starting another") >= 3, log
     assert "Traceback" not in log
@@ -91,13 +99,17 @@ def test_a_killed_driver_costs_no_parcel(tmp_path: Path, database: Database, cou
     assert process.returncode == 0, log
     assert database.states() == {"done": 16}
     assert differences(database, truth, apns) == []
-    assert {cause for (cause,) in database.rows("SELECT DISTINCT jsonb_object_keys(failures) FROM crawl.target")} <= {"browser"}
+    assert {
+        cause for (cause,) in database.rows("SELECT DISTINCT jsonb_object_keys(failures) FROM crawl.target")
+    } <= {"browser"}
 
 
 def test_a_browser_that_hangs_is_replaced(tmp_path: Path, database: Database, county: Start) -> None:
     truth = County()
     apns = truth.apns(8)
-    process = crawler(database, county(), tmp_path, pool=2, load=2, settle=2, close=2).start("tax", "-a", listed(tmp_path, apns))
+    process = crawler(database, county(), tmp_path, pool=2, load=2, settle=2, close=2).start(
+        "tax", "-a", listed(tmp_path, apns)
+    )
     _wait(lambda: _done(database) > 0, process)
     (stopped,) = _processes(process, "browser")
     stopped.suspend()
@@ -109,7 +121,9 @@ def test_a_browser_that_hangs_is_replaced(tmp_path: Path, database: Database, co
     assert "browser (" in log
 
 
-def test_a_killed_crawl_leaves_no_browser_and_goes_on(tmp_path: Path, database: Database, county: Start) -> None:
+def test_a_killed_crawl_leaves_no_browser_and_goes_on(
+    tmp_path: Path, database: Database, county: Start
+) -> None:
     truth = County()
     apns = truth.apns(12)
     run = crawler(database, county(latency=0.1), tmp_path)
@@ -129,7 +143,9 @@ def test_a_killed_crawl_leaves_no_browser_and_goes_on(tmp_path: Path, database: 
     finally:
         driver.kill()
     assert last.code == 0, last.log
-    assert not [browser for browser in browsers if browser.is_running() and browser.status() != psutil.STATUS_ZOMBIE]
+    assert not [
+        browser for browser in browsers if browser.is_running() and browser.status() != psutil.STATUS_ZOMBIE
+    ]
     assert "left behind" in last.log
     assert database.states() == {"done": 12}
     assert differences(database, truth, apns) == []
@@ -137,7 +153,9 @@ def test_a_killed_crawl_leaves_no_browser_and_goes_on(tmp_path: Path, database: 
 
 
 def test_a_killed_crawl_s_browser_ends_by_itself(tmp_path: Path, database: Database, county: Start) -> None:
-    process = crawler(database, county(latency=0.1), tmp_path).start("tax", "-a", listed(tmp_path, County().apns(12)))
+    process = crawler(database, county(latency=0.1), tmp_path).start(
+        "tax", "-a", listed(tmp_path, County().apns(12))
+    )
     _wait(lambda: _done(database) > 0, process)
     started = psutil.Process(process.pid).children(recursive=True)
     assert started

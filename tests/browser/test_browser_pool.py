@@ -1,4 +1,6 @@
-"""The pool by itself, with a real browser: every wait ends, by its name, and nothing is left of what failed."""
+"""The pool by itself, with a real browser: every wait ends, by its name, and nothing is left of what
+failed.
+"""
 
 import asyncio
 import json
@@ -41,10 +43,17 @@ def _short(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 class Pool(BrowserPool):
     """A pool of a browser of its own; `after` is done to each browser that was launched."""
 
-    def __init__(self, size: int = 1, settings: BrowserSettings | None = None, after: Callable[[], None] | None = None) -> None:
+    def __init__(
+        self, size: int = 1, settings: BrowserSettings | None = None, after: Callable[[], None] | None = None
+    ) -> None:
         self.provider = BrowserProvider(Config.from_settings(Settings()), settings or BrowserSettings())
         self.after = after
-        super().__init__(self._one, self.provider.kill, self.provider.close, PoolOptions(size, 100, 0.3, _CLOSE_S, (), "us"))
+        super().__init__(
+            self._one,
+            self.provider.kill,
+            self.provider.close,
+            PoolOptions(size, 100, 0.3, _CLOSE_S, (), "us"),
+        )
 
     async def _one(self) -> Browser:
         browser = await self.provider.launch_browser()
@@ -175,7 +184,9 @@ def test_a_browser_that_hangs_costs_itself_and_not_the_next_one(monkeypatch: pyt
     run(Pool(size=2), work)
 
 
-def test_a_browser_under_another_name_that_never_starts_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_browser_under_another_name_that_never_starts_is_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     wrapper = tmp_path / "browse"
     wrapper.write_text("#!/bin/sh\nsleep 60\n")
     wrapper.chmod(0o755)
@@ -191,7 +202,9 @@ def test_a_browser_under_another_name_that_never_starts_is_ended(tmp_path: Path,
 
 
 @needs_browser
-def test_a_browser_elsewhere_that_hangs_keeps_no_contexts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_browser_elsewhere_that_hangs_keeps_no_contexts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async def work(pool: Pool) -> None:
         tab = await pool.take()
         processes = [remote, *remote.children(recursive=True)]
@@ -239,8 +252,13 @@ def marked() -> Iterator[Callable[..., psutil.Process]]:
     started: list[psutil.Popen] = []
 
     def start(*arguments: str) -> psutil.Process:
-        child = "import subprocess, sys; print(subprocess.Popen(['sleep', '60']).pid, flush=True); sys.stdin.read()"
-        process = psutil.Popen([sys.executable, "-c", child, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        child = (
+            "import subprocess, sys; print(subprocess.Popen(['sleep', '60']).pid, flush=True);"
+            " sys.stdin.read()"
+        )
+        process = psutil.Popen(
+            [sys.executable, "-c", child, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
         started.append(process)
         process.stdout.readline()
         return psutil.Process(process.pid)
@@ -256,11 +274,18 @@ def test_what_is_ended_is_what_has_the_mark(tmp_path: Path, marked: Callable[...
     folder = tmp_path / "data" / "browsers"
     folder.mkdir(parents=True)
     gone, other = (f"--maricopa-crawl={uuid.uuid4().hex}" for _ in range(2))
-    left_behind, of_another, bystander = marked(gone), marked(other), marked("chromium", "--user-data-dir=/tmp/profile")
+    left_behind, of_another, bystander = (
+        marked(gone),
+        marked(other),
+        marked("chromium", "--user-data-dir=/tmp/profile"),
+    )
     sleeper = left_behind.children()[0]
-    # Of a crawl that is gone, whose number another process has by now; of one that lives; and a note of a process without a mark.
+    # Of a crawl that is gone, whose number another process has by now; of one that lives; and a note of a
+    # process without a mark.
     (folder / "a.json").write_text(json.dumps({"crawl": [os.getpid(), 1.0], "switch": gone}))
-    (folder / "b.json").write_text(json.dumps({"crawl": [os.getpid(), psutil.Process().create_time()], "switch": other}))
+    (folder / "b.json").write_text(
+        json.dumps({"crawl": [os.getpid(), psutil.Process().create_time()], "switch": other})
+    )
     started = [bystander.pid, bystander.create_time()]
     (folder / "c.json").write_text(json.dumps({"crawl": [os.getpid(), 1.0], "browsers": [started]}))
     mine = MarkedProcesses()
@@ -281,6 +306,8 @@ def test_what_is_ended_is_what_has_the_mark(tmp_path: Path, marked: Callable[...
 def _ended(process: psutil.Process, within: float = 1.0) -> bool:
     """Whether it ends within some seconds."""
     until = time.monotonic() + within
-    while (is_there := process.is_running() and process.status() != psutil.STATUS_ZOMBIE) and time.monotonic() < until:
+    while (
+        is_there := process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    ) and time.monotonic() < until:
         time.sleep(0.02)
     return not is_there

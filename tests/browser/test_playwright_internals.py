@@ -1,4 +1,6 @@
-"""What we rely on in the private parts of scrapy-playwright and Playwright (browser/playwright_internals.py)."""
+"""What we rely on in the private parts of scrapy-playwright and Playwright
+(browser/playwright_internals.py).
+"""
 
 import importlib
 import inspect
@@ -28,19 +30,24 @@ def test_a_driver_gets_the_environment_that_it_is_given(monkeypatch: pytest.Monk
         found.append(transport)
         # Restored with the test's end.
         monkeypatch.setattr(transport, "get_driver_env", transport.get_driver_env)
-        assert "get_driver_env()" in inspect.getsource(transport), "Playwright starts its driver otherwise: see set_driver_environment"
+        assert "get_driver_env()" in inspect.getsource(transport), (
+            "Playwright starts its driver otherwise: see set_driver_environment"
+        )
     assert found, "Playwright starts its driver in another module: see set_driver_environment"
     monkeypatch.setenv("A_SECRET", "of ours")
     playwright_internals.set_driver_environment({"PATH": os.environ["PATH"]})
     given = found[0].get_driver_env()
     assert "A_SECRET" not in given
     assert given["PATH"] == os.environ["PATH"]
-    assert given["PW_LANG_NAME"] == "python", "Playwright gives its driver something else: see set_driver_environment"
+    assert given["PW_LANG_NAME"] == "python", (
+        "Playwright gives its driver something else: see set_driver_environment"
+    )
 
 
 def test_a_provider_has_the_fields_that_ours_starts_and_ends_by() -> None:
     told = "PlaywrightBrowserProvider has changed: see browser/launch.py"
     config = object()
-    assert vars(PlaywrightBrowserProvider(config)).items() >= {
-        "config": config, "playwright": None, "playwright_context_manager": None,
-    }.items(), told  # fmt: skip
+    assert (
+        vars(PlaywrightBrowserProvider(config)).items()
+        >= {"config": config, "playwright": None, "playwright_context_manager": None}.items()
+    ), told

@@ -23,7 +23,9 @@ def browser(tmp_path: Path) -> dict[str, str]:
     config = folder / "config.yaml"
     assert 'executable: ""' in config.read_text()
     config.write_text(
-        config.read_text().replace('executable: ""', f'executable: "{shows}"').replace('contact: ""', 'contact: "me@example.org"')
+        config.read_text()
+        .replace('executable: ""', f'executable: "{shows}"')
+        .replace('contact: ""', 'contact: "me@example.org"')
     )
     return {"MARICOPA_CONFIG": str(folder)}
 
@@ -33,20 +35,27 @@ def test_all_is_well(database: Database, browser: dict[str, str]) -> None:
     assert told.returncode == 0, told.stdout + told.stderr
     assert "problem" not in told.stdout
     for expected in (
-        r"settings: 3 sources|settings: \d+ sources: assessor.*contact me@example.org", "token of assessor: MARICOPA_ASSESSOR_TOKEN is set",
-        r"browser: .*/shows", r"database: MARICOPA_DATABASE_URL; Postgres \d+\.\d+", "schema: up to date",
+        r"settings: 3 sources|settings: \d+ sources: assessor.*contact me@example.org",
+        "token of assessor: MARICOPA_ASSESSOR_TOKEN is set",
+        r"browser: .*/shows",
+        r"database: MARICOPA_DATABASE_URL; Postgres \d+\.\d+",
+        "schema: up to date",
         "leases: none is of a run that is gone",
-    ):  # fmt: skip
+    ):
         assert re.search(expected, told.stdout), told.stdout
     assert "secret-token" not in told.stdout
 
 
-def test_each_problem_has_its_remedy(tmp_path: Path, database: Database, session: Session, browser: dict[str, str]) -> None:
+def test_each_problem_has_its_remedy(
+    tmp_path: Path, database: Database, session: Session, browser: dict[str, str]
+) -> None:
     targets = [FollowOn("assessor", "parcel", f"1010{i:04d}") for i in range(3)]
     job_id, _ = ledger.open_job(session, "property_search", targets, {})
     run = ledger.open_run(session, job_id, "assessor", "assessor")
     ledger.lease(session, run, 2)
-    database.rows("UPDATE crawl.run SET node = 'elsewhere', heartbeat_at = now() - interval '1 minute' RETURNING 1")
+    database.rows(
+        "UPDATE crawl.run SET node = 'elsewhere', heartbeat_at = now() - interval '1 minute' RETURNING 1"
+    )
     state = '{"rate": {"rate": 0.5}, "health": {"is_open": true}}'
     database.rows("INSERT INTO crawl.source (source, state) VALUES ('assessor', %s) RETURNING 1", state)
     config = Path(browser["MARICOPA_CONFIG"])
@@ -70,9 +79,13 @@ def test_each_problem_has_its_remedy(tmp_path: Path, database: Database, session
 
 
 def test_a_database_that_is_not_there_and_one_without_tables(server: str, browser: dict[str, str]) -> None:
-    gone = maricopa(None, "doctor", MARICOPA_DATABASE_URL="postgresql://me:hidden-word@127.0.0.1:9/x", **browser)
+    gone = maricopa(
+        None, "doctor", MARICOPA_DATABASE_URL="postgresql://me:hidden-word@127.0.0.1:9/x", **browser
+    )
     assert gone.returncode == 1
-    assert re.search(r"problem database: MARICOPA_DATABASE_URL: cannot reach.*\n +check MARICOPA_DATABASE_URL", gone.stdout), gone.stdout
+    assert re.search(
+        r"problem database: MARICOPA_DATABASE_URL: cannot reach.*\n +check MARICOPA_DATABASE_URL", gone.stdout
+    ), gone.stdout
     assert "hidden-word" not in gone.stdout + gone.stderr
 
     administer(server, "CREATE DATABASE without_tables")
@@ -80,8 +93,15 @@ def test_a_database_that_is_not_there_and_one_without_tables(server: str, browse
     url = f"{head.rsplit('/', 1)[0]}/without_tables?{query}"
     try:
         empty = maricopa(None, "doctor", MARICOPA_DATABASE_URL=url, **browser)
-        says = r"problem schema: \d+ files are not applied: ledger, source-assessor, .*, views\n +any other verb"
+        says = (
+            r"problem schema: \d+ files are not applied: ledger, source-assessor, .*, views\n +any other verb"
+        )
         assert re.search(says, empty.stdout), empty.stdout
-        assert Database(url).one("SELECT count(*) FROM pg_tables WHERE schemaname NOT IN ('pg_catalog', 'information_schema')") == 0
+        assert (
+            Database(url).one(
+                "SELECT count(*) FROM pg_tables WHERE schemaname NOT IN ('pg_catalog', 'information_schema')"
+            )
+            == 0
+        )
     finally:
         administer(server, "DROP DATABASE without_tables WITH (FORCE)")

@@ -16,11 +16,17 @@ from tests.conftest import ROOT, Database, administer
 
 
 class _Office(BaseHTTPRequestHandler):
-    """Answers /permits/permits/{apn}: of one parcel with another one's, of one with a field of another form."""
+    """Answers /permits/permits/{apn}: of one parcel with another one's, of one with a field of another
+    form.
+    """
 
     def do_GET(self) -> None:
         _, _, apn = self.path.rpartition("/")
-        answer = {"apn": "16528099" if apn == "16528055" else apn, "description": "ROOF", "amount": "?" if apn == "16528056" else "1200"}
+        answer = {
+            "apn": "16528099" if apn == "16528055" else apn,
+            "description": "ROOF",
+            "amount": "?" if apn == "16528056" else "1200",
+        }
         body = json.dumps(answer).encode() if self.path.startswith("/permits/permits/") else b""
         self.send_response(200 if body else 404)
         self.send_header("Content-Type", "application/json")
@@ -42,18 +48,36 @@ def checkout(tmp_path: Path) -> Path:
 
 
 def test_a_source_from_the_scaffold_is_asked_and_stored(checkout: Path, server: str, template: str) -> None:
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("MARICOPA_", "SCRAPY_"))}
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith(("MARICOPA_", "SCRAPY_"))
+    }
     environment["PYTHONPATH"] = str(checkout)
 
     def run(*command: str, **more: str) -> "subprocess.CompletedProcess[str]":
         return subprocess.run(
-            [sys.executable, *command], cwd=checkout, env=environment | more, capture_output=True, text=True, timeout=120, check=False
+            [sys.executable, *command],
+            cwd=checkout,
+            env=environment | more,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
         )
 
     made = run(
-        "-m", "maricopa_scrapy", "new-source", "permits", "--url", "https://permits.example.gov", "--path", "/permits/{apn}",
-        "--kind", "permit", "--title", "the county's building permits",
-    )  # fmt: skip
+        "-m",
+        "maricopa_scrapy",
+        "new-source",
+        "permits",
+        "--url",
+        "https://permits.example.gov",
+        "--path",
+        "/permits/{apn}",
+        "--kind",
+        "permit",
+        "--title",
+        "the county's building permits",
+    )
     assert made.returncode == 0, made.stderr
     assert [line for line in made.stdout.splitlines() if line.endswith("sources/permits/spider.py")]
 
@@ -84,15 +108,27 @@ def test_a_source_from_the_scaffold_is_asked_and_stored(checkout: Path, server: 
             threading.Thread(target=office.serve_forever, daemon=True).start()
             sandbox = f"http://127.0.0.1:{office.server_port}"
             crawl = run(
-                "-m", "scrapy", "crawl", "permits", "-a", "apns=165-28-054,165-28-055,165-28-056", "-s", "MARICOPA_RATE_LIMIT=50",
-                MARICOPA_DATABASE_URL=url, MARICOPA_SANDBOX=sandbox,
-            )  # fmt: skip
+                "-m",
+                "scrapy",
+                "crawl",
+                "permits",
+                "-a",
+                "apns=165-28-054,165-28-055,165-28-056",
+                "-s",
+                "MARICOPA_RATE_LIMIT=50",
+                MARICOPA_DATABASE_URL=url,
+                MARICOPA_SANDBOX=sandbox,
+            )
             office.shutdown()
         database = Database(url)
-        assert database.rows("SELECT apn, description, amount FROM permits.permit") == [("16528054", "ROOF", 1200)], crawl.stderr
+        assert database.rows("SELECT apn, description, amount FROM permits.permit") == [
+            ("16528054", "ROOF", 1200)
+        ], crawl.stderr
         assert database.rows("SELECT key, state, cause FROM crawl.target ORDER BY key") == [
-            ("16528054", "done", None), ("16528055", "dead", "wrong_parcel"), ("16528056", "dead", "source_changed"),
-        ]  # fmt: skip
+            ("16528054", "done", None),
+            ("16528055", "dead", "wrong_parcel"),
+            ("16528056", "dead", "source_changed"),
+        ]
         assert crawl.returncode == 3
     finally:
         administer(server, "DROP DATABASE with_permits WITH (FORCE)")

@@ -34,7 +34,10 @@ def test_a_program_s_failure_and_another_program_are_told(maricopa: Maricopa) ->
     said = maricopa("postgres", "psql", "-X", "-c", "SELECT nonsense")
     assert (said.code, "nonsense" in said.errors) == (1, True)
     said = maricopa.here("postgres", "initdb")
-    assert (said.code, said.errors) == (2, "error: 'initdb' is none of the programs: psql, pg_dump, pg_restore\n")
+    assert (said.code, said.errors) == (
+        2,
+        "error: 'initdb' is none of the programs: psql, pg_dump, pg_restore\n",
+    )
 
 
 def test_a_password_is_in_no_argument(maricopa: Maricopa) -> None:

@@ -1,4 +1,6 @@
-"""`maricopa run` and its companions on this machine, against the sandbox: what is collected, seen, paused, cancelled and taken up again."""
+"""`maricopa run` and its companions on this machine, against the sandbox: what is collected, seen, paused,
+cancelled and taken up again.
+"""
 
 import itertools
 import json
@@ -37,7 +39,10 @@ def _is_past(database: Database, done: int) -> bool:
 
 def _crawls(database: Database) -> list[int]:
     """Return the processes of planned runs that are there: those of this database, nobody else's."""
-    handles = [handle.split() for (handle,) in database.rows("SELECT handle FROM crawl.planned_run WHERE handle IS NOT NULL")]
+    handles = [
+        handle.split()
+        for (handle,) in database.rows("SELECT handle FROM crawl.planned_run WHERE handle IS NOT NULL")
+    ]
     return [int(pid) for pid, started in handles if _is_there(int(pid), float(started))]
 
 
@@ -55,7 +60,15 @@ def a_job_from_the_plan_to_the_report(here: Place) -> None:
     sandbox = county(gis_parcels=100)
     maricopa = Maricopa(database, sandbox.url, tmp_path)
     planned = maricopa.here(
-        "run", "property-search", "--apns", apns(40), "--mode", "parallel-all", "--dry-run", "-s", "MARICOPA_RATE_LIMIT=100"
+        "run",
+        "property-search",
+        "--apns",
+        apns(40),
+        "--mode",
+        "parallel-all",
+        "--dry-run",
+        "-s",
+        "MARICOPA_RATE_LIMIT=100",
     )
     assert planned.code == 0, planned.errors
     assert re.search(r"assessor +assessor's API +40 +100\.00/s", planned.out)
@@ -68,7 +81,9 @@ def a_job_from_the_plan_to_the_report(here: Place) -> None:
 
     done = maricopa("run", "property_search", "--apns", apns(40), "--mode", "parallel_all", "-y")
     assert done.code == 0, done.errors + maricopa.logs()
-    assert dict(database.rows("SELECT source, count(*) FROM crawl.target WHERE state = 'done' GROUP BY 1")) == {"assessor": 40, "gis": 2}
+    assert dict(
+        database.rows("SELECT source, count(*) FROM crawl.target WHERE state = 'done' GROUP BY 1")
+    ) == {"assessor": 40, "gis": 2}
     assert database.rows("SELECT type, mode, state, verdict FROM crawl.job") == [
         ("property_search", "parallel_all", "finished", "completed")
     ]
@@ -78,7 +93,12 @@ def a_job_from_the_plan_to_the_report(here: Place) -> None:
     _agrees(database)
 
     status = maricopa.here("status", "1", "--json").json
-    assert (status["status"], status["total"], status["done"], status["success_rate"]) == ("completed", 42, 42, 1.0)
+    assert (status["status"], status["total"], status["done"], status["success_rate"]) == (
+        "completed",
+        42,
+        42,
+        1.0,
+    )
     by_source = {source["source"]: source for source in status["sources"]}
     served = sandbox.stats()
     for name, source in by_source.items():
@@ -100,8 +120,16 @@ def validation_asks_the_api_only_for_what_the_gis_does_not_have(here: Place) -> 
     done = maricopa("run", "validation", "--apns", str(path), "-y")
     assert done.code == 0, done.errors + maricopa.logs()
     assert set(sandbox.stats()["assessor"]["fetched"]) == set(absent)
-    assert {key for (key,) in database.rows("SELECT key FROM crawl.target WHERE source = 'assessor' AND state = 'gone'")} == set(absent)
-    assert database.rows("SELECT phase, state FROM crawl.planned_run ORDER BY number") == [(0, "ended"), (1, "ended")]
+    assert {
+        key
+        for (key,) in database.rows(
+            "SELECT key FROM crawl.target WHERE source = 'assessor' AND state = 'gone'"
+        )
+    } == set(absent)
+    assert database.rows("SELECT phase, state FROM crawl.planned_run ORDER BY number") == [
+        (0, "ended"),
+        (1, "ended"),
+    ]
     _agrees(database)
 
 
@@ -116,8 +144,16 @@ def what_one_office_says_is_asked_of_the_next(here: Place) -> None:
     done = maricopa("run", "comprehensive", "--mode", "intelligent", "--apns", str(path), "-y", "--json")
     assert done.code == 0, done.errors + maricopa.logs()
     states = {(source, state): count for source, state, count in database.rows(_BY_SOURCE)}
-    deeds = {number for (number,) in database.rows("SELECT deed_number FROM assessor.owner WHERE deed_number IS NOT NULL")}
-    documents = {key for (key,) in database.rows("SELECT key FROM crawl.target WHERE source = 'recorder' AND kind = 'document'")}
+    deeds = {
+        number
+        for (number,) in database.rows("SELECT deed_number FROM assessor.owner WHERE deed_number IS NOT NULL")
+    }
+    documents = {
+        key
+        for (key,) in database.rows(
+            "SELECT key FROM crawl.target WHERE source = 'recorder' AND kind = 'document'"
+        )
+    }
     assert documents == {number for number in deeds if re.fullmatch(r"(19|20)\d{9}", number)}
     assert states[("assessor", "done")] == states[("treasurer", "done")] == 10
     assert states[("assessor", "gone")] == 2
@@ -197,7 +233,7 @@ def pause_resume_and_cancel_from_another_terminal(here: Place) -> None:
     assert max(sandbox.stats()["assessor"]["fetched"].values()) == 1
     _agrees(database)
     # And its supervisor has gone home.
-    (pid, started) = database.rows("SELECT supervisor_pid, supervisor_started FROM crawl.job")[0]
+    pid, started = database.rows("SELECT supervisor_pid, supervisor_started FROM crawl.job")[0]
     assert wait_for(lambda: not _is_there(pid, started)) < WITHIN_S
 
 
@@ -259,7 +295,10 @@ def a_spider_that_is_killed_is_started_again(here: Place) -> None:
     out, errors = running.communicate(timeout=60)
     assert running.returncode == 0, errors + maricopa.logs()
     assert database.states() == {"done": 90}
-    assert database.rows("SELECT state, count(*) FROM crawl.run GROUP BY 1 ORDER BY 1") == [("closed", 1), ("lost", 2)]
+    assert database.rows("SELECT state, count(*) FROM crawl.run GROUP BY 1 ORDER BY 1") == [
+        ("closed", 1),
+        ("lost", 2),
+    ]
     assert "completed" in out
     _agrees(database)
 
@@ -294,8 +333,11 @@ def _execution(here: Place, execution: str) -> None:
     assert done.code == 0, done.errors + maricopa.logs()
     seen = sandbox.stats()["assessor"]
     assert seen["in_flight_peak"] == (1 if execution == "sequential" else 5)
-    rows = database.rows("SELECT priority, extract(epoch FROM done_at)::float, key FROM crawl.target ORDER BY done_at")
-    # Critical and high, then normal, then low, as the county got them. (One may slip by while robots.txt is awaited.)
+    rows = database.rows(
+        "SELECT priority, extract(epoch FROM done_at)::float, key FROM crawl.target ORDER BY done_at"
+    )
+    # Critical and high, then normal, then low, as the county got them. (One may slip by while robots.txt is
+    # awaited.)
     priorities = {key: priority for priority, _, key in rows}
     groups = [(0, 0, 1, 2)[priorities[key]] for key in seen["fetched"]]
     assert sorted(groups) == [0] * 10 + [1] * 8 + [2] * 8
@@ -330,18 +372,39 @@ def test_run(outcome: Callable[[str], None], case: str) -> None:
 
 MISTAKES: list[tuple[tuple[str, ...], str]] = [
     (("run", "comprehensiv", "--apns", "x"), r"there is no job 'comprehensiv'; did you mean comprehensive\?"),
-    (("run", "tax", "--mode", "api-only", "--apns", "165-28-054"), r"tax has no mode api-only: the treasurer has no API"),
-    (("run", "property-search", "--mode", "parallel"), r"there is no mode 'parallel'; did you mean parallel-all\?"),
+    (
+        ("run", "tax", "--mode", "api-only", "--apns", "165-28-054"),
+        r"tax has no mode api-only: the treasurer has no API",
+    ),
+    (
+        ("run", "property-search", "--mode", "parallel"),
+        r"there is no mode 'parallel'; did you mean parallel-all\?",
+    ),
     (("run", "property-search"), r"property-search needs one of --apns, --owner, --address"),
     (("run", "property-search", "--apns", "missing.txt"), r"--apns: 'missing.txt' is neither an APN"),
-    (("run", "property-search", "--apns", "165-28-054", "--owner", "X"), r"--apns and --owner exclude each other"),
-    (("run", "property-search", "--apns", "165-28-054", "--priority", "urgent"), r"--priority: 'urgent' is not one of"),
+    (
+        ("run", "property-search", "--apns", "165-28-054", "--owner", "X"),
+        r"--apns and --owner exclude each other",
+    ),
+    (
+        ("run", "property-search", "--apns", "165-28-054", "--priority", "urgent"),
+        r"--priority: 'urgent' is not one of",
+    ),
     (("run", "property-search", "--apns", "165-28-054", "--execution", "hybird"), r"did you mean hybrid\?"),
-    (("run", "property-search", "--apns", "165-28-054", "--sections", "tax"), r"--sections goes with data-enhancement"),
+    (
+        ("run", "property-search", "--apns", "165-28-054", "--sections", "tax"),
+        r"--sections goes with data-enhancement",
+    ),
     (("run", "validation", "--owner", "X"), r"validation takes --apns, not --owner"),
     (("run", "data-enhancement", "--sections", "taxes"), r"--sections: 'taxes' is not one of property"),
-    (("run", "data-enhancement", "--older-than", "30"), r"--older-than: '30' is not a length of time; the form is 30d"),
-    (("run", "data-enhancement", "--sections", "tax", "--mode", "api-only"), r"section tax: the treasurer has no API"),
+    (
+        ("run", "data-enhancement", "--older-than", "30"),
+        r"--older-than: '30' is not a length of time; the form is 30d",
+    ),
+    (
+        ("run", "data-enhancement", "--sections", "tax", "--mode", "api-only"),
+        r"section tax: the treasurer has no API",
+    ),
     (("status", "99"), r"there is no job 99; `maricopa jobs` lists them"),
     (("pause", "99"), r"there is no job 99"),
     (("cancel", "99"), r"there is no job 99"),
@@ -357,10 +420,16 @@ MISTAKES: list[tuple[tuple[str, ...], str]] = [
         ("run", "property-search", "--owner", "X", "--mode", "scraping-only"),
         r"nothing to do: assessor's public page: they are asked by APN only",
     ),
-    (("run", "tax", "--apns", "165-28-054", "-s", "MARICOPA_RATE_LIMIT=fast"), r"MARICOPA_RATE_LIMIT=fast is not a number"),
+    (
+        ("run", "tax", "--apns", "165-28-054", "-s", "MARICOPA_RATE_LIMIT=fast"),
+        r"MARICOPA_RATE_LIMIT=fast is not a number",
+    ),
     (("run", "tax", "--apns", "165-28-054", "--on", "node1"), r"'node1' is not the address of a scrapyd"),
     (("cleanup", "--older-than", "soon"), r"--older-than: 'soon' is not a length of time"),
-    (("run", "property-search", "--apns", "165-28-054", "-y", "--on", "http://127.0.0.1:9"), r"http://127.0.0.1:9 cannot be reached"),
+    (
+        ("run", "property-search", "--apns", "165-28-054", "-y", "--on", "http://127.0.0.1:9"),
+        r"http://127.0.0.1:9 cannot be reached",
+    ),
 ]
 
 
@@ -371,8 +440,12 @@ def untouched(server: str, template: str) -> Iterator[Database]:
         yield database
 
 
-@pytest.mark.parametrize(("arguments", "message"), MISTAKES, ids=lambda value: " ".join(value) if isinstance(value, tuple) else "")
-def test_a_mistake_is_one_line(tmp_path: Path, untouched: Database, arguments: tuple[str, ...], message: str) -> None:
+@pytest.mark.parametrize(
+    ("arguments", "message"), MISTAKES, ids=lambda value: " ".join(value) if isinstance(value, tuple) else ""
+)
+def test_a_mistake_is_one_line(
+    tmp_path: Path, untouched: Database, arguments: tuple[str, ...], message: str
+) -> None:
     said = Maricopa(untouched, "http://127.0.0.1:9", tmp_path, rate=None).here(*arguments)
     assert said.code == 2, said
     assert said.errors.count("\n") == 1, said.errors
@@ -380,7 +453,9 @@ def test_a_mistake_is_one_line(tmp_path: Path, untouched: Database, arguments: t
     assert untouched.one("SELECT count(*) FROM crawl.job") == 0
 
 
-def test_every_verb_has_help_with_an_example_and_run_lists_the_exit_codes(tmp_path: Path, untouched: Database) -> None:
+def test_every_verb_has_help_with_an_example_and_run_lists_the_exit_codes(
+    tmp_path: Path, untouched: Database
+) -> None:
     maricopa = Maricopa(untouched, "", tmp_path, rate=None)
     # The sandbox has a command line of its own.
     verbs = [found.name or found.callback.__name__ for found in app.registered_commands if found.callback]

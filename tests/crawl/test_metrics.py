@@ -1,4 +1,6 @@
-"""What a running crawl tells Prometheus and, when it has ended, the views for dashboards: one crawl, seen from both sides."""
+"""What a running crawl tells Prometheus and, when it has ended, the views for dashboards: one crawl, seen
+from both sides.
+"""
 
 import re
 import socket
@@ -26,11 +28,20 @@ def _scrape(address: str) -> Samples:
     with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(address, timeout=30) as answer:
         text = answer.read().decode()
     found = text_string_to_metric_families(text)
-    return {(sample.name, tuple(sorted(sample.labels.items()))): sample.value for family in found for sample in family.samples}
+    return {
+        (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+        for family in found
+        for sample in family.samples
+    }
 
 
 def _moving(seen: Samples) -> Samples:
-    names = ("maricopa_requests_total", "maricopa_refusals_total", "maricopa_responses_total", "maricopa_response_seconds_count")
+    names = (
+        "maricopa_requests_total",
+        "maricopa_refusals_total",
+        "maricopa_responses_total",
+        "maricopa_response_seconds_count",
+    )
     return {sample: value for sample, value in seen.items() if sample[0] in names}
 
 
@@ -41,7 +52,7 @@ def test_a_running_crawl_answers_prometheus_and_leaves_its_figures_to_dashboards
     sandbox = county(faults={"throttled": 0.02, "new_field": 0.2, "wrong_parcel": 0.02})
     process = Crawler(database, sandbox.url, rate=30).start(
         "assessor", "-a", "apns=" + ",".join(apns), "-s", "MARICOPA_METRICS_PORT=0"
-    )  # fmt: skip
+    )
     assert process.stdout is not None
     line = next(line for line in process.stdout if "metrics on" in line)
     address = line.split()[-1]
@@ -50,7 +61,9 @@ def test_a_running_crawl_answers_prometheus_and_leaves_its_figures_to_dashboards
     allowed = set()
     # Targets are counted from a second after the start.
     counted = ("maricopa_targets", (mine, ("state", "done")))
-    while process.poll() is None and (seen.get(("maricopa_rows_stored_total", (mine,)), 0) < 100 or counted not in seen):
+    while process.poll() is None and (
+        seen.get(("maricopa_rows_stored_total", (mine,)), 0) < 100 or counted not in seen
+    ):
         time.sleep(0.05)
         seen = _scrape(address)
         allowed.add(seen.get(("maricopa_allowed_rate", (mine,)), 0))
@@ -62,7 +75,11 @@ def test_a_running_crawl_answers_prometheus_and_leaves_its_figures_to_dashboards
         while _moving(seen) != _moving(before):
             time.sleep(0.3)
             before, seen = seen, _scrape(address)
-        doors = [each.laddr.ip for each in psutil.Process(process.pid).net_connections("inet") if each.status == psutil.CONN_LISTEN]
+        doors = [
+            each.laddr.ip
+            for each in psutil.Process(process.pid).net_connections("inet")
+            if each.status == psutil.CONN_LISTEN
+        ]
     finally:
         standing.resume()
     assert doors == ["127.0.0.1"]
@@ -70,13 +87,18 @@ def test_a_running_crawl_answers_prometheus_and_leaves_its_figures_to_dashboards
     assert process.returncode in (0, 3), log
 
     names = Counter(name for name, _ in seen)
-    requests, refusals = seen[("maricopa_requests_total", (mine,))], seen[("maricopa_refusals_total", (mine,))]
+    requests, refusals = (
+        seen[("maricopa_requests_total", (mine,))],
+        seen[("maricopa_refusals_total", (mine,))],
+    )
     answers = {labels: value for (name, labels), value in seen.items() if name == "maricopa_responses_total"}
     assert sum(answers.values()) == seen[("maricopa_response_seconds_count", (mine,))]
     assert 0 <= requests - sum(answers.values()) <= 10
     assert answers.get((mine, ("status", "4xx")), 0) == refusals
     assert names["maricopa_response_seconds_bucket"] == 11
-    states = {dict(labels)["state"]: value for (name, labels), value in seen.items() if name == "maricopa_targets"}
+    states = {
+        dict(labels)["state"]: value for (name, labels), value in seen.items() if name == "maricopa_targets"
+    }
     assert states.keys() == {"pending", "leased", "done", "gone", "dead"}
     assert sum(states.values()) == 150
     # Less after a refusal, none while the source is held.
@@ -97,15 +119,27 @@ def test_a_running_crawl_answers_prometheus_and_leaves_its_figures_to_dashboards
     # The same crawl, as its samples and the views have it.
     (traffic,) = (row[0] for row in database.rows("SELECT traffic -> 'assessor' FROM crawl.run"))
     total = database.rows(
-        "SELECT sum(requests), sum(answers), sum(refusals), sum(bytes) FROM report_source_hourly WHERE source = 'assessor'"
+        "SELECT sum(requests), sum(answers), sum(refusals), sum(bytes) FROM report_source_hourly WHERE source"
+        " = 'assessor'"
     )
-    assert [int(value) for value in total[0]] == [traffic[name] for name in ("requests", "answers", "refusals", "bytes")]
+    assert [int(value) for value in total[0]] == [
+        traffic[name] for name in ("requests", "answers", "refusals", "bytes")
+    ]
     assert traffic["refusals"] > 0
     assert database.one("SELECT count(*) FROM crawl.sample") >= 2
     assert 0 < database.one("SELECT max(allowed) FROM crawl.sample") <= 30
-    ((asked, done, failed, left),) = database.rows('SELECT asked, done, failed, "left" FROM report_coverage WHERE job = 1')
-    assert (asked, done, failed, left) == (150, database.states().get("done", 0), database.states().get("dead", 0), 0)
-    ((outcome, targets, sent, each),) = database.rows("SELECT outcome, targets, requests, requests_per_parcel FROM report_job")
+    ((asked, done, failed, left),) = database.rows(
+        'SELECT asked, done, failed, "left" FROM report_coverage WHERE job = 1'
+    )
+    assert (asked, done, failed, left) == (
+        150,
+        database.states().get("done", 0),
+        database.states().get("dead", 0),
+        0,
+    )
+    ((outcome, targets, sent, each),) = database.rows(
+        "SELECT outcome, targets, requests, requests_per_parcel FROM report_job"
+    )
     assert outcome in ("completed", "completed_with_failures")
     assert (targets, sent) == (150, traffic["requests"])
     assert float(each) == round(traffic["requests"] / done, 3)
@@ -119,7 +153,10 @@ def test_a_running_crawl_answers_prometheus_and_leaves_its_figures_to_dashboards
 
 def test_the_views_count_failures_and_changes(database: Database, session: Session) -> None:
     job = report_jobs.make(session, database, "incomplete", targets=60)
-    failures = database.rows("SELECT source, cause, given_up, to_be_tried_again FROM report_failures WHERE job = %s ORDER BY 1", job)
+    failures = database.rows(
+        "SELECT source, cause, given_up, to_be_tried_again FROM report_failures WHERE job = %s ORDER BY 1",
+        job,
+    )
     dead = dict(database.rows("SELECT source, count(*) FROM crawl.target WHERE state = 'dead' GROUP BY 1"))
     assert failures == [(source, "timeout", dead[source], 0) for source in sorted(dead)]
     changes = database.rows("SELECT table_name, field, changes FROM report_changes_daily ORDER BY 2")
@@ -128,15 +165,21 @@ def test_the_views_count_failures_and_changes(database: Database, session: Sessi
     blocks = re.findall(r"(?ms)^    (--.*?;)$", (ROOT / "docs" / "dashboards.md").read_text())
     assert len(blocks) == 5
     for block in blocks:
-        assert database.rows(block.replace("$__timeFilter(hour)", "hour > now() - interval '1 day'").replace("%", "%%")), block
+        assert database.rows(
+            block.replace("$__timeFilter(hour)", "hour > now() - interval '1 day'").replace("%", "%%")
+        ), block
 
 
-def test_a_port_in_use_is_one_line_and_a_port_that_is_none_a_mistake(database: Database, county: Callable[..., SandboxProcess]) -> None:
+def test_a_port_in_use_is_one_line_and_a_port_that_is_none_a_mistake(
+    database: Database, county: Callable[..., SandboxProcess]
+) -> None:
     crawl = Crawler(database, county().url)
     apns = "apns=" + ",".join(County().apns(3))
     wrong = crawl("assessor", "-a", apns, "-s", "MARICOPA_METRICS_PORT=http")
     assert wrong.code == 2
-    assert wrong.error_lines() == ["scrapy crawl assessor: error: MARICOPA_METRICS_PORT=http is not a port; 0 is any that is free"]
+    assert wrong.error_lines() == [
+        "scrapy crawl assessor: error: MARICOPA_METRICS_PORT=http is not a port; 0 is any that is free"
+    ]
     # No other is above it.
     with socket.socket() as taken:
         taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -145,7 +188,10 @@ def test_a_port_in_use_is_one_line_and_a_port_that_is_none_a_mistake(database: D
         done = crawl("assessor", "-a", apns, "-s", "MARICOPA_METRICS_PORT=65535")
     assert done.code == 0, done.log
     (line,) = [line for line in done.log.splitlines() if "/metrics" in line]
-    assert "no /metrics: ports 65535 to 65535 of 127.0.0.1 cannot be had (Address already in use); the crawl goes on without" in line
+    assert (
+        "no /metrics: ports 65535 to 65535 of 127.0.0.1 cannot be had (Address already in use); the crawl"
+        " goes on without" in line
+    )
     assert database.states() == {"done": 3}
 
 

@@ -1,8 +1,9 @@
-"""`maricopa reparse`: captures read again are the stored rows, to the field; whatever differs is shown, and put right.
+"""`maricopa reparse`: captures read again are the stored rows, to the field; whatever differs is shown, and
+put right.
 
-One county is collected for all: 90 parcels twice by the assessor, once by the rolls, with their deeds at the recorder; 8 of them at the
-treasurer, in a browser; documents by number, by days and by the legacy pages, with names and scans that come later. Each test leaves the
-rows as it found them.
+One county is collected for all: 90 parcels twice by the assessor, once by the rolls, with their deeds at the
+recorder; 8 of them at the treasurer, in a browser; documents by number, by days and by the legacy pages, with
+names and scans that come later. Each test leaves the rows as it found them.
 """
 
 import datetime as dt
@@ -51,7 +52,9 @@ from maricopa_scrapy.parsing.values import text
 def lower(value, path):
     found = text(value, path)
     return found and found.lower()
-shapes.OWNER._others = [(*one[:3], lower) if one[0] == "mailing_city" else one for one in shapes.OWNER._others]
+shapes.OWNER._others = [
+    (*one[:3], lower) if one[0] == "mailing_city" else one for one in shapes.OWNER._others
+]
 from maricopa_scrapy.cli.main import main
 main()
 """
@@ -106,7 +109,9 @@ def collected(server: str, template: str, tmp_path_factory: pytest.TempPathFacto
     listed = taxes.listed(folder, apns)
     with fresh_database(server, template) as database, counties() as county:
         for epoch in range(2):
-            sandbox = county(epoch=epoch, gis_parcels=800, recorder_daily=DAILY, recorder_indexed=str(_indexed()))
+            sandbox = county(
+                epoch=epoch, gis_parcels=800, recorder_daily=DAILY, recorder_indexed=str(_indexed())
+            )
             _done(Crawler(database, sandbox.url, rate=2000)("assessor", "-a", listed))
         rolls = roll_crawler(folder, database, sandbox)
         _done(rolls("roll", "-a", "geometry=polygon"))
@@ -127,38 +132,78 @@ def _done(crawl: Any, code: int = 0) -> None:
 def _indexed() -> dt.date:
     """The last day whose names are indexed: of the days before it some are not, at first."""
     today = dt.datetime.now(PHOENIX).date()
-    return max(day for day in Documents(1, today, DAILY).days(today - dt.timedelta(days=12), today - dt.timedelta(days=5)))
+    return max(
+        day
+        for day in Documents(1, today, DAILY).days(
+            today - dt.timedelta(days=12), today - dt.timedelta(days=5)
+        )
+    )
 
 
 def _from_the_recorder(folder: Path, database: Database, sandbox: SandboxProcess, listed: str) -> None:
-    """Deeds and their neighbours; fresh documents, names and scans of which come later; days, with suffixes and hidden numbers."""
+    """Deeds and their neighbours; fresh documents, names and scans of which come later; days, with suffixes
+    and hidden numbers.
+    """
     world = Documents(1, dt.datetime.now(PHOENIX).date(), DAILY)
     day, fresh = _indexed(), max(world.days(_indexed(), world.today - dt.timedelta(days=2)))
-    restricted = [facts for one in world.days(day - dt.timedelta(days=40), day) for facts in world.of_day(one) if facts.restricted][:3]
+    restricted = [
+        facts
+        for one in world.days(day - dt.timedelta(days=40), day)
+        for facts in world.of_day(one)
+        if facts.restricted
+    ][:3]
     numbers = [facts.number for facts in [*world.of_day(day)[:6], *world.of_day(fresh)[:6], *restricted]]
     run = recorder_crawler(folder, database, sandbox, rate=2000, search_page_size=50)
     run.environment = (run.environment or {}) | {"MARICOPA_DATA_DIR": str(folder / "data")}
     _done(run("sales", "-a", listed, "-a", "neighbours=yes"))
     _done(run("documents", "-a", f"recording_numbers={','.join(numbers)}", "-a", "pdf=yes"), code=4)
     job = database.one("SELECT max(id) FROM crawl.job")
-    _done(run("documents", "-a", "via=legacy", "-a", "codes=WD,DC", "-a", f"since={day - dt.timedelta(days=6)}", "-a", f"until={fresh}"))
+    _done(
+        run(
+            "documents",
+            "-a",
+            "via=legacy",
+            "-a",
+            "codes=WD,DC",
+            "-a",
+            f"since={day - dt.timedelta(days=6)}",
+            "-a",
+            f"until={fresh}",
+        )
+    )
     sandbox.conduct(recorder_indexed=str(fresh))
     database.rows("UPDATE crawl.target SET not_before = now() WHERE state = 'pending' RETURNING id")
     _done(run("documents", "-a", f"job={job}"))
-    old = next(one for one in world.days(dt.date(2001, 3, 1), dt.date(2001, 4, 1)) if any(facts.suffix for facts in world.of_day(one)))
+    old = next(
+        one
+        for one in world.days(dt.date(2001, 3, 1), dt.date(2001, 4, 1))
+        if any(facts.suffix for facts in world.of_day(one))
+    )
     _done(run("documents", "-a", f"since={old}", "-a", f"until={old}"))
-    _done(run("documents", "-a", f"owner={world.of_day(day)[0].names[0]}", "-a", f"since={day - dt.timedelta(days=30)}"))
+    _done(
+        run(
+            "documents",
+            "-a",
+            f"owner={world.of_day(day)[0].names[0]}",
+            "-a",
+            f"since={day - dt.timedelta(days=30)}",
+        )
+    )
 
 
 def test_every_capture_gives_exactly_the_stored_rows(collected: Collected) -> None:
     database, before, apns = collected.database, collected.before, collected.apns
-    reports = {source: read_again(collected.session, source, is_dry=source != "recorder") for source in SOURCES}
+    reports = {
+        source: read_again(collected.session, source, is_dry=source != "recorder") for source in SOURCES
+    }
     for source, report in reports.items():
         assert (source, report.fields, report.failures, report.unkept) == (source, Counter(), [], 0)
     assert collected.differs() == set()
 
     assessor = reports["assessor"]
-    changed_since = database.one("SELECT count(DISTINCT (table_name, key)) FROM crawl.change WHERE table_name LIKE 'assessor.%%'")
+    changed_since = database.one(
+        "SELECT count(DISTINCT (table_name, key)) FROM crawl.change WHERE table_name LIKE 'assessor.%%'"
+    )
     # What the second collection changed is left as it is when the first one is read.
     assert (assessor.answers, assessor.left) == (PARCELS + len(_changed(apns)), changed_since)
     rows = sum(len(before[name]) for name in before if name.startswith("assessor."))
@@ -182,7 +227,13 @@ def test_every_capture_gives_exactly_the_stored_rows(collected: Collected) -> No
     assert reports["recorder_legacy"].same >= legacy
     for kind in ("document", "neighbour", "index", "window", "codes", "list", "page"):
         assert database.one("SELECT count(*) FROM crawl.target WHERE kind = %s AND state = 'done'", kind)
-    for table in ("recorder.name_match", "recorder.neighbour", "recorder.code_pair", "recorder.code_label", "recorder.name_index"):
+    for table in (
+        "recorder.name_match",
+        "recorder.neighbour",
+        "recorder.code_pair",
+        "recorder.code_label",
+        "recorder.name_index",
+    ):
         assert before[table], table
     assert database.one("SELECT count(*) FROM recorder.document WHERE suffix IS NOT NULL")
 
@@ -228,7 +279,9 @@ def _of_recorder(patch: pytest.MonkeyPatch) -> None:
     def other(*values: Any) -> document.DocumentPage:
         page = whole(*values)
         assert page.document is not None
-        page.document = page.document.model_copy(update={"page_amount": (page.document.page_amount or 0) + 1000})
+        page.document = page.document.model_copy(
+            update={"page_amount": (page.document.page_amount or 0) + 1000}
+        )
         return page
 
     patch.setattr(document, "parse_document", other)
@@ -240,7 +293,9 @@ def _of_legacy(patch: pytest.MonkeyPatch) -> None:
     def other(*values: Any) -> legacy_pages.LegacyPage:
         page = whole(*values)
         # What the page does not say stays unsaid.
-        page.document = page.document.model_copy(update={"image_path": "elsewhere"}).lacking(page.document.absent)
+        page.document = page.document.model_copy(update={"image_path": "elsewhere"}).lacking(
+            page.document.absent
+        )
         return page
 
     patch.setattr(legacy_pages, "parse_legacy_document", other)
@@ -249,52 +304,85 @@ def _of_legacy(patch: pytest.MonkeyPatch) -> None:
 OTHERS = [
     ("gis", _of_gis, "gis.parcel", "owner_name", "owner_name IS NOT NULL", str.lower),
     ("treasurer", _of_treasurer, "treasurer.account", "owner", "owner IS NOT NULL", str.lower),
-    ("recorder", _of_recorder, "recorder.document", "page_amount", "page_amount IS NOT NULL", lambda old: str(int(old) + 1000)),
+    (
+        "recorder",
+        _of_recorder,
+        "recorder.document",
+        "page_amount",
+        "page_amount IS NOT NULL",
+        lambda old: str(int(old) + 1000),
+    ),
     ("recorder_legacy", _of_legacy, "recorder.legacy_document", "image_path", "true", lambda _: "elsewhere"),
 ]
 
 
-@pytest.mark.parametrize(("source", "change", "table", "field", "where", "new"), OTHERS, ids=[one[0] for one in OTHERS])
+@pytest.mark.parametrize(
+    ("source", "change", "table", "field", "where", "new"), OTHERS, ids=[one[0] for one in OTHERS]
+)
 def test_another_parser_shows_exactly_the_field_that_it_reads_otherwise(
-    collected: Collected, monkeypatch: pytest.MonkeyPatch, source: str, change: Any, table: str, field: str, where: str, new: Any
+    collected: Collected,
+    monkeypatch: pytest.MonkeyPatch,
+    source: str,
+    change: Any,
+    table: str,
+    field: str,
+    where: str,
+    new: Any,
 ) -> None:
-    stored = [value for (value,) in collected.database.rows(f"SELECT {field}::text FROM {table} WHERE {where}")]
+    stored = [
+        value for (value,) in collected.database.rows(f"SELECT {field}::text FROM {table} WHERE {where}")
+    ]
     if source == "treasurer" and taxes.why_no_browser():
         pytest.skip(taxes.why_no_browser())
     change(monkeypatch)
     report = read_again(collected.session, source)
     assert report.fields == {(table, field): len(stored)}
-    assert Counter((one.old, one.new) for one in report.examples) == Counter((old, new(old)) for old in stored)
+    assert Counter((one.old, one.new) for one in report.examples) == Counter(
+        (old, new(old)) for old in stored
+    )
     assert collected.differs() == set()
 
 
 def test_another_parser_is_told_by_the_command_and_stored(collected: Collected) -> None:
     database, session, before = collected.database, collected.session, collected.before
-    cities = dict(database.rows("SELECT apn, mailing_city FROM assessor.owner WHERE mailing_city IS NOT NULL"))
-    dry = with_parser(database, ANOTHER_PARSER, "reparse", "--source", "assessor", "--dry-run", "--limit", "1000")
+    cities = dict(
+        database.rows("SELECT apn, mailing_city FROM assessor.owner WHERE mailing_city IS NOT NULL")
+    )
+    dry = with_parser(
+        database, ANOTHER_PARSER, "reparse", "--source", "assessor", "--dry-run", "--limit", "1000"
+    )
     assert dry.returncode == 0, dry.stderr
-    shown = re.findall(r"^assessor.owner +apn=(\w+) +mailing_city +(.+?)  +(.+?) *$", dry.stdout, re.MULTILINE)
-    assert {apn: (old, new) for apn, old, new in shown} == {apn: (city, city.lower()) for apn, city in cities.items()}
+    shown = re.findall(
+        r"^assessor.owner +apn=(\w+) +mailing_city +(.+?)  +(.+?) *$", dry.stdout, re.MULTILINE
+    )
+    assert {apn: (old, new) for apn, old, new in shown} == {
+        apn: (city, city.lower()) for apn, city in cities.items()
+    }
     assert re.search(rf"^assessor.owner +mailing_city +{len(cities)}$", dry.stdout, re.MULTILINE)
     assert collected.differs() == set()
 
     begun = dt.datetime.now(dt.UTC)
     wet = with_parser(database, ANOTHER_PARSER, "reparse", "--source", "assessor")
     assert wet.returncode == 0, wet.stderr
-    assert dict(database.rows("SELECT apn, mailing_city FROM assessor.owner WHERE mailing_city IS NOT NULL")) == {
-        apn: city.lower() for apn, city in cities.items()
-    }
+    assert dict(
+        database.rows("SELECT apn, mailing_city FROM assessor.owner WHERE mailing_city IS NOT NULL")
+    ) == {apn: city.lower() for apn, city in cities.items()}
     corrections = database.rows(
         "SELECT c.table_name, c.field, count(*)::int FROM crawl.change c JOIN crawl.run r ON r.id = c.run_id"
-        " WHERE r.spider = 'reparse' AND r.verdict = 'completed' AND c.changed_at >= %s GROUP BY 1, 2", begun,
-    )  # fmt: skip
+        " WHERE r.spider = 'reparse' AND r.verdict = 'completed' AND c.changed_at >= %s GROUP BY 1, 2",
+        begun,
+    )
     assert corrections == [("assessor.owner", "mailing_city", len(cities))]
     assert verify.problems(session) == []
     # A correction is nobody's new owner, and the day on which the county changed stays what it was.
     since = begun.isoformat()
     assert len(maricopa(database, "changes", "--since", since).stdout.splitlines()) == 1 + len(cities)
-    assert len(maricopa(database, "changes", "--since", since, "--query", "new-owner").stdout.splitlines()) == 1
-    assert read_again(session, "assessor", is_dry=False).fields == {("assessor.owner", "mailing_city"): len(cities)}
+    assert (
+        len(maricopa(database, "changes", "--since", since, "--query", "new-owner").stdout.splitlines()) == 1
+    )
+    assert read_again(session, "assessor", is_dry=False).fields == {
+        ("assessor.owner", "mailing_city"): len(cities)
+    }
     assert collected.differs() == {"crawl.change"}
     before["crawl.change"] = snapshot(session)["crawl.change"]
 
@@ -303,16 +391,33 @@ def test_rows_that_were_altered_by_hand_are_put_back(collected: Collected) -> No
     database, session, apn = collected.database, collected.session, collected.apns[7]
     year = database.one("SELECT max(tax_year) FROM assessor.valuation WHERE apn = %s", apn)
     database.rows(
-        "UPDATE assessor.valuation SET full_cash_value = 1, legal_class = 'X' WHERE apn = %s AND tax_year = %s RETURNING 1", apn, year
+        "UPDATE assessor.valuation SET full_cash_value = 1, legal_class = 'X' WHERE apn = %s AND tax_year ="
+        " %s RETURNING 1",
+        apn,
+        year,
     )
     database.rows("DELETE FROM assessor.residence WHERE apn = %s RETURNING 1", apn)
-    database.rows("UPDATE gis.parcel SET owner_name = 'NOBODY' WHERE apn = (SELECT max(apn) FROM gis.parcel) RETURNING 1")
-    named = "(SELECT recording_number FROM recorder.document_code GROUP BY 1 HAVING count(*) = 1 ORDER BY 1 LIMIT 1)"
-    database.rows(f"UPDATE recorder.document_code SET display_code = 'NOTHING' WHERE recording_number = {named} RETURNING 1")
+    database.rows(
+        "UPDATE gis.parcel SET owner_name = 'NOBODY' WHERE apn = (SELECT max(apn) FROM gis.parcel)"
+        " RETURNING 1"
+    )
+    named = (
+        "(SELECT recording_number FROM recorder.document_code GROUP BY 1 HAVING count(*) = 1 ORDER BY 1"
+        " LIMIT 1)"
+    )
+    database.rows(
+        f"UPDATE recorder.document_code SET display_code = 'NOTHING' WHERE recording_number = {named}"
+        " RETURNING 1"
+    )
     at_recorder = database.one("SELECT min(recording_number) FROM recorder.document WHERE page_amount > 0")
     at_legacy = database.one("SELECT min(recording_number) FROM recorder.legacy_document")
-    database.rows("UPDATE recorder.document SET page_amount = 999 WHERE recording_number = %s RETURNING 1", at_recorder)
-    database.rows("UPDATE recorder.legacy_document SET image_path = 'x' WHERE recording_number = %s RETURNING 1", at_legacy)
+    database.rows(
+        "UPDATE recorder.document SET page_amount = 999 WHERE recording_number = %s RETURNING 1", at_recorder
+    )
+    database.rows(
+        "UPDATE recorder.legacy_document SET image_path = 'x' WHERE recording_number = %s RETURNING 1",
+        at_legacy,
+    )
     problems = verify.problems(session)
     altered = "a row that was altered: its values are not those that were hashed; `maricopa reparse --source"
     for table, key, source in (
@@ -320,7 +425,10 @@ def test_rows_that_were_altered_by_hand_are_put_back(collected: Collected) -> No
         ("recorder.legacy_document", f"recording_number={at_legacy}", "recorder_legacy"),
     ):
         assert f"{table}: {key}: {altered} {source}` puts back what its capture says" in problems
-    taxed = database.rows("UPDATE treasurer.bill SET paid = paid + 1 WHERE ctid = (SELECT min(ctid) FROM treasurer.bill) RETURNING apn")
+    taxed = database.rows(
+        "UPDATE treasurer.bill SET paid = paid + 1 WHERE ctid = (SELECT min(ctid) FROM treasurer.bill)"
+        " RETURNING apn"
+    )
     for (one,) in taxed:
         named = rf"treasurer.bill: apn={one} tax_year=\d+: {altered} treasurer`"
         assert any(re.match(named, problem) for problem in verify.problems(session))
@@ -337,8 +445,12 @@ def test_rows_that_were_altered_by_hand_are_put_back(collected: Collected) -> No
     assert sum(read_again(session, "assessor", is_dry=False).fields.values()) == 3
     assert read_again(session, "gis", is_dry=False).fields == {("gis.parcel", "owner_name"): 1}
     codes = {("recorder.document_code", "(row not stored)"): 1, ("recorder.document_code", "removed_at"): 1}
-    assert read_again(session, "recorder", is_dry=False).fields == codes | {("recorder.document", "page_amount"): 1}
-    assert read_again(session, "recorder_legacy", is_dry=False).fields == {("recorder.legacy_document", "image_path"): 1}
+    assert read_again(session, "recorder", is_dry=False).fields == codes | {
+        ("recorder.document", "page_amount"): 1
+    }
+    assert read_again(session, "recorder_legacy", is_dry=False).fields == {
+        ("recorder.legacy_document", "image_path"): 1
+    }
     database.rows("DELETE FROM recorder.document_code WHERE display_code = 'NOTHING' RETURNING 1")
     assert verify.problems(session) == []
     assert collected.differs() == {"crawl.change"}
@@ -356,7 +468,9 @@ def test_a_capture_that_is_broken_is_named(collected: Collected) -> None:
     said = " ".join(told.stdout.split())
     assert "1 captures cannot be read by today's parser" in said
     assert re.search(
-        rf"parcel {apns[3]} \(capture [0-9a-f]{{64}}, http://127.0.0.1:\d+/assessor/parcel/{apns[3]}\): (malformed|source_changed):", said
+        rf"parcel {apns[3]} \(capture [0-9a-f]{{64}}, http://127.0.0.1:\d+/assessor/parcel/{apns[3]}\):"
+        r" (malformed|source_changed):",
+        said,
     )
     assert "1 answers have no body to read" in said
     assert "no field differs" in said
@@ -378,16 +492,27 @@ main()
     told = with_parser(database, fewer, "reparse", "--source", "assessor")
     assert told.returncode == 0, told.stderr
     first = {apn: truth.parcel(apn)["Improvements"][0]["ImprovementNumber"] for apn in apns}
-    removed = database.rows("SELECT apn, improvement_number FROM assessor.improvement WHERE removed_at IS NOT NULL ORDER BY 1")
+    removed = database.rows(
+        "SELECT apn, improvement_number FROM assessor.improvement WHERE removed_at IS NOT NULL ORDER BY 1"
+    )
     assert dict(removed) == first
     # No answer is all of a parcel's years: one that is not read any more is told, and stays.
     assert re.search(r"assessor.valuation +\(row not read any more\) +3", told.stdout)
-    assert database.one("SELECT count(*) FROM assessor.valuation") == sum(len(truth.parcel(apn)["Valuations"]) for apn in apns)
+    assert database.one("SELECT count(*) FROM assessor.valuation") == sum(
+        len(truth.parcel(apn)["Valuations"]) for apn in apns
+    )
 
 
 def test_spiders_read_answers_by_the_same_handlers() -> None:
     manifests = load()[1]
-    shared = {"layer": "E", "object_id": "OBJECTID", "lacking": [], "first": 1, "last": 2, "apns": ["16528054"]}
+    shared = {
+        "layer": "E",
+        "object_id": "OBJECTID",
+        "lacking": [],
+        "first": 1,
+        "last": 2,
+        "apns": ["16528054"],
+    }
     details: dict[str, Any] = dict.fromkeys(("range", "list", "absent"), shared)
     days = {"since": "2025-03-03", "until": "2025-03-04"}
     details["window"] = days | {"query": {"documentCode": "NS"}, "page": 1}
@@ -403,7 +528,15 @@ def test_spiders_read_answers_by_the_same_handlers() -> None:
             reader = spider.reader(manifests)
             reader.base_url = "http://127.0.0.1"
             key = "16528054" if source in ("assessor", "assessor_page", "treasurer", "gis") else "20250000001"
-            request = reader.request(Target(1, source, kind, key, detail=(legacy if source == "recorder_legacy" else details).get(kind)))
+            request = reader.request(
+                Target(
+                    1,
+                    source,
+                    kind,
+                    key,
+                    detail=(legacy if source == "recorder_legacy" else details).get(kind),
+                )
+            )
             assert request.cb_kwargs["handler"].__func__ is spider.handlers[kind]
 
 

@@ -1,4 +1,6 @@
-"""A source that is away, refuses, or asks for a person: how the run ends, and that everything unfinished is still there."""
+"""A source that is away, refuses, or asks for a person: how the run ends, and that everything unfinished is
+still there.
+"""
 
 import os
 import re
@@ -63,7 +65,9 @@ def _impatient_again(tmp_path: Path) -> dict[str, str]:
 
 
 def test_a_county_that_cannot_be_reached_is_not_tried_to_death(tmp_path: Path, database: Database) -> None:
-    crawl = Crawler(database, "http://127.0.0.1:9", environment=_impatient(tmp_path))("assessor", "-a", _apns(30))
+    crawl = Crawler(database, "http://127.0.0.1:9", environment=_impatient(tmp_path))(
+        "assessor", "-a", _apns(30)
+    )
     assert crawl.code == 4, crawl.log
     assert database.one("SELECT reason FROM crawl.run") == "source_unavailable"
     assert database.states() == {"pending": 30}
@@ -98,11 +102,21 @@ def test_the_next_run_starts_at_what_was_learnt(database: Database, county: Star
     sandbox = county(rate=30, burst=5, retry_after="seconds", track=True)
     apns = County().apns(350)
     ceiling = ("-s", "MARICOPA_RATE_CEILING=500")
-    assert Crawler(database, sandbox.url, rate=None)("assessor", "-a", "apns=" + ",".join(apns[:250]), *ceiling).code == 0
+    assert (
+        Crawler(database, sandbox.url, rate=None)(
+            "assessor", "-a", "apns=" + ",".join(apns[:250]), *ceiling
+        ).code
+        == 0
+    )
     learnt = database.one("SELECT rate FROM crawl.source")
     assert 20 <= learnt <= 40
     sandbox.reset()
-    assert Crawler(database, sandbox.url, rate=None)("assessor", "-a", "apns=" + ",".join(apns[250:]), *ceiling).code == 0
+    assert (
+        Crawler(database, sandbox.url, rate=None)(
+            "assessor", "-a", "apns=" + ",".join(apns[250:]), *ceiling
+        ).code
+        == 0
+    )
     times = sandbox.stats()["assessor"]["answered_at"]
     assert len(times) == 100
     assert 0.75 * learnt <= 49 / (times[49] - times[0]) <= 1.05 * learnt
@@ -118,7 +132,9 @@ def test_a_hold_outlives_the_run_that_got_it(database: Database, county: Start) 
     crawl.communicate()
     until = database.one("SELECT extract(epoch FROM blocked_until)::float FROM crawl.source")
     environment = os.environ | {"MARICOPA_DATABASE_URL": database.url, "COLUMNS": "120"}
-    status = subprocess.run([Path(sys.executable).parent / "maricopa", "status"], env=environment, capture_output=True, text=True)
+    status = subprocess.run(
+        [Path(sys.executable).parent / "maricopa", "status"], env=environment, capture_output=True, text=True
+    )
     assert re.search(r"assessor +\d+\.\d\d/s +about \d+\.\d\d/s +\d +held for [3-6] s", status.stdout), status
     asked = sandbox.stats()["assessor"]["requests"]
     assert Crawler(database, sandbox.url)("assessor", "-a", "job=1").code == 0
@@ -127,7 +143,9 @@ def test_a_hold_outlives_the_run_that_got_it(database: Database, county: Start) 
     assert database.states() == {"done": 20}
 
 
-def test_retries_of_a_source_that_half_fails_are_bounded(tmp_path: Path, database: Database, county: Start) -> None:
+def test_retries_of_a_source_that_half_fails_are_bounded(
+    tmp_path: Path, database: Database, county: Start
+) -> None:
     sandbox = county()
     sandbox.faults({"server_error": {"probability": 0.3, "kind": "parcel"}})
     environment = _impatient(tmp_path, attempts=50, retries={"at_least": 10, "share": 0.1, "at_most": 100})
@@ -142,23 +160,31 @@ def test_retries_of_a_source_that_half_fails_are_bounded(tmp_path: Path, databas
 def test_causes_have_budgets_of_their_own(database: Database, county: Start) -> None:
     apns = County().apns(3)
     sandbox = county()
-    sandbox.faults({
-        "all_retyped": {"probability": 1.0, "keys": apns[:1]},
-        "wrong_parcel": {"probability": 1.0, "keys": apns[1:2]},
-    })  # fmt: skip
+    sandbox.faults(
+        {
+            "all_retyped": {"probability": 1.0, "keys": apns[:1]},
+            "wrong_parcel": {"probability": 1.0, "keys": apns[1:2]},
+        }
+    )
     crawl = Crawler(database, sandbox.url)("assessor", "-a", "apns=" + ",".join(apns))
     assert crawl.code == 3, crawl.log
-    rows = database.rows("SELECT key, attempts, failures FROM crawl.target WHERE state = 'dead' ORDER BY attempts")
+    rows = database.rows(
+        "SELECT key, attempts, failures FROM crawl.target WHERE state = 'dead' ORDER BY attempts"
+    )
     assert rows == [(apns[0], 2, {"source_changed": 2}), (apns[1], 3, {"wrong_parcel": 3})]
 
 
-def test_an_open_source_is_tried_also_when_no_retry_is_left(tmp_path: Path, database: Database, county: Start) -> None:
+def test_an_open_source_is_tried_also_when_no_retry_is_left(
+    tmp_path: Path, database: Database, county: Start
+) -> None:
     sandbox = county()
     sandbox.faults({"reset": 1.0})
     impatient = _impatient(tmp_path, retries={"at_least": 1, "share": 0.1, "at_most": 10})
     crawl = Crawler(database, sandbox.url, environment=impatient)("assessor", "-a", _apns(8))
     assert crawl.code == 4, crawl.log
-    assert database.rows("UPDATE crawl.source SET state = jsonb_set(state, '{health,retries}', '0') RETURNING is_open") == [(True,)]
+    assert database.rows(
+        "UPDATE crawl.source SET state = jsonb_set(state, '{health,retries}', '0') RETURNING is_open"
+    ) == [(True,)]
     database.rows("UPDATE crawl.target SET attempts = 1 RETURNING 1")
     sandbox.clear_faults()
     again = Crawler(database, sandbox.url, environment=impatient)("assessor", "-a", "job=1", timeout=40)
@@ -166,7 +192,9 @@ def test_an_open_source_is_tried_also_when_no_retry_is_left(tmp_path: Path, data
     assert database.states() == {"done": 8}
 
 
-def test_a_row_of_bad_targets_does_not_keep_the_others_from_being_asked(tmp_path: Path, database: Database, county: Start) -> None:
+def test_a_row_of_bad_targets_does_not_keep_the_others_from_being_asked(
+    tmp_path: Path, database: Database, county: Start
+) -> None:
     apns = County().apns(60)
     sandbox = county()
     sandbox.faults({"server_error": {"probability": 1.0, "keys": apns[5:20]}})
@@ -195,7 +223,9 @@ def test_what_another_version_wrote_into_the_row_is_let_by(database: Database, c
     assert Crawler(database, sandbox.url)("assessor", "-a", _apns(5)).code == 0
 
 
-def test_runs_that_join_together_keep_to_the_rate_from_the_first_second(database: Database, county: Start) -> None:
+def test_runs_that_join_together_keep_to_the_rate_from_the_first_second(
+    database: Database, county: Start
+) -> None:
     sandbox = county(track=True)
     first = Crawler(database, sandbox.url, rate=4).start("assessor", "-a", _apns(200))
     while not database.rows("SELECT 1 FROM crawl.run"):
@@ -208,7 +238,8 @@ def test_runs_that_join_together_keep_to_the_rate_from_the_first_second(database
         crawl.send_signal(signal.SIGINT)
         crawl.communicate(timeout=60)
     times = sandbox.stats()["assessor"]["answered_at"]
-    # Five beats of each of the four may lie in four seconds; runs that each kept to 4/s by themselves would send 64.
+    # Five beats of each of the four may lie in four seconds; runs that each kept to 4/s by themselves would
+    # send 64.
     most = max(sum(at <= other < at + 4 for other in times) for at in times)
     assert most <= 4 * (4 + 1) + 4
 
@@ -217,14 +248,17 @@ def test_a_run_with_nothing_to_send_takes_nothing_from_the_others(database: Data
     sandbox = county(rate=40, burst=8, retry_after="seconds", track=True)
     ceiling = ("-s", "MARICOPA_RATE_CEILING=500")
     apns = County().apns(451)
-    crawl = Crawler(database, sandbox.url, rate=None).start("assessor", "-a", "apns=" + ",".join(apns[:450]), *ceiling)
+    crawl = Crawler(database, sandbox.url, rate=None).start(
+        "assessor", "-a", "apns=" + ",".join(apns[:450]), *ceiling
+    )
     while not database.rows("SELECT 1 FROM crawl.run"):
         time.sleep(0.05)
     idle = Crawler(database, sandbox.url, rate=None).start("assessor", "-a", f"apns={apns[450]}", *ceiling)
     while not database.rows("SELECT 1 FROM crawl.job WHERE id = 2"):
         time.sleep(0.05)
     database.rows(
-        "UPDATE crawl.target SET state = 'pending', cause = 'timeout', not_before = now() + interval '1 h' WHERE job_id = 2 RETURNING 1"
+        "UPDATE crawl.target SET state = 'pending', cause = 'timeout', not_before = now() + interval '1 h'"
+        " WHERE job_id = 2 RETURNING 1"
     )
     log, _ = crawl.communicate(timeout=80)
     idle.send_signal(signal.SIGINT)

@@ -16,12 +16,26 @@ from maricopa_scrapy.sources.gis.records import GisAbsent, GisParcel
 from tests.conftest import Database
 
 ORIGIN = origin_of(b"\x01" * 32, dt.datetime(2026, 9, 1, tzinfo=dt.UTC))
-_HARD = ["plain", "", "tab\there", "line\nbreak", "back\\slash", "cr\rlf", "\\N", "ünïcode", "a|b", '"quoted"', None]
+_HARD = [
+    "plain",
+    "",
+    "tab\there",
+    "line\nbreak",
+    "back\\slash",
+    "cr\rlf",
+    "\\N",
+    "ünïcode",
+    "a|b",
+    '"quoted"',
+    None,
+]
 
 
 def parcels(count: int, **values: Any) -> list[Record]:
     names = dict.fromkeys(GisParcel.model_fields)
-    return [GisParcel(**{**names, "apn": f"901{number:05d}", "layer": "E", **values}) for number in range(count)]
+    return [
+        GisParcel(**{**names, "apn": f"901{number:05d}", "layer": "E", **values}) for number in range(count)
+    ]
 
 
 def by_column(records: list[Record]) -> Rows:
@@ -33,12 +47,17 @@ def test_a_page_s_lines_are_those_of_its_records() -> None:
     rolls = random.Random(4)
     for texts in (["plain", None], _HARD):
         records = [
-            one.model_copy(update={
-                "owner_name": rolls.choice(texts), "floor": rolls.choice((None, 1)), "lot_size_acres": rolls.choice((None, 4.2, 0.25, 3.0)),
-                "deed_date": rolls.choice((None, dt.date(1899, 12, 31), dt.date(2026, 9, 1))), "sale_price": rolls.choice((None, 0, 2**40)),
-            })
+            one.model_copy(
+                update={
+                    "owner_name": rolls.choice(texts),
+                    "floor": rolls.choice((None, 1)),
+                    "lot_size_acres": rolls.choice((None, 4.2, 0.25, 3.0)),
+                    "deed_date": rolls.choice((None, dt.date(1899, 12, 31), dt.date(2026, 9, 1))),
+                    "sale_price": rolls.choice((None, 0, 2**40)),
+                }
+            )
             for one in parcels(60)
-        ]  # fmt: skip
+        ]
         lines = lines_of(by_column(records), ORIGIN)
         table = table_of(GisParcel)
         for number, one in enumerate(records):
@@ -79,18 +98,27 @@ def test_only_what_differs_is_written(database: Database, session: Session, run:
     assert len(before) == count
     assert merge(first) == before
     # Some changed, some new, most as they were.
-    changed = [one.model_copy(update={"owner_name": "SUNDIAL HOMES INC"}) if number % 3 == 0 else one for number, one in enumerate(first)]
+    changed = [
+        one.model_copy(update={"owner_name": "SUNDIAL HOMES INC"}) if number % 3 == 0 else one
+        for number, one in enumerate(first)
+    ]
     after = merge([*changed, *parcels(count + 5)[count:]])
     written = {apn for apn in after if before.get(apn) != after[apn]}
     assert written == {f"901{number:05d}" for number in (*range(0, count, 3), *range(count, count + 5))}
     changes = database.rows("SELECT key->>'apn', field, old, new FROM crawl.change ORDER BY 1")
-    assert changes == [(f"901{number:05d}", "owner_name", None, "SUNDIAL HOMES INC") for number in range(0, count, 3)]
+    assert changes == [
+        (f"901{number:05d}", "owner_name", None, "SUNDIAL HOMES INC") for number in range(0, count, 3)
+    ]
 
 
-def test_a_parcel_marked_missing_is_unmarked_when_it_is_seen_again(database: Database, session: Session, run: Run) -> None:
+def test_a_parcel_marked_missing_is_unmarked_when_it_is_seen_again(
+    database: Database, session: Session, run: Run
+) -> None:
     page = lines_of(by_column(parcels(3)), ORIGIN)
     session.transact(lambda cursor: merge_lines(cursor, run, page))
-    session.transact(lambda cursor: cursor.execute("UPDATE gis.parcel SET removed_at = now() WHERE apn = '90100001'"))
+    session.transact(
+        lambda cursor: cursor.execute("UPDATE gis.parcel SET removed_at = now() WHERE apn = '90100001'")
+    )
     session.transact(lambda cursor: merge_lines(cursor, run, page))
     assert database.one("SELECT count(*) FROM gis.parcel WHERE removed_at IS NOT NULL") == 0
     assert database.rows("SELECT field, new FROM crawl.change") == [("removed_at", None)]

@@ -1,4 +1,6 @@
-"""A database in trouble under a crawl: locks of others, cancelled statements, a killed server, a full disk, a set clock, a frozen run."""
+"""A database in trouble under a crawl: locks of others, cancelled statements, a killed server, a full disk, a
+set clock, a frozen run.
+"""
 
 import contextlib
 import datetime as dt
@@ -88,14 +90,21 @@ def ended(crawl: "subprocess.Popen[str]") -> str:
 
 @pytest.mark.timed
 @pytest.mark.parametrize("table", ["assessor.parcel", "crawl.issue"])
-def test_cancel_does_not_wait_for_a_lock_of_somebody_else(tmp_path: Path, database: Database, county: Start, table: str) -> None:
+def test_cancel_does_not_wait_for_a_lock_of_somebody_else(
+    tmp_path: Path, database: Database, county: Start, table: str
+) -> None:
     sandbox = county()
     sandbox.faults({"new_field": {"probability": 1.0}})
     maricopa = Maricopa(database, sandbox.url, tmp_path, rate=20)
     run = maricopa.start("run", "property-search", "--apns", apns(400), "--mode", "api-only", "-y")
     wait_for(lambda: database.rows("SELECT 1 FROM crawl.target WHERE state = 'done'"))
     with locked(database, table):
-        wait_for(lambda: database.rows("SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"))
+        wait_for(
+            lambda: database.rows(
+                "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname ="
+                " current_database()"
+            )
+        )
         begun = time.monotonic()
         said = maricopa("cancel", "1")
         took = time.monotonic() - begun
@@ -110,17 +119,24 @@ def test_cancel_does_not_wait_for_a_lock_of_somebody_else(tmp_path: Path, databa
 
 @pytest.mark.timed
 @pytest.mark.parametrize("word", ["pause", "ctrl-c", "cancel of a row", "status", "jobs"])
-def test_no_word_waits_for_a_lock_of_somebody_else(tmp_path: Path, database: Database, county: Start, word: str) -> None:
+def test_no_word_waits_for_a_lock_of_somebody_else(
+    tmp_path: Path, database: Database, county: Start, word: str
+) -> None:
     sandbox = county()
     maricopa = Maricopa(database, sandbox.url, tmp_path, rate=20)
     run = maricopa.start("run", "property-search", "--apns", apns(400), "--mode", "api-only", "-y")
     wait_for(lambda: database.rows("SELECT 1 FROM crawl.target WHERE state = 'done'"))
     # A row of a table that every answer is stored in is held in another way than the table.
-    table, mode = ("crawl.job", "ROW SHARE") if word == "cancel of a row" else ("assessor.owner", "ACCESS EXCLUSIVE")
+    table, mode = (
+        ("crawl.job", "ROW SHARE") if word == "cancel of a row" else ("assessor.owner", "ACCESS EXCLUSIVE")
+    )
     with locked(database, table, mode) if mode != "ROW SHARE" else rows_locked(database, "assessor.parcel"):
         if mode != "ROW SHARE":
             wait_for(
-                lambda: database.rows("SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()")
+                lambda: database.rows(
+                    "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname ="
+                    " current_database()"
+                )
             )
         begun = time.monotonic()
         if word == "ctrl-c":
@@ -146,7 +162,9 @@ def test_no_word_waits_for_a_lock_of_somebody_else(tmp_path: Path, database: Dat
         assert "leased" not in database.states()
 
 
-def test_a_job_goes_on_under_a_lock_as_soon_as_it_goes(tmp_path: Path, database: Database, county: Start) -> None:
+def test_a_job_goes_on_under_a_lock_as_soon_as_it_goes(
+    tmp_path: Path, database: Database, county: Start
+) -> None:
     sandbox = county()
     maricopa = Maricopa(database, sandbox.url, tmp_path, rate=50)
     begun = Crawler(database, sandbox.url, rate=50).start("assessor", "-a", f"apns={apns(120)}")
@@ -157,7 +175,12 @@ def test_a_job_goes_on_under_a_lock_as_soon_as_it_goes(tmp_path: Path, database:
         # That it returns while the lock is held says that it does not wait for it.
         said = maricopa.here("resume", "1", "--detach")
         assert said.code == 0, said
-        wait_for(lambda: database.rows("SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"))
+        wait_for(
+            lambda: database.rows(
+                "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname ="
+                " current_database()"
+            )
+        )
     wait_for(lambda: database.rows("SELECT verdict FROM crawl.job") == [("completed",)])
     assert database.states() == {"done": 120}
 
@@ -173,7 +196,10 @@ def test_a_lock_that_goes_costs_nothing(database: Database, county: Start, mode:
     assert crawl.returncode == 0, log
     assert database.states() == {"done": 60}
     assert sandbox.stats()["assessor"]["by_kind"]["parcel"] == 60
-    assert f"psql of postgres holds a lock on assessor.parcel; wait for its end, or end it: SELECT pg_terminate_backend({pid})" in log
+    assert (
+        "psql of postgres holds a lock on assessor.parcel; wait for its end, or end it: SELECT"
+        f" pg_terminate_backend({pid})" in log
+    )
     assert "database lost" not in log
 
 
@@ -189,8 +215,8 @@ def test_a_statement_of_a_killed_run_does_not_live_on(database: Database, county
     crawl = Crawler(database, sandbox.url, rate=50).start("assessor", "-a", f"apns={apns(200)}")
     wait_for(lambda: database.rows("SELECT 1 FROM crawl.target WHERE state = 'done'"))
     waits = (
-        "SELECT 1 FROM pg_stat_activity WHERE application_name = 'maricopa_scrapy' AND datname = current_database()"
-        " AND pid <> pg_backend_pid()"
+        "SELECT 1 FROM pg_stat_activity WHERE application_name = 'maricopa_scrapy' AND datname ="
+        " current_database() AND pid <> pg_backend_pid()"
     )
     with locked(database, "assessor.parcel"):
         wait_for(lambda: database.rows(waits + " AND wait_event_type = 'Lock'"))
@@ -205,8 +231,9 @@ def test_a_statement_that_is_cancelled_is_asked_again(database: Database, county
     wait_for(lambda: database.rows("SELECT 1 FROM crawl.run"))
     while crawl.poll() is None:
         database.rows(
-            "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE application_name = 'maricopa_scrapy' AND pid <> pg_backend_pid()"
-            " AND datname = current_database() AND query LIKE '%%stage_target%%' AND random() < 0.3"
+            "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE application_name = 'maricopa_scrapy'"
+            " AND pid <> pg_backend_pid() AND datname = current_database() AND query LIKE '%%stage_target%%'"
+            " AND random() < 0.3"
         )
         time.sleep(0.05)
     log = ended(crawl)
@@ -293,7 +320,9 @@ def postmaster(folder: Path) -> int:
 
 
 @pytest.mark.parametrize("how", ["postmaster twice", "backends", "immediate"])
-def test_an_embedded_server_that_is_killed_is_started_again(own: tuple[Path, Database], county: Start, how: str) -> None:
+def test_an_embedded_server_that_is_killed_is_started_again(
+    own: tuple[Path, Database], county: Start, how: str
+) -> None:
     folder, database = own
     sandbox = county()
     crawler = Crawler(None, sandbox.url, rate=30, environment={"MARICOPA_DATA_DIR": str(folder)})
@@ -318,7 +347,9 @@ def test_an_embedded_server_that_is_killed_is_started_again(own: tuple[Path, Dat
     assert asked <= 120 + 30, log
 
 
-def test_nothing_is_asked_for_while_the_database_is_away(database: Database, county: Start, tmp_path: Path) -> None:
+def test_nothing_is_asked_for_while_the_database_is_away(
+    database: Database, county: Start, tmp_path: Path
+) -> None:
     sandbox = county()
     crawl = Crawler(database, sandbox.url, rate=20).start("assessor", "-a", f"apns={apns(400)}")
     wait_for(lambda: done(database) > 10)
@@ -341,9 +372,9 @@ def test_nothing_is_asked_for_while_the_database_is_away(database: Database, cou
 
 def _full(database: Database, message: str) -> None:
     database.rows(
-        "CREATE FUNCTION public.full_disk() RETURNS trigger LANGUAGE plpgsql AS $$"
-        f" BEGIN RAISE EXCEPTION '{message}' USING ERRCODE = '53100'; END $$;"
-        " CREATE TRIGGER full_disk BEFORE INSERT ON assessor.parcel EXECUTE FUNCTION public.full_disk(); SELECT 1"
+        "CREATE FUNCTION public.full_disk() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION"
+        f" '{message}' USING ERRCODE = '53100'; END $$; CREATE TRIGGER full_disk BEFORE INSERT ON"
+        " assessor.parcel EXECUTE FUNCTION public.full_disk(); SELECT 1"
     )
 
 
@@ -352,7 +383,11 @@ def _full(database: Database, message: str) -> None:
     [
         ("could not extend file: No space left on device", "make room", True),
         ("could not extend file: No space left on device", "the server's disk is full", False),
-        ('could not resize shared memory segment "/PostgreSQL.1" to 1 bytes: No space left on device', "/dev/shm", True),
+        (
+            'could not resize shared memory segment "/PostgreSQL.1" to 1 bytes: No space left on device',
+            "/dev/shm",
+            True,
+        ),
     ],
 )
 def test_a_full_disk_is_waited_for_and_the_remedy_fits(
@@ -370,7 +405,9 @@ def test_a_full_disk_is_waited_for_and_the_remedy_fits(
     crawler = Crawler(None if is_own else database, sandbox.url, rate=20, environment=environment)
     crawl = crawler("assessor", "-a", f"apns={apns(60)}")
     assert crawl.code == 4, crawl.log
-    (line,) = {line.split("stored: ")[1] for line in crawl.log.splitlines() if "nothing more can be stored" in line}
+    (line,) = {
+        line.split("stored: ")[1] for line in crawl.log.splitlines() if "nothing more can be stored" in line
+    }
     assert says in line
     assert (str(folder) in line) == (is_own and says != "/dev/shm")
     assert "MARICOPA_DATABASE_URL" not in line
@@ -389,7 +426,12 @@ def test_a_small_dev_shm_is_named(tmp_path: Path) -> None:
         "MARICOPA_DATA_DIR": str(folder)
     }
     try:
-        said = subprocess.run(["unshare", "-m", "sh", "-c", command], env=environment | {"COLUMNS": "500"}, capture_output=True, text=True)
+        said = subprocess.run(
+            ["unshare", "-m", "sh", "-c", command],
+            env=environment | {"COLUMNS": "500"},
+            capture_output=True,
+            text=True,
+        )
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     if "unshare failed" in said.stderr or "mount:" in said.stderr:
@@ -402,8 +444,17 @@ def test_a_small_dev_shm_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("said", "told"),
     [
-        ('FATAL:  could not resize shared memory segment "/PostgreSQL.7" to 1048576 bytes: No space left on device', "/dev/shm"),
-        ("FATAL:  could not map anonymous shared memory: Cannot allocate memory\nshared memory segment", "/dev/shm"),
+        (
+            (
+                'FATAL:  could not resize shared memory segment "/PostgreSQL.7" to 1048576 bytes: No space'
+                " left on device"
+            ),
+            "/dev/shm",
+        ),
+        (
+            "FATAL:  could not map anonymous shared memory: Cannot allocate memory\nshared memory segment",
+            "/dev/shm",
+        ),
         ('PANIC:  could not write to file "pg_wal/xlogtemp.1": No space left on device', "the disk is full"),
         ('FATAL:  could not write lock file "postmaster.pid": No space left on device', "the disk is full"),
     ],
@@ -448,7 +499,9 @@ def clocked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[debian.C
 @debian.needs_faketime
 @pytest.mark.xdist_group("debian-clock")
 @pytest.mark.parametrize("step", [3600, -3600])
-def test_a_clock_that_is_set_ends_no_run(clocked: tuple[debian.Cluster, debian.FakeClock], county: Start, step: int) -> None:
+def test_a_clock_that_is_set_ends_no_run(
+    clocked: tuple[debian.Cluster, debian.FakeClock], county: Start, step: int
+) -> None:
     cluster, clock = clocked
     clock.set(0)
     sandbox = county(latency=0.05)
@@ -478,29 +531,53 @@ def test_runs_that_only_seem_silent_because_a_clock_was_set_are_left_alone(
     job, _ = ledger.open_job(session, "property_search", [FollowOn("assessor", "parcel", "10100000")], {})
     runs = [ledger.open_run(session, job, "assessor", "assessor") for _ in range(3)]
     ledger.heartbeat(session, runs[0])
-    # By a database's clock that was set an hour ahead all others are silent; one of them is on another machine.
-    database.rows("UPDATE crawl.run SET node = 'elsewhere' WHERE id = 2; UPDATE crawl.run SET pid = 1, process = %s WHERE id = 3"
-                  " RETURNING 1", processes.process_of(1))  # fmt: skip
-    database.rows("UPDATE crawl.run SET heartbeat_at = heartbeat_at - interval '1 h' WHERE id > 1 RETURNING 1")
-    lookout = next(found for dsn, found in lost_runs._lookouts.items() if str(database.one("SELECT current_database()")) in dsn)
+    # By a database's clock that was set an hour ahead all others are silent; one of them is on another
+    # machine.
+    database.rows(
+        "UPDATE crawl.run SET node = 'elsewhere' WHERE id = 2; UPDATE crawl.run SET pid = 1, "
+        "process = %s WHERE id = 3"
+        " RETURNING 1",
+        processes.process_of(1),
+    )
+    database.rows(
+        "UPDATE crawl.run SET heartbeat_at = heartbeat_at - interval '1 h' WHERE id > 1 RETURNING 1"
+    )
+    lookout = next(
+        found
+        for dsn, found in lost_runs._lookouts.items()
+        if str(database.one("SELECT current_database()")) in dsn
+    )
     lookout._offset -= 3600
     ledger.heartbeat(session, runs[0])
     assert database.rows("SELECT DISTINCT state FROM crawl.run") == [("running",)]
     # Ten seconds later, by a clock that nobody sets, they are lost.
     real = time.monotonic
     for later in (5.2, 10.4):
-        monkeypatch.setattr("maricopa_scrapy.ledger.lost_runs.time.monotonic", lambda later=later: real() + later)
+        monkeypatch.setattr(
+            "maricopa_scrapy.ledger.lost_runs.time.monotonic", lambda later=later: real() + later
+        )
         lookout._offset -= 5.2
         ledger.heartbeat(session, runs[0])
-    assert database.rows("SELECT id, state FROM crawl.run ORDER BY id") == [(1, "running"), (2, "lost"), (3, "lost")]
+    assert database.rows("SELECT id, state FROM crawl.run ORDER BY id") == [
+        (1, "running"),
+        (2, "lost"),
+        (3, "lost"),
+    ]
 
 
 def test_a_beat_from_the_future_counts_from_now(session: Session, database: Database) -> None:
     job, _ = ledger.open_job(session, "property_search", [FollowOn("assessor", "parcel", "10100000")], {})
     mine, other = (ledger.open_run(session, job, "assessor", "assessor") for _ in range(2))
-    database.rows("UPDATE crawl.run SET node = 'elsewhere', heartbeat_at = now() + interval '1 h' WHERE id = %s RETURNING 1", other.id)
+    database.rows(
+        "UPDATE crawl.run SET node = 'elsewhere', heartbeat_at = now() + interval '1 h' WHERE id = %s"
+        " RETURNING 1",
+        other.id,
+    )
     ledger.heartbeat(session, mine)
-    assert database.one("SELECT heartbeat_at <= clock_timestamp() FROM crawl.run WHERE id = %s", other.id) is True
+    assert (
+        database.one("SELECT heartbeat_at <= clock_timestamp() FROM crawl.run WHERE id = %s", other.id)
+        is True
+    )
 
 
 @debian.needs_faketime
@@ -514,14 +591,22 @@ def test_a_beat_from_the_future_counts_from_now(session: Session, database: Data
     ],
     ids=["back", "forth", "half an hour", "a year's end"],
 )
-def test_a_change_of_the_hour_under_a_run_changes_nothing(database: Database, county: Start, zone: str, change: str) -> None:
+def test_a_change_of_the_hour_under_a_run_changes_nothing(
+    database: Database, county: Start, zone: str, change: str
+) -> None:
     at = dt.datetime.fromisoformat(change)
     sandbox = county()
     sandbox.faults({"server_error": {"probability": 0.1, "kind": "parcel"}})
     # The run's clock is months away from the server's too.
-    clock = {"FAKETIME": f"@{int(at.timestamp()) - 6}", "FAKETIME_FMT": "%s", "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
+    clock = {
+        "FAKETIME": f"@{int(at.timestamp()) - 6}",
+        "FAKETIME_FMT": "%s",
+        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+    }
     clock |= {"LD_PRELOAD": str(debian.FAKETIME), "TZ": zone}
-    crawl = Crawler(database, sandbox.url, rate=10, environment=clock).start("assessor", "-a", f"apns={apns(60)}")
+    crawl = Crawler(database, sandbox.url, rate=10, environment=clock).start(
+        "assessor", "-a", f"apns={apns(60)}"
+    )
     log = ended(crawl)
     assert crawl.returncode == 0, log
     assert database.states() == {"done": 60}
@@ -536,14 +621,18 @@ def test_a_change_of_the_hour_under_a_run_changes_nothing(database: Database, co
 
 
 @pytest.mark.parametrize("zone", ["America/New_York", "Australia/Lord_Howe", "Asia/Kolkata", "UTC0"])
-def test_a_day_and_a_retry_after_are_the_same_in_every_zone(monkeypatch: pytest.MonkeyPatch, zone: str) -> None:
+def test_a_day_and_a_retry_after_are_the_same_in_every_zone(
+    monkeypatch: pytest.MonkeyPatch, zone: str
+) -> None:
     monkeypatch.setenv("TZ", zone)
     time.tzset()
     try:
         # 02:30 of that day is no time in New York; days are Arizona's.
         assert moment("--since", "2026-03-08T02:30") == dt.datetime(2026, 3, 8, 9, 30, tzinfo=dt.UTC)
         assert moment("--since", "2026-11-01") == dt.datetime(2026, 11, 1, 7, tzinfo=dt.UTC)
-        assert abs(moment("--since", "1h") - dt.datetime.now(dt.UTC) + dt.timedelta(hours=1)) < dt.timedelta(seconds=5)
+        assert abs(moment("--since", "1h") - dt.datetime.now(dt.UTC) + dt.timedelta(hours=1)) < dt.timedelta(
+            seconds=5
+        )
         later = format_datetime(dt.datetime.now(dt.UTC) + dt.timedelta(seconds=90), usegmt=True)
         assert 80 < (retry_after(Response("http://x", 429, headers={"Retry-After": later})) or 0) <= 91
     finally:
@@ -555,7 +644,9 @@ def test_a_day_and_a_retry_after_are_the_same_in_every_zone(monkeypatch: pytest.
 
 
 @pytest.mark.parametrize("is_cancelled", [False, True])
-def test_a_frozen_run_that_was_taken_for_lost_asks_for_nothing_more(database: Database, county: Start, is_cancelled: bool) -> None:
+def test_a_frozen_run_that_was_taken_for_lost_asks_for_nothing_more(
+    database: Database, county: Start, is_cancelled: bool
+) -> None:
     sandbox = county(latency=0.1)
     begin = Crawler(database, sandbox.url, rate=10)
     frozen = begin.start("assessor", "-a", f"apns={apns(60)}")
@@ -577,7 +668,9 @@ def test_a_frozen_run_that_was_taken_for_lost_asks_for_nothing_more(database: Da
     log = ended(frozen)
     assert sandbox.stats()["assessor"]["requests"] <= before + 1, log
     assert database.rows("SELECT state, reason FROM crawl.run WHERE id = 1") == [("lost", "lost")]
-    assert database.rows("SELECT state, verdict FROM crawl.job") == [("finished", "cancelled" if is_cancelled else "completed")]
+    assert database.rows("SELECT state, verdict FROM crawl.job") == [
+        ("finished", "cancelled" if is_cancelled else "completed")
+    ]
     assert is_cancelled or "others have taken over what it held" in log
     assert frozen.returncode == (4 if is_cancelled else 0), log
 

@@ -1,4 +1,6 @@
-"""Databases of other people: encodings, poolers, roles, standbys and limits of a real server that is not ours."""
+"""Databases of other people: encodings, poolers, roles, standbys and limits of a real server that is not
+ours.
+"""
 
 import contextlib
 import re
@@ -60,7 +62,12 @@ def said(url: str, sandbox: str, folder: Path, *arguments: str) -> Said:
 
 
 def schemas(cluster: debian.Cluster, database: str) -> set[str]:
-    return {name for (name,) in cluster.do("SELECT nspname FROM pg_namespace WHERE nspname !~ '^(pg_|information)'", database)}
+    return {
+        name
+        for (name,) in cluster.do(
+            "SELECT nspname FROM pg_namespace WHERE nspname !~ '^(pg_|information)'", database
+        )
+    }
 
 
 def refused(crawl: Crawl, *words: str) -> None:
@@ -74,7 +81,9 @@ def refused(crawl: Crawl, *words: str) -> None:
 
 
 @pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII", "EUC_JP"])
-def test_a_database_that_cannot_hold_every_name_is_refused(cluster: debian.Cluster, sandbox: str, tmp_path: Path, encoding: str) -> None:
+def test_a_database_that_cannot_hold_every_name_is_refused(
+    cluster: debian.Cluster, sandbox: str, tmp_path: Path, encoding: str
+) -> None:
     name = cluster.database(encoding)
     refused(crawled(cluster.url(name), sandbox), name, encoding, "needs UTF8", "ENCODING 'UTF8'")
     told = said(cluster.url(name), sandbox, tmp_path, "status")
@@ -88,7 +97,9 @@ def test_names_with_accents_are_stored_whatever_encoding_clients_are_told(
 ) -> None:
     name, role, query = copied(cluster, filled), cluster.role(options="SUPERUSER"), ""
     if where in ("role", "database"):
-        cluster.do(f"ALTER {where.upper()} {role if where == 'role' else name} SET client_encoding = 'LATIN1'")
+        cluster.do(
+            f"ALTER {where.upper()} {role if where == 'role' else name} SET client_encoding = 'LATIN1'"
+        )
     elif where == "address":
         query = "client_encoding=latin1"
     else:
@@ -98,13 +109,20 @@ def test_names_with_accents_are_stored_whatever_encoding_clients_are_told(
     session.transact(lambda cursor: cursor.execute("UPDATE assessor.owner SET ownership = %s", (text,)))
     assert session.rows("SHOW client_encoding") == [("UTF8",)]
     session.close()
-    stored = cluster.do("SELECT DISTINCT encode(convert_to(ownership, 'UTF8'), 'hex') FROM assessor.owner", name)
+    stored = cluster.do(
+        "SELECT DISTINCT encode(convert_to(ownership, 'UTF8'), 'hex') FROM assessor.owner", name
+    )
     assert stored == [(text.encode().hex(),)]
 
 
 @debian.needs_pgbouncer
 @pytest.mark.parametrize(
-    ("pool_mode", "settings"), [("transaction", {"server_round_robin": "1", "min_pool_size": "5"}), ("transaction", {}), ("statement", {})]
+    ("pool_mode", "settings"),
+    [
+        ("transaction", {"server_round_robin": "1", "min_pool_size": "5"}),
+        ("transaction", {}),
+        ("statement", {}),
+    ],
 )
 def test_a_pooler_of_transactions_is_refused_before_anything_is_written(
     cluster: debian.Cluster, sandbox: str, tmp_path: Path, pool_mode: str, settings: dict[str, str]
@@ -143,24 +161,50 @@ def test_a_pool_of_one_connection_is_too_small(cluster: debian.Cluster, sandbox:
 
 @debian.needs_pgbouncer
 @pytest.mark.parametrize("where", ["address", "PGOPTIONS"])
-def test_a_start_up_parameter_that_a_pooler_refuses_is_named(cluster: debian.Cluster, sandbox: str, where: str) -> None:
+def test_a_start_up_parameter_that_a_pooler_refuses_is_named(
+    cluster: debian.Cluster, sandbox: str, where: str
+) -> None:
     name = cluster.database()
     environment = {"PGOPTIONS": "-c work_mem=12MB"} if where == "PGOPTIONS" else {}
     with debian.pgbouncer(cluster, "session") as pooler:
-        url = cluster.url(name, query="options=-c%20work_mem%3D12MB" if where == "address" else "", port=pooler.port)
-        refused(crawled(url, sandbox, **environment), "PgBouncer", "options", "ignore_startup_parameters", "PGOPTIONS")
+        url = cluster.url(
+            name, query="options=-c%20work_mem%3D12MB" if where == "address" else "", port=pooler.port
+        )
+        refused(
+            crawled(url, sandbox, **environment),
+            "PgBouncer",
+            "options",
+            "ignore_startup_parameters",
+            "PGOPTIONS",
+        )
 
 
 # Verbs that only read, and verbs that write: each says what a role lacks, or does its work.
 READS = (
-    ("status",), ("status", "1"), ("jobs",), ("report", "1"), ("property", County().apns(1)[0]), ("issues",), ("verify",),
-    ("changes", "--since", "7d"), ("captures",), ("doctor",), ("verify", "1"), ("issues", "1"), ("report", "1", "--html", "-"),
-    ("status", "1", "--json"), ("jobs", "--json"), ("changes", "--since", "7d", "--query", "new-owner"),
-)  # fmt: skip
+    ("status",),
+    ("status", "1"),
+    ("jobs",),
+    ("report", "1"),
+    ("property", County().apns(1)[0]),
+    ("issues",),
+    ("verify",),
+    ("changes", "--since", "7d"),
+    ("captures",),
+    ("doctor",),
+    ("verify", "1"),
+    ("issues", "1"),
+    ("report", "1", "--html", "-"),
+    ("status", "1", "--json"),
+    ("jobs", "--json"),
+    ("changes", "--since", "7d", "--query", "new-owner"),
+)
 WRITES = (
-    ("cancel", "1"), ("retry", "1"), ("reparse", "--source", "assessor"),
-    ("cleanup", "--older-than", "1h"), ("run", "property-search", "--apns", County().apns(1)[0], "-y"),
-)  # fmt: skip
+    ("cancel", "1"),
+    ("retry", "1"),
+    ("reparse", "--source", "assessor"),
+    ("cleanup", "--older-than", "1h"),
+    ("run", "property-search", "--apns", County().apns(1)[0], "-y"),
+)
 
 
 def _granted(line: str) -> list[str]:
@@ -168,14 +212,18 @@ def _granted(line: str) -> list[str]:
 
 
 @pytest.mark.parametrize("lack", ["CREATE on the database", "CREATE on public"])
-def test_a_role_without_create_is_told_the_grant_that_helps(cluster: debian.Cluster, sandbox: str, lack: str) -> None:
+def test_a_role_without_create_is_told_the_grant_that_helps(
+    cluster: debian.Cluster, sandbox: str, lack: str
+) -> None:
     name, role = cluster.database(), cluster.role()
     if lack == "CREATE on public":
         cluster.do(f"GRANT CREATE ON DATABASE {name} TO {role}")
     crawl = crawled(cluster.url(name, role), sandbox)
     refused(crawl, f"role {role}", f"database {name}", "GRANT")
     assert schemas(cluster, name) == {"public"}
-    assert cluster.do("SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace", name) == [(0,)]
+    assert cluster.do("SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace", name) == [
+        (0,)
+    ]
     for grant in _granted(crawl.log):
         cluster.do(grant, name)
     again = crawled(cluster.url(name, role), sandbox)
@@ -187,18 +235,33 @@ def test_tables_of_another_role_are_brought_up_to_date_by_it_alone_and_never_by_
 ) -> None:
     name, role = copied(cluster, filled), cluster.role()
     owner = cluster.role()
-    for (schema,) in cluster.do("SELECT nspname FROM pg_namespace WHERE nspname !~ '^(pg_|information)' AND nspname <> 'public'", name):
+    for (schema,) in cluster.do(
+        "SELECT nspname FROM pg_namespace WHERE nspname !~ '^(pg_|information)' AND nspname <> 'public'", name
+    ):
         cluster.do(f"ALTER SCHEMA {schema} OWNER TO {owner}", name)
-    cluster.do(f"GRANT CREATE ON DATABASE {name} TO {role}; GRANT CREATE, USAGE ON SCHEMA public TO {role}", name)
-    cluster.do(f"GRANT USAGE ON SCHEMA crawl TO {role}; GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA crawl TO {role}", name)
+    cluster.do(
+        f"GRANT CREATE ON DATABASE {name} TO {role}; GRANT CREATE, USAGE ON SCHEMA public TO {role}", name
+    )
+    cluster.do(
+        f"GRANT USAGE ON SCHEMA crawl TO {role}; GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA"
+        f" crawl TO {role}",
+        name,
+    )
     # As after an upgrade: something is to come.
     cluster.do("DELETE FROM crawl.migration WHERE name = 'views'", name)
     before = cluster.do("SELECT name FROM crawl.migration ORDER BY 1", name)
-    refused(crawled(cluster.url(name, role), sandbox), f"role {role}", f"database {name}", f"GRANT {owner} TO {role}")
+    refused(
+        crawled(cluster.url(name, role), sandbox),
+        f"role {role}",
+        f"database {name}",
+        f"GRANT {owner} TO {role}",
+    )
     assert cluster.do("SELECT name FROM crawl.migration ORDER BY 1", name) == before
 
 
-def test_a_role_that_may_see_nothing_is_told_what_reading_needs(cluster: debian.Cluster, sandbox: str, filled: str, tmp_path: Path) -> None:
+def test_a_role_that_may_see_nothing_is_told_what_reading_needs(
+    cluster: debian.Cluster, sandbox: str, filled: str, tmp_path: Path
+) -> None:
     name, role = copied(cluster, filled), cluster.role()
     told = said(cluster.url(name, role), sandbox, tmp_path, "status", "1")
     assert (told.code, told.errors.count("\n")) == (2, 1)
@@ -232,7 +295,11 @@ def test_who_may_only_read_reads_and_is_told_what_writing_needs(
     name, role = copied(cluster, filled), cluster.role(options="SUPERUSER" if kind == "standby" else "")
     for schema in sorted(schemas(cluster, name)):
         rights = "SELECT" if kind == "reader" else "ALL"
-        cluster.do(f"GRANT USAGE ON SCHEMA {schema} TO {role}; GRANT {rights} ON ALL TABLES IN SCHEMA {schema} TO {role}", name)
+        cluster.do(
+            f"GRANT USAGE ON SCHEMA {schema} TO {role}; GRANT {rights} ON ALL TABLES IN SCHEMA {schema} TO"
+            f" {role}",
+            name,
+        )
     if kind == "default_transaction_read_only":
         cluster.do(f"ALTER ROLE {role} SET default_transaction_read_only = on")
     with contextlib.ExitStack() as stack:
@@ -240,7 +307,11 @@ def test_who_may_only_read_reads_and_is_told_what_writing_needs(
         url = where.url(name, role)
         for verb in READS:
             told = said(url, sandbox, tmp_path, *verb)
-            assert told.code == (1 if verb == ("doctor",) and "problem " in told.out else 0), (verb, told.out, told.errors)
+            assert told.code == (1 if verb == ("doctor",) and "problem " in told.out else 0), (
+                verb,
+                told.out,
+                told.errors,
+            )
             assert "may" not in told.errors
         for more in ((), ("--job", "1")):
             told = said(url, sandbox, tmp_path, "export", "--to", str(tmp_path / "export"), *more)
@@ -271,11 +342,18 @@ def test_the_role_s_limits_are_for_others(cluster: debian.Cluster, sandbox: str)
     role = cluster.role(options="SUPERUSER")
     name = cluster.database()
     for limit, value in (
-        ("statement_timeout", "200"), ("lock_timeout", "1"),
-        ("idle_in_transaction_session_timeout", "200"), ("idle_session_timeout", "600"),
-        ("default_transaction_isolation", "serializable"), ("search_path", "elsewhere"), ("datestyle", "'German, DMY'"),
-        ("timezone", "'Asia/Tokyo'"), ("extra_float_digits", "0"), ("bytea_output", "escape"), ("standard_conforming_strings", "off"),
-    ):  # fmt: skip
+        ("statement_timeout", "200"),
+        ("lock_timeout", "1"),
+        ("idle_in_transaction_session_timeout", "200"),
+        ("idle_session_timeout", "600"),
+        ("default_transaction_isolation", "serializable"),
+        ("search_path", "elsewhere"),
+        ("datestyle", "'German, DMY'"),
+        ("timezone", "'Asia/Tokyo'"),
+        ("extra_float_digits", "0"),
+        ("bytea_output", "escape"),
+        ("standard_conforming_strings", "off"),
+    ):
         cluster.do(f"ALTER ROLE {role} SET {limit} = {value}")
     crawl = crawled(cluster.url(name, role), sandbox)
     assert crawl.code == 0, crawl.log
@@ -288,7 +366,9 @@ def _shown(session: Session, *names: str) -> list[Any]:
 
 
 @pytest.mark.parametrize("where", ["address", "PGOPTIONS"])
-def test_the_user_s_own_options_are_kept(cluster: debian.Cluster, filled: str, monkeypatch: pytest.MonkeyPatch, where: str) -> None:
+def test_the_user_s_own_options_are_kept(
+    cluster: debian.Cluster, filled: str, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
     own = "-c work_mem=12MB -c statement_timeout=90s -c search_path=gis -c TimeZone=Asia/Tokyo"
     query = ""
     if where == "address":
@@ -296,7 +376,14 @@ def test_the_user_s_own_options_are_kept(cluster: debian.Cluster, filled: str, m
     else:
         monkeypatch.setenv("PGOPTIONS", own)
     session = Session(cluster.url(filled, query=query))
-    shown = _shown(session, "work_mem", "statement_timeout", "search_path", "TimeZone", "idle_in_transaction_session_timeout")
+    shown = _shown(
+        session,
+        "work_mem",
+        "statement_timeout",
+        "search_path",
+        "TimeZone",
+        "idle_in_transaction_session_timeout",
+    )
     assert shown == ["12MB", "90s", "public", "UTC", "1min"]
     session.close()
 
@@ -313,14 +400,20 @@ _SHADOWS = {
 
 
 @pytest.mark.parametrize("where", _SHADOWS)
-def test_a_search_path_of_others_leads_to_none_of_their_tables(cluster: debian.Cluster, sandbox: str, tmp_path: Path, where: str) -> None:
+def test_a_search_path_of_others_leads_to_none_of_their_tables(
+    cluster: debian.Cluster, sandbox: str, tmp_path: Path, where: str
+) -> None:
     schema, path, of = _SHADOWS[where]
     name, role = cluster.database(), cluster.role(options="SUPERUSER")
     schema = role if schema == "role" else schema
     cluster.do(f"CREATE SCHEMA {schema} AUTHORIZATION {role}", name)
     for table in ("migration", "property", "stage_target", "parcel", "job"):
         cluster.do(f"CREATE TABLE {schema}.{table} (trap text PRIMARY KEY)", name)
-    set_for = {"role": f"ROLE {role}", "database": f"DATABASE {name}", "both": f"ROLE {role} IN DATABASE {name}"}.get(of)
+    set_for = {
+        "role": f"ROLE {role}",
+        "database": f"DATABASE {name}",
+        "both": f"ROLE {role} IN DATABASE {name}",
+    }.get(of)
     if set_for:
         cluster.do(f"ALTER {set_for} SET search_path = {path}")
     url = cluster.url(name, role, f"options=-c%20search_path%3D{path}" if of == "address" else "")
@@ -335,11 +428,15 @@ def test_a_search_path_of_others_leads_to_none_of_their_tables(cluster: debian.C
 
 
 @pytest.mark.parametrize("role", ["crawl", "assessor", "treasurer", "gis"])
-def test_a_role_named_like_a_schema_of_ours(cluster: debian.Cluster, sandbox: str, tmp_path: Path, role: str) -> None:
+def test_a_role_named_like_a_schema_of_ours(
+    cluster: debian.Cluster, sandbox: str, tmp_path: Path, role: str
+) -> None:
     name, role = cluster.database(), cluster.role(role, "SUPERUSER")
     cluster.do(f'ALTER ROLE {role} SET search_path = "$user", assessor, public')
     for _ in range(2):
         crawl = crawled(cluster.url(name, role), sandbox)
         assert crawl.code == 0, crawl.log
     assert said(cluster.url(name, role), sandbox, tmp_path, "verify").code == 0
-    assert cluster.do("SELECT relnamespace::regnamespace::text FROM pg_class WHERE relname = 'migration'", name) == [("crawl",)]
+    assert cluster.do(
+        "SELECT relnamespace::regnamespace::text FROM pg_class WHERE relname = 'migration'", name
+    ) == [("crawl",)]

@@ -1,4 +1,6 @@
-"""The embedded Postgres, for real: who starts it, who stops it, what a crash leaves, and what it does to the folders above."""
+"""The embedded Postgres, for real: who starts it, who stops it, what a crash leaves, and what it does to the
+folders above.
+"""
 
 import contextlib
 import os
@@ -178,7 +180,16 @@ def test_a_crash_of_the_server_loses_nothing(folder: Path) -> None:
 def test_a_pid_file_whose_number_is_now_another_programs(folder: Path) -> None:
     with subprocess.Popen(["sleep", "60"]) as innocent:
         try:
-            lines = [innocent.pid, folder / "postgres", 1_700_000_000, 5432, folder / "postgres", "", "1 1", "ready"]
+            lines = [
+                innocent.pid,
+                folder / "postgres",
+                1_700_000_000,
+                5432,
+                folder / "postgres",
+                "",
+                "1 1",
+                "ready",
+            ]
             (folder / "postgres" / "postmaster.pid").write_text("\n".join(map(str, lines)) + "\n")
             assert ask(embedded.start(folder), "SELECT 1") == 1
             embedded.release(folder)

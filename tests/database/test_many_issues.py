@@ -1,4 +1,6 @@
-"""Answers with more surprises than anybody can look at: few are kept, none is lost to sight, and nothing waits for them."""
+"""Answers with more surprises than anybody can look at: few are kept, none is lost to sight, and nothing
+waits for them.
+"""
 
 import datetime as dt
 import hashlib
@@ -24,7 +26,9 @@ APNS = County().apns(60)
 
 @pytest.fixture
 def job(session: Session) -> tuple[Run, list[Target]]:
-    job_id, _ = ledger.open_job(session, "property_search", [FollowOn("assessor", "parcel", apn) for apn in APNS], {})
+    job_id, _ = ledger.open_job(
+        session, "property_search", [FollowOn("assessor", "parcel", apn) for apn in APNS], {}
+    )
     run = ledger.open_run(session, job_id, "assessor", "assessor")
     return run, ledger.lease(session, run, 100).targets
 
@@ -34,8 +38,17 @@ def answer(target: Target, more: dict[str, Any]) -> Answer:
     body = orjson.dumps(County().parcel(target.key) | more)
     page = pages.parse_parcel(body, target.key, {})
     at = dt.datetime.now(dt.UTC)
-    capture = Capture(hashlib.sha256(body).digest(), "assessor", "http://x", 200, "application/json", at, body)
-    return Answer(target, Outcome.DONE, page.records, capture, issues=page.notes.issues("the assessor"), unread=tuple(page.notes.unread))
+    capture = Capture(
+        hashlib.sha256(body).digest(), "assessor", "http://x", 200, "application/json", at, body
+    )
+    return Answer(
+        target,
+        Outcome.DONE,
+        page.records,
+        capture,
+        issues=page.notes.issues("the assessor"),
+        unread=tuple(page.notes.unread),
+    )
 
 
 def stored(database: Database, run: Run, answers: list[Answer]) -> None:
@@ -55,8 +68,14 @@ def test_an_answer_with_200_000_unknown_keys_is_stored_within_two_seconds(
     run, (target, *_) = job
     keys = {f"key{number}": number for number in range(200_000)}
     begun = time.process_time(), time.monotonic()
-    stored(database, run, [answer(target, {where: (County().parcel(target.key).get(where) or {}) | keys} if where else keys)])
-    took = max(time.process_time() - begun[0], min(time.monotonic() - begun[1], 2 * (time.process_time() - begun[0])))
+    stored(
+        database,
+        run,
+        [answer(target, {where: (County().parcel(target.key).get(where) or {}) | keys} if where else keys)],
+    )
+    took = max(
+        time.process_time() - begun[0], min(time.monotonic() - begun[1], 2 * (time.process_time() - begun[0]))
+    )
     assert database.states() == {"done": 1, "leased": 59}
     found = database.rows("SELECT kind, count(*), max(message) FROM crawl.issue GROUP BY kind ORDER BY kind")
     assert [(kind, count) for kind, count, _ in found] == [("more_issues", 1), ("new_field", 20)]
@@ -85,12 +104,16 @@ def test_an_answer_at_the_limit_is_stored_or_refused_within_two_seconds(
     except PageError:
         return
     took = time.process_time() - begun
-    assert database.states() == {"done": 2, "leased": 58} or database.rows("SELECT cause FROM crawl.target WHERE state = 'dead'")
+    assert database.states() == {"done": 2, "leased": 58} or database.rows(
+        "SELECT cause FROM crawl.target WHERE state = 'dead'"
+    )
     assert database.one("SELECT state FROM crawl.target WHERE id = %s", other.id) == "done"
     assert took < 4, took
 
 
-def test_what_costs_rows_is_told_before_what_is_only_new(database: Database, session: Session, job: tuple[Run, list[Target]]) -> None:
+def test_what_costs_rows_is_told_before_what_is_only_new(
+    database: Database, session: Session, job: tuple[Run, list[Target]]
+) -> None:
     run, (target, *_) = job
     broken = {"Owner": "nobody's", **{f"key{number}": number for number in range(500)}}
     stored(database, run, [answer(target, broken)])
@@ -100,7 +123,9 @@ def test_what_costs_rows_is_told_before_what_is_only_new(database: Database, ses
     assert sum(kinds.values()) == 21
 
 
-def test_other_keys_in_every_answer_are_stored_together(database: Database, session: Session, job: tuple[Run, list[Target]]) -> None:
+def test_other_keys_in_every_answer_are_stored_together(
+    database: Database, session: Session, job: tuple[Run, list[Target]]
+) -> None:
     run, targets = job
     answers = [answer(target, {f"key{target.id}x{number}": 1 for number in range(300)}) for target in targets]
     begun = time.monotonic()
@@ -121,7 +146,9 @@ def test_the_same_surprise_in_many_answers_is_one_with_its_count(
     assert database.rows("SELECT kind, signature, count FROM crawl.issue") == [("new_field", "BrandNew", 60)]
 
 
-def test_any_parser_s_issues_are_limited(database: Database, session: Session, job: tuple[Run, list[Target]]) -> None:
+def test_any_parser_s_issues_are_limited(
+    database: Database, session: Session, job: tuple[Run, list[Target]]
+) -> None:
     run, (target, *_) = job
     one = answer(target, {})
     one.issues = [Issue(IssueKind.ODD_VALUE, f"n{number}", "odd") for number in range(5000)]

@@ -1,4 +1,6 @@
-"""The schema: made by its files, each once; what came later is applied to what is there; an older development database is left alone."""
+"""The schema: made by its files, each once; what came later is applied to what is there; an older development
+database is left alone.
+"""
 
 import re
 import subprocess
@@ -21,8 +23,10 @@ from tests.conftest import ROOT, Crawler, Database, administer, maricopa, named
 APN = County().apns(1)[0]
 # As the migrations of the development versions left it, as far as it matters here.
 _OLDER = """
-    CREATE TABLE public._yoyo_migration (migration_hash varchar(64) PRIMARY KEY, migration_id varchar(255), applied_at_utc timestamp);
-    INSERT INTO public._yoyo_migration VALUES ('1', '0001_crawl', now()), ('2', '0002_assessor', now()), ('25', '0025_process', now());
+    CREATE TABLE public._yoyo_migration (migration_hash varchar(64) PRIMARY KEY, migration_id varchar(255),
+    applied_at_utc timestamp);
+    INSERT INTO public._yoyo_migration VALUES ('1', '0001_crawl', now()), ('2', '0002_assessor', now()),
+    ('25', '0025_process', now());
     CREATE SCHEMA crawl;
     CREATE TABLE crawl.job (id bigint PRIMARY KEY, type text, wish text);
     INSERT INTO crawl.job VALUES (1, 'property_search', 'run');
@@ -41,7 +45,9 @@ def empty(server: str) -> Iterator[Database]:
 @pytest.fixture
 def later(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Path]:
     """What a later version brings: the file of a further source, and a migration."""
-    (tmp_path / "permits.sql").write_text("CREATE SCHEMA permits; CREATE TABLE permits.permit (apn text PRIMARY KEY);")
+    (tmp_path / "permits.sql").write_text(
+        "CREATE SCHEMA permits; CREATE TABLE permits.permit (apn text PRIMARY KEY);"
+    )
     (tmp_path / "migration.sql").write_text("ALTER TABLE permits.permit ADD COLUMN amount bigint;")
     more = {"source-permits": tmp_path / "permits.sql", "0001_amount": tmp_path / "migration.sql"}
     now: dict[str, Traversable] = schema.files()
@@ -61,7 +67,9 @@ def test_the_files_are_the_ledger_then_each_source_then_the_views() -> None:
     assert all(re.fullmatch(r"\d{4}_\w+", name) for name in names[len(offices) + 2 :])
 
 
-def test_each_file_is_recorded_and_a_second_time_nothing_is_done(empty: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_file_is_recorded_and_a_second_time_nothing_is_done(
+    empty: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert pending_migrations(empty.url) == list(schema.files())
     migrate(empty.url)
     recorded = empty.rows("SELECT * FROM crawl.migration ORDER BY name")
@@ -87,7 +95,10 @@ def test_a_process_looks_once(empty: Database, monkeypatch: pytest.MonkeyPatch) 
 
 def test_processes_that_begin_at_once_make_it_once(empty: Database) -> None:
     code = "import sys; from maricopa_scrapy.database.connect import migrate; migrate(sys.argv[1])"
-    started = [subprocess.Popen([sys.executable, "-c", code, empty.url], cwd=ROOT, stderr=subprocess.PIPE, text=True) for _ in range(4)]
+    started = [
+        subprocess.Popen([sys.executable, "-c", code, empty.url], cwd=ROOT, stderr=subprocess.PIPE, text=True)
+        for _ in range(4)
+    ]
     for process in started:
         assert (process.communicate(timeout=60)[1], process.returncode) == ("", 0)
     assert empty.one("SELECT count(*) FROM crawl.migration") == len(schema.files())
@@ -104,11 +115,17 @@ def test_what_a_later_version_brings_is_applied_to_what_is_there(
 
 
 @pytest.mark.parametrize("is_new", [True, False])
-def test_all_or_nothing_is_applied(empty: Database, later: dict[str, Path], monkeypatch: pytest.MonkeyPatch, is_new: bool) -> None:
+def test_all_or_nothing_is_applied(
+    empty: Database, later: dict[str, Path], monkeypatch: pytest.MonkeyPatch, is_new: bool
+) -> None:
     good = later["0001_amount"].read_text()
     if not is_new:
         with monkeypatch.context() as before:
-            before.setattr(schema, "files", lambda files=schema.files: {n: f for n, f in files().items() if n not in later})
+            before.setattr(
+                schema,
+                "files",
+                lambda files=schema.files: {n: f for n, f in files().items() if n not in later},
+            )
             migrate(empty.url)
     kept = list(later) if not is_new else list(schema.files())
     later["0001_amount"].write_text("ALTER TABLE permits.nothing ADD COLUMN amount bigint;")
@@ -123,7 +140,9 @@ def test_all_or_nothing_is_applied(empty: Database, later: dict[str, Path], monk
 
 
 def _dump(url: str) -> str:
-    ran = subprocess.run([embedded.program("pg_dump")], env=environment_of(url), capture_output=True, text=True, check=True)
+    ran = subprocess.run(
+        [embedded.program("pg_dump")], env=environment_of(url), capture_output=True, text=True, check=True
+    )
     return re.sub(r"(?m)^\\(un)?restrict .*$", "", ran.stdout)
 
 
@@ -131,16 +150,29 @@ def _one_line(code: int, said: str) -> str:
     (line,) = [line for line in said.splitlines() if "error: " in line]
     assert code == 2, said
     assert "made by a development version older than 0.1.0" in line
-    for way in ("maricopa postgres pg_dump --file old.sql", "maricopa export", "MARICOPA_DATA_DIR", "MARICOPA_DATABASE_URL"):
+    for way in (
+        "maricopa postgres pg_dump --file old.sql",
+        "maricopa export",
+        "MARICOPA_DATA_DIR",
+        "MARICOPA_DATABASE_URL",
+    ):
         assert way in line
     assert "Traceback" not in said
     return line
 
 
-def test_an_older_development_database_is_told_in_one_line_and_left_as_it_is(empty: Database, tmp_path: Path) -> None:
+def test_an_older_development_database_is_told_in_one_line_and_left_as_it_is(
+    empty: Database, tmp_path: Path
+) -> None:
     administer(empty.url, _OLDER)
     before = _dump(empty.url)
-    for verb in (("status",), ("verify",), ("jobs",), ("run", "tax", "--apns", APN, "-y"), ("export", "--to", str(tmp_path / "export"))):
+    for verb in (
+        ("status",),
+        ("verify",),
+        ("jobs",),
+        ("run", "tax", "--apns", APN, "-y"),
+        ("export", "--to", str(tmp_path / "export")),
+    ):
         told = maricopa(empty, *verb)
         assert told.stderr.count("\n") == 1, told.stderr
         _one_line(told.returncode, told.stderr)
@@ -166,6 +198,10 @@ def test_a_part_of_an_older_one_is_enough(empty: Database, left: str) -> None:
 
 
 def test_another_program_s_migrations_are_no_reason(empty: Database) -> None:
-    administer(empty.url, _OLDER.split("INSERT")[0] + "INSERT INTO public._yoyo_migration VALUES ('1', '0001_customers', now())")
+    administer(
+        empty.url,
+        _OLDER.split("INSERT")[0]
+        + "INSERT INTO public._yoyo_migration VALUES ('1', '0001_customers', now())",
+    )
     migrate(empty.url)
     assert empty.one("SELECT count(*) FROM public.property") == 0

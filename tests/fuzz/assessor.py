@@ -13,11 +13,22 @@ from maricopa_scrapy.parsing.errors import PageError
 from maricopa_scrapy.parsing.identifiers import IdentifierError, parse_apn
 from maricopa_scrapy.sandbox.county.county import County
 from maricopa_scrapy.sources.assessor import parcel
-from maricopa_scrapy.sources.assessor.records import Improvement, Owner, Parcel, Related, Rental, Residence, Valuation
+from maricopa_scrapy.sources.assessor.records import (
+    Improvement,
+    Owner,
+    Parcel,
+    Related,
+    Rental,
+    Residence,
+    Valuation,
+)
 from tests.fuzz.reading import Subject, alike, at, check_columns, nothing, said, same, storable
 from tests.helpers.assessor_mapping import PLACES
 
-LINKS = {"DeedTransitionUrl": "https://recorder.maricopa.gov/recording/document-details.html", "McrTransitionUrl": "//[y"}
+LINKS = {
+    "DeedTransitionUrl": "https://recorder.maricopa.gov/recording/document-details.html",
+    "McrTransitionUrl": "//[y",
+}
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "assessor"
 CAPTURES = os.environ.get("MARICOPA_CAPTURES")
 # Columns whose 0 is none, or whose false is 0.
@@ -25,15 +36,32 @@ _LOOSE = ("construction_year", "original_construction_year", "year_built", "pool
 _LISTS: dict[type, str] = {Valuation: "Valuations", Improvement: "Improvements"}
 _INSIDE: dict[type, str] = {Owner: "Owner", Residence: "ResidentialPropertyData", Rental: "RentalInformation"}
 _SECTIONS: dict[type, str] = {Valuation: "valuation", Improvement: "improvement"}
-# Columns in which NA, N/A and a ZIP of 0 say that the county withholds the value; of a rental, also what has no letter and no digit.
+# Columns in which NA, N/A and a ZIP of 0 say that the county withholds the value; of a rental, also what has
+# no letter and no digit.
 _WITHHELD = (
-    "property_address", "geo_address", "ownership", "in_care_of", "contract_ownership", "mailing_address_1", "mailing_address_2",
-    "mailing_city", "mailing_state", "mailing_zip", "mailing_country", "mailing_address",
-)  # fmt: skip
+    "property_address",
+    "geo_address",
+    "ownership",
+    "in_care_of",
+    "contract_ownership",
+    "mailing_address_1",
+    "mailing_address_2",
+    "mailing_city",
+    "mailing_state",
+    "mailing_zip",
+    "mailing_country",
+    "mailing_address",
+)
 _FILLED = (
-    "situs_address", "owner_business_entity", "owner_name", "owner_address", "business_contact_name", "business_contact_address",
-    "agent_name", "agent_address",
-)  # fmt: skip
+    "situs_address",
+    "owner_business_entity",
+    "owner_name",
+    "owner_address",
+    "business_contact_name",
+    "business_contact_address",
+    "agent_name",
+    "agent_address",
+)
 _NESTED = ("associated_parcels", "zoning", "similar_parcels", "map_files", "sketches")
 
 
@@ -41,12 +69,22 @@ def _keys(kind: type) -> dict[str, str]:
     """Return the path of each column, in the object that the rows of the kind are made of."""
     found = {}
     for path, (owner, column, _) in PLACES.items():
-        if owner is kind and column not in (*_NESTED, "apn") and path != "ResidentialPropertyData.ParkingDetails":
-            found[column] = re.sub(r"^(Owner|ResidentialPropertyData|RentalInformation|Valuations\[\]|Improvements\[\])\.", "", path)
+        if (
+            owner is kind
+            and column not in (*_NESTED, "apn")
+            and path != "ResidentialPropertyData.ParkingDetails"
+        ):
+            found[column] = re.sub(
+                r"^(Owner|ResidentialPropertyData|RentalInformation|Valuations\[\]|Improvements\[\])\.",
+                "",
+                path,
+            )
     return found
 
 
-_KEYS: dict[type, dict[str, str]] = {kind: _keys(kind) for kind in (Parcel, Owner, Valuation, Residence, Improvement, Rental, Related)}
+_KEYS: dict[type, dict[str, str]] = {
+    kind: _keys(kind) for kind in (Parcel, Owner, Valuation, Residence, Improvement, Rental, Related)
+}
 
 
 def _object(raw: Any, name: str, kind: type, number: int) -> Any:
@@ -96,7 +134,9 @@ def _check_told(raw: Any, columns: dict[str, Any], kind: type) -> None:
             continue
         if column in _FILLED and isinstance(value, dict):
             value = value.get("Name")
-        is_blank = column in _FILLED and (nothing(value) or (isinstance(value, str) and not any(map(str.isalnum, value))))
+        is_blank = column in _FILLED and (
+            nothing(value) or (isinstance(value, str) and not any(map(str.isalnum, value)))
+        )
         is_zip = column == "mailing_zip" and isinstance(value, str) and value.strip() == "0"
         is_hidden = is_withheld and column not in ("property_address", "geo_address")
         if is_hidden or _is_na(value) or is_blank or is_zip:
@@ -113,10 +153,16 @@ def _is_na(value: Any) -> bool:
 
 def _is_named(raw: Any, apn: str) -> bool:
     names = re.findall(
-        r"\d{3}-?\d{2}-?\d{3}-?[A-Za-z]?(?![0-9A-Za-z])", str(raw.get("TreasurersTransitionUrl")).replace("%2D", "-"), re.ASCII
+        r"\d{3}-?\d{2}-?\d{3}-?[A-Za-z]?(?![0-9A-Za-z])",
+        str(raw.get("TreasurersTransitionUrl")).replace("%2D", "-"),
+        re.ASCII,
     )
     sketches = at(raw, "Sketches.Pages")
-    names += [str(one.get("APN")) for one in (sketches if isinstance(sketches, list) else []) if isinstance(one, dict)]
+    names += [
+        str(one.get("APN"))
+        for one in (sketches if isinstance(sketches, list) else [])
+        if isinstance(one, dict)
+    ]
     return apn in [_apn(name) for name in names]
 
 
@@ -138,15 +184,24 @@ def _check_sketches(pages: list[Any], stored: list[Any]) -> None:
         elif nothing(sketch) and sketch != "na":
             assert (row["sha256"], row["length"]) == (None, 0)
         else:
-            assert (row["sha256"], row["length"]) == (hashlib.sha256(base64.b64decode(sketch, validate=True)).hexdigest(), len(sketch))
+            assert (row["sha256"], row["length"]) == (
+                hashlib.sha256(base64.b64decode(sketch, validate=True)).hexdigest(),
+                len(sketch),
+            )
         assert same(page.get("PageNum"), row["page_num"])
 
 
 _ROW = {
-    "mcr": "MCR", "subdivision_name": "SubdivisonName", "section_township_range": "SectionTownshipRange", "ownership": "Ownership",
-    "situs_address": "SitusAddress", "situs_city": "SitusCity", "situs_zip": "SitusZip", "property_type": "PropertyType",
+    "mcr": "MCR",
+    "subdivision_name": "SubdivisonName",
+    "section_township_range": "SectionTownshipRange",
+    "ownership": "Ownership",
+    "situs_address": "SitusAddress",
+    "situs_city": "SitusCity",
+    "situs_zip": "SitusZip",
+    "property_type": "PropertyType",
     "rental_id": "RentalID",
-}  # fmt: skip
+}
 
 
 def _check_search(body: bytes, key: str, page: parcel.SearchPage) -> None:
@@ -157,22 +212,44 @@ def _check_search(body: bytes, key: str, page: parcel.SearchPage) -> None:
     left = iter([row for row in rows if isinstance(row, dict)])
     for row in page.rows:
         # In order, others between them: rentals have an APN too.
-        one = next(one for one in left if isinstance(one.get("APN"), str) and _apn(one["APN"]) == row.apn and "Address" not in one)
+        one = next(
+            one
+            for one in left
+            if isinstance(one.get("APN"), str) and _apn(one["APN"]) == row.apn and "Address" not in one
+        )
         check_columns(one, {name: getattr(row, name) for name in _ROW}, _ROW)
 
 
 def subjects() -> list[Subject]:
     county = County()
     apns = county.apns(40)[::8]
-    parcels = [(file.read_bytes(), file.parts[-2].partition("-")[0]) for file in FIXTURES.glob("parcel/*/input.json")]
-    parcels = [seed for seed in parcels if _reads(*seed)] + [(orjson.dumps(county.parcel(apn)), apn) for apn in apns]
+    parcels = [
+        (file.read_bytes(), file.parts[-2].partition("-")[0]) for file in FIXTURES.glob("parcel/*/input.json")
+    ]
+    parcels = [seed for seed in parcels if _reads(*seed)] + [
+        (orjson.dumps(county.parcel(apn)), apn) for apn in apns
+    ]
     if CAPTURES:
-        parcels.append(((Path(CAPTURES) / "assessor" / "parcel_165-28-054" / "parcel.json").read_bytes(), "16528054"))
-    searches = [(file.read_bytes(), "") for file in sorted(FIXTURES.glob("search/*/input.json")) if _finds(file.read_bytes())]
+        parcels.append(
+            ((Path(CAPTURES) / "assessor" / "parcel_165-28-054" / "parcel.json").read_bytes(), "16528054")
+        )
+    searches = [
+        (file.read_bytes(), "")
+        for file in sorted(FIXTURES.glob("search/*/input.json"))
+        if _finds(file.read_bytes())
+    ]
     return [
-        Subject("assessor parcel", "json", parcels, lambda body, apn: parcel.parse_parcel(body, apn, LINKS), check_parcel),
-        Subject("assessor search", "json", searches, lambda body, _: parcel.parse_search(body), _check_search),
-    ]  # fmt: skip
+        Subject(
+            "assessor parcel",
+            "json",
+            parcels,
+            lambda body, apn: parcel.parse_parcel(body, apn, LINKS),
+            check_parcel,
+        ),
+        Subject(
+            "assessor search", "json", searches, lambda body, _: parcel.parse_search(body), _check_search
+        ),
+    ]
 
 
 def _reads(body: bytes, apn: str) -> bool:

@@ -26,7 +26,9 @@ def _parse(shape: FileShape) -> Callable[[bytes, str], Lines]:
         text = _split(body)
         layout = layout_of(shape, "|".join(shape.header))
         keys = rough_keys([line.encode() for line in text], shape, layout)
-        return parse_lines(text, shape, "file", 1, layout, Repeats(shape, {hash(one) for one in keys if keys.count(one) > 1}))
+        return parse_lines(
+            text, shape, "file", 1, layout, Repeats(shape, {hash(one) for one in keys if keys.count(one) > 1})
+        )
 
     return parse
 
@@ -60,7 +62,9 @@ def _same(kind: str, cell: str, stored: Any) -> bool:
         return re.sub(r"\D", "", cell) in (f"{stored:%m%d%Y}", f"{stored:%Y%m%d}")
     if isinstance(stored, int):
         return re.fullmatch(r"[0-9]+(\.0*)?", cell) is not None and int(cell.split(".")[0]) == stored
-    return cell == (stored.strip() if stored else "") or (stored is None and kind == "year" and not cell.strip("0"))
+    return cell == (stored.strip() if stored else "") or (
+        stored is None and kind == "year" and not cell.strip("0")
+    )
 
 
 def subjects() -> list[Subject]:
@@ -71,6 +75,12 @@ def subjects() -> list[Subject]:
         "affidavits": (SALES_AFFIDAVITS, sales[:8]),
     }
     return [
-        Subject(f"bulk {name}", "lines", [("\n".join(some).encode(), ""), (some[0].encode(), "")], _parse(shape), _check(shape))
+        Subject(
+            f"bulk {name}",
+            "lines",
+            [("\n".join(some).encode(), ""), (some[0].encode(), "")],
+            _parse(shape),
+            _check(shape),
+        )
         for name, (shape, some) in seeds.items()
     ]

@@ -53,18 +53,24 @@ def _means(kind: str, value: Any, days: str) -> Any:
 
 
 def _is_withheld(value: Any) -> bool:
-    return isinstance(value, str) and re.fullmatch("n/?a", value.strip(), re.IGNORECASE | re.ASCII) is not None
+    return (
+        isinstance(value, str) and re.fullmatch("n/?a", value.strip(), re.IGNORECASE | re.ASCII) is not None
+    )
 
 
 def _same(kind: str, value: Any, stored: Any, days: str) -> bool:
     if stored is not None and kind in _OF_TEXT and value is not None and not isinstance(value, str):
         return False
-    if kind in PRIVATE and (_is_withheld(value) or (kind == "zip" and isinstance(value, str) and value.strip() == "0")):
+    if kind in PRIVATE and (
+        _is_withheld(value) or (kind == "zip" and isinstance(value, str) and value.strip() == "0")
+    ):
         return stored is None
     meant = _means(kind, value, days)
     if kind == "date" and meant is not None and stored is not None:
         # A summer of 1967 is an hour ahead.
-        return bool(abs((meant - stored).days) <= 1 and (stored - dt.date(1970, 1, 1)).days == value // 86_400_000)
+        return bool(
+            abs((meant - stored).days) <= 1 and (stored - dt.date(1970, 1, 1)).days == value // 86_400_000
+        )
     return bool(meant == stored)
 
 
@@ -77,16 +83,25 @@ def _check_features(shape: gis.Shape, lacking: list[str]) -> Callable[[bytes, st
         assert page.ids == [one["OBJECTID"] for one in features]
         assert not any(isinstance(one, bool) for one in page.ids)
         nested = raw.get("properties")
-        assert page.is_cut == bool(raw.get("exceededTransferLimit") or (isinstance(nested, dict) and nested.get("exceededTransferLimit")))
+        assert page.is_cut == bool(
+            raw.get("exceededTransferLimit")
+            or (isinstance(nested, dict) and nested.get("exceededTransferLimit"))
+        )
         if not page.pages:
             assert not features
             return
         named = [(place, apn) for place, one in enumerate(features) if (apn := _apn(one["APN"])) is not None]
-        stored = [dict(zip(gis.COLUMNS, row, strict=True)) for row in zip(*page.pages[0].columns, strict=True)]
+        stored = [
+            dict(zip(gis.COLUMNS, row, strict=True)) for row in zip(*page.pages[0].columns, strict=True)
+        ]
         assert [row["apn"] for row in stored] == [apn for _, apn in named]
         assert page.unkeyed == len(features) - len(named)
         absent = page.pages[0].absent
-        told = {issue.signature.split(".", 1)[1] for issue in page.issues if issue.kind in ("odd_value", "absent_field")}
+        told = {
+            issue.signature.split(".", 1)[1]
+            for issue in page.issues
+            if issue.kind in ("odd_value", "absent_field")
+        }
         for at, ((place, _), row) in enumerate(zip(named, stored, strict=True)):
             storable(list(row.values()))
             owner = features[place].get(columns["owner_name"][0])
@@ -102,7 +117,9 @@ def _check_features(shape: gis.Shape, lacking: list[str]) -> Callable[[bytes, st
                     assert row[column] is None, column
                     assert f"parcel.{column}" in page.unread or field in told, column
                 else:
-                    assert _same(kind, features[place][field], row[column], shape.days), f"{column}: {row[column]!r} of {features[place]}"
+                    assert _same(kind, features[place][field], row[column], shape.days), (
+                        f"{column}: {row[column]!r} of {features[place]}"
+                    )
         if len(page.pages) > 1:
             _check_outlines(raw["features"], page)
 
@@ -116,7 +133,9 @@ def _check_outlines(features: list[Any], page: gis.Page) -> None:
         text = outlines.get(_apn(attributes["APN"]))
         geometry = one.get("geometry")
         if text and isinstance(geometry, dict):
-            assert _points(orjson.loads(text)["coordinates"]) <= _points(geometry.get("coordinates") or geometry.get("rings") or [])
+            assert _points(orjson.loads(text)["coordinates"]) <= _points(
+                geometry.get("coordinates") or geometry.get("rings") or []
+            )
 
 
 def _points(value: Any) -> set[tuple[float, float]]:
@@ -135,7 +154,11 @@ def _apn(text: Any) -> str | None:
 def _check_layer(shape: gis.Shape) -> Callable[[bytes, str, gis.Layer], None]:
     def check(body: bytes, key: str, layer: gis.Layer) -> None:
         raw = said(body)
-        fields = {one["name"]: one.get("type") for one in raw["fields"] if isinstance(one, dict) and isinstance(one.get("name"), str)}
+        fields = {
+            one["name"]: one.get("type")
+            for one in raw["fields"]
+            if isinstance(one, dict) and isinstance(one.get("name"), str)
+        }
         assert fields[layer.object_id] == "esriFieldTypeOID"
         told = {*layer.notes.absent, *layer.notes.unread}
         for column, (name, kind) in shape.all_columns.items():
@@ -151,7 +174,7 @@ def _check_layer(shape: gis.Shape) -> Callable[[bytes, str, gis.Layer], None]:
 
 
 def _check_extent(body: bytes, key: str, extent: Any) -> None:
-    (values, *_) = [one["attributes"] for one in said(body)["features"]]
+    values, *_ = [one["attributes"] for one in said(body)["features"]]
     lower = {name.lower(): value for name, value in values.items()}
     found = (extent.first, extent.last, extent.count)
     assert found == tuple(lower[name] for name in ("first_id", "last_id", "row_count"))
@@ -179,22 +202,44 @@ def subjects() -> list[Subject]:
         lacking = [field for field, _ in shape.optional.values() if field not in sample]
         names = ["OBJECTID", *dict.fromkeys(field for field, _ in shape.without(lacking).values())]
         features = Features(layer, form, names, True, 6)
-        seeds = [(b'{"features":[' + features.run(first, first + rows) + b"]}", "") for first, rows in ((0, 1), (3, 3), (9, 12))]
+        seeds = [
+            (b'{"features":[' + features.run(first, first + rows) + b"]}", "")
+            for first, rows in ((0, 1), (3, 3), (9, 12))
+        ]
         if CAPTURES and name == "E":
             whole = orjson.loads((Path(CAPTURES) / "gis" / "layer_E_3features.json").read_bytes())
             if set(names) <= whole["features"][0]["attributes"].keys():
                 seeds.append((orjson.dumps(whole), ""))
         kinds = {one["name"]: one["type"] for one in form.fields(sample)}
-        meta = {"maxRecordCount": form.cap, "fields": [{"name": one, "type": kind} for one, kind in kinds.items()]}
+        meta = {
+            "maxRecordCount": form.cap,
+            "fields": [{"name": one, "type": kind} for one, kind in kinds.items()],
+        }
         found += [
-            Subject(f"gis features {name}", "json", seeds, _features(shape, lacking), _check_features(shape, lacking)),
-            Subject(f"gis layer {name}", "json", [(orjson.dumps(meta), "")], _layer(shape), _check_layer(shape)),
+            Subject(
+                f"gis features {name}",
+                "json",
+                seeds,
+                _features(shape, lacking),
+                _check_features(shape, lacking),
+            ),
+            Subject(
+                f"gis layer {name}", "json", [(orjson.dumps(meta), "")], _layer(shape), _check_layer(shape)
+            ),
         ]
     extent = b'{"features":[{"attributes":{"FIRST_ID":5,"last_id":90,"row_count":80}}]}'
     return [
         *found,
-        Subject("gis extent", "json", [(extent, "")], lambda body, _: gis.parse_extent(body, "E", 2000, read_at, {}), _check_extent),
-        Subject("gis count", "json", [(b'{"count":12}', "")], lambda body, _: gis.parse_count(body), _check_count),
+        Subject(
+            "gis extent",
+            "json",
+            [(extent, "")],
+            lambda body, _: gis.parse_extent(body, "E", 2000, read_at, {}),
+            _check_extent,
+        ),
+        Subject(
+            "gis count", "json", [(b'{"count":12}', "")], lambda body, _: gis.parse_count(body), _check_count
+        ),
         Subject(
             "gis ids",
             "json",

@@ -1,4 +1,6 @@
-"""Mutations of a body: truncated, retyped, reordered, injected, said twice, in another encoding, nested, huge, NaN, null."""
+"""Mutations of a body: truncated, retyped, reordered, injected, said twice, in another encoding, nested,
+huge, NaN, null.
+"""
 
 import copy
 import json
@@ -7,14 +9,77 @@ from random import Random
 from typing import Any
 
 ODD: tuple[Any, ...] = (
-    None, True, False, 0, -1, 1, 1.5, -0.5, 1e15, 1e300, 2**31, 2**53 + 1, 2**63, 2**64, 10**23, "", " ", "na", "NA", "n/a", "x", "5", "-5",
-    "5.0", "1e3", "1_0", "+5", "1" * 25, "٣", "５", "x\0y", "\ud800", "\u2028", "é", "$1", "$1,23", "1,2,3", [], {}, [1], ["x"], {"a": 1},
-    [[]], [{}], [None], "2024-01-01", "13/45/2020", "2/30/2020", "01/02/2020", "90101001", "901-01-001", "20130183449", "AAAA", "A", "AB",
-    {"sha256": "0" * 64, "length": 4}, "<b>x</b>", "'; DROP TABLE x; --", float("nan"), float("inf"),
-)  # fmt: skip
+    None,
+    True,
+    False,
+    0,
+    -1,
+    1,
+    1.5,
+    -0.5,
+    1e15,
+    1e300,
+    2**31,
+    2**53 + 1,
+    2**63,
+    2**64,
+    10**23,
+    "",
+    " ",
+    "na",
+    "NA",
+    "n/a",
+    "x",
+    "5",
+    "-5",
+    "5.0",
+    "1e3",
+    "1_0",
+    "+5",
+    "1" * 25,
+    "٣",
+    "５",
+    "x\0y",
+    "\ud800",
+    "\u2028",
+    "é",
+    "$1",
+    "$1,23",
+    "1,2,3",
+    [],
+    {},
+    [1],
+    ["x"],
+    {"a": 1},
+    [[]],
+    [{}],
+    [None],
+    "2024-01-01",
+    "13/45/2020",
+    "2/30/2020",
+    "01/02/2020",
+    "90101001",
+    "901-01-001",
+    "20130183449",
+    "AAAA",
+    "A",
+    "AB",
+    {"sha256": "0" * 64, "length": 4},
+    "<b>x</b>",
+    "'; DROP TABLE x; --",
+    float("nan"),
+    float("inf"),
+)
 TEXTS = (
-    *(one for one in ODD if isinstance(one, str)), "$5.00", "$1,234.56", "1/2/2020", "Paid", "Unpaid", "123-45-678", "x" * 5000,
-)  # fmt: skip
+    *(one for one in ODD if isinstance(one, str)),
+    "$5.00",
+    "$1,234.56",
+    "1/2/2020",
+    "Paid",
+    "Unpaid",
+    "123-45-678",
+    "x" * 5000,
+)
 _PARTS = (
     b'"',
     b"\\",
@@ -34,14 +99,32 @@ _PARTS = (
     b"1",
 )
 _TAGS = (
-    b"<", b"</td>", b"</tr>", b"<script>", b"<!--", b"&#0;", b"&lt;b&gt;", b"\0", b"\xff", b"<h1>101-01-001</h1>", b"<td>7</td>",
-    b"</html>", b"<table><tr><td>1</td></tr></table>", b"<![CDATA[", b"<div>" * 3000, b"&" * 50, b"<p>",
-    b"<h3>Parcel 101-01-001</h3>", b"</div>",
-)  # fmt: skip
+    b"<",
+    b"</td>",
+    b"</tr>",
+    b"<script>",
+    b"<!--",
+    b"&#0;",
+    b"&lt;b&gt;",
+    b"\0",
+    b"\xff",
+    b"<h1>101-01-001</h1>",
+    b"<td>7</td>",
+    b"</html>",
+    b"<table><tr><td>1</td></tr></table>",
+    b"<![CDATA[",
+    b"<div>" * 3000,
+    b"&" * 50,
+    b"<p>",
+    b"<h3>Parcel 101-01-001</h3>",
+    b"</div>",
+)
 _TEXT_NODE = re.compile(rb">([^<>]+)<")
 _ATTRIBUTE = re.compile(rb'(?:value|id|class|href)="([^"]*)"')
 _TAG = re.compile(rb"<[^<>]+>")
-_ELEMENT = re.compile(rb"<(tr|td|th|div|span|h1|h3|p|option|input)\b[^>]*>(?:[^<]*</\1>|.*?</\1>)?", re.DOTALL)
+_ELEMENT = re.compile(
+    rb"<(tr|td|th|div|span|h1|h3|p|option|input)\b[^>]*>(?:[^<]*</\1>|.*?</\1>)?", re.DOTALL
+)
 
 
 class _Again(str):
@@ -55,7 +138,9 @@ class _Again(str):
 
 
 def mutate(rng: Random, body: bytes, form: str) -> tuple[str, bytes]:
-    """Return the name of what was done, and the body; `form` is json, html or lines. One to three things are done."""
+    """Return the name of what was done, and the body; `form` is json, html or lines. One to three things are
+    done.
+    """
     names = []
     for _ in range(rng.choice((1, 1, 1, 2, 3))):
         name, body = _once(rng, body, form)
@@ -86,16 +171,38 @@ def _bytes(rng: Random, body: bytes) -> tuple[str, bytes]:
             return "cut out", body[:at] + body[at + rng.randrange(1, 60) :]
         case 5:
             text = body.decode("utf-8", "replace").replace("\ufffd", "")
-            return "encode", rng.choice((
-                lambda: text.encode("utf-16"), lambda: text.encode("utf-16-le"), lambda: text.encode("utf-8-sig"),
-                lambda: re.sub("[aeo]", "é", text, count=3).encode("latin-1", "ignore"), lambda: text.encode("utf-32"),
-            ))()  # fmt: skip
+            return "encode", rng.choice(
+                (
+                    lambda: text.encode("utf-16"),
+                    lambda: text.encode("utf-16-le"),
+                    lambda: text.encode("utf-8-sig"),
+                    lambda: re.sub("[aeo]", "é", text, count=3).encode("latin-1", "ignore"),
+                    lambda: text.encode("utf-32"),
+                )
+            )()
         case _:
-            return "replace", rng.choice((
-                b"", b" ", b"null", b"[]", b"{}", b"0", b'"x"', b"[1]", b"NaN", b"[" * 100_000, b"[" * 900 + b"]" * 900,
-                b'{"a":' * 900 + b"1" + b"}" * 900, b"9" * 5000, b"<html></html>", b"<", b"{", b"\0",
-                body + body,
-            ))  # fmt: skip
+            return "replace", rng.choice(
+                (
+                    b"",
+                    b" ",
+                    b"null",
+                    b"[]",
+                    b"{}",
+                    b"0",
+                    b'"x"',
+                    b"[1]",
+                    b"NaN",
+                    b"[" * 100_000,
+                    b"[" * 900 + b"]" * 900,
+                    b'{"a":' * 900 + b"1" + b"}" * 900,
+                    b"9" * 5000,
+                    b"<html></html>",
+                    b"<",
+                    b"{",
+                    b"\0",
+                    body + body,
+                )
+            )
 
 
 def spots(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
@@ -120,14 +227,31 @@ def _json(rng: Random, body: bytes) -> tuple[str, bytes]:
         return "retype", _dump(rng.choice(ODD))
     spot = rng.choice(places)
     parent, key = parent_of(raw, spot), spot[-1]
-    name = rng.choice(("delete", "retype", "retype", "retype", "edit", "edit", "inject", "shuffle", "twice", "swap", "nest", "number"))
+    name = rng.choice(
+        (
+            "delete",
+            "retype",
+            "retype",
+            "retype",
+            "edit",
+            "edit",
+            "inject",
+            "shuffle",
+            "twice",
+            "swap",
+            "nest",
+            "number",
+        )
+    )
     match name:
         case "delete":
             del parent[key]
         case "edit":
             parent[key] = _edited(rng, parent[key])
         case "inject" if isinstance(parent, dict):
-            parent[rng.choice(("new", "", "a.b", "Phone", "\0", *map(str, parent)))] = copy.deepcopy(rng.choice(ODD))
+            parent[rng.choice(("new", "", "a.b", "Phone", "\0", *map(str, parent)))] = copy.deepcopy(
+                rng.choice(ODD)
+            )
         case "inject":
             parent.insert(key, copy.deepcopy(rng.choice((*ODD, parent[0]))))
         case "shuffle" if isinstance(parent, list):
@@ -164,7 +288,16 @@ def _edited(rng: Random, value: Any) -> Any:
     if isinstance(value, bool) or value is None:
         return rng.choice((True, False, None, 0, 1))
     if isinstance(value, int | float):
-        return rng.choice((value + 1, -value, value * 10, value + 0.5, str(value), float(value) if abs(value) < 1e300 else 0))
+        return rng.choice(
+            (
+                value + 1,
+                -value,
+                value * 10,
+                value + 0.5,
+                str(value),
+                float(value) if abs(value) < 1e300 else 0,
+            )
+        )
     if isinstance(value, str):
         return edited(rng, value)
     return copy.deepcopy(rng.choice(ODD))
@@ -181,7 +314,11 @@ def edited(rng: Random, text: str) -> str:
     if choice == 3:
         return f" {text}\u00a0" if rng.random() < 0.5 else f"{text}\n"
     if choice == 4:
-        return text[:at] + rng.choice(("\0", "é", "٣", "-", ",", ".", "/", "%", "+", "A", "9", "\ud83d\ude00")) + text[at:]
+        return (
+            text[:at]
+            + rng.choice(("\0", "é", "٣", "-", ",", ".", "/", "%", "+", "A", "9", "\ud83d\ude00"))
+            + text[at:]
+        )
     if choice == 5:
         return text[:at]
     if choice == 6:
@@ -201,14 +338,23 @@ def _html(rng: Random, body: bytes) -> tuple[str, bytes]:
         return _bytes(rng, body)
     one, other = rng.choice(found), rng.choice(found)
     tag = rng.choice(tags)
-    name = rng.choice(("edit", "edit", "edit", "text", "swap", "element out", "element twice", "tag out", "insert"))
+    name = rng.choice(
+        ("edit", "edit", "edit", "text", "swap", "element out", "element twice", "tag out", "insert")
+    )
     if name == "edit":
         text = one[1].decode("utf-8", "replace")
         return name, body[: one.start(1)] + _safe(edited(rng, text)) + body[one.end(1) :]
     if name == "text":
         return name, body[: one.start(1)] + _safe(rng.choice(TEXTS)) + body[one.end(1) :]
     if name == "swap" and one.end(1) <= other.start(1):
-        return name, body[: one.start(1)] + other[1] + body[one.end(1) : other.start(1)] + one[1] + body[other.end(1) :]
+        return (
+            name,
+            body[: one.start(1)]
+            + other[1]
+            + body[one.end(1) : other.start(1)]
+            + one[1]
+            + body[other.end(1) :],
+        )
     if name == "tag out":
         return name, body[: tag.start()] + body[tag.end() :]
     if name == "insert":
@@ -226,11 +372,29 @@ def _line(rng: Random, body: bytes) -> tuple[str, bytes]:
     cells = lines[at].split(b"|")
     cell, other = rng.randrange(len(cells)), rng.randrange(len(cells))
     name = rng.choice(
-        ("edit", "edit", "edit", "text", "text", "swap", "cell out", "cell in", "line out", "line twice", "shuffle", "cut", "bytes")
+        (
+            "edit",
+            "edit",
+            "edit",
+            "text",
+            "text",
+            "swap",
+            "cell out",
+            "cell in",
+            "line out",
+            "line twice",
+            "shuffle",
+            "cut",
+            "bytes",
+        )
     )
     match name:
         case "edit":
-            cells[cell] = edited(rng, cells[cell].decode("utf-8", "replace")).replace("\n", " ").encode("utf-8", "surrogatepass")
+            cells[cell] = (
+                edited(rng, cells[cell].decode("utf-8", "replace"))
+                .replace("\n", " ")
+                .encode("utf-8", "surrogatepass")
+            )
         case "text":
             cells[cell] = rng.choice(TEXTS).replace("\n", " ").encode("utf-8", "surrogatepass")
         case "swap":

@@ -1,4 +1,6 @@
-"""The assessor's public page under mutation: what is stored stands in the page, read here by lxml and other words than the parser's."""
+"""The assessor's public page under mutation: what is stored stands in the page, read here by lxml and other
+words than the parser's.
+"""
 
 import datetime as dt
 import re
@@ -31,7 +33,9 @@ def _words(element: Any) -> str:
 
 
 def _is_header(element: Any) -> bool:
-    return isinstance(element.tag, str) and ("td-header" in (element.get("class") or "").split() or element.tag in ("th", "dt"))
+    return isinstance(element.tag, str) and (
+        "td-header" in (element.get("class") or "").split() or element.tag in ("th", "dt")
+    )
 
 
 def _letters(text: str) -> str:
@@ -58,7 +62,11 @@ def check(body: bytes, apn: str, page: public_page.Page) -> None:
     for error in page.notes.unread.values():
         assert HIDDEN_TOKEN not in str(error)
     named = [one.get("value", "").strip() for one in root.xpath("//*[@id='APN_RAW']")]
-    named += [name for one in root.xpath("//h1|//title") for name in re.findall(r"\b\d{3}-\d{2}-\d{3}[A-Za-z]?\b", shown(one), re.ASCII)]
+    named += [
+        name
+        for one in root.xpath("//h1|//title")
+        for name in re.findall(r"\b\d{3}-\d{2}-\d{3}[A-Za-z]?\b", shown(one), re.ASCII)
+    ]
     record = page.record
     assert record.apn == apn
     assert {_apn(name) for name in named if name} <= {apn}
@@ -73,7 +81,10 @@ def check(body: bytes, apn: str, page: public_page.Page) -> None:
         if stored is not None:
             assert any(_shows(column, value, stored) for value in values), f"{column}: {stored!r} of {values}"
         elif column not in record.absent and not record.is_redacted:
-            assert all(value.lower() in _NOTHING or re.fullmatch(r"(na|n/a|0|[\s,])+", value.lower()) for value in values), (column, values)
+            assert all(
+                value.lower() in _NOTHING or re.fullmatch(r"(na|n/a|0|[\s,])+", value.lower())
+                for value in values
+            ), (column, values)
     _check_unlabelled(root, record)
 
 
@@ -95,7 +106,9 @@ def _check_unlabelled(root: Any, record: Any) -> None:
         assert record.ownership in owners
         assert record.is_redacted is False
         if "The current owner is" in everything:
-            assert f"The current owner is {record.ownership}" in everything or not root.xpath("//*[@id='property-glance']")
+            assert f"The current owner is {record.ownership}" in everything or not root.xpath(
+                "//*[@id='property-glance']"
+            )
     if record.is_redacted:
         assert (record.ownership, record.mailing_address, record.in_care_of) == (None, None, None)
     for value in (record.property_address, record.property_type):
@@ -117,4 +130,12 @@ def subjects() -> list[Subject]:
     """Return the page's parser."""
     county = County()
     seeds = [(sandbox_page(apn, county.undrawn(apn)[0]), apn) for apn in county.apns(6)]
-    return [Subject("assessor public page", "html", seeds, lambda body, apn: public_page.parse_page(body, apn, LAYOUT, _TREASURER), check)]
+    return [
+        Subject(
+            "assessor public page",
+            "html",
+            seeds,
+            lambda body, apn: public_page.parse_page(body, apn, LAYOUT, _TREASURER),
+            check,
+        )
+    ]

@@ -1,4 +1,6 @@
-"""What a parser may make of a value, worked out apart from the parsers: with the standard library's JSON, and by type."""
+"""What a parser may make of a value, worked out apart from the parsers: with the standard library's JSON, and
+by type.
+"""
 
 import datetime as dt
 import json
@@ -16,9 +18,11 @@ _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
 @dataclass(frozen=True)
 class Subject:
-    """One parser: bodies that it reads, each with the key that is asked for, and the check of what it makes of a mutated one.
+    """One parser: bodies that it reads, each with the key that is asked for, and the check of what it makes
+    of a mutated one.
 
-    `check(body, key, result)` raises AssertionError for a record that the body does not tell. `form` is json, html or lines.
+    `check(body, key, result)` raises AssertionError for a record that the body does not tell. `form` is json,
+    html or lines.
     """
 
     name: str
@@ -29,7 +33,9 @@ class Subject:
 
 
 def said(body: bytes) -> Any:
-    """Return a body's JSON value without NUL and lone surrogates, which no text of ours may hold, nor a byte order mark before it."""
+    """Return a body's JSON value without NUL and lone surrogates, which no text of ours may hold, nor a byte
+    order mark before it.
+    """
     text = body.decode("utf-8-sig", "strict")
     try:
         value = json.loads(text)
@@ -83,15 +89,25 @@ def same(value: Any, stored: Any) -> bool:
     if isinstance(stored, dt.date):
         text = value.strip() if isinstance(value, str) else ""
         parts = re.fullmatch(r"([0-9]{1,2})[-/]([0-9]{1,2})[-/]([0-9]{4})", text)
-        return parts is not None and (int(parts[1]), int(parts[2]), int(parts[3])) == (stored.month, stored.day, stored.year)
+        return parts is not None and (int(parts[1]), int(parts[2]), int(parts[3])) == (
+            stored.month,
+            stored.day,
+            stored.year,
+        )
     if isinstance(stored, Decimal):
-        return not isinstance(value, bool) and isinstance(value, str | int | float) and Decimal(str(value).strip()) == stored
+        return (
+            not isinstance(value, bool)
+            and isinstance(value, str | int | float)
+            and Decimal(str(value).strip()) == stored
+        )
     if isinstance(stored, int):
         if isinstance(value, str):
             return re.fullmatch("[0-9]{1,19}", value.strip()) is not None and int(value) == stored
         return type(value) in (int, float) and value == stored
     if isinstance(stored, str):
-        return (type(value) is int and str(value) == stored) or (isinstance(value, str) and value.strip() == stored)
+        return (type(value) is int and str(value) == stored) or (
+            isinstance(value, str) and value.strip() == stored
+        )
     return alike(value, stored)
 
 
@@ -100,7 +116,8 @@ def alike(value: Any, stored: Any) -> bool:
     if isinstance(value, dict) and isinstance(stored, dict):
         wanted = {key: one for key, one in value.items() if "phone" not in key.lower()}
         return wanted.keys() == stored.keys() and all(
-            alike(one, stored[key]) or (key == "Sketch" and isinstance(one, str) and set(stored[key]) == {"sha256", "length"})
+            alike(one, stored[key])
+            or (key == "Sketch" and isinstance(one, str) and set(stored[key]) == {"sha256", "length"})
             for key, one in wanted.items()
         )
     if isinstance(value, list) and isinstance(stored, list):
@@ -121,7 +138,12 @@ def at(raw: Any, path: str) -> Any:
 
 def check_one_page(html: str) -> None:
     """Assert that a body is one page to its end, or an excerpt of one."""
-    words = [word.lower() for word in re.findall(r"(?i)<html(?=[ >\n])|<!doctype|</html *>|[^\s]", _hidden_out(html.replace("\0", "")))]
+    words = [
+        word.lower()
+        for word in re.findall(
+            r"(?i)<html(?=[ >\n])|<!doctype|</html *>|[^\s]", _hidden_out(html.replace("\0", ""))
+        )
+    ]
     pages, ends = words.count("<html"), [at for at, word in enumerate(words) if word.startswith("</html")]
     assert pages < 2, "two pages"
     assert not ends or ends[0] == len(words) - 1, "a page that goes on behind its end"
@@ -138,7 +160,9 @@ def _hidden_out(html: str) -> str:
 
 def tree(html: str) -> Any:
     """Return a page as a tree, without NUL, which no text of ours may hold."""
-    return etree.fromstring(html.replace("\0", "").encode(), etree.HTMLParser(encoding="utf-8", huge_tree=True))
+    return etree.fromstring(
+        html.replace("\0", "").encode(), etree.HTMLParser(encoding="utf-8", huge_tree=True)
+    )
 
 
 def shown(element: Any) -> str:
@@ -147,10 +171,16 @@ def shown(element: Any) -> str:
 
 
 def check_columns(raw: Any, record: Any, keys: dict[str, str], loose: Iterable[str] = ()) -> None:
-    """Assert that each column of a record is what stands at its path; `loose` are those where 0 may be none or false 0."""
+    """Assert that each column of a record is what stands at its path; `loose` are those where 0 may be none
+    or false 0.
+    """
     for column, path in keys.items():
         stored, value = record[column], at(raw, path)
         storable(stored)
-        zero = column in loose and (stored is None and not isinstance(value, bool) and str(value).strip() in ("0", "0.0", "-0.0", "00"))
+        zero = column in loose and (
+            stored is None
+            and not isinstance(value, bool)
+            and str(value).strip() in ("0", "0.0", "-0.0", "00")
+        )
         false = column in loose and stored == 0 and value is False
         assert zero or false or same(value, stored), f"{column}: {stored!r} of {value!r}"

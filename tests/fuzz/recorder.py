@@ -28,13 +28,20 @@ def _list(value: Any) -> list[str]:
 
 
 def _no_zero(value: Any) -> Any:
-    return None if value in (None, [], {}) or str(value).strip().strip("0") in ("", "na") else str(value).strip()
+    return (
+        None if value in (None, [], {}) or str(value).strip().strip("0") in ("", "na") else str(value).strip()
+    )
 
 
 _COLUMNS = {
-    "recording_date": "recordingDate", "docket_book": "docketBook", "page_map": "pageMap", "page_amount": "pageAmount",
-    "affidavit_present": "affidavitPresent", "affidavit_page_amount": "affidavitPageAmount", "restricted": "restricted",
-}  # fmt: skip
+    "recording_date": "recordingDate",
+    "docket_book": "docketBook",
+    "page_map": "pageMap",
+    "page_amount": "pageAmount",
+    "affidavit_present": "affidavitPresent",
+    "affidavit_page_amount": "affidavitPageAmount",
+    "restricted": "restricted",
+}
 
 
 def _is_told(value: Any, column: str, stored: Any) -> bool:
@@ -54,12 +61,18 @@ def _check_document(body: bytes, number: str, page: recorder.DocumentPage) -> No
         else:
             assert (getattr(document, column), column in document.absent) == (None, True)
             assert key in page.notes.absent
-    for found, key, section in ((page.names, "names", "party"), (page.codes, "documentCodes", "document_code")):
+    for found, key, section in (
+        (page.names, "names", "party"),
+        (page.codes, "documentCodes", "document_code"),
+    ):
         if found is None:
             assert (section in unread) == (key in raw)
             assert key in raw or key in page.notes.absent
         else:
-            assert found == [one.removesuffix("+").rstrip() if section == "document_code" else one for one in _list(raw[key])]
+            assert found == [
+                one.removesuffix("+").rstrip() if section == "document_code" else one
+                for one in _list(raw[key])
+            ]
     assert len(page.complete) == (page.names is not None) + (page.codes is not None)
     unknown = raw.keys() - {*_COLUMNS.values(), "names", "documentCodes", "recordingNumber"}
     assert bool(page.notes.new) == any("phone" not in key.lower() for key in unknown)
@@ -70,8 +83,16 @@ def _check_document(body: bytes, number: str, page: recorder.DocumentPage) -> No
 def _check_row(one: dict[str, Any], row: recorder_search.SearchRow, page: recorder_search.SearchPage) -> None:
     assert re.fullmatch(RECORDING_NUMBER_PATTERN, row.number), row.number
     suffix = (one.get("recordingSuffix") or "").strip()
-    assert row.number == re.sub(r"[\s-]", "", str(one["recordingNumber"])).upper() + ("" if suffix == "na" else suffix)
-    told = {"date": "recordingDate", "name": "names", "code": "documentCode", "docket_book": "docketBook", "page_map": "pageMap"}
+    assert row.number == re.sub(r"[\s-]", "", str(one["recordingNumber"])).upper() + (
+        "" if suffix == "na" else suffix
+    )
+    told = {
+        "date": "recordingDate",
+        "name": "names",
+        "code": "documentCode",
+        "docket_book": "docketBook",
+        "page_map": "pageMap",
+    }
     for column, key in told.items():
         stored = getattr(row, column)
         if column in row.absent:
@@ -90,7 +111,9 @@ def _check_row(one: dict[str, Any], row: recorder_search.SearchRow, page: record
 def _is_row(one: dict[str, Any], row: recorder_search.SearchRow) -> bool:
     """Whether a row may be what was read: one of the same number before it may be lost for its suffix."""
     number = re.sub(r"[\s-]", "", str(one["recordingNumber"])).upper()
-    return number == row.number.removesuffix(row.suffix or "") and same(one.get("recordingSuffix"), row.suffix)
+    return number == row.number.removesuffix(row.suffix or "") and same(
+        one.get("recordingSuffix"), row.suffix
+    )
 
 
 def _check_search(body: bytes, key: str, page: recorder_search.SearchPage) -> None:
@@ -101,7 +124,8 @@ def _check_search(body: bytes, key: str, page: recorder_search.SearchPage) -> No
     else:
         assert page.total == (None if raw["totalResults"] < 0 else raw["totalResults"])
     assert not page.lost or "row" in page.notes.unread
-    # The rows that were read, in their order; one without a number stands for none, one without a day for its document.
+    # The rows that were read, in their order; one without a number stands for none, one without a day for its
+    # document.
     left = iter(row for row in raw["searchResults"] if isinstance(row, dict) and "recordingNumber" in row)
     for row in page.rows:
         _check_row(next(one for one in left if _is_row(one, row)), row, page)
@@ -111,8 +135,14 @@ def _check_codes(body: bytes, key: str, codes: recorder.CodeList) -> None:
     raw = said(body)
     assert len(raw) == len(codes.codes) + len(codes.odd)
     assert len(codes.labels) == len(codes.codes) or "code_label" in codes.notes.unread
-    told = {(one["docType"].strip(), one["docLongName"].strip() if isinstance(one.get("docLongName"), str) else None)
-            for one in raw if isinstance(one, dict) and isinstance(one.get("docType"), str)}  # fmt: skip
+    told = {
+        (
+            one["docType"].strip(),
+            one["docLongName"].strip() if isinstance(one.get("docLongName"), str) else None,
+        )
+        for one in raw
+        if isinstance(one, dict) and isinstance(one.get("docType"), str)
+    }
     assert all((one.query_code, one.label) in told or one.label is None for one in codes.labels)
     assert {code for code, _ in told}.issuperset(codes.codes)
 
@@ -169,27 +199,41 @@ def _check_legacy_list(body: bytes, key: str, found: legacy_pages.LegacyList) ->
         if row.date is not None:
             assert same(told["RECORDING DATE"], row.date)
         if row.display_code is not None:
-            assert "".join(told["DOCUMENT CODE"].split()).removesuffix("+") == "".join(row.display_code.split())
+            assert "".join(told["DOCUMENT CODE"].split()).removesuffix("+") == "".join(
+                row.display_code.split()
+            )
         assert row.is_read or "row" in found.notes.unread
         assert row.number is not None or not row.is_read
         assert len(cells) == len(headings) or not row.is_read
 
 
 def _detail(facts: Facts) -> bytes:
-    return orjson.dumps({
-        "names": list(facts.names), "documentCodes": [DISPLAY[code] for code in facts.codes],
-        "recordingDate": f"{facts.date.month}-{facts.date.day:02d}-{facts.date.year}", "recordingNumber": facts.number,
-        "pageAmount": facts.pages, "docketBook": facts.docket_book, "pageMap": facts.page_map,
-        "affidavitPresent": facts.affidavit_pages > 0, "affidavitPageAmount": facts.affidavit_pages, "restricted": facts.restricted,
-    })  # fmt: skip
+    return orjson.dumps(
+        {
+            "names": list(facts.names),
+            "documentCodes": [DISPLAY[code] for code in facts.codes],
+            "recordingDate": f"{facts.date.month}-{facts.date.day:02d}-{facts.date.year}",
+            "recordingNumber": facts.number,
+            "pageAmount": facts.pages,
+            "docketBook": facts.docket_book,
+            "pageMap": facts.page_map,
+            "affidavitPresent": facts.affidavit_pages > 0,
+            "affidavitPageAmount": facts.affidavit_pages,
+            "restricted": facts.restricted,
+        }
+    )
 
 
 def _row(facts: Facts) -> dict[str, Any]:
     return {
-        "names": facts.names[0], "recordingNumber": int(facts.number), "recordingSuffix": facts.suffix,
+        "names": facts.names[0],
+        "recordingNumber": int(facts.number),
+        "recordingSuffix": facts.suffix,
         "recordingDate": f"{facts.date.month}-{facts.date.day:02d}-{facts.date.year}",
-        "documentCode": DISPLAY[facts.codes[0]], "docketBook": "", "pageMap": "",
-    }  # fmt: skip
+        "documentCode": DISPLAY[facts.codes[0]],
+        "docketBook": "",
+        "pageMap": "",
+    }
 
 
 def subjects() -> list[Subject]:
@@ -201,19 +245,56 @@ def subjects() -> list[Subject]:
     if CAPTURES:
         folder = Path(CAPTURES) / "recorder"
         details += [
-            (file.read_bytes(), orjson.loads(file.read_bytes())["recordingNumber"]) for file in sorted(folder.glob("detail_*.json"))
+            (file.read_bytes(), orjson.loads(file.read_bytes())["recordingNumber"])
+            for file in sorted(folder.glob("detail_*.json"))
         ]
         searches += [(file.read_bytes(), "") for file in sorted(folder.glob("search_*.json"))]
     codes = orjson.dumps([{"docType": code, "docLongName": label} for code, _, label, _ in CODES[:20]])
     day = f"{_DAY:%m/%d/%Y}"
     shown = legacy_list(documents, {"bdt": day, "edt": day, "cde": facts[0].codes[0], "max": "20"}).body
-    pages = [(legacy_document(documents, one.number, "", TODAY, is_recent).body, one.number)
-             for one in facts if not one.restricted for is_recent in (False, True)]  # fmt: skip
+    pages = [
+        (legacy_document(documents, one.number, "", TODAY, is_recent).body, one.number)
+        for one in facts
+        if not one.restricted
+        for is_recent in (False, True)
+    ]
     return [
-        Subject("recorder document", "json", details, lambda body, number: recorder.parse_document(body, number), _check_document),
-        Subject("recorder search", "json", searches, lambda body, _: recorder_search.parse_search(body), _check_search),
-        Subject("recorder codes", "json", [(codes, "")], lambda body, _: recorder.parse_codes(body), _check_codes),
-        Subject("recorder index", "json", [(b'"4/15/2025"', "")], lambda body, _: recorder.parse_index(body), _check_index),
-        Subject("recorder legacy list", "html", [(shown, "")], lambda body, _: legacy_pages.parse_legacy_list(body), _check_legacy_list),
-        Subject("recorder legacy document", "html", pages, legacy_pages.parse_legacy_document, _check_legacy_document),
+        Subject(
+            "recorder document",
+            "json",
+            details,
+            lambda body, number: recorder.parse_document(body, number),
+            _check_document,
+        ),
+        Subject(
+            "recorder search",
+            "json",
+            searches,
+            lambda body, _: recorder_search.parse_search(body),
+            _check_search,
+        ),
+        Subject(
+            "recorder codes", "json", [(codes, "")], lambda body, _: recorder.parse_codes(body), _check_codes
+        ),
+        Subject(
+            "recorder index",
+            "json",
+            [(b'"4/15/2025"', "")],
+            lambda body, _: recorder.parse_index(body),
+            _check_index,
+        ),
+        Subject(
+            "recorder legacy list",
+            "html",
+            [(shown, "")],
+            lambda body, _: legacy_pages.parse_legacy_list(body),
+            _check_legacy_list,
+        ),
+        Subject(
+            "recorder legacy document",
+            "html",
+            pages,
+            legacy_pages.parse_legacy_document,
+            _check_legacy_document,
+        ),
     ]

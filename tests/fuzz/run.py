@@ -1,4 +1,6 @@
-"""One mutated body: mutate, parse, check. Nothing but a named error may come out, and no record that the body does not tell."""
+"""One mutated body: mutate, parse, check. Nothing but a named error may come out, and no record that the body
+does not tell.
+"""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -25,7 +27,9 @@ class Tally:
 
 
 def tries(name: str, first: int, count: int) -> Tally:
-    """Try `count` mutated bodies of one parser, numbered from `first`: a number gives the same body each time. Raises Found."""
+    """Try `count` mutated bodies of one parser, numbered from `first`: a number gives the same body each
+    time. Raises Found.
+    """
     tally = Tally()
     for number in range(first, first + count):
         try:
@@ -38,7 +42,9 @@ def tries(name: str, first: int, count: int) -> Tally:
 @cache
 def subjects() -> dict[str, Subject]:
     """Return every parser of sources/, by name."""
-    return {one.name: one for room in (assessor, page, gis, treasurer, recorder, bulk) for one in room.subjects()}
+    return {
+        one.name: one for room in (assessor, page, gis, treasurer, recorder, bulk) for one in room.subjects()
+    }
 
 
 def once(subject: Subject, rng: Random, tally: Tally) -> None:
@@ -68,6 +74,7 @@ def attempt(subject: Subject, body: bytes, key: str, name: str, tally: Tally) ->
         subject.check(body, key, result)
     except Exception as error:
         raise Found(
-            f"{subject.name}: {name}: a record that the body does not tell: {type(error).__name__}: {error} of {body[:300]!r}"
+            f"{subject.name}: {name}: a record that the body does not tell: {type(error).__name__}: {error}"
+            f" of {body[:300]!r}"
         ) from error
     tally.records += 1

@@ -30,10 +30,13 @@ BARE = Layout.model_validate(
 
 def _grid(headings: tuple[str, ...], rows: list[list[str]], none: str) -> str:
     head = "".join(f"<th>{heading}</th>" for heading in headings)
-    body = "".join("<tr>" + "".join(f"<td><span>{cell}</span></td>" for cell in ("+", *row)) + "</tr>" for row in rows)
+    body = "".join(
+        "<tr>" + "".join(f"<td><span>{cell}</span></td>" for cell in ("+", *row)) + "</tr>" for row in rows
+    )
     body = body or f'<tr class="k-grid-norecords"><td>{none}</td></tr>'
     return (
-        f'<div class="k-grid"><table><thead><tr>{head}</tr></thead></table><table class="k-grid-table"><tbody>{body}</tbody></table></div>'
+        f'<div class="k-grid"><table><thead><tr>{head}</tr></thead></table><table'
+        f' class="k-grid-table"><tbody>{body}</tbody></table></div>'
     )
 
 
@@ -42,7 +45,10 @@ def _tab(apn: str, grid: str) -> str:
         f"<h3>Parcel {apn[:3]}-{apn[3:5]}-{apn[5:]}</h3><p></p><h3>Owner</h3><p>A TRUST<br>1 N MAIN ST</p>"
         "<h3>Property Situs</h3><p>2 S MAIN ST</p>"
     )
-    return f'<html><body><div><div class="container">{blocks}</div><div class="container-fluid">{grid}</div></div></body></html>'
+    return (
+        f'<html><body><div><div class="container">{blocks}</div><div'
+        f' class="container-fluid">{grid}</div></div></body></html>'
+    )
 
 
 def _dollars(cents: int) -> str:
@@ -51,9 +57,16 @@ def _dollars(cents: int) -> str:
 
 def _tabs(apn: str) -> tuple[str, str]:
     known = taxes(1, 0, apn)
-    bills = [[str(b.tax_year), b.status, *map(_dollars, (b.assessed, b.paid, b.interest, b.due))] for b in known.bills]
-    paid = [[str(p.tax_year), p.description, _dollars(p.amount), f"{p.paid_on:%m/%d/%Y}"] for p in known.payments]
-    return _tab(apn, _grid(_SUMMARY, bills, "No tax records.")), _tab(apn, _grid(_HISTORY, paid, "No payment records."))
+    bills = [
+        [str(b.tax_year), b.status, *map(_dollars, (b.assessed, b.paid, b.interest, b.due))]
+        for b in known.bills
+    ]
+    paid = [
+        [str(p.tax_year), p.description, _dollars(p.amount), f"{p.paid_on:%m/%d/%Y}"] for p in known.payments
+    ]
+    return _tab(apn, _grid(_SUMMARY, bills, "No tax records.")), _tab(
+        apn, _grid(_HISTORY, paid, "No payment records.")
+    )
 
 
 def _bare(html: str) -> str:
@@ -65,12 +78,18 @@ def _bare(html: str) -> str:
 
 
 def _places(headings: list[str], tab: str, layout: Layout) -> dict[str, int] | None:
-    """Return where each column stands, by its heading or, where there is none, by its position; None where that cannot be told."""
+    """Return where each column stands, by its heading or, where there is none, by its position; None where
+    that cannot be told.
+    """
     found: dict[str, int] = {}
     for name, column in layout.columns[tab].items():
         names = {heading.casefold() for heading in column.headings}
         at = [at for at, heading in enumerate(headings) if heading and heading in names]
-        if not at and column.position is not None and (not any(headings) or headings[column.position : column.position + 1] == [""]):
+        if (
+            not at
+            and column.position is not None
+            and (not any(headings) or headings[column.position : column.position + 1] == [""])
+        ):
             at = [column.position]
         if len(at) > 1 or not (at or column.optional):
             return None
@@ -83,7 +102,11 @@ def _cells(html: str, tab: str, layout: Layout) -> list[dict[str, str]]:
     root = tree(html)
     found = []
     for grid in root.xpath("//*[contains(concat(' ', normalize-space(@class), ' '), ' k-grid ')]"):
-        places = _places([" ".join(shown(one).split()).casefold() for one in grid.xpath("(.//thead)[1]/tr[1]/th")], tab, layout)
+        places = _places(
+            [" ".join(shown(one).split()).casefold() for one in grid.xpath("(.//thead)[1]/tr[1]/th")],
+            tab,
+            layout,
+        )
         for row in grid.xpath(".//tbody/tr") if places else ():
             cells = [" ".join(shown(one).split()) for one in row.xpath("./td")]
             if len(cells) > 1 and "k-detail-row" not in (row.get("class") or ""):
@@ -128,8 +151,17 @@ def _check_row(row: dict[str, str], record: dict[str, Any]) -> None:
 
 def subjects() -> list[Subject]:
     apns = County().apns(30)[::6]
-    packed = [(pack(Tabs("parcel", dict(zip(("summary", "payments"), _tabs(apn), strict=True)), 1)), apn) for apn in apns]
-    bare = [(pack(Tabs("parcel", dict(zip(("summary", "payments"), map(_bare, _tabs(apn)), strict=True)), 1)), apn) for apn in apns]
+    packed = [
+        (pack(Tabs("parcel", dict(zip(("summary", "payments"), _tabs(apn), strict=True)), 1)), apn)
+        for apn in apns
+    ]
+    bare = [
+        (
+            pack(Tabs("parcel", dict(zip(("summary", "payments"), map(_bare, _tabs(apn)), strict=True)), 1)),
+            apn,
+        )
+        for apn in apns
+    ]
     summaries = [(_tabs(apn)[0].encode(), apn) for apn in apns]
     histories = [(_tabs(apn)[1].encode(), apn) for apn in apns]
 
@@ -148,8 +180,20 @@ def subjects() -> list[Subject]:
             lambda body, apn: parse_page(body, apn, BARE),
             lambda body, apn, page: _check(body, apn, page, BARE),
         ),
-        Subject("treasurer summary", "html", summaries, summary, lambda body, apn, page: _check(_summary(body), apn, page)),
-        Subject("treasurer payments", "html", histories, payments, lambda body, apn, page: _check(_payments(body, apn), apn, page)),
+        Subject(
+            "treasurer summary",
+            "html",
+            summaries,
+            summary,
+            lambda body, apn, page: _check(_summary(body), apn, page),
+        ),
+        Subject(
+            "treasurer payments",
+            "html",
+            histories,
+            payments,
+            lambda body, apn, page: _check(_payments(body, apn), apn, page),
+        ),
     ]
 
 

@@ -21,7 +21,9 @@ def cell(line: str, name: str) -> str:
     return line.split("|")[AT[name]]
 
 
-def zipped(path: Path, count: int, dirty: int = 0, edit: Callable[[list[str]], object] = lambda text: None) -> list[str]:
+def zipped(
+    path: Path, count: int, dirty: int = 0, edit: Callable[[list[str]], object] = lambda text: None
+) -> list[str]:
     """Write a zip of the sandbox's lines after `edit`; returns the lines, the header first."""
     text = list(lines(County(), count, dirty))
     edit(text)

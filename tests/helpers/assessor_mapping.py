@@ -1,6 +1,7 @@
 """Where each leaf of /parcel/{apn} must be found, written down a second time, independently of the parser.
 
-`check_parcel` walks the raw JSON: a leaf without a place fails, and so does a column that no leaf accounts for.
+`check_parcel` walks the raw JSON: a leaf without a place fails, and so does a column that no leaf accounts
+for.
 """
 
 import base64
@@ -12,7 +13,15 @@ from decimal import Decimal
 from typing import Any
 
 from maricopa_scrapy.items import Record
-from maricopa_scrapy.sources.assessor.records import Improvement, Owner, Parcel, Related, Rental, Residence, Valuation
+from maricopa_scrapy.sources.assessor.records import (
+    Improvement,
+    Owner,
+    Parcel,
+    Related,
+    Rental,
+    Residence,
+    Valuation,
+)
 
 Place = tuple[type[Record], str, Callable[[Any], Any]]
 
@@ -27,9 +36,13 @@ def said(value: Any) -> Any:
 
 
 def told(value: Any) -> Any:
-    """A name or an address: NA and N/A stand for a withheld one, and what has no letter and no digit is nothing."""
+    """A name or an address: NA and N/A stand for a withheld one, and what has no letter and no digit is
+    nothing.
+    """
     value = said(value)
-    return None if value is None or value.upper() in ("NA", "N/A") or not re.search(r"[^\W_]", value) else value
+    return (
+        None if value is None or value.upper() in ("NA", "N/A") or not re.search(r"[^\W_]", value) else value
+    )
 
 
 def postal(value: Any) -> Any:
@@ -59,80 +72,174 @@ def yes(value: Any) -> bool | None:
 
 _MAP: dict[str, dict[str, str]] = {
     "": {
-        "MCR": "mcr", "PropertyAddress": "!property_address", "PropertyDescription": "property_description",
-        "LotSize": "#lot_size_sqft", "IsResidential": "=is_residential", "IsCommercial": "=is_commercial",
-        "IsRental": "=is_rental", "IsPending": "=is_pending", "IsCancelled": "=is_cancelled", "MapidExists": "=mapid_exists",
-        "SectionTownshipRange": "section_township_range", "AssessorMarket": "assessor_market",
-        "AreaNeighborhood": "area_neighborhood", "SubdivisionName": "subdivision_name", "Lot": "lot",
-        "HighSchoolDistrict": "high_school_district", "ElementarySchoolDistrict": "elementary_school_district",
-        "LocalJusidiction": "jurisdiction", "PropertyType": "property_type", "ParcelStatus": "parcel_status",
-        "APL_flag": "apl_flag", "TaxAreaCode": "tax_area_code", "PropertyUseCode": "property_use_code",
-        "PEPropUseDesc": "property_use", "Geo.lat": ".latitude", "Geo.long": ".longitude", "Geo.address": "!geo_address",
-        "Zoning": "zoning", "NumberOfParcelsInSubdivision": "#parcels_in_subdivision",
-        "NumberOfParcelsInMCR": "#parcels_in_mcr", "NumberOfParcelsInSTR": "#parcels_in_str",
+        "MCR": "mcr",
+        "PropertyAddress": "!property_address",
+        "PropertyDescription": "property_description",
+        "LotSize": "#lot_size_sqft",
+        "IsResidential": "=is_residential",
+        "IsCommercial": "=is_commercial",
+        "IsRental": "=is_rental",
+        "IsPending": "=is_pending",
+        "IsCancelled": "=is_cancelled",
+        "MapidExists": "=mapid_exists",
+        "SectionTownshipRange": "section_township_range",
+        "AssessorMarket": "assessor_market",
+        "AreaNeighborhood": "area_neighborhood",
+        "SubdivisionName": "subdivision_name",
+        "Lot": "lot",
+        "HighSchoolDistrict": "high_school_district",
+        "ElementarySchoolDistrict": "elementary_school_district",
+        "LocalJusidiction": "jurisdiction",
+        "PropertyType": "property_type",
+        "ParcelStatus": "parcel_status",
+        "APL_flag": "apl_flag",
+        "TaxAreaCode": "tax_area_code",
+        "PropertyUseCode": "property_use_code",
+        "PEPropUseDesc": "property_use",
+        "Geo.lat": ".latitude",
+        "Geo.long": ".longitude",
+        "Geo.address": "!geo_address",
+        "Zoning": "zoning",
+        "NumberOfParcelsInSubdivision": "#parcels_in_subdivision",
+        "NumberOfParcelsInMCR": "#parcels_in_mcr",
+        "NumberOfParcelsInSTR": "#parcels_in_str",
     },
     "Owner.": {
-        "OwnerID": "owner_id", "Ownership": "!ownership", "InCareOf": "!in_care_of", "ContoOwnership": "!contract_ownership",
-        "MailingAddress1": "!mailing_address_1", "MailingAddress2": "!mailing_address_2", "MailingCity": "!mailing_city",
-        "MailingState": "!mailing_state", "MailingZip": "%mailing_zip", "MailingCountry": "!mailing_country",
-        "MostCurrentDeed": "deed_number", "DeedDate": "@deed_date", "DeedType": "deed_type", "SalePrice": "#sale_price",
-        "SaleDate": "@sale_date", "Redacted": "=is_redacted", "FullMailingAddress": "!mailing_address",
+        "OwnerID": "owner_id",
+        "Ownership": "!ownership",
+        "InCareOf": "!in_care_of",
+        "ContoOwnership": "!contract_ownership",
+        "MailingAddress1": "!mailing_address_1",
+        "MailingAddress2": "!mailing_address_2",
+        "MailingCity": "!mailing_city",
+        "MailingState": "!mailing_state",
+        "MailingZip": "%mailing_zip",
+        "MailingCountry": "!mailing_country",
+        "MostCurrentDeed": "deed_number",
+        "DeedDate": "@deed_date",
+        "DeedType": "deed_type",
+        "SalePrice": "#sale_price",
+        "SaleDate": "@sale_date",
+        "Redacted": "=is_redacted",
+        "FullMailingAddress": "!mailing_address",
         "DeedTypeID": "deed_type_id",
     },
     "Valuations[].": {
-        "TaxYear": "#tax_year", "FullCashValue": "#full_cash_value", "LimitedPropertyValue": "#limited_property_value",
-        "LegalClassificationCode": "legal_class_code", "LegalClassification": "legal_class",
-        "AssessmentRatioPercentage": ".assessment_ratio", "AssessedFCV": "#assessed_fcv", "AssessedLPV": "#assessed_lpv",
-        "ValuationSource": "valuation_source", "PEPropUseDesc": "property_use", "PropertyUseCode": "property_use_code",
-        "TaxAreaCode": "tax_area_code", "NoticeOfChangeIndc": "?notice_of_change",
+        "TaxYear": "#tax_year",
+        "FullCashValue": "#full_cash_value",
+        "LimitedPropertyValue": "#limited_property_value",
+        "LegalClassificationCode": "legal_class_code",
+        "LegalClassification": "legal_class",
+        "AssessmentRatioPercentage": ".assessment_ratio",
+        "AssessedFCV": "#assessed_fcv",
+        "AssessedLPV": "#assessed_lpv",
+        "ValuationSource": "valuation_source",
+        "PEPropUseDesc": "property_use",
+        "PropertyUseCode": "property_use_code",
+        "TaxAreaCode": "tax_area_code",
+        "NoticeOfChangeIndc": "?notice_of_change",
     },
     "ResidentialPropertyData.": {
-        "ConstructionYear": "#construction_year", "OriginalConstructionYear": "#original_construction_year",
-        "LotSize": "#lot_size_sqft", "LivableSpace": "#livable_sqft", "Detached_Livable_sqft": "#detached_livable_sqft",
-        "AssessorMarket": "assessor_market", "AreaNeighborhood": "area_neighborhood", "Pool": "~pool_sqft",
-        "PEImprovementQualityGrade": "pe_quality_grade", "ImprovementQualityGrade": "quality_grade",
-        "NumberOfCoveredPatios": "#covered_patios", "NumberOfUncoveredPatios": "#uncovered_patios",
-        "NumberOfPatios": "#patios", "PatioType": "patio_type", "ExteriorWalls": "exterior_walls", "RoofType": "roof_type",
-        "BathFixtures": "#bath_fixtures", "Cooling": "cooling", "Heating": "heating", "NumberOfGarages": "#garages",
-        "NumberOfCarports": "#carports", "ParkingDetails.ParkingType": "parking_details_type",
-        "ParkingDetails.ParkingCount": "#parking_details_count", "ParkingDetails": "parking_details_type",
-        "LocationalFactors": "locational_factors", "OtherStructures": "other_structures", "ParkingType": "parking_type",
-        "CoveredParking": "=has_covered_parking", "LocationalCharacteristics": "locational_characteristics",
+        "ConstructionYear": "#construction_year",
+        "OriginalConstructionYear": "#original_construction_year",
+        "LotSize": "#lot_size_sqft",
+        "LivableSpace": "#livable_sqft",
+        "Detached_Livable_sqft": "#detached_livable_sqft",
+        "AssessorMarket": "assessor_market",
+        "AreaNeighborhood": "area_neighborhood",
+        "Pool": "~pool_sqft",
+        "PEImprovementQualityGrade": "pe_quality_grade",
+        "ImprovementQualityGrade": "quality_grade",
+        "NumberOfCoveredPatios": "#covered_patios",
+        "NumberOfUncoveredPatios": "#uncovered_patios",
+        "NumberOfPatios": "#patios",
+        "PatioType": "patio_type",
+        "ExteriorWalls": "exterior_walls",
+        "RoofType": "roof_type",
+        "BathFixtures": "#bath_fixtures",
+        "Cooling": "cooling",
+        "Heating": "heating",
+        "NumberOfGarages": "#garages",
+        "NumberOfCarports": "#carports",
+        "ParkingDetails.ParkingType": "parking_details_type",
+        "ParkingDetails.ParkingCount": "#parking_details_count",
+        "ParkingDetails": "parking_details_type",
+        "LocationalFactors": "locational_factors",
+        "OtherStructures": "other_structures",
+        "ParkingType": "parking_type",
+        "CoveredParking": "=has_covered_parking",
+        "LocationalCharacteristics": "locational_characteristics",
         "PhysicalCondition": "physical_condition",
     },
     "Improvements[].": {
-        "CCI": "construction_class", "EffectiveAge": "#effective_age", "ImprovementDescription": "description",
-        "ImprovementNumber": "improvement_number", "ImprovementSquareFootage": "#square_feet",
-        "QualityRank": "quality_rank", "Model": "model",
+        "CCI": "construction_class",
+        "EffectiveAge": "#effective_age",
+        "ImprovementDescription": "description",
+        "ImprovementNumber": "improvement_number",
+        "ImprovementSquareFootage": "#square_feet",
+        "QualityRank": "quality_rank",
+        "Model": "model",
     },
     "RentalInformation.": {
-        "ParcelNumber": "-apn", "SitusAddress": "!situs_address", "AccountNumber": "account_number",
-        "OwnerBusinessEntity": "!owner_business_entity", "PropertyType": "property_type", "YearBuilt": "#year_built",
-        "OwnershipType": "ownership_type", "OwnerName": "!owner_name", "OwnerAddress": "!owner_address",
-        "BusinessContactName": "!business_contact_name", "BusinessContactAddress": "!business_contact_address",
-        "AgentName": "!agent_name", "AgentAddress": "!agent_address",
-        "DateRegistered": "@registered_on", "LastUpdate": "@updated_on",
+        "ParcelNumber": "-apn",
+        "SitusAddress": "!situs_address",
+        "AccountNumber": "account_number",
+        "OwnerBusinessEntity": "!owner_business_entity",
+        "PropertyType": "property_type",
+        "YearBuilt": "#year_built",
+        "OwnershipType": "ownership_type",
+        "OwnerName": "!owner_name",
+        "OwnerAddress": "!owner_address",
+        "BusinessContactName": "!business_contact_name",
+        "BusinessContactAddress": "!business_contact_address",
+        "AgentName": "!agent_name",
+        "AgentAddress": "!agent_address",
+        "DateRegistered": "@registered_on",
+        "LastUpdate": "@updated_on",
     },
     "related": {
-        "AssociatedParcels": "associated_parcels", "MoreAssociatedParcelsExist": "=more_associated_parcels_exist",
-        "McrTransitionUrl": "mcr_url", "TreasurersTransitionUrl": "treasurer_url", "DeedTransitionUrl": "deed_url",
-        "Sketches.TotalPages": "#sketch_pages", "SimilarParcels": "similar_parcels", "MapIDs": "map_files",
-        "Sketches.Pages": "sketches", "Sketches": "sketches",
+        "AssociatedParcels": "associated_parcels",
+        "MoreAssociatedParcelsExist": "=more_associated_parcels_exist",
+        "McrTransitionUrl": "mcr_url",
+        "TreasurersTransitionUrl": "treasurer_url",
+        "DeedTransitionUrl": "deed_url",
+        "Sketches.TotalPages": "#sketch_pages",
+        "SimilarParcels": "similar_parcels",
+        "MapIDs": "map_files",
+        "Sketches.Pages": "sketches",
+        "Sketches": "sketches",
     },
-}  # fmt: skip
+}
 _CLASSES: dict[str, type[Record]] = {
-    "": Parcel, "Owner.": Owner, "Valuations[].": Valuation, "ResidentialPropertyData.": Residence,
-    "Improvements[].": Improvement, "RentalInformation.": Rental, "related": Related,
-}  # fmt: skip
+    "": Parcel,
+    "Owner.": Owner,
+    "Valuations[].": Valuation,
+    "ResidentialPropertyData.": Residence,
+    "Improvements[].": Improvement,
+    "RentalInformation.": Rental,
+    "related": Related,
+}
 _MARKS: dict[str, Callable[[Any], Any]] = {
-    "#": whole, "=": same, "@": day, ".": decimal, "~": pool, "?": yes, "-": lambda value: value.replace("-", ""), "!": told, "%": postal,
-}  # fmt: skip
+    "#": whole,
+    "=": same,
+    "@": day,
+    ".": decimal,
+    "~": pool,
+    "?": yes,
+    "-": lambda value: value.replace("-", ""),
+    "!": told,
+    "%": postal,
+}
 # An empty list in place of these leaves no row, or a row without values.
 _EMPTY_ROWS = {"Valuations": Valuation, "Improvements": Improvement, "RentalInformation": Rental}
 _EMPTY_OBJECTS: dict[str, type[Record]] = {"Owner": Owner, "ResidentialPropertyData": Residence}
 
 PLACES: dict[str, Place] = {
-    ("" if prefix == "related" else prefix) + key: (_CLASSES[prefix], column.lstrip("#=@.~?-!%"), _MARKS.get(column[0], said))
+    ("" if prefix == "related" else prefix) + key: (
+        _CLASSES[prefix],
+        column.lstrip("#=@.~?-!%"),
+        _MARKS.get(column[0], said),
+    )
     for prefix, keys in _MAP.items()
     for key, column in keys.items()
 }
@@ -151,7 +258,9 @@ def leaves(raw: Any, path: str = "", at: tuple[Any, ...] = ()) -> Iterator[tuple
 
 
 def check_parcel(raw: Any, apn: str, records: list[Record]) -> int:
-    """Assert that each leaf stands in its column and each column comes of a leaf; returns the number of leaves."""
+    """Assert that each leaf stands in its column and each column comes of a leaf; returns the number of
+    leaves.
+    """
     by_class: dict[type[Record], list[Record]] = {}
     for record in records:
         by_class.setdefault(type(record), []).append(record)
@@ -171,7 +280,11 @@ def check_parcel(raw: Any, apn: str, records: list[Record]) -> int:
         if path in _EMPTY_ROWS and not value:
             assert _EMPTY_ROWS[path] not in by_class, path
         elif path in _EMPTY_OBJECTS and not value:
-            assert all(cell is None for column, cell in by_class[_EMPTY_OBJECTS[path]][0].__dict__.items() if column != "apn")
+            assert all(
+                cell is None
+                for column, cell in by_class[_EMPTY_OBJECTS[path]][0].__dict__.items()
+                if column != "apn"
+            )
         elif path == "Geo" and not value:
             assert by_class[Parcel][0].__dict__["geo_address"] is None
         elif path in PLACES:
@@ -195,9 +308,13 @@ def check_parcel(raw: Any, apn: str, records: list[Record]) -> int:
 
 
 def _check_nested(
-    path: str, at: tuple[Any, ...], value: Any, related: dict[str, Any], by_class: dict[type[Record], list[Record]],
+    path: str,
+    at: tuple[Any, ...],
+    value: Any,
+    related: dict[str, Any],
+    by_class: dict[type[Record], list[Record]],
     open_columns: set[Any],
-) -> None:  # fmt: skip
+) -> None:
     if match := re.fullmatch(r"SimilarParcels\[\]\.(\w+)", path):
         assert related["similar_parcels"][at[0]][match[1]] == said(value), path
         open_columns.discard((Related, 0, "similar_parcels"))
@@ -215,9 +332,9 @@ def _check_nested(
         elif match[1] == "Sketch":
             assert (page["sha256"], page["length"]) == (None, 0)
         else:
-            assert page[{"PageNum": "page_num", "APN": "apn"}.get(match[1], match[1].removeprefix("Sketch."))] == (
-                value.replace("-", "") if match[1] == "APN" else value
-            )
+            assert page[
+                {"PageNum": "page_num", "APN": "apn"}.get(match[1], match[1].removeprefix("Sketch."))
+            ] == (value.replace("-", "") if match[1] == "APN" else value)
         open_columns.discard((Related, 0, "sketches"))
     elif match := re.fullmatch(r"(Zoning|AssociatedParcels)\[\](?:\.(\w+))?", path):
         kind, column = (Parcel, "zoning") if match[1] == "Zoning" else (Related, "associated_parcels")

@@ -27,12 +27,21 @@ def _apn(number: int) -> str:
 def secured_line(number: int, owner: str = "COPPER STATE HOLDINGS LLC") -> str:
     mail = f"PO BOX {number}||HOUSTON|TX|77210-{number % 10_000:04d}|USA"
     deed = f"2010{number % 1_000_000:07d}|09282010|SD"
-    values = f"57900|231700|289600|28960|135448|13544|0131|{number % 90}|||55% 2.R; 45% 1.12|100% 3.1|N|1446|5682|2010|0|111574|08012010"
-    return f"{_apn(number)}|{owner}|{mail}|{number} S VILLA ST||AVONDALE|85323|RESIDENTIAL|{deed}|{values}|67316|QUAIL RUN||650100"
+    values = (
+        f"57900|231700|289600|28960|135448|13544|0131|{number % 90}|||55% 2.R; 45% 1.12|100%"
+        " 3.1|N|1446|5682|2010|0|111574|08012010"
+    )
+    return (
+        f"{_apn(number)}|{owner}|{mail}|{number} S VILLA"
+        f" ST||AVONDALE|85323|RESIDENTIAL|{deed}|{values}|67316|QUAIL RUN||650100"
+    )
 
 
 def residential_line(number: int) -> str:
-    walls = "1.00|CLASS R3|1|RF - REFRIGERATION|Yes|6|FS - FRAME STUCCO|CT - CONCRETE TILE|N/A|2010|1446|1446|0|0|0"
+    walls = (
+        "1.00|CLASS R3|1|RF - REFRIGERATION|Yes|6|FS - FRAME STUCCO|CT - CONCRETE"
+        " TILE|N/A|2010|1446|1446|0|0|0"
+    )
     parking = "G2-380|CV-120 ; CV-120|0|111574|2010-08-01|0|0|0131"
     mail = f"COPPER STATE HOLDINGS LLC|{number} S VILLA ST||AVONDALE|AZ|85323|USA"
     return f"{_apn(number)}|{walls}|{parking}|{mail}|{number}|S|VILLA|ST|||AVONDALE|85323"

@@ -54,15 +54,22 @@ class Maricopa:
 
     def __call__(self, *arguments: str, timeout: float = 60) -> Said:
         command = [*arguments, *self._rate(arguments)]
-        done = forked.run("maricopa_scrapy", *command, environment=self._process_environment(), timeout=timeout)
+        done = forked.run(
+            "maricopa_scrapy", *command, environment=self._process_environment(), timeout=timeout
+        )
         return Said(done.returncode, done.stdout, done.stderr)
 
     def start(self, *arguments: str) -> "subprocess.Popen[str]":
         """Start one to be watched or ended."""
         return subprocess.Popen(
-            [sys.executable, "-m", "maricopa_scrapy", *arguments, *self._rate(arguments)], cwd=ROOT, env=self._process_environment(),
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        )  # fmt: skip
+            [sys.executable, "-m", "maricopa_scrapy", *arguments, *self._rate(arguments)],
+            cwd=ROOT,
+            env=self._process_environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
 
     def here(self, *arguments: str) -> Said:
         """Run the command in this process: for what it refuses, or only looks up."""
@@ -81,11 +88,17 @@ class Maricopa:
 
     def _process_environment(self) -> dict[str, str]:
         with _HERE:
-            environment = {name: value for name, value in os.environ.items() if not name.startswith("MARICOPA_")}
+            environment = {
+                name: value for name, value in os.environ.items() if not name.startswith("MARICOPA_")
+            }
         return environment | self._environment()
 
     def _environment(self) -> dict[str, str]:
-        named = {"MARICOPA_DATABASE_URL": self.database.url, "MARICOPA_SANDBOX": self.sandbox, "MARICOPA_DATA_DIR": str(self.folder)}
+        named = {
+            "MARICOPA_DATABASE_URL": self.database.url,
+            "MARICOPA_SANDBOX": self.sandbox,
+            "MARICOPA_DATA_DIR": str(self.folder),
+        }
         return named | {"COLUMNS": "120"} | self.environment
 
     def logs(self) -> str:

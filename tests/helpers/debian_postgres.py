@@ -1,4 +1,6 @@
-"""A Postgres and a PgBouncer of Debian's packages, private to the tests: a server as other people have one, with TCP, roles and poolers."""
+"""A Postgres and a PgBouncer of Debian's packages, private to the tests: a server as other people have one,
+with TCP, roles and poolers.
+"""
 
 import contextlib
 import os
@@ -20,7 +22,9 @@ import pytest
 
 from tests.conftest import memory
 
-_BINARIES = max(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name), default=Path())
+_BINARIES = max(
+    Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name), default=Path()
+)
 _PGBOUNCER = shutil.which("pgbouncer", path=os.environ.get("PATH", "") + ":/usr/sbin")
 FAKETIME = next(iter(Path("/usr/lib").glob("*/faketime/libfaketime.so.1")), None)
 _UP_S = 20.0
@@ -28,7 +32,11 @@ _UP_S = 20.0
 
 def _why_not(missing: bool, package: str) -> str:
     """Return why a test cannot run here; where CI is set it must."""
-    return f"there is no server of Debian's package {package} (`make servers` installs it)" if missing and not os.environ.get("CI") else ""
+    return (
+        f"there is no server of Debian's package {package} (`make servers` installs it)"
+        if missing and not os.environ.get("CI")
+        else ""
+    )
 
 
 def _needs(missing: bool, package: str) -> pytest.MarkDecorator:
@@ -82,8 +90,12 @@ class Cluster:
     server: Server
     made: list[str] = field(default_factory=list)
 
-    def url(self, database: str = "postgres", user: str = "postgres", query: str = "", port: int | None = None) -> str:
-        return f"postgresql://{user}@127.0.0.1:{port or self.server.port}/{database}" + (f"?{query}" if query else "")
+    def url(
+        self, database: str = "postgres", user: str = "postgres", query: str = "", port: int | None = None
+    ) -> str:
+        return f"postgresql://{user}@127.0.0.1:{port or self.server.port}/{database}" + (
+            f"?{query}" if query else ""
+        )
 
     def do(self, statement: str, database: str = "postgres") -> list[tuple[Any, ...]]:
         """Run a statement as the superuser."""
@@ -112,9 +124,15 @@ def _started(command: list[str], folder: Path, port: int, **environment: str) ->
     log = folder / f"{Path(command[0]).name}-{port}.log"
     with log.open("ab") as output:
         process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, cwd=folder,
-            env={"PATH": os.environ["PATH"], "LC_ALL": "C"} | environment, start_new_session=True, **_account(),
-        )  # fmt: skip
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            cwd=folder,
+            env={"PATH": os.environ["PATH"], "LC_ALL": "C"} | environment,
+            start_new_session=True,
+            **_account(),
+        )
     server = Server(port, process, log)
     try:
         until = time.monotonic() + _UP_S
@@ -133,12 +151,27 @@ def _started(command: list[str], folder: Path, port: int, **environment: str) ->
 def cluster(**environment: str) -> Iterator[Cluster]:
     """A fresh Postgres; `environment` is added to its own."""
     # Not below pytest's folders: the next session on this machine closes them to the server's user.
-    with tempfile.TemporaryDirectory(prefix="maricopa-debian-", dir=memory(), ignore_cleanup_errors=True) as name:
+    with tempfile.TemporaryDirectory(
+        prefix="maricopa-debian-", dir=memory(), ignore_cleanup_errors=True
+    ) as name:
         folder = Path(name)
         _own(folder)
         folder.chmod(0o755)
-        initdb = [str(_BINARIES / "initdb"), "-D", str(folder / "data"), "-U", "postgres", "-A", "trust", "--no-sync", "-E", "UTF8"]
-        subprocess.run([*initdb, "--locale=C"], check=True, stdout=subprocess.DEVNULL, cwd=folder, **_account())
+        initdb = [
+            str(_BINARIES / "initdb"),
+            "-D",
+            str(folder / "data"),
+            "-U",
+            "postgres",
+            "-A",
+            "trust",
+            "--no-sync",
+            "-E",
+            "UTF8",
+        ]
+        subprocess.run(
+            [*initdb, "--locale=C"], check=True, stdout=subprocess.DEVNULL, cwd=folder, **_account()
+        )
         with postgres(folder / "data", folder, **environment) as server:
             up = Cluster(folder, server)
             _wait_for(up)
@@ -174,7 +207,9 @@ def postgres(data: Path, folder: Path, **environment: str) -> Iterator[Server]:
         "-c",
         "wal_level=replica",
     ]
-    with _started([str(_BINARIES / "postgres"), "-D", str(data), *options], folder, port, **environment) as server:
+    with _started(
+        [str(_BINARIES / "postgres"), "-D", str(data), *options], folder, port, **environment
+    ) as server:
         yield server
 
 
@@ -211,12 +246,24 @@ def pgbouncer(before: Cluster, pool_mode: str, **settings: str) -> Iterator[Serv
     folder.mkdir()
     _own(folder)
     folder.chmod(0o755)
-    (folder / "users").write_text("".join(f'"{name}" ""\n' for (name,) in before.do("SELECT rolname FROM pg_roles WHERE rolcanlogin")))
+    (folder / "users").write_text(
+        "".join(f'"{name}" ""\n' for (name,) in before.do("SELECT rolname FROM pg_roles WHERE rolcanlogin"))
+    )
     given = {
-        "listen_addr": "127.0.0.1", "listen_port": str(port), "unix_socket_dir": "", "auth_type": "trust",
-        "auth_file": str(folder / "users"), "pool_mode": pool_mode, "default_pool_size": "20",
-    } | settings  # fmt: skip
-    lines = ["[databases]", f"* = host=127.0.0.1 port={before.server.port}", "[pgbouncer]", *(f"{k} = {v}" for k, v in given.items())]
+        "listen_addr": "127.0.0.1",
+        "listen_port": str(port),
+        "unix_socket_dir": "",
+        "auth_type": "trust",
+        "auth_file": str(folder / "users"),
+        "pool_mode": pool_mode,
+        "default_pool_size": "20",
+    } | settings
+    lines = [
+        "[databases]",
+        f"* = host=127.0.0.1 port={before.server.port}",
+        "[pgbouncer]",
+        *(f"{k} = {v}" for k, v in given.items()),
+    ]
     (folder / "pgbouncer.ini").write_text("\n".join(lines) + "\n")
     with _started([_PGBOUNCER, str(folder / "pgbouncer.ini")], folder, port) as server:
         yield server
@@ -230,9 +277,12 @@ class FakeClock:
 
     def environment(self) -> dict[str, str]:
         return {
-            "LD_PRELOAD": str(FAKETIME), "FAKETIME_TIMESTAMP_FILE": str(self.file), "FAKETIME_NO_CACHE": "1",
-            "FAKETIME_DONT_FAKE_MONOTONIC": "1", "FAKETIME_DONT_RESET": "1",
-        }  # fmt: skip
+            "LD_PRELOAD": str(FAKETIME),
+            "FAKETIME_TIMESTAMP_FILE": str(self.file),
+            "FAKETIME_NO_CACHE": "1",
+            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+            "FAKETIME_DONT_RESET": "1",
+        }
 
     def set(self, seconds: int) -> None:
         """Move the clock by so many seconds from the true time."""

@@ -1,8 +1,10 @@
-"""Runs of Scrapy and of the `maricopa` command without their imports, which are most of the work of a short one.
+"""Runs of Scrapy and of the `maricopa` command without their imports, which are most of the work of a short
+one.
 
-For each, a process that has imported what they import is forked, and goes on as `python -m` would: with its own pid,
-environment, files and exit code. Start a real one for what this cannot show: its command line and memory as seen from outside,
-processes that outlive it, an import that is missing. Variables of Python itself, as PYTHONUTF8, come too late here.
+For each, a process that has imported what they import is forked, and goes on as `python -m` would: with its
+own pid, environment, files and exit code. Start a real one for what this cannot show: its command line and
+memory as seen from outside, processes that outlive it, an import that is missing. Variables of Python itself,
+as PYTHONUTF8, come too late here.
 """
 
 import atexit
@@ -23,9 +25,29 @@ from pathlib import Path
 from pkgutil import walk_packages
 
 _ROOT = Path(__file__).parents[2]
-_PACKAGES = ("arguments", "browser", "crawl", "database", "jobs", "ledger", "machine", "pace", "parsing", "probe", "sources")
+_PACKAGES = (
+    "arguments",
+    "browser",
+    "crawl",
+    "database",
+    "jobs",
+    "ledger",
+    "machine",
+    "pace",
+    "parsing",
+    "probe",
+    "sources",
+)
 # What Scrapy loads besides, and the commands.
-_LIBRARIES = ("scrapy.cmdline", "scrapy.commands.crawl", "aiohttp", "requests", "rich.console", "typer", "typer.core")
+_LIBRARIES = (
+    "scrapy.cmdline",
+    "scrapy.commands.crawl",
+    "aiohttp",
+    "requests",
+    "rich.console",
+    "typer",
+    "typer.core",
+)
 # They keep what they find in the environment, or belong to one process.
 _NEVER = {"maricopa_scrapy.settings", "maricopa_scrapy.cli.terminal", "twisted.internet.reactor"}
 _ONE_AT_A_TIME = threading.Lock()
@@ -45,13 +67,27 @@ def run(
     if sys.platform != "linux":  # A fork without exec is not safe with macOS' own libraries.
         errors_to = subprocess.STDOUT if merged else subprocess.PIPE
         return subprocess.run(
-            command, cwd=_ROOT, env=environment, timeout=timeout, text=True, check=False,
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors_to,
-        )  # fmt: skip
+            command,
+            cwd=_ROOT,
+            env=environment,
+            timeout=timeout,
+            text=True,
+            check=False,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=errors_to,
+        )
     ours, theirs = socket.socketpair()
-    with ours, theirs, tempfile.TemporaryFile("w+", errors="replace") as out, tempfile.TemporaryFile("w+", errors="replace") as errors:
+    with (
+        ours,
+        theirs,
+        tempfile.TemporaryFile("w+", errors="replace") as out,
+        tempfile.TemporaryFile("w+", errors="replace") as errors,
+    ):
         with _ONE_AT_A_TIME:
-            socket.send_fds(_parent(), [b"."], [theirs.fileno(), out.fileno(), (out if merged else errors).fileno()])
+            socket.send_fds(
+                _parent(), [b"."], [theirs.fileno(), out.fileno(), (out if merged else errors).fileno()]
+            )
         theirs.close()
         ours.settimeout(timeout)
         pid = 0
@@ -89,7 +125,9 @@ def _parent() -> socket.socket:
     """The socket of the process that is forked; it ends when the socket is closed."""
     ours, theirs = socket.socketpair()
     with theirs:
-        process = subprocess.Popen([sys.executable, "-m", "tests.helpers.forked"], cwd=_ROOT, stdin=theirs.fileno())
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tests.helpers.forked"], cwd=_ROOT, stdin=theirs.fileno()
+        )
 
     def end() -> None:
         ours.close()
@@ -105,7 +143,9 @@ def _serve() -> list[str]:
         import_module(name)
     for package in _PACKAGES:
         import_module(f"maricopa_scrapy.{package}")
-        for module in walk_packages([str(_ROOT / "maricopa_scrapy" / package)], f"maricopa_scrapy.{package}."):
+        for module in walk_packages(
+            [str(_ROOT / "maricopa_scrapy" / package)], f"maricopa_scrapy.{package}."
+        ):
             import_module(module.name)
     assert not _NEVER & sys.modules.keys()
     assert threading.active_count() == 1

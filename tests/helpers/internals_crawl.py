@@ -1,4 +1,6 @@
-"""A crawl that uses each part of pace/scrapy_internals.py once, and prints what came of it as JSON: run as a program of its own."""
+"""A crawl that uses each part of pace/scrapy_internals.py once, and prints what came of it as JSON: run as a
+program of its own.
+"""
 
 import asyncio
 import json
@@ -133,12 +135,20 @@ async def _answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) ->
 if __name__ == "__main__":
     process = CrawlerProcess(
         {
-            "DOWNLOADER": Downloader, "DOWNLOAD_HANDLERS": {"http": Handler}, "DOWNLOAD_SLOTS": {"kept": {"concurrency": 1, "delay": 0.01}},
-            "AUTOTHROTTLE_ENABLED": True, "AUTOTHROTTLE_START_DELAY": 0.05, "DOWNLOAD_DELAY": 0.05, "ITEM_PIPELINES": {SlowPipeline: 1},
-            "EXTENSIONS": {"scrapy.extensions.throttle.AutoThrottle": None, BareThrottle: 1}, "LOG_LEVEL": "WARNING",
-            "TELNETCONSOLE_ENABLED": False, "RETRY_ENABLED": False, "HTTPPROXY_ENABLED": False,
+            "DOWNLOADER": Downloader,
+            "DOWNLOAD_HANDLERS": {"http": Handler},
+            "DOWNLOAD_SLOTS": {"kept": {"concurrency": 1, "delay": 0.01}},
+            "AUTOTHROTTLE_ENABLED": True,
+            "AUTOTHROTTLE_START_DELAY": 0.05,
+            "DOWNLOAD_DELAY": 0.05,
+            "ITEM_PIPELINES": {SlowPipeline: 1},
+            "EXTENSIONS": {"scrapy.extensions.throttle.AutoThrottle": None, BareThrottle: 1},
+            "LOG_LEVEL": "WARNING",
+            "TELNETCONSOLE_ENABLED": False,
+            "RETRY_ENABLED": False,
+            "HTTPPROXY_ENABLED": False,
         }
-    )  # fmt: skip
+    )
     process.crawl(Internals)
     process.start()
     print(json.dumps(FACTS))

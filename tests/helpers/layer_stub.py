@@ -11,12 +11,41 @@ from urllib.parse import parse_qsl, urlsplit
 from maricopa_scrapy import configuration
 
 _COLUMNS = {name: dict(layer.columns) for name, layer in configuration.load()[1]["gis"].layers.items()}
-_TYPES = {"text": "String", "code": "String", "words": "String", "whole": "Integer", "money": "Double", "decimal": "Double",
-          "degrees": "Double", "padded": "String", "year": "Integer", "date": "Date", "text_date": "String",
-          "owner": "String", "address": "String", "address_code": "String", "address_words": "String", "zip": "String"}  # fmt: skip
-_VALUES = {"text": "text", "code": "X1", "words": "w", "whole": 1, "money": 100, "decimal": 1.5, "degrees": -112.0, "padded": "  1,000",
-           "year": 2000, "text_date": "02/01/2013", "owner": "text", "address": "text", "address_code": "X1", "address_words": "w",
-           "zip": "85001"}  # fmt: skip
+_TYPES = {
+    "text": "String",
+    "code": "String",
+    "words": "String",
+    "whole": "Integer",
+    "money": "Double",
+    "decimal": "Double",
+    "degrees": "Double",
+    "padded": "String",
+    "year": "Integer",
+    "date": "Date",
+    "text_date": "String",
+    "owner": "String",
+    "address": "String",
+    "address_code": "String",
+    "address_words": "String",
+    "zip": "String",
+}
+_VALUES = {
+    "text": "text",
+    "code": "X1",
+    "words": "w",
+    "whole": 1,
+    "money": 100,
+    "decimal": 1.5,
+    "degrees": -112.0,
+    "padded": "  1,000",
+    "year": 2000,
+    "text_date": "02/01/2013",
+    "owner": "text",
+    "address": "text",
+    "address_code": "X1",
+    "address_words": "w",
+    "zip": "85001",
+}
 # A day of 2021 as layer E writes it, and as layer A does.
 _DATES = {"E": 1627887600000, "C": 1627887600000, "A": 1361923200000, "D": 1361923200000, "F": 1627887600000}
 
@@ -29,12 +58,16 @@ def apn(number: int) -> str:
 
 def row(number: int, apn: str, layer: str = "E", **values: Any) -> dict[str, Any]:
     """Return a row with a plain value in each field but those that are given."""
-    plain = {field: _DATES[layer] if kind == "date" else _VALUES[kind] for field, kind in _COLUMNS[layer].values()}
+    plain = {
+        field: _DATES[layer] if kind == "date" else _VALUES[kind] for field, kind in _COLUMNS[layer].values()
+    }
     return {**plain, "OBJECTID": number, "APN": apn, **values}
 
 
 class LayerStub:
-    """Serves `rows`; `hook` may answer a query before it: it gets the query and returns what is sent, or None."""
+    """Serves `rows`; `hook` may answer a query before it: it gets the query and returns what is sent, or
+    None.
+    """
 
     def __init__(self, rows: list[dict[str, Any]], layer: str = "E") -> None:
         self.rows = {one["OBJECTID"]: one for one in rows}
@@ -78,9 +111,15 @@ class LayerStub:
         if not path.startswith(f"/gis/{self.layer}"):
             return None if path == "/robots.txt" else {"error": {"code": 404, "message": "no such layer"}}
         if not path.endswith("/query"):
-            fields = [{"name": field, "type": f"esriFieldType{_TYPES[kind]}"} for field, kind in _COLUMNS[self.layer].values()]
+            fields = [
+                {"name": field, "type": f"esriFieldType{_TYPES[kind]}"}
+                for field, kind in _COLUMNS[self.layer].values()
+            ]
             fields = [one for one in fields if one["name"] not in self.lost]
-            return {"fields": [{"name": "OBJECTID", "type": "esriFieldTypeOID"}, *fields], "maxRecordCount": 2000}
+            return {
+                "fields": [{"name": "OBJECTID", "type": "esriFieldTypeOID"}, *fields],
+                "maxRecordCount": 2000,
+            }
         self.asked.append(query)
         answer = self.hook(query)
         return self.answer(query) if answer is None else answer

@@ -1,4 +1,6 @@
-"""Networks of other people on loopback: a proxy, TLS with certificates made here, a front that says what a test wants."""
+"""Networks of other people on loopback: a proxy, TLS with certificates made here, a front that says what a
+test wants.
+"""
 
 import datetime as dt
 import http.client
@@ -29,7 +31,9 @@ _PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 
 
 def certificate(path: Path, host: str = "127.0.0.1", begins: int = -1, ends: int = 30) -> Path:
-    """Write a certificate that signs itself, with its key, good for a host from so many days from now to so many; returns the path."""
+    """Write a certificate that signs itself, with its key, good for a host from so many days from now to so
+    many; returns the path.
+    """
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "a test")])
     now = dt.datetime.now(dt.UTC)
@@ -38,13 +42,17 @@ def certificate(path: Path, host: str = "127.0.0.1", begins: int = -1, ends: int
     except ValueError:
         other = x509.DNSName(host)
     made = (
-        x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now + dt.timedelta(days=begins)).not_valid_after(now + dt.timedelta(days=ends))
+        .not_valid_before(now + dt.timedelta(days=begins))
+        .not_valid_after(now + dt.timedelta(days=ends))
         .add_extension(x509.SubjectAlternativeName([other]), critical=False)
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         .sign(key, hashes.SHA256())
-    )  # fmt: skip
+    )
     pem, pkcs8 = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
     path.write_bytes(key.private_bytes(pem, pkcs8, serialization.NoEncryption()) + made.public_bytes(pem))
     return path
@@ -53,8 +61,9 @@ def certificate(path: Path, host: str = "127.0.0.1", begins: int = -1, ends: int
 class Front(ThreadingHTTPServer):
     """Hands requests on to a sandbox, or to nobody; speaks https where it has a certificate.
 
-    `robots`: what it answers for robots.txt, one after the other, the last for ever: (status, body, headers), or None to break the
-    connection off. `change` changes the body of another answer. `raw`, where it is given, is sent in place of all but robots.txt.
+    `robots`: what it answers for robots.txt, one after the other, the last for ever: (status, body, headers),
+    or None to break the connection off. `change` changes the body of another answer. `raw`, where it is
+    given, is sent in place of all but robots.txt.
     `moved`: beginnings of paths, and where they lead. `asked`: the paths, in order.
     """
 
@@ -122,15 +131,25 @@ class _Handler(BaseHTTPRequestHandler):
             return
         connection = http.client.HTTPConnection(urlsplit(front.behind).netloc, timeout=30)
         kept = {
-            name: value for name, value in self.headers.items() if name.lower() in ("authorization", "range", "user-agent", "content-type")
+            name: value
+            for name, value in self.headers.items()
+            if name.lower() in ("authorization", "range", "user-agent", "content-type")
         }
         given = self.rfile.read(int(self.headers["Content-Length"] or 0)) or None
         connection.request(self.command, self.path, given, headers=kept | {"Accept-Encoding": "identity"})
         response = connection.getresponse()
         body = response.read()
-        headers = {name: value for name in ("Content-Type", "Content-Range", "ETag", "Retry-After") if (value := response.headers[name])}
+        headers = {
+            name: value
+            for name in ("Content-Type", "Content-Range", "ETag", "Retry-After")
+            if (value := response.headers[name])
+        }
         connection.close()
-        self._answer(response.status, front.change(body) if front.change and body and self.path != "/robots.txt" else body, headers)
+        self._answer(
+            response.status,
+            front.change(body) if front.change and body and self.path != "/robots.txt" else body,
+            headers,
+        )
 
     def _answer(self, status: int, body: bytes, headers: dict[str, str]) -> None:
         self.send_response(status)
@@ -147,14 +166,18 @@ class _Handler(BaseHTTPRequestHandler):
 class Proxy(ThreadingHTTPServer):
     """A proxy: CONNECT opens a tunnel, GET of a whole address is handed on.
 
-    `refusals`: what it does first, one after the other: a status, or a function that is given the socket; the last for ever if `always`.
+    `refusals`: what it does first, one after the other: a status, or a function that is given the socket; the
+    last for ever if `always`.
     `credentials`: user:password without which it answers 407. `opened` and `refused` count.
     """
 
     daemon_threads = True
 
     def __init__(
-        self, refusals: list[int | Callable[[socket.socket], None]] | None = None, always: bool = False, credentials: str | None = None
+        self,
+        refusals: list[int | Callable[[socket.socket], None]] | None = None,
+        always: bool = False,
+        credentials: str | None = None,
     ) -> None:
         super().__init__(("127.0.0.1", 0), _Through)
         self.refusals, self.always, self.credentials = list(refusals or []), always, credentials
@@ -197,7 +220,11 @@ class _Through(BaseHTTPRequestHandler):
             return
         parts = urlsplit(self.path)
         connection = http.client.HTTPConnection(parts.netloc, timeout=30)
-        connection.request("GET", parts.path + (f"?{parts.query}" if parts.query else ""), headers={"Accept-Encoding": "identity"})
+        connection.request(
+            "GET",
+            parts.path + (f"?{parts.query}" if parts.query else ""),
+            headers={"Accept-Encoding": "identity"},
+        )
         response = connection.getresponse()
         body = response.read()
         self.send_response(response.status)
@@ -254,9 +281,16 @@ def serving(*servers: ThreadingHTTPServer) -> Iterator[None]:
 
 
 def crawler(
-    folder: Path, database: Database, base: str, source: str = "assessor", environment: dict[str, str] | None = None, **changes: Any
+    folder: Path,
+    database: Database,
+    base: str,
+    source: str = "assessor",
+    environment: dict[str, str] | None = None,
+    **changes: Any,
 ) -> Crawler:
-    """Return a crawler that takes an address on loopback for a county's; `changes` replace values of the manifest of `source`."""
+    """Return a crawler that takes an address on loopback for a county's; `changes` replace values of the
+    manifest of `source`.
+    """
     if not (settings := folder / "settings").exists():
         shutil.copytree(ROOT / "config", settings)
     manifest = settings / "sources" / f"{source}.yaml"
@@ -267,7 +301,9 @@ def crawler(
     }
     manifest.write_text(yaml.safe_dump(content | quick | changes))
     named = dict.fromkeys(_PROXIES, "") | {"MARICOPA_CONFIG": str(settings), "MARICOPA_ASSESSOR_TOKEN": TOKEN}
-    return Crawler(database, None, environment=named | {"MARICOPA_DATA_DIR": str(folder / "data")} | (environment or {}))
+    return Crawler(
+        database, None, environment=named | {"MARICOPA_DATA_DIR": str(folder / "data")} | (environment or {})
+    )
 
 
 RATE = ("-s", "MARICOPA_RATE_LIMIT=500")

@@ -32,12 +32,18 @@ class Probed:
 
     def broken(self, source: str) -> dict[str, str]:
         """The evidence and what follows of each assumption that did not hold."""
-        return {name: f"{one['evidence']} | {one['follows']}" for name, one in self.findings(source).items() if one["held"] is False}
+        return {
+            name: f"{one['evidence']} | {one['follows']}"
+            for name, one in self.findings(source).items()
+            if one["held"] is False
+        }
 
 
 @dataclass
 class Probe:
-    """Starts the command; bundles go to folders below `folder`. `rate`: requests a second, None the shipped ones."""
+    """Starts the command; bundles go to folders below `folder`. `rate`: requests a second, None the shipped
+    ones.
+    """
 
     sandbox: str
     folder: Path
@@ -50,8 +56,12 @@ class Probe:
         command = ["probe", *arguments, "--out", str(out), *(["--yes"] if yes else [])]
         if self.rate:
             command += ["-s", f"MARICOPA_RATE_LIMIT={self.rate}"]
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("MARICOPA_")} | {"COLUMNS": "200"}
+        environment = {
+            name: value for name, value in os.environ.items() if not name.startswith("MARICOPA_")
+        } | {"COLUMNS": "200"}
         if self.sandbox:
             environment["MARICOPA_SANDBOX"] = self.sandbox
-        done = forked.run("maricopa_scrapy", *command, environment=environment | self.environment, timeout=timeout)
+        done = forked.run(
+            "maricopa_scrapy", *command, environment=environment | self.environment, timeout=timeout
+        )
         return Probed(done.returncode, done.stdout, done.stderr, out)

@@ -1,4 +1,6 @@
-"""What the tests of the recorder share: the sandbox's truth, a crawl with a manifest of its own, and what is stored."""
+"""What the tests of the recorder share: the sandbox's truth, a crawl with a manifest of its own, and what is
+stored.
+"""
 
 import datetime as dt
 import re
@@ -18,7 +20,9 @@ TODAY = dt.date(2025, 4, 15)
 SANDBOX: dict[str, Any] = {"recorder_today": str(TODAY), "recorder_indexed": str(TODAY)}
 
 
-def crawler(tmp_path: Path, database: Database, sandbox: SandboxProcess, rate: float = 300, **changes: Any) -> Crawler:
+def crawler(
+    tmp_path: Path, database: Database, sandbox: SandboxProcess, rate: float = 300, **changes: Any
+) -> Crawler:
     """Return a crawler; `changes` replace values of the recorder's manifests."""
     folder = tmp_path / "settings"
     if not folder.exists():
@@ -41,28 +45,42 @@ def truth(facts: Facts | None, is_indexed: bool = True) -> tuple[Any, ...]:
     assert facts is not None
     codes = [DISPLAY[code] if code != "AF" or facts.codes[0] == "AF" else "AF DISCLS" for code in facts.codes]
     book = str(facts.docket_book) if facts.docket_book else None
-    return facts.date, codes, sorted(facts.names) if is_indexed else [], facts.pages, facts.affidavit_pages > 0, facts.restricted, book
+    return (
+        facts.date,
+        codes,
+        sorted(facts.names) if is_indexed else [],
+        facts.pages,
+        facts.affidavit_pages > 0,
+        facts.restricted,
+        book,
+    )
 
 
 def stored(database: Database) -> dict[str, tuple[Any, ...]]:
-    """Return the documents that have a detail: day, codes, names, pages, affidavit, restricted, docket book."""
-    rows = database.rows(
-        """
+    """Return the documents that have a detail: day, codes, names, pages, affidavit, restricted, docket
+    book.
+    """
+    rows = database.rows("""
         SELECT recording_number, recording_date,
-               ARRAY(SELECT display_code FROM recorder.document_code c WHERE c.recording_number = d.recording_number
+               ARRAY(SELECT display_code FROM recorder.document_code c WHERE c.recording_number =
+               d.recording_number
                      AND c.removed_at IS NULL ORDER BY position),
-               ARRAY(SELECT name FROM recorder.party p WHERE p.recording_number = d.recording_number AND p.removed_at IS NULL
+               ARRAY(SELECT name FROM recorder.party p WHERE p.recording_number = d.recording_number AND
+               p.removed_at IS NULL
                      ORDER BY name COLLATE "C"),
                page_amount, affidavit_present, restricted, docket_book
         FROM recorder.document d WHERE page_amount IS NOT NULL
-        """
-    )
+        """)
     return {number: tuple(values) for number, *values in rows}
 
 
 def agrees(database: Database, *altered: str) -> None:
     session = Session(database.url)
     # Parcels that the test itself altered are rightly named.
-    found = [problem for problem in verify.problems(session) if not any(f"apn={apn}:" in problem for apn in altered)]
+    found = [
+        problem
+        for problem in verify.problems(session)
+        if not any(f"apn={apn}:" in problem for apn in altered)
+    ]
     assert not found, found
     session.close()

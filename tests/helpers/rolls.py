@@ -1,4 +1,6 @@
-"""What the tests of rolls share: a crawl with small pages, and the truth of the sandbox's layers in the terms of gis.parcel."""
+"""What the tests of rolls share: a crawl with small pages, and the truth of the sandbox's layers in the terms
+of gis.parcel.
+"""
 
 import datetime as dt
 import re
@@ -16,9 +18,16 @@ from tests.helpers.layer_stub import LayerStub
 
 
 def crawler(
-    tmp_path: Path, database: Database, sandbox: SandboxProcess | LayerStub, page: int = 200, rate: float = 2000, **changes: Any
+    tmp_path: Path,
+    database: Database,
+    sandbox: SandboxProcess | LayerStub,
+    page: int = 200,
+    rate: float = 2000,
+    **changes: Any,
 ) -> Crawler:
-    """Return a crawler whose layers have pages of `page` rows; `changes` replace top-level values of the manifest."""
+    """Return a crawler whose layers have pages of `page` rows; `changes` replace top-level values of the
+    manifest.
+    """
     folder = tmp_path / "settings"
     if not folder.exists():
         shutil.copytree(ROOT / "config", folder)
@@ -54,12 +63,21 @@ def truth(of: ParcelLayer) -> dict[str, tuple[str, str, dt.date, dt.date | None,
         facts = of.facts(row)
         sale = facts["sale_date"]
         sold = None if sale is None else date_of(sale)
-        found[facts["apn"]] = (facts["owner_name"], facts["deed_number"], date_of(facts["deed_date"]), sold, facts["sale_price"])
+        found[facts["apn"]] = (
+            facts["owner_name"],
+            facts["deed_number"],
+            date_of(facts["deed_date"]),
+            sold,
+            facts["sale_price"],
+        )
     return found
 
 
 def stored(database: Database) -> dict[str, tuple[Any, ...]]:
-    rows = database.rows("SELECT apn, owner_name, deed_number, deed_date, sale_date, sale_price FROM gis.parcel WHERE removed_at IS NULL")
+    rows = database.rows(
+        "SELECT apn, owner_name, deed_number, deed_date, sale_date, sale_price FROM gis.parcel WHERE"
+        " removed_at IS NULL"
+    )
     return {apn: tuple(values) for apn, *values in rows}
 
 

@@ -1,4 +1,5 @@
-"""Cases of a test file that run side by side: they mostly wait, so that together they take little longer than the longest.
+"""Cases of a test file that run side by side: they mostly wait, so that together they take little longer than
+the longest.
 
 Those that hold a deadline (`timed`) run alone, in the part of the suite that does.
 """
@@ -47,14 +48,20 @@ class Cases:
 
     def params(self) -> Iterable[Any]:
         """Return the cases as params of the file's one test, which calls them `case`."""
-        return [pytest.param(name, marks=pytest.mark.timed if name in self._timed else ()) for name in self._cases]
+        return [
+            pytest.param(name, marks=pytest.mark.timed if name in self._timed else ()) for name in self._cases
+        ]
 
     @contextmanager
     def begin(
         self, request: pytest.FixtureRequest, server: str, template: str, folder: Path, at_once: int
     ) -> Iterator[Callable[[str], None]]:
-        """Start those cases that were selected, as params `case` of the file's one test; yields what raises as a case did."""
-        specs = [getattr(item, "callspec", None) for item in request.session.items if item.path == request.path]
+        """Start those cases that were selected, as params `case` of the file's one test; yields what raises
+        as a case did.
+        """
+        specs = [
+            getattr(item, "callspec", None) for item in request.session.items if item.path == request.path
+        ]
         selected = [spec.params["case"] for spec in specs if spec is not None and "case" in spec.params]
         beside = [name for name in selected if name not in self._timed]
         with ExitStack() as stack, ThreadPoolExecutor(at_once) as pool:

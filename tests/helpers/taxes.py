@@ -1,4 +1,6 @@
-"""What the treasurer's crawl tests share: a browser or the reason why there is none, short timeouts, and the sandbox's truth."""
+"""What the treasurer's crawl tests share: a browser or the reason why there is none, short timeouts, and the
+sandbox's truth.
+"""
 
 import contextlib
 import os
@@ -46,7 +48,13 @@ needs_browser = pytest.mark.skipif(bool(_WHY), reason=_WHY or "there is a browse
 def remote_browser(folder: Path) -> Iterator[tuple[psutil.Process, str]]:
     """Start a browser that is none of a crawl's; yields its process and its address."""
     profile = folder / "profile"
-    command = [find(BrowserSettings()), "--headless", "--no-sandbox", "--remote-debugging-port=0", f"--user-data-dir={profile}"]
+    command = [
+        find(BrowserSettings()),
+        "--headless",
+        "--no-sandbox",
+        "--remote-debugging-port=0",
+        f"--user-data-dir={profile}",
+    ]
     browser = psutil.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         port = profile / "DevToolsActivePort"
@@ -71,8 +79,8 @@ def settings(
 ) -> dict[str, str]:
     """Return the environment of a crawl: shipped settings but for these, and a data folder of its own.
 
-    `words`: "unknown" takes the texts of a parcel that is not there away; "generic" adds Telerik's of an empty grid. `page`: what is
-    otherwise in the manifest's `page`.
+    `words`: "unknown" takes the texts of a parcel that is not there away; "generic" adds Telerik's of an
+    empty grid. `page`: what is otherwise in the manifest's `page`.
     """
     shutil.copytree(ROOT / "config", folder)
     manifest = folder / "sources" / "treasurer.yaml"
@@ -93,7 +101,13 @@ def settings(
     return {"MARICOPA_CONFIG": str(folder), "MARICOPA_DATA_DIR": str(folder.parent / "data")}
 
 
-def crawler(database: Database, sandbox: SandboxProcess | Front, folder: Path, rate: float | None = 100, **changes: Any) -> Crawler:
+def crawler(
+    database: Database,
+    sandbox: SandboxProcess | Front,
+    folder: Path,
+    rate: float | None = 100,
+    **changes: Any,
+) -> Crawler:
     """Return the crawler of a test, with `settings` in a folder that is not there yet."""
     return Crawler(database, sandbox.url, rate, settings(folder / "settings", **changes))
 
@@ -113,12 +127,17 @@ def dollars(cents: int) -> Decimal:
 def true_bills(county: County, apn: str) -> list[tuple[Any, ...]]:
     """Return year, status, assessed, paid, interest, due of each bill, newest first."""
     known = taxes(county.seed, county.epoch, apn)
-    return [(b.tax_year, _STATUS[b.status], *map(dollars, (b.assessed, b.paid, b.interest, b.due))) for b in known.bills]
+    return [
+        (b.tax_year, _STATUS[b.status], *map(dollars, (b.assessed, b.paid, b.interest, b.due)))
+        for b in known.bills
+    ]
 
 
 def true_payments(county: County, apn: str) -> list[tuple[Any, ...]]:
     """Return year, day and amount of each payment, sorted."""
-    return sorted((p.tax_year, p.paid_on, dollars(p.amount)) for p in taxes(county.seed, county.epoch, apn).payments)
+    return sorted(
+        (p.tax_year, p.paid_on, dollars(p.amount)) for p in taxes(county.seed, county.epoch, apn).payments
+    )
 
 
 def differences(database: Database, county: County, apns: list[str], payments: bool = True) -> list[str]:
@@ -127,10 +146,13 @@ def differences(database: Database, county: County, apns: list[str], payments: b
     for apn in apns:
         bills = database.rows(
             "SELECT tax_year, status, assessed, paid, interest, amount_due FROM treasurer.bill"
-            " WHERE apn = %s AND removed_at IS NULL ORDER BY 1 DESC", apn,
-        )  # fmt: skip
+            " WHERE apn = %s AND removed_at IS NULL ORDER BY 1 DESC",
+            apn,
+        )
         paid = database.rows(
-            "SELECT tax_year, paid_on, amount FROM treasurer.payment WHERE apn = %s AND removed_at IS NULL ORDER BY 1, 2, 3", apn
+            "SELECT tax_year, paid_on, amount FROM treasurer.payment WHERE apn = %s AND removed_at IS NULL"
+            " ORDER BY 1, 2, 3",
+            apn,
         )
         if bills != true_bills(county, apn) or paid != (true_payments(county, apn) if payments else []):
             wrong.append(apn)

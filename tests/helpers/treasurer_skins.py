@@ -1,4 +1,6 @@
-"""What config/sources/treasurer.yaml says under `page` of each skin of the sandbox's treasurer, where it is otherwise than shipped."""
+"""What config/sources/treasurer.yaml says under `page` of each skin of the sandbox's treasurer, where it is
+otherwise than shipped.
+"""
 
 from typing import Any
 
@@ -13,16 +15,33 @@ PAGES: dict[str, dict[str, Any]] = {
     "heading_identity": {"identity": [{"at": "heading", "selector": "h1"}]},
     "address_identity": {"identity": [{"at": "account"}, {"at": "address"}]},
     "three_owners": {"owners": {"listed": "blocks"}},
-    "no_headings": {"columns": {tab: {column: {"headings": [], "position": at} for column, at in of.items()} for tab, of in _AT.items()}},
+    "no_headings": {
+        "columns": {
+            tab: {column: {"headings": [], "position": at} for column, at in of.items()}
+            for tab, of in _AT.items()
+        }
+    },
     "interest_column": {"columns": {"summary": {"interest": {"headings": ["Accrued Interest"]}}}},
     "other_words": {
-        "statuses": {"Paid in Full": "paid", "Balance Due": "unpaid", "Tax Lien Sold": "lien", "State-Held Tax Lien": "state_lien"}
+        "statuses": {
+            "Paid in Full": "paid",
+            "Balance Due": "unpaid",
+            "Tax Lien Sold": "lien",
+            "State-Held Tax Lien": "state_lien",
+        }
     },
     "absent_grid": {"results": _RESULTS},
     "six_tabs": {"places": {"summary": "Tax Summary", "payments": ["Payments", "Payment History"]}},
     "two_portions": {"quiet": 0.5},
     "found_grid": {"results": _RESULTS, "patience": 0.4},
-    "no_identity": {"identity": [{"at": "account"}, {"at": "heading", "selector": "h1, h2"}, {"at": "tab"}, {"at": "address"}]},
+    "no_identity": {
+        "identity": [
+            {"at": "account"},
+            {"at": "heading", "selector": "h1, h2"},
+            {"at": "tab"},
+            {"at": "address"},
+        ]
+    },
     "wrong_sums": {},
 }
 
@@ -30,6 +49,10 @@ PAGES: dict[str, dict[str, Any]] = {
 def merged(page: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     """Return a page with some of its values changed; what a dict does not name stays."""
     return page | {
-        key: merged(page[key], value) if isinstance(value, dict) and isinstance(page.get(key), dict) and key != "statuses" else value
+        key: (
+            merged(page[key], value)
+            if isinstance(value, dict) and isinstance(page.get(key), dict) and key != "statuses"
+            else value
+        )
         for key, value in changes.items()
     }

@@ -1,4 +1,6 @@
-"""Two that do the same at the same instant: runs of one list, managers of one job, writers of the same parcels."""
+"""Two that do the same at the same instant: runs of one list, managers of one job, writers of the same
+parcels.
+"""
 
 import re
 import shutil
@@ -34,11 +36,16 @@ def _agrees(database: Database, count: int) -> None:
     assert database.rows("SELECT state FROM crawl.run WHERE state <> 'closed'") == []
 
 
-def test_a_list_that_is_submitted_twice_at_once_is_two_jobs(tmp_path: Path, database: Database, county: Start) -> None:
+def test_a_list_that_is_submitted_twice_at_once_is_two_jobs(
+    tmp_path: Path, database: Database, county: Start
+) -> None:
     sandbox = county()
     maricopa = Maricopa(database, sandbox.url, tmp_path)
     # Both also meet a database without tables, or one whose migration is under way.
-    both = [maricopa.start("run", "property-search", "--apns", apns(PARCELS), "--mode", "api-only", "-y") for _ in range(2)]
+    both = [
+        maricopa.start("run", "property-search", "--apns", apns(PARCELS), "--mode", "api-only", "-y")
+        for _ in range(2)
+    ]
     said = [_said(one) for one in both]
     assert [one.returncode for one in both] == [0, 0], said
     assert database.rows("SELECT verdict FROM crawl.job") == [("completed",)] * 2
@@ -49,7 +56,9 @@ def test_a_list_that_is_submitted_twice_at_once_is_two_jobs(tmp_path: Path, data
     assert sandbox.stats()["assessor"]["by_kind"]["parcel"] == 2 * PARCELS
 
 
-@pytest.mark.parametrize("verb", [("resume", "1"), ("retry", "1", "--cause", "timeout")], ids=["resume", "retry"])
+@pytest.mark.parametrize(
+    "verb", [("resume", "1"), ("retry", "1", "--cause", "timeout")], ids=["resume", "retry"]
+)
 def test_a_job_that_two_go_on_with_at_once_has_one_manager(
     tmp_path: Path, database: Database, county: Start, verb: tuple[str, ...]
 ) -> None:
@@ -60,8 +69,13 @@ def test_a_job_that_two_go_on_with_at_once_has_one_manager(
     assert maricopa.here("pause", "1").code == 0
     begun.communicate(timeout=30)
     if verb[0] == "retry":
-        database.rows("UPDATE crawl.target SET state = 'dead', cause = 'timeout' WHERE state <> 'done' RETURNING 1")
-        database.rows("UPDATE crawl.job SET state = 'finished', requested_state = 'run', verdict = 'completed_with_failures' RETURNING 1")
+        database.rows(
+            "UPDATE crawl.target SET state = 'dead', cause = 'timeout' WHERE state <> 'done' RETURNING 1"
+        )
+        database.rows(
+            "UPDATE crawl.job SET state = 'finished', requested_state = 'run', verdict ="
+            " 'completed_with_failures' RETURNING 1"
+        )
     # As `maricopa run -s` keeps it: what goes on goes on as fast.
     settings = '{"settings": {"MARICOPA_RATE_LIMIT": "20"}}'
     database.rows("UPDATE crawl.job SET parameters = parameters || %s::jsonb RETURNING 1", settings)
@@ -83,7 +97,12 @@ def test_spiders_that_join_a_job_at_once_share_its_targets(database: Database, c
     sandbox = county(latency=0.05)
     crawler = Crawler(database, sandbox.url, rate=30)
     first = crawler.start("assessor", "-a", f"apns={apns(80)}")
-    wait_for(lambda: database.rows("SELECT to_regclass('crawl.job')") != [(None,)] and database.rows("SELECT 1 FROM crawl.run"))
+    wait_for(
+        lambda: (
+            database.rows("SELECT to_regclass('crawl.job')") != [(None,)]
+            and database.rows("SELECT 1 FROM crawl.run")
+        )
+    )
     others = [crawler.start("assessor", "-a", "job=1") for _ in range(2)]
     logs = [_said(one) for one in (first, *others)]
     # One that came too late for any is told that the job has ended.
@@ -109,17 +128,27 @@ def test_two_jobs_that_store_the_same_parcels_in_opposite_order_both_end(
     keys = County().apns(90)
     if changed:
         assert crawler("assessor", "-a", f"apns={','.join(keys)}").code == 0
-        database.rows("UPDATE assessor.parcel SET content_hash = decode(md5(apn), 'hex'), property_address = 'elsewhere' RETURNING 1")
+        database.rows(
+            "UPDATE assessor.parcel SET content_hash = decode(md5(apn), 'hex'), property_address ="
+            " 'elsewhere' RETURNING 1"
+        )
     before = database.one("SELECT count(*) FROM crawl.job") if changed else 0
     both = [crawler.start("assessor", "-a", f"apns={','.join(order)}") for order in (keys, keys[::-1])]
     logs = [_said(one) for one in both]
     assert [one.returncode for one in both] == [0, 0], logs
     assert "database lost" not in "".join(logs)
-    assert database.rows("SELECT verdict FROM crawl.job ORDER BY id OFFSET %s", before) == [("completed",)] * 2
-    assert database.rows("SELECT state, count(*) FROM crawl.target GROUP BY 1") == [("done", 90 * (2 + before))]
+    assert (
+        database.rows("SELECT verdict FROM crawl.job ORDER BY id OFFSET %s", before) == [("completed",)] * 2
+    )
+    assert database.rows("SELECT state, count(*) FROM crawl.target GROUP BY 1") == [
+        ("done", 90 * (2 + before))
+    ]
     assert database.one("SELECT count(*) FROM assessor.parcel WHERE property_address = 'elsewhere'") == 0
     if changed:
         # Each change is told once, whoever was first.
-        told = "SELECT max(n) FROM (SELECT count(*) n FROM crawl.change WHERE field = 'property_address' GROUP BY key) c"
+        told = (
+            "SELECT max(n) FROM (SELECT count(*) n FROM crawl.change WHERE field = 'property_address' GROUP"
+            " BY key) c"
+        )
         assert database.one(told) == 1
     _agrees(database, 90)

@@ -1,4 +1,6 @@
-"""config/jobs.yaml: every job in every mode is made of spiders that there are, or refused with a reason; mistakes are one line."""
+"""config/jobs.yaml: every job in every mode is made of spiders that there are, or refused with a reason;
+mistakes are one line.
+"""
 
 import shutil
 from itertools import product
@@ -34,7 +36,13 @@ def test_every_pair_has_steps_or_a_reason() -> None:
     assert 0 < len(refused) < len(JOBS) * len(MODES) / 2
     # No mode without a browser opens pages, and none of pages alone asks an API.
     manifests = configuration.load()[1]
-    kinds = {"assessor": "assessor", "assessor_page": "assessor_page", "roll": "gis", "tax": "treasurer", "sales": "recorder"}
+    kinds = {
+        "assessor": "assessor",
+        "assessor_page": "assessor_page",
+        "roll": "gis",
+        "tax": "treasurer",
+        "sales": "recorder",
+    }
     for job in JOBS:
         for mode, kind in (("api_only", "api"), ("scraping_only", "scraper")):
             steps = catalog.jobs[job].modes[mode].steps
@@ -77,13 +85,19 @@ def test_a_mistake_in_the_file_is_one_line(
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [
-        ("cache_disabled", False, r"batch_processing\.cache_disabled: must be true: .* is always asked of the county"),
+        (
+            "cache_disabled",
+            False,
+            r"batch_processing\.cache_disabled: must be true: .* is always asked of the county",
+        ),
         ("max_concurrent_job", 3, r"max_concurrent_job: unknown key; did you mean max_concurrent_jobs\?"),
         ("max_concurrent_jobs", 0, r"max_concurrent_jobs: Input should be greater"),
         ("connection_pool_size", 1, r"connection_pool_size: Input should be greater"),
     ],
 )
-def test_limits_of_the_manager(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str, value: object, message: str) -> None:
+def test_limits_of_the_manager(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str, value: object, message: str
+) -> None:
     shutil.copytree(ROOT / "config", tmp_path / "config")
     monkeypatch.setenv("MARICOPA_CONFIG", str(tmp_path / "config"))
     file = tmp_path / "config" / "config.yaml"

@@ -1,4 +1,6 @@
-"""`maricopa deploy`: what is in the egg, that a node runs it and not what is installed beside it, and every way in which it can fail."""
+"""`maricopa deploy`: what is in the egg, that a node runs it and not what is installed beside it, and every
+way in which it can fail.
+"""
 
 import io
 import os
@@ -38,9 +40,13 @@ def config(tmp_path: Path) -> Path:
 
 
 def _maricopa(*arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
-    own = {name: value for name, value in os.environ.items() if not name.startswith(("MARICOPA_", "SCRAPYD_"))}
+    own = {
+        name: value for name, value in os.environ.items() if not name.startswith(("MARICOPA_", "SCRAPYD_"))
+    }
     command = [sys.executable, "-c", "from maricopa_scrapy.cli.main import main; main()", *arguments]
-    return subprocess.run(command, cwd=ROOT, env=own | environment, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(
+        command, cwd=ROOT, env=own | environment, capture_output=True, text=True, timeout=60, check=False
+    )
 
 
 def test_a_node_runs_what_was_deployed(scrapyd: Scrapyd, config: Path) -> None:
@@ -57,25 +63,37 @@ def test_a_node_runs_what_was_deployed(scrapyd: Scrapyd, config: Path) -> None:
         assert len(node.versions()) <= number
     node.check()
 
-    # As scrapyd's runner does it, with the package in front of the egg on Python's path, as an installed one is.
+    # As scrapyd's runner does it, with the package in front of the egg on Python's path, as an installed one
+    # is.
     egg = scrapyd.folder / "eggs" / PROJECT / f"{newest}.egg"
     shown = (
-        "from scrapyd.runner import activate_egg; import sys; activate_egg(sys.argv[1]);"
-        " from scrapy.utils.project import get_project_settings as s; u = s(); import maricopa_scrapy.sources.assessor.spider as m;"
-        " from maricopa_scrapy.database.schema import files;"
-        " print(m.__file__, u['USER_AGENT'], sorted(u['MARICOPA_MANIFESTS']),"
-        " [(name, len(file.read_bytes())) for name, file in files().items()])"
+        "from scrapyd.runner import activate_egg; import sys; activate_egg(sys.argv[1]); from"
+        " scrapy.utils.project import get_project_settings as s; u = s(); import"
+        " maricopa_scrapy.sources.assessor.spider as m; from maricopa_scrapy.database.schema import files;"
+        " print(m.__file__, u['USER_AGENT'], sorted(u['MARICOPA_MANIFESTS']), [(name, len(file.read_bytes()))"
+        " for name, file in files().items()])"
     )
-    beside = {name: value for name, value in os.environ.items() if not name.startswith("SCRAPY")} | {"PYTHONPATH": str(ROOT)}
+    beside = {name: value for name, value in os.environ.items() if not name.startswith("SCRAPY")} | {
+        "PYTHONPATH": str(ROOT)
+    }
     run = subprocess.run(
-        [sys.executable, "-c", shown, str(egg)], cwd=scrapyd.folder, env=beside, capture_output=True, text=True, check=True
+        [sys.executable, "-c", shown, str(egg)],
+        cwd=scrapyd.folder,
+        env=beside,
+        capture_output=True,
+        text=True,
+        check=True,
     )
-    assert run.stdout.startswith(f"{egg}/maricopa_scrapy/sources/assessor/spider.py maricopa_scrapy/"), run.stdout
+    assert run.stdout.startswith(f"{egg}/maricopa_scrapy/sources/assessor/spider.py maricopa_scrapy/"), (
+        run.stdout
+    )
     assert "(+tests@example.org)" in run.stdout
     assert "'assessor'" in run.stdout
     assert "'gis'" not in run.stdout
     # The files that make the tables are read from within it.
-    assert run.stdout.endswith(f" {[(name, len(file.read_bytes())) for name, file in schema.files().items()]}\n")
+    assert run.stdout.endswith(
+        f" {[(name, len(file.read_bytes())) for name, file in schema.files().items()]}\n"
+    )
 
 
 def test_the_egg_holds_the_package_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -85,26 +103,44 @@ def test_the_egg_holds_the_package_and_nothing_else(monkeypatch: pytest.MonkeyPa
     assert egg == deploy.build()
     with zipfile.ZipFile(io.BytesIO(egg)) as archive:
         names = set(archive.namelist())
-        assert archive.read("maricopa_scrapy/config/config.yaml") == (ROOT / "config" / "config.yaml").read_bytes()
+        assert (
+            archive.read("maricopa_scrapy/config/config.yaml")
+            == (ROOT / "config" / "config.yaml").read_bytes()
+        )
     package = ROOT / "maricopa_scrapy"
-    files = {str(path.relative_to(ROOT)) for path in package.rglob("*") if path.is_file() and "__pycache__" not in path.parts}
+    files = {
+        str(path.relative_to(ROOT))
+        for path in package.rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
     shipped = Path(str(resources.files("maricopa_scrapy.config")))
     yaml = [*(ROOT / "config").glob("*.yaml"), *(ROOT / "config" / "sources").glob("*.yaml")]
     config = {f"maricopa_scrapy/config/{path.relative_to(ROOT / 'config')}" for path in yaml}
     config |= {f"maricopa_scrapy/config/{path.name}" for path in shipped.glob("*.yaml")}
     information = {f"EGG-INFO/{name}" for name in ("PKG-INFO", "entry_points.txt")}
-    assert names == files | config | information | {"maricopa_scrapy/config/__init__.py", "maricopa_scrapy_deployed.py"}
+    assert names == files | config | information | {
+        "maricopa_scrapy/config/__init__.py",
+        "maricopa_scrapy_deployed.py",
+    }
 
 
 def test_an_installed_package_makes_the_same_egg(tmp_path: Path) -> None:
     ignored = shutil.ignore_patterns("__pycache__")
     shutil.copytree(ROOT / "maricopa_scrapy", tmp_path / "installed" / "maricopa_scrapy", ignore=ignored)
     shutil.copytree(ROOT / "config", tmp_path / "installed" / "maricopa_scrapy" / "config", ignore=ignored)
-    code = "import hashlib; from maricopa_scrapy.jobs.deploy import build; print(hashlib.sha256(build()).hexdigest())"
+    code = (
+        "import hashlib; from maricopa_scrapy.jobs.deploy import build;"
+        " print(hashlib.sha256(build()).hexdigest())"
+    )
     own = {name: value for name, value in os.environ.items() if name != "MARICOPA_CONFIG"}
     digests = [
         subprocess.run(
-            [sys.executable, "-c", code], cwd=at, env=own | {"PYTHONPATH": path}, capture_output=True, text=True, check=True
+            [sys.executable, "-c", code],
+            cwd=at,
+            env=own | {"PYTHONPATH": path},
+            capture_output=True,
+            text=True,
+            check=True,
         ).stdout
         for at, path in ((ROOT, str(ROOT)), (tmp_path, str(tmp_path / "installed")))
     ]
@@ -124,19 +160,32 @@ def test_versions_sort_by_time() -> None:
     [
         (
             "http://maricopa:wr0ng@{at}",
-            "refuses this user or password; give them as http://user:password@host:6800, or in SCRAPYD_USERNAME",
+            (
+                "refuses this user or password; give them as http://user:password@host:6800, or in"
+                " SCRAPYD_USERNAME"
+            ),
         ),
         ("http://{at}", "wants a user and a password"),
-        ("http://maricopa:wr0ng@127.0.0.1:1", "http://127.0.0.1:1 cannot be reached (Connection refused); start scrapyd there"),
-        ("http://maricopa:wr0ng@no.such.host.invalid:6800", "http://no.such.host.invalid:6800 cannot be reached"),
+        (
+            "http://maricopa:wr0ng@127.0.0.1:1",
+            "http://127.0.0.1:1 cannot be reached (Connection refused); start scrapyd there",
+        ),
+        (
+            "http://maricopa:wr0ng@no.such.host.invalid:6800",
+            "http://no.such.host.invalid:6800 cannot be reached",
+        ),
         ("https://maricopa:wr0ng@{sandbox}", "scrapyd itself speaks http"),
         ("http://maricopa:wr0ng@{sandbox}", "is not a scrapyd"),
         ("node1:6800", "'node1:6800' is not the address of a scrapyd"),
     ],
 )
-def test_a_node_that_takes_nothing_is_one_line(scrapyd: Scrapyd, county: Callable[..., Any], address: str, message: str) -> None:
+def test_a_node_that_takes_nothing_is_one_line(
+    scrapyd: Scrapyd, county: Callable[..., Any], address: str, message: str
+) -> None:
     sandbox = county().url.removeprefix("http://") if "sandbox" in address else ""
-    done = _maricopa("deploy", "--to", address.format(at=scrapyd.url.removeprefix("http://"), sandbox=sandbox))
+    done = _maricopa(
+        "deploy", "--to", address.format(at=scrapyd.url.removeprefix("http://"), sandbox=sandbox)
+    )
     assert done.returncode == 2
     assert done.stdout == ""
     (line,) = done.stderr.splitlines()
@@ -148,10 +197,22 @@ def test_a_node_that_takes_nothing_is_one_line(scrapyd: Scrapyd, county: Callabl
 def test_settings_that_cannot_be_used_are_not_deployed(scrapyd: Scrapyd, config: Path) -> None:
     (config / "config.yaml").write_text("contakt: me\n")
     before = (scrapyd.folder / "eggs").exists() and scrapyd.node().versions()
-    done = _maricopa("deploy", "--to", f"http://{USER}:x@{scrapyd.url.removeprefix('http://')}", MARICOPA_CONFIG=str(config))
+    done = _maricopa(
+        "deploy",
+        "--to",
+        f"http://{USER}:x@{scrapyd.url.removeprefix('http://')}",
+        MARICOPA_CONFIG=str(config),
+    )
     assert done.returncode == 2
     assert "refuses this user" in done.stderr
-    done = _maricopa("deploy", "--to", scrapyd.url, MARICOPA_CONFIG=str(config), SCRAPYD_USERNAME=USER, SCRAPYD_PASSWORD=PASSWORD)
+    done = _maricopa(
+        "deploy",
+        "--to",
+        scrapyd.url,
+        MARICOPA_CONFIG=str(config),
+        SCRAPYD_USERNAME=USER,
+        SCRAPYD_PASSWORD=PASSWORD,
+    )
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
     assert "contakt: unknown key; did you mean contact?" in line
@@ -159,7 +220,9 @@ def test_settings_that_cannot_be_used_are_not_deployed(scrapyd: Scrapyd, config:
 
 
 def test_a_version_that_would_not_be_run_is_taken_back(tmp_path: Path) -> None:
-    """First a node that cannot load the project, then one with a version of somebody else's that sorts last."""
+    """First a node that cannot load the project, then one with a version of somebody else's that sorts
+    last.
+    """
     with Scrapyd(tmp_path / "bare", {"MARICOPA_CONFIG": "/nowhere"}) as scrapyd:
         with pytest.raises(NodeError, match="MARICOPA_CONFIG names /nowhere, which has no folder sources/"):
             deploy.deploy(scrapyd.node())
@@ -189,7 +252,9 @@ def test_a_node_that_lacks_a_package_says_what_to_do(scrapyd: Scrapyd) -> None:
         archive.writestr("lacking/__init__.py", "")
         archive.writestr("lacking/settings.py", "import no_such_package\n")
     node = scrapyd.node()
-    with pytest.raises(NodeError, match="No module named 'no_such_package'.*; install in scrapyd's own Python") as raised:
+    with pytest.raises(
+        NodeError, match="No module named 'no_such_package'.*; install in scrapyd's own Python"
+    ) as raised:
         node.add_version("20990101_000000-1", egg.getvalue())
     assert "\n" not in str(raised.value)
     node.drop_version("20990101_000000-1")

@@ -1,4 +1,6 @@
-"""The manager from Python: submitting, waiting, callbacks, async callers, a GUI's thread, the queue, and the limits of config.yaml."""
+"""The manager from Python: submitting, waiting, callbacks, async callers, a GUI's thread, the queue, and the
+limits of config.yaml.
+"""
 
 import asyncio
 import logging
@@ -60,8 +62,11 @@ def progress_is_told_as_it_changes_and_a_callback_that_raises_harms_nothing(here
 
         job = manager.submit(
             {apn: ("high" if at % 2 else "low") for at, apn in enumerate(County().apns(60))},
-            parameters={"execution": "hybrid"}, processing_mode="api-only", priority="high", on_progress=on_progress,
-        )  # fmt: skip
+            parameters={"execution": "hybrid"},
+            processing_mode="api-only",
+            priority="high",
+            on_progress=on_progress,
+        )
         with pytest.raises(TimeoutError, match=rf"job {job} is \w+ after 0.2 s"):
             manager.wait(job, timeout=0.2)
         done = manager.wait(job, timeout=60)
@@ -90,7 +95,9 @@ def async_callers_a_thread_of_a_gui_and_what_a_cleanup_leaves_of_their_jobs(here
         async def collect() -> list[str | None]:
             loop_thread, told = threading.current_thread(), []
             jobs = [
-                await manager.submit_async(some, on_progress=lambda status: told.append(threading.current_thread()))
+                await manager.submit_async(
+                    some, on_progress=lambda status: told.append(threading.current_thread())
+                )
                 for some in (apns[:8] + County().absent(2), apns[4:])
             ]
             submitted.set()
@@ -115,7 +122,9 @@ def async_callers_a_thread_of_a_gui_and_what_a_cleanup_leaves_of_their_jobs(here
 
 
 def _old_jobs_are_removed_but_not_what_rows_rest_on(database: Database) -> None:
-    database.rows("UPDATE crawl.job SET finished_at = finished_at - interval '100 d' WHERE id < 3 RETURNING 1")
+    database.rows(
+        "UPDATE crawl.job SET finished_at = finished_at - interval '100 d' WHERE id < 3 RETURNING 1"
+    )
     database.rows("UPDATE crawl.target SET done_at = done_at - interval '100 d' WHERE job_id < 3 RETURNING 1")
     session = Session(database.url)
     before = database.rows("SELECT count(*) FROM crawl.target")
@@ -138,7 +147,10 @@ def ten_jobs_wait_their_turn_by_priority(here: Place) -> None:
     with _manager(here, rate=60, latency=0.02) as manager:
         apns = County().apns(100)
         order = ["low", "normal", "high", "critical", "low", "normal", "high", "critical", "normal", "low"]
-        jobs = [manager.submit(apns[at * 10 : at * 10 + 10], priority=priority) for at, priority in enumerate(order)]
+        jobs = [
+            manager.submit(apns[at * 10 : at * 10 + 10], priority=priority)
+            for at, priority in enumerate(order)
+        ]
         for job in jobs:
             assert manager.wait(job, timeout=120).verdict == "completed"
         spans = database.rows("SELECT id, started_at, finished_at FROM crawl.job ORDER BY started_at, id")
@@ -174,18 +186,33 @@ def stored_parcels_get_what_they_lack(here: Place) -> None:
         apns = County().apns(20)
         assert manager.wait(manager.submit(apns), timeout=60).verdict == "completed"
         for mode in (None, "api_only"):
-            with pytest.raises(NothingToDo, match=r"there is nothing to do: assessor's API: nothing that can be asked for is missing"):
+            with pytest.raises(
+                NothingToDo,
+                match=r"there is nothing to do: assessor's API: nothing that can be asked for is missing",
+            ):
                 manager.submit(
-                    [], job_type="data_enhancement", processing_mode=mode, parameters={"older_than": "1d", "sections": "property"}
+                    [],
+                    job_type="data_enhancement",
+                    processing_mode=mode,
+                    parameters={"older_than": "1d", "sections": "property"},
                 )
-        database.rows("UPDATE crawl.target SET done_at = done_at - interval '40 d' WHERE key = ANY(%s) RETURNING 1", apns[:7])
+        database.rows(
+            "UPDATE crawl.target SET done_at = done_at - interval '40 d' WHERE key = ANY(%s) RETURNING 1",
+            apns[:7],
+        )
         job = manager.submit(
-            [], job_type="data_enhancement", processing_mode="api-only", parameters={"older_than": "30d", "sections": "property,gis"}
+            [],
+            job_type="data_enhancement",
+            processing_mode="api-only",
+            parameters={"older_than": "30d", "sections": "property,gis"},
         )
         assert manager.wait(job, timeout=60).verdict == "completed"
-        assert {key for (key,) in database.rows("SELECT key FROM crawl.target WHERE job_id = %s AND source = 'assessor'", job)} == set(
-            apns[:7]
-        )
+        assert {
+            key
+            for (key,) in database.rows(
+                "SELECT key FROM crawl.target WHERE job_id = %s AND source = 'assessor'", job
+            )
+        } == set(apns[:7])
         assert database.one("SELECT count(*) FROM gis.parcel") == 20
 
 
@@ -196,7 +223,11 @@ def what_cannot_be_is_refused(here: Place) -> None:
         for error, message, arguments in (
             (PlanError, "takes one name, 2 were given", {"identifiers": ["A", "B"], "search_type": "owner"}),
             (ArgumentError, "did you mean owner", {"identifiers": ["A"], "search_type": "ownr"}),
-            (ArgumentError, "did you mean execution", {"identifiers": ["165-28-054"], "parameters": {"exection": "hybrid"}}),
+            (
+                ArgumentError,
+                "did you mean execution",
+                {"identifiers": ["165-28-054"], "parameters": {"exection": "hybrid"}},
+            ),
             (ArgumentError, "the list is empty", {"identifiers": []}),
             (ArgumentError, "'urgent' is not one of", {"identifiers": {"165-28-054": "urgent"}}),
         ):
@@ -212,7 +243,9 @@ def a_job_that_another_process_has_taken_over_is_let_go(here: Place) -> None:
     database = here.database
     with _manager(here, rate=10) as manager:
         job = manager.submit(County().apns(60))
-        database.rows("UPDATE crawl.job SET supervisor_pid = 1, supervisor = 'elsewhere' WHERE id = %s RETURNING 1", job)
+        database.rows(
+            "UPDATE crawl.job SET supervisor_pid = 1, supervisor = 'elsewhere' WHERE id = %s RETURNING 1", job
+        )
         # It is another's now, who beats: this one lets it go, and goes on with nothing.
         with pytest.raises(LedgerError, match="is supervised already, by process 1 on elsewhere"):
             manager._supervise(job, None)

@@ -1,4 +1,6 @@
-"""Which node is next: as pure logic, and with two real scrapyd nodes that keep what they are given waiting."""
+"""Which node is next: as pure logic, and with two real scrapyd nodes that keep what they are given
+waiting.
+"""
 
 from pathlib import Path
 
@@ -23,7 +25,9 @@ from maricopa_scrapy.jobs.scrapyd import ScrapydNode
         ({}, {"a": 1}, []),
     ],
 )
-def test_the_node_with_most_room_is_first(loads: dict[str, int], capacities: dict[str, int], order: list[str]) -> None:
+def test_the_node_with_most_room_is_first(
+    loads: dict[str, int], capacities: dict[str, int], order: list[str]
+) -> None:
     assert by_room(loads, capacities) == order
 
 
@@ -44,11 +48,19 @@ def test_a_node_that_fails_rests_ever_longer_until_it_answers() -> None:
     assert rests.failed("a", now) == REST_S
 
 
-def test_runs_are_spread_by_capacity_and_a_lost_node_is_left_alone(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_runs_are_spread_by_capacity_and_a_lost_node_is_left_alone(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     waiting = {"poll_interval": "600"}
-    with Scrapyd(tmp_path / "small", options=waiting) as small, Scrapyd(tmp_path / "big", options=waiting) as big:
+    with (
+        Scrapyd(tmp_path / "small", options=waiting) as small,
+        Scrapyd(tmp_path / "big", options=waiting) as big,
+    ):
         clock = [0.0]
-        one, other = (ScrapydNode(f"{node.url}/?max_proc={most}", USER, PASSWORD) for node, most in ((small, 2), (big, 6)))
+        one, other = (
+            ScrapydNode(f"{node.url}/?max_proc={most}", USER, PASSWORD)
+            for node, most in ((small, 2), (big, 6))
+        )
         nodes = Nodes([one, other], clock=lambda: clock[0])
         with pytest.raises(NodeError, match=r"no project maricopa_scrapy; `maricopa deploy --to http"):
             nodes.check()

@@ -1,4 +1,6 @@
-"""The report page in a real browser: for a job of every outcome, on a telephone and a wide screen, in the light and in the dark."""
+"""The report page in a real browser: for a job of every outcome, on a telephone and a wide screen, in the
+light and in the dark.
+"""
 
 import re
 from collections.abc import Iterator
@@ -22,17 +24,29 @@ from tests.helpers.taxes import needs_browser
 
 # What a person sees of each, as the page's badge.
 OUTCOMES = {
-    "completed": "completed", "completed_with_failures": "completed with failures", "incomplete": "incomplete", "cancelled": "cancelled",
-    "blocked": "blocked", "failed": "failed", "nothing_done": "completed with failures", "running": "running",
-    "interrupted": "interrupted", "pending": "pending",
-}  # fmt: skip
-# Shapes that are drawn, with their size; text that stands out too little from what is behind it (WCAG 2.2, 4.5 : 1).
+    "completed": "completed",
+    "completed_with_failures": "completed with failures",
+    "incomplete": "incomplete",
+    "cancelled": "cancelled",
+    "blocked": "blocked",
+    "failed": "failed",
+    "nothing_done": "completed with failures",
+    "running": "running",
+    "interrupted": "interrupted",
+    "pending": "pending",
+}
+# Shapes that are drawn, with their size; text that stands out too little from what is behind it (WCAG 2.2,
+# 4.5 : 1).
 SEEN = """
 () => {
-  const size = (node) => { const box = node.getBoundingClientRect(); return [node.getAttribute('class'), box.width, box.height]; };
+  const size = (node) => {
+    const box = node.getBoundingClientRect();
+    return [node.getAttribute('class'), box.width, box.height];
+  };
   const numbers = (colour) => colour.match(/[\\d.]+/g).map(Number);
   const luminance = (colour) => {
-    const [r, g, b] = numbers(colour).slice(0, 3).map((v) => v / 255).map((v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4));
+    const [r, g, b] = numbers(colour).slice(0, 3).map((v) => v / 255)
+      .map((v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4));
     return 0.2126 * r + 0.7152 * g + 0.0722 * b;
   };
   const behind = (node) => {
@@ -49,15 +63,18 @@ SEEN = """
     if (!texts.currentNode.data.trim() || node.closest('svg')) continue;
     const [one, other] = [luminance(getComputedStyle(node).color), luminance(behind(node))].sort().reverse();
     const ratio = (one + 0.05) / (other + 0.05);
-    if (ratio < 4.5) faint.push(`${node.tagName}.${node.className} ${ratio.toFixed(2)}: ${texts.currentNode.data.trim().slice(0, 40)}`);
+    const text = texts.currentNode.data.trim().slice(0, 40);
+    if (ratio < 4.5) faint.push(`${node.tagName}.${node.className} ${ratio.toFixed(2)}: ${text}`);
   }
   return {
     title: document.title, faint, width: document.documentElement.scrollWidth, inside: window.innerWidth,
     shapes: [...document.querySelectorAll('svg[role=img] :is(rect, path.answered, path.refused)')].map(size),
     lines: [...document.querySelectorAll('svg path.line')].map(size),
-    unnamed: [...document.querySelectorAll('svg:not([aria-hidden=true])')].filter((svg) => !svg.querySelector('title')?.textContent).length,
+    unnamed: [...document.querySelectorAll('svg:not([aria-hidden=true])')]
+      .filter((svg) => !svg.querySelector('title')?.textContent).length,
     unscoped: document.querySelectorAll('th:not([scope])').length,
-    foreign: document.querySelectorAll('script, img, iframe, object, a:not([href^="#"]), link:not([href^="data:"])').length,
+    foreign: document.querySelectorAll(
+      'script, img, iframe, object, a:not([href^="#"]), link:not([href^="data:"])').length,
   };
 }
 """
@@ -120,7 +137,9 @@ def test_the_page_shows_a_job_of_every_outcome(
     assert (seen["width"], seen["faint"]) == (720, [])
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     # The icon is data, and that is all.
-    assert [line for line in trouble if not line.startswith("request: data:")] == [f"request: {file.as_uri()}"]
+    assert [line for line in trouble if not line.startswith("request: data:")] == [
+        f"request: {file.as_uri()}"
+    ]
     page.context.close()
 
 
@@ -134,7 +153,8 @@ def test_the_page_says_what_the_ledger_says_and_escapes_the_county_s_words(
     for tag in ("<script", "<img", "onerror=document"):
         assert tag not in text
     seen = [
-        " ".join("".join(each.css("::text").getall()).split()) for each in page.css("#changes ins, #issues p, #failures li, #arguments dd")
+        " ".join("".join(each.css("::text").getall()).split())
+        for each in page.css("#changes ins, #issues p, #failures li, #arguments dd")
     ]
     evil = " ".join(report_jobs.EVIL.split())
     assert evil in seen
@@ -143,16 +163,26 @@ def test_the_page_says_what_the_ledger_says_and_escapes_the_county_s_words(
 
     def table(section: str) -> list[list[str]]:
         rows = page.css(f"#{section} tbody tr") + page.css(f"#{section} tfoot tr")
-        return [[" ".join("".join(cell.css("::text").getall()).split()) for cell in row.css("th, td")] for row in rows]
+        return [
+            [" ".join("".join(cell.css("::text").getall()).split()) for cell in row.css("th, td")]
+            for row in rows
+        ]
 
     # By hand: of 60 of each source, 0.9 done and 0.05 gone.
     counts = database.rows(
-        "SELECT source, count(*), count(*) FILTER (WHERE state = 'done'), count(*) FILTER (WHERE state = 'gone'),"
-        " count(*) FILTER (WHERE state = 'dead') FROM crawl.target WHERE job_id = %s GROUP BY 1 ORDER BY min(id)", job,
-    )  # fmt: skip
+        "SELECT source, count(*), count(*) FILTER (WHERE state = 'done'), count(*) FILTER (WHERE state = "
+        "'gone'),"
+        " count(*) FILTER (WHERE state = 'dead') FROM crawl.target WHERE job_id = %s GROUP BY 1 ORDER BY "
+        "min(id)",
+        job,
+    )
     assert [row[:6] for row in table("coverage")[:3]] == [[*map(str, row), "0"] for row in counts]
     assert table("coverage")[3][0:2] == ["all", "180"]
-    assert [row[:2] for row in table("responses")] == [["assessor", "1,060"], ["treasurer", "800"], ["recorder", "497"]]
+    assert [row[:2] for row in table("responses")] == [
+        ["assessor", "1,060"],
+        ["treasurer", "800"],
+        ["recorder", "497"],
+    ]
     assert {(row[0], row[1]) for row in table("changes")} == {
         ("assessor.owner" + field, "7") for field in ("ownership", "sale_price", "deed_number")
     }
@@ -166,10 +196,12 @@ def test_a_chart_s_own_words_are_words(maricopa: Maricopa, database: Database, s
     job = report_jobs.make(session, database, "completed", targets=20)
     source = "]]></text></svg><script>1</script><svg onload='1'> & \x1b]52;c;x\x07\u202e"
     for (table,) in database.rows(
-        "SELECT table_name FROM information_schema.columns WHERE table_schema = 'crawl' AND column_name = 'source'"
-        " AND table_name IN (SELECT relname FROM pg_class WHERE relkind = 'r')"
+        "SELECT table_name FROM information_schema.columns WHERE table_schema = 'crawl' AND column_name ="
+        " 'source' AND table_name IN (SELECT relname FROM pg_class WHERE relkind = 'r')"
     ):
-        session.rows(f"UPDATE crawl.{table} SET source = %s WHERE source = 'treasurer' RETURNING 1", (source,))
+        session.rows(
+            f"UPDATE crawl.{table} SET source = %s WHERE source = 'treasurer' RETURNING 1", (source,)
+        )
     text = maricopa.here("report", str(job), "--html", "-").out
     page = Selector(text)
     for tag in ("<script>1", "onload='1'>", "\x1b", "\x07", "\u202e"):
@@ -179,11 +211,19 @@ def test_a_chart_s_own_words_are_words(maricopa: Maricopa, database: Database, s
     assert "<script>1</script>" in drawn
 
 
-def test_what_cannot_be_written_or_is_not_there_is_one_line(maricopa: Maricopa, database: Database, session: Session) -> None:
-    assert maricopa.here("report", "7", "--html", "-").errors == "error: there is no job 7; `maricopa jobs` lists them\n"
+def test_what_cannot_be_written_or_is_not_there_is_one_line(
+    maricopa: Maricopa, database: Database, session: Session
+) -> None:
+    assert (
+        maricopa.here("report", "7", "--html", "-").errors
+        == "error: there is no job 7; `maricopa jobs` lists them\n"
+    )
     job = report_jobs.make(session, database, "pending", targets=1)
     said = maricopa.here("report", str(job), "--html", "/nowhere/report.html")
-    assert (said.code, said.errors) == (2, "error: --html /nowhere/report.html: there is no folder /nowhere; make it first\n")
+    assert (said.code, said.errors) == (
+        2,
+        "error: --html /nowhere/report.html: there is no folder /nowhere; make it first\n",
+    )
     text = maricopa.here("report", str(job))
     assert text.code == 0
     assert "Job 1: comprehensive" in text.out
@@ -193,7 +233,8 @@ def test_pauses_are_left_out_of_the_charts(database: Database, session: Session)
     job = report_jobs.make(session, database, "completed", targets=5)
     # The first run was a day before the others.
     database.rows(
-        "UPDATE crawl.run SET started_at = started_at - interval '1 d', finished_at = finished_at - interval '1 d' WHERE id = 1 RETURNING 1"
+        "UPDATE crawl.run SET started_at = started_at - interval '1 d', finished_at = finished_at - interval"
+        " '1 d' WHERE id = 1 RETURNING 1"
     )
     database.rows("UPDATE crawl.sample SET at = at - interval '1 d' WHERE run_id = 1 RETURNING 1")
     found = job_report.read(session, job)
@@ -205,7 +246,10 @@ def test_pauses_are_left_out_of_the_charts(database: Database, session: Session)
     chart = rates("assessor", found.intervals, clock)
     assert chart is not None
     # All of its answers lie in the first half, and the area below the curve is their number.
-    halves = [sum(answered for _, answered, _, _ in chart.table[:6]), sum(answered for _, answered, _, _ in chart.table[6:])]
+    halves = [
+        sum(answered for _, answered, _, _ in chart.table[:6]),
+        sum(answered for _, answered, _, _ in chart.table[6:]),
+    ]
     assert halves[1] == 0
     assert sum(halves) / len(chart.table) * clock.seconds == pytest.approx(1060, rel=0.02)
 
@@ -221,7 +265,9 @@ def test_samples_of_a_long_run_are_few(database: Database, session: Session) -> 
 
     def beat(age: float, cursor: Any) -> None:
         nonlocal taken
-        cursor.execute("UPDATE crawl.run SET started_at = now() - make_interval(secs => %s) WHERE id = 1", (age,))
+        cursor.execute(
+            "UPDATE crawl.run SET started_at = now() - make_interval(secs => %s) WHERE id = 1", (age,)
+        )
         cursor.execute("UPDATE crawl.sample SET at = at - interval '3 s' WHERE run_id = 1")
         traffic_samples.note(cursor, 1)
         taken += cursor.rowcount

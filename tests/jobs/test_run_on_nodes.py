@@ -1,4 +1,6 @@
-"""`maricopa run --on NODE --on NODE`: a job on two real scrapyd nodes, one of which is lost; paused, taken up again, cancelled."""
+"""`maricopa run --on NODE --on NODE`: a job on two real scrapyd nodes, one of which is lost; paused, taken up
+again, cancelled.
+"""
 
 import os
 import signal
@@ -33,7 +35,10 @@ def _nodes(here: Place, sandbox: SandboxProcess) -> Iterator[tuple[Scrapyd, Scra
     (here.folder / "apns.txt").write_text("\n".join(County().apns(PARCELS)))
     credentials = {"SCRAPYD_USERNAME": USER, "SCRAPYD_PASSWORD": PASSWORD}
     maricopa = Maricopa(here.database, sandbox.url, here.folder, rate=RATE, environment=credentials)
-    with Scrapyd(here.folder / "first", environment) as first, Scrapyd(here.folder / "second", environment) as second:
+    with (
+        Scrapyd(here.folder / "first", environment) as first,
+        Scrapyd(here.folder / "second", environment) as second,
+    ):
         for node in (first, second):
             deploy(node.node())
         yield first, second, maricopa
@@ -41,7 +46,16 @@ def _nodes(here: Place, sandbox: SandboxProcess) -> Iterator[tuple[Scrapyd, Scra
 
 def _order(tmp_path: Path, *urls: str) -> list[str]:
     places = [part for url in urls for part in ("--on", url)]
-    return ["run", "property-search", "--apns", str(tmp_path / "apns.txt"), "--mode", "api-only", "-y", *places]
+    return [
+        "run",
+        "property-search",
+        "--apns",
+        str(tmp_path / "apns.txt"),
+        "--mode",
+        "api-only",
+        "-y",
+        *places,
+    ]
 
 
 def _done(database: Database) -> int:
@@ -86,7 +100,12 @@ def a_job_on_nodes_is_paused_taken_up_and_cancelled(here: Place) -> None:
             return sum(len(node.crawls()) for node in (first, second))
 
         order = _order(tmp_path, *(node.url for node in (first, second)))
-        wrong = Maricopa(maricopa.database, maricopa.sandbox, tmp_path, environment={"SCRAPYD_USERNAME": USER, "SCRAPYD_PASSWORD": "wr0ng"})
+        wrong = Maricopa(
+            maricopa.database,
+            maricopa.sandbox,
+            tmp_path,
+            environment={"SCRAPYD_USERNAME": USER, "SCRAPYD_PASSWORD": "wr0ng"},
+        )
         refused = wrong(*order)
         assert (refused.code, refused.errors.count("\n")) == (2, 1)
         assert "refuses this user or password" in refused.errors

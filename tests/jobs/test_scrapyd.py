@@ -1,4 +1,6 @@
-"""Real scrapyd nodes on this machine: plain schedules, stop and kill, and what becomes of a job when a node is lost."""
+"""Real scrapyd nodes on this machine: plain schedules, stop and kill, and what becomes of a job when a node
+is lost.
+"""
 
 import shutil
 import time
@@ -33,7 +35,9 @@ def _post(node: Scrapyd, service: str, **fields: str) -> None:
     """As `curl -u user:password URL/schedule.json -d name=value ...` does."""
     passwords = urllib.request.HTTPPasswordMgrWithDefaultRealm()
     passwords.add_password(None, node.url, node.user, node.password)
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), urllib.request.HTTPBasicAuthHandler(passwords))
+    opener = urllib.request.build_opener(
+        urllib.request.ProxyHandler({}), urllib.request.HTTPBasicAuthHandler(passwords)
+    )
     with opener.open(f"{node.url}/{service}", urllib.parse.urlencode(fields).encode(), timeout=60) as answer:
         assert b'"status": "ok"' in answer.read()
 
@@ -60,10 +64,34 @@ def plain_schedules_without_an_egg(here: Place) -> None:
         node = scrapyd.node()
         node.check()
         rate = "MARICOPA_RATE_LIMIT=500"
-        _post(scrapyd, "schedule.json", project="default", spider="assessor", apns=", ".join(apns[:3]), jobid="list", setting=rate)
-        _post(scrapyd, "schedule.json", project="maricopa_scrapy", spider="assessor", apns="apns.txt", jobid="path", setting=rate)
+        _post(
+            scrapyd,
+            "schedule.json",
+            project="default",
+            spider="assessor",
+            apns=", ".join(apns[:3]),
+            jobid="list",
+            setting=rate,
+        )
+        _post(
+            scrapyd,
+            "schedule.json",
+            project="maricopa_scrapy",
+            spider="assessor",
+            apns="apns.txt",
+            jobid="path",
+            setting=rate,
+        )
         for bad in ("nowhere.txt", "lists", f"{apns[0]},12-34"):
-            _post(scrapyd, "schedule.json", project="maricopa_scrapy", spider="assessor", apns=bad, jobid=f"bad-{bad[:3]}", setting=rate)
+            _post(
+                scrapyd,
+                "schedule.json",
+                project="maricopa_scrapy",
+                spider="assessor",
+                apns=bad,
+                jobid=f"bad-{bad[:3]}",
+                setting=rate,
+            )
         _until(lambda: node.load() == 0)
 
         assert sorted(database.rows("SELECT verdict, enumerated, parameters ->> 'apns' FROM crawl.job")) == [
@@ -72,8 +100,9 @@ def plain_schedules_without_an_egg(here: Place) -> None:
         ]
         assert database.one("SELECT count(*) FROM assessor.parcel") == 8
         # scrapyd calls them all finished; what went wrong is in the run's log.
-        assert f"'nowhere.txt' is neither an APN (such as 165-28-054) nor a file here (looked in {tmp_path})" in node.last_words(
-            "assessor", "bad-now"
+        assert (
+            f"'nowhere.txt' is neither an APN (such as 165-28-054) nor a file here (looked in {tmp_path})"
+            in node.last_words("assessor", "bad-now")
         )
         assert "lists is a folder" in node.last_words("assessor", "bad-lis")
         assert "'12-34' is not an APN" in node.last_words("assessor", f"bad-{apns[0][:3]}")
@@ -107,7 +136,9 @@ def stop_kill_pause_and_cancel_and_a_node_that_was_started_anew(here: Place) -> 
         # To send what waits in the slot would take ten seconds.
         assert _until(lambda: database.one("SELECT state FROM crawl.run") == "closed") < 5
         _until(lambda: node.is_running(handle) is False)
-        assert database.rows("SELECT state, reason, verdict FROM crawl.run") == [("closed", "shutdown", "incomplete")]
+        assert database.rows("SELECT state, reason, verdict FROM crawl.run") == [
+            ("closed", "shutdown", "incomplete")
+        ]
         assert database.one("SELECT count(*) FROM crawl.target WHERE state = 'leased'") == 0
         node.stop(handle)  # it is over: nothing to do
 
@@ -119,7 +150,11 @@ def stop_kill_pause_and_cancel_and_a_node_that_was_started_anew(here: Place) -> 
 
         handle = node.start("assessor", {"job": "1"})
         _until(lambda: works(3))
-        assert dict(database.rows("SELECT id, state FROM crawl.run")) == {1: "closed", 2: "lost", 3: "running"}
+        assert dict(database.rows("SELECT id, state FROM crawl.run")) == {
+            1: "closed",
+            2: "lost",
+            3: "running",
+        }
         (crawl,) = scrapyd.crawls()
         scrapyd.kill()
         assert node.is_running(handle) is None
@@ -171,7 +206,9 @@ def test_scrapyd(outcome: Callable[[str], None], case: str) -> None:
 
 @pytest.fixture(scope="module")
 def result(server: str, outcome: object, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Result]:
-    """Start all cases at the first question, beside the others of this file; they take as long as the longest, not as their sum."""
+    """Start all cases at the first question, beside the others of this file; they take as long as the
+    longest, not as their sum.
+    """
     folder = tmp_path_factory.mktemp("nodes")
     jobs: dict[str, Callable[[], dict[str, Any]]] = {
         "node, alone": lambda: cases.node_lost(server, folder, 100, RATE, runs=1),
@@ -206,10 +243,21 @@ def test_a_scrapyd_that_is_lost_alone_does_not_end_its_crawl(result: Result) -> 
 
 
 @pytest.mark.parametrize(
-    "address", ["node1:6800", "http://", "ftp://a", "http://u:p@ss/word@a:1", "http://u:p?w@a:1", "http://u:p#w@a", "http://u:12?w@a"]
+    "address",
+    [
+        "node1:6800",
+        "http://",
+        "ftp://a",
+        "http://u:p@ss/word@a:1",
+        "http://u:p?w@a:1",
+        "http://u:p#w@a",
+        "http://u:12?w@a",
+    ],
 )
 def test_what_is_no_address_is_said_without_its_password(address: str) -> None:
-    with pytest.raises(NodeError, match="is not the address of a scrapyd; the form is http://user:password@host:6800") as raised:
+    with pytest.raises(
+        NodeError, match="is not the address of a scrapyd; the form is http://user:password@host:6800"
+    ) as raised:
         ScrapydNode(address)
     assert "word@" not in str(raised.value).replace("password@host", "")
     assert "'p" not in str(raised.value)
@@ -230,7 +278,11 @@ def test_the_shipped_settings_do_not_start_without_a_password(tmp_path: Path) ->
         pass
     with Scrapyd(tmp_path) as scrapyd:
         assert scrapyd.process is not None
-        bound = {c.laddr.ip for c in psutil.Process(scrapyd.process.pid).net_connections() if c.status == psutil.CONN_LISTEN}
+        bound = {
+            c.laddr.ip
+            for c in psutil.Process(scrapyd.process.pid).net_connections()
+            if c.status == psutil.CONN_LISTEN
+        }
         assert bound == {"127.0.0.1"}
         with pytest.raises(NodeError, match="wants a user and a password; give them as"):
             ScrapydNode(scrapyd.url, "", "").check()

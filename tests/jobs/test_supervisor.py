@@ -1,4 +1,6 @@
-"""What a supervisor decides, with a clock of the test's and a place that starts no process; the ledger is the real one."""
+"""What a supervisor decides, with a clock of the test's and a place that starts no process; the ledger is the
+real one.
+"""
 
 import threading
 from collections.abc import Callable, Mapping
@@ -22,7 +24,9 @@ class Place:
 
     name = "local"
 
-    def __init__(self, start: Callable[[], str], is_running: Callable[[], bool | None] = lambda: True) -> None:
+    def __init__(
+        self, start: Callable[[], str], is_running: Callable[[], bool | None] = lambda: True
+    ) -> None:
         self._start = start
         self._is_running = is_running
 
@@ -76,7 +80,9 @@ def test_a_run_that_ends_just_as_it_is_looked_at_is_not_started_again(
     assert "without a word" not in caplog.text
 
 
-def test_a_place_that_cannot_start_is_asked_for_half_a_minute(session: Session, job: int, limits: BatchProcessing) -> None:
+def test_a_place_that_cannot_start_is_asked_for_half_a_minute(
+    session: Session, job: int, limits: BatchProcessing
+) -> None:
     now, begun = [0.0], [0]
 
     def start() -> str:
@@ -102,17 +108,26 @@ def test_a_process_of_another_place_is_not_looked_for_here(tmp_path_factory: pyt
     here.kill(handle)
 
 
-def test_a_job_that_is_cancelled_at_its_turn_does_not_begin(session: Session, database: Database, job: int) -> None:
+def test_a_job_that_is_cancelled_at_its_turn_does_not_begin(
+    session: Session, database: Database, job: int
+) -> None:
     jobs.adopt(session, job)
     turns: list[bool] = []
     other = Session(database.url)
     with_turn = threading.Thread(target=lambda: turns.append(jobs.take_turn(other, job, 3)))
 
     def work(cursor: Cursor) -> None:
-        cursor.execute("UPDATE crawl.job SET requested_state = 'cancel', state = 'finished', verdict = 'cancelled' WHERE id = %s", (job,))
+        cursor.execute(
+            "UPDATE crawl.job SET requested_state = 'cancel', state = 'finished', verdict = 'cancelled' WHERE"
+            " id = %s",
+            (job,),
+        )
         with_turn.start()
         # It has seen the job as it was, and waits for its row.
-        waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        waiting = (
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type ="
+            " 'Lock'"
+        )
         for _ in range(200):
             cursor.execute(f"SELECT pg_sleep(0.02), ({waiting})")
             if cursor.fetchall()[0][1]:
@@ -125,7 +140,9 @@ def test_a_job_that_is_cancelled_at_its_turn_does_not_begin(session: Session, da
     assert database.rows("SELECT state, verdict FROM crawl.job") == [("finished", "cancelled")]
 
 
-def test_what_was_started_is_not_started_twice_by_a_resume(session: Session, database: Database, job: int) -> None:
+def test_what_was_started_is_not_started_twice_by_a_resume(
+    session: Session, database: Database, job: int
+) -> None:
     jobs.adopt(session, job)
     assert jobs.take_turn(session, job, 3)
     jobs.note_start(session, job, 1, None)
@@ -135,16 +152,22 @@ def test_what_was_started_is_not_started_twice_by_a_resume(session: Session, dat
     assert jobs.see(session, job).runs[0].state == "started"
 
 
-def test_a_retry_reaches_a_source_whose_run_has_ended_while_another_is_at_work(session: Session, database: Database) -> None:
+def test_a_retry_reaches_a_source_whose_run_has_ended_while_another_is_at_work(
+    session: Session, database: Database
+) -> None:
     targets = [FollowOn("assessor", "parcel", "10100000"), FollowOn("treasurer", "parcel", "10100000")]
     job_id, _ = ledger.open_job(session, "comprehensive", targets, {}, mode="parallel_all")
     plan = [PlannedRun("assessor", "assessor"), PlannedRun("tax", "treasurer")]
     session.transact(lambda cursor: jobs.plan(cursor, job_id, plan))
     jobs.adopt(session, job_id)
-    runs = [ledger.open_run(session, job_id, one.spider, one.source, planned=at) for at, one in enumerate(plan, start=1)]
+    runs = [
+        ledger.open_run(session, job_id, one.spider, one.source, planned=at)
+        for at, one in enumerate(plan, start=1)
+    ]
     session.transact(
         lambda cursor: cursor.execute(
-            "UPDATE crawl.target SET state = 'dead', cause = 'timeout', failures = '{}' WHERE source = 'assessor'"
+            "UPDATE crawl.target SET state = 'dead', cause = 'timeout', failures = '{}' WHERE source ="
+            " 'assessor'"
         )
     )
     ledger.close_run(session, runs[0], "finished", {})

@@ -1,4 +1,6 @@
-"""`maricopa run tax --on NODE`: the treasurer's pages in a browser on a real scrapyd node; paused, taken up again, cancelled."""
+"""`maricopa run tax --on NODE`: the treasurer's pages in a browser on a real scrapyd node; paused, taken up
+again, cancelled.
+"""
 
 import time
 from collections.abc import Iterator
@@ -30,7 +32,11 @@ def sandbox(county: Start) -> SandboxProcess:
 
 @pytest.fixture
 def node(tmp_path: Path, database: Database, sandbox: SandboxProcess) -> Iterator[Scrapyd]:
-    environment = {"MARICOPA_DATABASE_URL": database.url, "MARICOPA_SANDBOX": sandbox.url, "MARICOPA_DATA_DIR": str(tmp_path / "node")}
+    environment = {
+        "MARICOPA_DATABASE_URL": database.url,
+        "MARICOPA_SANDBOX": sandbox.url,
+        "MARICOPA_DATA_DIR": str(tmp_path / "node"),
+    }
     with Scrapyd(tmp_path / "scrapyd", environment) as scrapyd:
         deploy(scrapyd.node())
         yield scrapyd
@@ -61,7 +67,9 @@ def test_a_browser_s_crawl_on_a_node_is_paused_taken_up_and_cancelled_within_fiv
         assert database.states().keys() == {"done", "pending"}
         done = [key for (key,) in database.rows("SELECT key FROM crawl.target WHERE state = 'done'")]
         assert differences(database, truth, done) == []
-        tables = " UNION ".join(f"SELECT apn FROM treasurer.{table}" for table in ("account", "bill", "payment"))
+        tables = " UNION ".join(
+            f"SELECT apn FROM treasurer.{table}" for table in ("account", "bill", "payment")
+        )
         assert {apn for (apn,) in database.rows(tables)} == set(done)
 
     works_until("pause", "paused")

@@ -68,7 +68,9 @@ def _pause(here: Place, latency: float) -> None:
 
     sandbox.conduct(latency=0.0)
     settings = {"MARICOPA_RATE_LIMIT": "50"}
-    executor = LocalProcesses(here.folder, settings, {"MARICOPA_DATABASE_URL": database.url, "MARICOPA_SANDBOX": sandbox.url})
+    executor = LocalProcesses(
+        here.folder, settings, {"MARICOPA_DATABASE_URL": database.url, "MARICOPA_SANDBOX": sandbox.url}
+    )
     with JobManager(database.url, executor=executor, sandbox=sandbox.url, settings=settings) as manager:
         asked, at = sandbox.stats()["assessor"]["requests"], time.monotonic()
         assert manager.resume(1)
@@ -101,7 +103,10 @@ def a_cancelled_job_stays_cancelled(here: Place) -> None:
     assert database.states().keys() == {"done", "pending"}
     assert database.one("SELECT count(*) FROM assessor.parcel") == database.states()["done"]
     assert verify.problems(session) == []
-    for refused in (crawler("assessor", "-a", "job=1").error_lines()[0], _refusal(lambda: jobs.resume(session, 1))):
+    for refused in (
+        crawler("assessor", "-a", "job=1").error_lines()[0],
+        _refusal(lambda: jobs.resume(session, 1)),
+    ):
         assert "job 1 was cancelled; start a new one" in refused
     assert "there is nothing to cancel" in _refusal(lambda: jobs.request_state(session, 1, "cancel"))
     assert database.one("SELECT verdict FROM crawl.job") == "cancelled"
@@ -136,12 +141,18 @@ def _planned(session: Session, *runs: PlannedRun) -> int:
 
 
 def _finish(session: Session, run: Run) -> None:
-    session.transact(lambda cursor: cursor.execute("UPDATE crawl.target SET state = 'done', rows = 1 WHERE source = %s", (run.source,)))
+    session.transact(
+        lambda cursor: cursor.execute(
+            "UPDATE crawl.target SET state = 'done', rows = 1 WHERE source = %s", (run.source,)
+        )
+    )
     ledger.close_run(session, run, "finished", {})
 
 
 def test_a_run_does_not_end_a_job_that_another_has_not_begun(session: Session, database: Database) -> None:
-    job = _planned(session, PlannedRun("assessor", "assessor", feeds=("recorder",)), PlannedRun("sales", "recorder"))
+    job = _planned(
+        session, PlannedRun("assessor", "assessor", feeds=("recorder",)), PlannedRun("sales", "recorder")
+    )
     assessor = ledger.open_run(session, job, "assessor", "assessor", planned=1)
     _finish(session, assessor)
     assert jobs.see(session, job).state == "running"
@@ -152,18 +163,24 @@ def test_a_run_does_not_end_a_job_that_another_has_not_begun(session: Session, d
 
 
 def test_a_run_waits_for_those_that_may_find_it_work(session: Session, database: Database) -> None:
-    job = _planned(session, PlannedRun("assessor", "assessor", feeds=("recorder",)), PlannedRun("sales", "recorder"))
+    job = _planned(
+        session, PlannedRun("assessor", "assessor", feeds=("recorder",)), PlannedRun("sales", "recorder")
+    )
     sales = ledger.open_run(session, job, "sales", "recorder", planned=2)
     # Planned and not begun, then at work, then done with a deed found.
     assert ledger.lease(session, sales, 5) == ledger.Lease([], wait=ledger._FEED_EVERY_S)
     assessor = ledger.open_run(session, job, "assessor", "assessor", planned=1)
     assert ledger.lease(session, sales, 5) == ledger.Lease([], wait=ledger._FEED_EVERY_S)
-    session.transact(lambda cursor: add_targets(cursor, job, [FollowOn("recorder", "document", "20200000001", priority=0)]))
+    session.transact(
+        lambda cursor: add_targets(cursor, job, [FollowOn("recorder", "document", "20200000001", priority=0)])
+    )
     _finish(session, assessor)
     (target,) = ledger.lease(session, sales, 5).targets
     assert (target.key, target.priority) == ("20200000001", 0)
     # And not for one that nobody will start any more.
-    database.rows("UPDATE crawl.planned_run SET state = 'planned', run_id = NULL WHERE number = 1 RETURNING 1")
+    database.rows(
+        "UPDATE crawl.planned_run SET state = 'planned', run_id = NULL WHERE number = 1 RETURNING 1"
+    )
     database.rows("UPDATE crawl.job SET supervised_at = now() - interval '11 s' RETURNING 1")
     _finish(session, replace(assessor, source="recorder"))
     assert ledger.lease(session, sales, 5) == ledger.Lease([])
@@ -171,17 +188,23 @@ def test_a_run_waits_for_those_that_may_find_it_work(session: Session, database:
 
 def test_the_worst_source_is_the_job_s_verdict(session: Session, database: Database) -> None:
     job = _planned(session, PlannedRun("assessor", "assessor"), PlannedRun("tax", "treasurer"))
-    runs = [ledger.open_run(session, job, "assessor", "assessor", planned=1), ledger.open_run(session, job, "tax", "treasurer", planned=2)]
+    runs = [
+        ledger.open_run(session, job, "assessor", "assessor", planned=1),
+        ledger.open_run(session, job, "tax", "treasurer", planned=2),
+    ]
     session.transact(lambda cursor: add_targets(cursor, job, [FollowOn("treasurer", "parcel", "10100000")]))
     ledger.close_run(session, runs[1], "blocked", {})
     _finish(session, runs[0])
-    assert database.rows("SELECT state, verdict, reason FROM crawl.job") == [("finished", "blocked", "blocked")]
+    assert database.rows("SELECT state, verdict, reason FROM crawl.job") == [
+        ("finished", "blocked", "blocked")
+    ]
     # It goes on with what is left, and only that has to be started.
     jobs.resume(session, job)
     seen = jobs.see(session, job)
     assert [(run.spider, run.state, run.has_open_targets) for run in seen.runs] == [
-        ("assessor", "planned", False), ("tax", "planned", True),
-    ]  # fmt: skip
+        ("assessor", "planned", False),
+        ("tax", "planned", True),
+    ]
 
 
 def test_a_pause_that_is_taken_back_loses_no_run(session: Session, database: Database) -> None:
@@ -195,9 +218,13 @@ def test_a_pause_that_is_taken_back_loses_no_run(session: Session, database: Dat
     assert (seen.state, seen.runs[0].state) == ("running", "planned")
 
 
-def test_jobs_begin_by_priority_then_age_and_no_more_than_allowed(session: Session, database: Database) -> None:
+def test_jobs_begin_by_priority_then_age_and_no_more_than_allowed(
+    session: Session, database: Database
+) -> None:
     def waiting(priority: str) -> int:
-        job_id, _ = ledger.open_job(session, "tax", [FollowOn("treasurer", "parcel", "10100000")], {}, priority=priority)
+        job_id, _ = ledger.open_job(
+            session, "tax", [FollowOn("treasurer", "parcel", "10100000")], {}, priority=priority
+        )
         session.transact(lambda cursor: jobs.plan(cursor, job_id, [PlannedRun("tax", "treasurer")]))
         jobs.adopt(session, job_id)
         return job_id
@@ -215,7 +242,9 @@ def test_jobs_begin_by_priority_then_age_and_no_more_than_allowed(session: Sessi
     assert not jobs.take_turn(session, order[0], 3)
     assert jobs.take_turn(session, order[3], 3)
     # One that waits and is nobody's is passed over.
-    database.rows("UPDATE crawl.job SET supervised_at = now() - interval '1 min' WHERE id = %s RETURNING 1", order[0])
+    database.rows(
+        "UPDATE crawl.job SET supervised_at = now() - interval '1 min' WHERE id = %s RETURNING 1", order[0]
+    )
     assert not jobs.take_turn(session, order[0], 9)
 
 
@@ -223,7 +252,9 @@ def test_a_failed_target_is_asked_again_on_request(session: Session, database: D
     job = _planned(session, PlannedRun("assessor", "assessor"))
     run = ledger.open_run(session, job, "assessor", "assessor", planned=1)
     session.transact(
-        lambda cursor: cursor.execute("UPDATE crawl.target SET state = 'dead', cause = 'timeout', attempts = 5, failures = '{}'")
+        lambda cursor: cursor.execute(
+            "UPDATE crawl.target SET state = 'dead', cause = 'timeout', attempts = 5, failures = '{}'"
+        )
     )
     ledger.close_run(session, run, "finished", {})
     assert database.one("SELECT verdict FROM crawl.job") == "completed_with_failures"

@@ -72,14 +72,20 @@ os.kill(os.getpid(), signal.SIGKILL)
     assert database.rows("SELECT state, reason FROM crawl.run ORDER BY id")[0] == ("lost", "lost")
 
 
-def test_a_silent_run_on_another_machine_is_lost_after_ten_seconds(session: Session, database: Database) -> None:
+def test_a_silent_run_on_another_machine_is_lost_after_ten_seconds(
+    session: Session, database: Database
+) -> None:
     job_id = _job(session)
     silent = ledger.open_run(session, job_id, "assessor", "assessor")
     ledger.lease(session, silent, 60)
-    database.rows("UPDATE crawl.run SET node = 'elsewhere', heartbeat_at = now() - interval '9 s' RETURNING id")
+    database.rows(
+        "UPDATE crawl.run SET node = 'elsewhere', heartbeat_at = now() - interval '9 s' RETURNING id"
+    )
     mine = ledger.open_run(session, job_id, "assessor", "assessor")
     assert len(ledger.lease(session, mine, 1000).targets) == 40
-    database.rows("UPDATE crawl.run SET heartbeat_at = now() - interval '11 s' WHERE node = 'elsewhere' RETURNING id")
+    database.rows(
+        "UPDATE crawl.run SET heartbeat_at = now() - interval '11 s' WHERE node = 'elsewhere' RETURNING id"
+    )
     assert "leased by a run that is gone" in " ".join(verify.problems(session))
     ledger.heartbeat(session, mine)
     assert len(ledger.lease(session, mine, 1000).targets) == 60
@@ -88,7 +94,10 @@ def test_a_silent_run_on_another_machine_is_lost_after_ten_seconds(session: Sess
         with pytest.raises(ledger.RunLost):
             word()
     ledger.close_run(session, silent, "lost", {})
-    assert database.rows("SELECT state, reason FROM crawl.run ORDER BY id") == [("lost", "lost"), ("running", None)]
+    assert database.rows("SELECT state, reason FROM crawl.run ORDER BY id") == [
+        ("lost", "lost"),
+        ("running", None),
+    ]
     assert database.states() == {"leased": 100}
 
 
@@ -98,7 +107,9 @@ def test_closing_gives_back_and_judges(session: Session, database: Database) -> 
     ledger.lease(session, run, 4)
     verdict, counts = ledger.close_run(session, run, "shutdown", {"a": 1})
     assert (verdict, counts.open) == ("incomplete", 10)
-    assert database.rows("SELECT state, verdict, reason FROM crawl.job") == [("finished", "incomplete", "shutdown")]
+    assert database.rows("SELECT state, verdict, reason FROM crawl.job") == [
+        ("finished", "incomplete", "shutdown")
+    ]
     assert ledger.own_verdict(session, job_id) == "incomplete"
 
 
@@ -116,7 +127,9 @@ def test_closing_gives_back_and_judges(session: Session, database: Database) -> 
         ("database_unavailable", {"pending": 10}, "incomplete"),
     ],
 )
-def test_verdicts(session: Session, database: Database, reason: str, states: dict[str, int], verdict: str) -> None:
+def test_verdicts(
+    session: Session, database: Database, reason: str, states: dict[str, int], verdict: str
+) -> None:
     job_id = _job(session, 10)
     run = ledger.open_run(session, job_id, "assessor", "assessor")
     ids = [i for (i,) in database.rows("SELECT id FROM crawl.target ORDER BY id")]
@@ -137,12 +150,18 @@ def test_a_job_ends_with_its_last_run(session: Session, database: Database) -> N
 
 
 @pytest.mark.parametrize(("is_over", "waits"), [(True, False), (False, True)])
-def test_a_fed_run_does_not_wait_for_a_feeder_that_has_ended(session: Session, is_over: bool, waits: bool) -> None:
+def test_a_fed_run_does_not_wait_for_a_feeder_that_has_ended(
+    session: Session, is_over: bool, waits: bool
+) -> None:
     """One that has not begun is waited for: spiders that are started by hand come one after the other."""
     plan = [PlannedRun("assessor", "assessor", feeds=("recorder",)), PlannedRun("sales", "recorder")]
     targets = [FollowOn("assessor", "parcel", "10100000")]
     job_id, _ = ledger.open_job(
-        session, "comprehensive", targets, {"follow": ["recorder"]}, also=lambda cursor, job: jobs.plan(cursor, job, plan)
+        session,
+        "comprehensive",
+        targets,
+        {"follow": ["recorder"]},
+        also=lambda cursor, job: jobs.plan(cursor, job, plan),
     )
     fed = ledger.open_run(session, job_id, "sales", "recorder", planned=2)
     if is_over:
@@ -172,4 +191,6 @@ def test_verify_names_what_does_not_agree(session: Session, database: Database) 
     assert "parcel 10100005 is done, but has no row in assessor.parcel" in found
     # A row that no capture brought is no job's.
     assert "apn=10100006" not in found
-    assert "assessor.owner: apn=10100006: a row whose capture belongs to no finished target" in "\n".join(verify.problems(session))
+    assert "assessor.owner: apn=10100006: a row whose capture belongs to no finished target" in "\n".join(
+        verify.problems(session)
+    )

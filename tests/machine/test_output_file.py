@@ -1,4 +1,6 @@
-"""What a verb writes where a person says: a new file, whole or not there; nothing that is not ours is touched."""
+"""What a verb writes where a person says: a new file, whole or not there; nothing that is not ours is
+touched.
+"""
 
 import os
 import threading
@@ -43,7 +45,13 @@ def _places(folder: Path) -> dict[str, Path]:
 
 
 def _untouched(folder: Path) -> None:
-    assert sorted(path.name for path in folder.iterdir()) == ["below", "busy.part", "dangling", "letter", "link"]
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "below",
+        "busy.part",
+        "dangling",
+        "letter",
+        "link",
+    ]
     assert (folder / "letter").read_text() == (folder / "busy.part").read_text() == _OTHERS
     assert (folder / "link").readlink() == folder / "letter"
     assert list((folder / "below").iterdir()) == []
@@ -73,7 +81,11 @@ def test_a_verb_refuses_it_in_a_line(tmp_path: Path, database: Database, session
     folder.mkdir()
     places = _places(folder)
     waiting = report_jobs.make(session, database, "pending", targets=1)
-    for words in (("changes", "--since", "2026-11-01", "--to"), ("captures", "--warc"), ("report", str(job), "--html")):
+    for words in (
+        ("changes", "--since", "2026-11-01", "--to"),
+        ("captures", "--warc"),
+        ("report", str(job), "--html"),
+    ):
         for wrong, path in places.items():
             if (words[0], wrong) == ("report", "Is a directory"):
                 continue
@@ -83,7 +95,10 @@ def test_a_verb_refuses_it_in_a_line(tmp_path: Path, database: Database, session
         _untouched(folder)
     # Logs go below the data folder. What goes on was given no setting that is refused before that.
     database.rows("UPDATE crawl.job SET parameters = parameters - 'settings' RETURNING 1")
-    for command in (("resume", str(waiting), "--detach"), ("run", "validation", "--apns", "165-28-054", "-y")):
+    for command in (
+        ("resume", str(waiting), "--detach"),
+        ("run", "validation", "--apns", "165-28-054", "-y"),
+    ):
         said = Maricopa(database, "http://127.0.0.1:9", folder / "letter", rate=None).here(*command)
         assert (said.code, said.errors.count("\n")) == (2, 1), said
         assert "cannot write logs" in said.errors
@@ -128,7 +143,10 @@ def test_other_ways_to_a_file_of_somebody_else_s_are_refused(tmp_path: Path) -> 
     (tmp_path / "link").symlink_to(folder)
     # Their mark stands too far behind to be one of our own files.
     for name in ("hard", "new", "link", "folder"):
-        with pytest.raises(OSError, match=r"is there already|directory"), new_file(tmp_path / name, "wb", b"ours") as file:
+        with (
+            pytest.raises(OSError, match=r"is there already|directory"),
+            new_file(tmp_path / name, "wb", b"ours") as file,
+        ):
             file.write(b"y")
     assert theirs.read_bytes() == b"x" * 10_000 + b"ours"
     assert list(folder.iterdir()) == []
@@ -160,6 +178,8 @@ def test_a_source_s_name_is_no_path(tmp_path: Path, name: str) -> None:
         (tmp_path / folder).mkdir(parents=True)
     for words in ((name, "record"), ("permits", name)):
         with pytest.raises(ScaffoldError) as raised:
-            new_source(tmp_path, words[0], "Permits", "https://permits.example.gov", "/permits/{apn}", words[1])
+            new_source(
+                tmp_path, words[0], "Permits", "https://permits.example.gov", "/permits/{apn}", words[1]
+            )
         assert "\n" not in str(raised.value)
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []

@@ -1,4 +1,6 @@
-"""Hosts as other people see them: certificates that nobody vouches for, a robots.txt that cannot be had, odd bytes around JSON."""
+"""Hosts as other people see them: certificates that nobody vouches for, a robots.txt that cannot be had, odd
+bytes around JSON.
+"""
 
 import gzip
 import re
@@ -47,7 +49,13 @@ def _untouched(database: Database) -> bool:
     ids=["unknown", "expired", "another", "no_file"],
 )
 def test_a_certificate_that_cannot_be_verified_ends_the_run_before_a_target_is_spent(
-    tmp_path: Path, database: Database, shared_county: str, made: dict[str, Any], trusted: str | None, says: str, obeys: bool
+    tmp_path: Path,
+    database: Database,
+    shared_county: str,
+    made: dict[str, Any],
+    trusted: str | None,
+    says: str,
+    obeys: bool,
 ) -> None:
     if trusted and not obeys:
         pytest.skip("the kinds differ in nothing else")
@@ -74,7 +82,9 @@ def test_a_certificate_that_cannot_be_verified_ends_the_run_before_a_target_is_s
             assert database.states() == {"done": 6}
 
 
-def test_a_scan_s_host_that_cannot_be_verified_ends_the_run_too(tmp_path: Path, database: Database, shared_county: str) -> None:
+def test_a_scan_s_host_that_cannot_be_verified_ends_the_run_too(
+    tmp_path: Path, database: Database, shared_county: str
+) -> None:
     ca, other = certificate(tmp_path / "ca.pem"), certificate(tmp_path / "other.pem")
     elsewhere, front = Front(shared_county, other), Front(shared_county, ca)
     # Where a scan is stored is another host.
@@ -95,7 +105,9 @@ def test_a_browser_that_does_not_trust_the_host_ends_the_run_and_says_where_its_
 ) -> None:
     ca = certificate(tmp_path / "ca.pem")
     front = Front(shared_county, ca)
-    crawl = crawler(tmp_path, database, front.url, "treasurer", {"SSL_CERT_FILE": str(ca), "HOME": str(tmp_path)})
+    crawl = crawler(
+        tmp_path, database, front.url, "treasurer", {"SSL_CERT_FILE": str(ca), "HOME": str(tmp_path)}
+    )
     with serving(front):
         done = crawl("tax", "-a", APNS, *RATE)
     assert done.code == 1, done.log
@@ -117,7 +129,10 @@ def test_a_robots_txt_that_cannot_be_had_is_waited_for(
     assert database.states() == {"done": 6}
     assert front.asked[:3] == [ROBOTS] * 3
     assert ROBOTS not in front.asked[3:]
-    assert len(re.findall(r"assessor: http\S+/robots\.txt: .*; nothing is asked for until it answers", done.log)) == 2
+    assert (
+        len(re.findall(r"assessor: http\S+/robots\.txt: .*; nothing is asked for until it answers", done.log))
+        == 2
+    )
     assert "Traceback" not in done.log
 
 
@@ -141,7 +156,9 @@ def test_a_robots_txt_that_stays_away_ends_the_run_with_nothing_asked_for(
 
 
 @pytest.mark.parametrize("status", [401, 404, 429])
-def test_a_robots_txt_of_4xx_forbids_nothing(tmp_path: Path, database: Database, shared_county: str, status: int) -> None:
+def test_a_robots_txt_of_4xx_forbids_nothing(
+    tmp_path: Path, database: Database, shared_county: str, status: int
+) -> None:
     front = Front(shared_county, robots=[(status, ALL, {})])
     with serving(front):
         done = crawler(tmp_path, database, front.url)("assessor", "-a", f"apns={LIST[0]}", *RATE)
@@ -166,7 +183,9 @@ def test_what_robots_txt_says_is_kept_to_however_it_comes(
     front = Front(shared_county, robots=robots)
     with serving(front):
         done = crawler(tmp_path, database, front.url, attempts=1)("assessor", "-a", f"apns={LIST[0]}", *RATE)
-    assert database.rows("SELECT state, cause FROM crawl.target") == [(state, None if state == "done" else "refused")], done.log
+    assert database.rows("SELECT state, cause FROM crawl.target") == [
+        (state, None if state == "done" else "refused")
+    ], done.log
     assert any("/parcel/" in path for path in front.asked) is (state == "done")
 
 
@@ -175,12 +194,17 @@ def test_a_run_that_waits_for_robots_txt_ends_as_soon_as_it_is_told_to(
     tmp_path: Path, database: Database, shared_county: str, way: str
 ) -> None:
     front = Front(shared_county, robots=[(503, b"", {})])
-    patient: dict[str, Any] = {"robots": {"again_after": 300, "again_most": 300, "patience": 600}, "breaker": {}}
+    patient: dict[str, Any] = {
+        "robots": {"again_after": 300, "again_most": 300, "patience": 600},
+        "breaker": {},
+    }
     crawl = crawler(tmp_path, database, front.url, **patient)
     with serving(front):
         running = crawl.start("assessor", "-a", APNS, *RATE)
         try:
-            wait_for(lambda: front.asked and database.rows("SELECT 1 FROM crawl.target WHERE state = 'leased'"))
+            wait_for(
+                lambda: front.asked and database.rows("SELECT 1 FROM crawl.target WHERE state = 'leased'")
+            )
             if way == "interrupt":
                 running.send_signal(signal.SIGINT)
             else:
@@ -197,15 +221,21 @@ def test_a_run_that_waits_for_robots_txt_ends_as_soon_as_it_is_told_to(
 def _hashes(database: Database) -> set[tuple[str, str]]:
     """What is stored of all sources: table and hash of each row."""
     tables = database.rows(
-        "SELECT table_schema || '.' || table_name FROM information_schema.columns WHERE column_name = 'content_hash'"
-        " AND table_schema NOT IN ('crawl', 'public')"
+        "SELECT table_schema || '.' || table_name FROM information_schema.columns WHERE column_name ="
+        " 'content_hash' AND table_schema NOT IN ('crawl', 'public')"
     )
-    return {(table, row) for (table,) in tables for (row,) in database.rows(f"SELECT encode(content_hash, 'hex') FROM {table}")}
+    return {
+        (table, row)
+        for (table,) in tables
+        for (row,) in database.rows(f"SELECT encode(content_hash, 'hex') FROM {table}")
+    }
 
 
 def _of(source: str, folder: Path, database: Database, front: Front) -> Crawler:
     # Layers have addresses of their own, but in the sandbox.
-    return Crawler(database, front.url, 500) if source == "gis" else crawler(folder, database, front.url, source)
+    return (
+        Crawler(database, front.url, 500) if source == "gis" else crawler(folder, database, front.url, source)
+    )
 
 
 @pytest.mark.parametrize(
@@ -220,7 +250,14 @@ def _of(source: str, folder: Path, database: Database, front: Front) -> Crawler:
     ids=["assessor", "owner", "gis", "documents", "search"],
 )
 def test_a_byte_order_mark_before_json_is_passed_over(
-    tmp_path: Path, database: Database, shared_county: str, server: str, template: str, spider: str, source: str, arguments: list[str]
+    tmp_path: Path,
+    database: Database,
+    shared_county: str,
+    server: str,
+    template: str,
+    spider: str,
+    source: str,
+    arguments: list[str],
 ) -> None:
     given = [word for argument in arguments for word in ("-a", argument)]
     front = Front(shared_county, change=lambda body: b"\xef\xbb\xbf" + body)
@@ -277,7 +314,9 @@ def test_32_mb_of_headers_are_refused_by_size(tmp_path: Path, database: Database
             time.sleep(0.05)
         log, _ = running.communicate(timeout=60)
     assert left == []
-    causes = database.rows("SELECT state, cause, count(*) FROM crawl.target GROUP BY state, cause ORDER BY cause")
+    causes = database.rows(
+        "SELECT state, cause, count(*) FROM crawl.target GROUP BY state, cause ORDER BY cause"
+    )
     assert causes == [("dead", "connection", 3), ("dead", "malformed", 3)], log
     assert "headers of more than 131,072 bytes" in log
     assert "Traceback" not in log
@@ -304,16 +343,27 @@ _ENDLESS = {
     "body by chunks": (_trickle(_OK + b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\n \r\n"), "timeout"),
     "silence": (_trickle(b"", b""), "timeout"),
     "body without end": (_trickle(_OK + b"\r\n", b" " * 500_000, 0), "malformed"),
-    "zipped without end": (_trickle(_OK + b"Content-Encoding: gzip\r\n\r\n", _GZIP_OF_BLANKS, 0), "malformed"),
+    "zipped without end": (
+        _trickle(_OK + b"Content-Encoding: gzip\r\n\r\n", _GZIP_OF_BLANKS, 0),
+        "malformed",
+    ),
 }
 
 
-def test_answers_without_end_cost_a_target_and_no_more(tmp_path: Path, database: Database, shared_county: str) -> None:
+def test_answers_without_end_cost_a_target_and_no_more(
+    tmp_path: Path, database: Database, shared_county: str
+) -> None:
     apns = County().apns(len(_ENDLESS))
     by_path = dict(zip(apns, _ENDLESS.values(), strict=True))
     front = Front(shared_county)
     front.raw = lambda connection: by_path[front.asked[-1].rsplit("/", 1)[-1]][0](connection)
-    changes: dict[str, Any] = {"attempts": 1, "attempts_of": {}, "breaker": {"failures": 50}, "timeout": 3, "concurrency": 1}
+    changes: dict[str, Any] = {
+        "attempts": 1,
+        "attempts_of": {},
+        "breaker": {"failures": 50},
+        "timeout": 3,
+        "concurrency": 1,
+    }
     crawl = crawler(tmp_path, database, front.url, **changes)
     with serving(front):
         running = crawl.start("assessor", "-a", f"apns={','.join(apns)}", *RATE)
@@ -333,23 +383,31 @@ def test_answers_without_end_cost_a_target_and_no_more(tmp_path: Path, database:
     assert peak < 200 * 2**20
 
 
-def test_headers_of_an_ordinary_length_are_taken(tmp_path: Path, database: Database, shared_county: str) -> None:
+def test_headers_of_an_ordinary_length_are_taken(
+    tmp_path: Path, database: Database, shared_county: str
+) -> None:
     def long(connection: socket.socket) -> None:
         connection.sendall(b"HTTP/1.1 404 Not Found\r\n" + _LINE * 12 + b"Content-Length: 0\r\n\r\n")
 
     front = Front(shared_county, raw=long)
     with serving(front):
-        done = crawler(tmp_path, database, front.url, attempts=1, attempts_of={})("assessor", "-a", f"apns={LIST[0]}", *RATE)
+        done = crawler(tmp_path, database, front.url, attempts=1, attempts_of={})(
+            "assessor", "-a", f"apns={LIST[0]}", *RATE
+        )
     assert database.rows("SELECT state, cause FROM crawl.target") == [("dead", "not_found")], done.log
     assert TOKEN not in done.log
 
 
-def test_a_node_whose_certificate_cannot_be_verified_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_node_whose_certificate_cannot_be_verified_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     ca = certificate(tmp_path / "ca.pem")
     front = Front(certificate=ca)
     monkeypatch.delenv("SSL_CERT_FILE", raising=False)
     with serving(front):
-        with pytest.raises(NodeError, match=f"{front.url}: its certificate cannot be verified .*SSL_CERT_FILE"):
+        with pytest.raises(
+            NodeError, match=f"{front.url}: its certificate cannot be verified .*SSL_CERT_FILE"
+        ):
             ScrapydNode(front.url).check()
         monkeypatch.setenv("SSL_CERT_FILE", str(ca))
         with pytest.raises(NodeError, match="is not a scrapyd"):

@@ -1,4 +1,6 @@
-"""The pace by real crawls: the bench's cases in a small form, side by side, each with a sandbox county that counts."""
+"""The pace by real crawls: the bench's cases in a small form, side by side, each with a sandbox county that
+counts.
+"""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -15,7 +17,9 @@ Result = Callable[[str], Any]
 
 @pytest.fixture(scope="module")
 def result(server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Result]:
-    """Start all cases at the first question; they take as long as the longest, not as their sum. Asked again, a case runs again, alone."""
+    """Start all cases at the first question; they take as long as the longest, not as their sum. Asked again,
+    a case runs again, alone.
+    """
     folder = tmp_path_factory.mktemp("pace")
     jobs: dict[str, Callable[[], Any]] = {
         "changing": lambda: cases.changing_budget(server, folder, 40, 18, (15, 28, 28)),
@@ -63,7 +67,8 @@ def test_a_changing_budget_is_followed(result: Result) -> None:
     figures = result("changing")
     assert figures["lost"] == 0
     for what in ("halved", "doubled"):
-        # From 18 s after each change; the bench waits the 30 s, and asks for more. Half is what was before the budget doubled.
+        # From 18 s after each change; the bench waits the 30 s, and asks for more. Half is what was before
+        # the budget doubled.
         assert figures[f"{what}: goodput"] >= 0.55, figures
         assert figures[f"{what}: refused"] <= 0.02, figures
 
@@ -80,7 +85,8 @@ def test_a_host_that_slows_down_is_asked_less_at_once(result: Result) -> None:
     figures = result("slow")
     assert figures["at 3 s: most under way"] <= 4
     assert figures["time-outs"] == 0
-    # The bar is the bench's. Here other cases share the cores; a width that stayed at one would give an eighth.
+    # The bar is the bench's. Here other cases share the cores; a width that stayed at one would give an
+    # eighth.
     assert figures["goodput afterwards, of before"] >= 0.35
 
 

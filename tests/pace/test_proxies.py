@@ -1,4 +1,6 @@
-"""A proxy of the user's that refuses, wants a password, breaks off, or is named in a way of its own: real tunnels, real TLS."""
+"""A proxy of the user's that refuses, wants a password, breaks off, or is named in a way of its own: real
+tunnels, real TLS.
+"""
 
 import socket
 from collections.abc import Callable
@@ -26,7 +28,12 @@ def _endless(connection: socket.socket) -> None:
 
 
 def _behind(
-    tmp_path: Path, database: Database, shared_county: str, proxy: Proxy, named: str = "http://{}", **changes: Any
+    tmp_path: Path,
+    database: Database,
+    shared_county: str,
+    proxy: Proxy,
+    named: str = "http://{}",
+    **changes: Any,
 ) -> tuple[Front, Crawler]:
     """Return a front with TLS before a sandbox, and a crawler that reaches it by the proxy."""
     ca = certificate(tmp_path / "ca.pem")
@@ -37,11 +44,19 @@ def _behind(
 
 @pytest.mark.parametrize(
     ("refusal", "says"),
-    [(503, "HTTP 503"), (_breaks_off, "it closed the connection"), (_endless, "it sent headers of more than 131,072")],
+    [
+        (503, "HTTP 503"),
+        (_breaks_off, "it closed the connection"),
+        (_endless, "it sent headers of more than 131,072"),
+    ],
     ids=["503", "breaks_off", "endless"],
 )
 def test_a_tunnel_that_is_refused_is_asked_for_again(
-    tmp_path: Path, database: Database, shared_county: str, refusal: int | Callable[[socket.socket], None], says: str
+    tmp_path: Path,
+    database: Database,
+    shared_county: str,
+    refusal: int | Callable[[socket.socket], None],
+    says: str,
 ) -> None:
     proxy = Proxy([refusal] * 3)
     front, crawl = _behind(tmp_path, database, shared_county, proxy, obey_robots=False)
@@ -50,7 +65,9 @@ def test_a_tunnel_that_is_refused_is_asked_for_again(
     assert done.code == 0, done.log
     assert database.states() == {"done": 6}
     assert proxy.refused == 3
-    assert done.log.count(f"connection (the proxy {proxy.place} opened no way to the host: {says}") == 3, done.log
+    assert done.log.count(f"connection (the proxy {proxy.place} opened no way to the host: {says}") == 3, (
+        done.log
+    )
     assert "Traceback" not in done.log
 
 
@@ -68,7 +85,9 @@ def test_a_tunnel_that_is_refused_for_robots_txt_is_asked_for_again_before_anyth
     assert done.log.count("nothing is asked for until it answers") == 2
 
 
-def test_a_proxy_that_wants_a_password_is_named_and_the_county_is_not(tmp_path: Path, database: Database, shared_county: str) -> None:
+def test_a_proxy_that_wants_a_password_is_named_and_the_county_is_not(
+    tmp_path: Path, database: Database, shared_county: str
+) -> None:
     proxy = Proxy(credentials="ann:s3cret@home")
     front, crawl = _behind(tmp_path, database, shared_county, proxy, obey_robots=False)
     with serving(front, proxy):
@@ -101,9 +120,17 @@ def test_without_its_password_robots_txt_cannot_be_had_and_no_target_is_spent(
 
 
 @pytest.mark.parametrize("obeys", [True, False])
-def test_a_407_by_http_is_the_proxy_s_too(tmp_path: Path, database: Database, shared_county: str, obeys: bool) -> None:
+def test_a_407_by_http_is_the_proxy_s_too(
+    tmp_path: Path, database: Database, shared_county: str, obeys: bool
+) -> None:
     proxy = Proxy([407], always=True)
-    crawl = crawler(tmp_path, database, shared_county, environment={"http_proxy": f"http://{proxy.place}"}, obey_robots=obeys)
+    crawl = crawler(
+        tmp_path,
+        database,
+        shared_county,
+        environment={"http_proxy": f"http://{proxy.place}"},
+        obey_robots=obeys,
+    )
     with serving(proxy):
         done = crawl("assessor", "-a", APNS, *RATE)
     assert done.code == 4, done.log
@@ -112,7 +139,9 @@ def test_a_407_by_http_is_the_proxy_s_too(tmp_path: Path, database: Database, sh
     assert database.one("SELECT max(attempts) FROM crawl.target") == (0 if obeys else 1)
 
 
-def test_a_proxy_that_is_not_there_is_a_connection_that_cannot_be_made(tmp_path: Path, database: Database, shared_county: str) -> None:
+def test_a_proxy_that_is_not_there_is_a_connection_that_cannot_be_made(
+    tmp_path: Path, database: Database, shared_county: str
+) -> None:
     proxy = Proxy()
     proxy.server_close()
     front, crawl = _behind(tmp_path, database, shared_county, proxy, obey_robots=False)
@@ -141,9 +170,16 @@ def test_a_proxy_is_known_without_its_scheme_and_passed_by_for_hosts_that_need_n
 
 
 @pytest.mark.parametrize(
-    "named", ["socks5://ann:s3cret@127.0.0.1:1080", "https://ann:s3cret@127.0.0.1:8443", "http://ann:s3cret@127.0.0.1:80x"]
+    "named",
+    [
+        "socks5://ann:s3cret@127.0.0.1:1080",
+        "https://ann:s3cret@127.0.0.1:8443",
+        "http://ann:s3cret@127.0.0.1:80x",
+    ],
 )
-def test_a_proxy_that_cannot_be_asked_is_a_mistake_of_one_line(tmp_path: Path, database: Database, named: str) -> None:
+def test_a_proxy_that_cannot_be_asked_is_a_mistake_of_one_line(
+    tmp_path: Path, database: Database, named: str
+) -> None:
     crawl = crawler(tmp_path, database, "https://127.0.0.1:9", environment={"https_proxy": named})
     done = crawl("assessor", "-a", APNS)
     assert done.code == 2, done.log
@@ -154,9 +190,13 @@ def test_a_proxy_that_cannot_be_asked_is_a_mistake_of_one_line(tmp_path: Path, d
 
 
 @needs_browser
-def test_a_browser_has_the_proxy_s_password_too(tmp_path: Path, database: Database, shared_county: str) -> None:
+def test_a_browser_has_the_proxy_s_password_too(
+    tmp_path: Path, database: Database, shared_county: str
+) -> None:
     proxy = Proxy(credentials="ann:s3cret")
-    front, crawl = _behind(tmp_path, database, shared_county, proxy, "http://ann:s3cret@{}", source="treasurer")
+    front, crawl = _behind(
+        tmp_path, database, shared_county, proxy, "http://ann:s3cret@{}", source="treasurer"
+    )
     crawl.environment = (crawl.environment or {}) | {"HOME": str(tmp_path)}
     with serving(front, proxy):
         done = crawl("tax", "-a", APNS, *RATE)

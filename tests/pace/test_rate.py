@@ -1,4 +1,6 @@
-"""The rate against token buckets of every size, on a clock that is simulated: what it gets, and what it provokes."""
+"""The rate against token buckets of every size, on a clock that is simulated: what it gets, and what it
+provokes.
+"""
 
 import heapq
 import random
@@ -50,7 +52,9 @@ class Outcome:
         return refusals / max(1, refusals + sum(begin <= at < end for at in self.answers))
 
 
-def simulate(bucket: Bucket, seconds: float, retry_after: float | None = 1.0, latency: float = 0.003, width: int = 5) -> Outcome:
+def simulate(
+    bucket: Bucket, seconds: float, retry_after: float | None = 1.0, latency: float = 0.003, width: int = 5
+) -> Outcome:
     """Send as the slot does: never more than `width` at once, gaps of the rate with 10 % of jitter."""
     limits = Limits(start=1.0, floor=0.2, ceiling=500.0)
     rate = SourceRate(1.0, 1.0)
@@ -83,7 +87,9 @@ def simulate(bucket: Bucket, seconds: float, retry_after: float | None = 1.0, la
 
 @pytest.mark.parametrize("retry_after", [1.0, None])
 @pytest.mark.parametrize(("rate", "burst"), [(50, 10), (20, 5), (5, 5), (5, 50), (100 / 60, 40), (150, 30)])
-def test_a_budget_nobody_told_is_used_and_hardly_ever_exceeded(rate: float, burst: float, retry_after: float | None) -> None:
+def test_a_budget_nobody_told_is_used_and_hardly_ever_exceeded(
+    rate: float, burst: float, retry_after: float | None
+) -> None:
     seconds = max(120.0, 400 / rate)
     outcome = simulate(Bucket(lambda now: rate, burst), seconds, retry_after)
     assert outcome.goodput(seconds / 2, seconds) >= 0.85 * rate
@@ -157,7 +163,12 @@ def test_a_rate_that_is_not_used_does_not_grow() -> None:
 @given(
     st.lists(
         st.tuples(
-            st.floats(0, 30), st.integers(0, 1000), st.booleans(), st.booleans(), st.one_of(st.none(), st.floats(0, 1e9)), st.floats(0, 60)
+            st.floats(0, 30),
+            st.integers(0, 1000),
+            st.booleans(),
+            st.booleans(),
+            st.one_of(st.none(), st.floats(0, 1e9)),
+            st.floats(0, 60),
         ),
         max_size=60,
     ),

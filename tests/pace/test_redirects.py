@@ -1,4 +1,6 @@
-"""A redirect that is followed, as of a scan of the recorder's, tells the next host nothing of the one before."""
+"""A redirect that is followed, as of a scan of the recorder's, tells the next host nothing of the one
+before.
+"""
 
 import pytest
 from scrapy import Request, signals
@@ -8,7 +10,9 @@ from scrapy.utils.test import get_crawler
 from maricopa_scrapy.pace.redirects import Redirects
 
 
-def test_a_redirect_is_followed_without_a_referer_and_without_a_warning(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_redirect_is_followed_without_a_referer_and_without_a_warning(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     crawler = get_crawler(settings_dict={"REDIRECT_ENABLED": True, "MEMUSAGE_ENABLED": False})
     middleware = Redirects.from_crawler(crawler)
     # Scrapy's own warns when the engine starts.

@@ -18,7 +18,13 @@ from scrapy.utils.test import get_crawler
 
 from maricopa_scrapy.configuration import load
 from maricopa_scrapy.items import Cause
-from maricopa_scrapy.pace.refusals import Refusal, Unauthorized, cause_of, check_json_answer, check_page_answer
+from maricopa_scrapy.pace.refusals import (
+    Refusal,
+    Unauthorized,
+    cause_of,
+    check_json_answer,
+    check_page_answer,
+)
 from maricopa_scrapy.pace.throttle import retry_after
 
 _, MANIFESTS = load()
@@ -35,10 +41,25 @@ def _page(title: str, body: str = "") -> bytes:
     ("status", "headers", "body", "cause"),
     [
         (403, HTML, _page("Just a moment...", "<script>window._cf_chl_opt={}</script>"), Cause.CHALLENGE),
-        (200, HTML, _page("Wait", "<script src='/cdn-cgi/challenge-platform/h/g/orchestrate/chl_page/v1'></script>"), Cause.CHALLENGE),
+        (
+            200,
+            HTML,
+            _page("Wait", "<script src='/cdn-cgi/challenge-platform/h/g/orchestrate/chl_page/v1'></script>"),
+            Cause.CHALLENGE,
+        ),
         # A script that ordinary pages behind the same front load too.
-        (200, HTML, _page("Sign in", "<script src='/cdn-cgi/challenge-platform/scripts/jsd/main.js'></script>"), Cause.SOFT_404),
-        (502, HTML, _page("Bad gateway", "<script src='/cdn-cgi/challenge-platform/scripts/jsd/main.js'></script>"), Cause.SERVER_ERROR),
+        (
+            200,
+            HTML,
+            _page("Sign in", "<script src='/cdn-cgi/challenge-platform/scripts/jsd/main.js'></script>"),
+            Cause.SOFT_404,
+        ),
+        (
+            502,
+            HTML,
+            _page("Bad gateway", "<script src='/cdn-cgi/challenge-platform/scripts/jsd/main.js'></script>"),
+            Cause.SERVER_ERROR,
+        ),
         (503, HTML, _page("Just a moment..."), Cause.CHALLENGE),
         (403, HTML | {"cf-mitigated": "challenge"}, _page("Other words"), Cause.CHALLENGE),
         (429, HTML | {"cf-mitigated": "challenge"}, _page("Other words"), Cause.CHALLENGE),
@@ -59,10 +80,14 @@ def _page(title: str, body: str = "") -> bytes:
         (500, {}, b"", Cause.SERVER_ERROR),
         (403, {}, b"", Cause.REFUSED),
     ],
-)  # fmt: skip
-def test_each_kind_of_answer_has_its_cause(status: int, headers: dict[str, str], body: bytes, cause: Cause) -> None:
+)
+def test_each_kind_of_answer_has_its_cause(
+    status: int, headers: dict[str, str], body: bytes, cause: Cause
+) -> None:
     with pytest.raises(Refusal) as caught:
-        check_json_answer(Response("http://127.0.0.1/parcel/1", status=status, headers=headers, body=body), MARKS)
+        check_json_answer(
+            Response("http://127.0.0.1/parcel/1", status=status, headers=headers, body=body), MARKS
+        )
     assert caught.value.cause is cause
 
 
@@ -88,7 +113,17 @@ def test_the_captured_page_of_an_unknown_path_is_a_soft_404() -> None:
 
 @pytest.mark.parametrize(
     ("value", "seconds"),
-    [("7", 7.0), ("0", 0.0), (" 12 ", 12.0), ("999999999999", 300.0), ("-5", None), ("soon", None), ("", None), ("1.5", None), ("٣", None)],
+    [
+        ("7", 7.0),
+        ("0", 0.0),
+        (" 12 ", 12.0),
+        ("999999999999", 300.0),
+        ("-5", None),
+        ("soon", None),
+        ("", None),
+        ("1.5", None),
+        ("٣", None),
+    ],
 )
 def test_retry_after_in_seconds_is_clamped(value: str, seconds: float | None) -> None:
     response = Response("http://127.0.0.1/", status=429, headers={"Retry-After": value.encode()})
@@ -110,7 +145,12 @@ PAGE_MARKS = MANIFESTS["assessor_page"].refusals
     ("status", "headers", "body", "cause"),
     [
         (403, HTML, _page("Just a moment...", "<script>window._cf_chl_opt={}</script>"), Cause.CHALLENGE),
-        (200, HTML, _page("Wait", "<script src='/cdn-cgi/challenge-platform/h/b/orchestrate/x'></script>"), Cause.CHALLENGE),
+        (
+            200,
+            HTML,
+            _page("Wait", "<script src='/cdn-cgi/challenge-platform/h/b/orchestrate/x'></script>"),
+            Cause.CHALLENGE,
+        ),
         (200, HTML, _page("Page not found: an office"), Cause.SOFT_404),
         (404, HTML, _page("Not found"), Cause.SOFT_404),
         (404, {}, b"", Cause.NOT_FOUND),
@@ -122,15 +162,19 @@ PAGE_MARKS = MANIFESTS["assessor_page"].refusals
         (302, HTML, _page("Moved"), Cause.REFUSED),
         (429, HTML, _page("Slow down"), Cause.THROTTLED),
     ],
-)  # fmt: skip
+)
 def test_where_a_page_is_due(status: int, headers: dict[str, str], body: bytes, cause: Cause) -> None:
     with pytest.raises(Refusal) as caught:
-        check_page_answer(Response("http://127.0.0.1/mcs/", status=status, headers=headers, body=body), PAGE_MARKS)
+        check_page_answer(
+            Response("http://127.0.0.1/mcs/", status=status, headers=headers, body=body), PAGE_MARKS
+        )
     assert caught.value.cause is cause
 
 
 @pytest.mark.parametrize("source", ["assessor_page", "treasurer", "recorder", "recorder_legacy", "bulk"])
-@pytest.mark.parametrize("script", ["scripts/jsd/main.js", "h/b/scripts/jsd/1a2b3c/main.js", "h/g/scripts/alpha/invisible.js"])
+@pytest.mark.parametrize(
+    "script", ["scripts/jsd/main.js", "h/b/scripts/jsd/1a2b3c/main.js", "h/g/scripts/alpha/invisible.js"]
+)
 def test_an_ordinary_page_passes_also_with_a_script_of_its_front(source: str, script: str) -> None:
     body = _page("An office", f"<script>a.src='/cdn-cgi/challenge-platform/{script}';</script>")
     check_page_answer(Response("http://127.0.0.1/mcs/", headers=HTML, body=body), MANIFESTS[source].refusals)
@@ -148,12 +192,16 @@ def test_the_captured_soft_404_is_one_for_a_page_too() -> None:
 def test_what_cannot_be_unpacked_is_malformed(encoding: str) -> None:
     unpacker = HttpCompressionMiddleware.from_crawler(get_crawler(settings_dict={"DOWNLOAD_MAXSIZE": 1000}))
     big = {
-        "gzip": gzip.compress(bytes(2**20)), "deflate": zlib.compress(bytes(2**20)), "br": brotli.compress(bytes(2**20)),
+        "gzip": gzip.compress(bytes(2**20)),
+        "deflate": zlib.compress(bytes(2**20)),
+        "br": brotli.compress(bytes(2**20)),
         "zstd": zstandard.compress(bytes(2**20)),
-    }[encoding]  # fmt: skip
+    }[encoding]
     request = Request("http://127.0.0.1/parcel/1")
     for body in (b"{not packed at all}", big):
         with pytest.raises(Exception) as raised:
-            unpacker.process_response(request, Response(request.url, body=body, headers={"Content-Encoding": encoding}))
+            unpacker.process_response(
+                request, Response(request.url, body=body, headers={"Content-Encoding": encoding})
+            )
         assert cause_of(raised.value) is Cause.MALFORMED
     assert cause_of(IgnoreRequest("Forbidden by robots.txt")) is Cause.REFUSED

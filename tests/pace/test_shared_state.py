@@ -90,7 +90,9 @@ def test_silence_counts_from_the_first_failure_and_ends_with_an_answer() -> None
     shared = Shared()
     shared.fail(1)
     shared.now += 500
-    assert shared.report(1, Report(refusals=[Refusal(shared.now, shared.now, None)])).silent == pytest.approx(500)
+    assert shared.report(1, Report(refusals=[Refusal(shared.now, shared.now, None)])).silent == pytest.approx(
+        500
+    )
     shared.now += 100
     assert shared.report(1, Report(accepted=1)).silent == 0
 

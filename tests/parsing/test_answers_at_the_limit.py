@@ -1,4 +1,6 @@
-"""Answers as long as a source may send, made to cost time: each is read or refused within 2 s of one processor."""
+"""Answers as long as a source may send, made to cost time: each is read or refused within 2 s of one
+processor.
+"""
 
 import time
 from collections.abc import Callable
@@ -75,27 +77,38 @@ _JSON: list[tuple[str, str, Callable[[bytes, int], bytes]]] = [
     ("recorder document", "names", _in_place("names", b"{},", b"[", b"{}]")),
     ("recorder document", "NUL", _in_place("docketBook", b"\\u0000", b'"', b'"')),
     ("recorder document", "lone surrogates", _in_place("docketBook", b"\\ud800", b'"', b'"')),
-    ("recorder search", "rows", _in_place("searchResults", b'{"recordingNumber":20240000001},', b"[", b"{}]")),
+    (
+        "recorder search",
+        "rows",
+        _in_place("searchResults", b'{"recordingNumber":20240000001},', b"[", b"{}]"),
+    ),
     ("recorder codes", "rows", lambda seed, most: b"[" + _repeated(b'{"docType":"WD"},', most - 10) + b"{}]"),
     ("gis features E", "rows", _in_place("features", b'{"attributes":{}},', b"[", b"{}]")),
     ("gis features E", "unknown keys", _keys(b'"key%d":[]')),
     ("gis ids", "ids", _in_place("objectIds", b"12345678,", b"[", b"1]")),
     ("recorder index", "titles", _whole(b"<title")),
     ("assessor parcel", "escapes", _whole(b"\\u0050hone")),
-]  # fmt: skip
+]
 _HTML: list[tuple[str, str, Callable[[bytes, int], bytes]]] = [
-    *((name, part.decode(), _whole(part)) for name in ("assessor public page", "recorder legacy document")
-      for part in (b"<title", b"<script>", b"<script", b"<!--", b"<input ")),
+    *(
+        (name, part.decode(), _whole(part))
+        for name in ("assessor public page", "recorder legacy document")
+        for part in (b"<title", b"<script>", b"<script", b"<!--", b"<input ")
+    ),
     ("assessor public page", "tokens", _before(b"<body", b"<input id=token value=abcdefghijklmno>")),
     ("assessor public page", "ids", _before(b"<body", b"<input " + b"id=" * 100 + b">")),
     ("assessor public page", "attributes", _before(b"<body", b"data-token")),
     ("recorder legacy list", "cells", _before(b"<body", b"<td>1")),
-]  # fmt: skip
+]
 
 
 @pytest.mark.timed
-@pytest.mark.parametrize(("name", "what", "make"), [*_JSON, *_HTML], ids=lambda value: value if isinstance(value, str) else "")
-def test_an_answer_at_the_limit_is_read_or_refused_within_two_seconds(name: str, what: str, make: Callable[[bytes, int], bytes]) -> None:
+@pytest.mark.parametrize(
+    ("name", "what", "make"), [*_JSON, *_HTML], ids=lambda value: value if isinstance(value, str) else ""
+)
+def test_an_answer_at_the_limit_is_read_or_refused_within_two_seconds(
+    name: str, what: str, make: Callable[[bytes, int], bytes]
+) -> None:
     subject = subjects()[name]
     manifest = MANIFESTS[_SOURCES.get(name, name.split()[0])]
     seed, key = subject.seeds[0]

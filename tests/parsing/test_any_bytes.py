@@ -1,4 +1,6 @@
-"""Whatever the bytes, for every parser: a named error, or records that the body tells. `make fuzz` is the long form."""
+"""Whatever the bytes, for every parser: a named error, or records that the body tells. `make fuzz` is the
+long form.
+"""
 
 import datetime as dt
 from random import Random
@@ -22,12 +24,39 @@ from tests.fuzz.treasurer import LAYOUT as TABS
 from tests.fuzz.treasurer import _summary as packed
 
 BYTES = (
-    b"", b" ", b"null", b"[]", b"{}", b"0", b'"x"', b"false", b"[1]", b"\xff\xfe", b"\xef\xbb\xbf{}", b"NaN", b'{"a":NaN}', b"[" * 100_000,
-    b"[" * 900 + b"]" * 900, b'{"a":' * 900 + b"1" + b"}" * 900, b"1" * 5000, b'{"TOTAL":' + b"9" * 5000 + b"}", b'{"MCR":1e999}',
-    b'{"MCR":"\\ud800"}', b'"\\ud83d\\ude00"', b'{"\\udfff":"\\u0000"}', b"<html></html>", b"\n <!DOCTYPE html>", b"{", b'{"a":1}x', b"\0",
-    b'{"Sketches":{"Pages":[{"APN":5}]}}', b'{"Sketches":[1],"TreasurersTransitionUrl":7}', b'{"TreasurersTransitionUrl":"http://[?parcel=%ff"}',
-    b'{"error":' + b"[" * 900 + b"]" * 900 + b"}", b'{"error":{"message":' + b"[" * 900 + b"]" * 900 + b"}}",
-)  # fmt: skip
+    b"",
+    b" ",
+    b"null",
+    b"[]",
+    b"{}",
+    b"0",
+    b'"x"',
+    b"false",
+    b"[1]",
+    b"\xff\xfe",
+    b"\xef\xbb\xbf{}",
+    b"NaN",
+    b'{"a":NaN}',
+    b"[" * 100_000,
+    b"[" * 900 + b"]" * 900,
+    b'{"a":' * 900 + b"1" + b"}" * 900,
+    b"1" * 5000,
+    b'{"TOTAL":' + b"9" * 5000 + b"}",
+    b'{"MCR":1e999}',
+    b'{"MCR":"\\ud800"}',
+    b'"\\ud83d\\ude00"',
+    b'{"\\udfff":"\\u0000"}',
+    b"<html></html>",
+    b"\n <!DOCTYPE html>",
+    b"{",
+    b'{"a":1}x',
+    b"\0",
+    b'{"Sketches":{"Pages":[{"APN":5}]}}',
+    b'{"Sketches":[1],"TreasurersTransitionUrl":7}',
+    b'{"TreasurersTransitionUrl":"http://[?parcel=%ff"}',
+    b'{"error":' + b"[" * 900 + b"]" * 900 + b"}",
+    b'{"error":{"message":' + b"[" * 900 + b"]" * 900 + b"}}",
+)
 SEEDED = sorted(run.subjects())
 
 
@@ -56,7 +85,9 @@ def test_so_does_any_other(name: str, rng: Random) -> None:
 # What the fuzzer found.
 
 
-@pytest.mark.parametrize("name", ["recorder legacy list", "recorder legacy document", "treasurer summary", "assessor public page"])
+@pytest.mark.parametrize(
+    "name", ["recorder legacy list", "recorder legacy document", "treasurer summary", "assessor public page"]
+)
 def test_a_page_that_was_cut_is_no_shorter_page(name: str) -> None:
     subject = run.subjects()[name]
     body, key = subject.seeds[0]
@@ -67,7 +98,13 @@ def test_a_page_that_was_cut_is_no_shorter_page(name: str) -> None:
         subject.parse(body[: body.rindex(b"</html")], key)
 
 
-PAGES = ["recorder legacy list", "recorder legacy document", "treasurer summary", "treasurer payments", "assessor public page"]
+PAGES = [
+    "recorder legacy list",
+    "recorder legacy document",
+    "treasurer summary",
+    "treasurer payments",
+    "assessor public page",
+]
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -108,19 +145,30 @@ def test_a_legacy_list_without_any_row() -> None:
 def test_an_attribute_with_a_control_character_is_no_crash() -> None:
     subject = run.subjects()["assessor public page"]
     body, apn = subject.seeds[0]
-    assert parse_public_page(body.replace(b'class="col-12 col-md-9 td-body"', b'cl\x01ss="td-body"', 1), apn, LAYOUT).record is not None
+    assert (
+        parse_public_page(
+            body.replace(b'class="col-12 col-md-9 td-body"', b'cl\x01ss="td-body"', 1), apn, LAYOUT
+        ).record
+        is not None
+    )
 
 
 @pytest.mark.parametrize("suffix", [["A", "B"], "AB", "a", "-"])
 def test_a_recording_number_has_one_letter_at_most(suffix: object) -> None:
-    row = b'{"names":"X","recordingNumber":20010849180,"recordingSuffix":%s,"recordingDate":"9-14-2001","documentCode":"W DEED",'
+    row = (
+        b'{"names":"X","recordingNumber":20010849180,"recordingSuffix":%s,"recordingDate":"9-14-2001","documentCode":"W'
+        b' DEED",'
+    )
     row += b'"docketBook":"","pageMap":""}'
     text = str(suffix).replace("'", '"').encode() if isinstance(suffix, list) else f'"{suffix}"'.encode()
     with pytest.raises(SourceChanged):
         search.parse_search(b'{"searchResults":[%s],"totalResults":1}' % (row % text))
 
 
-@pytest.mark.parametrize("ring", [["12", "34", "56", "12"], [["1", 2], [3, 4], [5, 6], ["1", 2]], [[True, 2], [3, 4], [5, 6], [True, 2]]])
+@pytest.mark.parametrize(
+    "ring",
+    [["12", "34", "56", "12"], [["1", 2], [3, 4], [5, 6], ["1", 2]], [[True, 2], [3, 4], [5, 6], [True, 2]]],
+)
 def test_corners_are_numbers(ring: object) -> None:
     with pytest.raises(SourceChanged):
         geojson({"rings": [ring]})
@@ -139,7 +187,9 @@ def test_an_extent_says_all_three_numbers() -> None:
         b'{"first_id":1,"last_id":1e30,"row_count":8}',
     ):
         with pytest.raises(SourceChanged):
-            layer.parse_extent(b'{"features":[{"attributes":%s}]}' % values, "E", 2000, dt.datetime.now(dt.UTC), {})
+            layer.parse_extent(
+                b'{"features":[{"attributes":%s}]}' % values, "E", 2000, dt.datetime.now(dt.UTC), {}
+            )
     with pytest.raises(Malformed):
         layer.parse_count(b'{"count":-1}')
 
@@ -148,5 +198,11 @@ def test_money_and_days_of_the_treasurer_are_ascii() -> None:
     body, apn = run.subjects()["treasurer summary"].seeds[0]
     with pytest.raises(SourceChanged):
         parse_page(
-            packed(body.replace(b".00<", "٠.00<".encode(), 1) if b".00<" in body else body.replace(b"$", "$١".encode(), 1)), apn, TABS
+            packed(
+                body.replace(b".00<", "٠.00<".encode(), 1)
+                if b".00<" in body
+                else body.replace(b"$", "$١".encode(), 1)
+            ),
+            apn,
+            TABS,
         )

@@ -11,7 +11,14 @@ MARK = b"\xef\xbb\xbf"
 
 
 @pytest.mark.parametrize(
-    "body", [b'{"a": "1"}', b' \n[1, "\xc3\xa9"]', b'{"a":"\\u0000b\\ud83d\\ude00"}', b'{"a":"\\ud800"}', b'"\xef\xbb\xbf inside"']
+    "body",
+    [
+        b'{"a": "1"}',
+        b' \n[1, "\xc3\xa9"]',
+        b'{"a":"\\u0000b\\ud83d\\ude00"}',
+        b'{"a":"\\ud800"}',
+        b'"\xef\xbb\xbf inside"',
+    ],
 )
 def test_a_byte_order_mark_is_passed_over(body: bytes) -> None:
     assert decode(MARK + body) == decode(MARK * 2 + body) == decode(body)
@@ -20,7 +27,14 @@ def test_a_byte_order_mark_is_passed_over(body: bytes) -> None:
 
 @pytest.mark.parametrize(
     ("body", "error"),
-    [(b"", NotFound), (b" ", NotFound), (b"null", NotFound), (b"<html></html>", Soft404), (b"{", Malformed), (b"\xef\xbb{}", Malformed)],
+    [
+        (b"", NotFound),
+        (b" ", NotFound),
+        (b"null", NotFound),
+        (b"<html></html>", Soft404),
+        (b"{", Malformed),
+        (b"\xef\xbb{}", Malformed),
+    ],
 )
 def test_what_is_no_answer_is_none_behind_a_mark(body: bytes, error: type[PageError]) -> None:
     for marked in (body, MARK + body):

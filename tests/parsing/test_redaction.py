@@ -22,17 +22,33 @@ KEPT = b'{"sha256":"%b","length":%d}' % (hashlib.sha256(PNG).hexdigest().encode(
     [
         (b'{"Sketch":"%b","APN":"1"}' % TEXT, b'{"Sketch":%b,"APN":"1"}' % KEPT),
         (b'{"Sketch":"%b"}' % TEXT.replace(b"/", b"\\/"), b'{"Sketch":%b}' % KEPT),
-        (b'[{"Sketch" :\n "%b"},{"Sketch":"%b"}]' % (TEXT, TEXT), b'[{"Sketch" :\n %b},{"Sketch":%b}]' % (KEPT, KEPT)),
+        (
+            b'[{"Sketch" :\n "%b"},{"Sketch":"%b"}]' % (TEXT, TEXT),
+            b'[{"Sketch" :\n %b},{"Sketch":%b}]' % (KEPT, KEPT),
+        ),
         *(
             (same, same)
             for same in (
-                b'{"Sketch":null}', b'{"Sketch":""}', b'{"Sketch":"not base64!"}', b'{"Sketch":"AAA"}', b'{"Sketch":"AB=="}',
-                b'{"a":"Sketch","b":"AAAA"}', b'{"a":"\\"Sketch\\":\\"AAAA\\""}', b'{"Sketches":"AAAA"}', b'{"Sketch":"AAAA',
-                b'{"Sketch"', b'{"a\\"Sketch":"AAAA"}', b"", b"\xff\x00", KEPT, b'{"Sketch":%b}' % KEPT, b'{"sketch":"AAAA"}',
+                b'{"Sketch":null}',
+                b'{"Sketch":""}',
+                b'{"Sketch":"not base64!"}',
+                b'{"Sketch":"AAA"}',
+                b'{"Sketch":"AB=="}',
+                b'{"a":"Sketch","b":"AAAA"}',
+                b'{"a":"\\"Sketch\\":\\"AAAA\\""}',
+                b'{"Sketches":"AAAA"}',
+                b'{"Sketch":"AAAA',
+                b'{"Sketch"',
+                b'{"a\\"Sketch":"AAAA"}',
+                b"",
+                b"\xff\x00",
+                KEPT,
+                b'{"Sketch":%b}' % KEPT,
+                b'{"sketch":"AAAA"}',
             )
         ),
     ],
-)  # fmt: skip
+)
 def test_sketches(body: bytes, expected: bytes) -> None:
     assert without_sketches(body) == expected
     assert without_sketches(expected) == expected
@@ -55,12 +71,23 @@ def test_sketches(body: bytes, expected: bytes) -> None:
         *(
             (same, same)
             for same in (
-                b'{"Owner":"SAXOPHONE LLC: \\"phone\\":\\"602\\""}', b'{"a":["phone","602"]}', b'{"Phone":null}', b'{"HasPhone":true}',
-                b'{"Phone":', b'{"Phone"', b"phone", b'"phone', b'"phone"', b'"phone":', b"", b'{"\\u0041":"1"}', b"\xff\xfephone\\",
+                b'{"Owner":"SAXOPHONE LLC: \\"phone\\":\\"602\\""}',
+                b'{"a":["phone","602"]}',
+                b'{"Phone":null}',
+                b'{"HasPhone":true}',
+                b'{"Phone":',
+                b'{"Phone"',
+                b"phone",
+                b'"phone',
+                b'"phone"',
+                b'"phone":',
+                b"",
+                b'{"\\u0041":"1"}',
+                b"\xff\xfephone\\",
             )
         ),
     ],
-)  # fmt: skip
+)
 def test_phones(body: bytes, expected: bytes) -> None:
     assert without_phones(body) == expected
     assert without_phones(expected) == expected
@@ -72,9 +99,18 @@ def test_each_part_can_be_kept() -> None:
     assert redact(body, sketches=False, phones=False) is body
 
 
-_KEYS = st.one_of(st.sampled_from(["Sketch", "Phone", "agentPHONE", 'a"phone', "\\phone", "x"]), st.text(max_size=5))
+_KEYS = st.one_of(
+    st.sampled_from(["Sketch", "Phone", "agentPHONE", 'a"phone', "\\phone", "x"]), st.text(max_size=5)
+)
 _JSON = st.recursive(
-    st.one_of(st.none(), st.booleans(), st.integers(0, 99), st.text(max_size=9), st.just(TEXT.decode()), st.just('"phone":"1"')),
+    st.one_of(
+        st.none(),
+        st.booleans(),
+        st.integers(0, 99),
+        st.text(max_size=9),
+        st.just(TEXT.decode()),
+        st.just('"phone":"1"'),
+    ),
     lambda inner: st.one_of(st.lists(inner, max_size=4), st.dictionaries(_KEYS, inner, max_size=4)),
     max_leaves=12,
 )

@@ -14,17 +14,54 @@ from maricopa_scrapy.parsing.notes import Notes
 
 MISSING: tuple[Any, ...] = (None, "", "   ", "na", " na ", [], {})
 NOT_NUMBERS = (
-    "1,000", "$5", "-1", "+1", "1.5", "1e3", "٣", "²", "12a", "0x1", "1 2", "1_0", "9" * 20, "9" * 5000, -1, 1.5, 2**63, 1e300,
-    float("inf"), float("nan"), True, [0], {"a": 1}, "n/a", "None", "\0001",
-)  # fmt: skip
+    "1,000",
+    "$5",
+    "-1",
+    "+1",
+    "1.5",
+    "1e3",
+    "٣",
+    "²",
+    "12a",
+    "0x1",
+    "1 2",
+    "1_0",
+    "9" * 20,
+    "9" * 5000,
+    -1,
+    1.5,
+    2**63,
+    1e300,
+    float("inf"),
+    float("nan"),
+    True,
+    [0],
+    {"a": 1},
+    "n/a",
+    "None",
+    "\0001",
+)
 
 
 @pytest.mark.parametrize("raw", MISSING)
 @pytest.mark.parametrize(
     "coerce",
-    [values.text, values.code, values.count, values.money, values.land, values.quantity, values.year, values.fraction,
-     values.coordinate, values.date, values.flag, values.yes_no, values.scalar],
-)  # fmt: skip
+    [
+        values.text,
+        values.code,
+        values.count,
+        values.money,
+        values.land,
+        values.quantity,
+        values.year,
+        values.fraction,
+        values.coordinate,
+        values.date,
+        values.flag,
+        values.yes_no,
+        values.scalar,
+    ],
+)
 def test_missing(coerce: values.Coercion, raw: object) -> None:
     assert coerce(raw, "p") is None
 
@@ -92,9 +129,23 @@ def test_not_a_number(coerce: values.Coercion, raw: object) -> None:
         (values.money, 9007199254740994.0),
         (values.quantity, True),
         *((values.year, raw) for raw in ("1799", "2101", 19, "61")),
-        *((values.fraction, raw) for raw in ("1.01", "15", "0,15", ".15", "-0.1", "0.1234567891", 0.15, 0, "Infinity", "NaN")),
+        *(
+            (values.fraction, raw)
+            for raw in ("1.01", "15", "0,15", ".15", "-0.1", "0.1234567891", 0.15, 0, "Infinity", "NaN")
+        ),
         *((values.coordinate, raw) for raw in ("181", -180.5, "1e2", float("nan"), True, "12°")),
-        *((values.date, raw) for raw in ("2/9/2024", "02/30/2024", "2024-02-09", "02/09/24", "02/09/0001", "０2/09/2024", 20240209)),
+        *(
+            (values.date, raw)
+            for raw in (
+                "2/9/2024",
+                "02/30/2024",
+                "2024-02-09",
+                "02/09/24",
+                "02/09/0001",
+                "０2/09/2024",
+                20240209,
+            )
+        ),
         *((values.flag, raw) for raw in ("true", "Y", 0, 1, [False])),
         *((values.yes_no, raw) for raw in ("y", "yes", True, 1)),
         *((values.required_code, raw) for raw in MISSING),
@@ -109,9 +160,15 @@ def test_refused(coerce: Callable[[object, str], Any], raw: object) -> None:
 
 
 def test_json_is_kept_whole_but_for_telephones_and_sketches() -> None:
-    raw = [{"b": "x\0", "a\0": [1, None, {"HomePhone": "602"}], "cellPHONEs": ["1"], "Sketch": "AAAA"}, "\ud800"]
+    raw = [
+        {"b": "x\0", "a\0": [1, None, {"HomePhone": "602"}], "cellPHONEs": ["1"], "Sketch": "AAAA"},
+        "\ud800",
+    ]
     kept: Any = shapes.json_part(raw, "p")
-    assert kept == [{"Sketch": {"sha256": kept[0]["Sketch"]["sha256"], "length": 4}, "a": [1, None, {}], "b": "x"}, ""]
+    assert kept == [
+        {"Sketch": {"sha256": kept[0]["Sketch"]["sha256"], "length": 4}, "a": [1, None, {}], "b": "x"},
+        "",
+    ]
     assert list(kept[0]) == ["Sketch", "a", "b"]
     assert shapes.json_part([], "p") is shapes.json_part(None, "p") is None
 
@@ -127,7 +184,10 @@ def test_json_that_is_too_deep_is_refused() -> None:
 def test_a_shape_reads_audits_and_refuses() -> None:
     shape = shapes.Shape("Geo", latitude=("lat", values.coordinate), name=("name", values.text))
     notes = Notes()
-    assert shape.read({"lat": "1", "name": "x", "zoom": 1, "Telephone": "602"}, notes) == {"latitude": Decimal(1), "name": "x"}
+    assert shape.read({"lat": "1", "name": "x", "zoom": 1, "Telephone": "602"}, notes) == {
+        "latitude": Decimal(1),
+        "name": "x",
+    }
     assert list(notes.new) == ["Geo.zoom"]
     assert shape.read({"lat": 1}, notes) == {"latitude": Decimal(1), "name": errors.ABSENT}
     assert list(notes.absent) == ["Geo.name"]

@@ -1,4 +1,6 @@
-"""What an answer becomes in a bundle: by allow-list, the same for the same, in JSON, HTML, addresses and evidence."""
+"""What an answer becomes in a bundle: by allow-list, the same for the same, in JSON, HTML, addresses and
+evidence.
+"""
 
 import json
 import os
@@ -87,7 +89,9 @@ def test_what_is_not_known_is_replaced_by_the_same_shape(to: Anonymiser, key: st
     old, new = ("".join(each) if isinstance(each, list) else str(each) for each in (value, made))
     assert new != old
     if isinstance(value, str):
-        assert [(char.isupper(), char.isalpha(), char.isdigit()) for char in new] == [(c.isupper(), c.isalpha(), c.isdigit()) for c in old]
+        assert [(char.isupper(), char.isalpha(), char.isdigit()) for char in new] == [
+            (c.isupper(), c.isalpha(), c.isdigit()) for c in old
+        ]
     for word in ("wexler", "arthur", "85028", "3674", "0188", "cav", "lee"):
         assert word not in new.lower()
 
@@ -95,8 +99,12 @@ def test_what_is_not_known_is_replaced_by_the_same_shape(to: Anonymiser, key: st
 def test_the_same_value_is_replaced_by_the_same_everywhere(to: Anonymiser) -> None:
     first = _json(to, {"Ownership": "WEXLER ARTHUR"})["Ownership"]
     assert _json(to, {"names": ["Arthur Wexler"]})["names"] == [" ".join(first.title().split()[::-1])]
-    assert to.url("https://publicapi.recorder.maricopa.gov/documents/search?lastNames=WEXLER%20ARTHUR&pageSize=200") == (
-        f"https://publicapi.recorder.maricopa.gov/documents/search?lastNames={first.replace(' ', '%20')}&pageSize=200"
+    assert (
+        to.url(
+            "https://publicapi.recorder.maricopa.gov/documents/search?lastNames=WEXLER%20ARTHUR&pageSize=200"
+        )
+        == "https://publicapi.recorder.maricopa.gov/documents/search"
+        f"?lastNames={first.replace(' ', '%20')}&pageSize=200"
     )
     assert first in to.html("<html><body><h3>Owner</h3><div>WEXLER ARTHUR</div></body></html>")
     assert first in to.said("Owner: expected a code, got 'WEXLER ARTHUR'")
@@ -110,7 +118,12 @@ def test_what_was_a_person_s_is_nowhere_else_either(to: Anonymiser) -> None:
 
 
 @pytest.mark.parametrize(
-    "said", ["expected text, got 'WEXLER ARTHUR 10010 N 29TH ST...", "got \"O'WEXLER ARTHUR\"; then 'x'", r"got 'O\'WEXLER ARTHUR'"]
+    "said",
+    [
+        "expected text, got 'WEXLER ARTHUR 10010 N 29TH ST...",
+        "got \"O'WEXLER ARTHUR\"; then 'x'",
+        r"got 'O\'WEXLER ARTHUR'",
+    ],
 )
 def test_evidence_that_quotes_a_person_does_not(to: Anonymiser, said: str) -> None:
     assert "WEXLER" not in to.said(said)
@@ -120,14 +133,17 @@ def test_evidence_that_quotes_a_person_does_not(to: Anonymiser, said: str) -> No
 PAGE = """<!DOCTYPE html><html><head><title>Assessor WEXLER</title><meta name="csrf" content="abc123">
 <script>var t = "5f1c";</script></head><body>
 <!-- WEXLER --><input type="hidden" id="Token" value="0a1b2c3d-1111-2222-3333-444455556666">
-<input type="hidden" name="__VIEWSTATE" value="zUuE7DNRWPQ/QL2"><input type="hidden" id="Owner_Ownership" value="WEXLER ARTHUR">
+<input type="hidden" name="__VIEWSTATE" value="zUuE7DNRWPQ/QL2">
+<input type="hidden" id="Owner_Ownership" value="WEXLER ARTHUR">
 <div class="td-header">Owner</div><a class="banner-text" href="/mcs/?q=WEXLER&amp;mod=pd">WEXLER ARTHUR</a>
-<div class="td-header">Lot Size</div><div class="td-body">10,453</div><p>The current owner is Arthur Wexler, call (602) 555-0188.</p>
+<div class="td-header">Lot Size</div><div class="td-body">10,453</div>
+<p>The current owner is Arthur Wexler, call (602) 555-0188.</p>
 <table><thead><tr><th>Tax Year</th><th>Status</th><th>Owner</th><th>Total Due</th></tr></thead>
 <tbody><tr><td>2025</td><td>Partially Paid</td><td>County Land</td><td>$1,234.56</td></tr></tbody></table>
 <a href="mailto:a.wexler@example.org" onclick="x('WEXLER')" title="Wexler">mail</a>
 <a class="__cf_email__" data-cfemail="5a3b" href="/cdn-cgi/l/email-protection#5a3b74">x</a>
-<span data-owner="WEXLER" data-apn="16528054">10010 N 29TH ST</span><ul id="ptiNav"><li><a>Tax Summary</a></li></ul></body></html>"""
+<span data-owner="WEXLER" data-apn="16528054">10010 N 29TH ST</span>
+<ul id="ptiNav"><li><a>Tax Summary</a></li></ul></body></html>"""
 
 
 def test_of_a_page_headings_numbers_and_statuses_stay_and_persons_and_tokens_go(to: Anonymiser) -> None:
@@ -168,7 +184,12 @@ def test_with_names_only_tokens_go() -> None:
     assert "WEXLER ARTHUR" in made
     for gone in ("0a1b2c3d", "zUuE", "abc123", "<script", "5f1c"):
         assert gone not in made, gone
-    assert keeping.body(b'{"Ownership": "WEXLER", "token": "abc", "x": "5f1c0de2-secret-of-ours"}').decode().count("removed") == 2
+    assert (
+        keeping.body(b'{"Ownership": "WEXLER", "token": "abc", "x": "5f1c0de2-secret-of-ours"}')
+        .decode()
+        .count("removed")
+        == 2
+    )
     assert "5f1c0de2" not in keeping.said("got '5f1c0de2-secret-of-ours'")
 
 
@@ -248,12 +269,24 @@ def _read(path: Path) -> set[str]:
         found = set(_persons(json.loads(body)))
     elif path.suffix == ".html":
         page = Selector(text=body, type="html")
-        found = {*page.css("#Owner_Ownership::attr(value)").getall(), *page.css(".banner-text::text").getall()}
+        found = {
+            *page.css("#Owner_Ownership::attr(value)").getall(),
+            *page.css(".banner-text::text").getall(),
+        }
         found |= set(page.css("[id$=lblRecDocName] ::text, [id$=lblRecDocName]::text").getall())
-    elif path.name in ("secured_master_sample.txt", "residential_master_row.txt", "sales_affidavits_head.txt"):
+    elif path.name in (
+        "secured_master_sample.txt",
+        "residential_master_row.txt",
+        "sales_affidavits_head.txt",
+    ):
         rows = [line.split("|") for line in body.splitlines() if "|" in line]
         # Addresses: a number and words.
-        found = {cell for row in rows for cell in row if len(LETTERS.findall(cell)) >= 2 and any(char.isdigit() for char in cell)}
+        found = {
+            cell
+            for row in rows
+            for cell in row
+            if len(LETTERS.findall(cell)) >= 2 and any(char.isdigit() for char in cell)
+        }
     else:
         found = set()
     return {" ".join(text.split()) for text in found if text.strip() and text.strip() not in ("NA", "N/A")}

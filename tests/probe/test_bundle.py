@@ -1,4 +1,6 @@
-"""A bundle of the sandbox's answers holds no name, address or telephone number of them, and is still of use."""
+"""A bundle of the sandbox's answers holds no name, address or telephone number of them, and is still of
+use.
+"""
 
 import datetime as dt
 import json
@@ -51,22 +53,46 @@ def _truth() -> set[str]:
     for apn in county.apns(2):
         lines, situs = identity(county, apn)
         parcel, _ = county.undrawn(apn)
-        found |= {*lines, situs, parcel["PropertyAddress"].strip(), parcel["Owner"]["FullMailingAddress"].strip()}
+        found |= {
+            *lines,
+            situs,
+            parcel["PropertyAddress"].strip(),
+            parcel["Owner"]["FullMailingAddress"].strip(),
+        }
     return found
 
 
 def _leaks(files: dict[str, bytes], persons: set[str]) -> set[str]:
     """The texts, and the words of four letters and more, that are in the bundle."""
-    shown = "\n".join(f"{name}\n{content.decode('utf-8', 'ignore')}" for name, content in files.items() if not name.endswith(".png"))
+    shown = "\n".join(
+        f"{name}\n{content.decode('utf-8', 'ignore')}"
+        for name, content in files.items()
+        if not name.endswith(".png")
+    )
     shown = f"{shown}\n{unquote_plus(shown)}"
     words = {word.casefold() for word in LETTERS.findall(shown)}
-    wanted = {word.casefold() for text in persons for word in LETTERS.findall(text) if len(word) >= 4} - ALLOWED
-    whole = {text for text in persons if len(text) >= 6 and not set(map(str.casefold, LETTERS.findall(text))) <= ALLOWED}
+    wanted = {
+        word.casefold() for text in persons for word in LETTERS.findall(text) if len(word) >= 4
+    } - ALLOWED
+    whole = {
+        text
+        for text in persons
+        if len(text) >= 6 and not set(map(str.casefold, LETTERS.findall(text))) <= ALLOWED
+    }
     return {text for text in whole if text in shown} | (wanted & words)
 
 
 @pytest.mark.parametrize(
-    "source", ["assessor", "gis", "recorder", "recorder_legacy", "assessor_page", "bulk", pytest.param("treasurer", marks=needs_browser)]
+    "source",
+    [
+        "assessor",
+        "gis",
+        "recorder",
+        "recorder_legacy",
+        "assessor_page",
+        "bulk",
+        pytest.param("treasurer", marks=needs_browser),
+    ],
 )
 def test_a_bundle_has_no_person_in_it(tmp_path: Path, county: Start, source: str) -> None:
     sandbox = county(gis_parcels=2_000)
@@ -97,8 +123,14 @@ def _names_of_pages(whole: Probed, source: str) -> set[str]:
 def test_the_same_value_has_the_same_replacement_in_all_answers(tmp_path: Path, county: Start) -> None:
     sandbox = county()
     files = Probe(sandbox.url, tmp_path)("assessor").bundle("assessor")
-    parcels = [json.loads(content) for name, content in files.items() if name.startswith("bodies/") and b'"LocalJusidiction"' in content]
-    rows = [row for name, content in files.items() if "search" in name for row in json.loads(content)["Results"]]
+    parcels = [
+        json.loads(content)
+        for name, content in files.items()
+        if name.startswith("bodies/") and b'"LocalJusidiction"' in content
+    ]
+    rows = [
+        row for name, content in files.items() if "search" in name for row in json.loads(content)["Results"]
+    ]
     apn = County().apns(1)[0]
     parcel = next(one for one in parcels if apn in one["TreasurersTransitionUrl"])
     row = next(one for one in rows if one["APN"] == apn)
@@ -109,10 +141,14 @@ def test_the_same_value_has_the_same_replacement_in_all_answers(tmp_path: Path, 
     for key in ("MCR", "LotSize", "TaxAreaCode", "PropertyUseCode", "SectionTownshipRange", "PropertyType"):
         assert parcel[key] == truth[key], key
     assert parcel["Owner"]["DeedDate"] == truth["Owner"]["DeedDate"]
-    assert [one["FullCashValue"] for one in parcel["Valuations"]] == [one["FullCashValue"] for one in truth["Valuations"]]
+    assert [one["FullCashValue"] for one in parcel["Valuations"]] == [
+        one["FullCashValue"] for one in truth["Valuations"]
+    ]
     # And another bundle has another key.
     again = Probe(sandbox.url, tmp_path)("assessor").bundle("assessor")
-    assert parcel["Owner"]["Ownership"] not in "".join(content.decode("utf-8", "ignore") for content in again.values())
+    assert parcel["Owner"]["Ownership"] not in "".join(
+        content.decode("utf-8", "ignore") for content in again.values()
+    )
 
 
 @needs_browser
@@ -120,8 +156,19 @@ def test_the_treasurer_s_bundle_can_be_read_and_drawn(tmp_path: Path, county: St
     sandbox = county()
     files = Probe(sandbox.url, tmp_path)("treasurer").bundle("treasurer")
     apn = County().apns(1)[0]
-    page = next(content.decode() for name, content in files.items() if name.endswith("summary.html") and apn.encode() in content)
-    for kept in ("Tax Year", "Assessed Tax", "Total Due", "Owner Name and Mailing Address", "Paid", "#ptiNav"[1:]):
+    page = next(
+        content.decode()
+        for name, content in files.items()
+        if name.endswith("summary.html") and apn.encode() in content
+    )
+    for kept in (
+        "Tax Year",
+        "Assessed Tax",
+        "Total Due",
+        "Owner Name and Mailing Address",
+        "Paid",
+        "#ptiNav"[1:],
+    ):
         assert kept in page
     assert re.search(r"\$\d+,?\d*\.\d\d", page)
     pictures = {name: content for name, content in files.items() if name.endswith(".png")}
@@ -136,4 +183,8 @@ def test_a_second_bundle_of_a_day_does_not_replace_the_first(tmp_path: Path) -> 
     bundle = Bundle("gis", {"a.txt": b"first"})
     day = dt.date(2026, 11, 30)
     paths = [bundle.write(tmp_path, day) for _ in range(3)]
-    assert [path.name for path in paths] == ["probe-gis-20261130.zip", "probe-gis-20261130-2.zip", "probe-gis-20261130-3.zip"]
+    assert [path.name for path in paths] == [
+        "probe-gis-20261130.zip",
+        "probe-gis-20261130-2.zip",
+        "probe-gis-20261130-3.zip",
+    ]

@@ -1,4 +1,6 @@
-"""What a host may answer that the sandbox never does: robots.txt that forbids, cookies, another certificate."""
+"""What a host may answer that the sandbox never does: robots.txt that forbids, cookies, another
+certificate.
+"""
 
 import json
 import shutil
@@ -30,7 +32,11 @@ class Host:
             def do_GET(self) -> None:
                 host.asked.append((self.path, dict(self.headers)))
                 is_robots = self.path == "/robots.txt"
-                body = robots.encode() if is_robots else json.dumps({"echo": dict(self.headers), "cookie": f"is {COOKIE}"}).encode()
+                body = (
+                    robots.encode()
+                    if is_robots
+                    else json.dumps({"echo": dict(self.headers), "cookie": f"is {COOKIE}"}).encode()
+                )
                 self.send_response(200)
                 self.send_header("Content-Type", "text/plain" if is_robots else "application/json")
                 self.send_header("Set-Cookie", f"session={COOKIE}; Path=/")
@@ -109,9 +115,27 @@ def test_a_certificate_that_nobody_vouches_for_is_told(tmp_path: Path, host: Cal
         pytest.skip("no openssl to make a certificate with")
     key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
     subprocess.run(
-        [openssl, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", certificate, "-days", "2",
-         "-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"], check=True, capture_output=True,
-    )  # fmt: skip
+        [
+            openssl,
+            "req",
+            "-x509",
+            "-newkey",
+            "rsa:2048",
+            "-nodes",
+            "-keyout",
+            key,
+            "-out",
+            certificate,
+            "-days",
+            "2",
+            "-subj",
+            "/CN=127.0.0.1",
+            "-addext",
+            "subjectAltName=IP:127.0.0.1",
+        ],
+        check=True,
+        capture_output=True,
+    )
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
     county = host("", context)

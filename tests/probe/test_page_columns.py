@@ -25,7 +25,11 @@ def summary(apns: list[str], order: list[int], headings: tuple[str, ...] = ()) -
     for apn in apns:
         rows = []
         for bill in taxes(COUNTY.seed, COUNTY.epoch, apn).bills:
-            cells = [str(bill.tax_year), bill.status, *map(money, (bill.assessed, bill.paid, bill.interest, bill.due))]
+            cells = [
+                str(bill.tax_year),
+                bill.status,
+                *map(money, (bill.assessed, bill.paid, bill.interest, bill.due)),
+            ]
             rows.append(["+", *(cells[at] for at in order)])
         table.parcels.append(rows)
     return table

@@ -1,4 +1,6 @@
-"""`maricopa probe` against the sandbox: what holds, what does not, what the county counted, and how it ends."""
+"""`maricopa probe` against the sandbox: what holds, what does not, what the county counted, and how it
+ends.
+"""
 
 import os
 import re
@@ -107,7 +109,9 @@ def test_the_first_challenge_ends_the_source(tmp_path: Path, county: Start, sour
     assert re.search(rf"{source}: .*blocked", probed.out)
 
 
-def test_a_challenge_in_the_middle_ends_it_there_and_other_sources_go_on(tmp_path: Path, county: Start) -> None:
+def test_a_challenge_in_the_middle_ends_it_there_and_other_sources_go_on(
+    tmp_path: Path, county: Start
+) -> None:
     sandbox = county(gis_parcels=3_000)
     sandbox.faults({"challenge": {"kind": "search"}}, "assessor")
     probed = Probe(sandbox.url, tmp_path)("assessor", "recorder")
@@ -153,18 +157,40 @@ CHANGES = [
     ("assessor", "retyped_field", "keys and kinds of Valuations", "FullCashValue"),
     ("assessor", "no_identity", "a parcel is read whole", "TreasurersTransitionUrl"),
     ("assessor", "wrong_parcel", "a parcel is read whole", "expected parcel"),
-    ("assessor", "treasurer_moved", "links lead to where we ask", r"sources/treasurer.yaml line \d+: base_url"),
-    ("gis", "missing_field", "layer E: its fields", r"SalePrice.*sources/gis.yaml line \d+: layers.E.columns"),
+    (
+        "assessor",
+        "treasurer_moved",
+        "links lead to where we ask",
+        r"sources/treasurer.yaml line \d+: base_url",
+    ),
+    (
+        "gis",
+        "missing_field",
+        "layer E: its fields",
+        r"SalePrice.*sources/gis.yaml line \d+: layers.E.columns",
+    ),
     ("gis", "retyped_field", "layer E: its fields", "SalePrice"),
     ("gis", "new_field", "layer A: no field is new", "GreenScore"),
     ("gis", "error_body", "layer E: rows are read", "expected an answer"),
     ("recorder", "dropped_filter", "a search is filtered by code and days", "dropped"),
     ("recorder", "wrong_document", "a document: its keys and kinds", "recordingNumber"),
-    pytest.param("treasurer", "renamed_heading", "columns of the tab summary", r"Balance.*line \d+: page.columns", marks=needs_browser),
-    pytest.param("treasurer", "unknown_status", "its statuses are known", r"Partially Paid.*page.statuses", marks=needs_browser),
+    pytest.param(
+        "treasurer",
+        "renamed_heading",
+        "columns of the tab summary",
+        r"Balance.*line \d+: page.columns",
+        marks=needs_browser,
+    ),
+    pytest.param(
+        "treasurer",
+        "unknown_status",
+        "its statuses are known",
+        r"Partially Paid.*page.statuses",
+        marks=needs_browser,
+    ),
     pytest.param("treasurer", "no_identity", "it names the parcel", "page.account", marks=needs_browser),
     pytest.param("treasurer", "lone_heading", "it names owner and situs", "page.blocks", marks=needs_browser),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("source", "fault", "assumption", "word"), CHANGES)
@@ -196,11 +222,14 @@ def test_a_silent_cap_and_another_midnight_name_the_line_to_correct(tmp_path: Pa
     assert probed.code == 3
     broken = probed.broken("gis")
     assert re.search(
-        r"asked for 4,001, 2,000 came.*settings/sources/gis.yaml line \d+: layers.E.page: 2000", broken["layer E: rows an answer"]
+        r"asked for 4,001, 2,000 came.*settings/sources/gis.yaml line \d+: layers.E.page: 2000",
+        broken["layer E: rows an answer"],
     )
     assert re.search(r"07:00 UTC.*line \d+: layers.E.days: phoenix", broken["layer E: the zone of its dates"])
     line = int(re.findall(r"line (\d+)", broken["layer E: the zone of its dates"])[0])
-    assert (tmp_path / "settings" / "sources" / "gis.yaml").read_text().splitlines()[line - 1].strip() == "days: utc"
+    assert (tmp_path / "settings" / "sources" / "gis.yaml").read_text().splitlines()[
+        line - 1
+    ].strip() == "days: utc"
 
 
 @pytest.mark.parametrize("source", PLAIN)
@@ -225,7 +254,9 @@ def test_a_page_before_the_recorder_s_api_is_a_guard(tmp_path: Path, county: Sta
 def test_parcels_that_are_named_are_asked_for(tmp_path: Path, county: Start) -> None:
     sandbox = county(track=True)
     apns = County().apns(5)[3:]
-    probed = Probe(sandbox.url, tmp_path)("assessor", "--apn", apns[0], "--apn", f"{apns[1][:3]}-{apns[1][3:5]}-{apns[1][5:]}")
+    probed = Probe(sandbox.url, tmp_path)(
+        "assessor", "--apn", apns[0], "--apn", f"{apns[1][:3]}-{apns[1][3:5]}-{apns[1][5:]}"
+    )
     assert probed.code == 0, probed.out
     assert set(apns) <= sandbox.stats()["assessor"]["fetched"].keys()
 
@@ -260,7 +291,9 @@ MISTAKES = [
 
 
 @pytest.mark.parametrize(("arguments", "words"), MISTAKES)
-def test_a_mistake_is_one_line_and_nothing_is_asked(tmp_path: Path, county: Start, arguments: tuple[str, ...], words: str) -> None:
+def test_a_mistake_is_one_line_and_nothing_is_asked(
+    tmp_path: Path, county: Start, arguments: tuple[str, ...], words: str
+) -> None:
     sandbox = county()
     probed = Probe(sandbox.url, tmp_path, rate=None)(*arguments)
     assert probed.code == 2
@@ -298,9 +331,14 @@ def test_who_says_no_at_the_terminal_asks_nothing(tmp_path: Path, county: Start)
     ours, theirs = os.openpty()
     environment = {name: value for name, value in os.environ.items() if not name.startswith("MARICOPA_")}
     asking = subprocess.Popen(
-        [sys.executable, "-m", "maricopa_scrapy", "probe", "assessor", "--out", str(tmp_path)], cwd=ROOT, stdin=theirs,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment | {"MARICOPA_SANDBOX": sandbox.url},
-    )  # fmt: skip
+        [sys.executable, "-m", "maricopa_scrapy", "probe", "assessor", "--out", str(tmp_path)],
+        cwd=ROOT,
+        stdin=theirs,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=environment | {"MARICOPA_SANDBOX": sandbox.url},
+    )
     os.write(ours, b"n\n")
     said, _ = asking.communicate(timeout=60)
     os.close(ours)

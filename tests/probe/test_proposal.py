@@ -48,19 +48,29 @@ def test_it_is_written_to_a_config_folder_of_the_user_s_own_and_the_old_one_stay
 def test_maricopa_config_comes_first(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     named = here / "mine"
     (named / "sources").mkdir(parents=True)
-    (named / "sources" / "treasurer.yaml").write_text((ROOT / "config" / "sources" / "treasurer.yaml").read_text())
+    (named / "sources" / "treasurer.yaml").write_text(
+        (ROOT / "config" / "sources" / "treasurer.yaml").read_text()
+    )
     monkeypatch.setenv("MARICOPA_CONFIG", str(named))
     file, _ = apply(Proposal("treasurer", {"page": _page()}), DAY)
     assert file == named / "sources" / "treasurer.yaml"
     assert not (here / "config").exists()
 
 
-def test_a_key_in_the_middle_leaves_the_next_one_and_its_comment(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_key_in_the_middle_leaves_the_next_one_and_its_comment(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (here / "sources").mkdir()
     shipped = (ROOT / "config" / "sources" / "recorder.yaml").read_text()
     (here / "sources" / "recorder.yaml").write_text(shipped)
     monkeypatch.setenv("MARICOPA_CONFIG", str(here))
-    file, _ = apply(Proposal("recorder", {"paths": {"search": "/d/search", "document": "/d/{number}", "index": "/i", "codes": "/c"}}), DAY)
+    file, _ = apply(
+        Proposal(
+            "recorder",
+            {"paths": {"search": "/d/search", "document": "/d/{number}", "index": "/i", "codes": "/c"}},
+        ),
+        DAY,
+    )
     text = file.read_text()
     assert text.partition("\npaths:")[0] == shipped.partition("\npaths:")[0]
     assert text[text.index("search_page_size") :] == shipped[shipped.index("search_page_size") :]

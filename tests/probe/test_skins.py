@@ -1,4 +1,6 @@
-"""`maricopa probe treasurer` on pages that are shown otherwise: what does not hold, what does once the manifest fits, and the bundle."""
+"""`maricopa probe treasurer` on pages that are shown otherwise: what does not hold, what does once the
+manifest fits, and the bundle.
+"""
 
 import re
 import shutil
@@ -41,7 +43,9 @@ def _persons(skin: str, bundle: str) -> list[str]:
     for apn in {number.replace("-", "") for number in re.findall(r"\d{3}-?\d{2}-?\d{3}[A-Z]?", bundle)}:
         if TRUTH.exists(apn):
             lines, situs = identity(TRUTH, apn)
-            found += [line for _, block in owner_blocks(SKINS[skin], TRUTH, apn, lines) for line in block] + [situs]
+            found += [line for _, block in owner_blocks(SKINS[skin], TRUTH, apn, lines) for line in block] + [
+                situs
+            ]
     return [text for text in found if text]
 
 
@@ -56,7 +60,9 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("skin", BROKEN)
-def test_what_a_skin_shows_otherwise_is_told_and_no_person_is_in_its_bundle(tmp_path: Path, county: Start, skin: str) -> None:
+def test_what_a_skin_shows_otherwise_is_told_and_no_person_is_in_its_bundle(
+    tmp_path: Path, county: Start, skin: str
+) -> None:
     sandbox = county(treasurer_skin=skin)
     probed = Probe(sandbox.url, tmp_path, environment=_settings(tmp_path / "settings", {}))("treasurer")
     assert probed.code == 3, probed.out + probed.errors
@@ -64,7 +70,11 @@ def test_what_a_skin_shows_otherwise_is_told_and_no_person_is_in_its_bundle(tmp_
     # Three are explored; the proposal is confirmed by as many visits.
     assert sandbox.stats()["treasurer"]["by_kind"]["parcel"] == 6
     files = probed.bundle("treasurer")
-    shown = "\n".join(f"{name} {content.decode('utf-8', 'ignore')}" for name, content in files.items() if not name.endswith(".png"))
+    shown = "\n".join(
+        f"{name} {content.decode('utf-8', 'ignore')}"
+        for name, content in files.items()
+        if not name.endswith(".png")
+    )
     persons = _persons(skin, shown)
     assert len(persons) >= 6
     for text in persons:
@@ -76,7 +86,9 @@ def test_what_a_skin_shows_otherwise_is_told_and_no_person_is_in_its_bundle(tmp_
 @pytest.mark.parametrize("skin", ["six_tabs", "found_grid"])
 def test_a_manifest_that_fits_the_skin_holds(tmp_path: Path, county: Start, skin: str) -> None:
     sandbox = county(treasurer_skin=skin)
-    probed = Probe(sandbox.url, tmp_path, environment=_settings(tmp_path / "settings", PAGES[skin]))("treasurer")
+    probed = Probe(sandbox.url, tmp_path, environment=_settings(tmp_path / "settings", PAGES[skin]))(
+        "treasurer"
+    )
     assert probed.code == 0, probed.out + probed.errors
     assert probed.findings("treasurer")["it has the tabs"]["held"] is True
     assert sandbox.stats()["treasurer"]["by_kind"]["parcel"] == 3
@@ -84,7 +96,9 @@ def test_a_manifest_that_fits_the_skin_holds(tmp_path: Path, county: Start, skin
 
 def test_a_page_that_only_its_address_names_is_no_proof(tmp_path: Path, county: Start) -> None:
     sandbox = county(treasurer_skin="address_identity")
-    probed = Probe(sandbox.url, tmp_path, environment=_settings(tmp_path / "settings", PAGES["address_identity"]))("treasurer")
+    probed = Probe(
+        sandbox.url, tmp_path, environment=_settings(tmp_path / "settings", PAGES["address_identity"])
+    )("treasurer")
     named = probed.findings("treasurer")["it is named by more than its address"]
     assert named["held"] is None
     assert "scrapy crawl assessor" in named["follows"]
@@ -95,11 +109,15 @@ APNS = TRUTH.apns(6)
 
 
 @pytest.mark.parametrize("skin", SETTLED)
-def test_each_skin_is_settled_by_the_command_and_then_collected(tmp_path: Path, database: Database, county: Start, skin: str) -> None:
+def test_each_skin_is_settled_by_the_command_and_then_collected(
+    tmp_path: Path, database: Database, county: Start, skin: str
+) -> None:
     sandbox = county(treasurer_skin=skin)
     environment = _settings(tmp_path / "settings", {})
     # Two whose bills have not all statuses, as a person would give them.
-    probed = Probe(sandbox.url, tmp_path, environment=environment)("treasurer", "--apn", APNS[0], "--apn", APNS[1], "--apply")
+    probed = Probe(sandbox.url, tmp_path, environment=environment)(
+        "treasurer", "--apn", APNS[0], "--apn", APNS[1], "--apply"
+    )
     assert probed.code == (0 if skin in FITS else 3), probed.out + probed.errors
     assert "answer the questions first" not in probed.out, probed.out
     if skin not in FITS:
@@ -110,7 +128,9 @@ def test_each_skin_is_settled_by_the_command_and_then_collected(tmp_path: Path, 
         assert Crawler(database, sandbox.url)("assessor", "-a", f"apns={','.join(APNS)}").code == 0
 
     absent = TRUTH.absent(2)
-    crawl = Crawler(database, sandbox.url, environment=environment)("tax", "-a", f"apns={','.join([*APNS, *absent])}")
+    crawl = Crawler(database, sandbox.url, environment=environment)(
+        "tax", "-a", f"apns={','.join([*APNS, *absent])}"
+    )
 
     assert crawl.code == 0, crawl.log
     states = dict(database.rows("SELECT key, state FROM crawl.target WHERE source = 'treasurer'"))
@@ -118,22 +138,33 @@ def test_each_skin_is_settled_by_the_command_and_then_collected(tmp_path: Path, 
     assert differences(database, TRUTH, APNS) == []
     for apn, owner, situs in database.rows("SELECT apn, owner, situs_address FROM treasurer.account"):
         lines, place = identity(TRUTH, apn)
-        owners = [line for heading, block in owner_blocks(SKINS[skin], TRUTH, apn, lines) if "Owner" in heading for line in block]
+        owners = [
+            line
+            for heading, block in owner_blocks(SKINS[skin], TRUTH, apn, lines)
+            if "Owner" in heading
+            for line in block
+        ]
         assert (owner, situs) == ("\n".join(owners) or None, place or None)
 
 
 ASKED = {
     "no_identity": "where does the page say which parcel it is of? Its place belongs in page.identity",
-    "wrong_sums": "which columns of the summary are billed, paid, interest and due? No choice of them adds up in",
+    "wrong_sums": (
+        "which columns of the summary are billed, paid, interest and due? No choice of them adds up in"
+    ),
 }
 
 
 @pytest.mark.parametrize("skin", ASKED)
-def test_what_nobody_can_tell_is_asked_exactly_and_nothing_is_written(tmp_path: Path, county: Start, skin: str) -> None:
+def test_what_nobody_can_tell_is_asked_exactly_and_nothing_is_written(
+    tmp_path: Path, county: Start, skin: str
+) -> None:
     sandbox = county(treasurer_skin=skin)
     environment = _settings(tmp_path / "settings", {})
     before = (tmp_path / "settings" / "sources" / "treasurer.yaml").read_text()
-    probed = Probe(sandbox.url, tmp_path, environment=environment)("treasurer", "--apn", APNS[0], "--apn", APNS[1], "--apply")
+    probed = Probe(sandbox.url, tmp_path, environment=environment)(
+        "treasurer", "--apn", APNS[0], "--apn", APNS[1], "--apply"
+    )
     assert probed.code == 3, probed.out + probed.errors
     assert ASKED[skin] in " ".join(probed.out.split())
     assert "nothing was written" in probed.out

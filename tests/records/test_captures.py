@@ -1,4 +1,6 @@
-"""What is kept of answers, and what people get of it: policies, issues with their evidence, a web archive, and room again."""
+"""What is kept of answers, and what people get of it: policies, issues with their evidence, a web archive,
+and room again.
+"""
 
 import datetime as dt
 import hashlib
@@ -83,8 +85,14 @@ def test_issues_archive_and_room(
                 assert record.http_headers.get_header("Content-Type") == "application/json"
                 assert record.rec_headers.get_header("WARC-Left-Out") == "phones, sketches"
                 at = dt.datetime.fromisoformat(record.rec_headers.get_header("WARC-Date"))
-                found[record.rec_headers.get_header("WARC-Target-URI")] = (at, hashlib.sha256(record.content_stream().read()).digest())
-        stored = {url: (at, bytes(sha)) for url, at, sha in database.rows("SELECT url, fetched_at, sha256 FROM crawl.capture")}
+                found[record.rec_headers.get_header("WARC-Target-URI")] = (
+                    at,
+                    hashlib.sha256(record.content_stream().read()).digest(),
+                )
+        stored = {
+            url: (at, bytes(sha))
+            for url, at, sha in database.rows("SELECT url, fetched_at, sha256 FROM crawl.capture")
+        }
         assert found == stored
     of_job = tmp_path / "job.warc"
     assert maricopa.here("captures", "--warc", str(of_job), "--job", "1").out.startswith("8 records")
@@ -107,13 +115,20 @@ def test_issues_archive_and_room(
     assert database.one(bodies) == everything
     assert maricopa.here("prune", "--older-than", "1d").out.startswith(f"{everything - held} bodies")
     assert database.one(bodies) == held
-    assert database.one("SELECT count(*) FROM crawl.capture WHERE pruned_at IS NOT NULL AND url <> '' AND size > 0") == everything - held
+    assert (
+        database.one(
+            "SELECT count(*) FROM crawl.capture WHERE pruned_at IS NOT NULL AND url <> '' AND size > 0"
+        )
+        == everything - held
+    )
     assert verify.problems(session) == []
     again = maricopa.here("reparse", "--source", "assessor", "--dry-run").out
     assert f"{everything - held} answers have no body to read" in again
     assert "no field differs" in again
     listed = maricopa.here("captures").out
-    assert re.search(rf"assessor +all +{everything} +{held} +{everything - held} .*phones, sketches", listed), listed
+    assert re.search(
+        rf"assessor +all +{everything} +{held} +{everything - held} .*phones, sketches", listed
+    ), listed
     assert maricopa.here("prune", "--older-than", "1d", "--even-present").out.startswith(f"{held} bodies")
     assert database.one(bodies) == 0
     # An answer that comes again brings its body back.
@@ -122,8 +137,12 @@ def test_issues_archive_and_room(
     assert verify.problems(session) == []
 
 
-def test_what_is_not_kept_is_noted_with_its_facts(tmp_path: Path, database: Database, county: Start, session: Session) -> None:
-    """Each source has its own policy: of one job, all of the GIS is kept, the recorder's failures, nothing of the assessor."""
+def test_what_is_not_kept_is_noted_with_its_facts(
+    tmp_path: Path, database: Database, county: Start, session: Session
+) -> None:
+    """Each source has its own policy: of one job, all of the GIS is kept, the recorder's failures, nothing of
+    the assessor.
+    """
     # The first is the one that the rolls know.
     truth, apns = County(), County().apns(7)[1:]
     deeds = [deed for apn in apns if (deed := truth.parcel(apn)["Owner"]["MostCurrentDeed"])]
@@ -137,15 +156,30 @@ def test_what_is_not_kept_is_noted_with_its_facts(tmp_path: Path, database: Data
         manifest.write_text(f"{text}\nattempts: 2\ncaptures: {policy}\n")
     crawl = Crawler(database, sandbox.url, environment=environment)("sales", "-a", f"apns={','.join(apns)}")
     assert crawl.code == 3, crawl.log
-    kept = dict(database.rows("SELECT source, count(*) FROM crawl.capture WHERE body IS NOT NULL GROUP BY source"))
-    assert kept == {"gis": database.one("SELECT count(*) FROM crawl.capture WHERE source = 'gis'"), "recorder": 1}
-    assert database.rows("SELECT cause FROM crawl.target WHERE source = 'recorder' AND state = 'dead'") == [("malformed",)]
-    facts = database.rows("SELECT url, status, size > 1000, left_out FROM crawl.capture WHERE source = 'assessor'")
-    assert {(status, is_sized, *left_out) for _, status, is_sized, left_out in facts} == {(200, True, "phones", "sketches")}
+    kept = dict(
+        database.rows("SELECT source, count(*) FROM crawl.capture WHERE body IS NOT NULL GROUP BY source")
+    )
+    assert kept == {
+        "gis": database.one("SELECT count(*) FROM crawl.capture WHERE source = 'gis'"),
+        "recorder": 1,
+    }
+    assert database.rows("SELECT cause FROM crawl.target WHERE source = 'recorder' AND state = 'dead'") == [
+        ("malformed",)
+    ]
+    facts = database.rows(
+        "SELECT url, status, size > 1000, left_out FROM crawl.capture WHERE source = 'assessor'"
+    )
+    assert {(status, is_sized, *left_out) for _, status, is_sized, left_out in facts} == {
+        (200, True, "phones", "sketches")
+    }
     assert {url.rpartition("/")[2] for url, *_ in facts} == set(apns)
     assert verify.problems(session) == []
     listed = maricopa(database, "captures", **environment).stdout
-    assert [line.split()[:2] for line in listed.splitlines()[1:]] == [["assessor", "none"], ["gis", "all"], ["recorder", "failures"]]
+    assert [line.split()[:2] for line in listed.splitlines()[1:]] == [
+        ["assessor", "none"],
+        ["gis", "all"],
+        ["recorder", "failures"],
+    ]
 
 
 def test_kept_sketches_are_said_to_be(tmp_path: Path, database: Database, county: Start) -> None:
@@ -165,15 +199,38 @@ def test_what_a_browser_showed_is_a_resource_a_tab(tmp_path: Path) -> None:
     html = {"summary": "<html><body>due</body></html>", "payments": "<html><body>paid: ü</body></html>"}
     packed = tabs.pack(tabs.Tabs("parcel", html, 1))
     captures = [
-        Capture(b"1", "treasurer", "http://host/parcel/1", 200, "application/json", at, packed, left_out=("phones",), is_rendered=True),
-        Capture(b"2", "treasurer", "http://host/parcel/2", 200, "text/html", at, b"<html></html>", is_rendered=True),
+        Capture(
+            b"1",
+            "treasurer",
+            "http://host/parcel/1",
+            200,
+            "application/json",
+            at,
+            packed,
+            left_out=("phones",),
+            is_rendered=True,
+        ),
+        Capture(
+            b"2",
+            "treasurer",
+            "http://host/parcel/2",
+            200,
+            "text/html",
+            at,
+            b"<html></html>",
+            is_rendered=True,
+        ),
         Capture(b"3", "assessor", "http://host/parcel/3", 404, "", at, b""),
     ]
     path = tmp_path / "shown.warc.gz"
     assert write(path, captures) == 4
     with path.open("rb") as file:
         read = [
-            (record.rec_type, record.rec_headers.get_header("WARC-Target-URI"), record.content_stream().read().decode())
+            (
+                record.rec_type,
+                record.rec_headers.get_header("WARC-Target-URI"),
+                record.content_stream().read().decode(),
+            )
             for record in ArchiveIterator(file, check_digests="raise")
         ]
     assert read[1:] == [

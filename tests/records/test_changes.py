@@ -1,4 +1,6 @@
-"""`maricopa changes`: three collections of a county that changes between them, beside the county's own list of what changed."""
+"""`maricopa changes`: three collections of a county that changes between them, beside the county's own list
+of what changed.
+"""
 
 import csv
 import datetime as dt
@@ -31,12 +33,27 @@ STATUS = {"Paid": "paid", "Unpaid": "unpaid", "Tax Lien": "lien", "Available Tax
 
 # The county's table and key: our table and column. Written down here a second time, apart from the parser.
 OWNER = {
-    "OwnerID": "owner_id", "Ownership": "ownership", "InCareOf": "in_care_of", "MailingAddress1": "mailing_address_1",
-    "MailingAddress2": "mailing_address_2", "MailingCity": "mailing_city", "MailingState": "mailing_state", "MailingZip": "mailing_zip",
-    "MailingCountry": "mailing_country", "FullMailingAddress": "mailing_address", "MostCurrentDeed": "deed_number",
-    "DeedDate": "deed_date", "DeedType": "deed_type", "SalePrice": "sale_price", "SaleDate": "sale_date",
-}  # fmt: skip
-RENTAL = {"OwnerName": "owner_name", "OwnerBusinessEntity": "owner_business_entity", "OwnershipType": "ownership_type"}
+    "OwnerID": "owner_id",
+    "Ownership": "ownership",
+    "InCareOf": "in_care_of",
+    "MailingAddress1": "mailing_address_1",
+    "MailingAddress2": "mailing_address_2",
+    "MailingCity": "mailing_city",
+    "MailingState": "mailing_state",
+    "MailingZip": "mailing_zip",
+    "MailingCountry": "mailing_country",
+    "FullMailingAddress": "mailing_address",
+    "MostCurrentDeed": "deed_number",
+    "DeedDate": "deed_date",
+    "DeedType": "deed_type",
+    "SalePrice": "sale_price",
+    "SaleDate": "sale_date",
+}
+RENTAL = {
+    "OwnerName": "owner_name",
+    "OwnerBusinessEntity": "owner_business_entity",
+    "OwnershipType": "ownership_type",
+}
 
 
 def _text(column: str, value: Any) -> str:
@@ -66,16 +83,30 @@ def expected(said: list[dict[str, Any]]) -> Iterator[tuple[str, ...]]:
 
 
 def expected_taxes(said: list[dict[str, Any]]) -> Iterator[tuple[str, ...]]:
-    """Yield what the county says changed at the treasurer, in the same form; new bills and payments are rows, not changes."""
+    """Yield what the county says changed at the treasurer, in the same form; new bills and payments are rows,
+    not changes.
+    """
     for change in said:
-        apn, (year, _, name), old, new = change["apn"], change["key"].partition("."), change["old"], change["new"]
+        apn, (year, _, name), old, new = (
+            change["apn"],
+            change["key"].partition("."),
+            change["old"],
+            change["new"],
+        )
         if change["table"] == "Account":
             yield "treasurer.account", apn, "", "owner", "\n".join(old), "\n".join(new)
         elif name == "status":
             yield "treasurer.bill", apn, year, "status", STATUS[old], STATUS[new]
             yield "treasurer.bill", apn, year, "status_text", old, new
         elif old is not None:
-            yield "treasurer.bill", apn, year, {"due": "amount_due"}.get(name, name), f"{old / 100:.2f}", f"{new / 100:.2f}"
+            yield (
+                "treasurer.bill",
+                apn,
+                year,
+                {"due": "amount_due"}.get(name, name),
+                f"{old / 100:.2f}",
+                f"{new / 100:.2f}",
+            )
 
 
 def told(text: str) -> Iterator[tuple[str, ...]]:
@@ -95,7 +126,9 @@ def maricopa(database: Database, *arguments: str) -> "subprocess.CompletedProces
 
 @dataclass
 class Collected:
-    """Three collections: the moments between which they lie, and what each source of the county says changed before each."""
+    """Three collections: the moments between which they lie, and what each source of the county says changed
+    before each.
+    """
 
     database: Database
     session: Session
@@ -111,7 +144,9 @@ class Collected:
 
 @pytest.fixture(scope="module")
 def collected(server: str, template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Collected]:
-    """The rolls know one parcel, unchanged: the assessor is asked for the rest, the recorder for deeds, the treasurer some."""
+    """The rolls know one parcel, unchanged: the assessor is asked for the rest, the recorder for deeds, the
+    treasurer some.
+    """
     folder = tmp_path_factory.mktemp("changes")
     sources = ["assessor", "recorder", *(["treasurer"] if not taxes.why_no_browser() else [])]
     apns = County().apns(PARCELS)
@@ -145,7 +180,8 @@ def test_changes_are_the_county_s_own_list(collected: Collected, tmp_path: Path)
         changes = maricopa(collected.database, "changes", *period)
         assert changes.returncode == 0, changes.stderr
         ours, theirs = Counter(told(changes.stdout)), Counter(expected(said["assessor"][at]))
-        # The first collection has nothing to compare with. In a period 6 in 100 change hands, and 4 their value.
+        # The first collection has nothing to compare with. In a period 6 in 100 change hands, and 4 their
+        # value.
         assert len(theirs) > PARCELS / 2 if at else not theirs
         of_taxes = Counter(expected_taxes(said["treasurer"][at])) if said["treasurer"] else Counter()
         assert len(of_taxes) > 0.8 * TAXED if at and said["treasurer"] else not of_taxes
@@ -160,7 +196,14 @@ def test_changes_are_the_county_s_own_list(collected: Collected, tmp_path: Path)
 def test_questions_are_answered_by_the_county_s_own_list(collected: Collected) -> None:
     said = collected.said["assessor"]
     lines = maricopa(
-        collected.database, "changes", "--since", collected.moments[1], "--table", "assessor.valuation", "--format", "jsonl"
+        collected.database,
+        "changes",
+        "--since",
+        collected.moments[1],
+        "--table",
+        "assessor.valuation",
+        "--format",
+        "jsonl",
     ).stdout.splitlines()
     values = [json.loads(line) for line in lines]
     assert {row["table"] for row in values} == {"assessor.valuation"}
@@ -174,11 +217,15 @@ def test_questions_are_answered_by_the_county_s_own_list(collected: Collected) -
     for query, (key, old, new) in of_key.items():
         rows = collected.asked("--query", query)
         changed = [change for part in said for change in part if change["key"].rpartition(".")[2] == key]
-        theirs_of = Counter((change["apn"], _text("", change["old"]), _text("", change["new"])) for change in changed)
+        theirs_of = Counter(
+            (change["apn"], _text("", change["old"]), _text("", change["new"])) for change in changed
+        )
         if query == "new-owner":
             # An owner that is withheld is told by its number alone.
             withheld = {row["apn"] for row in rows if row["new_owner"] == "withheld"}
-            assert withheld == {change["apn"] for part in said for change in part if _is_withheld(truth, change)}
+            assert withheld == {
+                change["apn"] for part in said for change in part if _is_withheld(truth, change)
+            }
             rows = [row for row in rows if row["new_owner"] != "withheld"]
         assert Counter((row["apn"], row[old], row[new]) for row in rows) == theirs_of
         assert len(rows) > 10
@@ -188,7 +235,9 @@ def test_questions_are_answered_by_the_county_s_own_list(collected: Collected) -
 def test_new_deeds_are_new_documents(collected: Collected) -> None:
     new = [change["new"]["recordingNumber"] for part in collected.said["recorder"] for change in part]
     assert len(new) > 20
-    assert Counter(row["recording_number"] for row in collected.asked("--query", "new-document")) == Counter(set(new))
+    assert Counter(row["recording_number"] for row in collected.asked("--query", "new-document")) == Counter(
+        set(new)
+    )
 
 
 @taxes.needs_browser
@@ -200,7 +249,11 @@ def test_new_payments_and_bills_that_were_paid(collected: Collected) -> None:
         (str(one["tax_year"]), one["paid_on"], f"{one['amount'] / 100:.2f}") for one in paid
     )
     assert paid
-    settled = Counter((one["apn"], one["key"].partition(".")[0]) for one in said if one["key"].endswith(".due") and not one["new"])
+    settled = Counter(
+        (one["apn"], one["key"].partition(".")[0])
+        for one in said
+        if one["key"].endswith(".due") and not one["new"]
+    )
     assert Counter((row["apn"], row["tax_year"]) for row in collected.asked("--query", "tax-paid")) == settled
     assert settled
 
@@ -237,7 +290,10 @@ MISTAKES = [
     (("--since", "2026-11-01", "--query", "who"), "there is new-owner"),
     (("--since", "2026-11-01", "--format", "xml"), "there is csv, jsonl"),
     (("--since", "2026-11-01", "--query", "new-owner", "--table", "assessor.owner"), "give one of them"),
-    (("--since", "2026-11-01", "--to", "/no/such/folder/x.csv"), "there is no folder /no/such/folder; make it first"),
+    (
+        ("--since", "2026-11-01", "--to", "/no/such/folder/x.csv"),
+        "there is no folder /no/such/folder; make it first",
+    ),
 ]
 
 

@@ -15,7 +15,9 @@ Start = Callable[..., SandboxProcess]
 
 
 def maricopa(database: Database, *arguments: str) -> "subprocess.CompletedProcess[str]":
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("MARICOPA_")} | {"MARICOPA_DATABASE_URL": database.url}
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("MARICOPA_")} | {
+        "MARICOPA_DATABASE_URL": database.url
+    }
     command = [sys.executable, "-c", "from maricopa_scrapy.cli.main import main; main()", *arguments]
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60)
 
@@ -37,7 +39,9 @@ def test_a_roll_beside_the_one_before(tmp_path: Path, database: Database, county
     with path.open() as file:
         written = {(row["apn"], row["field"], row["old"], row["new"]) for row in csv.DictReader(file)}
     expected = layer(3000, epoch=1).changes(0)
-    assert written == {(apn, name, as_text(name, old) or "", as_text(name, new) or "") for apn, name, old, new in expected}
+    assert written == {
+        (apn, name, as_text(name, old) or "", as_text(name, new) or "") for apn, name, old, new in expected
+    }
 
     apn = next(iter(written))[0]
     shown = maricopa(database, "property", apn)

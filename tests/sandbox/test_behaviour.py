@@ -1,4 +1,6 @@
-"""What a sandbox county can be told while it serves: its budget, its latency, and faults that end by themselves."""
+"""What a sandbox county can be told while it serves: its budget, its latency, and faults that end by
+themselves.
+"""
 
 import time
 from typing import Any
@@ -48,8 +50,18 @@ def test_a_fault_that_ends_by_itself() -> None:
         wait_for(lambda: parcel(sandbox, APNS[0]).status == 200)
 
 
-@pytest.mark.parametrize("changes", [{"rate": 0}, {"rate": -1}, {"burst": 0}, {"retry_after": "soon"}, {"speed": 3}, {"rate": "fast"},
-                                     {"treasurer_skin": "striped"}])  # fmt: skip
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"rate": 0},
+        {"rate": -1},
+        {"burst": 0},
+        {"retry_after": "soon"},
+        {"speed": 3},
+        {"rate": "fast"},
+        {"treasurer_skin": "striped"},
+    ],
+)
 def test_conduct_that_makes_no_sense_changes_nothing(changes: dict[str, Any]) -> None:
     with SandboxProcess(rate=0.1, burst=1) as sandbox:
         with pytest.raises(SandboxError):

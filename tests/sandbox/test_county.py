@@ -83,9 +83,13 @@ def test_a_seed_is_a_county_in_every_process() -> None:
         "print(zlib.crc32(b''.join(orjson.dumps(c.parcel(a)) for a in c.apns(40) + c.absent(5))))"
     )
     county = County(7, 2)
-    here = zlib.crc32(b"".join(orjson.dumps(county.parcel(apn)) for apn in county.apns(40) + county.absent(5)))
+    here = zlib.crc32(
+        b"".join(orjson.dumps(county.parcel(apn)) for apn in county.apns(40) + county.absent(5))
+    )
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "PYTHONHASHSEED": "12"}
-    there = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
+    there = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True
+    )
     assert int(there.stdout) == here
     assert County(8).apns(40) != county.apns(40)
     assert County(8).parcel("16528054") != County(7).parcel("16528054")
@@ -106,10 +110,14 @@ def test_apns_are_distinct_well_formed_and_true() -> None:
         County(existing=1).absent(1)
 
 
-def test_a_parcel_has_the_captured_keys_order_and_types(captures: Path, parcels: list[dict[str, Any]]) -> None:
+def test_a_parcel_has_the_captured_keys_order_and_types(
+    captures: Path, parcels: list[dict[str, Any]]
+) -> None:
     captured: dict[str, set[str]] = defaultdict(set)
     captured_keys: dict[str, list[str]] = {}
-    _types(json.loads((captures / "parcel_165-28-054" / "parcel.json").read_text()), "", captured, captured_keys)
+    _types(
+        json.loads((captures / "parcel_165-28-054" / "parcel.json").read_text()), "", captured, captured_keys
+    )
     ours: dict[str, set[str]] = defaultdict(set)
     for parcel in parcels:
         keys: dict[str, list[str]] = {}
@@ -121,11 +129,20 @@ def test_a_parcel_has_the_captured_keys_order_and_types(captures: Path, parcels:
             if path in keys
         }
     for name, path in (("improvements", "Improvements"), ("mapids", "MapIDs")):
-        _types(json.loads((captures / "parcel_13238011" / f"{name}.json").read_text()), path, captured, captured_keys)
+        _types(
+            json.loads((captures / "parcel_13238011" / f"{name}.json").read_text()),
+            path,
+            captured,
+            captured_keys,
+        )
     for path, types in captured.items():
         assert types <= ours[path], path
     for path, types in ours.items():
-        allowed = captured[path] | ALSO_SEEN.get(path, set()) | ({"NoneType"} if WITHHELD.fullmatch(path) else set())
+        allowed = (
+            captured[path]
+            | ALSO_SEEN.get(path, set())
+            | ({"NoneType"} if WITHHELD.fullmatch(path) else set())
+        )
         assert types <= allowed, path
 
 
@@ -138,12 +155,15 @@ def test_the_other_captured_shapes(captures: Path) -> None:
         one, other = (found[0] if isinstance(found, list) else found for found in (captured, ours))
         assert list(one) == list(other), name
     sketches, unknown = (
-        json.loads((captures / "parcel_501-38-034A_unknown" / f"{name}.json").read_text()) for name in ("sketches", "mapids")
+        json.loads((captures / "parcel_501-38-034A_unknown" / f"{name}.json").read_text())
+        for name in ("sketches", "mapids")
     )
     assert sketches == county.absent_part("50138034A", "sketches")
     ours = county.absent_part("50138034A", "mapids")
     assert ours is not None
-    assert [(key, bool(files)) for key, files in unknown.items()] == [(key, bool(files)) for key, files in ours.items()]
+    assert [(key, bool(files)) for key, files in unknown.items()] == [
+        (key, bool(files)) for key, files in ours.items()
+    ]
 
 
 def test_values_are_written_as_the_county_writes_them(parcels: list[dict[str, Any]]) -> None:
@@ -191,8 +211,22 @@ def test_withheld_owners_and_zoning_as_text_begin_behind_the_first_parcels() -> 
         assert 0.035 < len(zoned) / 4000 < 0.065
         for _, parcel in hidden:
             owner = parcel["Owner"]
-            said = {owner[key] for key in ("MailingAddress1", "MailingCity", "MailingState", "MailingCountry", "FullMailingAddress")}
-            assert (said, owner["MailingZip"], owner["MostCurrentDeed"], parcel["PropertyAddress"]) == ({"NA"}, "0", None, "N/A")
+            said = {
+                owner[key]
+                for key in (
+                    "MailingAddress1",
+                    "MailingCity",
+                    "MailingState",
+                    "MailingCountry",
+                    "FullMailingAddress",
+                )
+            }
+            assert (said, owner["MailingZip"], owner["MostCurrentDeed"], parcel["PropertyAddress"]) == (
+                {"NA"},
+                "0",
+                None,
+                "N/A",
+            )
             assert "Redacted" not in owner
         without = sum("DeedTypeID" not in parcel["Owner"] for _, parcel in hidden)
         assert 0.2 < without / len(hidden) < 0.8
@@ -242,7 +276,12 @@ def test_a_period_changes_its_share_and_nothing_else() -> None:
     assert changed["Owner.MostCurrentDeed"] >= changed["Owner.Ownership"]
     valued = {apn for field, found in changed.items() if field.endswith("FullCashValue") for apn in found}
     assert 0.025 < len(valued) / len(apns) < 0.055
-    assert {field.split(".")[0] for field in changed} <= {"Owner", "Valuations", "DeedTransitionUrl", "RentalInformation"}
+    assert {field.split(".")[0] for field in changed} <= {
+        "Owner",
+        "Valuations",
+        "DeedTransitionUrl",
+        "RentalInformation",
+    }
     quiet = next(apn for apn in apns if not after.changes(apn, 0))
     assert before.parcel(quiet) == after.parcel(quiet)
 

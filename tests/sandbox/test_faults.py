@@ -39,7 +39,9 @@ def get(sandbox: SandboxProcess, path: str, timeout: float = 10) -> tuple[http.c
         connection.close()
 
 
-def parcel(sandbox: SandboxProcess, apn: str = APNS[0], timeout: float = 10) -> tuple[http.client.HTTPResponse, bytes]:
+def parcel(
+    sandbox: SandboxProcess, apn: str = APNS[0], timeout: float = 10
+) -> tuple[http.client.HTTPResponse, bytes]:
     return get(sandbox, f"/parcel/{apn}", timeout)
 
 
@@ -49,7 +51,14 @@ def faulty(sandbox: SandboxProcess, name: str, **options: Any) -> None:
 
 @pytest.mark.parametrize(
     ("name", "status"),
-    [("throttled", 429), ("unavailable", 503), ("server_error", 500), ("unauthorized", 401), ("forbidden", 403), ("empty_404", 404)],
+    [
+        ("throttled", 429),
+        ("unavailable", 503),
+        ("server_error", 500),
+        ("unauthorized", 401),
+        ("forbidden", 403),
+        ("empty_404", 404),
+    ],
 )
 def test_statuses_without_a_body(sandbox: SandboxProcess, name: str, status: int) -> None:
     faulty(sandbox, name)
@@ -147,7 +156,9 @@ def test_edits_of_one_field(sandbox: SandboxProcess) -> None:
 def test_limits_make_faults_exact(sandbox: SandboxProcess) -> None:
     faulty(sandbox, "server_error", keys=[f"{APNS[0][:3]}-{APNS[0][3:5]}-{APNS[0][5:]}", APNS[1]], count=3)
     assert get(sandbox, f"/search/property/?q={APNS[0]}")[0].status == 200
-    statuses = [parcel(sandbox, apn)[0].status for apn in (APNS[0], APNS[2], APNS[1], APNS[0], APNS[0], APNS[1])]
+    statuses = [
+        parcel(sandbox, apn)[0].status for apn in (APNS[0], APNS[2], APNS[1], APNS[0], APNS[0], APNS[1])
+    ]
     assert statuses == [500, 200, 500, 500, 200, 200]
     faulty(sandbox, "server_error", kind="search")
     assert parcel(sandbox)[0].status == 200

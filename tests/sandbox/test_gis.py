@@ -1,4 +1,6 @@
-"""The sandbox's GIS layers over HTTP: envelopes, caps, queries, faults, and the same county for every seed."""
+"""The sandbox's GIS layers over HTTP: envelopes, caps, queries, faults, and the same county for every
+seed.
+"""
 
 import http.client
 import json
@@ -42,7 +44,11 @@ def ask(sandbox: SandboxProcess, path: str, form: dict[str, str] | None = None) 
 
 def query(sandbox: SandboxProcess, layer: str = "E", post: bool = False, **parameters: str) -> Any:
     given = {"f": "json", **parameters}
-    status, body = ask(sandbox, f"/gis/{layer}/query", given) if post else ask(sandbox, f"/gis/{layer}/query?{urlencode(given)}")
+    status, body = (
+        ask(sandbox, f"/gis/{layer}/query", given)
+        if post
+        else ask(sandbox, f"/gis/{layer}/query?{urlencode(given)}")
+    )
     assert status == 200
     return json.loads(body)
 
@@ -58,10 +64,19 @@ def test_metadata_names_the_cap_and_every_field(sandbox: SandboxProcess) -> None
 
 def test_a_page_is_cut_silently_and_flagged(sandbox: SandboxProcess) -> None:
     for layer, cap in (("E", 2000), ("A", 1000)):
-        page = query(sandbox, layer, where="1=1", outFields="APN,OBJECTID", resultRecordCount="5000", returnGeometry="false")
+        page = query(
+            sandbox,
+            layer,
+            where="1=1",
+            outFields="APN,OBJECTID",
+            resultRecordCount="5000",
+            returnGeometry="false",
+        )
         assert len(page["features"]) == cap
         assert page["exceededTransferLimit"] is True
-        assert page["features"][0] == {"attributes": {"APN": LAYER.apn(LAYER.ids[0]), "OBJECTID": LAYER.ids[0]}}
+        assert page["features"][0] == {
+            "attributes": {"APN": LAYER.apn(LAYER.ids[0]), "OBJECTID": LAYER.ids[0]}
+        }
     last = query(sandbox, where="1=1", outFields="*", resultOffset="4000")
     assert len(last["features"]) == 200
     assert "exceededTransferLimit" not in last
@@ -73,12 +88,17 @@ def test_a_page_is_cut_silently_and_flagged(sandbox: SandboxProcess) -> None:
     [
         ("OBJECTID>=101 AND OBJECTID<=300", lambda row: 101 <= row <= 300),
         ("OBJECTID BETWEEN 101 AND 300", lambda row: 101 <= row <= 300),
-        ("OBJECTID>4000", lambda row: row > 4000), ("OBJECTID < 50", lambda row: row < 50), ("OBJECTID=7", lambda row: row == 7),
-        ("OBJECTID IN (3,1,99999999)", lambda row: row in (1, 3)), ("1=1", lambda row: True),
-        ("DeedDate >= timestamp '2020-01-01 00:00:00' AND DeedDate <= timestamp '2021-12-31 23:59:59'",
-         lambda row: 18262 <= LAYER.facts(row)["deed_date"] <= 18992),
+        ("OBJECTID>4000", lambda row: row > 4000),
+        ("OBJECTID < 50", lambda row: row < 50),
+        ("OBJECTID=7", lambda row: row == 7),
+        ("OBJECTID IN (3,1,99999999)", lambda row: row in (1, 3)),
+        ("1=1", lambda row: True),
+        (
+            "DeedDate >= timestamp '2020-01-01 00:00:00' AND DeedDate <= timestamp '2021-12-31 23:59:59'",
+            lambda row: 18262 <= LAYER.facts(row)["deed_date"] <= 18992,
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_a_where_selects(sandbox: SandboxProcess, where: str, wanted: Any) -> None:
     rows = [row for row in LAYER.ids if wanted(row)]
     assert query(sandbox, where=where, returnCountOnly="true") == {"count": len(rows)}
@@ -88,7 +108,10 @@ def test_what_a_where_selects(sandbox: SandboxProcess, where: str, wanted: Any) 
 
 
 def test_statistics_of_the_row_ids(sandbox: SandboxProcess) -> None:
-    asked = [{"statisticType": kind, "onStatisticField": "OBJECTID", "outStatisticFieldName": kind} for kind in ("min", "max", "count")]
+    asked = [
+        {"statisticType": kind, "onStatisticField": "OBJECTID", "outStatisticFieldName": kind}
+        for kind in ("min", "max", "count")
+    ]
     found = query(sandbox, where="1=1", outStatistics=json.dumps(asked))
     assert found["features"] == [{"attributes": {"min": LAYER.ids[0], "max": LAYER.ids[-1], "count": ROWS}}]
 
@@ -112,7 +135,10 @@ def test_what_the_service_refuses_is_an_error_of_status_200(sandbox: SandboxProc
 
 def test_faults_of_pages_and_of_layers(sandbox: SandboxProcess) -> None:
     sandbox.faults({"short_page": 1.0, "missing_field": 1.0}, source="gis")
-    assert len(query(sandbox, where="OBJECTID<=20", outFields="APN")["features"]) == len([row for row in LAYER.ids if row <= 20]) - 1
+    assert (
+        len(query(sandbox, where="OBJECTID<=20", outFields="APN")["features"])
+        == len([row for row in LAYER.ids if row <= 20]) - 1
+    )
     assert "SalePrice" not in ask(sandbox, "/gis/E?f=json")[1].decode()
     assert query(sandbox, where="1=1", returnCountOnly="true") == {"count": ROWS}
     sandbox.clear_faults()
@@ -139,7 +165,11 @@ def test_a_period_changes_one_parcel_in_a_hundred_and_the_list_of_changes_is_the
     for row in old.ids:
         if old.base(row) == row:
             before, after = old.facts(row), new.facts(row)
-            seen |= {(before["apn"], name, before[name], after[name]) for name in before if before[name] != after[name]}
+            seen |= {
+                (before["apn"], name, before[name], after[name])
+                for name in before
+                if before[name] != after[name]
+            }
     assert listed == seen
     assert {name for _, name, _, _ in listed} <= set(CHANGING)
     assert 0.007 < len({apn for apn, *_ in listed}) / 20_000 < 0.013

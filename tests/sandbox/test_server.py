@@ -130,7 +130,10 @@ def test_unknown_paths_are_soft_404s_and_noted(sandbox: SandboxProcess) -> None:
     assert b"<title>Page not found: Maricopa County Assessor's Office</title>" in page.body
     below = get(sandbox, "/assessor/parcel/16528054/nonsense")
     assert (below.status, below.body) == (404, b"")
-    assert stats(sandbox)["unknown_paths"] == ["/assessor/api/status?x=1", "/assessor/parcel/16528054/nonsense"]
+    assert stats(sandbox)["unknown_paths"] == [
+        "/assessor/api/status?x=1",
+        "/assessor/parcel/16528054/nonsense",
+    ]
     assert stats(sandbox)["by_kind"]["unknown"] == 2
 
 
@@ -200,7 +203,9 @@ def test_a_search_for_an_apn_finds_it_or_nothing_equal(sandbox: SandboxProcess) 
 
 def test_each_category_has_rows_of_its_captured_shape(sandbox: SandboxProcess) -> None:
     queries = {"rp": "PHOENIX", "rental": "PHOENIX", "bpp": "PHOENIX", "mh": "PHOENIX", "sub": "PHOENIX"}
-    rows = {category: search(sandbox, query, category=category)["Results"] for category, query in queries.items()}
+    rows = {
+        category: search(sandbox, query, category=category)["Results"] for category, query in queries.items()
+    }
     assert all(rows.values())
     assert all(value is None or isinstance(value, str) for row in rows["rp"] for value in row.values())
     if not os.environ.get("MARICOPA_CAPTURES"):
@@ -209,14 +214,19 @@ def test_each_category_has_rows_of_its_captured_shape(sandbox: SandboxProcess) -
     for category, found in rows.items():
         captured = json.loads((folder / f"rows_{category}.json").read_text())
         assert list(found[0]) == list(captured[0]), category
-        assert {type(value) for value in found[0].values()} == {type(value) for value in captured[0].values()}, category
+        assert {type(value) for value in found[0].values()} == {
+            type(value) for value in captured[0].values()
+        }, category
 
 
 # Counts, limits and the server itself.
 
 
 def test_stats_count_what_was_asked(sandbox: SandboxProcess) -> None:
-    (apn,), (absent,) = County().apns(1), [apn for apn in County().absent(40) if parcel(sandbox, apn).status == 404][:1]
+    (apn,), (absent,) = (
+        County().apns(1),
+        [apn for apn in County().absent(40) if parcel(sandbox, apn).status == 404][:1],
+    )
     sandbox.reset()
     get(sandbox, "/robots.txt")
     assert get(sandbox, "/assessor/robots.txt").body == b"User-agent: *\nDisallow: /_\n"
@@ -294,17 +304,21 @@ def test_a_port_in_use_and_a_host_that_is_not_loopback() -> None:
             serve(County(), host=host, ready=lambda _: None)
     with pytest.raises(SandboxError, match="rate is"):
         build_app(County(), Options(rate=0))
-    with pytest.raises(SandboxError, match="there is no treasurer skin 'striped'; there are plain, heading_identity"):
+    with pytest.raises(
+        SandboxError, match="there is no treasurer skin 'striped'; there are plain, heading_identity"
+    ):
         build_app(County(), Options(treasurer_skin="striped"))
 
 
 def test_it_ends_with_its_parent() -> None:
     program = (
-        "import os; from maricopa_scrapy.sandbox.process import SandboxProcess; s = SandboxProcess().__enter__();"
-        "print(s.pid, s.url, flush=True); os._exit(1)"
+        "import os; from maricopa_scrapy.sandbox.process import SandboxProcess; s ="
+        " SandboxProcess().__enter__();print(s.pid, s.url, flush=True); os._exit(1)"
     )
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
-    parent = subprocess.run([sys.executable, "-c", program], env=environment, stdout=subprocess.PIPE, text=True, timeout=60)
+    parent = subprocess.run(
+        [sys.executable, "-c", program], env=environment, stdout=subprocess.PIPE, text=True, timeout=60
+    )
     _, url = parent.stdout.split()
     address = ("127.0.0.1", int(url.rpartition(":")[2]))
     deadline = time.monotonic() + 60

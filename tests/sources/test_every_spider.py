@@ -1,4 +1,6 @@
-"""One small crawl of each spider against one sandbox: what `make matrix` asks of each Python and Scrapy that is claimed."""
+"""One small crawl of each spider against one sandbox: what `make matrix` asks of each Python and Scrapy that
+is claimed.
+"""
 
 import re
 import subprocess
@@ -26,7 +28,11 @@ CRAWLS = {
     "affidavits": ("affidavits=download", "SELECT count(*) FROM bulk.sale", _SALES),
     "assessor": (_OF, "SELECT count(DISTINCT apn) FROM assessor.parcel", 5),
     "assessor_page": (_OF, "SELECT count(DISTINCT apn) FROM assessor_page.parcel", 5),
-    "documents": (f"recording_numbers={','.join(_NUMBERS)}", "SELECT count(*) FROM recorder.document", len(_NUMBERS)),
+    "documents": (
+        f"recording_numbers={','.join(_NUMBERS)}",
+        "SELECT count(*) FROM recorder.document",
+        len(_NUMBERS),
+    ),
     "roll": (_OF, "SELECT count(DISTINCT apn) FROM gis.parcel", 5),
     "sales": (_OF, "SELECT count(DISTINCT apn) FROM document WHERE basis = 'deed_number'", 5),
     "tax": (_OF, "SELECT count(DISTINCT apn) FROM treasurer.bill", 5),
@@ -57,8 +63,12 @@ def test_what_is_claimed_is_what_the_matrix_tries() -> None:
     assert f"Scrapy {' or '.join(scrapys)}" in readme
 
 
-@pytest.mark.parametrize("spider", [pytest.param(name, marks=needs_browser if name == "tax" else ()) for name in CRAWLS])
-def test_a_crawl_ends_well_and_its_rows_are_stored(spider: str, tmp_path: Path, database: Database, sandbox: SandboxProcess) -> None:
+@pytest.mark.parametrize(
+    "spider", [pytest.param(name, marks=needs_browser if name == "tax" else ()) for name in CRAWLS]
+)
+def test_a_crawl_ends_well_and_its_rows_are_stored(
+    spider: str, tmp_path: Path, database: Database, sandbox: SandboxProcess
+) -> None:
     argument, count, expected = CRAWLS[spider]
     # Started anew: it imports what it needs itself, and nothing that it started outlives it.
     process = crawler(database, sandbox, tmp_path).start(spider, "-a", argument)
@@ -72,7 +82,8 @@ def test_a_crawl_ends_well_and_its_rows_are_stored(spider: str, tmp_path: Path, 
     assert database.one(count) == expected
 
 
-# Spider, its arguments, and what crawl.job keeps of them: ways and layers are known from Python too, not by the command alone.
+# Spider, its arguments, and what crawl.job keeps of them: ways and layers are known from Python too, not by
+# the command alone.
 _FROM_PYTHON: dict[str, tuple[str, dict[str, str]]] = {
     **{name: (name, dict([argument.split("=", 1)])) for name, (argument, _, _) in CRAWLS.items()},
     "page": ("assessor", {"apns": ",".join(_APNS), "via": "page"}),
@@ -82,7 +93,9 @@ _FROM_PYTHON: dict[str, tuple[str, dict[str, str]]] = {
 
 
 @needs_browser
-def test_every_spider_is_started_by_scrapy_s_own_api(tmp_path: Path, database: Database, sandbox: SandboxProcess) -> None:
+def test_every_spider_is_started_by_scrapy_s_own_api(
+    tmp_path: Path, database: Database, sandbox: SandboxProcess
+) -> None:
     script = tmp_path / "start.py"
     script.write_text(
         "from scrapy.crawler import CrawlerProcess\n"

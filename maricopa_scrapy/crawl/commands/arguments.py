@@ -12,7 +12,8 @@ from maricopa_scrapy.crawl.ledger_spider import LedgerSpider
 
 _HEAD = """# The arguments of the spiders
 
-Written by `make docs`; `scrapy arguments` shows the same. Given as `scrapy crawl SPIDER -a NAME=VALUE`, and to scrapyd as parameters."""
+Written by `make docs`; `scrapy arguments` shows the same. Given as
+`scrapy crawl SPIDER -a NAME=VALUE`, and to scrapyd as parameters."""
 
 
 class Command(ScrapyCommand):
@@ -36,7 +37,10 @@ class Command(ScrapyCommand):
         assert self.settings is not None
         loader = get_spider_loader(self.settings)
         if unknown := [name for name in args if name not in loader.list()]:
-            raise UsageError(f"there is no spider {unknown[0]}; there are {', '.join(sorted(loader.list()))}", print_help=False)
+            raise UsageError(
+                f"there is no spider {unknown[0]}; there are {', '.join(sorted(loader.list()))}",
+                print_help=False,
+            )
         told: dict[str, dict[str, str]] = {}
         for name in args or sorted(loader.list()):
             spider = loader.load(name)

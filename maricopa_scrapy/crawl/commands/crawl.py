@@ -51,10 +51,16 @@ class Command(CrawlCommand):
 
     def add_options(self, parser: argparse.ArgumentParser) -> None:
         super().add_options(parser)
-        parser.add_argument("--skip-invalid", action="store_true", help="leave out the lines of a list that are not what it should hold")
+        parser.add_argument(
+            "--skip-invalid",
+            action="store_true",
+            help="leave out the lines of a list that are not what it should hold",
+        )
 
     def process_options(self, args: list[str], opts: argparse.Namespace) -> None:
-        """Take the options up, and of settings that came from elsewhere none that is refused: some are loaded before `run`."""
+        """Take the options up, and of settings that came from elsewhere none that is refused: some are loaded
+        before `run`.
+        """
         dump_no_core()
         if refused_settings.is_of_scrapyd():
             # Its log is made by Scrapy, for all to read.
@@ -73,7 +79,10 @@ class Command(CrawlCommand):
             self._refuse(name, self._mistake)
             return
         if name not in self.crawler_process.spider_loader.list():
-            self._refuse(name, f"no such spider; there are {', '.join(sorted(self.crawler_process.spider_loader.list()))}")
+            self._refuse(
+                name,
+                f"no such spider; there are {', '.join(sorted(self.crawler_process.spider_loader.list()))}",
+            )
             return
         crawler = crawler_of(self, name)
         if not issubclass(crawler.spidercls, LedgerSpider):
@@ -98,7 +107,9 @@ class Command(CrawlCommand):
         if "job" not in given:
             spider, work = self._work(spider, given)
             with _database() as session:
-                return spider, open_work(session, work, bool(self.settings and self.settings["MARICOPA_SANDBOX"]))
+                return spider, open_work(
+                    session, work, bool(self.settings and self.settings["MARICOPA_SANDBOX"])
+                )
         with _database() as session:
             if spider.has_ways:
                 # A job goes on by the way on which it began.

@@ -22,14 +22,17 @@ _FIRST_DAY = dt.date(1900, 3, 1)
 
 
 class ExcelWriter:
-    """Texts are texts, never formulas; those that look like one also bear Excel's own mark for that (quotePrefix).
+    """Texts are texts, never formulas; those that look like one also bear Excel's own mark for that
+    (quotePrefix).
 
     A table that is longer than a sheet goes on in further ones. Moments are texts: Excel knows no zones.
     """
 
     def __init__(self, folder: Path) -> None:
         # Its temporary files belong into the folder that is removed when the export fails.
-        self._book = xlsxwriter.Workbook(folder / NAME, {"constant_memory": True, "tmpdir": str(folder), "use_zip64": True})
+        self._book = xlsxwriter.Workbook(
+            folder / NAME, {"constant_memory": True, "tmpdir": str(folder), "use_zip64": True}
+        )
         self._head = self._book.add_format({"bold": True})
         self._date = self._book.add_format({"num_format": "yyyy-mm-dd"})
         self._quoted = self._book.add_format({"quote_prefix": True})
@@ -68,7 +71,10 @@ class ExcelWriter:
             text = _text(value)
             if len(text) > _CHARACTERS:
                 where = f"{table.name}, row {row}: {table.columns[at].name}"
-                raise ExportError(f"{where} has {len(text):,} characters, Excel holds {_CHARACTERS:,}; take another --format")
+                raise ExportError(
+                    f"{where} has {len(text):,} characters, Excel holds {_CHARACTERS:,}; take another"
+                    " --format"
+                )
             sheet.write_string(row, at, text, self._quoted if text[:1] in RISKY and text else None)
 
     def close(self) -> None:

@@ -39,8 +39,8 @@ class Exported:
 def export(session: Session, to: Path, format_: str, job_id: int | None, now: dt.datetime) -> Exported:
     """Write what is stored, of one moment, into a new folder below `to`, which is made where it is not there.
 
-    Until all is in it the folder's name ends in .part; when something goes wrong it is removed. Raises OSError, ExportError,
-    DatabaseUnavailable.
+    Until all is in it the folder's name ends in .part; when something goes wrong it is removed. Raises
+    OSError, ExportError, DatabaseUnavailable.
     """
     what = "everything" if job_id is None else f"job-{job_id}"
     final = to / f"maricopa-{what}-{now.astimezone(dt.UTC):%Y%m%dT%H%M%SZ}"
@@ -52,9 +52,14 @@ def export(session: Session, to: Path, format_: str, job_id: int | None, now: dt
     try:
         part.mkdir()
     except FileExistsError:
-        raise ExportError(f"{part} is there already: another export is at it, or was killed; try again in a second, or remove it") from None
+        raise ExportError(
+            f"{part} is there already: another export is at it, or was killed; try again in a second, or"
+            " remove it"
+        ) from None
     try:
-        counts, outcome = _interruptibly(lambda opened: _write(session, _writer(format_), part, job_id, opened))
+        counts, outcome = _interruptibly(
+            lambda opened: _write(session, _writer(format_), part, job_id, opened)
+        )
         for file in part.iterdir():
             _flush(file)
         part.rename(final)
@@ -65,7 +70,11 @@ def export(session: Session, to: Path, format_: str, job_id: int | None, now: dt
 
 
 def _write(
-    session: Session, make: Callable[[Path], Writer], part: Path, job_id: int | None, opened: Callable[[Connection], None]
+    session: Session,
+    make: Callable[[Path], Writer],
+    part: Path,
+    job_id: int | None,
+    opened: Callable[[Connection], None],
 ) -> tuple[dict[str, int], str | None]:
     with session.snapshot() as connection:
         opened(connection)
@@ -78,7 +87,9 @@ def _write(
 
 
 def _interruptibly(work: Callable[[Callable[[Connection], None]], T]) -> T:
-    """Run `work` in a thread: while Postgres or a library of C is at it, Python hears no Ctrl-C. `work` says which connection it uses."""
+    """Run `work` in a thread: while Postgres or a library of C is at it, Python hears no Ctrl-C. `work` says
+    which connection it uses.
+    """
     connections: list[Connection] = []
     result: Future[T] = Future()
 

@@ -1,4 +1,6 @@
-"""A GeoJSON FeatureCollection a table (RFC 7946), a feature a line: properties with their place, the others as features without one."""
+"""A GeoJSON FeatureCollection a table (RFC 7946), a feature a line: properties with their place, the others
+as features without one.
+"""
 
 from decimal import Decimal
 from pathlib import Path
@@ -10,7 +12,9 @@ from maricopa_scrapy.records.export.selection import Selection, Table
 
 
 class GeoJsonWriter:
-    """WGS 84: the parcel's outline where one is stored, else its point; NULL is null, a decimal is a number with all its digits."""
+    """WGS 84: the parcel's outline where one is stored, else its point; NULL is null, a decimal is a number
+    with all its digits.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -24,7 +28,11 @@ class GeoJsonWriter:
             for chunk in selection.rows(table, geometry=True):
                 for *values, geometry in chunk:
                     place = None if geometry is None else orjson.Fragment(geometry)
-                    feature = {"type": "Feature", "geometry": place, "properties": dict(zip(names, values, strict=True))}
+                    feature = {
+                        "type": "Feature",
+                        "geometry": place,
+                        "properties": dict(zip(names, values, strict=True)),
+                    }
                     file.write(b",\n" if count else b"\n")
                     file.write(orjson.dumps(feature, default=_exact))
                     count += 1

@@ -1,4 +1,6 @@
-"""A Parquet file a table, by Apache Arrow: what Postgres copies is read as it comes, a row group at a time."""
+"""A Parquet file a table, by Apache Arrow: what Postgres copies is read as it comes, a row group at a
+time.
+"""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,8 +18,10 @@ from maricopa_scrapy.records.export.writers import ExportError
 _BLOCK = 4 << 20
 _GROUP = 100_000
 _TYPES = {
-    "text": pa.string(), "integer": pa.int64(), "float": pa.float64(), "decimal": pa.decimal128(38, 10), "boolean": pa.bool_(),
-    "date": pa.date32(), "timestamp": pa.timestamp("us"), "moment": pa.timestamp("us", "UTC"), "list": pa.list_(pa.string()),
+    "text": pa.string(), "integer": pa.int64(), "float": pa.float64(), "decimal": pa.decimal128(38, 10),
+    "boolean": pa.bool_(),
+    "date": pa.date32(), "timestamp": pa.timestamp("us"), "moment": pa.timestamp("us", "UTC"),
+    "list": pa.list_(pa.string()),
 }  # fmt: skip
 
 
@@ -33,12 +37,17 @@ class ParquetWriter:
         path = self._folder / f"{table.name}.parquet"
         count = 0
         try:
-            with pa.parquet.ParquetWriter(path, schema, compression="zstd") as writer, selection.stream(table) as source:
+            with (
+                pa.parquet.ParquetWriter(path, schema, compression="zstd") as writer,
+                selection.stream(table) as source,
+            ):
                 for group in _groups(_batches(source, table.columns, schema)):
                     writer.write_table(pa.Table.from_batches(group, schema))
                     count += sum(batch.num_rows for batch in group)
         except pa.ArrowInvalid as error:
-            raise ExportError(f"{table.name}: Parquet cannot hold a value ({str(error).splitlines()[0]}); take --format csv") from None
+            raise ExportError(
+                f"{table.name}: Parquet cannot hold a value ({str(error).splitlines()[0]}); take --format csv"
+            ) from None
         return count
 
     def close(self) -> None:
@@ -64,7 +73,10 @@ def _batches(source: Any, columns: tuple[Column, ...], schema: pa.Schema) -> Ite
     for batch in reader:
         arrays = batch.columns
         for at in lists:
-            arrays[at] = pa.array([None if text is None else orjson.loads(text) for text in arrays[at].to_pylist()], schema.field(at).type)
+            arrays[at] = pa.array(
+                [None if text is None else orjson.loads(text) for text in arrays[at].to_pylist()],
+                schema.field(at).type,
+            )
         yield pa.RecordBatch.from_arrays(arrays, schema=schema)
 
 

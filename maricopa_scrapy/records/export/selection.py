@@ -1,7 +1,8 @@
-"""What is taken away: the views, whole or of a job's parcels and documents, all of one moment; as lines of CSV or as rows.
+"""What is taken away: the views, whole or of a job's parcels and documents, all of one moment; as lines of
+CSV or as rows.
 
-A job's parcels are those that it asked for by number or found by a search, and of a roll or a bulk file those of the table that it
-fills; its documents those that it asked for, and those tied to its parcels.
+A job's parcels are those that it asked for by number or found by a search, and of a roll or a bulk file those
+of the table that it fills; its documents those that it asked for, and those tied to its parcels.
 """
 
 import os
@@ -18,12 +19,15 @@ from psycopg2.extensions import QueryCanceledError
 from psycopg2.extensions import connection as Connection
 from psycopg2.extensions import cursor as Cursor
 
-# A spreadsheet runs a cell that begins with one of these (＝＋－＠ are the wide forms); the apostrophe is what defuses.
+# A spreadsheet runs a cell that begins with one of these (＝＋－＠ are the wide forms);
+# the apostrophe is what defuses.
 RISKY = "=+-@\t\r\n＝＋－＠'"
 # Postgres' type: ours. What is not here is text.
 _KINDS = {
-    "smallint": "integer", "integer": "integer", "bigint": "integer", "double precision": "float", "numeric": "decimal",
-    "boolean": "boolean", "date": "date", "timestamp without time zone": "timestamp", "timestamp with time zone": "moment",
+    "smallint": "integer", "integer": "integer", "bigint": "integer", "double precision": "float",
+    "numeric": "decimal",
+    "boolean": "boolean", "date": "date", "timestamp without time zone": "timestamp",
+    "timestamp with time zone": "moment",
     "text[]": "list",
 }  # fmt: skip
 # Name of the table, its view, and what orders the rows of a parcel.
@@ -41,7 +45,8 @@ _COLUMNS = """
 _PARCELS = """
     SELECT t.key AS apn FROM crawl.target t WHERE t.job_id = %(job)s AND t.kind = 'parcel'
     UNION
-    SELECT a.apn FROM crawl.target t CROSS JOIN LATERAL jsonb_array_elements_text(t.detail -> 'apns') AS a (apn)
+    SELECT a.apn FROM crawl.target t CROSS JOIN LATERAL jsonb_array_elements_text(t.detail -> 'apns') AS a
+    (apn)
     WHERE t.job_id = %(job)s AND t.source = 'gis' AND t.kind IN ('list', 'absent')
     UNION
     SELECT g.apn FROM crawl.target t JOIN gis.parcel g
@@ -49,17 +54,22 @@ _PARCELS = """
     WHERE t.job_id = %(job)s AND t.source = 'gis' AND t.kind = 'layer'
     UNION
     SELECT b.apn FROM (
-        SELECT apn, 'sales_affidavits' AS file FROM bulk.sale UNION ALL SELECT apn, 'secured_master' FROM bulk.secured_master
+        SELECT apn, 'sales_affidavits' AS file FROM bulk.sale UNION ALL SELECT apn, 'secured_master' FROM
+        bulk.secured_master
         UNION ALL SELECT apn, 'residential_master' FROM bulk.residential_master
-    ) b WHERE b.file IN (SELECT t.detail ->> 'file' FROM crawl.target t WHERE t.job_id = %(job)s AND t.kind = 'file')
+    ) b WHERE b.file IN (SELECT t.detail ->> 'file' FROM crawl.target t WHERE t.job_id = %(job)s AND t.kind =
+    'file')
 """
 _DOCUMENTS = """
-    SELECT DISTINCT coalesce(detail ->> 'number', split_part(key, ' ', 1)) AS recording_number FROM crawl.target
-    WHERE job_id = %(job)s AND source IN ('recorder', 'recorder_legacy') AND kind IN ('document', 'neighbour', 'page', 'scan')
+    SELECT DISTINCT coalesce(detail ->> 'number', split_part(key, ' ', 1)) AS recording_number FROM
+    crawl.target
+    WHERE job_id = %(job)s AND source IN ('recorder', 'recorder_legacy') AND kind IN ('document',
+    'neighbour', 'page', 'scan')
 """
 # Of a role or a server that only reads the tables are what they are made of.
 _MAY_MAKE = """
-    SELECT current_setting('transaction_read_only') = 'off' AND has_database_privilege(current_database(), 'TEMPORARY')
+    SELECT current_setting('transaction_read_only') = 'off' AND has_database_privilege(current_database(),
+    'TEMPORARY')
 """
 _MAKE = "CREATE TEMPORARY TABLE {name} ON COMMIT DROP AS {select}"
 _INDEXES = """
@@ -67,18 +77,23 @@ _INDEXES = """
     ALTER TABLE job_document ADD PRIMARY KEY (recording_number);
     ANALYZE job_parcel, job_document
 """
-# Behind OFFSET the planner looks each parcel up in the branches of the view, instead of reading all of it and joining.
+# Behind OFFSET the planner looks each parcel up in the branches of the view, instead of reading all of it and
+# joining.
 _OF_PARCELS = """
-    FROM {parcels} j CROSS JOIN LATERAL (SELECT * FROM public.{view} p WHERE p.apn = j.apn OFFSET 0) v ORDER BY {order}
+    FROM {parcels} j CROSS JOIN LATERAL (SELECT * FROM public.{view} p WHERE p.apn = j.apn OFFSET 0) v ORDER
+    BY {order}
 """
 _OF_DOCUMENTS = """
     FROM public.document v WHERE v.recording_number IN (SELECT recording_number FROM {documents} d)
       OR v.apn IN (SELECT apn FROM {parcels} j) ORDER BY {order}
 """
 # The outline where one is stored, else the row's own point, else the GIS's.
-_POINT = """CASE WHEN {x} IS NOT NULL AND {y} IS NOT NULL THEN '{{"type":"Point","coordinates":[' || {x} || ',' || {y} || ']}}' END"""
+_POINT = """CASE WHEN {x} IS NOT NULL AND {y} IS NOT NULL
+    THEN '{{"type":"Point","coordinates":[' || {x} || ',' || {y} || ']}}' END"""
 _GEOMETRY = f"""coalesce(
-    (SELECT o.geometry FROM gis.outline o WHERE o.apn = v.apn), {_POINT.format(x="v.longitude", y="v.latitude")},
+    (SELECT o.geometry FROM gis.outline o WHERE o.apn = v.apn), {
+    _POINT.format(x="v.longitude", y="v.latitude")
+},
     (SELECT {_POINT.format(x="g.longitude", y="g.latitude")} FROM gis.parcel g WHERE g.apn = v.apn))"""
 _SUMMARY = {
     "what": "text", "source": "text", "name": "text", "count": "bigint", "job": "bigint", "outcome": "text",
@@ -86,7 +101,8 @@ _SUMMARY = {
 }  # fmt: skip
 _SUMMARY_ROW = f"({', '.join(f'%s::{kind}' for kind in _SUMMARY.values())})"
 _LEDGER = """
-    SELECT 'targets', source, state, count(*) FROM crawl.target WHERE %(job)s IS NULL OR job_id = %(job)s GROUP BY source, state
+    SELECT 'targets', source, state, count(*) FROM crawl.target WHERE %(job)s IS NULL OR job_id = %(job)s
+    GROUP BY source, state
     UNION ALL
     SELECT 'failures', source, coalesce(cause, 'unknown'), count(*) FROM crawl.target
     WHERE state = 'dead' AND (%(job)s IS NULL OR job_id = %(job)s) GROUP BY source, cause
@@ -99,7 +115,9 @@ _BUFFER = 1 << 18
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """`kind`: text, integer, float, decimal, boolean, date, timestamp (without a zone), moment (with one), list (of texts)."""
+    """`kind`: text, integer, float, decimal, boolean, date, timestamp (without a zone), moment (with one),
+    list (of texts).
+    """
 
     name: str
     kind: str
@@ -107,7 +125,9 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """One table of an export: its columns in order, and where they are from (`v` is the view). `geometry`: GeoJSON's text, in SQL."""
+    """One table of an export: its columns in order, and where they are from (`v` is the view). `geometry`:
+    GeoJSON's text, in SQL.
+    """
 
     name: str
     columns: tuple[Column, ...]
@@ -116,7 +136,9 @@ class Table:
 
 
 class Selection:
-    """What is exported, read by one transaction of `connection`. Raises psycopg2's errors; not for use by two threads at once."""
+    """What is exported, read by one transaction of `connection`. Raises psycopg2's errors; not for use by two
+    threads at once.
+    """
 
     def __init__(self, connection: Connection, job_id: int | None = None) -> None:
         self._connection = connection
@@ -148,7 +170,9 @@ class Selection:
         elif self._job["job"] is not None:
             ordered = ", ".join(["j.apn", *(f"v.{column}" for column in order)])
             origin = _OF_PARCELS.format(view=view, parcels=self._parcels, order=ordered)
-        return Table(name, self._columns(f"public.{view}"), origin, _GEOMETRY if view == "property" else "NULL")
+        return Table(
+            name, self._columns(f"public.{view}"), origin, _GEOMETRY if view == "property" else "NULL"
+        )
 
     def _columns(self, relation: str) -> tuple[Column, ...]:
         with self._connection.cursor() as cursor:
@@ -156,18 +180,25 @@ class Selection:
             return tuple(Column(name, _KINDS.get(kind, "text")) for name, kind in cursor.fetchall())
 
     def summary(self, counts: Mapping[str, int]) -> Table:
-        """Return the table that says what was exported: rows of each table, targets by state, failures by cause."""
+        """Return the table that says what was exported: rows of each table, targets by state, failures by
+        cause.
+        """
         with self._connection.cursor() as cursor:
             cursor.execute("SELECT now()")
             ((now,),) = cursor.fetchall()
             cursor.execute(_LEDGER, self._job)
             rows = [*(("table", None, name, count) for name, count in counts.items()), *cursor.fetchall()]
-            values = ", ".join(cursor.mogrify(_SUMMARY_ROW, (*row, self._job["job"], self.outcome, now)).decode() for row in rows)
+            values = ", ".join(
+                cursor.mogrify(_SUMMARY_ROW, (*row, self._job["job"], self.outcome, now)).decode()
+                for row in rows
+            )
         columns = tuple(Column(name, _KINDS.get(kind, "text")) for name, kind in _SUMMARY.items())
         return Table("summary", columns, f"FROM (VALUES {values}) v ({', '.join(_SUMMARY)})")
 
     def rows(self, table: Table, geometry: bool = False) -> Iterator[list[tuple[Any, ...]]]:
-        """Yield a table's rows, some thousand at a time, as Python's values; with `geometry` that is one more, the last."""
+        """Yield a table's rows, some thousand at a time, as Python's values; with `geometry` that is one
+        more, the last.
+        """
         names = [f"v.{column.name}" for column in table.columns] + [table.geometry] * geometry
         with self._connection.cursor(name="export") as cursor:
             cursor.execute(f"SELECT {', '.join(names)} {table.origin}")
@@ -175,9 +206,11 @@ class Selection:
                 yield chunk
 
     def copy(self, table: Table, file: IO[bytes], defused: bool = False) -> int:
-        """Write a table as CSV with a header: texts in quotes, NULL as nothing; returns the number of rows. Raises what the file raises.
+        """Write a table as CSV with a header: texts in quotes, NULL as nothing; returns the number of rows.
+        Raises what the file raises.
 
-        Moments are ISO 8601 with T and zone, lists JSON. `defused`: an apostrophe before texts that begin with one of RISKY.
+        Moments are ISO 8601 with T and zone, lists JSON. `defused`: an apostrophe before texts that begin
+        with one of RISKY.
         """
         with self._connection.cursor() as cursor:
             _copy_out(cursor, _copy(table, defused), file)
@@ -200,7 +233,8 @@ class Selection:
         thread = threading.Thread(target=work, name="copy", daemon=True)
         thread.start()
         try:
-            # A writer that nobody reads any more must not wait: the file is closed before the thread is waited for.
+            # A writer that nobody reads any more must not wait: the file is closed before the thread is
+            # waited for.
             with source:
                 yield source
         except BaseException:
@@ -217,7 +251,9 @@ class Selection:
 
 
 def _copy_out(cursor: Cursor, statement: str, file: IO[bytes]) -> None:
-    """Run a COPY. When the connection is lost psycopg2 prints the error that it raises, through the hook for what nobody caught."""
+    """Run a COPY. When the connection is lost psycopg2 prints the error that it raises, through the hook for
+    what nobody caught.
+    """
     before = sys.excepthook
 
     def quiet(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
@@ -234,7 +270,10 @@ def _copy_out(cursor: Cursor, statement: str, file: IO[bytes]) -> None:
 def _copy(table: Table, defused: bool = False) -> str:
     fields = ", ".join(f"{_expression(column, defused)} AS {column.name}" for column in table.columns)
     quoted = ", ".join(column.name for column in table.columns if column.kind in ("text", "list"))
-    return f"COPY (SELECT {fields} {table.origin}) TO STDOUT (FORMAT csv, HEADER, ENCODING 'UTF8', FORCE_QUOTE ({quoted}))"
+    return (
+        f"COPY (SELECT {fields} {table.origin}) TO STDOUT (FORMAT csv, HEADER, ENCODING 'UTF8', FORCE_QUOTE"
+        f" ({quoted}))"
+    )
 
 
 def _expression(column: Column, defused: bool) -> str:
@@ -247,5 +286,8 @@ def _expression(column: Column, defused: bool) -> str:
     if column.kind == "boolean":
         return f"{name}::text"
     if column.kind == "text" and defused:
-        return f"CASE WHEN ascii({name}) IN ({', '.join(str(ord(sign)) for sign in RISKY)}) THEN '''' || {name} ELSE {name} END"
+        return (
+            f"CASE WHEN ascii({name}) IN ({', '.join(str(ord(sign)) for sign in RISKY)}) THEN '''' || {name}"
+            f" ELSE {name} END"
+        )
     return name

@@ -1,4 +1,6 @@
-"""CSV, of whatever is taken away: a table by Postgres itself, or rows as they come. A spreadsheet runs no cell of either."""
+"""CSV, of whatever is taken away: a table by Postgres itself, or rows as they come. A spreadsheet runs no
+cell of either.
+"""
 
 import csv
 import datetime as dt
@@ -16,7 +18,9 @@ _NUMBER = re.compile(r"[+-]?\d+(\.\d+)?([eE][+-]?\d+)?")
 
 
 class CsvWriter:
-    """UTF-8, a header, texts in quotes, NULL as nothing between the commas; texts that a spreadsheet would run are defused."""
+    """UTF-8, a header, texts in quotes, NULL as nothing between the commas; texts that a spreadsheet would
+    run are defused.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder

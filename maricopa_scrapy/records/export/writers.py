@@ -24,7 +24,8 @@ class Writer(Protocol):
 
 
 def number(value: int | float | Decimal) -> int | float | str:
-    """Return a number of 64 bits that says exactly the same, whole where it can be, or its text where there is none.
+    """Return a number of 64 bits that says exactly the same, whole where it can be, or its text where there
+    is none.
 
     >>> number(Decimal("1234.50")), number(Decimal("12")), number(Decimal("12345678901234567.89"))
     (1234.5, 12, '12345678901234567.89')

@@ -23,7 +23,10 @@ SOFT_404 = b"""<!DOCTYPE html>
 <body><h1>Page not found</h1><p>The page you were looking for is not here.</p></body>
 </html>
 """
-MAINTENANCE = b"""<!DOCTYPE html><html><head><title>Scheduled maintenance</title></head><body>We will be back soon.</body></html>"""
+MAINTENANCE = (
+    b"<!DOCTYPE html><html><head><title>Scheduled maintenance</title></head>"
+    b"<body>We will be back soon.</body></html>"
+)
 CHALLENGE = b"""<!DOCTYPE html><html lang="en-US"><head><title>Just a moment...</title>
 <script>(function(){window._cf_chl_opt={cType:'managed'};})();</script>
 <script src="/cdn-cgi/challenge-platform/h/b/orchestrate/chl_page/v1" data-mark="cf-chl"></script></head>
@@ -69,7 +72,9 @@ FAULTY = {
 
 
 async def admitted(limiter: Limiter, counts: Counts) -> Mapping[str, str] | None:
-    """Wait for a token where the source has one wait; returns the headers of the 429 where it refuses, None where it answers."""
+    """Wait for a token where the source has one wait; returns the headers of the 429 where it refuses, None
+    where it answers.
+    """
     wait = limiter.take()
     refusal = limiter.refusal(wait)
     if refusal is not None:
@@ -80,7 +85,9 @@ async def admitted(limiter: Limiter, counts: Counts) -> Mapping[str, str] | None
 
 
 async def dropped(request: web.Request, fault: Fault) -> web.Response:
-    """Cut the connection: at once, or when the fault is a hang, once the client has gone, or after two minutes."""
+    """Cut the connection: at once, or when the fault is a hang, once the client has gone, or after two
+    minutes.
+    """
     until = time.monotonic() + (_HANG_S if fault.name == "hang" else 0)
     while request.transport and not request.transport.is_closing() and time.monotonic() < until:
         await asyncio.sleep(_LEFT_EVERY_S)

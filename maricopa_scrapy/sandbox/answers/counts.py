@@ -90,7 +90,9 @@ class Counts:
             self._paths.append(path)
 
     def report(self) -> dict[str, Any]:
-        """Return the counts for /_stats. Times are seconds since 1970; `per_second` lists [second, requests begun in it]."""
+        """Return the counts for /_stats. Times are seconds since 1970; `per_second` lists [second, requests
+        begun in it].
+        """
         report: dict[str, Any] = {
             "requests": self._requests,
             "by_kind": dict(self._kinds),

@@ -11,7 +11,8 @@ from maricopa_scrapy.sandbox.county.parcel import withheld_parcel
 
 # Instead of the answer, or in its transport; on every path.
 ANY_PATH = (
-    "throttled", "unavailable", "server_error", "hang", "reset", "truncated", "malformed", "soft_404", "unauthorized", "forbidden",
+    "throttled", "unavailable", "server_error", "hang", "reset", "truncated", "malformed", "soft_404",
+    "unauthorized", "forbidden",
     "challenge", "maintenance",
 )  # fmt: skip
 # Only of whole parcels, and only of those that exist.
@@ -77,19 +78,23 @@ EDITS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     "odd_deed": _odd_deed,
     "withheld_owner": withheld_parcel,
 }
-# Only of a GIS layer: of a page of its rows; and of what it says of itself, or of its pages where `kind` is page or list.
+# Only of a GIS layer: of a page of its rows; and of what it says of itself, or of its pages where `kind` is
+# page or list.
 OF_PAGES = ("error_body", "short_page")
 OF_LAYER = ("missing_field", "new_field", "retyped_field", "renamed_field")
-# Only of the recorder: of a document's detail, of a search; and of single documents: as a row of a search (or of a legacy list) they are
-# not there, odd, or without a number, while the total stays; wherever they are told their day is of another year.
+# Only of the recorder: of a document's detail, of a search; and of single documents: as a row of a search (or
+# of a legacy list) they are not there, odd, or without a number, while the total stays; wherever they are
+# told their day is of another year.
 OF_DOCUMENTS = ("wrong_document",)
 OF_DETAILS = ("missing_field", "new_field", "renamed_field", "retyped_field")
 OF_SEARCHES = ("dropped_filter",)
 OF_ROWS = ("hidden_rows", "odd_rows", "unnumbered_rows", "other_year")
 # Only of the treasurer's page of a parcel.
 OF_TAXES = (
-    "endless_shell", "changed_order", "swapped_values", "renamed_heading", "unknown_status", "paid_but_due", "blank_cell", "empty_grid",
-    "more_pages", "patched_grid", "bare_pager", "virtual_grid", "missing_year", "lone_heading", "pushed_rows", "late_rows", "generic_none",
+    "endless_shell", "changed_order", "swapped_values", "renamed_heading", "unknown_status", "paid_but_due",
+    "blank_cell", "empty_grid",
+    "more_pages", "patched_grid", "bare_pager", "virtual_grid", "missing_year", "lone_heading", "pushed_rows",
+    "late_rows", "generic_none",
     "search_first", "search_loading", "search_empty", "late_end", "other_tab_first",
 )  # fmt: skip
 NAMES = (*ANY_PATH, *INSTEAD_OF_PARCEL, *EDITS, *OF_PAGES, *OF_DOCUMENTS, *OF_SEARCHES, *OF_ROWS, *OF_TAXES)
@@ -101,9 +106,9 @@ class FaultError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One fault. Of the requests it can meet, limited by `kind` (parcel, search or a sub-resource's name) and `keys` (APNs or
-    recording numbers), the first `count` get it, for `seconds` from when it was set, each with `probability`. `retry_after` is the
-    header of throttled and unavailable, as sent.
+    """One fault. Of the requests it can meet, limited by `kind` (parcel, search or a sub-resource's name) and
+    `keys` (APNs or recording numbers), the first `count` get it, for `seconds` from when it was set, each
+    with `probability`. `retry_after` is the header of throttled and unavailable, as sent.
 
     Without kind "search", `keys` never meet a search; with it, they meet the search for such an APN.
     """
@@ -128,7 +133,8 @@ class Faults:
         self.set(settings or {})
 
     def set(self, settings: Mapping[str, Any]) -> None:
-        """Add or replace faults: {name: probability, or {"probability", "kind", "keys", "count", "seconds", "retry_after"}}.
+        """Add or replace faults: {name: probability, or {"probability", "kind", "keys", "count", "seconds",
+        "retry_after"}}.
 
         Raises FaultError.
         """
@@ -156,7 +162,9 @@ class Faults:
         return fault.probability if fault else 0.0
 
     def choose(self, request: int, kind: str, key: str | None, exists: bool) -> Fault | None:
-        """Return the fault of a request: the first in force that meets it. `exists`: it asks for a parcel that exists."""
+        """Return the fault of a request: the first in force that meets it. `exists`: it asks for a parcel
+        that exists.
+        """
         for name, fault in self._faults.items():
             if not _meets(fault, kind, key, exists):
                 continue
@@ -174,7 +182,9 @@ def _meets(fault: Fault, kind: str, key: str | None, exists: bool) -> bool:
     if fault.name not in ANY_PATH and not (kind == "parcel" and exists):
         # Of scans only where it is said.
         is_document = kind == "document" or kind == fault.kind == "preview"
-        in_recorder = (fault.name in OF_DOCUMENTS and is_document) or (fault.name in OF_SEARCHES and kind == "search")
+        in_recorder = (fault.name in OF_DOCUMENTS and is_document) or (
+            fault.name in OF_SEARCHES and kind == "search"
+        )
         in_recorder = in_recorder or (fault.name in OF_DETAILS and kind == "document")
         is_page = kind in ("page", "list")
         in_layer = fault.name in OF_LAYER and (kind == "layer" or (is_page and kind == fault.kind))
@@ -194,7 +204,9 @@ def parse_fault(name: str, options: Any) -> Fault:
     try:
         keys = tuple(_key(key) for key in options.pop("keys", None) or ())
         retry_after = options.pop("retry_after", None)
-        fault = Fault(name, keys=keys, retry_after=None if retry_after is None else str(retry_after), **options)
+        fault = Fault(
+            name, keys=keys, retry_after=None if retry_after is None else str(retry_after), **options
+        )
     except (TypeError, IdentifierError) as error:
         raise FaultError(f"fault {name}: {error}") from None
     _check(name, fault.probability, fault.count, fault.seconds)

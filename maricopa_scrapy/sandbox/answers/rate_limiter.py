@@ -16,13 +16,21 @@ class Limiter:
     """
 
     def __init__(
-        self, rate: float | None = None, burst: float | None = None, retry_after: RetryAfter = "none", slow_down: bool = False
+        self,
+        rate: float | None = None,
+        burst: float | None = None,
+        retry_after: RetryAfter = "none",
+        slow_down: bool = False,
     ) -> None:
         self.change(rate, burst, retry_after, slow_down)
         self.reset()
 
     def change(
-        self, rate: float | None = None, burst: float | None = None, retry_after: RetryAfter = "none", slow_down: bool = False
+        self,
+        rate: float | None = None,
+        burst: float | None = None,
+        retry_after: RetryAfter = "none",
+        slow_down: bool = False,
     ) -> None:
         """Go on with another budget, keeping the tokens that are saved up. Raises ValueError."""
         if rate is not None and rate <= 0:
@@ -42,7 +50,9 @@ class Limiter:
         self._at = time.monotonic()
 
     def take(self) -> float:
-        """Take a token; returns the seconds until there is one, 0 when it was there. A refused request takes none."""
+        """Take a token; returns the seconds until there is one, 0 when it was there. A refused request takes
+        none.
+        """
         if self._rate is None:
             return 0.0
         now = time.monotonic()
@@ -54,7 +64,9 @@ class Limiter:
         return wait
 
     def refusal(self, seconds: float) -> dict[str, str] | None:
-        """Return the headers of the 429 for whoever would have to wait so long; None where waiting is the answer."""
+        """Return the headers of the 429 for whoever would have to wait so long; None where waiting is the
+        answer.
+        """
         if self._slow_down or not seconds:
             return None
         wait = max(1, math.ceil(seconds))

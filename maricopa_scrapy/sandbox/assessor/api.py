@@ -1,4 +1,6 @@
-"""The assessor's API below /assessor: parcels, their parts, the searches, and the answers to everything else."""
+"""The assessor's API below /assessor: parcels, their parts, the searches, and the answers to everything
+else.
+"""
 
 import asyncio
 import zlib
@@ -9,7 +11,15 @@ import orjson
 from aiohttp import web
 
 from maricopa_scrapy.parsing.identifiers import IdentifierError, parse_apn
-from maricopa_scrapy.sandbox.answers.behaviour import FAULTY, NOT_FOUND, PAGE_NOT_FOUND, Answer, Conduct, admitted, dropped
+from maricopa_scrapy.sandbox.answers.behaviour import (
+    FAULTY,
+    NOT_FOUND,
+    PAGE_NOT_FOUND,
+    Answer,
+    Conduct,
+    admitted,
+    dropped,
+)
 from maricopa_scrapy.sandbox.answers.counts import Counts
 from maricopa_scrapy.sandbox.answers.faults import EDITS, Fault, Faults
 from maricopa_scrapy.sandbox.answers.rate_limiter import Limiter
@@ -24,7 +34,9 @@ _CUT = b'{"MCR": "9641", "Owner": {}}'
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A path, understood. `kind` is parcel, search, a sub-resource, or unknown; `key` the APN that a parcel's path names."""
+    """A path, understood. `kind` is parcel, search, a sub-resource, or unknown; `key` the APN that a parcel's
+    path names.
+    """
 
     kind: str
     name: str = ""
@@ -38,7 +50,9 @@ def _json(value: Any) -> Answer:
 class Assessor:
     """The source on one county."""
 
-    def __init__(self, county: County, conduct: Conduct, counts: Counts, faults: Faults, limiter: Limiter) -> None:
+    def __init__(
+        self, county: County, conduct: Conduct, counts: Counts, faults: Faults, limiter: Limiter
+    ) -> None:
         self._county = county
         self._directory = Directory(county)
         self._conduct = conduct
@@ -86,14 +100,20 @@ class Assessor:
     def _answer(self, request: web.Request, asked: Asked) -> Answer:
         if asked.kind == "search":
             page = request.query.get("page", "")
-            return _json(self._directory.search(asked.name, request.query.get("q", ""), int(page) if page.isdecimal() else 1))
+            return _json(
+                self._directory.search(
+                    asked.name, request.query.get("q", ""), int(page) if page.isdecimal() else 1
+                )
+            )
         if asked.kind == "unknown":
             return NOT_FOUND if asked.name == "parcel" else PAGE_NOT_FOUND
         if asked.key is None:
             return Answer(500)
         if not self._county.exists(asked.key):
             return self._absent(asked.key, asked.name)
-        return _json(self._county.part(asked.key, asked.name) if asked.name else self._county.parcel(asked.key))
+        return _json(
+            self._county.part(asked.key, asked.name) if asked.name else self._county.parcel(asked.key)
+        )
 
     def _absent(self, apn: str, part: str) -> Answer:
         if part:
@@ -110,7 +130,9 @@ class Assessor:
             answer = FAULTY[fault.name]
             if answer.status in (429, 503):
                 self._counts.refused()
-                answer = Answer(answer.status, headers={"Retry-After": fault.retry_after} if fault.retry_after else {})
+                answer = Answer(
+                    answer.status, headers={"Retry-After": fault.retry_after} if fault.retry_after else {}
+                )
             return self._send(request, answer)
         if fault.name in ("hang", "reset"):
             return await dropped(request, fault)
@@ -130,7 +152,11 @@ class Assessor:
 
     def _send(self, request: web.Request, answer: Answer) -> web.Response:
         body, headers = answer.body, dict(answer.headers)
-        if self._conduct.compress and len(body) >= _COMPRESSED_FROM and "gzip" in request.headers.get("Accept-Encoding", ""):
+        if (
+            self._conduct.compress
+            and len(body) >= _COMPRESSED_FROM
+            and "gzip" in request.headers.get("Accept-Encoding", "")
+        ):
             packer = zlib.compressobj(1, zlib.DEFLATED, 31)
             body = packer.compress(body) + packer.flush()
             headers["Content-Encoding"] = "gzip"
@@ -141,7 +167,9 @@ class Assessor:
 
     async def _send_half(self, request: web.Request, answer: Answer) -> web.StreamResponse:
         """Promise the whole body, send half of it and close."""
-        response = web.StreamResponse(status=answer.status, headers={"Content-Type": answer.content_type or "text/plain"})
+        response = web.StreamResponse(
+            status=answer.status, headers={"Content-Type": answer.content_type or "text/plain"}
+        )
         response.content_length = max(len(answer.body), 2)
         response.force_close()
         await response.prepare(request)
@@ -157,7 +185,11 @@ def _read(path: str) -> Asked:
     parts = path[len(PREFIX) :].strip("/").split("/")
     if parts[0] == "parcel" and len(parts) > 1:
         name = parts[2] if len(parts) > 2 else ""
-        if parts[1] in ("mcr", "str") or (name and name not in SUB_RESOURCES) or len(parts) > (4 if name == "rental-details" else 3):
+        if (
+            parts[1] in ("mcr", "str")
+            or (name and name not in SUB_RESOURCES)
+            or len(parts) > (4 if name == "rental-details" else 3)
+        ):
             return Asked("unknown", "parcel")
         return Asked(name or "parcel", name, _apn(parts[1]))
     if parts[0] == "search" and len(parts) == 2 and parts[1] in CATEGORIES:

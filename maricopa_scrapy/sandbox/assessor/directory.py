@@ -1,4 +1,6 @@
-"""The searches: by word over all columns at once, as the county does it, over the first 2,000 parcels and all holdings."""
+"""The searches: by word over all columns at once, as the county does it, over the first 2,000 parcels and all
+holdings.
+"""
 
 import re
 from collections import defaultdict
@@ -20,7 +22,25 @@ _DIRECTORY = 2000
 _OWNERSHIP_MOST = 100
 _WORD = re.compile(r"[A-Z0-9]+")
 # A number of the house, a direction and a kind of street decide nothing as long as there is another word.
-_WEAK = frozenset(("OF", "AND", "THE", "ST", "RD", "DR", "AVE", "LN", "BLVD", "STREET", "ROAD", "DRIVE", "AVENUE", "UNIT", "AZ"))
+_WEAK = frozenset(
+    (
+        "OF",
+        "AND",
+        "THE",
+        "ST",
+        "RD",
+        "DR",
+        "AVE",
+        "LN",
+        "BLVD",
+        "STREET",
+        "ROAD",
+        "DRIVE",
+        "AVENUE",
+        "UNIT",
+        "AZ",
+    )
+)
 _COMPACT = str.maketrans("", "", " ")
 
 
@@ -31,7 +51,9 @@ class Directory:
         self._county = county
 
     def search(self, category: str, query: str, page: int) -> Row:
-        """Return {"TOTAL", "Results"} for page 1, 2 ... of a category; a query without hits or a page past the end is empty."""
+        """Return {"TOTAL", "Results"} for page 1, 2 ... of a category; a query without hits or a page past
+        the end is empty.
+        """
         found = self._find(category, query)
         first = PAGE_SIZE * (max(page, 1) - 1)
         return {"TOTAL": len(found), "Results": found[first : first + PAGE_SIZE]}
@@ -87,7 +109,9 @@ class _Table:
     def find(self, query: str) -> list[Row]:
         """Return the rows that have every deciding word of the query, each in any column."""
         asked = set(_words([query]))
-        deciding = {word for word in asked if len(word) > 1 and word not in _WEAK and not word[0].isdigit()} or asked
+        deciding = {
+            word for word in asked if len(word) > 1 and word not in _WEAK and not word[0].isdigit()
+        } or asked
         if not deciding:
             return []
         hits = set.intersection(*(self._at.get(word, set()) for word in deciding))
@@ -146,4 +170,10 @@ def _business_row(row: Row) -> Row:
 
 def _mobile_home_row(row: Row) -> Row:
     vin = f"CAV{number('vin', row['APN']) % 10**6:06d}"
-    return _account(row, "mh") | {"SitusCity": row["SitusCity"][:10], "Vin1": f"{vin}X", "Vin2": f"{vin}U", "Vin3": "", "Vin4": ""}
+    return _account(row, "mh") | {
+        "SitusCity": row["SitusCity"][:10],
+        "Vin1": f"{vin}X",
+        "Vin2": f"{vin}U",
+        "Vin3": "",
+        "Vin4": "",
+    }

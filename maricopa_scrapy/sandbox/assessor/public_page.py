@@ -1,7 +1,8 @@
 """The assessor's public page below /assessor_page: /mcs/?q={apn}&mod=pd, with what the server writes itself.
 
-Of the shape of a captured page (sections, classes, ids, what is in comments and scripts), shorter where nothing of the parcel is said.
-The cells of valuations and residence are empty, for a script that fills none here.
+Of the shape of a captured page (sections, classes, ids, what is in comments and scripts), shorter where
+nothing of the parcel is said. The cells of valuations and residence are empty, for a script that fills none
+here.
 """
 
 from collections.abc import Callable
@@ -20,13 +21,15 @@ PREFIX = "/assessor_page"
 _YEARS = 5
 _VALUATIONS = {
     "Tax Year": "TaxYear", "Full Cash Value": "FullCashValue", "Limited Value": "LimitedPropertyValue",
-    "Legal Class": "LegalClassificationCode", "Description": "LegalClassification", "Assessment Ratio": "AssessmentRatioPercentage",
+    "Legal Class": "LegalClassificationCode", "Description": "LegalClassification",
+    "Assessment Ratio": "AssessmentRatioPercentage",
     "Assessed LPV": "AssessedLPV", "Property Use Code": "PropertyUseCode", "PU Description": "PEPropUseDesc",
     "Tax Area Code": "TaxAreaCode", "Valuation Source": "ValuationSource",
 }  # fmt: skip
 _RESIDENCE = {
     "Construction Year": "ConstructionYear", "Weighted Construction Year": "WeightedAge", "Pool": "Pool",
-    "Main Livable Area": "LivableSpace", "Patio(s)": "", "Exterior Wall Type": "ExteriorWalls", "Roof Type": "RoofType",
+    "Main Livable Area": "LivableSpace", "Patio(s)": "", "Exterior Wall Type": "ExteriorWalls",
+    "Roof Type": "RoofType",
     "Bath Fixtures": "BathFixtures", "Garage Stalls": "NumberOfGarages",
 }  # fmt: skip
 # As the county's page hides one in a field, percent-encoded twice; it opens nothing.
@@ -36,8 +39,9 @@ _MAPS = "https://maps.mcassessor.maricopa.gov/"
 _TREASURER = "https://treasurer.maricopa.gov/PropertyTaxInformation/"
 _RECORDER = "https://recorder.maricopa.gov/recording/"
 _TIP = (
-    'data-toggle="tooltip" data-html="true" data-original-title="<h5>NOTICE: Leaving the Assessor\'s Website</h5>Click here." '
-    "data-template=\"<div class='tooltip' role='tooltip'><div class='arrow'></div></div>\""
+    'data-toggle="tooltip" data-html="true" data-original-title="<h5>NOTICE: Leaving the Assessor\'s'
+    " Website</h5>Click here.\" data-template=\"<div class='tooltip' role='tooltip'><div"
+    " class='arrow'></div></div>\""
 )
 
 Cells = list[tuple[str, str]]
@@ -100,7 +104,11 @@ _LINKS: dict[str, Callable[[str], str]] = {
 
 def _row(label: str, value: str) -> str:
     link = _LINKS.get(label)
-    shown = f'<a {_TIP} href="{link(value)}" target="_blank">{escape(value)}</a>' if link and value != "n/a" else escape(value)
+    shown = (
+        f'<a {_TIP} href="{link(value)}" target="_blank">{escape(value)}</a>'
+        if link and value != "n/a"
+        else escape(value)
+    )
     tip = f"<span {_TIP}><i class='far fa-question-circle'></i></span>" if label.endswith("\xa0") else ""
     return (
         f'<div class="row mb-1">\n\t<div class="col-12 col-md-3 td-header">{escape(label)}{tip}</div>'
@@ -110,29 +118,49 @@ def _row(label: str, value: str) -> str:
 
 def _section(name: str, title: str, banner: str, content: str, icon: str = "fa-building") -> str:
     return (
-        f'<div{name and f" id={name!r}"} class="col-12"><div class="{name or "parcel"}-section bg-white rounded shadow col-12">\n'
-        f'<div class="ribbon ribbon-info"><h4>{title}</h4></div>\n<hr class="my-3 mt-5-5"/>\n'
-        f'<div class="row mx-0 py-3 mb-3"><div class="col-md-1 text-center"><i class="fas {icon} fa-3x"></i></div>\n'
-        f'<div class="col-md-11 pt-3 banner-text">\n\t{banner}\n</div></div>\n'
-        f'<div class="col-12 smaller-font">\n{content}</div></div></div>\n'
+        f'<div{name and f" id={name!r}"} class="col-12"><div class="{name or "parcel"}-section bg-white'
+        f' rounded shadow col-12">\n<div class="ribbon ribbon-info"><h4>{title}</h4></div>\n<hr class="my-3'
+        f' mt-5-5"/>\n<div class="row mx-0 py-3 mb-3"><div class="col-md-1 text-center"><i class="fas {icon}'
+        f' fa-3x"></i></div>\n<div class="col-md-11 pt-3 banner-text">\n\t{banner}\n</div></div>\n<div'
+        f' class="col-12 smaller-font">\n{content}</div></div></div>\n'
     )
 
 
-def page(apn: str, parcel: dict[str, Any], edit: Callable[[Cells], Cells] = lambda cells: cells, *, named: bool = True) -> bytes:
-    """Return the page of a parcel, as /parcel/{apn} describes it; not `named`: one that does not say whose it is."""
+def page(
+    apn: str,
+    parcel: dict[str, Any],
+    edit: Callable[[Cells], Cells] = lambda cells: cells,
+    *,
+    named: bool = True,
+) -> bytes:
+    """Return the page of a parcel, as /parcel/{apn} describes it; not `named`: one that does not say whose it
+    is.
+    """
     owner, situs = parcel["Owner"]["Ownership"] or "", parcel["PropertyAddress"]
     kind = parcel["PropertyType"].strip()
-    place = f'<a href="{_MAPS}?esearch={apn if named else ""}&slayer=0" {_TIP} target="_blank">{escape(situs)}</a>'
-    plat = f'<a {_TIP} href="/mcs/?q={quote(parcel["SubdivisionName"])}&search-type=sub">{escape(parcel["SubdivisionName"])}</a>'
+    place = (
+        f'<a href="{_MAPS}?esearch={apn if named else ""}&slayer=0" {_TIP}'
+        f' target="_blank">{escape(situs)}</a>'
+    )
+    plat = (
+        f"<a {_TIP}"
+        f' href="/mcs/?q={quote(parcel["SubdivisionName"])}&search-type=sub">'
+        f"{escape(parcel['SubdivisionName'])}</a>"
+    )
     sentence = f"The current owner is {escape(owner)}. " if owner else ""
     treasurer = f"{_TREASURER}?Parcel={apn}" if named else _TREASURER
     years = "".join(
         f'<div class="row mb-1"><div class="col-12 col-md-2 td-header">{label}</div>'
-        + "".join(f'<div class="col-12 col-md-2 td-body" id="Valuations_{i}_{key}"></div>' for i in range(_YEARS))
+        + "".join(
+            f'<div class="col-12 col-md-2 td-body" id="Valuations_{i}_{key}"></div>' for i in range(_YEARS)
+        )
         + "</div>\n"
         for label, key in _VALUATIONS.items()
     )
-    patios = "".join(f'{word}: <span id="ResidentialPropertyData_Numberof{word}Patios"></span> | ' for word in ("Covered", "Uncovered"))
+    patios = "".join(
+        f'{word}: <span id="ResidentialPropertyData_Numberof{word}Patios"></span> | '
+        for word in ("Covered", "Uncovered")
+    )
     residence = "".join(
         f'<div class="row mb-1"><div class="td-header">{label}</div>'
         + (
@@ -142,7 +170,10 @@ def page(apn: str, parcel: dict[str, Any], edit: Callable[[Cells], Cells] = lamb
         )
         for label, key in _RESIDENCE.items()
     )
-    ours = "".join(f'<a class="btn" href="{link}" {_TIP}>{name}</a>\n' for name, link in (("Treasurer", treasurer), ("Owner", "#owner")))
+    ours = "".join(
+        f'<a class="btn" href="{link}" {_TIP}>{name}</a>\n'
+        for name, link in (("Treasurer", treasurer), ("Owner", "#owner"))
+    )
     return _whole(
         apn if named else "",
         f"""<div class="container"><div id="parcel-content" class="col-12"><div class="col-12 form-group">
@@ -150,7 +181,9 @@ def page(apn: str, parcel: dict[str, Any], edit: Callable[[Cells], Cells] = lamb
 <div class="col-md-5 text-left banner-text"><h3 class="h5 mt-2">{format_apn(apn) if named else ""}</h3></div>
 <div class="col-md-7 text-right banner-text"><h3 class="h5 mt-2">{escape(kind)} Parcel</h3></div></div>
 <div id="property-glance" class="col-md-12">
-This is a {escape(kind)} parcel located at {place}. {sentence}It is located in the {plat} subdivision, and MCR {parcel["MCR"]}.
+This is a {escape(kind)} parcel located at {place}. {sentence}It is located in the {
+            plat
+        } subdivision, and MCR {parcel["MCR"]}.
 <span id="property-glance-valuation"></span></div>
 {ours}</div></div>
 {_section("", "Property Information", place, "".join(_row(*cell) for cell in edit(_property_cells(parcel))))}
@@ -164,7 +197,14 @@ This is a {escape(kind)} parcel located at {place}. {sentence}It is located in t
                 "fa-user",
             )
         }
-{_section("valuation", "Valuation Information", f'<a href="{treasurer}">CLICK HERE TO PAY YOUR TAXES</a>', years)}
+{
+            _section(
+                "valuation",
+                "Valuation Information",
+                f'<a href="{treasurer}">CLICK HERE TO PAY YOUR TAXES</a>',
+                years,
+            )
+        }
 {_section("addinfo", "Additional Property Information", "Additional property data.", residence)}
 <table><thead><tr><th>APN</th><th>Address</th><th>Sale Info</th></tr></thead>
 <tbody id="SIMILARS"><tr><td>Please wait</td></tr></tbody></table>
@@ -178,16 +218,26 @@ This is a {escape(kind)} parcel located at {place}. {sentence}It is located in t
 </div>
 <script>
 var g_apn = $('#APN_RAW').val(), g_token = $('#Token').val();
-$.ajax({{method: "GET", url: g_path + 'parcel/' + g_apn + '/valuations/', headers: {{'Authorization': g_token}}}});
+$.ajax({{method: "GET", url: g_path + 'parcel/' + g_apn + '/valuations/',
+  headers: {{'Authorization': g_token}}}});
 </script>""",
     )
 
 
 def _whole(asked: str, body: str) -> bytes:
-    head = '<meta charset="utf-8">\n<meta name="description" content="">\n<title>Maricopa County Assessor\'s Office</title>'
-    box = f'<input id="search_search" placeholder="Search Website" aria-label="Search" class="searchfield" value=\'{asked}\'>'
+    head = (
+        '<meta charset="utf-8">\n<meta name="description" content="">\n<title>Maricopa County Assessor\'s'
+        " Office</title>"
+    )
+    box = (
+        '<input id="search_search" placeholder="Search Website" aria-label="Search" class="searchfield"'
+        f" value='{asked}'>"
+    )
     footer = "<footer><p>&copy; 2026 Maricopa County Assessor's Office. All rights reserved.</p></footer>"
-    return f'\ufeff<!DOCTYPE html>\n<html lang="en">\n<head>\n{head}\n</head>\n<body>\n{box}\n{body}\n{footer}\n</body>\n</html>\n'.encode()
+    return (
+        "\ufeff<!DOCTYPE html>\n<html"
+        f' lang="en">\n<head>\n{head}\n</head>\n<body>\n{box}\n{body}\n{footer}\n</body>\n</html>\n'.encode()
+    )
 
 
 def _absent(apn: str) -> bytes:
@@ -199,7 +249,9 @@ def _html(body: bytes) -> Answer:
 
 
 class AssessorPage(Assessor):
-    """The source on one county: the API's faults and manners, by a page instead of JSON and without a token."""
+    """The source on one county: the API's faults and manners, by a page instead of JSON and without a
+    token.
+    """
 
     def _read(self, request: web.Request) -> Asked:
         if request.path.rstrip("/") != f"{PREFIX}/mcs" or request.query.get("mod") != "pd":
@@ -227,5 +279,7 @@ class AssessorPage(Assessor):
         if fault == "withheld_owner":
             parcel = withheld_parcel(parcel)
         if fault in ("owner_as_list", "nul_text"):
-            parcel = parcel | {"Owner": parcel["Owner"] | {"Ownership": f"EXAMPLE\0 {parcel['Owner']['Ownership'] or ''}"}}
+            parcel = parcel | {
+                "Owner": parcel["Owner"] | {"Ownership": f"EXAMPLE\0 {parcel['Owner']['Ownership'] or ''}"}
+            }
         return _html(page(apn, parcel, _EDITS.get(fault, lambda cells: cells), named=fault != "no_identity"))

@@ -1,7 +1,9 @@
-"""The Sales Affidavits file of the sandbox county, of any length: written line by line, never held. Columns as in the captured header.
+"""The Sales Affidavits file of the sandbox county, of any length: written line by line, never held. Columns
+as in the captured header.
 
-Sales come in the order of their recording from January 2000 on. Deed numbers of 2000 have nine digits; one price in 37 is missing, one deed
-in 6,812 dated in the future, three in a hundred are another parcel of the deed before. Dirty lines are of the kinds that the county's has.
+Sales come in the order of their recording from January 2000 on. Deed numbers of 2000 have nine digits; one
+price in 37 is missing, one deed in 6,812 dated in the future, three in a hundred are another parcel of the
+deed before. Dirty lines are of the kinds that the county's has.
 """
 
 import datetime as dt
@@ -13,7 +15,15 @@ from itertools import islice
 from pathlib import Path
 
 from maricopa_scrapy.sandbox.county.county import County
-from maricopa_scrapy.sandbox.county.invented_names import BUSINESS, COMPANY, GIVEN, MAIL_TOWNS, STREETS, SURNAMES, TOWNS
+from maricopa_scrapy.sandbox.county.invented_names import (
+    BUSINESS,
+    COMPANY,
+    GIVEN,
+    MAIL_TOWNS,
+    STREETS,
+    SURNAMES,
+    TOWNS,
+)
 
 HEADER = (
     "PARCELNUMBER|SALEDATE_MMYYYY|SALEPRICE|DEEDNUMBER|DEEDDATE_MMDDYYYY|DEEDSTATUS|DEEDTYPE|PROPERTYTYPECODE|PROPERTYTYPEDESCRIPTION|"
@@ -28,7 +38,12 @@ MEMBER = "Data/Sales_Affidavits.txt"
 
 _FIRST_DAY, _DAYS = dt.date(2000, 1, 3), 9_730
 _A_PIECE = 2_000
-_TYPES = (("A", "Vacant Land"), ("B", "Single Family Reside"), ("C", "Condo or Townhouse"), ("F", "Commercial/Industria"))
+_TYPES = (
+    ("A", "Vacant Land"),
+    ("B", "Single Family Reside"),
+    ("C", "Condo or Townhouse"),
+    ("F", "Commercial/Industria"),
+)
 _DEEDS = ("WD", "SW", "JT", "JC", "QC", "SD")
 _DIRECTIONS = ("N", "S", "E", "W")
 _RELATED = ("N", "N", "N", "Y")
@@ -70,7 +85,20 @@ def _places(count: int, dirty: int) -> Iterator[int]:
     return (int((at + 0.5) * count / dirty) for at in range(dirty))
 
 
-def _line(apn: str, day: dt.date, deed: str, is_shared: bool, a: int, b: int, c: int, d: int, e: int, f: int, g: int, h: int) -> str:
+def _line(
+    apn: str,
+    day: dt.date,
+    deed: str,
+    is_shared: bool,
+    a: int,
+    b: int,
+    c: int,
+    d: int,
+    e: int,
+    f: int,
+    g: int,
+    h: int,
+) -> str:
     month = day.month if a >> 8 & 3 else day.month - 1 or 12
     sold = f"{month:02d}{day.year - (month > day.month)}"
     price = "" if b % 37 == 0 else str(50_000 + (b >> 8) % 9_500 * 100)
@@ -81,9 +109,10 @@ def _line(apn: str, day: dt.date, deed: str, is_shared: bool, a: int, b: int, c:
     parcels = 2 if is_shared else 1
     down = str((g >> 8) % 900 * 100) if g & 1 else ""
     return (
-        f"{apn}|{sold}|{price}|{deed}|{dated}|X|{_DEEDS[c >> 20 & 3]}|{code}|{kind}||{situs}||{town}|{zips[(d >> 40) % len(zips)]}|"
-        f"{_person(e)}|{_person(f)}|{'ABCD'[g >> 1 & 3]}||{down}|N|||{'Y' if is_shared else 'N'}|{parcels}|{_RELATED[g >> 3 & 3]}||"
-        f"{'ABC'[h % 3]}|X|ABSENCE OF REJECT/WARNING/EXEMPT CODE|N||"
+        f"{apn}|{sold}|{price}|{deed}|{dated}|X|{_DEEDS[c >> 20 & 3]}|{code}|{kind}||{situs}||{town}|"
+        f"{zips[(d >> 40) % len(zips)]}|{_person(e)}|{_person(f)}|{'ABCD'[g >> 1 & 3]}||{down}|N|||"
+        f"{'Y' if is_shared else 'N'}|{parcels}|{_RELATED[g >> 3 & 3]}||{'ABC'[h % 3]}|X|ABSENCE"
+        " OF REJECT/WARNING/EXEMPT CODE|N||"
     )
 
 
@@ -93,11 +122,15 @@ def _person(chance: int) -> str:
     else:
         name = f"{COMPANY[chance >> 8 & 15]} {BUSINESS[chance >> 16 & 7]}"
     town, state, zip_code = MAIL_TOWNS[(chance >> 24) % len(MAIL_TOWNS)]
-    street = f"{100 + (chance >> 30) % 9_000} {_DIRECTIONS[chance >> 44 & 3]} {STREETS[(chance >> 46) % len(STREETS)]}"
+    street = (
+        f"{100 + (chance >> 30) % 9_000} {_DIRECTIONS[chance >> 44 & 3]}"
+        f" {STREETS[(chance >> 46) % len(STREETS)]}"
+    )
     return f"{name}|{street}||{town}|{state}|{zip_code}|USA"
 
 
-# What is wrong with a dirty line, in turn: the month of the sale; a column too many, or too few; columns that have moved.
+# What is wrong with a dirty line, in turn: the month of the sale; a column too many, or too few; columns that
+# have moved.
 _SPOIL: tuple[_Spoil, ...] = (
     lambda cells: "|".join([cells[0], "13" + cells[1][2:], *cells[2:]]),
     lambda cells: "|".join(["", *cells[:-1]]),
@@ -116,10 +149,15 @@ def write_text(path: Path, text: Iterable[str]) -> None:
 
 
 def write_zip(path: Path, text: Iterable[str]) -> None:
-    """Write lines to the one text file of a zip, as the county packs it; the same lines make the same bytes."""
+    """Write lines to the one text file of a zip, as the county packs it; the same lines make the same
+    bytes.
+    """
     member = zipfile.ZipInfo(MEMBER, (2026, 8, 28, 6, 0, 0))
     member.compress_type = zipfile.ZIP_DEFLATED
     supply = iter(text)
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive, archive.open(member, "w", force_zip64=True) as file:
+    with (
+        zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
+        archive.open(member, "w", force_zip64=True) as file,
+    ):
         while piece := list(islice(supply, _A_PIECE)):
             file.write(("\n".join(piece) + "\n").encode())

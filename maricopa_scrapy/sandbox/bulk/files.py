@@ -1,6 +1,8 @@
-"""The bulk files below /bulk: the address of an item redirects to where its zip lies, which is sent whole or, when asked, in pieces.
+"""The bulk files below /bulk: the address of an item redirects to where its zip lies, which is sent whole or,
+when asked, in pieces.
 
-The Sales Affidavits are written to a file of this machine when they are first asked for; the sandbox's end removes it.
+The Sales Affidavits are written to a file of this machine when they are first asked for; the sandbox's end
+removes it.
 """
 
 import asyncio
@@ -26,7 +28,16 @@ _BLOCK = 1 << 16
 class Files:
     """The source on one county: `count` sales, `dirty` of them not of the file's shape."""
 
-    def __init__(self, county: County, count: int, dirty: int, conduct: Conduct, counts: Counts, faults: Faults, limiter: Limiter) -> None:
+    def __init__(
+        self,
+        county: County,
+        count: int,
+        dirty: int,
+        conduct: Conduct,
+        counts: Counts,
+        faults: Faults,
+        limiter: Limiter,
+    ) -> None:
         self._county, self._count, self._dirty = county, count, dirty
         self._conduct, self._counts, self._faults, self._limiter = conduct, counts, faults, limiter
         self._folder: tempfile.TemporaryDirectory[str] | None = None
@@ -50,7 +61,11 @@ class Files:
                 return await self._misbehave(request, fault)
             if kind == "unknown":
                 # As the county's portal says it: an error of status 200.
-                return self._sent(web.json_response({"error": {"code": 400, "message": "Item does not exist or is inaccessible."}}))
+                return self._sent(
+                    web.json_response(
+                        {"error": {"code": 400, "message": "Item does not exist or is inaccessible."}}
+                    )
+                )
             if kind == "item":
                 return self._sent(web.Response(status=302, headers={"Location": f"{PREFIX}{_STORED}"}))
             return self._sent(web.FileResponse(await self._file(), chunk_size=_BLOCK))
@@ -74,9 +89,15 @@ class Files:
             return await dropped(request, fault)
         if fault.name == "challenge":
             one = FAULTY["challenge"]
-            return self._sent(web.Response(status=one.status, body=one.body, content_type=one.content_type, headers=one.headers))
+            return self._sent(
+                web.Response(
+                    status=one.status, body=one.body, content_type=one.content_type, headers=one.headers
+                )
+            )
         if fault.name in ("soft_404", "maintenance", "malformed"):
-            return self._sent(web.Response(text="<!doctype html><title>Sign In</title>", content_type="text/html"))
+            return self._sent(
+                web.Response(text="<!doctype html><title>Sign In</title>", content_type="text/html")
+            )
         return self._sent(web.Response(status={"unauthorized": 401, "forbidden": 403}.get(fault.name, 500)))
 
     async def _file(self) -> Path:

@@ -8,7 +8,15 @@ from maricopa_scrapy.sandbox.county.draw import between, hundreds, pick
 
 _WALLS = ('Bp - 8" Painted Block', "Fr - Frame Wood", "Concrete Block, Slumpstone", "Br - Brick")
 _ROOFS = ("As - Asphalt", "Tl - Concrete Tile", "Bu - Built Up")
-_COMMERCIAL = ("Loft", "Site Improvements", "Storage Warehouse", "Office Building", "Retail Store", "Mini-Warehouse", "Canopy")
+_COMMERCIAL = (
+    "Loft",
+    "Site Improvements",
+    "Storage Warehouse",
+    "Office Building",
+    "Retail Store",
+    "Mini-Warehouse",
+    "Canopy",
+)
 _FORECLOSED = "R97"
 
 
@@ -52,7 +60,9 @@ def residence(rolls: Random, lot_size: str, market: str, neighborhood: str) -> d
     covered, uncovered = pick(rolls, (0, 0, 1, 2)), pick(rolls, (0, 1, 1))
     garages, carports = pick(rolls, (0, 1, 2, 2, 3)), pick(rolls, (0, 0, 0, 1))
     corner = rolls.random() < 0.1
-    parking = " and ".join(name for name, cars in (("Garage", garages), ("Carport", carports)) if cars) or None
+    parking = (
+        " and ".join(name for name, cars in (("Garage", garages), ("Carport", carports)) if cars) or None
+    )
     found = empty_residence(lot_size, market, neighborhood, str(built))
     found |= {
         "OriginalConstructionYear": str(built - between(rolls, 0, 12) if rolls.random() < 0.1 else built),
@@ -72,7 +82,11 @@ def residence(rolls: Random, lot_size: str, market: str, neighborhood: str) -> d
         "Heating": "Yes" if rolls.random() < 0.95 else None,
         "NumberOfGarages": str(garages) if garages else None,
         "NumberOfCarports": _count(carports),
-        "ParkingDetails": {"ParkingType": parking.split(" ")[-1], "ParkingCount": str(garages or carports)} if parking else [],
+        "ParkingDetails": (
+            {"ParkingType": parking.split(" ")[-1], "ParkingCount": str(garages or carports)}
+            if parking
+            else []
+        ),
         "LocationalFactors": "Corner," if corner else "",
         "ParkingType": parking,
         "CoveredParking": parking is not None,
@@ -118,7 +132,10 @@ def similar_parcels(rolls: Random, apn: str, lot_size: int, value: int) -> list[
                 "LivableSqFootage": str(between(rolls, 640, 5200)),
                 "ConstructionYear": str(between(rolls, 1948, 2023)),
                 "PoolArea": str(between(rolls, 200, 800)) if rolls.random() < 0.4 else [],
-                "SitusAddress": f"{between(rolls, 100, 19999)} {pick(rolls, 'NSEW')} {pick(rolls, invented_names.STREETS)}",
+                "SitusAddress": (
+                    f"{between(rolls, 100, 19999)} {pick(rolls, 'NSEW')}"
+                    f" {pick(rolls, invented_names.STREETS)}"
+                ),
                 "ForeClosed": _FORECLOSED if rolls.random() < 0.05 else [],
             }
         )

@@ -34,7 +34,9 @@ SUB_RESOURCES = ("propertyinfo", "address", *_PARTS, "rental-details")
 
 
 class County:
-    """The county of a seed after `epoch` periods of change. `existing` is the part of all well-formed APNs that exist."""
+    """The county of a seed after `epoch` periods of change. `existing` is the part of all well-formed APNs
+    that exist.
+    """
 
     def __init__(self, seed: int = 1, epoch: int = 0, existing: float = 0.98) -> None:
         if epoch < 0 or not 0 <= existing <= 1:
@@ -48,7 +50,9 @@ class County:
         return apn in HOLDINGS or share(self.seed, "exists", apn) < self.existing
 
     def walk(self, existing: bool = True) -> Iterator[str]:
-        """Yield the county's existing (or absent) APNs, scattered over books and maps, each once; 6 in 100 have a letter."""
+        """Yield the county's existing (or absent) APNs, scattered over books and maps, each once; 6 in 100
+        have a letter.
+        """
         at = number(self.seed, "walk") % _SPACE
         for _ in range(_SPACE):
             at = (at + _STRIDE) % _SPACE
@@ -78,7 +82,9 @@ class County:
         return self._said(build(self.seed, self.epoch, apn)[0], apn)
 
     def undrawn(self, apn: str) -> tuple[dict[str, Any], Situs]:
-        """Return the parcel without sketch and maps, and its address in parts, which are "" where it is withheld."""
+        """Return the parcel without sketch and maps, and its address in parts, which are "" where it is
+        withheld.
+        """
         parcel, situs = build(self.seed, self.epoch, apn, drawn=False)
         said = self._said(parcel, apn)
         return said, (_NO_PLACE if said["PropertyAddress"] == "N/A" else situs)
@@ -114,7 +120,9 @@ class County:
         return map_ids(self.seed, apn, known=False) if name == "mapids" else None
 
     def changes(self, apn: str, since_epoch: int) -> list[Change]:
-        """Return what differs in /parcel/{apn} from the county of an earlier epoch, outside sketch and maps."""
+        """Return what differs in /parcel/{apn} from the county of an earlier epoch, outside sketch and
+        maps.
+        """
         old = self._said(build(self.seed, since_epoch, apn, drawn=False)[0], apn)
         new = self.undrawn(apn)[0]
         return [change for key in new for change in _differences(key, old.get(key), new[key])]
@@ -127,6 +135,8 @@ def _differences(table: str, old: Any, new: Any) -> Iterator[Change]:
         yield from ((table, key, old[key], new[key]) for key in new if old[key] != new[key])
     elif table == "Valuations":
         for was, now in zip(old, new, strict=True):
-            yield from ((table, f"{now['TaxYear']}.{key}", was[key], now[key]) for key in now if was[key] != now[key])
+            yield from (
+                (table, f"{now['TaxYear']}.{key}", was[key], now[key]) for key in now if was[key] != now[key]
+            )
     else:
         yield table, "", old, new

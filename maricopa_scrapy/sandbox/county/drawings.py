@@ -33,14 +33,24 @@ def sketch(seed: int, apn: str) -> str:
     pixels[::stride] = bytes(height)
     pixels[1:17] = struct.pack(">Q", mark) + apn[:8].encode()
     header = struct.pack(">IIBBBBB", _WIDTH, height, 8, 0, 0, 0, 0)
-    image = b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", header) + _chunk(b"IDAT", _stored(bytes(pixels))) + _chunk(b"IEND", b"")
+    image = (
+        b"\x89PNG\r\n\x1a\n"
+        + _chunk(b"IHDR", header)
+        + _chunk(b"IDAT", _stored(bytes(pixels)))
+        + _chunk(b"IEND", b"")
+    )
     return binascii.b2a_base64(image, newline=False).decode()
 
 
 def _stored(data: bytes) -> bytes:
     """Return a zlib stream of one stored block; at most 65,535 bytes."""
     size = len(data)
-    return b"\x78\x01\x01" + struct.pack("<HH", size, size ^ 0xFFFF) + data + struct.pack(">I", zlib.adler32(data))
+    return (
+        b"\x78\x01\x01"
+        + struct.pack("<HH", size, size ^ 0xFFFF)
+        + data
+        + struct.pack(">I", zlib.adler32(data))
+    )
 
 
 def _chunk(kind: bytes, data: bytes) -> bytes:
@@ -58,10 +68,14 @@ def no_sketches() -> dict[str, Any]:
 
 
 def map_ids(seed: int, apn: str, known: bool = True) -> dict[str, Any]:
-    """Return the object of /parcel/{apn}/mapids; for a parcel that is not `known`, only the maps of its book and map."""
+    """Return the object of /parcel/{apn}/mapids; for a parcel that is not `known`, only the maps of its book
+    and map.
+    """
     rolls = dice(seed, "maps", apn[:5])
     prefix = f"8{between(rolls, 0, 9999):04d}"
-    section = [_file(f"{prefix}{row:02d}{column:02d}", rolls) for row in range(1, 5) for column in range(1, 5)]
+    section = [
+        _file(f"{prefix}{row:02d}{column:02d}", rolls) for row in range(1, 5) for column in range(1, 5)
+    ]
     sheets = section[:: between(rolls, 3, 9)]
     here = number(seed, "sheet", apn) % len(section)
     return {

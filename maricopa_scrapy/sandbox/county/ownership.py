@@ -8,7 +8,8 @@ from typing import Any
 from maricopa_scrapy.sandbox.county import invented_names
 from maricopa_scrapy.sandbox.county.draw import between, dice, number, pick, share
 
-# Per period: how many of the parcels get another owner. A period is thirty days, the first begins on this day.
+# Per period: how many of the parcels get another owner. A period is thirty days, the first begins on this
+# day.
 OWNER_SHARE = 0.06
 PERIOD_DAYS = 30
 _FIRST_PERIOD = dt.date(2025, 9, 1)
@@ -18,7 +19,9 @@ _MONEY = range(8, 160)
 
 @dataclass(frozen=True, slots=True)
 class Holding:
-    """A parcel of an institution. It never changes hands. `address` is number, direction and street, or ""."""
+    """A parcel of an institution. It never changes hands. `address` is number, direction and street, or
+    "".
+    """
 
     owner: str
     kind: str
@@ -29,7 +32,12 @@ class Holding:
 _PORTFOLIOS: tuple[tuple[str, str, int, tuple[str, ...]], ...] = (
     ("ARIZONA STATE LAND DEPT", "21231067", 57, ("Vacant Land Residential", "Vacant Land Commercial ")),
     ("ARIZONA STATE DEPT OF ADMIN", "11202091", 4, ("Vacant Land Residential", "Office")),
-    ("SALT RIVER PROJECT AGRICULTURAL IMPROVEMENT AND POWER DISTRICT", "13301002", 50, ("Commercial", "Vacant Land Commercial ")),
+    (
+        "SALT RIVER PROJECT AGRICULTURAL IMPROVEMENT AND POWER DISTRICT",
+        "13301002",
+        50,
+        ("Commercial", "Vacant Land Commercial "),
+    ),
     ("MARICOPA COUNTY", "11205131", 12, ("Commercial", "Vacant Land Residential", "Office")),
     ("MARICOPA COUNTY COMMUNITY COLLEGE DISTRICT", "12458182", 5, ("Public Facility",)),
     ("FLOOD CONTROL DISTRICT OF MARICOPA COUNTY", "50103005", 9, ("Vacant Land Residential",)),
@@ -48,13 +56,16 @@ _PORTFOLIOS: tuple[tuple[str, str, int, tuple[str, ...]], ...] = (
 def _portfolio(owner: str, first: str, count: int, kinds: tuple[str, ...]) -> dict[str, Holding]:
     item = int(first[5:])
     # Every third item, and a letter on every fifth parcel: neighbours of other owners stand between.
-    apns = [f"{first[:5]}{(item + 3 * i) % 1000:03d}{'ABCDEFGH'[i % 8] if i % 5 == 4 else ''}" for i in range(count)]
+    apns = [
+        f"{first[:5]}{(item + 3 * i) % 1000:03d}{'ABCDEFGH'[i % 8] if i % 5 == 4 else ''}"
+        for i in range(count)
+    ]
     return {apn: Holding(owner, kinds[i % len(kinds)]) for i, apn in enumerate(apns)}
 
 
-HOLDINGS: dict[str, Holding] = {apn: holding for portfolio in _PORTFOLIOS for apn, holding in _portfolio(*portfolio).items()} | {
-    "11221001A": Holding("MARICOPA COUNTY", "Office", "301 W JEFFERSON ST")
-}
+HOLDINGS: dict[str, Holding] = {
+    apn: holding for portfolio in _PORTFOLIOS for apn, holding in _portfolio(*portfolio).items()
+} | {"11221001A": Holding("MARICOPA COUNTY", "Office", "301 W JEFFERSON ST")}
 
 
 def owner_version(seed: int, epoch: int, apn: str) -> int:
@@ -65,7 +76,9 @@ def owner_version(seed: int, epoch: int, apn: str) -> int:
 
 
 def owner(seed: int, epoch: int, apn: str, situs: str) -> dict[str, Any]:
-    """Return the 18 keys of /parcel/{apn}/owner-details. `situs` is the parcel's street address, where half of the owners live."""
+    """Return the 18 keys of /parcel/{apn}/owner-details. `situs` is the parcel's street address, where half
+    of the owners live.
+    """
     version = owner_version(seed, epoch, apn)
     rolls = dice(seed, "owner", version, apn)
     holding = HOLDINGS.get(apn)
@@ -80,9 +93,11 @@ def owner(seed: int, epoch: int, apn: str, situs: str) -> dict[str, Any]:
     return {
         "OwnerID": _guid(identity),
         "Ownership": None if redacted else name,
-        "InCareOf": f"{pick(rolls, invented_names.GIVEN)} {pick(rolls, invented_names.SURNAMES)}"
-        if not redacted and rolls.random() < 0.03
-        else None,
+        "InCareOf": (
+            f"{pick(rolls, invented_names.GIVEN)} {pick(rolls, invented_names.SURNAMES)}"
+            if not redacted and rolls.random() < 0.03
+            else None
+        ),
         "ContoOwnership": "",
         "MailingAddress1": None if redacted else mailing[0],
         "MailingAddress2": None if redacted else mailing[1],
@@ -98,11 +113,29 @@ def owner(seed: int, epoch: int, apn: str, situs: str) -> dict[str, Any]:
 
 
 def withheld(held: dict[str, Any], is_old: bool = False) -> dict[str, Any]:
-    """Return what the county says of an owner whom it withholds, as captured: no deed, and in older answers no DeedTypeID either."""
-    hidden = ("Ownership", "MailingAddress1", "MailingCity", "MailingState", "MailingCountry", "FullMailingAddress")
+    """Return what the county says of an owner whom it withholds, as captured: no deed, and in older answers
+    no DeedTypeID either.
+    """
+    hidden = (
+        "Ownership",
+        "MailingAddress1",
+        "MailingCity",
+        "MailingState",
+        "MailingCountry",
+        "FullMailingAddress",
+    )
     nothing = ("MostCurrentDeed", "DeedDate", "DeedType")
-    said = held | dict.fromkeys(hidden, "NA") | dict.fromkeys(nothing) | {"InCareOf": "", "MailingAddress2": "", "MailingZip": "0"}
-    return {key: value for key, value in said.items() if key != "Redacted" and not (is_old and key == "DeedTypeID")}
+    said = (
+        held
+        | dict.fromkeys(hidden, "NA")
+        | dict.fromkeys(nothing)
+        | {"InCareOf": "", "MailingAddress2": "", "MailingZip": "0"}
+    )
+    return {
+        key: value
+        for key, value in said.items()
+        if key != "Redacted" and not (is_old and key == "DeedTypeID")
+    }
 
 
 def _name(rolls: Random) -> str:
@@ -110,7 +143,11 @@ def _name(rolls: Random) -> str:
     if chance < 0.62:
         return _person(rolls) if chance < 0.3 else f"{_person(rolls)}/{_person(rolls)}"
     if chance < 0.78:
-        surname, one, two = pick(rolls, invented_names.SURNAMES), pick(rolls, invented_names.GIVEN), pick(rolls, invented_names.GIVEN)
+        surname, one, two = (
+            pick(rolls, invented_names.SURNAMES),
+            pick(rolls, invented_names.GIVEN),
+            pick(rolls, invented_names.GIVEN),
+        )
         return f"{one} {chr(65 + between(rolls, 0, 25))} {surname} AND {two} {surname} LIVING TRUST"
     if chance < 0.98:
         return f"{_company(rolls)} {between(rolls, 2, 999)} {pick(rolls, invented_names.BUSINESS)}"
@@ -119,7 +156,10 @@ def _name(rolls: Random) -> str:
 
 
 def _person(rolls: Random) -> str:
-    return f"{pick(rolls, invented_names.SURNAMES)} {pick(rolls, invented_names.GIVEN)} {chr(65 + between(rolls, 0, 25))}"
+    return (
+        f"{pick(rolls, invented_names.SURNAMES)} {pick(rolls, invented_names.GIVEN)}"
+        f" {chr(65 + between(rolls, 0, 25))}"
+    )
 
 
 def _company(rolls: Random) -> str:
@@ -138,7 +178,9 @@ def _mailing(rolls: Random, situs: str) -> tuple[str, str | None, str, str, str]
 def _deed(rolls: Random, version: int) -> dict[str, Any]:
     """The seven keys MostCurrentDeed to SaleDate: 2 in 3 old owners show no price, some no deed."""
     if version:
-        day = _FIRST_PERIOD + dt.timedelta(days=PERIOD_DAYS * version - 1 - between(rolls, 0, PERIOD_DAYS - 1))
+        day = _FIRST_PERIOD + dt.timedelta(
+            days=PERIOD_DAYS * version - 1 - between(rolls, 0, PERIOD_DAYS - 1)
+        )
         sold = True
     elif rolls.random() < 0.06:
         return dict.fromkeys(("MostCurrentDeed", "DeedDate", "DeedType", "SalePrice", "SaleDate"))
@@ -162,11 +204,16 @@ def _guid(bits: int) -> str:
 
 
 def rental(seed: int, apn: str, situs: str, owner_name: str | None, year_built: str | None) -> dict[str, Any]:
-    """Return RentalInformation, flat, 18 keys. Telephone numbers are of the block that is reserved for fiction."""
+    """Return RentalInformation, flat, 18 keys. Telephone numbers are of the block that is reserved for
+    fiction.
+    """
     rolls = dice(seed, "rental", apn)
     phone = f"602-555-01{between(rolls, 0, 99):02d}"
     agent = f"{pick(rolls, invented_names.GIVEN)} {pick(rolls, invented_names.SURNAMES)}"
-    address = f"{between(rolls, 100, 9999)} {pick(rolls, 'NSEW')} {pick(rolls, invented_names.STREETS)}, PHOENIX, AZ 85007"
+    address = (
+        f"{between(rolls, 100, 9999)} {pick(rolls, 'NSEW')} {pick(rolls, invented_names.STREETS)}, PHOENIX,"
+        " AZ 85007"
+    )
     name = owner_name or ""
     # A contact is seldom registered; what is not known is blank, null, or the comma between town and state.
     contact = (agent, address, phone) if rolls.random() < 0.2 else ("", " ,  ", None)
@@ -188,6 +235,8 @@ def rental(seed: int, apn: str, situs: str, owner_name: str | None, year_built: 
         "AgentName": agency[0],
         "AgentAddress": agency[1],
         "AgentPhone": agency[2],
-        "DateRegistered": f"{between(rolls, 1, 12):02d}/{between(rolls, 1, 28):02d}/{between(rolls, 2008, 2024)}",
+        "DateRegistered": (
+            f"{between(rolls, 1, 12):02d}/{between(rolls, 1, 28):02d}/{between(rolls, 2008, 2024)}"
+        ),
         "LastUpdate": f"{between(rolls, 1, 12):02d}/{between(rolls, 1, 28):02d}/2025",
     }

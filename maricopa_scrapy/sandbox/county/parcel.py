@@ -1,4 +1,6 @@
-"""The whole answer of /parcel/{apn}: 41 keys in the county's order and spelling, RentalInformation for rentals."""
+"""The whole answer of /parcel/{apn}: 41 keys in the county's order and spelling, RentalInformation for
+rentals.
+"""
 
 from dataclasses import dataclass
 from random import Random
@@ -9,7 +11,15 @@ from maricopa_scrapy.sandbox.county.buildings import empty_residence, improvemen
 from maricopa_scrapy.sandbox.county.draw import between, dice, pick, share
 from maricopa_scrapy.sandbox.county.drawings import map_ids, no_sketches, sketches
 from maricopa_scrapy.sandbox.county.ownership import HOLDINGS, Holding, owner, rental, withheld
-from maricopa_scrapy.sandbox.county.valuations import HOME, MIXED, RENTED, VACANT, Use, valuations, value_version
+from maricopa_scrapy.sandbox.county.valuations import (
+    HOME,
+    MIXED,
+    RENTED,
+    VACANT,
+    Use,
+    valuations,
+    value_version,
+)
 
 PROPERTY_INFO_KEYS = 19
 _ZONING = ("PAD", "RL-5", "R1-6", "C-2")
@@ -41,7 +51,9 @@ _KINDS = {
         _Kind("Office", 3, Use("1510", "Office Buildings", *_COMMERCE), commercial=True),
         _Kind("Public Facility", 0, Use("9700", "Municipal Property", *_COMMERCE), commercial=True),
         _Kind("Vacant Land Residential", 8, VACANT),
-        _Kind("Vacant Land Commercial ", 3, Use("0021", "Vacant Commercial Land", "2.R ", VACANT.legal_class)),
+        _Kind(
+            "Vacant Land Commercial ", 3, Use("0021", "Vacant Commercial Land", "2.R ", VACANT.legal_class)
+        ),
         _Kind("Associated Residential Parcel", 1, VACANT),
     )
 }
@@ -82,7 +94,10 @@ def _area(seed: int, book_map: str) -> _Area:
         town=pick(rolls, invented_names.TOWNS),
         mcr=f"{between(rolls, 1, 1700)}{between(rolls, 1, 50):02d}",
         subdivision=pick(rolls, invented_names.SUBDIVISION) + pick(rolls, invented_names.PLAT),
-        section=f"{between(rolls, 1, 36)} {between(rolls, 1, 7)}{pick(rolls, 'NNNS')} {between(rolls, 1, 9)}{pick(rolls, 'EEW')}",
+        section=(
+            f"{between(rolls, 1, 36)} {between(rolls, 1, 7)}{pick(rolls, 'NNNS')}"
+            f" {between(rolls, 1, 9)}{pick(rolls, 'EEW')}"
+        ),
         market=f"{between(rolls, 1, 28):02d}",
         neighborhood=f"{between(rolls, 1, 45):03d}",
         tax_area=f"{between(rolls, 30_000, 979_999):06d}",
@@ -108,18 +123,26 @@ def _situs(rolls: Random, area: _Area, kind: _Kind, holding: Holding | None) -> 
 
 
 def build(seed: int, epoch: int, apn: str, drawn: bool = True) -> tuple[dict[str, Any], Situs]:
-    """Return the answer and its address in parts. Not `drawn`: no sketch and no maps, for those that need neither."""
+    """Return the answer and its address in parts. Not `drawn`: no sketch and no maps, for those that need
+    neither.
+    """
     holding = HOLDINGS.get(apn)
     area, rolls = _area(seed, apn[:5]), dice(seed, "parcel", apn)
     kind = _kind(rolls, holding)
     situs = _situs(rolls, area, kind, holding)
     lot_size = between(rolls, 900, 2600) if kind.name == "Condo" else between(rolls, 4200, 60_000)
-    value = between(rolls, 900, 9000) * 100 if kind.home or not kind.commercial else between(rolls, 3000, 90_000) * 100
+    value = (
+        between(rolls, 900, 9000) * 100
+        if kind.home or not kind.commercial
+        else between(rolls, 3000, 90_000) * 100
+    )
     rented = kind.home and rolls.random() < 0.2
     mixed = kind.commercial and rolls.random() < 0.04
     use = RENTED if rented and kind.use is HOME else MIXED if mixed else kind.use
     version = value_version(seed, epoch, apn)
-    rows = valuations(rolls, use, area.tax_area, value, share(seed, "value", version, apn) or 0.5 if version else 0.0)
+    rows = valuations(
+        rolls, use, area.tax_area, value, share(seed, "value", version, apn) or 0.5 if version else 0.0
+    )
     if kind.home:
         home = residence(rolls, str(lot_size), area.market, area.neighborhood)
     else:
@@ -152,7 +175,9 @@ def build(seed: int, epoch: int, apn: str, drawn: bool = True) -> tuple[dict[str
         "Zoning": [],
         "IsRental": rented,
         "IsPending": pending,
-        "McrTransitionUrl": f"{_RECORDER}/map-results.html?book={int(area.mcr[:-2]):03d}&page={area.mcr[-2:]}",
+        "McrTransitionUrl": (
+            f"{_RECORDER}/map-results.html?book={int(area.mcr[:-2]):03d}&page={area.mcr[-2:]}"
+        ),
         "TreasurersTransitionUrl": f"{_TREASURER}?Parcel={apn}",
         "DeedTransitionUrl": _deed_url(held["MostCurrentDeed"]),
         "IsCancelled": False,
@@ -171,21 +196,34 @@ def build(seed: int, epoch: int, apn: str, drawn: bool = True) -> tuple[dict[str
         "MapIDs": map_ids(seed, apn) if drawn else {},
     }
     if rented:
-        answer["RentalInformation"] = rental(seed, apn, situs.line, held["Ownership"], home["ConstructionYear"])
+        answer["RentalInformation"] = rental(
+            seed, apn, situs.line, held["Ownership"], home["ConstructionYear"]
+        )
     return answer, situs
 
 
 def withheld_parcel(parcel: dict[str, Any], is_old: bool = False) -> dict[str, Any]:
     """Return the answer for a parcel whose owner the county withholds, with its address."""
     geo = parcel["Geo"] | {"address": "N/A"}
-    said = parcel | {"Owner": withheld(parcel["Owner"], is_old), "PropertyAddress": "N/A", "Geo": geo, "DeedTransitionUrl": _NO_DEED}
+    said = parcel | {
+        "Owner": withheld(parcel["Owner"], is_old),
+        "PropertyAddress": "N/A",
+        "Geo": geo,
+        "DeedTransitionUrl": _NO_DEED,
+    }
     if "RentalInformation" in parcel:
-        said["RentalInformation"] = parcel["RentalInformation"] | {"OwnerName": "", "OwnerBusinessEntity": "", "OwnerAddress": " ,  "}
+        said["RentalInformation"] = parcel["RentalInformation"] | {
+            "OwnerName": "",
+            "OwnerBusinessEntity": "",
+            "OwnerAddress": " ,  ",
+        }
     return said
 
 
 def rare_forms(seed: int, apn: str, parcel: dict[str, Any]) -> dict[str, Any]:
-    """Return the answer as it is for one parcel in 150, whose owner is withheld, and for one in 20, whose Zoning is text: as of 2024."""
+    """Return the answer as it is for one parcel in 150, whose owner is withheld, and for one in 20, whose
+    Zoning is text: as of 2024.
+    """
     chance = share(seed, "withheld", apn)
     if chance < 1 / 150 and apn not in HOLDINGS:
         parcel = withheld_parcel(parcel, is_old=chance < 1 / 300)

@@ -33,7 +33,9 @@ def value_version(seed: int, epoch: int, apn: str) -> int:
 
 
 def valuations(rolls: Random, use: Use, tax_area: str, value: int, change: float) -> list[dict[str, Any]]:
-    """Return the rows. `value` is dollars of the newest year before any period; `change` in (0, 1) marks a later value, 0 none."""
+    """Return the rows. `value` is dollars of the newest year before any period; `change` in (0, 1) marks a
+    later value, 0 none.
+    """
     newest = 2026 if rolls.random() < 0.7 else 2025
     count = 5 if rolls.random() < 0.12 else 6
     earlier = VACANT if rolls.random() < 0.04 else use
@@ -45,7 +47,16 @@ def valuations(rolls: Random, use: Use, tax_area: str, value: int, change: float
         full = _changed(value, change) if i == 0 else str(value)
         if i == 0 and notice and not change:
             full = "na"
-        rows.append(_row(newest - i, full, round(limited), use if i < changes_at else earlier, tax_area, notice and i == 0))
+        rows.append(
+            _row(
+                newest - i,
+                full,
+                round(limited),
+                use if i < changes_at else earlier,
+                tax_area,
+                notice and i == 0,
+            )
+        )
         value = hundreds(value * (0.86 + 0.2 * rolls.random()))
         limited /= 1.05
     return rows

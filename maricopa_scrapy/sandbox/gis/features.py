@@ -18,7 +18,9 @@ _HALF = 0.0004
 class Features:
     """One layer's rows with some of their fields, each as `{"attributes":{...}},`."""
 
-    def __init__(self, layer: ParcelLayer, shape: LayerShape, fields: Sequence[str], outlines: bool, precision: int) -> None:
+    def __init__(
+        self, layer: ParcelLayer, shape: LayerShape, fields: Sequence[str], outlines: bool, precision: int
+    ) -> None:
         self._layer = layer
         self._shape = shape
         inner = ",".join(f'"{name}":%({name})s' for name in fields)
@@ -69,5 +71,7 @@ class Features:
         west, south = facts["longitude"] - _HALF, facts["latitude"] - _HALF
         corners = ((0, 0), (0, 2), (2, 2), (2, 0), (0, 0))
         digits = self._precision
-        points = ",".join(f"[{west + x * _HALF:.{digits}f},{south + y * _HALF:.{digits}f}]" for x, y in corners)
+        points = ",".join(
+            f"[{west + x * _HALF:.{digits}f},{south + y * _HALF:.{digits}f}]" for x, y in corners
+        )
         return f'{{"rings":[[{points}]]}}'

@@ -1,6 +1,8 @@
-"""The GIS layers below /gis: /gis/{layer} is a layer's metadata, /gis/{layer}/query its rows, by GET or by a POST form.
+"""The GIS layers below /gis: /gis/{layer} is a layer's metadata, /gis/{layer}/query its rows, by GET or by a
+POST form.
 
-An error is an answer of status 200. The silent cap, the flag exceededTransferLimit and the envelope are as captured of layer E.
+An error is an answer of status 200. The silent cap, the flag exceededTransferLimit and the envelope are as
+captured of layer E.
 """
 
 import asyncio
@@ -30,7 +32,9 @@ _JSON = "application/json"
 class Gis:
     """The source on one county."""
 
-    def __init__(self, county: County, parcels: int, conduct: Conduct, counts: Counts, faults: Faults, limiter: Limiter) -> None:
+    def __init__(
+        self, county: County, parcels: int, conduct: Conduct, counts: Counts, faults: Faults, limiter: Limiter
+    ) -> None:
         self.layer = ParcelLayer(county, parcels)
         self._conduct = conduct
         self._counts = counts
@@ -61,9 +65,15 @@ class Gis:
         finally:
             self._counts.end()
 
-    def _send(self, request: web.Request, body: bytes, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
+    def _send(
+        self, request: web.Request, body: bytes, status: int = 200, headers: Mapping[str, str] | None = None
+    ) -> web.Response:
         sent, more = body, dict(headers or {})
-        if self._conduct.compress and len(body) >= _COMPRESSED_FROM and "gzip" in request.headers.get("Accept-Encoding", ""):
+        if (
+            self._conduct.compress
+            and len(body) >= _COMPRESSED_FROM
+            and "gzip" in request.headers.get("Accept-Encoding", "")
+        ):
             packer = zlib.compressobj(1, zlib.DEFLATED, 31)
             sent, more["Content-Encoding"] = packer.compress(body) + packer.flush(), "gzip"
         self._counts.sent(status, len(sent))
@@ -74,7 +84,12 @@ class Gis:
     ) -> web.StreamResponse:
         if fault.name in ("throttled", "unavailable"):
             self._counts.refused()
-            return self._send(request, b"", 429 if fault.name == "throttled" else 503, {"Retry-After": fault.retry_after or "1"})
+            return self._send(
+                request,
+                b"",
+                429 if fault.name == "throttled" else 503,
+                {"Retry-After": fault.retry_after or "1"},
+            )
         if fault.name in ("hang", "reset", "truncated"):
             return await dropped(request, fault)
         if fault.name == "error_body":
@@ -84,7 +99,9 @@ class Gis:
         if fault.name == "challenge":
             one = FAULTY["challenge"]
             self._counts.sent(one.status, len(one.body))
-            return web.Response(status=one.status, body=one.body, content_type=one.content_type, headers=one.headers)
+            return web.Response(
+                status=one.status, body=one.body, content_type=one.content_type, headers=one.headers
+            )
         return self._send(request, b"", {"unauthorized": 401, "forbidden": 403}.get(fault.name, 500))
 
     def _answer(self, kind: str, parts: list[str], query: dict[str, str]) -> bytes:
@@ -103,12 +120,18 @@ class Gis:
 
     def _metadata(self, name: str, shape: LayerShape) -> dict[str, Any]:
         return {
-            "currentVersion": 11.5, "id": 1, "name": f"Parcels {name}", "type": "Feature Layer", "geometryType": "esriGeometryPolygon",
-            "objectIdField": "OBJECTID", "displayField": "APN", "maxRecordCount": shape.cap, "capabilities": "Map,Query,Data",
-            "supportedQueryFormats": "JSON, geoJSON", "supportsStatistics": True, "supportsAdvancedQueries": True,
-            "advancedQueryCapabilities": {"supportsPagination": True, "supportsStatistics": True, "supportsOrderBy": True},
-            "extent": {"xmin": -113.0, "ymin": 32.6, "xmax": -111.2, "ymax": 33.9, "spatialReference": {"wkid": 4326}},
-            "fields": [*shape.fields(self._sample(shape)), {"name": shape.geometry, "type": "esriFieldTypeGeometry"}],
+            "currentVersion": 11.5, "id": 1, "name": f"Parcels {name}", "type": "Feature Layer",
+            "geometryType": "esriGeometryPolygon",
+            "objectIdField": "OBJECTID", "displayField": "APN", "maxRecordCount": shape.cap,
+            "capabilities": "Map,Query,Data",
+            "supportedQueryFormats": "JSON, geoJSON", "supportsStatistics": True,
+            "supportsAdvancedQueries": True,
+            "advancedQueryCapabilities": {"supportsPagination": True, "supportsStatistics": True,
+            "supportsOrderBy": True},
+            "extent": {"xmin": -113.0, "ymin": 32.6, "xmax": -111.2, "ymax": 33.9,
+            "spatialReference": {"wkid": 4326}},
+            "fields": [*shape.fields(self._sample(shape)), {"name": shape.geometry,
+            "type": "esriFieldTypeGeometry"}],
         }  # fmt: skip
 
     def _query(self, name: str, shape: LayerShape, query: dict[str, str], kind: str) -> bytes:
@@ -117,7 +140,9 @@ class Gis:
         if kind == "count":
             return orjson.dumps({"count": len(found)})
         if kind == "ids":
-            return orjson.dumps({"objectIdFieldName": "OBJECTID", "objectIds": [ids[at] for at in found] or None})
+            return orjson.dumps(
+                {"objectIdFieldName": "OBJECTID", "objectIds": [ids[at] for at in found] or None}
+            )
         if kind == "statistics":
             return self._statistics(query["outStatistics"], found)
         if "DESC" in query.get("orderByFields", "").upper():
@@ -138,7 +163,13 @@ class Gis:
                 raise Unreadable("statistics of OBJECTID only")
             kind = one.get("statisticType")
             values[one.get("outStatisticFieldName", kind)] = (
-                len(found) if kind == "count" else None if not found else ids[found[0]] if kind == "min" else ids[found[-1]]
+                len(found)
+                if kind == "count"
+                else None
+                if not found
+                else ids[found[0]]
+                if kind == "min"
+                else ids[found[-1]]
             )
         return orjson.dumps({"features": [{"attributes": values}]})
 
@@ -177,7 +208,11 @@ def _kind(parts: list[str], query: Mapping[str, str]) -> str:
         return "unknown"
     if len(parts) == 1:
         return "layer"
-    for name, kind in (("returnCountOnly", "count"), ("returnIdsOnly", "ids"), ("outStatistics", "statistics")):
+    for name, kind in (
+        ("returnCountOnly", "count"),
+        ("returnIdsOnly", "ids"),
+        ("outStatistics", "statistics"),
+    ):
         if query.get(name, "false").lower() not in ("false", ""):
             return kind
     return "list" if re.search(r"APN\w* (IN|=)", query.get("where", "")) else "page"
@@ -204,13 +239,19 @@ def _edited(edit: str) -> Callable[[bytes], bytes]:
     def edited(body: bytes) -> bytes:
         raw = orjson.loads(body)
         fields = raw.get("fields", [])
-        at, name = next(((at, one["name"]) for at, one in enumerate(fields) if one["name"] in _PRICES), (None, ""))
+        at, name = next(
+            ((at, one["name"]) for at, one in enumerate(fields) if one["name"] in _PRICES), (None, "")
+        )
         for one in raw.get("features", []):
             _edit_value(one["attributes"], name, edit)
         if edit == "new":
             fields.append({"name": _NEW, "type": "esriFieldTypeInteger", "alias": _NEW})
         elif at is not None:
-            changes = {"missing": None, "retyped": {"type": "esriFieldTypeDate"}, "renamed": {"name": _RENAMED}}[edit]
+            changes = {
+                "missing": None,
+                "retyped": {"type": "esriFieldTypeDate"},
+                "renamed": {"name": _RENAMED},
+            }[edit]
             fields[at : at + 1] = [] if changes is None else [fields[at] | changes]
         return orjson.dumps(raw)
 

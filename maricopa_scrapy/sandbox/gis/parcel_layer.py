@@ -1,8 +1,10 @@
-"""The county's parcels as its GIS layers tell them: one row for each of the first N APNs of the county, by row id.
+"""The county's parcels as its GIS layers tell them: one row for each of the first N APNs of the county, by
+row id.
 
-Row ids have gaps, where an APN does not exist. One parcel in some thousands is stacked: a later row has its APN again, on floor 2.
-A period of change gives one parcel in a hundred another owner, deed and sale. One parcel in five has the deed of the row before it.
-One owner in some hundreds is withheld, one deed number in some thousands has another form than the recorder's.
+Row ids have gaps, where an APN does not exist. One parcel in some thousands is stacked: a later row has its
+APN again, on floor 2. A period of change gives one parcel in a hundred another owner, deed and sale. One
+parcel in five has the deed of the row before it. One owner in some hundreds is withheld, one deed number in
+some thousands has another form than the recorder's.
 """
 
 import datetime as dt
@@ -16,7 +18,16 @@ from typing import Any
 
 from maricopa_scrapy.sandbox.county.county import _BOOKS, _ITEMS, _SPACE, _STRIDE, County
 from maricopa_scrapy.sandbox.county.draw import number
-from maricopa_scrapy.sandbox.county.invented_names import BUSINESS, COMPANY, GIVEN, MAIL_TOWNS, STREETS, SUBDIVISION, SURNAMES, TOWNS
+from maricopa_scrapy.sandbox.county.invented_names import (
+    BUSINESS,
+    COMPANY,
+    GIVEN,
+    MAIL_TOWNS,
+    STREETS,
+    SUBDIVISION,
+    SURNAMES,
+    TOWNS,
+)
 
 _BOOK_AT = {book: at for at, book in enumerate(_BOOKS)}
 _UNSTRIDE = pow(_STRIDE, -1, _SPACE)
@@ -97,11 +108,17 @@ class ParcelLayer:
         return sum(1 for row in self.ids if row % _STACK_EVERY == _STACK_AT and self.base(row) != row)
 
     def changes(self, since_epoch: int) -> Iterator[tuple[str, str, Any, Any]]:
-        """Yield what differs from the county of an earlier epoch: (APN, column of gis.parcel, before, after)."""
+        """Yield what differs from the county of an earlier epoch: (APN, column of gis.parcel, before,
+        after).
+        """
         for row in self.ids:
-            if self.base(row) == row and self._changed_in(row, since_epoch) != self._changed_in(row, self.epoch):
+            if self.base(row) == row and self._changed_in(row, since_epoch) != self._changed_in(
+                row, self.epoch
+            ):
                 old, new = self.facts(row, since_epoch), self.facts(row, self.epoch)
-                yield from ((new["apn"], name, old[name], new[name]) for name in CHANGING if old[name] != new[name])
+                yield from (
+                    (new["apn"], name, old[name], new[name]) for name in CHANGING if old[name] != new[name]
+                )
 
     def _changed_in(self, row: int, epoch: int) -> int:
         chance = int.from_bytes(blake2b(b"%d|change|%d" % (self._seed, row), digest_size=4).digest(), "big")
@@ -114,7 +131,10 @@ class ParcelLayer:
         version = self._changed_in(base, self.epoch if epoch is None else epoch)
         house = a % 10 < 8
         if a >> 8 & 3:
-            owner = f"{SURNAMES[(b + version) % len(SURNAMES)]} {GIVEN[b >> 16 & 15]}/{GIVEN[16 + (b >> 24) % 13]}"
+            owner = (
+                f"{SURNAMES[(b + version) % len(SURNAMES)]}"
+                f" {GIVEN[b >> 16 & 15]}/{GIVEN[16 + (b >> 24) % 13]}"
+            )
         else:
             owner = f"{COMPANY[(b + version) % len(COMPANY)]} {BUSINESS[b >> 16 & 7]}"
         day = _FUTURE_DAY if c % 2_003 == 5 else _FIRST_DAY + (c + version * 631) % _DAYS
@@ -124,7 +144,10 @@ class ParcelLayer:
         else:
             # Sold together with the row before it, by one deed.
             before = self._draw(base - 1)
-            deed_day, deed = _FUTURE_DAY if before[2] % 2_003 == 5 else _FIRST_DAY + before[2] % _DAYS, before[6]
+            deed_day, deed = (
+                _FUTURE_DAY if before[2] % 2_003 == 5 else _FIRST_DAY + before[2] % _DAYS,
+                before[6],
+            )
             deed_year = (_CALENDAR.get(deed_day) or _calendar(deed_day))[0]
         sold = (c >> 20) % 5 < 2
         town = TOWNS[d % len(TOWNS)]
@@ -143,9 +166,13 @@ class ParcelLayer:
             "floor": 1 if base == row else 2,
             "owner_name": None if is_withheld else owner,
             "is_withheld": is_withheld,
-            "mail_address_1": f"{100 + e % 9000} {_DIRECTIONS[e >> 13 & 3]} {STREETS[(e >> 20) % len(STREETS)]}",
+            "mail_address_1": (
+                f"{100 + e % 9000} {_DIRECTIONS[e >> 13 & 3]} {STREETS[(e >> 20) % len(STREETS)]}"
+            ),
             "mail_town": mail,
-            "street": None if use[0] == "0261" else (str(100 + f % 30_000), _DIRECTIONS[f >> 15 & 3], street, kind),
+            "street": (
+                None if use[0] == "0261" else (str(100 + f % 30_000), _DIRECTIONS[f >> 15 & 3], street, kind)
+            ),
             "town": town[0],
             "jurisdiction": town[1],
             "zip": town[2][f % len(town[2])],

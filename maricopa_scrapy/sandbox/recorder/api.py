@@ -1,4 +1,6 @@
-"""The recorder's API below /recorder, with its habits: what it does not understand it ignores, and what it cannot count it calls 501."""
+"""The recorder's API below /recorder, with its habits: what it does not understand it ignores, and what it
+cannot count it calls 501.
+"""
 
 import asyncio
 import datetime as dt
@@ -24,11 +26,16 @@ PREFIX, LEGACY, STORAGE = "/recorder", "/recorder_legacy", "/recorder_storage"
 PHOENIX = ZoneInfo("America/Phoenix")
 _COUNTED_MOST = 500
 _INDEX_LAG_DAYS = 2
-_PDF = b"%%PDF-1.4\n1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj 2 0 obj<</Type/Pages/Kids[]/Count 0>>endobj\n%% %s\n%%%%EOF\n"
+_PDF = (
+    b"%%PDF-1.4\n1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj 2 0 obj<</Type/Pages/Kids[]/Count 0>>endobj\n%%"
+    b" %s\n%%%%EOF\n"
+)
 
 
 class Conduct(Protocol):
-    """How the recorder behaves: seconds before each answer, and the last day whose names are indexed, YYYY-MM-DD."""
+    """How the recorder behaves: seconds before each answer, and the last day whose names are indexed,
+    YYYY-MM-DD.
+    """
 
     @property
     def latency(self) -> float: ...
@@ -59,7 +66,9 @@ class Recorder:
     def indexed(self) -> dt.date:
         """The last day whose names are indexed."""
         said = self._conduct.recorder_indexed
-        return dt.date.fromisoformat(said) if said else self.documents.today - dt.timedelta(days=_INDEX_LAG_DAYS)
+        return (
+            dt.date.fromisoformat(said) if said else self.documents.today - dt.timedelta(days=_INDEX_LAG_DAYS)
+        )
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Answer any path below the prefixes."""
@@ -85,14 +94,22 @@ class Recorder:
 
     def _send(self, counts: Counts, answer: Answer) -> web.Response:
         counts.sent(answer.status, len(answer.body))
-        headers = dict(answer.headers) | ({"Content-Type": answer.content_type} if answer.content_type else {})
+        headers = dict(answer.headers) | (
+            {"Content-Type": answer.content_type} if answer.content_type else {}
+        )
         return web.Response(status=answer.status, body=answer.body or None, headers=headers)
 
-    async def _misbehave(self, request: web.Request, counts: Counts, kind: str, key: str, fault: Fault) -> web.StreamResponse:
+    async def _misbehave(
+        self, request: web.Request, counts: Counts, kind: str, key: str, fault: Fault
+    ) -> web.StreamResponse:
         if fault.name in ("throttled", "unavailable"):
             counts.refused()
             return self._send(
-                counts, Answer(FAULTY[fault.name].status, headers={"Retry-After": fault.retry_after} if fault.retry_after else {})
+                counts,
+                Answer(
+                    FAULTY[fault.name].status,
+                    headers={"Retry-After": fault.retry_after} if fault.retry_after else {},
+                ),
             )
         if fault.name in FAULTY:
             return self._send(counts, FAULTY[fault.name])
@@ -107,8 +124,12 @@ class Recorder:
             edited = _EDITS[fault.name](orjson.loads(answer.body)) if answer.status == 200 else None
             return self._send(counts, answer if edited is None else _json(edited))
         if fault.name == "malformed":
-            return self._send(counts, Answer(200, answer.body[: len(answer.body) * 2 // 3], answer.content_type))
-        response = web.StreamResponse(status=answer.status, headers={"Content-Type": answer.content_type or "text/plain"})
+            return self._send(
+                counts, Answer(200, answer.body[: len(answer.body) * 2 // 3], answer.content_type)
+            )
+        response = web.StreamResponse(
+            status=answer.status, headers={"Content-Type": answer.content_type or "text/plain"}
+        )
         response.content_length = max(len(answer.body), 2)
         response.force_close()
         await response.prepare(request)
@@ -124,7 +145,11 @@ class Recorder:
             return self._search(query)
         if kind == "document":
             facts = self.documents.find(key)
-            return _json(self._detail(facts)) if facts else _spring(404, "Not Found", request.path, self.documents.today)
+            return (
+                _json(self._detail(facts))
+                if facts
+                else _spring(404, "Not Found", request.path, self.documents.today)
+            )
         if kind == "bad_number":
             return Answer(400, b"Invalid recording number", "text/plain")
         if kind == "index":
@@ -151,12 +176,17 @@ class Recorder:
             place = f"{LEGACY}/RecDocBlocked.aspx" if facts.restricted else f"{STORAGE}/{key[:4]}/{key}.pdf"
             return Answer(302, headers={"Location": f"http://{request.host}{place}"})
         # The scan is there some days after the document.
-        return Answer(404) if facts.date > self.indexed else Answer(200, _PDF % key.encode(), "application/pdf")
+        return (
+            Answer(404) if facts.date > self.indexed else Answer(200, _PDF % key.encode(), "application/pdf")
+        )
 
     def _detail(self, facts: Facts) -> dict[str, Any]:
         return {
             "names": list(facts.names) if facts.date <= self.indexed else [],
-            "documentCodes": [DISPLAY[code] if code != "AF" or facts.codes[0] == "AF" else "AF DISCLS" for code in facts.codes],
+            "documentCodes": [
+                DISPLAY[code] if code != "AF" or facts.codes[0] == "AF" else "AF DISCLS"
+                for code in facts.codes
+            ],
             "recordingDate": _day(self._told("recorder", facts)),
             "recordingNumber": facts.number,
             "pageAmount": facts.pages,
@@ -177,7 +207,9 @@ class Recorder:
         except ValueError:
             return _spring(400, "Bad Request", "/documents/search", self.documents.today)
         code = query.get("documentCode", "").strip()[:2].upper()
-        name = " ".join(filter(None, (query.get(key, "").strip() for key in ("lastNames", "firstNames", "middleNameIs")))).upper()
+        name = " ".join(
+            filter(None, (query.get(key, "").strip() for key in ("lastNames", "firstNames", "middleNameIs")))
+        ).upper()
         name = name or query.get("businessNames", "").strip().upper()
         found: Sequence[tuple[str, Facts]]
         if name:
@@ -193,7 +225,9 @@ class Recorder:
                 row["recordingDate"] = int(row["recordingDate"].replace("-", "") or 0)
             elif self._is_met("recorder", "unnumbered_rows", row["recordingNumber"]):
                 row["recordingNumber"] = None
-        return _json({"searchResults": rows, "totalResults": min(len(found), _COUNTED_MOST + 1) if at == 1 else -1})
+        return _json(
+            {"searchResults": rows, "totalResults": min(len(found), _COUNTED_MOST + 1) if at == 1 else -1}
+        )
 
     def _all(self, begin: dt.date, end: dt.date, enough: int) -> list[tuple[str, Facts]]:
         found: list[tuple[str, Facts]] = []
@@ -218,7 +252,9 @@ class Recorder:
     def _cells(self, source: str, facts: Facts) -> tuple[str, str]:
         """Return the number and the day of a row of a legacy list."""
         day = f"{self._told(source, facts):%m/%d/%Y}"
-        is_odd, has_none = (self._is_met(source, name, facts.number) for name in ("odd_rows", "unnumbered_rows"))
+        is_odd, has_none = (
+            self._is_met(source, name, facts.number) for name in ("odd_rows", "unnumbered_rows")
+        )
         return "pending" if has_none else facts.number, "soon" if is_odd else day
 
     def _row(self, name: str, facts: Facts) -> dict[str, Any]:
@@ -284,7 +320,9 @@ def _renamed(detail: dict[str, Any]) -> dict[str, Any]:
 
 
 _EDITS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
-    "missing_field": lambda detail: {key: value for key, value in detail.items() if key != "affidavitPresent"},
+    "missing_field": lambda detail: {
+        key: value for key, value in detail.items() if key != "affidavitPresent"
+    },
     "new_field": lambda detail: detail | {"recordingTime": "8:47:00 AM"},
     "renamed_field": _renamed,
     "retyped_field": _retyped,

@@ -1,7 +1,8 @@
 """The documents of the sandbox county by number and by day, from a seed.
 
-A year's numbers are dealt to its working days in equal blocks: the first of a block are what the day's searches list, the rest are
-deeds that only parcels name. A lead deed is followed by the deed of trust of the same buyers.
+A year's numbers are dealt to its working days in equal blocks: the first of a block are what the day's
+searches list, the rest are deeds that only parcels name. A lead deed is followed by the deed of trust of the
+same buyers.
 """
 
 import datetime as dt
@@ -26,7 +27,9 @@ _TITLES = ("RED MESA TITLE AGENCY INC", "SUNDIAL ESCROW AND TRUSTEE SERVICES LLC
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What is true of one document. `names` are what the index will hold; `codes` are query codes, the first is what searches show."""
+    """What is true of one document. `names` are what the index will hold; `codes` are query codes, the first
+    is what searches show.
+    """
 
     number: str
     suffix: str
@@ -44,7 +47,9 @@ class Facts:
 
 
 class Documents:
-    """The recorder's documents up to `today`; `daily` a working day, and `rush` liens more on one day a month."""
+    """The recorder's documents up to `today`; `daily` a working day, and `rush` liens more on one day a
+    month.
+    """
 
     def __init__(self, seed: int, today: dt.date, daily: int = 300, rush: int = 0) -> None:
         self._seed = seed
@@ -87,10 +92,17 @@ class Documents:
     def days(self, since: dt.date, until: dt.date) -> list[dt.date]:
         """Return the working days of a span, none after today."""
         until = min(until, self.today)
-        return [day for year in range(max(since.year, FIRST_YEAR), until.year + 1) for day in _working_days(year) if since <= day <= until]
+        return [
+            day
+            for year in range(max(since.year, FIRST_YEAR), until.year + 1)
+            for day in _working_days(year)
+            if since <= day <= until
+        ]
 
     def named(self, prefix: str, since: dt.date, until: dt.date) -> list[tuple[str, Facts]]:
-        """Return (name, document) for each name that begins with the prefix, of the last weeks, by name and number."""
+        """Return (name, document) for each name that begins with the prefix, of the last weeks, by name and
+        number.
+        """
         directory = self._directory()
         at = bisect_left(directory, (prefix, ""), key=lambda entry: entry[:2])
         found = []
@@ -105,7 +117,12 @@ class Documents:
     def _directory(self) -> list[tuple[str, str, Facts]]:
         days = self.days(self.today - dt.timedelta(days=_NAMED_DAYS), self.today)
         return sorted(
-            ((name, facts.number, facts) for day in days for facts in self.of_day(day) for name in facts.names),
+            (
+                (name, facts.number, facts)
+                for day in days
+                for facts in self.of_day(day)
+                for name in facts.names
+            ),
             key=lambda entry: entry[:2],
         )
 
@@ -127,13 +144,17 @@ class Documents:
     def _volume(self, day: dt.date) -> int:
         return self.daily + number(self._seed, "volume", day) % (self.daily // 5 + 1) - self.daily // 10
 
-    def _facts(self, day: dt.date, recording_number: str, position: int, is_rush: bool | None = None) -> Facts:
+    def _facts(
+        self, day: dt.date, recording_number: str, position: int, is_rush: bool | None = None
+    ) -> Facts:
         rolls = number(self._seed, "document", recording_number)
         if is_rush is None:
             # By number: the same document as the day lists it.
             count = self._volume(day)
             is_rush = is_rush_day(day) and count < position <= count + self.rush
-        follows = position > 1 and self._leads(f"{recording_number[:4]}{int(recording_number[4:]) - 1:07d}", position - 1)
+        follows = position > 1 and self._leads(
+            f"{recording_number[:4]}{int(recording_number[4:]) - 1:07d}", position - 1
+        )
         if is_rush:
             codes: tuple[str, ...] = ("LN",)
         elif follows:
@@ -148,7 +169,9 @@ class Documents:
             codes = (*codes, "AF")
         before = number(self._seed, "document", f"{recording_number[:4]}{int(recording_number[4:]) - 1:07d}")
         names = (
-            {*_buyers(before), _pick(_LENDERS, rolls >> 8), _pick(_TITLES, rolls >> 20)} if follows else {*_buyers(rolls), *_others(rolls)}
+            {*_buyers(before), _pick(_LENDERS, rolls >> 8), _pick(_TITLES, rolls >> 20)}
+            if follows
+            else {*_buyers(rolls), *_others(rolls)}
         )
         affidavit = 1 if codes[0] in DEEDS and (rolls >> 30) % 2 else 0
         book = 8_000 + rolls % 7_000 if day.year <= 1982 else 0
@@ -177,7 +200,9 @@ def is_rush_day(day: dt.date) -> bool:
 @lru_cache(maxsize=200)
 def _working_days(year: int) -> tuple[dt.date, ...]:
     first = dt.date(year, 1, 2)
-    return tuple(day for n in range(364) if (day := first + dt.timedelta(days=n)).weekday() < 5 and day.year == year)
+    return tuple(
+        day for n in range(364) if (day := first + dt.timedelta(days=n)).weekday() < 5 and day.year == year
+    )
 
 
 def _pick(choices: tuple[str, ...], rolls: int) -> str:
@@ -187,7 +212,10 @@ def _pick(choices: tuple[str, ...], rolls: int) -> str:
 def _buyers(rolls: int) -> list[str]:
     surname = SURNAMES[rolls % len(SURNAMES)]
     if (rolls >> 6) % 4 == 0:
-        return [f"{COMPANY[(rolls >> 9) % len(COMPANY)]} {(rolls >> 14) % 60} {BUSINESS[(rolls >> 20) % len(BUSINESS)]}"]
+        return [
+            f"{COMPANY[(rolls >> 9) % len(COMPANY)]} {(rolls >> 14) % 60}"
+            f" {BUSINESS[(rolls >> 20) % len(BUSINESS)]}"
+        ]
     one, two = GIVEN[(rolls >> 9) % len(GIVEN)], GIVEN[(rolls >> 15) % len(GIVEN)]
     letter = chr(65 + (rolls >> 21) % 26)
     couple = [f"{surname} {one} {letter}", f"{surname} {two}"]
@@ -201,5 +229,8 @@ def _others(rolls: int) -> list[str]:
         found.append(_pick(_TITLES, other >> 8))
     if other % 41 == 0:
         surname = SURNAMES[(other >> 9) % len(SURNAMES)]
-        found.append(f"{GIVEN[other % 30]} H AND {GIVEN[(other >> 5) % 30]} L {surname} LIVING TRUST DATED FEBRUARY 7 2001")
+        found.append(
+            f"{GIVEN[other % 30]} H AND {GIVEN[(other >> 5) % 30]} L {surname} LIVING TRUST DATED FEBRUARY 7"
+            " 2001"
+        )
     return found

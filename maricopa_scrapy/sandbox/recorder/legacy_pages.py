@@ -1,4 +1,6 @@
-"""The recorder's legacy pages as the sandbox shows them: a list by code and days, a document, the page of a restricted one."""
+"""The recorder's legacy pages as the sandbox shows them: a list by code and days, a document, the page of a
+restricted one.
+"""
 
 import datetime as dt
 from collections.abc import Callable, Mapping
@@ -17,9 +19,10 @@ _MOST = (20, 250, 500, 1000)
 
 def _page(title: str, body: str) -> bytes:
     return (
-        f'<!doctype html>\n<html class="no-js" lang="en"><head><meta charset="utf-8" /><title>\n\t{title}\n</title></head><body>\n'
-        f'<form name="aspnetForm" method="post" id="aspnetForm"><input type="hidden" name="__VIEWSTATE" value="x" />\n'
-        f"{body}\n</form></body></html>"
+        '<!doctype html>\n<html class="no-js" lang="en"><head><meta charset="utf-8"'
+        f' /><title>\n\t{title}\n</title></head><body>\n<form name="aspnetForm" method="post"'
+        ' id="aspnetForm"><input type="hidden" name="__VIEWSTATE" value="x"'
+        f" />\n{body}\n</form></body></html>"
     ).encode()
 
 
@@ -33,10 +36,13 @@ def legacy_list(
     query: Mapping[str, str],
     cells: Callable[[Facts], tuple[str, str]] = lambda facts: (facts.number, f"{facts.date:%m/%d/%Y}"),
 ) -> Answer:
-    """Return a list: oldest first, cut without a word at `max`; `rec` is the number that it begins with; `cells` shows number and day."""
+    """Return a list: oldest first, cut without a word at `max`; `rec` is the number that it begins with;
+    `cells` shows number and day.
+    """
     try:
         begin, end = (
-            dt.datetime.strptime(query.get(name, ""), "%m/%d/%Y").replace(tzinfo=ZoneInfo("UTC")).date() for name in ("bdt", "edt")
+            dt.datetime.strptime(query.get(name, ""), "%m/%d/%Y").replace(tzinfo=ZoneInfo("UTC")).date()
+            for name in ("bdt", "edt")
         )
         most = int(query.get("max", "20"))
     except ValueError:
@@ -45,7 +51,9 @@ def legacy_list(
         return _html(_page("Recorded Documents", "<span>The End date is not a valid date.</span>"))
     found = documents.of_code(query.get("cde", "")[:2].upper(), begin, end)
     cursor = query.get("rec", "0")
-    found = [facts for facts in found if not facts.suffix and int(facts.number) >= int(cursor or "0")][: most if most in _MOST else 20]
+    found = [facts for facts in found if not facts.suffix and int(facts.number) >= int(cursor or "0")][
+        : most if most in _MOST else 20
+    ]
     if not found:
         return _html(_page("Recorded Documents", "<span>No results exist for this search</span>"))
     rows = "".join(
@@ -54,8 +62,16 @@ def legacy_list(
         for facts in found
         for number, day in [cells(facts)]
     )
-    table = f'<table id="{_ID}Grid1"><tr><th>RECORDING NUMBER</th><th>RECORDING DATE</th><th>DOCUMENT CODE</th></tr>{rows}</table>'
-    return _html(_page("Recorded Documents", table + _hidden("hiddenrec", found[-1].number) + f'<a id="{_ID}btnNext" href="#">Next</a>'))
+    table = (
+        f'<table id="{_ID}Grid1"><tr><th>RECORDING NUMBER</th><th>RECORDING DATE</th><th>DOCUMENT'
+        f" CODE</th></tr>{rows}</table>"
+    )
+    return _html(
+        _page(
+            "Recorded Documents",
+            table + _hidden("hiddenrec", found[-1].number) + f'<a id="{_ID}btnNext" href="#">Next</a>',
+        )
+    )
 
 
 def _true_day(facts: Facts) -> dt.date:
@@ -63,18 +79,33 @@ def _true_day(facts: Facts) -> dt.date:
 
 
 def legacy_document(
-    documents: Documents, key: str, suffix: str, indexed: dt.date, is_recent: bool, day: Callable[[Facts], dt.date] = _true_day
+    documents: Documents,
+    key: str,
+    suffix: str,
+    indexed: dt.date,
+    is_recent: bool,
+    day: Callable[[Facts], dt.date] = _true_day,
 ) -> Answer:
-    """Return the page of a document; `is_recent` is the one for documents whose names are not indexed; `day` is the day shown."""
+    """Return the page of a document; `is_recent` is the one for documents whose names are not indexed; `day`
+    is the day shown.
+    """
     facts = documents.find(key) if len(key) == 11 and key.isdecimal() else None
     if facts is None:
         return _html(_page("Recorded Document Search Detail", "<span>No document was found.</span>"))
     if facts.restricted:
         return _html(blocked_page())
     codes = "".join(f"{DISPLAY[code]}<br>" for code in facts.codes)
-    names = "".join(f"{escape(name):<55}<br>" for name in facts.names) if facts.date <= indexed and not is_recent else ""
+    names = (
+        "".join(f"{escape(name):<55}<br>" for name in facts.names)
+        if facts.date <= indexed and not is_recent
+        else ""
+    )
     if is_recent:
-        shown = f'<select id="{_ID}lbRecDocCode">' + "".join(f"<option>{DISPLAY[code]}</option>" for code in facts.codes) + "</select>"
+        shown = (
+            f'<select id="{_ID}lbRecDocCode">'
+            + "".join(f"<option>{DISPLAY[code]}</option>" for code in facts.codes)
+            + "</select>"
+        )
     else:
         shown = f'<span id="{_ID}lblRecDocName">{names}</span><span id="{_ID}lblRecDocCode">{codes}</span>'
     at = recorded_at(replace(facts, date=day(facts)))

@@ -61,7 +61,9 @@ def taxes(seed: int, epoch: int, apn: str) -> Taxes:
     newest = today.year if (today.month, today.day) >= _BILLED else today.year - 1
     oldest = 2025 - between(rolls, 2, 11)
     assessed = between(rolls, 1_500, 10_000) if rolls.random() < 0.08 else between(rolls, 30_000, 900_000)
-    habit = pick(rolls, ("full", "full", "full", "full", "halves", "halves", "halves", "late", "late", "never"))
+    habit = pick(
+        rolls, ("full", "full", "full", "full", "halves", "halves", "halves", "late", "late", "never")
+    )
     stopped = 2025 - between(rolls, 0, 4)
     bills, payments = [], []
     for year in range(oldest, newest + 1):

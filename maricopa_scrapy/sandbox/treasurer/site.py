@@ -1,4 +1,6 @@
-"""The treasurer's site below /treasurer, for a real browser: an empty shell, its data calls, and the answers to everything else."""
+"""The treasurer's site below /treasurer, for a real browser: an empty shell, its data calls, and the answers
+to everything else.
+"""
 
 import asyncio
 from collections import OrderedDict
@@ -10,7 +12,15 @@ import orjson
 from aiohttp import web
 
 from maricopa_scrapy.parsing.identifiers import IdentifierError, format_apn, parse_apn
-from maricopa_scrapy.sandbox.answers.behaviour import CHALLENGE, FAULTY, MAINTENANCE, SOFT_404, Conduct, admitted, dropped
+from maricopa_scrapy.sandbox.answers.behaviour import (
+    CHALLENGE,
+    FAULTY,
+    MAINTENANCE,
+    SOFT_404,
+    Conduct,
+    admitted,
+    dropped,
+)
 from maricopa_scrapy.sandbox.answers.counts import Counts
 from maricopa_scrapy.sandbox.answers.faults import ANY_PATH, Fault, Faults
 from maricopa_scrapy.sandbox.answers.rate_limiter import Limiter
@@ -62,15 +72,28 @@ def _with_heading(old: str, new: str) -> Callable[[Grid], Grid]:
 
 
 def _first_row(at: int, value: str) -> Callable[[Grid], Grid]:
-    return lambda grid: grid | {"rows": [[*row[:at], value, *row[at + 1 :]] if not n else row for n, row in enumerate(grid["rows"])]}
+    return lambda grid: (
+        grid
+        | {
+            "rows": [
+                [*row[:at], value, *row[at + 1 :]] if not n else row for n, row in enumerate(grid["rows"])
+            ]
+        }
+    )
 
 
 def _without_column(grid: Grid) -> Grid:
-    return grid | {"columns": [*grid["columns"][:2], *grid["columns"][3:]], "rows": [row[:1] + row[2:] for row in grid["rows"]]}
+    return grid | {
+        "columns": [*grid["columns"][:2], *grid["columns"][3:]],
+        "rows": [row[:1] + row[2:] for row in grid["rows"]],
+    }
 
 
 def _with_column(grid: Grid) -> Grid:
-    return grid | {"columns": [*grid["columns"], "Green Levy"], "rows": [[*row, "$1.00"] for row in grid["rows"]]}
+    return grid | {
+        "columns": [*grid["columns"], "Green Levy"],
+        "rows": [[*row, "$1.00"] for row in grid["rows"]],
+    }
 
 
 # Of the summary, by the fault of the visit.
@@ -104,7 +127,9 @@ class TreasurerConduct(Conduct, Protocol):
 class Treasurer:
     """The source on one county."""
 
-    def __init__(self, county: County, conduct: TreasurerConduct, counts: Counts, faults: Faults, limiter: Limiter) -> None:
+    def __init__(
+        self, county: County, conduct: TreasurerConduct, counts: Counts, faults: Faults, limiter: Limiter
+    ) -> None:
         self._county = county
         self._conduct = conduct
         self._counts = counts
@@ -127,7 +152,9 @@ class Treasurer:
             if kind == "socket":
                 return await self._push(request)
             await asyncio.sleep(self._conduct.latency)
-            return await (self._page(request, serial) if kind == "parcel" else self._data(request, kind, serial))
+            return await (
+                self._page(request, serial) if kind == "parcel" else self._data(request, kind, serial)
+            )
         finally:
             self._counts.end()
 
@@ -173,7 +200,9 @@ class Treasurer:
         return web.Response(body=body, content_type="application/json")
 
     async def _push(self, request: web.Request) -> web.StreamResponse:
-        """Answer the names of data by frames, as Blazor Server: first a part of the rows, then all of them."""
+        """Answer the names of data by frames, as Blazor Server: first a part of the rows, then all of
+        them.
+        """
         socket = web.WebSocketResponse()
         await socket.prepare(request)
         apn = _apn(request.query.get("Parcel", ""))
@@ -183,7 +212,9 @@ class Treasurer:
             grid = self._answer(message.data, apn, apn is not None and self._county.exists(apn), None)
             await asyncio.sleep(self._conduct.latency)
             for rows in (grid["rows"][:1], grid["rows"]):
-                await socket.send_str(orjson.dumps({"name": message.data, "grid": grid | {"rows": rows}}).decode())
+                await socket.send_str(
+                    orjson.dumps({"name": message.data, "grid": grid | {"rows": rows}}).decode()
+                )
                 await asyncio.sleep(_LATE_S)
         return socket
 
@@ -201,7 +232,9 @@ class Treasurer:
             grid = _grid("payments", _HISTORY, [_line(payment) for payment in known.payments])
         elif kind == "valuations":
             values = self._county.part(apn, "valuations")
-            grid = _grid(kind, _VALUES, [[one["TaxYear"], *(f"${one[key]}" for key in _VALUE_KEYS)] for one in values])
+            grid = _grid(
+                kind, _VALUES, [[one["TaxYear"], *(f"${one[key]}" for key in _VALUE_KEYS)] for one in values]
+            )
         else:
             grid = _grid("bills", _SUMMARY, [_row(bill) for bill in known.bills])
         if fault == "generic_none" and not grid["rows"]:
@@ -229,20 +262,34 @@ class Treasurer:
         lines, situs = identity(self._county, shown if skin.named == "address" else apn)
         number = "" if fault == "no_identity" else f" {format_apn(shown)}-{int(shown[:8]) % 10}"
         title = f"Property Tax Information{number if skin.named == 'account' else ''}"
-        blocks: list[tuple[str, list[str] | None]] = [(title, []), *owner_blocks(skin, self._county, apn, lines)]
+        blocks: list[tuple[str, list[str] | None]] = [
+            (title, []),
+            *owner_blocks(skin, self._county, apn, lines),
+        ]
         blocks.append(("Property Situs Address", [situs]))
         if fault == "lone_heading":
             blocks = [blocks[0], blocks[-1], ("Owner Name and Mailing Address", None)]
         early = _GENERIC_NONE if fault == "late_rows" else None
-        search = {"search": _SEARCHES[fault], "is_found": fault == "search_first"} if fault in _SEARCHES else {}
-        facts = {"blocks": blocks, "patch": fault == "patched_grid", "is_pushed": fault == "pushed_rows", "early": early}
+        search = (
+            {"search": _SEARCHES[fault], "is_found": fault == "search_first"} if fault in _SEARCHES else {}
+        )
+        facts = {
+            "blocks": blocks,
+            "patch": fault == "patched_grid",
+            "is_pushed": fault == "pushed_rows",
+            "early": early,
+        }
         of_skin = {
             "heading": f"Parcel{number}" if skin.named == "heading" else None,
             "is_nameless": skin.named == "nowhere",
             "portions": skin.portions,
             "tabs": skin.tabs,
             "opens": "valuations" if fault == "other_tab_first" else "bills",
-            "results": self._found([*self._neighbours(apn)[:1], apn, *self._neighbours(apn)[1:]]) if skin.is_found else None,
+            "results": (
+                self._found([*self._neighbours(apn)[:1], apn, *self._neighbours(apn)[1:]])
+                if skin.is_found
+                else None
+            ),
         }
         return facts | search | of_skin | {"late_ms": 1000 * _LATE_S}
 
@@ -258,7 +305,12 @@ class Treasurer:
                 request.transport.close()
             return response
         status = _STATUS.get(fault.name, 403 if fault.name == "challenge" else 200)
-        bodies = {"challenge": CHALLENGE, "maintenance": MAINTENANCE, "soft_404": SOFT_404, "forbidden": _FORBIDDEN}
+        bodies = {
+            "challenge": CHALLENGE,
+            "maintenance": MAINTENANCE,
+            "soft_404": SOFT_404,
+            "forbidden": _FORBIDDEN,
+        }
         if status in (429, 503):
             self._counts.refused()
         body = bodies.get(fault.name, b"")
@@ -273,12 +325,22 @@ def identity(county: County, apn: str) -> tuple[list[str], str]:
     parcel = county.known_to_others(apn)
     owner = parcel["Owner"]
     lines = [owner["Ownership"], owner["MailingAddress1"], owner["MailingAddress2"]]
-    town = f"{owner['MailingCity']}, {owner['MailingState']} {owner['MailingZip']}" if owner["MailingCity"] else None
+    town = (
+        f"{owner['MailingCity']}, {owner['MailingState']} {owner['MailingZip']}"
+        if owner["MailingCity"]
+        else None
+    )
     return [line for line in (*lines, town) if line], parcel["PropertyAddress"].strip()
 
 
 def _grid(name: str, headings: tuple[str, ...], rows: list[list[str]]) -> Grid:
-    return {"columns": ["", *headings], "rows": rows, "none": None if rows else _NONE[name], "pager": None, "is_virtual": False}
+    return {
+        "columns": ["", *headings],
+        "rows": rows,
+        "none": None if rows else _NONE[name],
+        "pager": None,
+        "is_virtual": False,
+    }
 
 
 def _row(bill: Bill) -> list[str]:

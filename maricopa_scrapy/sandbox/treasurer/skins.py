@@ -1,5 +1,6 @@
-"""Skins of the sandbox's treasurer: nobody has seen the county's present page, so it is shown in several ways, each unlike the plain one
-in one thing. What a parcel owes is the same in all."""
+"""Skins of the sandbox's treasurer: nobody has seen the county's present page, so it is shown in several
+ways, each unlike the plain one in one thing. What a parcel owes is the same in all.
+"""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -13,12 +14,14 @@ Grid = dict[str, Any]
 Tabs = tuple[tuple[str, str], ...]
 
 TABS: Tabs = (
-    ("Tax Summary", "bills"), ("Payment History", "payments"), ("Tax Details", ""), ("Tax Stubs", ""), ("Districts", ""),
+    ("Tax Summary", "bills"), ("Payment History", "payments"), ("Tax Details", ""), ("Tax Stubs", ""),
+    ("Districts", ""),
     ("Valuations", "valuations"),
 )  # fmt: skip
 # The status that the plain page has, and what another may call it.
 _OTHER_WORDS = {
-    "Paid": "Paid in Full", "Unpaid": "Balance Due", "Tax Lien": "Tax Lien Sold", "Available Tax Lien": "State-Held Tax Lien",
+    "Paid": "Paid in Full", "Unpaid": "Balance Due", "Tax Lien": "Tax Lien Sold",
+    "Available Tax Lien": "State-Held Tax Lien",
 }  # fmt: skip
 _CENTS = 100
 
@@ -43,16 +46,23 @@ def _with_interest_before_tax(grid: Grid) -> Grid:
 
 def _with_wrong_sums(grid: Grid) -> Grid:
     """What is due is more than tax, interest and fees can come to, and something is due of what is paid."""
-    return grid | {"rows": [[*row[:-1], money(cents(row[-1]) + 2 * cents(row[2]) + 500 * _CENTS)] for row in grid["rows"]]}
+    return grid | {
+        "rows": [
+            [*row[:-1], money(cents(row[-1]) + 2 * cents(row[2]) + 500 * _CENTS)] for row in grid["rows"]
+        ]
+    }
 
 
 @dataclass(frozen=True, slots=True)
 class Skin:
-    """How the page is shown. `named`: where the parcel's number stands: in the account's block, in a heading above it, or in the page's
-    address alone, which is taken away where even that is not to name it (`nowhere`).
+    """How the page is shown. `named`: where the parcel's number stands: in the account's block, in a heading
+    above it, or in the page's address alone, which is taken away where even that is not to name it
+    (`nowhere`).
 
-    `owners`: so many are shown, each with a heading of its own when there are more than one. `summary`: what is done to the grid of bills.
-    `absent_by`: an unknown parcel is a word or a grid of its neighbours; `is_found`: a known one is first in such a grid, to be opened.
+    `owners`: so many are shown, each with a heading of its own when there are more than one. `summary`: what
+    is done to the grid of bills.
+    `absent_by`: an unknown parcel is a word or a grid of its neighbours; `is_found`: a known one is first in
+    such a grid, to be opened.
     `portions`: rows come in so many.
     """
 
@@ -96,10 +106,16 @@ def owner_blocks(skin: Skin, county: County, apn: str, lines: list[str]) -> list
     if skin.owners == 1:
         return [("Owner Name and Mailing Address", lines)]
     parcel, _ = county.undrawn(apn)
-    others = (owner(county.seed, county.epoch, f"{apn}/{number}", "")["Ownership"] for number in range(2, skin.owners + 1))
+    others = (
+        owner(county.seed, county.epoch, f"{apn}/{number}", "")["Ownership"]
+        for number in range(2, skin.owners + 1)
+    )
     names = [name for name in (parcel["Owner"]["Ownership"], *others) if name]
     mailing = [line for line in lines if line != parcel["Owner"]["Ownership"]]
-    return [*((f"Owner {number}", [name]) for number, name in enumerate(names, start=1)), ("Mailing Address", mailing)]
+    return [
+        *((f"Owner {number}", [name]) for number, name in enumerate(names, start=1)),
+        ("Mailing Address", mailing),
+    ]
 
 
 def money(amount: int) -> str:

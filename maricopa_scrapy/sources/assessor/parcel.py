@@ -1,8 +1,8 @@
 """The assessor's API: /parcel/{apn} and the search, as records.
 
-One /parcel/{apn} answer has 41 keys and holds what the sub-resources repeat, so these are never asked for. No key
-carries the APN: the answer is matched with the asked one by the treasurer's link and the sketches. Source of all
-shapes: docs/sources.md, "Assessor".
+One /parcel/{apn} answer has 41 keys and holds what the sub-resources repeat, so these are never asked for. No
+key carries the APN: the answer is matched with the asked one by the treasurer's link and the sketches. Source
+of all shapes: docs/sources.md, "Assessor".
 """
 
 import re
@@ -23,7 +23,15 @@ from maricopa_scrapy.parsing.redaction import redact, sketch_digest, without_pho
 from maricopa_scrapy.parsing.shapes import plain_rows
 from maricopa_scrapy.parsing.values import is_missing, is_withheld, text
 from maricopa_scrapy.sources.assessor import parcel_fields as shapes
-from maricopa_scrapy.sources.assessor.records import Improvement, Owner, Parcel, Related, Rental, Residence, Valuation
+from maricopa_scrapy.sources.assessor.records import (
+    Improvement,
+    Owner,
+    Parcel,
+    Related,
+    Rental,
+    Residence,
+    Valuation,
+)
 from maricopa_scrapy.sources.assessor.search import (
     OtherRow,
     SearchPage,
@@ -51,7 +59,8 @@ __all__ = [
 
 # What stands in /parcel/{apn} beside its plain keys.
 _PARTS = (
-    "Geo", "Owner", "Valuations", "ResidentialPropertyData", "Improvements", "RentalInformation", "SimilarParcels", "MapIDs", "Sketches",
+    "Geo", "Owner", "Valuations", "ResidentialPropertyData", "Improvements", "RentalInformation",
+    "SimilarParcels", "MapIDs", "Sketches",
 )  # fmt: skip
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 # One call for all years.
@@ -67,15 +76,17 @@ SECTIONS = ("parcel", "owner", "valuation", "residence", "improvement", "rental"
 IDENTITY = (TREASURER, "Sketches.Pages[].APN", "RentalInformation.ParcelNumber")
 # Owner and mailing address: nothing is stored of them where the owner is withheld.
 _OF_OWNER = (
-    "ownership", "in_care_of", "contract_ownership", "mailing_address_1", "mailing_address_2", "mailing_city", "mailing_state",
+    "ownership", "in_care_of", "contract_ownership", "mailing_address_1", "mailing_address_2", "mailing_city",
+    "mailing_state",
     "mailing_zip", "mailing_country", "mailing_address",
 )  # fmt: skip
 
 
 @dataclass(slots=True)
 class Page:
-    """What one answer says. `complete`: records of which it has all of the parcel's; `moved_links`: (key, URL) of links that lead
-    elsewhere than expected."""
+    """What one answer says. `complete`: records of which it has all of the parcel's; `moved_links`: (key,
+    URL) of links that lead elsewhere than expected.
+    """
 
     records: list[Record]
     notes: Notes
@@ -84,10 +95,13 @@ class Page:
 
 
 def parse_parcel(body: bytes, apn: str, links: Mapping[str, str] | None = None) -> Page:
-    """Read /parcel/{apn}: Parcel, Owner, Valuation of each year, Residence, Improvement of each, Rental if registered, Related.
+    """Read /parcel/{apn}: Parcel, Owner, Valuation of each year, Residence, Improvement of each, Rental if
+    registered, Related.
 
-    `apn` is the one asked for, normalised; `links` the expected URL of each link key (see links.leads_elsewhere).
-    Raises PageError: NotFound, Soft404, Malformed, WrongParcel; SourceChanged when no section of it can be read.
+    `apn` is the one asked for, normalised; `links` the expected URL of each link key (see
+    links.leads_elsewhere).
+    Raises PageError: NotFound, Soft404, Malformed, WrongParcel; SourceChanged when no section of it can be
+    read.
     """
     raw = decode(body)
     if is_missing(raw):
@@ -167,7 +181,9 @@ def _check_key(rows: list[dict[str, Any]], column: str, path: str) -> None:
 
 
 def _rental(raw: object, is_rental: object, apn: str, page: Page) -> None:
-    """Read the registration. The key is served for rentals only; empty, it says that nothing is registered."""
+    """Read the registration. The key is served for rentals only; empty, it says that nothing is
+    registered.
+    """
     if raw is ABSENT:
         if is_rental is True:
             page.notes.is_absent("RentalInformation")
@@ -192,7 +208,11 @@ def _related(raw: dict[str, Any], parts: dict[str, Any], apn: str, notes: Notes)
         associated = shapes.ASSOCIATED.take(raw, notes)
     columns |= associated
     kept: list[str] = []
-    for key, reader in (("SimilarParcels", _similar_parcels), ("MapIDs", _map_files), ("Sketches", partial(_sketches, apn=apn))):
+    for key, reader in (
+        ("SimilarParcels", _similar_parcels),
+        ("MapIDs", _map_files),
+        ("Sketches", partial(_sketches, apn=apn)),
+    ):
         before = len(notes.absent)
         found = reader(parts[key], notes)
         kept += found if len(notes.absent) > before else []
@@ -206,11 +226,17 @@ def _similar_parcels(raw: object, notes: Notes) -> dict[str, Any]:
 
 
 def _map_files(raw: object, notes: Notes) -> dict[str, Any]:
-    """File names by kind of map, under the county's own keys. `UpdateDate` stays text: its year has two digits."""
+    """File names by kind of map, under the county's own keys. `UpdateDate` stays text: its year has two
+    digits.
+    """
     if is_missing(raw):
         return {"map_files": None}
     kinds = shapes.MAP_FILES.read(raw, notes)
-    return {"map_files": {kind: _files(files, notes) for kind, files in kinds.items() if files is not ABSENT} or None}
+    return {
+        "map_files": (
+            {kind: _files(files, notes) for kind, files in kinds.items() if files is not ABSENT} or None
+        )
+    }
 
 
 def _files(files: object, notes: Notes) -> list[dict[str, Any]]:
@@ -225,7 +251,10 @@ def _sketches(raw: object, notes: Notes, apn: str) -> dict[str, Any]:
     columns = shapes.SKETCHES.read(raw, notes)
     pages = [] if (pages := columns.pop("pages")) is ABSENT else shapes.SKETCH.rows(pages, notes)
     # A page's APN was compared before: here it is only spelled as we spell it.
-    kept = [{"page_num": page["page_num"], "apn": page["apn"] and apn} | _digest(page["sketch"]) for page in map(_said, pages)]
+    kept = [
+        {"page_num": page["page_num"], "apn": page["apn"] and apn} | _digest(page["sketch"])
+        for page in map(_said, pages)
+    ]
     return columns | {"sketches": kept or None}
 
 
@@ -243,7 +272,12 @@ def _digest(sketch: object) -> dict[str, Any]:
             return {"sha256": digest[0], "length": digest[1]}
     elif isinstance(sketch, dict) and sketch.keys() == {"sha256", "length"}:
         sha256, length = sketch["sha256"], sketch["length"]
-        if isinstance(sha256, str) and _SHA256.fullmatch(sha256) and type(length) is int and 0 < length <= _LENGTH_MOST:
+        if (
+            isinstance(sha256, str)
+            and _SHA256.fullmatch(sha256)
+            and type(length) is int
+            and 0 < length <= _LENGTH_MOST
+        ):
             return {"sha256": sha256, "length": length}
     raise SourceChanged("Sketches.Pages[].Sketch", "base64", sketch)
 
@@ -252,7 +286,8 @@ def _check_identity(raw: dict[str, Any], apn: str) -> None:
     named = _sketch_apns(raw.get("Sketches"))
     url = raw.get(TREASURER)
     if isinstance(url, str):
-        # A form that we do not know yet counts where it has the APN: that the treasurer moved is no failure of the parcel.
+        # A form that we do not know yet counts where it has the APN: that the treasurer moved is no failure
+        # of the parcel.
         named += [(TREASURER, number) for number in parcels_in(url) or [apn] * names(url, apn)]
     if not named:
         raise Malformed(TREASURER, f"a link or a sketch that names parcel {apn}", url)

@@ -1,4 +1,6 @@
-"""The assessor's objects, key by key. The county's spellings (LocalJusidiction, ContoOwnership, APL_flag) end here."""
+"""The assessor's objects, key by key. The county's spellings (LocalJusidiction, ContoOwnership, APL_flag) end
+here.
+"""
 
 from typing import Any
 
@@ -38,7 +40,8 @@ ASSOCIATED = Shape(
     more_associated_parcels_exist=("MoreAssociatedParcelsExist", flag),
 )
 
-# The plain keys of /parcel/{apn}. Use and tax area are those of the newest valuation. Zoning is text, or a list that was always empty.
+# The plain keys of /parcel/{apn}. Use and tax area are those of the newest valuation. Zoning is text, or a
+# list that was always empty.
 PARCEL = Shape(
     "",
     mcr=("MCR", code),
@@ -76,7 +79,9 @@ LINKS = Shape(
     deed_url=("DeedTransitionUrl", text),
     mcr_url=("McrTransitionUrl", text),
 )
-GEO = Shape("Geo", latitude=("lat", coordinate), longitude=("long", coordinate), geo_address=("address", withheld))
+GEO = Shape(
+    "Geo", latitude=("lat", coordinate), longitude=("long", coordinate), geo_address=("address", withheld)
+)
 
 OWNER = Shape(
     "Owner",
@@ -205,9 +210,15 @@ SIMILAR_PARCEL = Shape(
 )
 
 SKETCHES = Shape("Sketches", sketch_pages=("TotalPages", count), pages=("Pages", raw_value))
-SKETCH = Shape("Sketches.Pages[]", sketch=("Sketch", raw_value), page_num=("PageNum", count), apn=("APN", code))
+SKETCH = Shape(
+    "Sketches.Pages[]", sketch=("Sketch", raw_value), page_num=("PageNum", count), apn=("APN", code)
+)
 
 MAP_FILES = Shape(
-    "MapIDs", **{key: (key, raw_value) for key in ("Parcel Maps", "Subdivision Maps", "MCR Maps", "S/T/R Maps", "Book/Map Maps")}
+    "MapIDs",
+    **{
+        key: (key, raw_value)
+        for key in ("Parcel Maps", "Subdivision Maps", "MCR Maps", "S/T/R Maps", "Book/Map Maps")
+    },
 )
 MAP_FILE = Shape("MapIDs.*[]", **{key: (key, scalar) for key in ("FileName", "UpdateDate", "Url")})

@@ -1,7 +1,9 @@
-"""The assessor's public page of a parcel, /mcs/?q={apn}&mod=pd: what the server itself writes into it, as one record.
+"""The assessor's public page of a parcel, /mcs/?q={apn}&mod=pd: what the server itself writes into it, as one
+record.
 
-Labels stand in `td-header` and values in the next element; owner, situs and kind have no label (one captured page, docs/sources.md).
-Cells that a script fills (Valuations_*, ResidentialPropertyData_*) are empty here and never read.
+Labels stand in `td-header` and values in the next element; owner, situs and kind have no label (one captured
+page, docs/sources.md). Cells that a script fills (Valuations_*, ResidentialPropertyData_*) are empty here and
+never read.
 """
 
 import datetime as dt
@@ -53,8 +55,10 @@ SECTIONS: dict[str, tuple[str, ...]] = {
     "owner": ("ownership", "is_redacted", "in_care_of", "mailing_address"),
     "sale": ("deed_number", "deed_date", "sale_date", "sale_price"),
     "property": (
-        "property_address", "property_type", "property_description", "lot_size_sqft", "lot", "mcr", "section_township_range",
-        "assessor_market", "area_neighborhood", "subdivision_name", "parcels_in_subdivision", "high_school_district",
+        "property_address", "property_type", "property_description", "lot_size_sqft", "lot", "mcr",
+        "section_township_range",
+        "assessor_market", "area_neighborhood", "subdivision_name", "parcels_in_subdivision",
+        "high_school_district",
         "elementary_school_district", "jurisdiction",
     ),
 }  # fmt: skip
@@ -81,8 +85,9 @@ class Layout:
 
 @dataclass(slots=True)
 class Page:
-    """What one page says; `record` is None when it says that there is no such parcel. `moved` is a link to the treasurer that
-    leads elsewhere than expected."""
+    """What one page says; `record` is None when it says that there is no such parcel. `moved` is a link to
+    the treasurer that leads elsewhere than expected.
+    """
 
     record: PageParcel | None
     notes: Notes = field(compare=False)
@@ -98,9 +103,11 @@ class _Cells:
 
 
 def parse_page(body: bytes, apn: str, layout: Layout, treasurer: str | None = None) -> Page:
-    """Read the page of the parcel that was asked for; `treasurer` is where its link to the treasurer should lead.
+    """Read the page of the parcel that was asked for; `treasurer` is where its link to the treasurer should
+    lead.
 
-    Raises PageError: Malformed, WrongParcel, NotFound for a page whose values are all empty, SourceChanged when no section can be read.
+    Raises PageError: Malformed, WrongParcel, NotFound for a page whose values are all empty, SourceChanged
+    when no section can be read.
     """
     try:
         # First: no error may quote the site's token.
@@ -113,7 +120,9 @@ def parse_page(body: bytes, apn: str, layout: Layout, treasurer: str | None = No
     cells = _cells(page, layout, notes)
     if not cells.values and _says_absent(page, apn, layout):
         return Page(None, Notes())
-    links = [link for link in page.xpath("//a/@href").getall() if "treasurer" in link.lower() and parcels_in(link)]
+    links = [
+        link for link in page.xpath("//a/@href").getall() if "treasurer" in link.lower() and parcels_in(link)
+    ]
     _check_identity(page, links, apn, notes)
     columns: dict[str, Any] = {column: ABSENT for of in SECTIONS.values() for column in of}
     with notes.section("owner"):
@@ -142,7 +151,9 @@ def _cells(page: Selector, layout: Layout, notes: Notes) -> _Cells:
         # A heading of a table's column has another beside it, or nothing.
         if not label or not value or value.xpath(_HEADERS.replace("//*", "self::*", 1)):
             continue
-        if any(name.startswith(_BY_SCRIPT) for name in value.xpath("descendant-or-self::*/@id | @name").getall()):
+        if any(
+            name.startswith(_BY_SCRIPT) for name in value.xpath("descendant-or-self::*/@id | @name").getall()
+        ):
             continue
         if label in wanted:
             cells.values.setdefault(label, set()).add(_text(value[0]))
@@ -164,7 +175,9 @@ def _owner(page: Selector, cells: _Cells, layout: Layout, notes: Notes) -> dict[
         raise SourceChanged("Owner_Ownership", "one owner", sorted(said))
     (owner,) = said
     links = {_folded(_text(link)) for link in page.xpath(_OWNER_LINKS)}
-    sentences = {_folded(text).partition(f"{_NAMES_OWNER} ")[2] for text in _glance(page) if _NAMES_OWNER in text}
+    sentences = {
+        _folded(text).partition(f"{_NAMES_OWNER} ")[2] for text in _glance(page) if _NAMES_OWNER in text
+    }
     # No value in the message: an owner may be withheld tomorrow.
     if links - {owner}:
         raise SourceChanged("Owner_Ownership", "the owner in the heading of its section", ABSENT)
@@ -181,16 +194,24 @@ def _owner(page: Selector, cells: _Cells, layout: Layout, notes: Notes) -> dict[
 
 
 def _property(page: Selector, cells: _Cells, layout: Layout, notes: Notes) -> dict[str, Any]:
-    columns = {column: _column(column, cells, layout, notes) for column in SECTIONS["property"] if column in READERS}
+    columns = {
+        column: _column(column, cells, layout, notes) for column in SECTIONS["property"] if column in READERS
+    }
     market = columns["assessor_market"]
-    columns["assessor_market"], columns["area_neighborhood"] = market if isinstance(market, tuple) else (market, market)
+    columns["assessor_market"], columns["area_neighborhood"] = (
+        market if isinstance(market, tuple) else (market, market)
+    )
     label = layout.columns["subdivision_name"][0]
-    counts = set().union(*(cells.counts.get(_label(one), set()) for one in layout.columns["subdivision_name"]))
+    counts = set().union(
+        *(cells.counts.get(_label(one), set()) for one in layout.columns["subdivision_name"])
+    )
     if len(counts) > 1:
         raise SourceChanged(label, "one count of parcels", sorted(counts))
     if not counts and columns["subdivision_name"] is not ABSENT:
         notes.is_absent(f"{label} (... Parcels)")
-    columns["parcels_in_subdivision"] = _amount(re.fullmatch(_NUMBER, counts.pop()), label, "a count", "", INT4) if counts else ABSENT
+    columns["parcels_in_subdivision"] = (
+        _amount(re.fullmatch(_NUMBER, counts.pop()), label, "a count", "", INT4) if counts else ABSENT
+    )
     return columns | {"property_address": _situs(page, notes), "property_type": _type(page, notes)}
 
 
@@ -208,7 +229,9 @@ def _situs(page: Selector, notes: Notes) -> Any:
         notes.is_absent("located at")
     elif not all(text.partition("located at")[2].lstrip().startswith(situs) for text in sentences):
         raise SourceChanged("Property Information", 'the address of "located at ..."', situs)
-    return None if _is_nothing(situs) or _NO_ADDRESS.fullmatch(situs) else _words(situs, "Property Information")
+    return (
+        None if _is_nothing(situs) or _NO_ADDRESS.fullmatch(situs) else _words(situs, "Property Information")
+    )
 
 
 def _type(page: Selector, notes: Notes) -> Any:
@@ -252,7 +275,9 @@ def _says_absent(page: Selector, apn: str, layout: Layout) -> bool:
     numbers = set(re.findall(r"[0-9a-z]+", re.sub(r"(?<=[0-9a-z])-(?=[0-9a-z])", "", named)))
     if apn.lower() in numbers:
         return _has_words(shown, (*layout.absent, *layout.absent_alone))
-    return not any(re.fullmatch(r"\d{8}[a-z]?", number, re.ASCII) for number in numbers) and _has_words(shown, layout.absent_alone)
+    return not any(re.fullmatch(r"\d{8}[a-z]?", number, re.ASCII) for number in numbers) and _has_words(
+        shown, layout.absent_alone
+    )
 
 
 def _has_words(shown: str, phrases: Iterable[str]) -> bool:
@@ -260,7 +285,11 @@ def _has_words(shown: str, phrases: Iterable[str]) -> bool:
 
 
 def _check_identity(page: Selector, links: list[str], apn: str, notes: Notes) -> None:
-    headings = page.xpath(f"//title | //h1 | {_BANNERS}//*[self::h2 or self::h3 or self::h4]").xpath("string()").getall()
+    headings = (
+        page.xpath(f"//title | //h1 | {_BANNERS}//*[self::h2 or self::h3 or self::h4]")
+        .xpath("string()")
+        .getall()
+    )
     found = (
         [value.strip() for value in page.xpath("//*[@id='APN_RAW']/@value").getall() if value.strip()],
         [number for text in headings for number in _APN.findall(text)],

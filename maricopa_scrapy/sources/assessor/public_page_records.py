@@ -6,9 +6,11 @@ from maricopa_scrapy.items import Record
 
 
 class PageParcel(Record):
-    """`assessor_page.parcel`: what the server itself writes into the assessor's public page. Area in square feet, price in whole dollars.
+    """`assessor_page.parcel`: what the server itself writes into the assessor's public page. Area in square
+    feet, price in whole dollars.
 
-    Of an owner whom the county withholds `is_redacted` is true, and owner, mailing address and situs are NULL.
+    Of an owner whom the county withholds `is_redacted` is true, and owner, mailing address and situs are
+    NULL.
     """
 
     table = "assessor_page.parcel"

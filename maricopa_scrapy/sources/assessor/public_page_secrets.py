@@ -1,17 +1,25 @@
-"""The assessor's public page without what is not ours to keep: its scripts, and the token that the site gives its own script."""
+"""The assessor's public page without what is not ours to keep: its scripts, and the token that the site gives
+its own script.
+"""
 
 import re
 
-# A page of a million openings without an end is read once, not once for each: so the `\Z`, and the bounds of what is repeated.
+# A page of a million openings without an end is read once, not once for each: so the `\Z`, and the bounds of
+# what is repeated.
 _SCRIPT = re.compile(rb"(<script\b[^>]*(?:>|\Z)).*?(?=</script|\Z)", re.IGNORECASE | re.DOTALL)
 _UUID = re.compile(rb"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
-# The first reads quotes, the second takes what a missing quote hides from it, and a tag that the body ends in.
+# The first reads quotes, the second takes what a missing quote hides from it, and a tag that the body ends
+# in.
 _OPENING = re.compile(rb"<(?:input|meta)\b", re.IGNORECASE)
 _TAG = re.compile(rb"<(?:input|meta)\b(?:\"[^\"]*\"|'[^']*'|[^>\"'])*+>", re.IGNORECASE)
 _BROKEN_TAG = re.compile(rb"<(?:input|meta)\b[^>]*(?:>|\Z)", re.IGNORECASE)
-_NAME = re.compile(rb"""\b(?:id|name)\s*=\s*(?:"[^"]{0,64}token|'[^']{0,64}token|[^\s"'>]{0,64}token)""", re.IGNORECASE)
+_NAME = re.compile(
+    rb"""\b(?:id|name)\s*=\s*(?:"[^"]{0,64}token|'[^']{0,64}token|[^\s"'>]{0,64}token)""", re.IGNORECASE
+)
 _VALUE = re.compile(rb"""\b(?:value|content)\s*=\s*(?:"([^"]*)"?|'([^']*)'?|([^\s"'>]+))""", re.IGNORECASE)
-_ATTRIBUTE = re.compile(rb"""(\bdata-[\w-]{0,64}token[\w-]{0,64}\s*=\s*)(?:"[^"]*"?|'[^']*'?|[^\s>]*)""", re.IGNORECASE)
+_ATTRIBUTE = re.compile(
+    rb"""(\bdata-[\w-]{0,64}token[\w-]{0,64}\s*=\s*)(?:"[^"]*"?|'[^']*'?|[^\s>]*)""", re.IGNORECASE
+)
 # A shorter value may be a word of the page.
 _LEAST = 12
 # Of more broken tags, or of more tokens than this, nobody can say what a page is.
@@ -20,10 +28,12 @@ _VALUES_MOST = 20
 
 
 def without_secrets(body: bytes) -> bytes:
-    """Return the page without what its scripts hold, without UUIDs, and without the value of any hidden field named like a token.
+    """Return the page without what its scripts hold, without UUIDs, and without the value of any hidden field
+    named like a token.
 
-    The value goes wherever else it stands, too. A tag that is cut, or lacks a quote, may hide its name: it goes as a whole; after many of
-    them the rest of the page goes, and a page of many tokens goes with all that it has.
+    The value goes wherever else it stands, too. A tag that is cut, or lacks a quote, may hide its name: it
+    goes as a whole; after many of them the rest of the page goes, and a page of many tokens goes with all
+    that it has.
     """
     body = _SCRIPT.sub(rb"\1", body)
     values: set[bytes] = set()

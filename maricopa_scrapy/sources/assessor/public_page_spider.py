@@ -1,4 +1,6 @@
-"""The assessor's public page, for people without a token: a plain GET a parcel, and only what the server itself writes into it."""
+"""The assessor's public page, for people without a token: a plain GET a parcel, and only what the server
+itself writes into it.
+"""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -34,7 +36,9 @@ class AssessorPageSpider(LedgerSpider):
 
     @classmethod
     def from_crawler(cls, crawler: "Crawler", *args: Any, **kwargs: Any) -> Any:
-        """As every spider's, and where the link to the treasurer should lead. Raises ArgumentError or StartError."""
+        """As every spider's, and where the link to the treasurer should lead. Raises ArgumentError or
+        StartError.
+        """
         spider = super().from_crawler(crawler, *args, **kwargs)
         spider.treasurer = expected_links({}, crawler.settings["MARICOPA_MANIFESTS"]).get(TREASURER)
         return spider
@@ -60,7 +64,9 @@ class AssessorPageSpider(LedgerSpider):
         name = spider_arguments.one_of(given, ("apns",))
         apns = ApnList.of(name, given)
         targets = (FollowOn(cls.source, "parcel", apn) for apn in apns)
-        return Work("property_search", {"via": "page"} | apns.parameters, targets, apns=apns, mode="scraping_only")
+        return Work(
+            "property_search", {"via": "page"} | apns.parameters, targets, apns=apns, mode="scraping_only"
+        )
 
     def request(self, target: Target) -> Request:
         """Ask for a parcel's page."""

@@ -99,7 +99,9 @@ class Valuation(Record):
 
 
 class Residence(Record):
-    """`assessor.residence`: the building, also answered (mostly empty) for commercial parcels. Areas in square feet."""
+    """`assessor.residence`: the building, also answered (mostly empty) for commercial parcels. Areas in
+    square feet.
+    """
 
     table = "assessor.residence"
     key = ("apn",)
@@ -138,7 +140,9 @@ class Residence(Record):
 
 
 class Improvement(Record):
-    """`assessor.improvement`: one building or site improvement of a commercial parcel. Area in square feet."""
+    """`assessor.improvement`: one building or site improvement of a commercial parcel. Area in square
+    feet.
+    """
 
     table = "assessor.improvement"
     key = ("apn", "improvement_number")
@@ -179,7 +183,9 @@ class Rental(Record):
 
 
 class Related(Record):
-    """`assessor.related`: what the parcel points at. It changes with other parcels, so it has a row of its own."""
+    """`assessor.related`: what the parcel points at. It changes with other parcels, so it has a row of its
+    own.
+    """
 
     table = "assessor.related"
     key = ("apn",)

@@ -1,6 +1,8 @@
-"""The assessor's search: /search/property/?q=&page=, 25 rows a page, matched by the county over all columns at once.
+"""The assessor's search: /search/property/?q=&page=, 25 rows a page, matched by the county over all columns
+at once.
 
-Rows of five kinds share the answer; only real property leads to parcels. A rental row has an APN too, and is none.
+Rows of five kinds share the answer; only real property leads to parcels. A rental row has an APN too, and is
+none.
 """
 
 import re
@@ -33,12 +35,15 @@ _ROW = Shape(
 _ENVELOPE = Shape("")
 _KINDS = {
     "rp": frozenset(
-        ("MCR", "SubdivisonName", "SectionTownshipRange", "APN", "Ownership", "SitusAddress", "SitusCity", "SitusZip",
+        ("MCR", "SubdivisonName", "SectionTownshipRange", "APN", "Ownership", "SitusAddress", "SitusCity",
+        "SitusZip",
          "PropertyType", "RentalID")
     ),
-    "bpp": frozenset(("AccountNo", "Name1", "Name2", "SitusAddress", "SitusCity", "SitusZip", "Multi", "Lease")),
+    "bpp": frozenset(("AccountNo", "Name1", "Name2", "SitusAddress", "SitusCity", "SitusZip", "Multi",
+    "Lease")),
     "mh": frozenset(
-        ("AccountNo", "Name1", "Name2", "SitusAddress", "SitusCity", "SitusZip", "Vin1", "Vin2", "Vin3", "Vin4")
+        ("AccountNo", "Name1", "Name2", "SitusAddress", "SitusCity", "SitusZip", "Vin1", "Vin2", "Vin3",
+        "Vin4")
     ),
     "rental": frozenset(("APN", "Address", "City", "Zip", "Owner", "Contact", "Agent", "Property")),
     "sub": frozenset(("SubdivisionName", "ParcelCount")),
@@ -52,9 +57,11 @@ _HOUSE_NUMBER = re.compile(r"\d+[a-z]?")
 
 @dataclass(frozen=True, slots=True)
 class SearchRow:
-    """One parcel that a search found. `ownership_cut`: the county shows 100 characters of the names, and there are more.
+    """One parcel that a search found. `ownership_cut`: the county shows 100 characters of the names, and
+    there are more.
 
-    `section_township_range` is compact ("127N5W" is 12 7N 5W) and stays so: it can't be taken apart without doubt.
+    `section_township_range` is compact ("127N5W" is 12 7N 5W) and stays so: it can't be taken apart without
+    doubt.
     """
 
     apn: str
@@ -72,15 +79,18 @@ class SearchRow:
 
 @dataclass(frozen=True, slots=True)
 class OtherRow:
-    """A row that is no parcel: kind bpp (business personal property), mh (mobile home), rental or sub (subdivision)."""
+    """A row that is no parcel: kind bpp (business personal property), mh (mobile home), rental or sub
+    (subdivision).
+    """
 
     kind: str
 
 
 @dataclass(slots=True)
 class SearchPage:
-    """One page of a search. `total` is the county's figure for all pages and kinds; `others` counts rows by kind, `unread` those that
-    could not be read."""
+    """One page of a search. `total` is the county's figure for all pages and kinds; `others` counts rows by
+    kind, `unread` those that could not be read.
+    """
 
     total: int | None
     rows: list[SearchRow]
@@ -145,7 +155,9 @@ def _row(raw: object, notes: Notes) -> SearchRow | OtherRow:
     if kind != "rp":
         _ROW.audit({key: None for key in raw if key not in _KINDS[kind]}, notes)
         return OtherRow(kind)
-    columns: dict[str, Any] = {column: None if value is ABSENT else value for column, value in _ROW.read(raw.copy(), notes).items()}
+    columns: dict[str, Any] = {
+        column: None if value is ABSENT else value for column, value in _ROW.read(raw.copy(), notes).items()
+    }
     try:
         columns["apn"] = parse_apn(columns["apn"])
     except IdentifierError as error:
@@ -164,7 +176,11 @@ def _kind(raw: dict[str, Any]) -> str:
 
 def _is_cut(ownership: object) -> bool:
     # The 100th character may be a blank; a short name padded to 100 is not cut.
-    return isinstance(ownership, str) and len(ownership) >= OWNERSHIP_MOST and len(ownership.rstrip()) >= OWNERSHIP_MOST - 1
+    return (
+        isinstance(ownership, str)
+        and len(ownership) >= OWNERSHIP_MOST
+        and len(ownership.rstrip()) >= OWNERSHIP_MOST - 1
+    )
 
 
 def words(line: str | None) -> list[str]:
@@ -179,9 +195,10 @@ def words(line: str | None) -> list[str]:
 def matches_owner(row: SearchRow, query: str) -> bool:
     """Whether every word of the query is a whole word of the row's Ownership.
 
-    A cut Ownership hides names. The county lists a row only because some column has each word, so a word that is seen in
-    no column of a cut row is taken to be in the hidden part, as is one that the last visible, perhaps cut, word begins.
-    A word that another column explains (a street, a subdivision) proves nothing about the owner: no match.
+    A cut Ownership hides names. The county lists a row only because some column has each word, so a word that
+    is seen in no column of a cut row is taken to be in the hidden part, as is one that the last visible,
+    perhaps cut, word begins. A word that another column explains (a street, a subdivision) proves nothing
+    about the owner: no match.
     """
     wanted, visible = words(query), words(row.ownership)
     if not wanted:
@@ -191,17 +208,26 @@ def matches_owner(row: SearchRow, query: str) -> bool:
         return True
     if not row.ownership_cut:
         return False
-    columns = (row.situs_address, row.situs_city, row.situs_zip, row.subdivision_name, row.property_type, row.mcr)
+    columns = (
+        row.situs_address,
+        row.situs_city,
+        row.situs_zip,
+        row.subdivision_name,
+        row.property_type,
+        row.mcr,
+    )
     elsewhere = {word for column in columns for word in words(column)}
     last = visible[-1] if visible else ""
     return all(word not in elsewhere or (last != "" and word.startswith(last)) for word in missing)
 
 
 def matches_address(row: SearchRow, query: str) -> bool:
-    """Whether every word of the query is a word of situs address, city and ZIP, and the house number is the same.
+    """Whether every word of the query is a word of situs address, city and ZIP, and the house number is the
+    same.
 
     A house number is a first word such as 1601 or 12A; it must be the first word of the situs address.
-    "AZ" is ignored: every parcel is there, and the rows don't say so. Abbreviations count as written: ST is not STREET.
+    "AZ" is ignored: every parcel is there, and the rows don't say so. Abbreviations count as written: ST is
+    not STREET.
     """
     wanted = [word for word in words(query) if word != "az"]
     street = words(row.situs_address)

@@ -1,4 +1,6 @@
-"""The assessor's API: one request a parcel; a search where the APN is not known, or where the county seems not to know it."""
+"""The assessor's API: one request a parcel; a search where the APN is not known, or where the county seems
+not to know it.
+"""
 
 from collections.abc import Mapping
 from hashlib import blake2b
@@ -58,7 +60,11 @@ class AssessorSpider(LedgerSpider):
             return cls
         for name in (*_SEARCHES, "match"):
             if name in given:
-                raise ArgumentError(name, "does not go with `via=page`, which reads pages by APN; give -a apns=..., or leave via=page out")
+                raise ArgumentError(
+                    name,
+                    "does not go with `via=page`, which reads pages by APN; give -a apns=..., or leave"
+                    " via=page out",
+                )
         return AssessorPageSpider
 
     @classmethod
@@ -85,7 +91,9 @@ class AssessorSpider(LedgerSpider):
 
     @classmethod
     def work(cls, given: dict[str, str]) -> Work:
-        """Read `apns`, `owner` or `address`; `match=any` takes every row of a search, not only those that fit."""
+        """Read `apns`, `owner` or `address`; `match=any` takes every row of a search, not only those that
+        fit.
+        """
         name = spider_arguments.one_of(given, ("apns", *_SEARCHES))
         if name == "apns":
             apns = ApnList.of(name, given)
@@ -118,7 +126,8 @@ class AssessorSpider(LedgerSpider):
             self._count_500 += 1
             if self._count_500 == _FIRST_500S:
                 self.logger.error(
-                    "the first %d answers were HTTP 500: most likely the token is missing, wrong or withdrawn (%s); no target is marked",
+                    "the first %d answers were HTTP 500: most likely the token is missing, wrong or withdrawn"
+                    " (%s); no target is marked",
                     _FIRST_500S,
                     self.manifest.token_env,
                 )
@@ -150,7 +159,14 @@ class AssessorSpider(LedgerSpider):
         is_cancelled = any(record.is_cancelled for record in page.records if isinstance(record, Parcel))
         follow_ons = deeds + page_follow_ons(self.parameters, target.key, is_cancelled)
         unread = tuple(page.notes.unread)
-        return Answer(target, records=page.records, complete=complete, follow_ons=follow_ons, issues=issues + odd, unread=unread)
+        return Answer(
+            target,
+            records=page.records,
+            complete=complete,
+            follow_ons=follow_ons,
+            issues=issues + odd,
+            unread=unread,
+        )
 
     handlers = {"parcel": parse_parcel}
 
@@ -166,9 +182,14 @@ class AssessorSpider(LedgerSpider):
         if any(row.apn == target.key for row in page.rows):
             raise Refusal(Cause.REFUSED, "an empty answer for a parcel that the search lists")
         if page.notes.unread:
-            raise Refusal(Cause.SOURCE_CHANGED, f"an empty answer, and a search of which {', '.join(page.notes.unread)} cannot be read")
+            raise Refusal(
+                Cause.SOURCE_CHANGED,
+                f"an empty answer, and a search of which {', '.join(page.notes.unread)} cannot be read",
+            )
         if page.count >= self.manifest.search_page_size:
-            raise Refusal(Cause.REFUSED, "an empty answer, and a search too full to show that there is no such parcel")
+            raise Refusal(
+                Cause.REFUSED, "an empty answer, and a search too full to show that there is no such parcel"
+            )
         return Answer(target, Outcome.GONE)
 
     def parse_search(self, body: bytes, target: Target) -> Answer:
@@ -179,27 +200,53 @@ class AssessorSpider(LedgerSpider):
         page = pages.parse_search(body)
         fits = {"owner": pages.matches_owner, "address": pages.matches_address}.get(match)
         hits = [row.apn for row in page.rows if fits is None or fits(row, words)]
-        self.logger.info("search %s=%r: page %d has %d rows, %d fit (of %s in all)", name, words, number, page.count, len(hits), page.total)
+        self.logger.info(
+            "search %s=%r: page %d has %d rows, %d fit (of %s in all)",
+            name,
+            words,
+            number,
+            page.count,
+            len(hits),
+            page.total,
+        )
         issues = page.notes.issues("the assessor's search")
         follow_ons = [FollowOn(self.source, "parcel", apn) for apn in hits]
         last = blake2b(body, digest_size=16).hexdigest()
         more = page.count >= self.manifest.search_page_size or (page.total or 0) > before + page.count
         if page.count and last == target.detail.get("last"):
-            issues.append(Issue(IssueKind.REPEATED_PAGE, words, f"search {words!r}: page {number} repeats the page before it"))
+            issues.append(
+                Issue(
+                    IssueKind.REPEATED_PAGE,
+                    words,
+                    f"search {words!r}: page {number} repeats the page before it",
+                )
+            )
             follow_ons = []
         elif page.count and more:
             follow_ons.append(search_page(name, words, match, number + 1, before + page.count, last))
         elif page.total is not None and page.total != before + page.count:
             issues.append(
-                Issue(IssueKind.SEARCH_TOTAL, words, f"search {words!r}: {before + page.count} rows came, {page.total} were announced")
+                Issue(
+                    IssueKind.SEARCH_TOTAL,
+                    words,
+                    f"search {words!r}: {before + page.count} rows came, {page.total} were announced",
+                )
             )
         is_done = follow_ons or page.unread
         return Answer(
-            target, Outcome.DONE if is_done else Outcome.GONE, follow_ons=follow_ons, issues=issues, unread=tuple(page.notes.unread)
+            target,
+            Outcome.DONE if is_done else Outcome.GONE,
+            follow_ons=follow_ons,
+            issues=issues,
+            unread=tuple(page.notes.unread),
         )
 
 
-def search_page(name: str, words: str, match: str, number: int, seen: int = 0, last: str | None = None) -> FollowOn:
-    """Return page `number` of a search as a target; `seen` rows came before it, `last` the digest of the page before it."""
+def search_page(
+    name: str, words: str, match: str, number: int, seen: int = 0, last: str | None = None
+) -> FollowOn:
+    """Return page `number` of a search as a target; `seen` rows came before it, `last` the digest of the page
+    before it.
+    """
     detail = {"name": name, "words": words, "match": match, "page": number, "seen": seen, "last": last}
     return FollowOn("assessor", "search", f"{name}={words} page={number}", detail)

@@ -1,4 +1,5 @@
-"""A big file on its way to this machine's disk, a piece a request: neither the whole of it nor more than a piece is in memory.
+"""A big file on its way to this machine's disk, a piece a request: neither the whole of it nor more than a
+piece is in memory.
 
 A server that gives no pieces sends all at once; that is taken as well, up to the same limit.
 """
@@ -22,7 +23,9 @@ _ZIP = b"PK\x03\x04"
 
 
 class Download:
-    """One file. It is written beside `path` until it is whole; `most` bytes are too many, `piece` are asked for at once."""
+    """One file. It is written beside `path` until it is whole; `most` bytes are too many, `piece` are asked
+    for at once.
+    """
 
     def __init__(self, path: Path, piece: int, most: int) -> None:
         self.path = path
@@ -48,7 +51,9 @@ class Download:
         return self._digest.digest()
 
     def take(self, response: Response) -> bool:
-        """Append an answer; returns True when the file is whole. Raises Refusal, or OSError when it cannot be written."""
+        """Append an answer; returns True when the file is whole. Raises Refusal, or OSError when it cannot be
+        written.
+        """
         _check(response)
         if response.status == 200:
             self._begin()
@@ -62,18 +67,30 @@ class Download:
         if not response.body:
             # It would be asked for again without end.
             raise Refusal(Cause.MALFORMED, f"a piece without a byte ({found[0]})")
-        if first != self._size or last - first + 1 != len(response.body) or (self._edition is not None and self._edition != edition):
+        if (
+            first != self._size
+            or last - first + 1 != len(response.body)
+            or (self._edition is not None and self._edition != edition)
+        ):
             self._begin()
-            raise Refusal(Cause.MALFORMED, f"a piece that does not follow on the one before ({found[0]}); the file is fetched anew")
+            raise Refusal(
+                Cause.MALFORMED,
+                f"a piece that does not follow on the one before ({found[0]}); the file is fetched anew",
+            )
         if total > self._most:
-            raise Refusal(Cause.MALFORMED, f"a file of {total:,} bytes; more than max_file of config/sources/bulk.yaml, {self._most:,}")
+            raise Refusal(
+                Cause.MALFORMED,
+                f"a file of {total:,} bytes; more than max_file of config/sources/bulk.yaml, {self._most:,}",
+            )
         self._edition = edition
         self._append(response.body)
         return self._size == total
 
     def _append(self, body: bytes) -> None:
         if not self._size and not body.startswith(_ZIP):
-            raise Refusal(Cause.SERVER_ERROR if begins(body) == b"{" else Cause.MALFORMED, f"no zip: {body[:80]!r}")
+            raise Refusal(
+                Cause.SERVER_ERROR if begins(body) == b"{" else Cause.MALFORMED, f"no zip: {body[:80]!r}"
+            )
         if not self._size:
             make_folder(self.path.parent)
             self._tidy()
@@ -111,7 +128,10 @@ def _check(response: Response) -> None:
     if is_refusal(response):
         raise Refusal(Cause.THROTTLED, f"HTTP {status}")
     if status in (404, 410):
-        raise Refusal(Cause.NOT_FOUND, f"HTTP {status}: the file is not there; see base_url and paths of config/sources/bulk.yaml")
+        raise Refusal(
+            Cause.NOT_FOUND,
+            f"HTTP {status}: the file is not there; see base_url and paths of config/sources/bulk.yaml",
+        )
     if status >= 500:
         raise Refusal(Cause.SERVER_ERROR, f"HTTP {status}")
     if status not in (200, 206):

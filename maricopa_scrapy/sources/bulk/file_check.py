@@ -1,6 +1,8 @@
-"""A bulk file looked through before a row of it is stored: is it whole, how many lines has it, which keys come more than once?
+"""A bulk file looked through before a row of it is stored: is it whole, how many lines has it, which keys
+come more than once?
 
-The look costs a tenth of the load, and keeps a file that was cut short, or is another one, from being stored in part.
+The look costs a tenth of the load, and keeps a file that was cut short, or is another one, from being stored
+in part.
 """
 
 import errno
@@ -34,7 +36,8 @@ _ENCRYPTED = 0x1
 # Keys that come again, of all lines: beyond it two files were joined, or the key is no key.
 _AGAIN_MOST = 0.1
 _AGAIN_FEW = 100
-# Values are looked at in the first batches, and then in one of so many; in all once a column is near to what makes it unread.
+# Values are looked at in the first batches, and then in one of so many; in all once a column is near to what
+# makes it unread.
 _LOOKED_AT_FIRST = 10
 _LOOKED_AT_OF = 10
 _NEAR = 0.8
@@ -80,7 +83,9 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Some lines, of which the first has number `first`. `is_open`: the file ends with the last of them, and with no newline."""
+    """Some lines, of which the first has number `first`. `is_open`: the file ends with the last of them, and
+    with no newline.
+    """
 
     first: int
     lines: list[bytes]
@@ -89,7 +94,8 @@ class Batch:
 
 @dataclass(slots=True)
 class Scan:
-    """What a file is: its digest, its members with their layouts, its lines (headers left out), and hashes of keys that come again.
+    """What a file is: its digest, its members with their layouts, its lines (headers left out), and hashes of
+    keys that come again.
 
     `misfits` counts, by column, the lines that do not fit it, where these are many.
     """
@@ -107,14 +113,21 @@ def damage_named() -> Iterator[None]:
     try:
         yield
     except (zipfile.BadZipFile, zlib.error, struct.error, EOFError, UnicodeDecodeError) as error:
-        raise FileRefused(Cause.MALFORMED, f"the zip is damaged ({str(error) or 'it ends too soon'}); fetch the file again") from None
+        raise FileRefused(
+            Cause.MALFORMED, f"the zip is damaged ({str(error) or 'it ends too soon'}); fetch the file again"
+        ) from None
     except OSError as error:
         # Where a damaged zip sends zipfile.
         if error.errno != errno.EINVAL:
             raise
-        raise FileRefused(Cause.MALFORMED, "the zip is damaged (its table of contents); fetch the file again") from None
+        raise FileRefused(
+            Cause.MALFORMED, "the zip is damaged (its table of contents); fetch the file again"
+        ) from None
     except NotImplementedError as error:
-        raise FileRefused(Cause.MALFORMED, f"the zip cannot be read ({error}); fetch it again, or give the .txt that is in it") from None
+        raise FileRefused(
+            Cause.MALFORMED,
+            f"the zip cannot be read ({error}); fetch it again, or give the .txt that is in it",
+        ) from None
 
 
 def batches(file: IO[bytes], has_header: bool) -> Iterator[Batch]:
@@ -136,7 +149,10 @@ def batches(file: IO[bytes], has_header: bool) -> Iterator[Batch]:
         while len(held) > _LINES_A_BATCH:
             yield take(_LINES_A_BATCH)
         if len(rest) > _LINE_MOST:
-            raise FileRefused(Cause.SOURCE_CHANGED, f"a line of over {_LINE_MOST:,} bytes: it is no text file of the county's")
+            raise FileRefused(
+                Cause.SOURCE_CHANGED,
+                f"a line of over {_LINE_MOST:,} bytes: it is no text file of the county's",
+            )
     if rest:
         held.append(rest)
     while held:
@@ -177,16 +193,21 @@ def scan(path: Path, shape: FileShape) -> Scan:
 
 
 def _unread(found: Scan, shape: FileShape, of_another_width: int, looked_at: int) -> frozenset[int]:
-    """Return the columns that are not read, and note what does not fit; `looked_at` lines were looked at. Raises FileRefused."""
+    """Return the columns that are not read, and note what does not fit; `looked_at` lines were looked at.
+    Raises FileRefused.
+    """
     first = found.members[0][1]
     if too_many(of_another_width, found.lines, first.is_headed):
         raise FileRefused(
             Cause.SOURCE_CHANGED,
-            f"{of_another_width:,} of {found.lines:,} lines do not have the {first.width} columns of the {shape.name}: it is another "
-            "file, or damaged, or the county has changed it (docs/sources.md); nothing of it is stored",
+            f"{of_another_width:,} of {found.lines:,} lines do not have the {first.width} columns of the"
+            f" {shape.name}: it is another file, or damaged, or the county has changed it (docs/sources.md);"
+            " nothing of it is stored",
         )
     if looked_at < found.lines:
-        is_near = any(too_many(round(count / _NEAR), looked_at, first.is_headed) for count in found.misfits.values())
+        is_near = any(
+            too_many(round(count / _NEAR), looked_at, first.is_headed) for count in found.misfits.values()
+        )
         found.misfits = _all_misfits(found, shape) if is_near else Counter()
     try:
         return unread_columns(shape, first, found.misfits, found.lines)
@@ -205,17 +226,21 @@ def _all_misfits(found: Scan, shape: FileShape) -> Counter[int]:
 
 
 def check_shrink(found: Scan, before: int | None) -> None:
-    """Raise FileRefused when the last load of the same file had over 2 % more rows than this file has lines."""
+    """Raise FileRefused when the last load of the same file had over 2 % more rows than this file has
+    lines.
+    """
     if before is not None and found.lines < before * (1 - _SHRINK_MOST):
         raise FileRefused(
             Cause.MALFORMED,
-            f"it has {found.lines:,} lines, and the last one that was loaded had {before:,} rows: it was cut short, or is a part; fetch it "
-            "again, or, if it is right, load it with -a accept_shrink=yes",
+            f"it has {found.lines:,} lines, and the last one that was loaded had {before:,} rows: it was cut"
+            " short, or is a part; fetch it again, or, if it is right, load it with -a accept_shrink=yes",
         )
 
 
 def lost_of(lines: Sequence[bytes]) -> Iterator[tuple[int, str]]:
-    """Yield the positions of lines with bytes that `decoded` leaves out, or that stand for no character, and what they are."""
+    """Yield the positions of lines with bytes that `decoded` leaves out, or that stand for no character, and
+    what they are.
+    """
     if not _NO_CHARACTER.search(b"\n".join(lines)):
         return
     for at, line in enumerate(lines):
@@ -225,11 +250,19 @@ def lost_of(lines: Sequence[bytes]) -> Iterator[tuple[int, str]]:
             with suppress(UnicodeDecodeError):
                 line.decode()
                 continue
-            yield at, f"byte {found[0].hex()} is neither UTF-8 nor cp1252, and is stored as U+00{found[0].hex().upper()}"
+            yield (
+                at,
+                (
+                    f"byte {found[0].hex()} is neither UTF-8 nor cp1252, and is stored as"
+                    f" U+00{found[0].hex().upper()}"
+                ),
+            )
 
 
 def decoded(lines: Sequence[bytes]) -> list[str]:
-    """Return lines as text without the ends of Windows' lines; a line that is not UTF-8 is Windows' own form of Latin-1."""
+    """Return lines as text without the ends of Windows' lines; a line that is not UTF-8 is Windows' own form
+    of Latin-1.
+    """
     body = b"\n".join(lines)
     try:
         text = body.decode("utf-8-sig")
@@ -257,7 +290,11 @@ def _members(path: Path) -> list[Member]:
         return [Member(path)]
     with zipfile.ZipFile(path) as archive:
         # Not what a Mac adds of its own, __MACOSX/._NAME.
-        texts = [one for one in archive.infolist() if one.filename.lower().endswith(".txt") and not Path(one.filename).name.startswith(".")]
+        texts = [
+            one
+            for one in archive.infolist()
+            if one.filename.lower().endswith(".txt") and not Path(one.filename).name.startswith(".")
+        ]
     if not texts:
         raise FileRefused(Cause.MALFORMED, "there is no .txt in the zip; is it one of the county's?")
     if any(one.flag_bits & _ENCRYPTED for one in texts):
@@ -265,7 +302,10 @@ def _members(path: Path) -> list[Member]:
     size = sum(one.file_size for one in texts)
     packed = path.stat().st_size
     if size > min(_UNPACKED_MOST, _RATIO_MOST * packed):
-        raise FileRefused(Cause.MALFORMED, f"its {packed:,} bytes would unpack to {size:,}, which no file of the county's does")
+        raise FileRefused(
+            Cause.MALFORMED,
+            f"its {packed:,} bytes would unpack to {size:,}, which no file of the county's does",
+        )
     return [Member(path, name) for name in sorted({one.filename for one in texts})]
 
 
@@ -303,7 +343,7 @@ def _again(hashes: "array[int]", shape: FileShape) -> set[int]:
         what = "parcel and deed" if len(shape.key) > 1 else "parcel"
         raise FileRefused(
             Cause.SOURCE_CHANGED,
-            f"{repeated:,} of {len(hashes):,} lines have a {what} that an earlier line has: two files were joined, or it is another file; "
-            "nothing of it is stored",
+            f"{repeated:,} of {len(hashes):,} lines have a {what} that an earlier line has: two files were"
+            " joined, or it is another file; nothing of it is stored",
         )
     return found

@@ -1,7 +1,9 @@
-"""The assessor's bulk files, some thousand lines at a time: pipe-delimited, columns by the names of a header, without one by position.
+"""The assessor's bulk files, some thousand lines at a time: pipe-delimited, columns by the names of a header,
+without one by position.
 
-A line that does not fit is set aside with its number and the reason; a column that too many lines do not fit is not read (file_layout.py).
-Column order: docs/sources.md, "Bulk files" (captured: 16 rows of Secured Master, one of Residential Master, one of Sales Affidavits).
+A line that does not fit is set aside with its number and the reason; a column that too many lines do not fit
+is not read (file_layout.py). Column order: docs/sources.md, "Bulk files" (captured: 16 rows of Secured
+Master, one of Residential Master, one of Sales Affidavits).
 """
 
 import datetime as dt
@@ -25,26 +27,33 @@ _SHORT_DEED = 9
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 _SECURED = """
-    apn text text text text state mail_zip text text text text zip type deed us_date deed_type money money money money money money use
-    text text text classes classes yes_no area_sqft area_sqft year area_sqft money us_date text text text area
+    apn text text text text state mail_zip text text text text zip type deed us_date deed_type money money
+    money money money money use text text text classes classes yes_no area_sqft area_sqft year area_sqft
+    money us_date text text text area
 """
 _RESIDENTIAL = """
-    apn stories text text text text count text text text year area_sqft area_sqft text text text text text text money iso_date text text
-    use text text text text state mail_zip text word direction text word text text text zip
+    apn stories text text text text count text text text year area_sqft area_sqft text text text text text
+    text money iso_date text text use text text text text state mail_zip text word direction text word text
+    text text zip
 """
 _SECURED_NAMES = """
-    Parcel Owner MailAddr1 MailAddr2 MailCity MailState MailZip MailCountry SitusAddr SitusSuite SitusCity SitusZip PropertyType DeedNumber
-    DeedDate DeedType LandFCV ImprFCV TotalFCV FCVassessed LPV LPVassessed PUC Lot Block Tract LandClass ImprClass Rental LivingArea LotSqft
-    ConstYear PoolSize SalePrice SaleDate MCR Subdivision Units TaxArea
+    Parcel Owner MailAddr1 MailAddr2 MailCity MailState MailZip MailCountry SitusAddr SitusSuite SitusCity
+    SitusZip PropertyType DeedNumber DeedDate DeedType LandFCV ImprFCV TotalFCV FCVassessed LPV
+    LPVassessed PUC Lot Block Tract LandClass ImprClass Rental LivingArea LotSqft ConstYear PoolSize
+    SalePrice SaleDate MCR Subdivision Units TaxArea
 """
-# Sixteen names are known of the header that the file has had since about September 2026; a dash is an unknown one.
+# Sixteen names are known of the header that the file has had since about September 2026; a dash is an unknown
+# one.
 _RESIDENTIAL_NAMES = """
-    ParcelNumber - Class - - - - - - - - - - - - - - - - - - - - - OwnerName OwnerAddr1stLine OwnerAddr2ndLine OwnerCity OwnerState
-    OwnerZipCode - SitusStreetNum SitusStreetDir SitusStreetName SitusStreetType SitusStreetPostDir SitusSuite SitusCity SitusZipCode
+    ParcelNumber - Class - - - - - - - - - - - - - - - - - - - - - OwnerName OwnerAddr1stLine
+    OwnerAddr2ndLine OwnerCity OwnerState OwnerZipCode - SitusStreetNum SitusStreetDir SitusStreetName
+    SitusStreetType SitusStreetPostDir SitusSuite SitusCity SitusZipCode
 """
 
 FILES = {
-    "secured_master": FileShape("Secured Master", SecuredParcel, _SECURED.split(), tuple(_SECURED_NAMES.split())),
+    "secured_master": FileShape(
+        "Secured Master", SecuredParcel, _SECURED.split(), tuple(_SECURED_NAMES.split())
+    ),
     "residential_master": FileShape(
         "Residential Master",
         ResidentialParcel,
@@ -56,7 +65,9 @@ FILES = {
 
 @dataclass(frozen=True, slots=True)
 class Reject:
-    """A line that is set aside; `kind` is what the reason is without line numbers. `is_misfit`: it does not have the file's shape."""
+    """A line that is set aside; `kind` is what the reason is without line numbers. `is_misfit`: it does not
+    have the file's shape.
+    """
 
     number: int
     reason: str
@@ -67,7 +78,9 @@ class Reject:
 
 @dataclass(slots=True)
 class Lines:
-    """What some lines of a file gave: rows for its table, the lines of these rows by number, and what is set aside."""
+    """What some lines of a file gave: rows for its table, the lines of these rows by number, and what is set
+    aside.
+    """
 
     pages: list[Rows]
     numbers: list[int]
@@ -75,7 +88,9 @@ class Lines:
 
 
 class Repeats:
-    """Keys that come more than once in a file, in whatever distance; `hashes` is what `rough_keys` of them hash to."""
+    """Keys that come more than once in a file, in whatever distance; `hashes` is what `rough_keys` of them
+    hash to.
+    """
 
     def __init__(self, shape: FileShape, hashes: Collection[int]) -> None:
         self._shape = shape
@@ -91,7 +106,9 @@ class Repeats:
         return [at for at, key in enumerate(keys) if hash(key) in self._hashes]
 
     def meet(self, key: tuple[Any, ...], line: str, place: str) -> tuple[int, str | None, str | None]:
-        """Note a line. Returns its number among those of its key that differ, where the same stood before, and where the first stood."""
+        """Note a line. Returns its number among those of its key that differ, where the same stood before,
+        and where the first stood.
+        """
         known = self._places.setdefault(key, {})
         digest = blake2b(line.encode(), digest_size=16).digest()
         same, first = known.get(digest), next(iter(known.values()), None)
@@ -100,7 +117,9 @@ class Repeats:
 
 
 def rough_keys(lines: Sequence[bytes], shape: FileShape, layout: Layout) -> list[bytes]:
-    """Return something that lines of the same key have in common, however the file writes it, at the price of a look."""
+    """Return something that lines of the same key have in common, however the file writes it, at the price of
+    a look.
+    """
     apn, *others = [place for number in shape.key if (place := layout.order[number]) is not None]
     most = max(apn, *others, 0) + 1
 
@@ -124,9 +143,16 @@ def rough_keys(lines: Sequence[bytes], shape: FileShape, layout: Layout) -> list
 
 
 def parse_lines(
-    lines: Sequence[str], shape: FileShape, place: str, first: int, layout: Layout | None = None, repeats: Repeats | None = None
+    lines: Sequence[str],
+    shape: FileShape,
+    place: str,
+    first: int,
+    layout: Layout | None = None,
+    repeats: Repeats | None = None,
 ) -> Lines:
-    """Read some lines of a file, of which the first has number `first`; without a layout, columns are in the order of the shape."""
+    """Read some lines of a file, of which the first has number `first`; without a layout, columns are in the
+    order of the shape.
+    """
     layout = layout or Layout(tuple(range(len(shape.kinds))), len(shape.kinds), shape.is_headed)
     reading = _Reading(lines, shape, place, first, layout)
     if reading.good:
@@ -135,13 +161,19 @@ def parse_lines(
         reading.number(repeats)
     absent = {column: None for number, column in enumerate(shape.columns) if layout.place(number) is None}
     pages = [Rows(shape.record, reading.found, absent=absent)] if reading.good else []
-    return Lines(pages, [first + at for at in reading.good], [reading.rejects[at] for at in sorted(reading.rejects)])
+    return Lines(
+        pages, [first + at for at in reading.good], [reading.rejects[at] for at in sorted(reading.rejects)]
+    )
 
 
 class _Reading:
-    """Lines on their way to columns; `good` are the positions of those that fit so far, `found` the columns that are converted."""
+    """Lines on their way to columns; `good` are the positions of those that fit so far, `found` the columns
+    that are converted.
+    """
 
-    def __init__(self, lines: Sequence[str], shape: FileShape, place: str, first: int, layout: Layout) -> None:
+    def __init__(
+        self, lines: Sequence[str], shape: FileShape, place: str, first: int, layout: Layout
+    ) -> None:
         self._lines, self._shape, self._place, self._first, self._layout = lines, shape, place, first, layout
         self.rejects: dict[int, Reject] = {}
         self.found: list[Sequence[Any]] = []
@@ -149,14 +181,26 @@ class _Reading:
             for at in [at for at, line in enumerate(lines) if _SURROGATE.search(line)]:
                 self._set_aside(at, "not UTF-8 text")
         bars = layout.width - 1
-        for at in [at for at, count in enumerate(map(methodcaller("count", "|"), lines)) if count != bars and at not in self.rejects]:
-            self._set_aside(at, f"{lines[at].count('|') + 1} columns, not {layout.width}" if lines[at] else "an empty line")
+        for at in [
+            at
+            for at, count in enumerate(map(methodcaller("count", "|"), lines))
+            if count != bars and at not in self.rejects
+        ]:
+            self._set_aside(
+                at,
+                f"{lines[at].count('|') + 1} columns, not {layout.width}" if lines[at] else "an empty line",
+            )
         self.good = [at for at in range(len(lines)) if at not in self.rejects]
-        # One split of all lines, and each column a slice of it: half the price of splitting and turning line by line.
-        cells = "|".join(lines if len(self.good) == len(lines) else [lines[at] for at in self.good]).split("|")
+        # One split of all lines, and each column a slice of it: half the price of splitting and turning line
+        # by line.
+        cells = "|".join(lines if len(self.good) == len(lines) else [lines[at] for at in self.good]).split(
+            "|"
+        )
         nothing = [""] * len(self.good)
         places = [layout.place(number) for number in range(len(shape.kinds))] if self.good else []
-        self._columns: list[Sequence[str]] = [nothing if place is None else cells[place :: layout.width] for place in places]
+        self._columns: list[Sequence[str]] = [
+            nothing if place is None else cells[place :: layout.width] for place in places
+        ]
 
     def _set_aside(self, at: int, reason: str, kind: str = "", is_misfit: bool = True) -> None:
         line = _SURROGATE.sub("\ufffd", self._lines[at][:_LINE_KEPT])
@@ -181,7 +225,9 @@ class _Reading:
                 fitting = [_fits(convert, value) for value in self._columns[number]]
                 for at, fits in zip(self.good, fitting, strict=True):
                     if not fits:
-                        self._set_aside(at, f"{column_name(self._shape, self._layout, number)}: expected {expected}")
+                        self._set_aside(
+                            at, f"{column_name(self._shape, self._layout, number)}: expected {expected}"
+                        )
                 self._keep([position for position, fits in enumerate(fitting) if fits])
                 if not self.good:
                     return
@@ -210,7 +256,9 @@ class _Reading:
 
 
 def misfits(lines: Sequence[str], shape: FileShape, layout: Layout) -> Counter[int]:
-    """Count, by column, the lines whose value is not of its kind; lines with another number of columns count nowhere."""
+    """Count, by column, the lines whose value is not of its kind; lines with another number of columns count
+    nowhere.
+    """
     bars = layout.width - 1
     cells = "|".join([line for line in lines if line.count("|") == bars]).split("|")
     found: Counter[int] = Counter()
@@ -238,7 +286,11 @@ def _fits(convert: Convert, value: str) -> bool:
 def rejected(rejects: Sequence[Reject], file: str, place: str, digest: bytes) -> Rows:
     """Return what is set aside of a file, as rows."""
     columns = zip(
-        *((digest.hex()[:_DIGEST_KEPT], f"{place}:{one.number}", file, one.number, one.reason, one.line) for one in rejects), strict=True
+        *(
+            (digest.hex()[:_DIGEST_KEPT], f"{place}:{one.number}", file, one.number, one.reason, one.line)
+            for one in rejects
+        ),
+        strict=True,
     )
     return Rows(BulkReject, [list(column) for column in columns])
 
@@ -255,7 +307,11 @@ def future_dates(lines: Lines, shape: FileShape, today: dt.date, place: str) -> 
             limit: Any = today if name != "sale_month" else f"{today:%Y-%m}"
             if max(filter(None, column), default=limit) > limit:
                 issues += [
-                    Issue(IssueKind.FUTURE_DATE, name, f"{place}, line {number}: {name} {value}, which is after {today}")
+                    Issue(
+                        IssueKind.FUTURE_DATE,
+                        name,
+                        f"{place}, line {number}: {name} {value}, which is after {today}",
+                    )
                     for number, value in zip(lines.numbers, column, strict=True)
                     if value and value > limit
                 ]

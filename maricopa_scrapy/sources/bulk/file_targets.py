@@ -1,6 +1,7 @@
 """The assessor's bulk files as targets of a spider: read from this machine's disk, a batch of lines an item.
 
-One file is one target, acknowledged with its last batch: a load that was killed begins again, and stores nothing twice.
+One file is one target, acknowledged with its last batch: a load that was killed begins again, and stores
+nothing twice.
 """
 
 import asyncio
@@ -50,7 +51,10 @@ def target(source: str, name: str, file: str, value: str, accept_shrink: bool = 
     try:
         value.encode()
         if not path.is_file():
-            raise ArgumentError(name, f"{value} is not a file; give the county's .txt or .zip (docs/sources.md has its address)")
+            raise ArgumentError(
+                name,
+                f"{value} is not a file; give the county's .txt or .zip (docs/sources.md has its address)",
+            )
         with path.open("rb") as opened:
             opened.read(1)
     except UnicodeEncodeError:
@@ -69,7 +73,9 @@ def of_path(source: str, file: str, path: Path, accept_shrink: bool) -> FollowOn
 
 def marker(target: Target) -> Request:
     """Return a request that is never sent: it stands for the file in the spider's stream of work."""
-    return Request(f"file://{target.key}", cb_kwargs={"target": target}, meta={"bulk_file": True}, dont_filter=True)
+    return Request(
+        f"file://{target.key}", cb_kwargs={"target": target}, meta={"bulk_file": True}, dont_filter=True
+    )
 
 
 class BulkFileSpider(LedgerSpider):
@@ -80,19 +86,25 @@ class BulkFileSpider(LedgerSpider):
     answers_at_start = True
 
     async def _requests(self) -> AsyncIterator[Any]:
-        # Two transactions' worth, so that the writer never waits for the reader; less one, at which the pipeline does not wait either.
+        # Two transactions' worth, so that the writer never waits for the reader; less one, at which the
+        # pipeline does not wait either.
         most = 2 * min(self.settings["MARICOPA_CONFIG"].writer.batch_size, self.batch_most) - 1
         async for request in super()._requests():
             if request.meta.get("bulk_file"):
                 self._leave(request)
-                async for answer in _answers(request.cb_kwargs["target"], self.ledger, most, self.logger, lambda: self.stopping):
+                async for answer in _answers(
+                    request.cb_kwargs["target"], self.ledger, most, self.logger, lambda: self.stopping
+                ):
                     yield answer
             else:
                 yield request
 
 
-async def _answers(target: Target, ledger: Ledger, most: int, logger: Any, is_stopping: Callable[[], Any]) -> AsyncIterator[Answer]:
-    """Yield the file's answers: parts, `most` ahead of what is stored, and a last one that acknowledges the target or says why not.
+async def _answers(
+    target: Target, ledger: Ledger, most: int, logger: Any, is_stopping: Callable[[], Any]
+) -> AsyncIterator[Answer]:
+    """Yield the file's answers: parts, `most` ahead of what is stored, and a last one that acknowledges the
+    target or says why not.
 
     None once the run ends.
     """
@@ -105,7 +117,11 @@ async def _answers(target: Target, ledger: Ledger, most: int, logger: Any, is_st
             before = await ledger.ask(last_load.last_rows, detail["file"], detail.get("book"))
             check_shrink(found, before)
         if before is None and not found.members[0][0].name:
-            logger.info("%s: a text file does not say how long it is; whether it is whole, its zip or a load before would tell", path.name)
+            logger.info(
+                "%s: a text file does not say how long it is; whether it is whole, its zip or a load before"
+                " would tell",
+                path.name,
+            )
         load = _Load(target, shape, found, before, logger)
         for member, layout in found.members:
             with damage_named(), member.open() as file:
@@ -126,21 +142,42 @@ async def _answers(target: Target, ledger: Ledger, most: int, logger: Any, is_st
     except FileRefused as error:
         yield _failure(target, error.cause, f"{path.name}: {error}", logger)
     except OSError as error:
-        yield _failure(target, Cause.MALFORMED, f"{path.name}: {error.strerror or error}; is the file still there, and readable?", logger)
+        yield _failure(
+            target,
+            Cause.MALFORMED,
+            f"{path.name}: {error.strerror or error}; is the file still there, and readable?",
+            logger,
+        )
 
 
 class _Load:
     """One file on its way into its table."""
 
-    def __init__(self, target: Target, shape: FileShape, found: Scan, before: int | None, logger: Any) -> None:
+    def __init__(
+        self, target: Target, shape: FileShape, found: Scan, before: int | None, logger: Any
+    ) -> None:
         now = dt.datetime.now(dt.UTC)
-        self._target, self._shape, self._found, self._before, self._logger = target, shape, found, before, logger
+        self._target, self._shape, self._found, self._before, self._logger = (
+            target,
+            shape,
+            found,
+            before,
+            logger,
+        )
         self._repeats = Repeats(shape, found.again)
         self._today = now.astimezone(_PHOENIX).date()
         # The file's digest stands for it: its body is the user's to keep.
         uri = Path(target.key).as_uri()
         self._capture = Capture(
-            found.digest, target.source, uri, 200, "text/plain", now, b"", is_kept=False, size=Path(target.key).stat().st_size
+            found.digest,
+            target.source,
+            uri,
+            200,
+            "text/plain",
+            now,
+            b"",
+            is_kept=False,
+            size=Path(target.key).stat().st_size,
         )
         self._rows = self._aside = self._misfits = self._future = 0
         self._is_garbled = False
@@ -153,12 +190,15 @@ class _Load:
         misfits = [one for one in read.rejects if one.is_misfit]
         self._misfits += len(misfits)
         begins = batch.first <= 1 + layout.is_headed
-        if too_many(self._misfits, self._found.lines, layout.is_headed) or (begins and 2 * len(misfits) > len(lines)):
+        if too_many(self._misfits, self._found.lines, layout.is_headed) or (
+            begins and 2 * len(misfits) > len(lines)
+        ):
             raise FileRefused(
                 Cause.SOURCE_CHANGED,
-                f"{self._misfits:,} lines of {place}, up to line {batch.first + len(lines) - 1:,}, are not those of the {self._shape.name} "
-                f"(line {misfits[-1].number:,}: {misfits[-1].reason}); it is another file, or its columns have moved (docs/sources.md); "
-                f"{self._rows:,} rows before them are stored",
+                f"{self._misfits:,} lines of {place}, up to line {batch.first + len(lines) - 1:,}, are not"
+                f" those of the {self._shape.name} (line {misfits[-1].number:,}: {misfits[-1].reason}); it is"
+                f" another file, or its columns have moved (docs/sources.md); {self._rows:,} rows before them"
+                " are stored",
             )
         self._rows += len(read.numbers)
         for one in read.rejects[: max(0, _SHOWN - self._aside)]:
@@ -166,23 +206,42 @@ class _Load:
         self._aside += len(read.rejects)
         future = future_dates(read, self._shape, self._today, place)
         self._future += len(future)
-        issues = [Issue(IssueKind.REJECTED_LINE, one.kind, f"{place}, line {one.number}: {one.reason}") for one in read.rejects] + future
+        issues = [
+            Issue(IssueKind.REJECTED_LINE, one.kind, f"{place}, line {one.number}: {one.reason}")
+            for one in read.rejects
+        ] + future
         for at, what in lost_of(batch.lines):
             self._is_garbled = True
-            issues.append(Issue(IssueKind.LOST_CHARACTERS, f"{self._shape.name}: {what}", f"{place}, line {batch.first + at}: {what}"))
+            issues.append(
+                Issue(
+                    IssueKind.LOST_CHARACTERS,
+                    f"{self._shape.name}: {what}",
+                    f"{place}, line {batch.first + at}: {what}",
+                )
+            )
         pages: list[Rows] = read.pages
         if read.rejects:
             assert self._target.detail is not None
             pages = [*pages, rejected(read.rejects, self._target.detail["file"], place, self._found.digest)]
-        return Answer(self._target, Outcome.DONE, capture=self._capture, pages=pages, issues=issues, is_part=True)
+        return Answer(
+            self._target, Outcome.DONE, capture=self._capture, pages=pages, issues=issues, is_part=True
+        )
 
     def end(self) -> Answer:
-        """Acknowledge the file. Raises FileRefused when its lines are not those that were counted, or none is a row."""
+        """Acknowledge the file. Raises FileRefused when its lines are not those that were counted, or none is
+        a row.
+        """
         name = Path(self._target.key).name
         if self._rows + self._aside != self._found.lines:
-            raise FileRefused(Cause.MALFORMED, f"it was {self._found.lines:,} lines long, and has changed while it was read; load it again")
+            raise FileRefused(
+                Cause.MALFORMED,
+                f"it was {self._found.lines:,} lines long, and has changed while it was read; load it again",
+            )
         if not self._rows:
-            raise FileRefused(Cause.SOURCE_CHANGED, f"none of its {self._found.lines:,} lines is a row of the {self._shape.name}")
+            raise FileRefused(
+                Cause.SOURCE_CHANGED,
+                f"none of its {self._found.lines:,} lines is a row of the {self._shape.name}",
+            )
         self._logger.info(
             "%s: %d lines: %d rows, %d set aside (bulk.reject)%s",
             name,
@@ -195,10 +254,23 @@ class _Load:
         issues = column_issues(self._shape, first, self._found.misfits, self._found.lines)
         if self._before is not None and self._rows < self._before:
             # Cut at the end of a line, a text file looks whole.
-            told = f"{name} has {self._rows:,} rows, and the last one that was loaded had {self._before:,}: is it whole?"
+            told = (
+                f"{name} has {self._rows:,} rows, and the last one that was loaded had {self._before:,}: is"
+                " it whole?"
+            )
             issues.append(Issue(IssueKind.FEWER_ROWS, self._shape.name, told))
-        unread = tuple(self._shape.section(number) for number in sorted(first.unread)) + (CHARACTERS,) * self._is_garbled
-        return Answer(self._target, Outcome.DONE, capture=self._capture, issues=issues, unkeyed=self._rows, unread=unread)
+        unread = (
+            tuple(self._shape.section(number) for number in sorted(first.unread))
+            + (CHARACTERS,) * self._is_garbled
+        )
+        return Answer(
+            self._target,
+            Outcome.DONE,
+            capture=self._capture,
+            issues=issues,
+            unkeyed=self._rows,
+            unread=unread,
+        )
 
 
 def _failure(target: Target, cause: Cause, message: str, logger: Any) -> Answer:

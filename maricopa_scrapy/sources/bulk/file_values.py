@@ -1,7 +1,8 @@
-"""What the columns of the assessor's bulk files may hold: by kind, what a person is told was expected, and the conversion.
+"""What the columns of the assessor's bulk files may hold: by kind, what a person is told was expected, and
+the conversion.
 
-A conversion takes a whole column as text and returns its values; one that does not fit raises ValueError. Empty means missing; of texts it
-stays empty, which the store takes for NULL.
+A conversion takes a whole column as text and returns its values; one that does not fit raises ValueError.
+Empty means missing; of texts it stays empty, which the store takes for NULL.
 """
 
 import datetime as dt
@@ -142,7 +143,10 @@ KINDS: dict[str, tuple[str, Convert]] = {
     "recording_number": ("a recording number of 9 or 11 digits", _recording_numbers),
     "deed_type": ("a deed type", _matching("[A-Z0-9]{1,4}")),
     "type": ("a property type", _matching("[A-Z][A-Z /&-]*")),
-    "classes": ("shares of legal classes", _matching(r"\d{1,3}(\.\d+)?% [0-9A-Z.]+(; ?\d{1,3}(\.\d+)?% [0-9A-Z.]+)*")),
+    "classes": (
+        "shares of legal classes",
+        _matching(r"\d{1,3}(\.\d+)?% [0-9A-Z.]+(; ?\d{1,3}(\.\d+)?% [0-9A-Z.]+)*"),
+    ),
     "yes_no": ("Y or N", _matching("[YN]")),
     "direction": ("a direction", _matching("[NSEW]{1,2}")),
     "stories": ("a number of stories", _matching(r"\d{1,3}(\.\d+)?")),

@@ -1,4 +1,6 @@
-"""Records of the assessor's bulk files: Secured Master, Residential Master, Sales Affidavits, and the lines that are set aside."""
+"""Records of the assessor's bulk files: Secured Master, Residential Master, Sales Affidavits, and the lines
+that are set aside.
+"""
 
 import datetime as dt
 
@@ -6,7 +8,9 @@ from maricopa_scrapy.items import Record
 
 
 class SecuredParcel(Record):
-    """`bulk.secured_master`: one secured parcel. Money in whole dollars, areas in square feet; assessed values are cut, not rounded."""
+    """`bulk.secured_master`: one secured parcel. Money in whole dollars, areas in square feet; assessed
+    values are cut, not rounded.
+    """
 
     table = "bulk.secured_master"
     key = ("apn",)
@@ -53,7 +57,9 @@ class SecuredParcel(Record):
 
 
 class ResidentialParcel(Record):
-    """`bulk.residential_master`: one residential parcel. Columns that nobody has identified keep their position as their name."""
+    """`bulk.residential_master`: one residential parcel. Columns that nobody has identified keep their
+    position as their name.
+    """
 
     table = "bulk.residential_master"
     key = ("apn",)
@@ -102,7 +108,8 @@ class ResidentialParcel(Record):
 class Sale(Record):
     """`bulk.sale`: one affidavit of a sale, by deed and parcel. Whole dollars.
 
-    `deed_number` has 11 digits, `deed_number_raw` is as the file has it. The file knows a sale's month, no day: `sale_month` is YYYY-MM.
+    `deed_number` has 11 digits, `deed_number_raw` is as the file has it. The file knows a sale's month, no
+    day: `sale_month` is YYYY-MM.
     `occurrence` numbers the lines that a deed has for one parcel, in the order of the file.
     """
 
@@ -158,9 +165,11 @@ class Sale(Record):
 
 
 class BulkReject(Record):
-    """`bulk.reject`: a line of a bulk file that was set aside, as it came (its first 1,000 characters), and why.
+    """`bulk.reject`: a line of a bulk file that was set aside, as it came (its first 1,000 characters), and
+    why.
 
-    `file` says which of the bulk files it is, `place` is name:line, of a zip zip/member:line, `digest` begins the file's SHA-256.
+    `file` says which of the bulk files it is, `place` is name:line, of a zip zip/member:line, `digest` begins
+    the file's SHA-256.
     """
 
     table = "bulk.reject"

@@ -40,10 +40,15 @@ class AffidavitsSpider(file_targets.BulkFileSpider):
     def work(cls, given: dict[str, str]) -> Work:
         """Read which file: its name, or `download`."""
         if "skip_invalid" in given:
-            raise ArgumentError("skip_invalid", "goes with a list; lines of the file that do not fit are set aside in any case")
+            raise ArgumentError(
+                "skip_invalid",
+                "goes with a list; lines of the file that do not fit are set aside in any case",
+            )
         value = given.get("affidavits", "").strip()
         if not value:
-            raise ArgumentError("affidavits", "missing; give the county's Sales_Affidavits.zip, or affidavits=download")
+            raise ArgumentError(
+                "affidavits", "missing; give the county's Sales_Affidavits.zip, or affidavits=download"
+            )
         shrink = spider_arguments.flag("accept_shrink", given.get("accept_shrink", "no"))
         if value == _FETCH:
             wanted = FollowOn(cls.source, _FETCH, NAME, {"file": NAME, "accept_shrink": shrink})
@@ -94,10 +99,15 @@ class AffidavitsSpider(file_targets.BulkFileSpider):
             yield self._failure(request, target, cause, str(error), str(error), response=response)
             return
         except OSError as error:
-            message = f"{error.filename or download.path}: {error.strerror}; make room, or name another folder with MARICOPA_DATA_DIR"
+            message = (
+                f"{error.filename or download.path}: {error.strerror}; make room, or name another folder with"
+                " MARICOPA_DATA_DIR"
+            )
             self.logger.error("%s", message)
             issue = Issue(Cause.STORE, message[:200], message)
-            yield Answer(target, Outcome.FAILED, issues=[issue], cause=Cause.STORE, message=message, is_final=True)
+            yield Answer(
+                target, Outcome.FAILED, issues=[issue], cause=Cause.STORE, message=message, is_final=True
+            )
             return
         self.pace.answered(self.source)
         if url is not None:
@@ -112,7 +122,17 @@ class AffidavitsSpider(file_targets.BulkFileSpider):
         detail = target.detail or {}
         size, now = path.stat().st_size, dt.datetime.now(dt.UTC)
         self.logger.info("%s: fetched, %d bytes", path, size)
-        capture = Capture(download.sha256, self.source, response.url, 200, "application/zip", now, b"", is_kept=False, size=size)
+        capture = Capture(
+            download.sha256,
+            self.source,
+            response.url,
+            200,
+            "application/zip",
+            now,
+            b"",
+            is_kept=False,
+            size=size,
+        )
         del self._downloads[target.id]
         follow_on = file_targets.of_path(self.source, detail["file"], path, detail["accept_shrink"])
         return Answer(target, Outcome.DONE, capture=capture, follow_ons=[follow_on])

@@ -1,4 +1,5 @@
-"""APNs asked for by list: those that do not come are asked for once more, together, before they count as absent.
+"""APNs asked for by list: those that do not come are asked for once more, together, before they count as
+absent.
 
 The second look asks how many rows there are of them: mostly none, and then no further list is needed.
 """
@@ -11,9 +12,13 @@ from maricopa_scrapy.items import FollowOn
 
 _NOTE = "INSERT INTO gis.unfound (job_id, apn) SELECT %s, unnest(%s::text[]) ON CONFLICT DO NOTHING"
 _IS_OPEN = """
-    SELECT EXISTS (SELECT FROM crawl.target WHERE job_id = %(job)s AND source = 'gis' AND kind = 'list' AND state IN ('pending', 'leased'))
+    SELECT EXISTS (SELECT FROM crawl.target WHERE job_id = %(job)s AND source = 'gis' AND kind = 'list' AND
+    state IN ('pending', 'leased'))
 """
-_SHARED = "SELECT detail - 'apns' FROM crawl.target WHERE job_id = %(job)s AND source = 'gis' AND kind = 'list' ORDER BY id LIMIT 1"
+_SHARED = (
+    "SELECT detail - 'apns' FROM crawl.target WHERE job_id = %(job)s AND source = 'gis' AND kind = 'list'"
+    " ORDER BY id LIMIT 1"
+)
 _TAKE = "DELETE FROM gis.unfound WHERE job_id = %(job)s RETURNING apn"
 
 
@@ -23,7 +28,9 @@ def note_unfound(cursor: Cursor, run: Run, apns: list[str]) -> None:
 
 
 def ask_again(cursor: Cursor, run: Run) -> None:
-    """After a list was acknowledged: when none is open any more, have what did not come asked for once more."""
+    """After a list was acknowledged: when none is open any more, have what did not come asked for once
+    more.
+    """
     values = {"job": run.job_id}
     cursor.execute(_IS_OPEN, values)
     if (cursor.fetchone() or (False,))[0]:
@@ -39,5 +46,13 @@ def ask_again(cursor: Cursor, run: Run) -> None:
     add_targets(
         cursor,
         run.job_id,
-        [FollowOn("gis", "absent", f"{part[0]}-{part[-1]} ({len(part)})", {**shared, "again": True, "apns": part}) for part in parts],
+        [
+            FollowOn(
+                "gis",
+                "absent",
+                f"{part[0]}-{part[-1]} ({len(part)})",
+                {**shared, "again": True, "apns": part},
+            )
+            for part in parts
+        ],
     )

@@ -1,9 +1,10 @@
 """Rows of one APN that a layer has more than once, such as stacked condominiums.
 
-A table has one row an APN: that of the lowest floor. Which rows a walk brought is known when it ends (gis.seen has the digest of each),
-whatever the order of its pages, whatever another job stored meanwhile, and whatever a kill cut off. So each row that is replaced while
-a walk goes on is kept in gis.held_row; at the end, an APN that came more than once goes back to what it was before the walk, and the
-lowest of its rows is merged: one change, or none.
+A table has one row an APN: that of the lowest floor. Which rows a walk brought is known when it ends
+(gis.seen has the digest of each), whatever the order of its pages, whatever another job stored meanwhile, and
+whatever a kill cut off. So each row that is replaced while a walk goes on is kept in gis.held_row; at the
+end, an APN that came more than once goes back to what it was before the walk, and the lowest of its rows is
+merged: one change, or none.
 """
 
 import datetime as dt
@@ -22,13 +23,17 @@ from maricopa_scrapy.sources.gis.records import GisParcel
 _TABLE = table_of(GisParcel)
 _COLUMNS = ", ".join((*_TABLE.fields, "content_hash", "capture_sha256", "first_seen_at", "changed_at"))
 _KNOWN = "SELECT DISTINCT apn FROM gis.duplicate WHERE apn = ANY(%s::text[])"
-_KEEP = f"INSERT INTO gis.held_row ({_COLUMNS}, removed_at) SELECT {_COLUMNS}, removed_at FROM {{origin}} ON CONFLICT DO NOTHING"
+_KEEP = (
+    f"INSERT INTO gis.held_row ({_COLUMNS}, removed_at) SELECT {_COLUMNS}, removed_at FROM {{origin}} ON"
+    " CONFLICT DO NOTHING"
+)
 _HOLD = f"""
     INSERT INTO gis.held_row ({_COLUMNS}, is_held) SELECT {_COLUMNS}, true FROM {_TABLE.stage}
     ON CONFLICT (apn, content_hash) DO UPDATE SET is_held = true
 """
 _IS_WALKED = "SELECT EXISTS (SELECT FROM gis.roll WHERE state = 'open') OR EXISTS (SELECT FROM gis.seen)"
-# What a day's deeds bring of an APN is not all of its rows when its floor is another, or it is known to have several.
+# What a day's deeds bring of an APN is not all of its rows when its floor is another, or it is known to have
+# several.
 _DOUBTFUL = """
     SELECT t.apn FROM unnest(%s::text[], %s::integer[]) AS k (apn, floor) JOIN gis.parcel t USING (apn)
     WHERE t.floor IS DISTINCT FROM k.floor OR EXISTS (SELECT FROM gis.duplicate s WHERE s.apn = t.apn)
@@ -36,7 +41,8 @@ _DOUBTFUL = """
 # Of a range that was asked again, its fullest answer counts.
 RANGES = """
     SELECT DISTINCT ON (first_id) keys, digests, unkeyed, cardinality(keys) + unkeyed AS rows FROM gis.seen
-    WHERE job_id = %(job)s AND walk = %(walk)s ORDER BY first_id, cardinality(keys) + unkeyed DESC, target_id DESC
+    WHERE job_id = %(job)s AND walk = %(walk)s ORDER BY first_id, cardinality(keys) + unkeyed DESC, target_id
+    DESC
 """
 _DOUBLED = f"""
     WITH doubled AS MATERIALIZED (
@@ -45,14 +51,19 @@ _DOUBLED = f"""
     )
     INSERT INTO gis.duplicate_count (job_id, walk, apn, digest, copies)
     SELECT %(job)s, %(walk)s, k.apn, substr(r.digests, (8 * (k.n - 1) + 1)::integer, 8) AS digest, count(*)
-    FROM ({RANGES}) r CROSS JOIN LATERAL unnest(r.keys) WITH ORDINALITY AS k (apn, n) JOIN doubled d ON d.apn = k.apn
+    FROM ({RANGES}) r CROSS JOIN LATERAL unnest(r.keys) WITH ORDINALITY AS k (apn, n) JOIN doubled d ON d.apn
+    = k.apn
     GROUP BY k.apn, digest
 """
-_SURPLUS = "SELECT coalesce(sum(copies), 0) - count(DISTINCT apn) FROM gis.duplicate_count WHERE job_id = %(job)s AND walk = %(walk)s"
+_SURPLUS = (
+    "SELECT coalesce(sum(copies), 0) - count(DISTINCT apn) FROM gis.duplicate_count WHERE job_id = %(job)s"
+    " AND walk = %(walk)s"
+)
 # More rows than the last complete roll of the layer had of the same APN.
 _UNEXPLAINED = """
     SELECT d.apn, d.copies FROM (
-        SELECT apn, sum(copies) AS copies FROM gis.duplicate_count WHERE job_id = %(job)s AND walk = %(walk)s GROUP BY apn
+        SELECT apn, sum(copies) AS copies FROM gis.duplicate_count WHERE job_id = %(job)s AND walk = %(walk)s
+        GROUP BY apn
     ) d LEFT JOIN (
         SELECT s.apn, sum(s.copies) AS copies FROM gis.duplicate s JOIN gis.roll r USING (job_id, walk)
         WHERE r.state = 'complete' AND r.layer = %(layer)s GROUP BY s.apn
@@ -67,16 +78,21 @@ _GATHER = f"""
 _STACK = f"""
     INSERT INTO gis.duplicate ({_COLUMNS}, job_id, walk, copies)
     SELECT {", ".join("a." + name for name in _COLUMNS.split(", "))}, d.job_id, d.walk, d.copies
-    FROM gis.duplicate_count d JOIN gis.held_row a ON a.apn = d.apn AND substr(a.content_hash, 1, 8) = d.digest WHERE {_OURS}
+    FROM gis.duplicate_count d JOIN gis.held_row a ON a.apn = d.apn AND substr(a.content_hash, 1, 8) =
+    d.digest WHERE {_OURS}
 """
 _TOUCHED = f"""
     CREATE TEMP TABLE roll_touched ON COMMIT DROP AS
-    SELECT t.apn FROM gis.parcel t WHERE t.apn IN (SELECT apn FROM gis.duplicate_count WHERE {_OURS}) AND t.changed_at >= %(started)s
-      AND (t.first_seen_at >= %(started)s OR EXISTS (SELECT FROM gis.held_row a WHERE a.apn = t.apn AND a.changed_at < %(started)s))
+    SELECT t.apn FROM gis.parcel t WHERE t.apn IN (SELECT apn FROM gis.duplicate_count WHERE {_OURS}) AND
+    t.changed_at >= %(started)s
+      AND (t.first_seen_at >= %(started)s OR EXISTS (SELECT FROM gis.held_row a WHERE a.apn = t.apn AND
+      a.changed_at < %(started)s))
 """
 _REWIND = (
-    "DELETE FROM crawl.change c USING roll_touched t"
-    " WHERE c.id > %(first_change)s AND c.table_name = 'gis.parcel' AND c.key->>'apn' = t.apn",
+    (
+        "DELETE FROM crawl.change c USING roll_touched t"
+        " WHERE c.id > %(first_change)s AND c.table_name = 'gis.parcel' AND c.key->>'apn' = t.apn"
+    ),
     "DELETE FROM gis.parcel p USING roll_touched t WHERE p.apn = t.apn",
     f"""
     INSERT INTO gis.parcel ({_COLUMNS}, removed_at)
@@ -94,7 +110,8 @@ _UNSTACK = f"""
 """
 _FORGET_OLDER = """
     DELETE FROM gis.duplicate s USING gis.roll r
-    WHERE r.job_id = s.job_id AND r.walk = s.walk AND r.layer = %(layer)s AND (s.job_id, s.walk) <> (%(job)s, %(walk)s)
+    WHERE r.job_id = s.job_id AND r.walk = s.walk AND r.layer = %(layer)s AND (s.job_id, s.walk) <> (%(job)s,
+    %(walk)s)
 """
 
 
@@ -112,11 +129,16 @@ def lowest_of_each(rows: Lines) -> Lines:
 
 
 def without_known(cursor: Cursor, rows: Lines) -> Lines:
-    """Keep the rows of a walk's APNs that come twice here, or are known to be stacked; return those that are to be merged now.
+    """Keep the rows of a walk's APNs that come twice here, or are known to be stacked; return those that are
+    to be merged now.
 
     What is known to be stacked is settled at the end of the walk, without a version of the row that stands.
     """
-    twice = {key for key, count in Counter(rows.keys).items() if count > 1} if len(set(rows.keys)) < len(rows) else set()
+    twice = (
+        {key for key, count in Counter(rows.keys).items() if count > 1}
+        if len(set(rows.keys)) < len(rows)
+        else set()
+    )
     # By cost: the table is small, the array is not.
     cursor.execute(BY_COST)
     cursor.execute(_KNOWN, (array_of(rows.keys),))
@@ -124,7 +146,9 @@ def without_known(cursor: Cursor, rows: Lines) -> Lines:
     if not twice and not known:
         return rows
     aside = {
-        (rows.keys[at], rows.digests[at]): rows.lines[at] for at in range(len(rows)) if rows.keys[at] in twice or rows.keys[at] in known
+        (rows.keys[at], rows.digests[at]): rows.lines[at]
+        for at in range(len(rows))
+        if rows.keys[at] in twice or rows.keys[at] in known
     }
     cursor.execute(_TABLE.create_stage)
     copy_bytes(cursor, _TABLE.copy, list(aside.values()))
@@ -134,7 +158,9 @@ def without_known(cursor: Cursor, rows: Lines) -> Lines:
 
 
 def keep_replaced(cursor: Cursor, rows: Lines) -> Lines:
-    """Keep the stored rows that others are about to replace, as long as a walk goes on; returns those others."""
+    """Keep the stored rows that others are about to replace, as long as a walk goes on; returns those
+    others.
+    """
     cursor.execute(_IS_WALKED)
     if (cursor.fetchone() or (False,))[0]:
         cursor.execute(_KEEP.format(origin="gis.parcel WHERE apn = ANY(%s::text[])"), (array_of(rows.keys),))
@@ -142,12 +168,16 @@ def keep_replaced(cursor: Cursor, rows: Lines) -> Lines:
 
 
 def without_doubtful(cursor: Cursor, run: Run, target: Target, rows: Lines) -> Lines:
-    """Of the deeds since a day, have APNs asked for whose other rows may be lower; returns the rows that are to be merged now."""
+    """Of the deeds since a day, have APNs asked for whose other rows may be lower; returns the rows that are
+    to be merged now.
+    """
     detail = target.detail or {}
     floors = [None if rank < 0 else rank for rank in rows.ranks or []]
     cursor.execute(_DOUBTFUL, (rows.keys, floors))
     doubtful = sorted(apn for (apn,) in cursor.fetchall())
-    shared = {name: detail[name] for name in ("layer", "object_id", "lacking", "captures", "outlines", "list")}
+    shared = {
+        name: detail[name] for name in ("layer", "object_id", "lacking", "captures", "outlines", "list")
+    }
     parts = [doubtful[at : at + detail["list"]] for at in range(0, len(doubtful), detail["list"])]
     targets = []
     for part in parts:
@@ -171,14 +201,24 @@ def find_doubled(cursor: Cursor, job: int, walk: int) -> int:
 
 
 def unexplained(cursor: Cursor, job: int, walk: int, layer: str, most: int) -> Sequence[tuple[str, int]]:
-    """Return (APN, rows) of up to `most` APNs that came more often than in the last complete roll of the layer."""
+    """Return (APN, rows) of up to `most` APNs that came more often than in the last complete roll of the
+    layer.
+    """
     cursor.execute(_UNEXPLAINED, {"job": job, "walk": walk, "layer": layer, "most": most})
     return [(apn, int(copies)) for apn, copies in cursor.fetchall()]
 
 
 def settle(cursor: Cursor, run: Run, walk: int, layer: str, started: dt.datetime, first_change: int) -> None:
-    """At the end of a walk, complete or not: let the row of the lowest floor stand for each APN that came more than once."""
-    values = {"job": run.job_id, "walk": walk, "layer": layer, "started": started, "first_change": first_change}
+    """At the end of a walk, complete or not: let the row of the lowest floor stand for each APN that came
+    more than once.
+    """
+    values = {
+        "job": run.job_id,
+        "walk": walk,
+        "layer": layer,
+        "started": started,
+        "first_change": first_change,
+    }
     # What stood before the walk comes with its own dates: it is kept before the same from elsewhere.
     for origin in ("gis.parcel", "gis.duplicate"):
         cursor.execute(_GATHER.format(origin=origin), values)

@@ -1,4 +1,6 @@
-"""Polygons of Esri as GeoJSON. A parcel of several parts is a MultiPolygon; holes belong to the part around them."""
+"""Polygons of Esri as GeoJSON. A parcel of several parts is a MultiPolygon; holes belong to the part around
+them.
+"""
 
 from itertools import pairwise
 from math import isfinite
@@ -13,7 +15,9 @@ _NUMBERS = (int, float)
 
 
 def geojson(geometry: object) -> str | None:
-    """Return the text of a GeoJSON geometry for one of Esri's or GeoJSON's own; None for none. Raises SourceChanged."""
+    """Return the text of a GeoJSON geometry for one of Esri's or GeoJSON's own; None for none. Raises
+    SourceChanged.
+    """
     if geometry is None or geometry == {} or (isinstance(geometry, dict) and geometry.get("rings") == []):
         return None
     kind = geometry.get("type") if isinstance(geometry, dict) else None
@@ -34,15 +38,24 @@ def geojson(geometry: object) -> str | None:
 
 
 def _ring(points: Any) -> _Ring:
-    """Return a ring of at least three corners that ends where it begins. Raises TypeError or ValueError for anything else."""
+    """Return a ring of at least three corners that ends where it begins. Raises TypeError or ValueError for
+    anything else.
+    """
     ring = [[float(x), float(y)] for x, y, *_ in points if type(x) in _NUMBERS and type(y) in _NUMBERS]
-    if len(ring) != len(points) or len(ring) < 4 or ring[0] != ring[-1] or not all(isfinite(x) and isfinite(y) for x, y in ring):
+    if (
+        len(ring) != len(points)
+        or len(ring) < 4
+        or ring[0] != ring[-1]
+        or not all(isfinite(x) and isfinite(y) for x, y in ring)
+    ):
         raise ValueError("not a closed ring")
     return ring
 
 
 def _parts(rings: Any) -> list[list[_Ring]]:
-    """Esri: outer rings run clockwise, holes the other way. GeoJSON wants the reverse, each part with its holes."""
+    """Esri: outer rings run clockwise, holes the other way. GeoJSON wants the reverse, each part with its
+    holes.
+    """
     closed = [_ring(ring) for ring in rings]
     outer = [ring for ring in closed if _area(ring) <= 0]
     holes = [ring for ring in closed if _area(ring) > 0]

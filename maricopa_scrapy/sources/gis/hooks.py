@@ -1,4 +1,6 @@
-"""What the database does for the GIS: pages of rows in the course of a walk or a list, and what follows an acknowledgement."""
+"""What the database does for the GIS: pages of rows in the course of a walk or a list, and what follows an
+acknowledgement.
+"""
 
 from collections.abc import Collection, Sequence
 from functools import partial
@@ -17,7 +19,9 @@ __all__ = ["acknowledged", "not_comparable", "one_of_each_key", "shared_fields",
 
 # All rows of an APN that a layer has more than once.
 MORE_ROWS = {"gis.parcel": "gis.duplicate"}
-IDENTITIES = "SELECT 'gis', owner_name, property_address FROM gis.parcel WHERE apn = %(apn)s AND removed_at IS NULL"
+IDENTITIES = (
+    "SELECT 'gis', owner_name, property_address FROM gis.parcel WHERE apn = %(apn)s AND removed_at IS NULL"
+)
 # Rolls are what `maricopa diff` compares.
 HELD_JOBS = "SELECT job_id FROM gis.roll"
 
@@ -37,14 +41,18 @@ def store_pages(cursor: Cursor, run: Run, answers: Sequence[Answer]) -> None:
                 of_table.setdefault((page.table, target.kind, walk), []).append((target, page))
         if walk is not None:
             layer_walk.note_seen(cursor, run, target, pages[0], answer.unkeyed)
-    for layer, columns in {page.told for answer in answers for page in answer.encoded.pages if page.told is not None}:
+    for layer, columns in {
+        page.told for answer in answers for page in answer.encoded.pages if page.told is not None
+    }:
         note_columns(cursor, layer, columns)
     for (table, kind, walk), parts in of_table.items():
         rows = joined([page for _, page in parts])
         if table.name != "gis.parcel":
             merge_lines(cursor, run, last_of_each_key(rows))
         elif walk is not None:
-            merge_lines(cursor, run, duplicates.without_known(cursor, rows), partial(duplicates.keep_replaced, cursor))
+            merge_lines(
+                cursor, run, duplicates.without_known(cursor, rows), partial(duplicates.keep_replaced, cursor)
+            )
         else:
             cursor.execute("DELETE FROM gis.absent WHERE apn = ANY(%s::text[])", (array_of(rows.keys),))
             # A list has all rows of its APNs; of the deeds since a day that is not known.
@@ -54,7 +62,9 @@ def store_pages(cursor: Cursor, run: Run, answers: Sequence[Answer]) -> None:
             merge_lines(cursor, run, duplicates.lowest_of_each(rows), withhold)
 
 
-def told(cursor: Cursor, table: Table, absent: dict[str, frozenset[int] | None]) -> dict[str, frozenset[int] | None]:
+def told(
+    cursor: Cursor, table: Table, absent: dict[str, frozenset[int] | None]
+) -> dict[str, frozenset[int] | None]:
     """Return those of the absent columns that any layer has told: in no row do the others have a value."""
     if table.name != "gis.parcel":
         return absent
@@ -74,7 +84,9 @@ def not_comparable(cursor: Cursor, keys: Sequence[str]) -> Collection[str]:
 
 
 def acknowledged(cursor: Cursor, run: Run, answers: Sequence[Answer]) -> None:
-    """After targets were acknowledged: begin, go on with or end their walk, and ask again for what a list did not bring."""
+    """After targets were acknowledged: begin, go on with or end their walk, and ask again for what a list did
+    not bring.
+    """
     for answer in answers:
         if answer.extent is not None:
             layer_walk.settle(cursor, run, answer.extent)

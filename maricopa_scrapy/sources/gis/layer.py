@@ -1,4 +1,5 @@
-"""The answers of an ArcGIS layer: what it is, how much it holds, and its features, a page of up to 2,000 at a time.
+"""The answers of an ArcGIS layer: what it is, how much it holds, and its features, a page of up to 2,000 at a
+time.
 
 Facts and their certainty: docs/sources.md, "GIS layers". An error comes as {"error": ...} with status 200.
 """
@@ -11,7 +12,16 @@ from typing import Any
 
 from maricopa_scrapy.items import IDS_MOST, Extent, Issue, IssueKind, Rows
 from maricopa_scrapy.parsing.bodies import VALUES_MOST, decode
-from maricopa_scrapy.parsing.errors import ABSENT, BadRequest, Malformed, PageError, ServiceError, SourceChanged, Throttled, shown
+from maricopa_scrapy.parsing.errors import (
+    ABSENT,
+    BadRequest,
+    Malformed,
+    PageError,
+    ServiceError,
+    SourceChanged,
+    Throttled,
+    shown,
+)
 from maricopa_scrapy.parsing.identifiers import APN_PATTERN, IdentifierError, parse_apn
 from maricopa_scrapy.parsing.notes import Notes
 from maricopa_scrapy.parsing.values import INT8
@@ -31,9 +41,11 @@ COLUMNS = tuple(GisParcel.model_fields)
 
 @dataclass(frozen=True)
 class Shape:
-    """One layer's fields: `columns` and `optional` map a column of ours to (field, kind); `ignored` are known and not stored.
+    """One layer's fields: `columns` and `optional` map a column of ours to (field, kind); `ignored` are known
+    and not stored.
 
-    Nobody is told of a layer without an optional field. Raises ValueError for a column or a kind that there is not.
+    Nobody is told of a layer without an optional field. Raises ValueError for a column or a kind that there
+    is not.
     """
 
     layer: str
@@ -45,9 +57,13 @@ class Shape:
     def __post_init__(self) -> None:
         for column, (_, kind) in {**self.columns, **self.optional}.items():
             if column not in COLUMNS or column == "layer":
-                raise ValueError(f"layer {self.layer}: there is no column {column}; there are {', '.join(COLUMNS)}")
+                raise ValueError(
+                    f"layer {self.layer}: there is no column {column}; there are {', '.join(COLUMNS)}"
+                )
             if kind not in KINDS:
-                raise ValueError(f"layer {self.layer}: {column}: there is no kind {kind}; there are {', '.join(KINDS)}")
+                raise ValueError(
+                    f"layer {self.layer}: {column}: there is no kind {kind}; there are {', '.join(KINDS)}"
+                )
         if "apn" not in self.columns:
             raise ValueError(f"layer {self.layer}: column apn is missing")
 
@@ -59,12 +75,15 @@ class Shape:
     def without(self, lacking: Iterable[str]) -> dict[str, tuple[str, str]]:
         """Return the columns that are asked for when the layer lacks some fields."""
         gone = set(lacking)
-        return {column: one for column, one in self.all_columns.items() if one[0] not in gone or column == "apn"}
+        return {
+            column: one for column, one in self.all_columns.items() if one[0] not in gone or column == "apn"
+        }
 
 
 @dataclass(slots=True)
 class Layer:
-    """What a layer says of itself: its field of row ids, the most rows an answer (0 where it does not say), what is lacking or new.
+    """What a layer says of itself: its field of row ids, the most rows an answer (0 where it does not say),
+    what is lacking or new.
 
     `lacking` are mapped fields that are not asked for: the layer does not have them, or in another type.
     """
@@ -78,7 +97,9 @@ class Layer:
 
 @dataclass(slots=True)
 class Page:
-    """The features of one answer: `pages` for the tables, the row ids, what a person should know of, sections that are unread."""
+    """The features of one answer: `pages` for the tables, the row ids, what a person should know of, sections
+    that are unread.
+    """
 
     pages: list[Rows]
     ids: list[int]
@@ -93,7 +114,9 @@ class Page:
 
 
 def parse_layer(body: bytes, shape: Shape) -> Layer:
-    """Read a layer's metadata. Raises SourceChanged without a field of row ids, or without the APN; other fields may be lacking."""
+    """Read a layer's metadata. Raises SourceChanged without a field of row ids, or without the APN; other
+    fields may be lacking.
+    """
     raw = _object(body)
     fields = _list(raw, "fields")
     types = types_of(fields)
@@ -119,7 +142,13 @@ def parse_layer(body: bytes, shape: Shape) -> Layer:
         notes.is_absent(f"{shape.layer}.maxRecordCount")
         page = 0
     ours = {name for name, _ in shape.all_columns.values()} | {object_id, *shape.ignored}
-    return Layer(object_id, page, lacking, [name for name, kind in types.items() if name not in ours and kind != "Geometry"], notes)
+    return Layer(
+        object_id,
+        page,
+        lacking,
+        [name for name, kind in types.items() if name not in ours and kind != "Geometry"],
+        notes,
+    )
 
 
 def new_fields_issue(layer: str, names: list[str]) -> list[Issue]:
@@ -127,11 +156,20 @@ def new_fields_issue(layer: str, names: list[str]) -> list[Issue]:
     if not names:
         return []
     shown = ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
-    return [Issue(IssueKind.NEW_FIELD, f"layer {layer}", f"layer {layer} has fields that we do not know: {shown}", {"fields": list(names)})]
+    return [
+        Issue(
+            IssueKind.NEW_FIELD,
+            f"layer {layer}",
+            f"layer {layer} has fields that we do not know: {shown}",
+            {"fields": list(names)},
+        )
+    ]
 
 
 def parse_extent(body: bytes, layer: str, page: int, read_at: dt.datetime, detail: dict[str, Any]) -> Extent:
-    """Read lowest and highest row id and the number of rows, as outStatistics names them: first_id, last_id, row_count."""
+    """Read lowest and highest row id and the number of rows, as outStatistics names them: first_id, last_id,
+    row_count.
+    """
     features = _list(_object(body), "features")
     values = features[0].get("attributes") if features and isinstance(features[0], dict) else None
     if not isinstance(values, dict):
@@ -146,7 +184,9 @@ def parse_extent(body: bytes, layer: str, page: int, read_at: dt.datetime, detai
         found.append(int(value))
     first, last, count = found
     if not 0 < count <= last - first + 1:
-        raise SourceChanged("features[0]", f"as many ids as rows, and a row at least, from {first} to {last}", count)
+        raise SourceChanged(
+            "features[0]", f"as many ids as rows, and a row at least, from {first} to {last}", count
+        )
     return Extent(layer, first, last, count, page, read_at, detail)
 
 
@@ -168,15 +208,20 @@ def parse_ids(body: bytes) -> list[int]:
     return sorted(set(ids))
 
 
-def parse_features(body: bytes, shape: Shape, object_id: str, lacking: Iterable[str] = (), outlines: bool = False) -> Page:
-    """Read a page of features, of f=json or f=geojson. Row ids and APNs are strict; each other field is a section of its own.
+def parse_features(
+    body: bytes, shape: Shape, object_id: str, lacking: Iterable[str] = (), outlines: bool = False
+) -> Page:
+    """Read a page of features, of f=json or f=geojson. Row ids and APNs are strict; each other field is a
+    section of its own.
 
     Raises SourceChanged for a page without row ids or APNs, or of which no field can be read.
     """
     raw = _object(body)
     features = _list(raw, "features")
     nested = raw.get("properties")
-    is_cut = bool(raw.get("exceededTransferLimit") or (isinstance(nested, dict) and nested.get("exceededTransferLimit")))
+    is_cut = bool(
+        raw.get("exceededTransferLimit") or (isinstance(nested, dict) and nested.get("exceededTransferLimit"))
+    )
     if not features:
         return Page([], [], is_cut)
     columns = shape.without(lacking)
@@ -198,21 +243,34 @@ def parse_features(body: bytes, shape: Shape, object_id: str, lacking: Iterable[
             outline_rows, broken = _outlines(features, apns, shape.layer, notes)
             pages.append(outline_rows)
             issues += broken
-    pages += withheld_rows(apns, rows[1 + list(columns).index("owner_name")] if parcels.reading.withheld else (), parcels.reading.withheld)
+    pages += withheld_rows(
+        apns,
+        rows[1 + list(columns).index("owner_name")] if parcels.reading.withheld else (),
+        parcels.reading.withheld,
+    )
     notes.raise_if_all_unread()
     issues += [_odd_value(shape.layer, odd) for odd in parcels.reading.odd.values()]
-    issues += notes.issues(f"layer {shape.layer}") + new_fields_issue(shape.layer, sorted(extra.difference(shape.ignored)))
+    issues += notes.issues(f"layer {shape.layer}") + new_fields_issue(
+        shape.layer, sorted(extra.difference(shape.ignored))
+    )
     return Page(pages, ids, is_cut, unkeyed, issues, tuple(notes.unread))
 
 
 def _odd_value(layer: str, odd: Odd) -> Issue:
     is_shown = isinstance(odd.value, int) and not isinstance(odd.value, bool) and abs(odd.value) <= INT8
     example = {"value": odd.value if is_shown else shown(odd.value), "rows": len(odd.at)}
-    return Issue(IssueKind.ODD_VALUE, f"{layer}.{odd.field}", f"{odd.field} cannot be {shown(odd.value)}; stored without it", example)
+    return Issue(
+        IssueKind.ODD_VALUE,
+        f"{layer}.{odd.field}",
+        f"{odd.field} cannot be {shown(odd.value)}; stored without it",
+        example,
+    )
 
 
 def withheld_rows(apns: Sequence[str | None], owners: Sequence[Any], at: Iterable[int]) -> list[Rows]:
-    """Return the parcels of a page whose owner is withheld, by their positions, with what is said in its place."""
+    """Return the parcels of a page whose owner is withheld, by their positions, with what is said in its
+    place.
+    """
     found = [(apns[spot], str(owners[spot]).strip()) for spot in sorted(at) if apns[spot] is not None]
     return [Rows(GisWithheld, [list(column) for column in zip(*found, strict=True)])] if found else []
 
@@ -276,12 +334,20 @@ def _with_apn(page: Rows, apns: list[str | None], layer: str) -> tuple[Rows, int
         column: spots if spots is None else frozenset(now for now, at in enumerate(places) if at in spots)
         for column, spots in page.absent.items()
     }
-    told = Issue(IssueKind.NO_APN, f"layer {layer}", f"layer {layer} has rows without an APN; they are counted and not stored")
+    told = Issue(
+        IssueKind.NO_APN,
+        f"layer {layer}",
+        f"layer {layer} has rows without an APN; they are counted and not stored",
+    )
     return Rows(page.record, kept, page.mapped, absent), unkeyed, [told]
 
 
-def _outlines(features: list[Any], apns: list[str | None], layer: str, notes: Notes) -> tuple[Rows, list[Issue]]:
-    """Return the polygons of a page; of those that cannot be read, which are few, none. Raises SourceChanged when they are not."""
+def _outlines(
+    features: list[Any], apns: list[str | None], layer: str, notes: Notes
+) -> tuple[Rows, list[Issue]]:
+    """Return the polygons of a page; of those that cannot be read, which are few, none. Raises SourceChanged
+    when they are not.
+    """
     found: list[tuple[str, str | None]] = []
     broken: list[tuple[str, SourceChanged]] = []
     absent = []
@@ -304,7 +370,17 @@ def _outlines(features: list[Any], apns: list[str | None], layer: str, notes: No
         raise broken[0][1]
     issues = []
     if broken:
-        message = f"the outline of {', '.join(apn for apn, _ in broken[:_SHOWN])} cannot be read ({broken[0][1]}); stored without it"
-        issues.append(Issue(IssueKind.ODD_VALUE, f"{layer}.geometry", message, {"apns": [apn for apn, _ in broken], "rows": len(broken)}))
+        message = (
+            f"the outline of {', '.join(apn for apn, _ in broken[:_SHOWN])} cannot be read ({broken[0][1]});"
+            " stored without it"
+        )
+        issues.append(
+            Issue(
+                IssueKind.ODD_VALUE,
+                f"{layer}.geometry",
+                message,
+                {"apns": [apn for apn, _ in broken], "rows": len(broken)},
+            )
+        )
     columns: list[list[Any]] = [[apn for apn, _ in found], [text for _, text in found]]
     return Rows(GisOutline, columns, absent={"geometry": frozenset(absent)} if absent else {}), issues

@@ -1,4 +1,6 @@
-"""The features of a page as columns of ours, of which some may be absent: at single positions, or of all rows (None), as in items.Rows."""
+"""The features of a page as columns of ours, of which some may be absent: at single positions, or of all rows
+(None), as in items.Rows.
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
 from operator import itemgetter
@@ -41,15 +43,21 @@ class Parcels:
     `mapped` has field and kind of each column that the layer may have, `asked` are those that were asked for.
     """
 
-    def __init__(self, layer: str, days: str, mapped: Mapping[str, tuple[str, str]], asked: Iterable[str]) -> None:
+    def __init__(
+        self, layer: str, days: str, mapped: Mapping[str, tuple[str, str]], asked: Iterable[str]
+    ) -> None:
         self._layer, self._mapped, self._asked = layer, mapped, list(asked)
         self.reading = Reading(days)
         self.notes = Notes()
         self.found: dict[str, Sequence[Any]] = {}
         self.absent: dict[str, Spots] = {column: None for column in mapped if column not in self._asked}
 
-    def convert(self, said: Sequence[Sequence[Any]], missing: Mapping[str, Spots], types: Mapping[str, str]) -> None:
-        """Convert column after column of those asked for; `missing` says where a field is not, `types` are those that the answer tells."""
+    def convert(
+        self, said: Sequence[Sequence[Any]], missing: Mapping[str, Spots], types: Mapping[str, str]
+    ) -> None:
+        """Convert column after column of those asked for; `missing` says where a field is not, `types` are
+        those that the answer tells.
+        """
         odd = self.reading.odd
         for column, values in zip(self._asked, said, strict=True):
             name, kind = self._mapped[column]
@@ -70,7 +78,9 @@ class Parcels:
                 self.absent[column] = None
 
     def withhold(self, rows: int) -> None:
-        """Where the owner of a row is withheld, its addresses are too: there they are NULL, whatever is said or stored of them."""
+        """Where the owner of a row is withheld, its addresses are too: there they are NULL, whatever is said
+        or stored of them.
+        """
         withheld = self.reading.withheld
         if not withheld:
             return
@@ -91,7 +101,8 @@ Attributes = tuple[list[tuple[Any, ...]], set[str], dict[str, Spots]]
 
 
 def attributes(features: list[Any], names: list[str], identity: Sequence[str]) -> Attributes:
-    """Return the values of each field over all features, the names of fields that were not asked for, and where fields are missing.
+    """Return the values of each field over all features, the names of fields that were not asked for, and
+    where fields are missing.
 
     Raises Malformed for what are no features, SourceChanged when a field of `identity` is missing.
     """

@@ -1,9 +1,10 @@
-"""A layer's values as columns of ours, a whole column at a time: 2,000 rows a page leave no time for a call a value.
+"""A layer's values as columns of ours, a whole column at a time: 2,000 rows a page leave no time for a call a
+value.
 
-Each coercion takes the values of one field over a page and returns those of a column; None where the layer says nothing.
-A value that cannot be true (a year 3024) becomes None and is noted in `odd`; so does one of another type or form, as long as no more
-than 1 % of the page's, or a single one, are. Of more, or of all, the first raises SourceChanged: the field is unread in the page.
-Forms: docs/sources.md, "GIS layers".
+Each coercion takes the values of one field over a page and returns those of a column; None where the layer
+says nothing. A value that cannot be true (a year 3024) becomes None and is noted in `odd`; so does one of
+another type or form, as long as no more than 1 % of the page's, or a single one, are. Of more, or of all, the
+first raises SourceChanged: the field is unread in the page. Forms: docs/sources.md, "GIS layers".
 """
 
 import datetime as dt
@@ -29,7 +30,9 @@ _FEW_OF = 100
 # Leading zeros and all; int() raises at some thousand.
 _DIGITS_MOST = 40
 # What values.is_withheld says yes to, of text without blanks at its ends: a set finds it in a column at once.
-_WITHHELD = frozenset("".join(letters) for word in ("na", "n/a") for letters in product(*({one, one.upper()} for one in word)))
+_WITHHELD = frozenset(
+    "".join(letters) for word in ("na", "n/a") for letters in product(*({one, one.upper()} for one in word))
+)
 _WITHHELD_ZIP = _WITHHELD | {"0"}
 
 
@@ -44,7 +47,9 @@ class Odd:
 
 @dataclass(slots=True)
 class Reading:
-    """What the coercions of one page share: the rule for its dates, what they found odd, and the rows whose owner is withheld."""
+    """What the coercions of one page share: the rule for its dates, what they found odd, and the rows whose
+    owner is withheld.
+    """
 
     days: str
     odd: dict[str, Odd] = field(default_factory=dict)
@@ -74,7 +79,13 @@ def code(values: Values, field: str, reading: Reading) -> Values:
     """Text of at most 64 characters, zeros kept."""
     found = text(values, field, reading)
     if len(max(filter(None, found), key=len, default="")) > CODE_MOST:
-        return _leave_out(found, field, f"a code of at most {CODE_MOST} characters", lambda value: len(value) > CODE_MOST, reading)
+        return _leave_out(
+            found,
+            field,
+            f"a code of at most {CODE_MOST} characters",
+            lambda value: len(value) > CODE_MOST,
+            reading,
+        )
     return found
 
 
@@ -83,7 +94,13 @@ def words(values: Values, field: str, reading: Reading) -> Values:
     values = _of_types(values, field, "text or a number", {str, int, float, _NONE}, reading)
     # A whole number of more than 64 bits has been rounded by the reader of JSON.
     if float in _types(values) and any(type(value) is float and abs(value) > INT8 for value in values):
-        values = _leave_out(values, field, "a number of 64 bits", lambda value: type(value) is float and abs(value) > INT8, reading)
+        values = _leave_out(
+            values,
+            field,
+            "a number of 64 bits",
+            lambda value: type(value) is float and abs(value) > INT8,
+            reading,
+        )
     return [None if value is None else (str(value).strip() or None) for value in values]
 
 
@@ -138,7 +155,9 @@ def degrees(values: Values, field: str, reading: Reading) -> Values:
     found = _floats(values, field, "degrees", reading)
     numbers = _numbers(found)
     if numbers and not -180 <= min(numbers) <= max(numbers) <= 180:
-        return _leave_out(found, field, "degrees from -180 to 180", lambda value: not -180 <= value <= 180, reading)
+        return _leave_out(
+            found, field, "degrees from -180 to 180", lambda value: not -180 <= value <= 180, reading
+        )
     return found
 
 
@@ -148,7 +167,9 @@ def padded(values: Values, field: str, reading: Reading) -> Values:
     digits = [value.replace(",", "").strip() if value else "" for value in values]
     # int() would also take an underscore, a sign, and the digits of other scripts.
     if not _are_digits("".join(digits)) or len(max(digits, key=len, default="")) > _DIGITS_MOST:
-        values = _leave_out(values, field, "digits", lambda value: not _is_number(value.replace(",", "").strip()), reading)
+        values = _leave_out(
+            values, field, "digits", lambda value: not _is_number(value.replace(",", "").strip()), reading
+        )
         digits = [value.replace(",", "").strip() if value else "" for value in values]
     return _whole([int(value) if value else None for value in digits], field, INT8, reading)
 
@@ -162,7 +183,12 @@ def year(values: Values, field: str, reading: Reading) -> Values:
     found = [number or None for number in numbers]
     present = _numbers(found)
     if present and not YEARS[0] <= min(present) <= max(present) <= YEARS[1]:
-        return _without_untrue(found, [number if number and YEARS[0] <= number <= YEARS[1] else None for number in found], field, reading)
+        return _without_untrue(
+            found,
+            [number if number and YEARS[0] <= number <= YEARS[1] else None for number in found],
+            field,
+            reading,
+        )
     return found
 
 
@@ -178,7 +204,9 @@ def date(values: Values, field: str, reading: Reading) -> Values:
     for moment in set(values).difference(_days):
         _days[moment] = _day(moment)
     found = list(map(_days.__getitem__, values))
-    return found if found.count(None) == values.count(None) else _without_untrue(values, found, field, reading)
+    return (
+        found if found.count(None) == values.count(None) else _without_untrue(values, found, field, reading)
+    )
 
 
 def text_date(values: Values, field: str, reading: Reading) -> Values:
@@ -186,7 +214,9 @@ def text_date(values: Values, field: str, reading: Reading) -> Values:
     values = _of_types(values, field, "a date MM/DD/YYYY", {str, _NONE}, reading)
     days = {value: _text_day(value) for value in set(values)}
     if any(value and value.strip() and days[value] is None for value in days):
-        values = _leave_out(values, field, "a date MM/DD/YYYY", lambda value: value.strip() and days[value] is None, reading)
+        values = _leave_out(
+            values, field, "a date MM/DD/YYYY", lambda value: value.strip() and days[value] is None, reading
+        )
         days[None] = None
     return [days[value] for value in values]
 
@@ -258,17 +288,25 @@ def _whole(values: Values, field: str, most: int, reading: Reading) -> Values:
         values = [int(value) if type(value) is float else value for value in values]
     numbers = _numbers(values)
     if numbers and not 0 <= min(numbers) <= max(numbers) <= most:
-        return _leave_out(values, field, f"a whole number from 0 to {most}", lambda value: not 0 <= value <= most, reading)
+        return _leave_out(
+            values, field, f"a whole number from 0 to {most}", lambda value: not 0 <= value <= most, reading
+        )
     return values
 
 
 def are_many(odd: int, rows: int) -> bool:
-    """Whether so many odd values of a field, or polygons, leave it unread in a page: over 1 % and over one, or all."""
+    """Whether so many odd values of a field, or polygons, leave it unread in a page: over 1 % and over one,
+    or all.
+    """
     return odd > max(1, rows // _FEW_OF) or odd == rows
 
 
-def _leave_out(values: Values, field: str, expected: str, is_wrong: Callable[[Any], Any], reading: Reading) -> Values:
-    """Return the values without those of another type or form, which are few. Raises SourceChanged when they are not."""
+def _leave_out(
+    values: Values, field: str, expected: str, is_wrong: Callable[[Any], Any], reading: Reading
+) -> Values:
+    """Return the values without those of another type or form, which are few. Raises SourceChanged when they
+    are not.
+    """
     wrong = [at for at, value in enumerate(values) if value is not None and is_wrong(value)]
     before = reading.odd.get(field)
     if are_many(len(wrong) + (len(before.at) if before else 0), len(values)):
@@ -282,8 +320,14 @@ def _leave_out(values: Values, field: str, expected: str, is_wrong: Callable[[An
 
 
 def _without_untrue(values: Values, found: list[Any], field: str, reading: Reading) -> Values:
-    """Note the values of which nothing was found, and return what was: these have the right form, so any number of them may be."""
-    untrue = [at for at, (value, one) in enumerate(zip(values, found, strict=True)) if value is not None and one is None]
+    """Note the values of which nothing was found, and return what was: these have the right form, so any
+    number of them may be.
+    """
+    untrue = [
+        at
+        for at, (value, one) in enumerate(zip(values, found, strict=True))
+        if value is not None and one is None
+    ]
     reading.note(field, values[untrue[0]], untrue)
     return found
 

@@ -1,8 +1,9 @@
 """A roll: one walk over a whole layer in ranges of row ids, from its extent to its completion.
 
-The extent is one target. It is asked at the beginning, when an interrupted job goes on, and when no range is open any more;
-what it says then decides: a reloaded layer begins a new walk, the same one completes the walk or has missing rows asked again.
-A layer that was reloaded and has the same extent gives some parcels twice: the layer is asked whether it has as many rows of them.
+The extent is one target. It is asked at the beginning, when an interrupted job goes on, and when no range is
+open any more; what it says then decides: a reloaded layer begins a new walk, the same one completes the walk
+or has missing rows asked again. A layer that was reloaded and has the same extent gives some parcels twice:
+the layer is asked whether it has as many rows of them.
 """
 
 import datetime as dt
@@ -23,13 +24,15 @@ logger = logging.getLogger(__name__)
 
 _ROUNDS_MOST = 3
 _WALKS_MOST = 5
-# Row ids so sparse are not walked by ranges: all ids are asked for first. Of more rows the list would be too long for one answer.
+# Row ids so sparse are not walked by ranges: all ids are asked for first. Of more rows the list would be too
+# long for one answer.
 _SPARSE = 3
 # Lists of APNs that came more than once, and that the layer is asked to confirm.
 _CONFIRM_MOST = 4
 
 _OPEN_ROLL = """
-    SELECT walk, layer, first_id, last_id, row_count, rounds, started_at, first_change, is_confirmed FROM gis.roll
+    SELECT walk, layer, first_id, last_id, row_count, rounds, started_at, first_change, is_confirmed FROM
+    gis.roll
     WHERE job_id = %s AND state = 'open' ORDER BY walk DESC LIMIT 1
 """
 _ANY_ROLL = "SELECT EXISTS (SELECT FROM gis.roll WHERE job_id = %s)"
@@ -38,38 +41,51 @@ _OPEN_RANGES = """
                    AND state IN ('pending', 'leased'))
 """
 _OPEN_DOUBLED = """
-    SELECT EXISTS (SELECT FROM crawl.target WHERE job_id = %s AND source = 'gis' AND kind = 'doubled' AND state IN ('pending', 'leased'))
+    SELECT EXISTS (SELECT FROM crawl.target WHERE job_id = %s AND source = 'gis' AND kind = 'doubled' AND
+    state IN ('pending', 'leased'))
 """
 _DEAD_DOUBLED = """
-    SELECT EXISTS (SELECT FROM crawl.target WHERE job_id = %s AND source = 'gis' AND kind = 'doubled' AND state = 'dead')
+    SELECT EXISTS (SELECT FROM crawl.target WHERE job_id = %s AND source = 'gis' AND kind = 'doubled' AND
+    state = 'dead')
 """
 _OPEN_EXTENT = """
-    SELECT EXISTS (SELECT FROM crawl.target WHERE job_id = %s AND source = 'gis' AND kind = 'extent' AND state IN ('pending', 'leased'))
+    SELECT EXISTS (SELECT FROM crawl.target WHERE job_id = %s AND source = 'gis' AND kind = 'extent' AND
+    state IN ('pending', 'leased'))
 """
 _ASK_EXTENT = """
     UPDATE crawl.target SET state = 'pending', not_before = NULL, attempts = 0, done_at = NULL, run_id = NULL
     WHERE job_id = %s AND source = 'gis' AND kind = 'extent' AND state IN ('done', 'dead')
 """
 _DEAD_EXTENT = """
-    SELECT EXISTS (SELECT FROM crawl.target WHERE job_id = %s AND source = 'gis' AND kind IN ('extent', 'doubled') AND state = 'dead')
+    SELECT EXISTS (SELECT FROM crawl.target WHERE job_id = %s AND source = 'gis' AND kind IN ('extent',
+    'doubled') AND state = 'dead')
 """
 # A walk that fell short, as long as it is known what it has seen.
 _UNFINISHED = """
     UPDATE gis.roll r SET state = 'open', rounds = 0, is_confirmed = false, finished_at = NULL
-    WHERE job_id = %(job)s AND state = 'incomplete' AND walk = (SELECT max(walk) FROM gis.roll WHERE job_id = %(job)s)
+    WHERE job_id = %(job)s AND state = 'incomplete' AND walk = (SELECT max(walk) FROM gis.roll WHERE job_id =
+    %(job)s)
       AND EXISTS (SELECT FROM gis.seen s WHERE s.job_id = r.job_id AND s.walk = r.walk)
 """
 _REVIVE = """
-    UPDATE crawl.target SET state = 'pending', not_before = NULL, attempts = 0, failures = NULL, done_at = NULL, run_id = NULL
-    WHERE job_id = %s AND source = 'gis' AND kind IN ('range', 'ids', 'doubled') AND state = 'dead' AND (detail->>'walk')::int = %s
+    UPDATE crawl.target SET state = 'pending', not_before = NULL, attempts = 0, failures = NULL, done_at =
+    NULL, run_id = NULL
+    WHERE job_id = %s AND source = 'gis' AND kind IN ('range', 'ids', 'doubled') AND state = 'dead' AND
+    (detail->>'walk')::int = %s
 """
-_LAST_RANGE = "SELECT max(done_at) FROM crawl.target WHERE job_id = %s AND source = 'gis' AND kind = 'range' AND state = 'done'"
+_LAST_RANGE = (
+    "SELECT max(done_at) FROM crawl.target WHERE job_id = %s AND source = 'gis' AND kind = 'range' AND state"
+    " = 'done'"
+)
 _CANCEL_RANGES = """
-    UPDATE crawl.target SET state = 'gone', message = 'the layer was reloaded; its ids are others now', done_at = now()
-    WHERE job_id = %s AND source = 'gis' AND kind IN ('range', 'ids', 'doubled') AND state IN ('pending', 'leased', 'dead')
+    UPDATE crawl.target SET state = 'gone', message = 'the layer was reloaded; its ids are others now',
+    done_at = now()
+    WHERE job_id = %s AND source = 'gis' AND kind IN ('range', 'ids', 'doubled') AND state IN ('pending',
+    'leased', 'dead')
 """
 _RELOADED = """
-    INSERT INTO crawl.issue AS i (job_id, run_id, source, kind, signature, message, target_key, first_at, last_at)
+    INSERT INTO crawl.issue AS i (job_id, run_id, source, kind, signature, message, target_key, first_at,
+    last_at)
     VALUES (%s, %s, 'gis', 'source_reloaded', %s, %s, %s, now(), now())
     ON CONFLICT (job_id, source, kind, signature) DO UPDATE SET count = i.count + 1, last_at = now()
 """
@@ -78,35 +94,43 @@ _RECEIVED = f"""
 """
 _INCOMPLETE_RANGES = """
     SELECT DISTINCT ON ((detail->>'first')::bigint) detail FROM crawl.target
-    WHERE job_id = %s AND source = 'gis' AND kind = 'range' AND state IN ('done', 'gone') AND (detail->>'walk')::int = %s
+    WHERE job_id = %s AND source = 'gis' AND kind = 'range' AND state IN ('done', 'gone') AND
+    (detail->>'walk')::int = %s
     ORDER BY (detail->>'first')::bigint, rows DESC NULLS LAST
 """
 _FULL_RANGES = (
-    "SELECT first_id FROM gis.seen WHERE job_id = %s AND walk = %s GROUP BY first_id HAVING max(cardinality(keys) + unkeyed) >= %s"
+    "SELECT first_id FROM gis.seen WHERE job_id = %s AND walk = %s GROUP BY first_id HAVING"
+    " max(cardinality(keys) + unkeyed) >= %s"
 )
 _DEAD_RANGES = """
     SELECT count(*) FROM crawl.target
-    WHERE job_id = %s AND source = 'gis' AND kind IN ('range', 'ids') AND state = 'dead' AND (detail->>'walk')::int = %s
+    WHERE job_id = %s AND source = 'gis' AND kind IN ('range', 'ids') AND state = 'dead' AND
+    (detail->>'walk')::int = %s
 """
 _END = """
-    UPDATE gis.roll SET state = %(state)s, received = %(received)s, parcels = %(parcels)s, duplicates = %(duplicates)s,
+    UPDATE gis.roll SET state = %(state)s, received = %(received)s, parcels = %(parcels)s, duplicates =
+    %(duplicates)s,
         unkeyed = %(unkeyed)s, missing = %(missing)s, finished_at = %(at)s
     WHERE job_id = %(job)s AND walk = %(walk)s
 """
 _OUTLINE_VIEW = """
-    SELECT EXISTS (SELECT FROM pg_extension WHERE extname = 'postgis') AND to_regclass('gis.parcel_outline') IS NULL
+    SELECT EXISTS (SELECT FROM pg_extension WHERE extname = 'postgis') AND to_regclass('gis.parcel_outline')
+    IS NULL
 """
 _CREATE_OUTLINE_VIEW = """
     CREATE VIEW gis.parcel_outline AS
-    SELECT p.*, ST_SetSRID(ST_GeomFromGeoJSON(o.geometry), 4326) AS outline FROM gis.parcel p JOIN gis.outline o USING (apn)
+    SELECT p.*, ST_SetSRID(ST_GeomFromGeoJSON(o.geometry), 4326) AS outline FROM gis.parcel p JOIN
+    gis.outline o USING (apn)
 """
 # Of this job, and of those that fell short before a roll was complete: a new walk has seen all that they had.
 _FORGET_SEEN = """
-    DELETE FROM gis.seen s USING gis.roll r WHERE r.job_id = s.job_id AND r.walk = s.walk AND (s.job_id = %(job)s OR r.state = 'incomplete')
+    DELETE FROM gis.seen s USING gis.roll r WHERE r.job_id = s.job_id AND r.walk = s.walk AND (s.job_id =
+    %(job)s OR r.state = 'incomplete')
 """
 _EMPTY_ASIDE = """
     DELETE FROM gis.held_row WHERE NOT EXISTS (SELECT FROM gis.roll r JOIN crawl.job j ON j.id = r.job_id
-        WHERE (r.state = 'open' AND j.verdict IS DISTINCT FROM 'cancelled') OR EXISTS (SELECT FROM gis.seen s WHERE s.job_id = r.job_id))
+        WHERE (r.state = 'open' AND j.verdict IS DISTINCT FROM 'cancelled') OR EXISTS (SELECT FROM gis.seen s
+        WHERE s.job_id = r.job_id))
 """
 
 
@@ -123,11 +147,18 @@ class _Roll:
     is_confirmed: bool
 
     def agrees_with(self, extent: Extent) -> bool:
-        return (self.layer, self.first, self.last, self.count) == (extent.layer, extent.first, extent.last, extent.count)
+        return (self.layer, self.first, self.last, self.count) == (
+            extent.layer,
+            extent.first,
+            extent.last,
+            extent.count,
+        )
 
 
 def ranges(extent: Extent, walk: int) -> Iterator[FollowOn]:
-    """Yield the targets of a walk. In a layer without gaps each has an exact number of rows; of sparse ids all are asked for first."""
+    """Yield the targets of a walk. In a layer without gaps each has an exact number of rows; of sparse ids
+    all are asked for first.
+    """
     span = extent.last - extent.first + 1
     if span > max(_SPARSE * extent.count, extent.page) and extent.count <= IDS_MOST:
         detail = {"layer": extent.layer, "walk": walk, "page": extent.page, **extent.detail}
@@ -148,12 +179,22 @@ def note_seen(cursor: Cursor, run: Run, target: Target, page: Lines, unkeyed: in
     cursor.execute(
         "INSERT INTO gis.seen (target_id, job_id, walk, first_id, keys, digests, unkeyed)"
         " VALUES (%s, %s, %s, %s, %s::text[], decode(%s, 'hex'), %s)",
-        (target.id, run.job_id, target.detail["walk"], target.detail["first"], array_of(page.keys), digests, unkeyed),
+        (
+            target.id,
+            run.job_id,
+            target.detail["walk"],
+            target.detail["first"],
+            array_of(page.keys),
+            digests,
+            unkeyed,
+        ),
     )
 
 
 def take_up(cursor: Cursor, run: Run) -> None:
-    """Have an unfinished walk go on: what failed for good is asked again, its extent first. Called for every run that opens."""
+    """Have an unfinished walk go on: what failed for good is asked again, its extent first. Called for every
+    run that opens.
+    """
     cursor.execute(_UNFINISHED, {"job": run.job_id})
     cursor.execute(_OPEN_ROLL, (run.job_id,))
     row = cursor.fetchone()
@@ -164,19 +205,30 @@ def take_up(cursor: Cursor, run: Run) -> None:
 
 
 def note_dead_extent(cursor: Cursor, run: Run) -> None:
-    """After an extent failed: when that was for good, the walk stays open, and the job says that it is incomplete."""
+    """After an extent failed: when that was for good, the walk stays open, and the job says that it is
+    incomplete.
+    """
     cursor.execute(_OPEN_ROLL, (run.job_id,))
     row = cursor.fetchone()
     cursor.execute(_DEAD_EXTENT, (run.job_id,))
     if row and (cursor.fetchone() or (False,))[0]:
-        _fall_short(cursor, run, f"layer {row[1]} no longer says how much it holds; scrapy crawl roll -a job={run.job_id} asks again")
+        _fall_short(
+            cursor,
+            run,
+            f"layer {row[1]} no longer says how much it holds; scrapy crawl roll -a job={run.job_id} asks"
+            " again",
+        )
 
 
 def advance(cursor: Cursor, run: Run) -> None:
     """After targets were acknowledged: when no range is open, have the extent read a last time."""
     cursor.execute(_OPEN_ROLL, (run.job_id,))
     # While a confirmation is open, its answer has the extent asked for again where that is needed.
-    if cursor.fetchone() and not _is_open(cursor, _OPEN_RANGES, run) and not _is_open(cursor, _OPEN_DOUBLED, run):
+    if (
+        cursor.fetchone()
+        and not _is_open(cursor, _OPEN_RANGES, run)
+        and not _is_open(cursor, _OPEN_DOUBLED, run)
+    ):
         cursor.execute(_ASK_EXTENT, (run.job_id,))
 
 
@@ -193,12 +245,16 @@ def settle(cursor: Cursor, run: Run, extent: Extent) -> None:
     if extent.walk not in (None, roll.walk):
         return
     if extent.confirmed:
-        # A part that failed for good confirms nothing: the job says that it is incomplete, and asks again when it goes on.
+        # A part that failed for good confirms nothing: the job says that it is incomplete, and asks again
+        # when it goes on.
         if _is_open(cursor, _OPEN_DOUBLED, run) or _is_open(cursor, _DEAD_DOUBLED, run):
             return
-        cursor.execute("UPDATE gis.roll SET is_confirmed = true WHERE job_id = %s AND walk = %s", (run.job_id, roll.walk))
+        cursor.execute(
+            "UPDATE gis.roll SET is_confirmed = true WHERE job_id = %s AND walk = %s", (run.job_id, roll.walk)
+        )
         roll = replace(roll, is_confirmed=True)
-        # A run that took the walk up has the extent read anew: that one counts, and not the one that was read before.
+        # A run that took the walk up has the extent read anew: that one counts, and not the one that was read
+        # before.
         if _is_open(cursor, _OPEN_EXTENT, run):
             return
     if not roll.agrees_with(extent) or extent.confirmed is False:
@@ -217,10 +273,18 @@ def _is_open(cursor: Cursor, query: str, run: Run) -> bool:
     return bool((cursor.fetchone() or (False,))[0])
 
 
-def _begin(cursor: Cursor, run: Run, extent: Extent, walk: int, started_at: dt.datetime, first_change: int | None = None) -> None:
+def _begin(
+    cursor: Cursor,
+    run: Run,
+    extent: Extent,
+    walk: int,
+    started_at: dt.datetime,
+    first_change: int | None = None,
+) -> None:
     cursor.execute(
-        "INSERT INTO gis.roll (job_id, walk, layer, first_id, last_id, row_count, page, detail, started_at, first_change)"
-        " SELECT %s, %s, %s, %s, %s, %s, %s, %s, %s, coalesce(%s, max(id), 0) FROM crawl.change",
+        "INSERT INTO gis.roll (job_id, walk, layer, first_id, last_id, row_count, page, detail, started_at,"
+        " first_change) SELECT %s, %s, %s, %s, %s, %s, %s, %s, %s, coalesce(%s, max(id), 0) FROM"
+        " crawl.change",
         (
             run.job_id,
             walk,
@@ -235,7 +299,14 @@ def _begin(cursor: Cursor, run: Run, extent: Extent, walk: int, started_at: dt.d
         ),
     )
     asked = add_targets(cursor, run.job_id, ranges(extent, walk))
-    logger.info("layer %s: %d rows, ids %d to %d, %d requests", extent.layer, extent.count, extent.first, extent.last, asked)
+    logger.info(
+        "layer %s: %d rows, ids %d to %d, %d requests",
+        extent.layer,
+        extent.count,
+        extent.first,
+        extent.last,
+        asked,
+    )
 
 
 def _begin_anew(cursor: Cursor, run: Run, roll: _Roll, extent: Extent) -> None:
@@ -248,7 +319,10 @@ def _begin_anew(cursor: Cursor, run: Run, roll: _Roll, extent: Extent) -> None:
     cursor.execute(_RELOADED, (run.job_id, run.id, f"layer {extent.layer}", message, extent.layer))
     cursor.execute(_CANCEL_RANGES, (run.job_id,))
     counts = {"received": None, "parcels": None, "duplicates": None, "unkeyed": None, "missing": None}
-    cursor.execute(_END, {"job": run.job_id, "walk": roll.walk, "state": "reloaded", "at": dt.datetime.now(dt.UTC), **counts})
+    cursor.execute(
+        _END,
+        {"job": run.job_id, "walk": roll.walk, "state": "reloaded", "at": dt.datetime.now(dt.UTC), **counts},
+    )
     cursor.execute("DELETE FROM gis.seen WHERE job_id = %s", (run.job_id,))
     if roll.walk >= _WALKS_MOST:
         _fall_short(cursor, run, f"layer {extent.layer} was reloaded in each of {roll.walk} walks")
@@ -266,10 +340,20 @@ def _finish(cursor: Cursor, run: Run, roll: _Roll, extent: Extent) -> None:
     if received < roll.count and _ask_again(cursor, run, roll, extent):
         return
     further = duplicates.find_doubled(cursor, run.job_id, roll.walk)
-    if further and not roll.is_confirmed and (_is_open(cursor, _OPEN_DOUBLED, run) or _ask_to_confirm(cursor, run, roll, extent)):
+    if (
+        further
+        and not roll.is_confirmed
+        and (_is_open(cursor, _OPEN_DOUBLED, run) or _ask_to_confirm(cursor, run, roll, extent))
+    ):
         return
     parcels = received - unkeyed - further
-    counts: dict[str, Any] = {"received": received, "parcels": parcels, "duplicates": further, "unkeyed": unkeyed, "missing": None}
+    counts: dict[str, Any] = {
+        "received": received,
+        "parcels": parcels,
+        "duplicates": further,
+        "unkeyed": unkeyed,
+        "missing": None,
+    }
     duplicates.settle(cursor, run, roll.walk, roll.layer, roll.started_at, roll.first_change)
     shortfall = _shortfall(cursor, run, roll, received)
     if shortfall is None:
@@ -288,7 +372,8 @@ def _finish(cursor: Cursor, run: Run, roll: _Roll, extent: Extent) -> None:
         return
     _forget(cursor, run)
     logger.info(
-        "layer %s is complete: %d rows, %d parcels, %d further rows of stacked ones, %d without an APN, %d missing since the last roll",
+        "layer %s is complete: %d rows, %d parcels, %d further rows of stacked ones, %d without an APN, %d"
+        " missing since the last roll",
         roll.layer,
         received,
         parcels,
@@ -299,15 +384,32 @@ def _finish(cursor: Cursor, run: Run, roll: _Roll, extent: Extent) -> None:
 
 
 def _ask_to_confirm(cursor: Cursor, run: Run, roll: _Roll, extent: Extent) -> bool:
-    """Ask the layer how many rows it has of the APNs that came more often than before; returns whether there are any."""
+    """Ask the layer how many rows it has of the APNs that came more often than before; returns whether there
+    are any.
+    """
     size = extent.detail["list"]
     found = duplicates.unexplained(cursor, run.job_id, roll.walk, roll.layer, _CONFIRM_MOST * size)
     parts = [found[at : at + size] for at in range(0, len(found), size)]
-    told = {"first": extent.first, "last": extent.last, "count": extent.count, "read_at": extent.read_at.isoformat()}
-    shared = {**extent.detail, **told, "layer": roll.layer, "walk": roll.walk, "page": extent.page, "accept_shrink": extent.accept_shrink}
+    told = {
+        "first": extent.first,
+        "last": extent.last,
+        "count": extent.count,
+        "read_at": extent.read_at.isoformat(),
+    }
+    shared = {
+        **extent.detail,
+        **told,
+        "layer": roll.layer,
+        "walk": roll.walk,
+        "page": extent.page,
+        "accept_shrink": extent.accept_shrink,
+    }
     targets = []
     for part in parts:
-        key = f"{roll.layer} walk {roll.walk} rows of {part[0][0]}-{part[-1][0]} ({len(part)}) at {extent.read_at:%H:%M:%S.%f}"
+        key = (
+            f"{roll.layer} walk {roll.walk} rows of {part[0][0]}-{part[-1][0]} ({len(part)}) at"
+            f" {extent.read_at:%H:%M:%S.%f}"
+        )
         detail = {**shared, "apns": [apn for apn, _ in part], "rows": sum(rows for _, rows in part)}
         targets.append(FollowOn("gis", "doubled", key, detail))
     return bool(targets) and add_targets(cursor, run.job_id, targets) > 0
@@ -321,14 +423,21 @@ def _ask_again(cursor: Cursor, run: Run, roll: _Roll, extent: Extent) -> bool:
     full = {first for (first,) in cursor.fetchall()}
     cursor.execute(_INCOMPLETE_RANGES, (run.job_id, roll.walk))
     again = [
-        FollowOn("gis", "range", f"{roll.layer} walk {roll.walk} ids {d['first']}-{d['last']} again {roll.rounds + 1}", d)
+        FollowOn(
+            "gis",
+            "range",
+            f"{roll.layer} walk {roll.walk} ids {d['first']}-{d['last']} again {roll.rounds + 1}",
+            d,
+        )
         for (d,) in cursor.fetchall()
         if d["first"] not in full and "expected" not in d
     ]
     if not again:
         return False
     logger.warning("layer %s: fewer rows came than it has; %d ranges are asked again", roll.layer, len(again))
-    cursor.execute("UPDATE gis.roll SET rounds = rounds + 1 WHERE job_id = %s AND walk = %s", (run.job_id, roll.walk))
+    cursor.execute(
+        "UPDATE gis.roll SET rounds = rounds + 1 WHERE job_id = %s AND walk = %s", (run.job_id, roll.walk)
+    )
     return add_targets(cursor, run.job_id, again) > 0
 
 
@@ -337,7 +446,10 @@ def _shortfall(cursor: Cursor, run: Run, roll: _Roll, received: int) -> str | No
     (dead,) = cursor.fetchone() or (0,)
     if dead:
         came = f"{received} of its {roll.count} rows came"
-        return f"{dead} requests for layer {roll.layer} failed for good; {came}; scrapy crawl roll -a job={run.job_id} asks again"
+        return (
+            f"{dead} requests for layer {roll.layer} failed for good; {came}; scrapy crawl roll -a"
+            f" job={run.job_id} asks again"
+        )
     if received != roll.count:
         return f"layer {roll.layer} says that it has {roll.count} rows; {received} came"
     return None

@@ -1,4 +1,6 @@
-"""Records of the county's GIS layers: the parcel as a layer tells it, its outline, and what a layer does not know."""
+"""Records of the county's GIS layers: the parcel as a layer tells it, its outline, and what a layer does not
+know.
+"""
 
 import datetime as dt
 
@@ -6,7 +8,8 @@ from maricopa_scrapy.items import Record
 
 
 class GisParcel(Record):
-    """`gis.parcel`: one parcel of a layer. Areas in square feet unless named otherwise, money in whole dollars, degrees WGS 84.
+    """`gis.parcel`: one parcel of a layer. Areas in square feet unless named otherwise, money in whole
+    dollars, degrees WGS 84.
 
     Not every layer has every column: NULL means that the layer of the last roll says nothing.
     """
@@ -73,7 +76,8 @@ class GisParcel(Record):
 
 
 class GisOutline(Record):
-    """`gis.outline`: the parcel's polygon as the text of a GeoJSON geometry, WGS 84; only where a roll asked for it.
+    """`gis.outline`: the parcel's polygon as the text of a GeoJSON geometry, WGS 84; only where a roll asked
+    for it.
 
     NULL: a polygon came that cannot be read.
     """

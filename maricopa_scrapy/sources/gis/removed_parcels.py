@@ -23,22 +23,29 @@ _PRESENT = "SELECT count(*) FROM gis.parcel WHERE removed_at IS NULL"
 _UNSEEN = """
     CREATE TEMP TABLE roll_unseen ON COMMIT DROP AS
     SELECT t.apn, t.layer = %(layer)s OR coalesce(t.first_seen_at < last.at, false)
-        AND NOT EXISTS (SELECT FROM gis.not_in_layer n WHERE n.layer = %(layer)s AND n.apn = t.apn) AS is_missing
-    FROM gis.parcel t, (SELECT max(finished_at) AS at FROM gis.roll WHERE state = 'complete' AND layer = %(layer)s) last
+        AND NOT EXISTS (SELECT FROM gis.not_in_layer n WHERE n.layer = %(layer)s AND n.apn = t.apn) AS
+        is_missing
+    FROM gis.parcel t, (SELECT max(finished_at) AS at FROM gis.roll WHERE state = 'complete' AND layer =
+    %(layer)s) last
     WHERE t.removed_at IS NULL AND NOT EXISTS (SELECT FROM roll_key k WHERE k.apn = t.apn)
 """
-_MISSING = "SELECT count(*) FILTER (WHERE is_missing), count(*) FILTER (WHERE NOT is_missing) FROM roll_unseen"
+_MISSING = (
+    "SELECT count(*) FILTER (WHERE is_missing), count(*) FILTER (WHERE NOT is_missing) FROM roll_unseen"
+)
 _MARK_MISSING = """
     WITH missing AS (
-        UPDATE gis.parcel t SET removed_at = %(at)s FROM roll_unseen u WHERE t.apn = u.apn AND u.is_missing RETURNING t.apn
+        UPDATE gis.parcel t SET removed_at = %(at)s FROM roll_unseen u WHERE t.apn = u.apn AND u.is_missing
+        RETURNING t.apn
     ), logged AS (
         INSERT INTO crawl.change (table_name, key, field, old, new, changed_at, run_id)
-        SELECT 'gis.parcel', jsonb_build_object('apn', apn), 'removed_at', NULL, %(at)s::text, %(at)s, %(run)s FROM missing
+        SELECT 'gis.parcel', jsonb_build_object('apn', apn), 'removed_at', NULL, %(at)s::text, %(at)s,
+        %(run)s FROM missing
     )
     SELECT count(*) FROM missing
 """
 _NOT_IN_LAYER = """
-    INSERT INTO gis.not_in_layer (layer, apn) SELECT %(layer)s, apn FROM roll_unseen WHERE NOT is_missing ON CONFLICT DO NOTHING
+    INSERT INTO gis.not_in_layer (layer, apn) SELECT %(layer)s, apn FROM roll_unseen WHERE NOT is_missing ON
+    CONFLICT DO NOTHING
 """
 _IN_LAYER = """
     DELETE FROM gis.not_in_layer n WHERE layer = %(layer)s
@@ -63,8 +70,9 @@ class Missing:
         if self.missing <= self.present * _MISSING_MOST:
             return None
         return (
-            f"layer {layer} misses {self.missing} of the {self.present} parcels that are stored ({self.missing / self.present:.1%}); "
-            "none was marked missing; if that is right: scrapy crawl roll -a accept_shrink=yes"
+            f"layer {layer} misses {self.missing} of the {self.present} parcels that are stored"
+            f" ({self.missing / self.present:.1%}); none was marked missing; if that is right: scrapy crawl"
+            " roll -a accept_shrink=yes"
         )
 
 
@@ -84,7 +92,9 @@ def count(cursor: Cursor, run: Run, walk: int, layer: str, seen: int) -> Missing
 
 
 def mark(cursor: Cursor, run: Run, layer: str, found: Missing) -> int:
-    """Mark what the walk misses, and note what only other layers have, in the transaction of `count`; returns how many were marked."""
+    """Mark what the walk misses, and note what only other layers have, in the transaction of `count`; returns
+    how many were marked.
+    """
     marked = 0
     if found.missing:
         cursor.execute(_MARK_MISSING, {"at": dt.datetime.now(dt.UTC), "run": run.id})
@@ -93,6 +103,8 @@ def mark(cursor: Cursor, run: Run, layer: str, found: Missing) -> int:
     cursor.execute(_IN_LAYER, {"layer": layer})
     if found.elsewhere:
         cursor.execute(_NOT_IN_LAYER, {"layer": layer})
-        logger.info("%d parcels of other layers are not in layer %s, and stay as they are", found.elsewhere, layer)
+        logger.info(
+            "%d parcels of other layers are not in layer %s, and stay as they are", found.elsewhere, layer
+        )
     cursor.execute(_NOT_ABSENT, {"layer": layer})
     return marked

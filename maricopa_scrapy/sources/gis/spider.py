@@ -37,9 +37,10 @@ _SHARED = ("object_id", "lacking", "outlines", "captures", "list")
 class LayerSpider(LedgerSpider):
     """Base class of the spider `roll` (sources/roll.py). Its targets, by kind:
 
-    `layer`: which one, and is it as we know it; then, of the county, an `extent`, a `range` a page (of a layer with sparse ids first all
-    `ids`), and `doubled`: has the layer as many rows of some APNs as came? Of APNs a `list`, and `absent`: has it any of those that
-    did not come? Of the deeds since a day `ids` and ranges.
+    `layer`: which one, and is it as we know it; then, of the county, an `extent`, a `range` a page (of a
+    layer with sparse ids first all
+    `ids`), and `doubled`: has the layer as many rows of some APNs as came? Of APNs a `list`, and `absent`:
+    has it any of those that did not come? Of the deeds since a day `ids` and ranges.
     """
 
     source = "gis"
@@ -75,7 +76,9 @@ class LayerSpider(LedgerSpider):
     def work(cls, given: dict[str, str]) -> Work:
         """Read what is wanted; without `apns` or `since` it is the whole county."""
         if "layer" in given:
-            given = given | {"layer": spider_arguments.choice("layer", given["layer"].strip().upper(), cls.shapes)}
+            given = given | {
+                "layer": spider_arguments.choice("layer", given["layer"].strip().upper(), cls.shapes)
+            }
         wanted = [name for name in ("apns", "since") if name in given]
         name = spider_arguments.one_of(given, wanted) if wanted else "county"
         options = _options(given, name)
@@ -90,7 +93,11 @@ class LayerSpider(LedgerSpider):
             if since > today:
                 raise ArgumentError(name, f"{since} is after today, {today}")
             options |= {"since": str(since), "until": str(today)}
-        return Work("roll" if name == "county" else "deeds_since", given, [FollowOn(cls.source, "layer", name, options)])
+        return Work(
+            "roll" if name == "county" else "deeds_since",
+            given,
+            [FollowOn(cls.source, "layer", name, options)],
+        )
 
     def request(self, target: Target) -> Request:
         """Ask for what the target is."""
@@ -106,9 +113,22 @@ class LayerSpider(LedgerSpider):
             return self._query(target, layer, query | {"returnIdsOnly": "true"}, self.parse_ids)
         if target.kind in ("absent", "doubled"):
             query |= {"where": self._where_apns(layer, detail["apns"]), "returnCountOnly": "true"}
-            return self._query(target, layer, query, self.parse_absent if target.kind == "absent" else self.parse_doubled, post=True)
-        fields = [detail["object_id"], *(name for name, _ in self.shapes[layer].without(detail["lacking"]).values())]
-        query |= {"outFields": ",".join(fields), "returnGeometry": "false", "orderByFields": detail["object_id"]}
+            return self._query(
+                target,
+                layer,
+                query,
+                self.parse_absent if target.kind == "absent" else self.parse_doubled,
+                post=True,
+            )
+        fields = [
+            detail["object_id"],
+            *(name for name, _ in self.shapes[layer].without(detail["lacking"]).values()),
+        ]
+        query |= {
+            "outFields": ",".join(fields),
+            "returnGeometry": "false",
+            "orderByFields": detail["object_id"],
+        }
         if detail.get("outlines"):
             query |= {"returnGeometry": "true", "outSR": "4326", "geometryPrecision": "8"}
         if target.kind == "list":
@@ -119,7 +139,9 @@ class LayerSpider(LedgerSpider):
         return self._query(target, layer, query, self.parse_range)
 
     def parse_layer(self, body: bytes, target: Target, order: list[str]) -> Answer | Request:
-        """Read what the layer has; without its row ids or APNs, or the day that is asked by, try the next one."""
+        """Read what the layer has; without its row ids or APNs, or the day that is asked by, try the next
+        one.
+        """
         name, *others = order
         shape, detail = self.shapes[name], target.detail or {}
         try:
@@ -129,9 +151,13 @@ class LayerSpider(LedgerSpider):
         except SourceChanged as error:
             if not others:
                 raise
-            return self._pass_over(target, order, Issue(Cause.SOURCE_CHANGED, f"layer {name}: {error.path}"[:200], str(error)))
+            return self._pass_over(
+                target, order, Issue(Cause.SOURCE_CHANGED, f"layer {name}: {error.path}"[:200], str(error))
+            )
         page = min(layer.page or self.manifest.layers[name].page, self.manifest.layers[name].page)
-        self.logger.info("layer %s: %d rows an answer, without %s", name, page, ", ".join(layer.lacking) or "nothing")
+        self.logger.info(
+            "layer %s: %d rows an answer, without %s", name, page, ", ".join(layer.lacking) or "nothing"
+        )
         shared = {
             "layer": name,
             "object_id": layer.object_id,
@@ -144,27 +170,50 @@ class LayerSpider(LedgerSpider):
             follow_ons = list(self._lists(detail["apns"], name, shared))
         elif target.key == "since":
             where = _since(self.shapes[name], detail["since"], detail["until"])
-            follow_ons = [FollowOn(self.source, "ids", f"{name} {where}", shared | {"where": where, "page": page})]
+            follow_ons = [
+                FollowOn(self.source, "ids", f"{name} {where}", shared | {"where": where, "page": page})
+            ]
         else:
-            follow_ons = [FollowOn(self.source, "extent", name, shared | {"page": page, "accept_shrink": detail["accept_shrink"]})]
-        issues = self._passed_over + layer.notes.issues(f"layer {name}") + pages.new_fields_issue(name, layer.new_fields)
+            follow_ons = [
+                FollowOn(
+                    self.source,
+                    "extent",
+                    name,
+                    shared | {"page": page, "accept_shrink": detail["accept_shrink"]},
+                )
+            ]
+        issues = (
+            self._passed_over
+            + layer.notes.issues(f"layer {name}")
+            + pages.new_fields_issue(name, layer.new_fields)
+        )
         return Answer(target, follow_ons=follow_ons, issues=issues, unread=tuple(layer.notes.unread))
 
     def parse_extent(self, body: bytes, target: Target) -> Answer:
-        """Read how much the layer holds; what follows from it is the store's to say (sources/gis/layer_walk.py)."""
+        """Read how much the layer holds; what follows from it is the store's to say
+        (sources/gis/layer_walk.py).
+        """
         detail = target.detail or {}
         shared = {name: detail[name] for name in _SHARED}
         extent = pages.parse_extent(body, detail["layer"], detail["page"], dt.datetime.now(dt.UTC), shared)
         return Answer(target, extent=replace(extent, accept_shrink=detail["accept_shrink"]))
 
     def parse_doubled(self, body: bytes, target: Target) -> Answer:
-        """Read whether the layer has as many rows of some APNs as came: the extent that waits for it goes on, or the walk begins anew."""
+        """Read whether the layer has as many rows of some APNs as came: the extent that waits for it goes on,
+        or the walk begins anew.
+        """
         detail = target.detail or {}
         count = pages.parse_count(body)
         if count != detail["rows"]:
             self.logger.warning("%s: %d rows came, the layer has %d", target.key, detail["rows"], count)
-        told: dict[str, Any] = {name: detail[name] for name in ("layer", "first", "last", "count", "page", "accept_shrink", "walk")}
-        told |= {"read_at": dt.datetime.fromisoformat(detail["read_at"]), "detail": {name: detail[name] for name in _SHARED}}
+        told: dict[str, Any] = {
+            name: detail[name]
+            for name in ("layer", "first", "last", "count", "page", "accept_shrink", "walk")
+        }
+        told |= {
+            "read_at": dt.datetime.fromisoformat(detail["read_at"]),
+            "detail": {name: detail[name] for name in _SHARED},
+        }
         return Answer(target, extent=Extent(**told, confirmed=count == detail["rows"]))
 
     def parse_ids(self, body: bytes, target: Target) -> Answer:
@@ -175,7 +224,9 @@ class LayerSpider(LedgerSpider):
         while part := list(islice(ids, detail["page"])):
             one = detail | {"first": part[0], "last": part[-1], "expected": len(part)}
             what = detail.get("where") or f"walk {detail['walk']}"
-            follow_ons.append(FollowOn(self.source, "range", f"{detail['layer']} {what} ids {part[0]}-{part[-1]}", one))
+            follow_ons.append(
+                FollowOn(self.source, "range", f"{detail['layer']} {what} ids {part[0]}-{part[-1]}", one)
+            )
         return Answer(target, Outcome.DONE if follow_ons else Outcome.GONE, follow_ons=follow_ons)
 
     def parse_range(self, body: bytes, target: Target) -> Answer:
@@ -199,11 +250,19 @@ class LayerSpider(LedgerSpider):
         deeds, odd = self._deeds(page)
         issues = page.issues + odd
         return Answer(
-            target, outcome, follow_ons=follow_ons + deeds, issues=issues, pages=page.pages, unkeyed=page.unkeyed, unread=page.unread
+            target,
+            outcome,
+            follow_ons=follow_ons + deeds,
+            issues=issues,
+            pages=page.pages,
+            unkeyed=page.unkeyed,
+            unread=page.unread,
         )
 
     def parse_list(self, body: bytes, target: Target) -> Answer:
-        """Read the parcels of a list; what did not come is asked for once more (absent_parcels.py), then noted as absent."""
+        """Read the parcels of a list; what did not come is asked for once more (absent_parcels.py), then
+        noted as absent.
+        """
         detail = target.detail or {}
         apns = detail["apns"]
         page = self._features(body, detail)
@@ -212,16 +271,25 @@ class LayerSpider(LedgerSpider):
             if not half:
                 raise Malformed("features", "all rows of one APN", page.ids)
             return Answer(
-                target, follow_ons=list(self._lists(apns[:half], target.key, detail)) + list(self._lists(apns[half:], target.key, detail))
+                target,
+                follow_ons=list(self._lists(apns[:half], target.key, detail))
+                + list(self._lists(apns[half:], target.key, detail)),
             )
         asked = set(apns)
         if not asked.issuperset(page.apns):
-            raise Malformed("features", "parcels that were asked for", [apn for apn in page.apns if apn not in asked])
+            raise Malformed(
+                "features", "parcels that were asked for", [apn for apn in page.apns if apn not in asked]
+            )
         found = set(page.apns)
         missing = [apn for apn in apns if apn not in found]
         if missing:
             self.logger.info(
-                "%s: %d of %d are not in layer %s: %s", target.key, len(missing), len(apns), detail["layer"], ", ".join(missing[:5])
+                "%s: %d of %d are not in layer %s: %s",
+                target.key,
+                len(missing),
+                len(apns),
+                detail["layer"],
+                ", ".join(missing[:5]),
             )
         deeds, odd = self._deeds(page)
         if "assessor" in self.parameters.get("follow", ()):
@@ -229,16 +297,29 @@ class LayerSpider(LedgerSpider):
             if self.serves("assessor"):
                 deeds += [FollowOn("assessor", "parcel", apn) for apn in lacking]
             elif lacking:
-                told = f"{len(lacking)} parcels have no deed number in layer {detail['layer']}; the API was not asked, for want of a token"
+                told = (
+                    f"{len(lacking)} parcels have no deed number in layer {detail['layer']}; the API was not"
+                    " asked, for want of a token"
+                )
                 odd.append(Issue(IssueKind.NO_DEED_NUMBER, target.key[:200], told, {"apns": lacking[:50]}))
         absent = [pages.absent_rows(missing, detail["layer"])] if missing else []
-        return Answer(target, follow_ons=deeds, issues=page.issues + odd, pages=[*page.pages, *absent], unread=page.unread)
+        return Answer(
+            target,
+            follow_ons=deeds,
+            issues=page.issues + odd,
+            pages=[*page.pages, *absent],
+            unread=page.unread,
+        )
 
     def parse_absent(self, body: bytes, target: Target) -> Answer:
-        """Read whether the layer has any of the APNs that did not come; if so, they are asked for by list once more."""
+        """Read whether the layer has any of the APNs that did not come; if so, they are asked for by list
+        once more.
+        """
         detail = target.detail or {}
         if pages.parse_count(body):
-            return Answer(target, follow_ons=list(self._lists(detail["apns"], f"{detail['layer']} again", detail)))
+            return Answer(
+                target, follow_ons=list(self._lists(detail["apns"], f"{detail['layer']} again", detail))
+            )
         return Answer(target, pages=[pages.absent_rows(detail["apns"], detail["layer"])])
 
     handlers = {"range": parse_range, "list": parse_list, "absent": parse_absent}
@@ -251,19 +332,31 @@ class LayerSpider(LedgerSpider):
         return deed_follow_ons(self.parameters, _deed_numbers(page))
 
     def _features(self, body: bytes, detail: dict[str, Any]) -> pages.Page:
-        return pages.parse_features(body, self.shapes[detail["layer"]], detail["object_id"], detail["lacking"], detail["outlines"])
+        return pages.parse_features(
+            body, self.shapes[detail["layer"]], detail["object_id"], detail["lacking"], detail["outlines"]
+        )
 
     def _order(self, detail: dict[str, Any]) -> list[str]:
         return [detail["layer"]] if detail.get("layer") else list(self.shapes)
 
-    def _failure(self, request: Request, target: Target, cause: Cause, message: str, *more: Any) -> Answer | Request:
+    def _failure(
+        self, request: Request, target: Target, cause: Cause, message: str, *more: Any
+    ) -> Answer | Request:
         """As every spider's; a layer that fails once more than it may is left for the next one."""
         failed = super()._failure(request, target, cause, message, *more)
         order = request.meta.get("layers", ())
-        if cause is Cause.THROTTLED or len(order) < 2 or target.attempts + 1 < min(_TRIES_A_LAYER, self.manifest.attempts):
+        if (
+            cause is Cause.THROTTLED
+            or len(order) < 2
+            or target.attempts + 1 < min(_TRIES_A_LAYER, self.manifest.attempts)
+        ):
             return failed
         return self._pass_over(
-            target, order, Issue(IssueKind.LAYER_FAILED, f"layer {order[0]}: {cause}", f"layer {order[0]}: {cause} ({message})")
+            target,
+            order,
+            Issue(
+                IssueKind.LAYER_FAILED, f"layer {order[0]}: {cause}", f"layer {order[0]}: {cause} ({message})"
+            ),
         )
 
     def _pass_over(self, target: Target, order: list[str], why: Issue) -> Request:
@@ -276,15 +369,23 @@ class LayerSpider(LedgerSpider):
         return f"{field} IN ({','.join(repr(apn) for apn in apns)})"
 
     def _ask_layer(self, target: Target, order: list[str]) -> Request:
-        request = self._ask(target, self._address(order[0]) + "?f=json", lambda body, target: self.parse_layer(body, target, order))
+        request = self._ask(
+            target,
+            self._address(order[0]) + "?f=json",
+            lambda body, target: self.parse_layer(body, target, order),
+        )
         return request.replace(meta={**request.meta, "layers": order})
 
-    def _query(self, target: Target, layer: str, query: dict[str, str], handler: Any, post: bool = False) -> Request:
+    def _query(
+        self, target: Target, layer: str, query: dict[str, str], handler: Any, post: bool = False
+    ) -> Request:
         address, form = self._address(layer) + "/query", urlencode(query)
         if not post:
             return self._ask(target, f"{address}?{form}", handler)
         request = self._ask(target, address, handler)
-        return request.replace(method="POST", body=form, headers={"Content-Type": "application/x-www-form-urlencoded"})
+        return request.replace(
+            method="POST", body=form, headers={"Content-Type": "application/x-www-form-urlencoded"}
+        )
 
     def _ask(self, target: Target, url: str, handler: Any) -> Request:
         # A layer may be on another host than the source's own address.
@@ -297,13 +398,16 @@ class LayerSpider(LedgerSpider):
         size = self.manifest.layers[shared["layer"]].list
         for at in range(0, len(apns), size):
             part = apns[at : at + size]
-            yield FollowOn(self.source, "list", f"{prefix} {part[0]}-{part[-1]} ({len(part)})", {**shared, "apns": part})
+            yield FollowOn(
+                self.source, "list", f"{prefix} {part[0]}-{part[-1]} ({len(part)})", {**shared, "apns": part}
+            )
 
 
 def _shapes(manifest: Manifest) -> dict[str, pages.Shape]:
     try:
         shapes = {
-            name: pages.Shape(name, layer.days, layer.columns, layer.optional, layer.ignored) for name, layer in manifest.layers.items()
+            name: pages.Shape(name, layer.days, layer.columns, layer.optional, layer.ignored)
+            for name, layer in manifest.layers.items()
         }
     except ValueError as error:
         raise StartError(f"config/sources/gis.yaml: {error}") from None
@@ -321,7 +425,9 @@ def _options(given: dict[str, str], name: str) -> dict[str, Any]:
     if "layer" in given:
         options["layer"] = given["layer"]
     if "captures" in given:
-        options["captures"] = spider_arguments.choice("captures", given["captures"], ("all", "failures", "none"))
+        options["captures"] = spider_arguments.choice(
+            "captures", given["captures"], ("all", "failures", "none")
+        )
     return options
 
 

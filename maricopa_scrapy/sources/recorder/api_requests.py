@@ -1,4 +1,6 @@
-"""What the spiders of the recorder's API share: documents by number, and what is asked for again because it is not indexed yet."""
+"""What the spiders of the recorder's API share: documents by number, and what is asked for again because it
+is not indexed yet.
+"""
 
 import datetime as dt
 import re
@@ -21,12 +23,16 @@ from maricopa_scrapy.sources.recorder.stored_deeds import ask_index_again
 
 PHOENIX = ZoneInfo("America/Phoenix")
 # On so many documents that they tie nothing.
-_EVERYWHERE = re.compile(r"\b(TRUSTEE|TITLE|ESCROW|BANK|MORTGAGE|MERS|LENDING|LOANS?|SERVICING|CREDIT UNION|AGENCY|COUNTY)\b")
+_EVERYWHERE = re.compile(
+    r"\b(TRUSTEE|TITLE|ESCROW|BANK|MORTGAGE|MERS|LENDING|LOANS?|SERVICING|CREDIT UNION|AGENCY|COUNTY)\b"
+)
 _NEIGHBOURS = (1, 2)
 
 
 class RecorderSpider(LedgerSpider):
-    """Targets: `document` by number, its `scan`, `neighbour` of a deed, `index`: how far the index of names has come."""
+    """Targets: `document` by number, its `scan`, `neighbour` of a deed, `index`: how far the index of names
+    has come.
+    """
 
     source = "recorder"
     needed_paths: ClassVar[tuple[str, ...]] = ("search", "document", "index", "codes", "image")
@@ -60,7 +66,9 @@ class RecorderSpider(LedgerSpider):
         if target.kind == "scan":
             return self.fetch(target, self._image_path(number_of(target)), self.parse_document)
         handler = self.parse_neighbour if target.kind == "neighbour" else self.parse_document
-        return self.fetch(target, self.manifest.paths["document"].format(number=number_of(target)[:11]), handler)
+        return self.fetch(
+            target, self.manifest.paths["document"].format(number=number_of(target)[:11]), handler
+        )
 
     async def _requests(self) -> AsyncIterator[Any]:
         async for request in super()._requests():
@@ -88,14 +96,22 @@ class RecorderSpider(LedgerSpider):
         except Refusal as error:
             is_page = begins(response.body) == b"<" and response.status < 429
             if is_page and error.cause in (Cause.SOFT_404, Cause.REFUSED):
-                raise Refusal(Cause.CHALLENGE, f"HTTP {response.status} with an HTML page where JSON is due") from None
+                raise Refusal(
+                    Cause.CHALLENGE, f"HTTP {response.status} with an HTML page where JSON is due"
+                ) from None
             raise
 
     def says_none(self, response: Response, target: Target) -> bool:
-        """404 with a JSON object: there is no such document. Of one that a search has listed it is no answer."""
+        """404 with a JSON object: there is no such document. Of one that a search has listed it is no
+        answer.
+        """
         if (target.detail or {}).get("listed"):
             return False
-        return response.status == 404 and target.kind in ("document", "neighbour") and begins(response.body) == b"{"
+        return (
+            response.status == 404
+            and target.kind in ("document", "neighbour")
+            and begins(response.body) == b"{"
+        )
 
     def parse_index(self, body: bytes, target: Target) -> Answer:
         """Read the last day whose names are all indexed."""
@@ -112,8 +128,9 @@ class RecorderSpider(LedgerSpider):
         if self.parameters.get("pdf") == "yes" and "again" not in detail and not is_restricted:
             day = str(page.recorded) if page.recorded else None
             answer.follow_ons.append(FollowOn(self.source, "scan", number, {"number": number, "date": day}))
-        # A deed whose names are not there yet is asked for again, and then with its neighbours: without names nothing ties them to it.
-        # So is one whose names or day could not be read, once they can (`maricopa retry --unread`).
+        # A deed whose names are not there yet is asked for again, and then with its neighbours: without names
+        # nothing ties them to it. So is one whose names or day could not be read, once they can (`maricopa
+        # retry --unread`).
         if detail.get("neighbours") and not again and not {"party", "document"} & page.notes.unread.keys():
             shared = {"names": page.names or [], "date": _day_of(page), "deed": number}
             for distance in _NEIGHBOURS:
@@ -122,14 +139,20 @@ class RecorderSpider(LedgerSpider):
         return answer
 
     def parse_neighbour(self, body: bytes, target: Target) -> Answer:
-        """Read a document recorded after a deed: tied to it only where it is of the same day and shares a name that is not everywhere."""
+        """Read a document recorded after a deed: tied to it only where it is of the same day and shares a
+        name that is not everywhere.
+        """
         detail = target.detail or {}
         page = self._read(body, detail["number"])
         answer = self._stored(target, page)
         self._names_later(answer, page, target)
-        shared = [name for name in page.names or () if name in detail["names"] and not _EVERYWHERE.search(name)]
+        shared = [
+            name for name in page.names or () if name in detail["names"] and not _EVERYWHERE.search(name)
+        ]
         if shared and detail["date"] and _day_of(page) == detail["date"]:
-            reason = f"recorded {detail['distance']} after the deed on the same day, and both name {shared[0]}"
+            reason = (
+                f"recorded {detail['distance']} after the deed on the same day, and both name {shared[0]}"
+            )
             answer.records.append(
                 Neighbour(
                     recording_number=page.number,
@@ -147,29 +170,45 @@ class RecorderSpider(LedgerSpider):
             return False
         # Two deeds may have the same neighbour: it is asked for again for each.
         key = target.key.split(" again ")[0] if target.kind == "neighbour" else page.number
-        again, issues = self.look_again(page.recorded, page.number, "names", target.detail or {}, (target.kind, key))
+        again, issues = self.look_again(
+            page.recorded, page.number, "names", target.detail or {}, (target.kind, key)
+        )
         answer.follow_ons += again
         answer.issues += issues
         return bool(again)
 
     def look_again(
-        self, recorded: dt.date | None, number: str, what: str, detail: dict[str, Any], asked: tuple[str, str] | None = None
+        self,
+        recorded: dt.date | None,
+        number: str,
+        what: str,
+        detail: dict[str, Any],
+        asked: tuple[str, str] | None = None,
     ) -> tuple[list[FollowOn], list[Issue]]:
-        """Return the target that asks again for what a fresh document does not have yet; an issue once it is too old for that.
+        """Return the target that asks again for what a fresh document does not have yet; an issue once it is
+        too old for that.
 
-        A document whose names are not there is asked for when the index may have passed its day. `asked`: kind and key of the target,
-        where they are not `what` and the number.
+        A document whose names are not there is asked for when the index may have passed its day. `asked`:
+        kind and key of the target, where they are not `what` and the number.
         """
         again = detail.get("again", 0) + 1
         days = self.manifest.names.give_up_after
         today = dt.datetime.now(PHOENIX).date()
         if recorded is None or (today - recorded).days > days:
-            told = f"{number}: no {what}, " + (f"{days} days after it was recorded" if recorded else "and no day on which it was recorded")
+            told = f"{number}: no {what}, " + (
+                f"{days} days after it was recorded" if recorded else "and no day on which it was recorded"
+            )
             return [], [Issue(IssueKind(f"no_{what}"), number, told)] if again > 1 or recorded is None else []
         lag = (recorded - self._indexed_until).days if self._indexed_until else 1
-        due = dt.datetime.now(dt.UTC) + dt.timedelta(hours=self.manifest.names.again_after * min(max(lag, 1), 3))
+        due = dt.datetime.now(dt.UTC) + dt.timedelta(
+            hours=self.manifest.names.again_after * min(max(lag, 1), 3)
+        )
         kind, key = asked or (what, number)
-        return [FollowOn(self.source, kind, f"{key} again {again}", {**detail, "number": number, "again": again}, due)], []
+        return [
+            FollowOn(
+                self.source, kind, f"{key} again {again}", {**detail, "number": number, "again": again}, due
+            )
+        ], []
 
     def _image_path(self, number: str) -> str:
         return self.manifest.paths["image"].format(number=number, suffix="")
@@ -182,18 +221,35 @@ class RecorderSpider(LedgerSpider):
         if document and document.restricted:
             # Said whether or not scans are wanted: what an answer is read into depends on nothing else.
             records.append(
-                Image(recording_number=page.number, url=document.image_url or "", path=None, sha256=None, size=None, is_restricted=True)
+                Image(
+                    recording_number=page.number,
+                    url=document.image_url or "",
+                    path=None,
+                    sha256=None,
+                    size=None,
+                    is_restricted=True,
+                )
             )
-        return Answer(target, records=records, complete=page.complete, issues=page.issues, unread=tuple(page.notes.unread))
+        return Answer(
+            target,
+            records=records,
+            complete=page.complete,
+            issues=page.issues,
+            unread=tuple(page.notes.unread),
+        )
 
     handlers = {"index": parse_index, "document": parse_document, "neighbour": parse_neighbour}
 
 
 def _of_suffix(target: Target) -> Answer:
     """How a suffix is asked for nobody knows: without it the answer is another document's, or may be."""
-    told = f"{target.key} has a suffix, which the API cannot be asked for; ask the legacy pages, -a via=legacy"
+    told = (
+        f"{target.key} has a suffix, which the API cannot be asked for; ask the legacy pages, -a via=legacy"
+    )
     issue = Issue(IssueKind.SUFFIX, target.key, told)
-    return Answer(target, Outcome.FAILED, issues=[issue], cause=Cause.WRONG_DOCUMENT, message=told, is_final=True)
+    return Answer(
+        target, Outcome.FAILED, issues=[issue], cause=Cause.WRONG_DOCUMENT, message=told, is_final=True
+    )
 
 
 def _day_of(page: pages.DocumentPage) -> str | None:

@@ -1,7 +1,8 @@
 """The recorder's JSON: a document's detail, the list of codes, and how far the index of names has come.
 
-The same field is a number in one answer and text in another, and a list here and text there: both are read. The number says whose answer
-it is; what else is odd costs its own section, and what is absent costs nothing that is stored.
+The same field is a number in one answer and text in another, and a list here and text there: both are read.
+The number says whose answer it is; what else is odd costs its own section, and what is absent costs nothing
+that is stored.
 """
 
 import datetime as dt
@@ -30,7 +31,9 @@ _WHOSE = "the recorder's answer"
 
 @dataclass(slots=True)
 class DocumentPage:
-    """A document's rows. `names` and `codes` as the recorder lists them; None where it does not, or they were not read, as `document`."""
+    """A document's rows. `names` and `codes` as the recorder lists them; None where it does not, or they were
+    not read, as `document`.
+    """
 
     number: str
     notes: Notes
@@ -42,30 +45,43 @@ class DocumentPage:
     def records(self) -> list[Record]:
         return [
             *([self.document] if self.document else []),
-            *(DocumentCode(recording_number=self.number, display_code=c, position=i) for i, c in enumerate(self.codes or (), 1)),
+            *(
+                DocumentCode(recording_number=self.number, display_code=c, position=i)
+                for i, c in enumerate(self.codes or (), 1)
+            ),
             *(Party(recording_number=self.number, name=name) for name in self.names or ()),
         ]
 
     @property
     def complete(self) -> list[tuple[type[Record], str]]:
         """The tables of which the answer has all of the document's rows."""
-        return [(kind, self.number) for kind, found in ((DocumentCode, self.codes), (Party, self.names)) if found is not None]
+        return [
+            (kind, self.number)
+            for kind, found in ((DocumentCode, self.codes), (Party, self.names))
+            if found is not None
+        ]
 
     @property
     def issues(self) -> list[Issue]:
         """What a person must know of the answer."""
-        return self.notes.issues(_WHOSE) + year_issues(self.number, self.document.recording_date if self.document else None)
+        return self.notes.issues(_WHOSE) + year_issues(
+            self.number, self.document.recording_date if self.document else None
+        )
 
     @property
     def recorded(self) -> dt.date | None:
-        """The day by which the document's age is counted: None where it is not told, or of another year than the number."""
+        """The day by which the document's age is counted: None where it is not told, or of another year than
+        the number.
+        """
         date = self.document.recording_date if self.document else None
         return date if is_of_year(self.number, date) else None
 
 
 @dataclass(slots=True)
 class CodeList:
-    """The codes that can be asked for, their labels as far as those could be read, and the entries that are no such code."""
+    """The codes that can be asked for, their labels as far as those could be read, and the entries that are
+    no such code.
+    """
 
     codes: list[str] = field(default_factory=list)
     labels: list[CodeLabel] = field(default_factory=list)
@@ -75,15 +91,20 @@ class CodeList:
     @property
     def issues(self) -> list[Issue]:
         """What a person must know of the list."""
-        told = [Issue(IssueKind.ODD_CODE, code, f"the recorder's list has {code} for a code; it cannot be asked for") for code in self.odd]
+        told = [
+            Issue(
+                IssueKind.ODD_CODE, code, f"the recorder's list has {code} for a code; it cannot be asked for"
+            )
+            for code in self.odd
+        ]
         return told + self.notes.issues("the recorder's list of codes")
 
 
 def parse_document(body: bytes, number: str, image_url: str | None = None) -> DocumentPage:
     """Read /documents/{number}: Document, its DocumentCode rows and Party rows.
 
-    Raises WrongDocument for another document's detail, Malformed, NotFound or Soft404; SourceChanged without a number, and when no section
-    can be read.
+    Raises WrongDocument for another document's detail, Malformed, NotFound or Soft404; SourceChanged without
+    a number, and when no section can be read.
     """
     raw = decode(body)
     if not isinstance(raw, dict):
@@ -115,7 +136,9 @@ def parse_document(body: bytes, number: str, image_url: str | None = None) -> Do
 
 
 def parse_codes(body: bytes) -> CodeList:
-    """Read /documentcodes/short. Raises SourceChanged when none of it can be asked for, Malformed, NotFound or Soft404."""
+    """Read /documentcodes/short. Raises SourceChanged when none of it can be asked for, Malformed, NotFound
+    or Soft404.
+    """
     raw = decode(body)
     if not isinstance(raw, list) or not raw:
         raise SourceChanged("body", "a list of codes", raw)
@@ -128,7 +151,9 @@ def parse_codes(body: bytes) -> CodeList:
 
 
 def _take_code(entry: object, codes: CodeList) -> None:
-    """Read an entry. One that is odd costs itself, and one whose code can be read is asked for all the same."""
+    """Read an entry. One that is odd costs itself, and one whose code can be read is asked for all the
+    same.
+    """
     said, before = entry, len(codes.codes)
     with codes.notes.section("code_label"):
         if not isinstance(entry, dict):
@@ -149,7 +174,9 @@ def _take_code(entry: object, codes: CodeList) -> None:
 
 
 def parse_index(body: bytes) -> dt.date:
-    """Read /documents/index: the last day whose names are all indexed. Raises SourceChanged, Malformed, NotFound or Soft404."""
+    """Read /documents/index: the last day whose names are all indexed. Raises SourceChanged, Malformed,
+    NotFound or Soft404.
+    """
     raw = decode(body)
     found = day(raw, "body") if isinstance(raw, str) else None
     if found is None:
@@ -192,16 +219,25 @@ def is_of_year(number: str, date: dt.date | None) -> bool:
 
 
 def year_issues(number: str, date: dt.date | None) -> list[Issue]:
-    """Return the issue of a document whose day is of another year than its number: 3 of 988 are so, and stored as they are told."""
+    """Return the issue of a document whose day is of another year than its number: 3 of 988 are so, and
+    stored as they are told.
+    """
     if is_of_year(number, date):
         return []
-    return [Issue(IssueKind.YEAR_DIFFERS, number, f"{number} was recorded on {date}, by what the recorder tells; it is stored so")]
+    return [
+        Issue(
+            IssueKind.YEAR_DIFFERS,
+            number,
+            f"{number} was recorded on {date}, by what the recorder tells; it is stored so",
+        )
+    ]
 
 
 def check_days(number: str, date: dt.date | None, since: dt.date, until: dt.date, path: str) -> None:
     """Raise SourceChanged for a day outside of those that were asked for: the filter was dropped.
 
-    A day of another year than the number's says nothing of that; then the number's year is one of those asked for.
+    A day of another year than the number's says nothing of that; then the number's year is one of those asked
+    for.
     """
     if date is None or since <= date <= until:
         return
@@ -219,7 +255,9 @@ def book(value: object, path: str) -> str | None:
 
 def texts(value: object, path: str, most: int) -> list[str]:
     """Return the texts of a list, each once."""
-    return list(dict.fromkeys(read for one in as_list(value, path) if (read := words(one, path, most)) is not None))
+    return list(
+        dict.fromkeys(read for one in as_list(value, path) if (read := words(one, path, most)) is not None)
+    )
 
 
 def words(value: object, path: str, most: int) -> str | None:

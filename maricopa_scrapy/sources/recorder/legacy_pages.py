@@ -1,4 +1,6 @@
-"""The recorder's legacy pages: a list by code and days, one document, and the page that stands for a restricted one."""
+"""The recorder's legacy pages: a list by code and days, one document, and the page that stands for a
+restricted one.
+"""
 
 import datetime as dt
 from dataclasses import dataclass, field
@@ -12,14 +14,23 @@ from maricopa_scrapy.parsing.errors import ABSENT, Malformed, SourceChanged, Wro
 from maricopa_scrapy.parsing.identifiers import IdentifierError, parse_recording_number
 from maricopa_scrapy.parsing.notes import Notes, record_of
 from maricopa_scrapy.parsing.values import Coercion, count
-from maricopa_scrapy.sources.recorder.document import QUERY_CODE, book, day, display_code, recording_number, year_issues
+from maricopa_scrapy.sources.recorder.document import (
+    QUERY_CODE,
+    book,
+    day,
+    display_code,
+    recording_number,
+    year_issues,
+)
 from maricopa_scrapy.sources.recorder.records import LegacyDocument
 
 # Say whose page it is; of a list, the number does.
 IDENTITY = ("lblRecNum", "hidsuf")
-# Sections: of a document each column by itself, for all are in one table; of a list each row, and where it goes on.
+# Sections: of a document each column by itself, for all are in one table; of a list each row, and where it
+# goes on.
 SECTIONS = (
-    "recorded_at", "page_amount", "affidavit_page_amount", "docket_book", "page_map", "query_code", "display_codes", "names", "image_path",
+    "recorded_at", "page_amount", "affidavit_page_amount", "docket_book", "page_map", "query_code",
+    "display_codes", "names", "image_path",
     "row", "cursor",
 )  # fmt: skip
 _ID = "ctl00_ContentPlaceHolder1_"
@@ -28,8 +39,18 @@ _NOTHING = "No results exist for this search"
 _NO_SUCH_DAY = "is not a valid date"
 _BLOCKED = "Information Blocked"
 _WHOSE = "the recorder's legacy page"
-# Fields that nothing is read from: what another field says as well, words for the reader, the reader's basket.
-_ELSEWHERE = {"hidcls", "hidpages", "hidrec", "hidbasketid", "hidcustid", "hidShopId", "lblViewUnofficial", "lnkReportError2"}
+# Fields that nothing is read from: what another field says as well, words for the reader, the reader's
+# basket.
+_ELSEWHERE = {
+    "hidcls",
+    "hidpages",
+    "hidrec",
+    "hidbasketid",
+    "hidcustid",
+    "hidShopId",
+    "lblViewUnofficial",
+    "lnkReportError2",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +65,9 @@ class LegacyRow:
 
 @dataclass(slots=True)
 class LegacyList:
-    """Rows, oldest first; `cursor` is the number that the next list begins with, None where the page does not say it."""
+    """Rows, oldest first; `cursor` is the number that the next list begins with, None where the page does not
+    say it.
+    """
 
     rows: list[LegacyRow] = field(default_factory=list)
     cursor: str | None = None
@@ -68,7 +91,9 @@ class LegacyPage:
     def issues(self) -> list[Issue]:
         """What a person must know of the page."""
         at = self.document.recorded_at
-        return self.notes.issues(_WHOSE) + year_issues(self.document.recording_number, at.date() if at else None)
+        return self.notes.issues(_WHOSE) + year_issues(
+            self.document.recording_number, at.date() if at else None
+        )
 
 
 def is_blocked(body: bytes) -> bool:
@@ -79,7 +104,8 @@ def is_blocked(body: bytes) -> bool:
 def parse_legacy_list(body: bytes) -> LegacyList:
     """Read a list by code and days; its columns are found by their headings.
 
-    Raises Malformed; SourceChanged without a list or without its numbers, and for an end date that has not come yet in Arizona.
+    Raises Malformed; SourceChanged without a list or without its numbers, and for an end date that has not
+    come yet in Arizona.
     """
     page = _page(body)
     table = page.xpath(f"//table[@id='{_ID}Grid1']")
@@ -119,7 +145,9 @@ def parse_legacy_document(body: bytes, number: str) -> LegacyPage:
     page = _page(body)
     said = page.xpath(f"//*[@id='{_ID}lblRecNum']")
     if not said:
-        raise SourceChanged("lblRecNum", "a document", _text(page.xpath("//title")) if page.xpath("//title") else ABSENT)
+        raise SourceChanged(
+            "lblRecNum", "a document", _text(page.xpath("//title")) if page.xpath("//title") else ABSENT
+        )
     found = recording_number(_text(said), "lblRecNum")
     suffix = _value(page, "hidsuf")
     letter = suffix if isinstance(suffix, str) else ""
@@ -134,16 +162,22 @@ def parse_legacy_document(body: bytes, number: str) -> LegacyPage:
     columns: dict[str, Any] = {"suffix": suffix if suffix is ABSENT else letter or None}
     for column, (name, coerce) in _HIDDEN.items():
         columns[column] = _column(notes, column, name, _value(page, name), coerce)
-    columns["recorded_at"] = _column(notes, "recorded_at", "lblRecDate", _element(page, "lblRecDate"), _moment)
+    columns["recorded_at"] = _column(
+        notes, "recorded_at", "lblRecDate", _element(page, "lblRecDate"), _moment
+    )
     columns |= _pages(page, columns["page_amount"], notes)
     # The page of a document whose names are not indexed has a list of codes to choose from, and no names.
     options, shown = page.xpath(f"//select[@id='{_ID}lbRecDocCode']"), _element(page, "lblRecDocCode")
     names = _element(page, "lblRecDocName")
-    columns["names"] = ABSENT if options and names is ABSENT else _column(notes, "names", "lblRecDocName", names, _names)
+    columns["names"] = (
+        ABSENT if options and names is ABSENT else _column(notes, "names", "lblRecDocName", names, _names)
+    )
     codes = [] if shown is ABSENT else _lines(shown)
     codes = codes or [text for option in options.xpath("./option") if (text := _text(option))]
     is_there = bool(options) or shown is not ABSENT
-    columns["display_codes"] = _column(notes, "display_codes", "lblRecDocCode", codes if is_there else ABSENT, _codes)
+    columns["display_codes"] = _column(
+        notes, "display_codes", "lblRecDocCode", codes if is_there else ABSENT, _codes
+    )
     for name in page.xpath(f"//@id[starts-with(., '{_ID}')]").getall():
         shown_as = name.removeprefix(_ID)
         if shown_as[:3] in ("lbl", "hid", "lnk") and shown_as not in _KNOWN:
@@ -158,7 +192,11 @@ def _pages(page: Selector, said: object, notes: Notes) -> dict[str, Any]:
     if not link:
         notes.is_absent("lnkPages")
         return {"image_path": ABSENT}
-    found: dict[str, Any] = {"image_path": _column(notes, "image_path", "lnkPages", link.xpath("@href").get(), lambda value, _: value)}
+    found: dict[str, Any] = {
+        "image_path": _column(
+            notes, "image_path", "lnkPages", link.xpath("@href").get(), lambda value, _: value
+        )
+    }
     if isinstance(said, int):
 
         def agreed(value: object, path: str) -> int:
@@ -171,7 +209,9 @@ def _pages(page: Selector, said: object, notes: Notes) -> dict[str, Any]:
 
 
 def _column(notes: Notes, column: str, name: str, value: object, coerce: Coercion) -> Any:
-    """Return a column's value; ABSENT where its field is not there, or is odd, which leaves the column unread."""
+    """Return a column's value; ABSENT where its field is not there, or is odd, which leaves the column
+    unread.
+    """
     if value is ABSENT:
         notes.is_absent(name)
         return ABSENT
@@ -278,7 +318,8 @@ def _moment(found: Any, path: str) -> dt.datetime | None:
 # After the functions that read them. The number first.
 _CELLS = (("number", _NUMBER, _number), ("date", _DATE, day), ("display_code", _CODE, _code))
 _HIDDEN: dict[str, tuple[str, Coercion]] = {
-    "page_amount": ("hidpgs", count), "affidavit_page_amount": ("hidnaf", count), "docket_book": ("hidbk", book),
+    "page_amount": ("hidpgs", count), "affidavit_page_amount": ("hidnaf", count), "docket_book": ("hidbk",
+    book),
     "page_map": ("hidmap", book), "query_code": ("hidcde", _query_code),
 }  # fmt: skip
 _KNOWN = {name for name, _ in _HIDDEN.values()} | _ELSEWHERE

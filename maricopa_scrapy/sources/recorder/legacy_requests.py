@@ -1,4 +1,6 @@
-"""The recorder's legacy pages, as a source beside its API: lists by code and days, and documents. One request at a time."""
+"""The recorder's legacy pages, as a source beside its API: lists by code and days, and documents. One request
+at a time.
+"""
 
 import datetime as dt
 from typing import Any, ClassVar
@@ -30,9 +32,14 @@ class LegacyPages(LedgerSpider):
         detail = target.detail or {}
         if target.kind == "page":
             return self._page(target, "document", self.parse_page)
-        days: dict[str, str] = {name: quote(f"{dt.date.fromisoformat(detail[name]):%m/%d/%Y}", safe="") for name in ("since", "until")}
+        days: dict[str, str] = {
+            name: quote(f"{dt.date.fromisoformat(detail[name]):%m/%d/%Y}", safe="")
+            for name in ("since", "until")
+        }
         most = str(self.manifest.search_page_size)
-        path = self.manifest.paths["list"].format(cursor=detail["cursor"], code=detail["code"], most=most, **days)
+        path = self.manifest.paths["list"].format(
+            cursor=detail["cursor"], code=detail["code"], most=most, **days
+        )
         return self.fetch(target, path, self.parse_list)
 
     def check_answer(self, response: Response) -> None:
@@ -46,7 +53,9 @@ class LegacyPages(LedgerSpider):
         raise Refusal(Cause.MALFORMED, "HTTP 200 without an HTML page")
 
     def parse_list(self, body: bytes, target: Target) -> Answer:
-        """Read a list. It is cut at its most without a word, and begins with the last row of the one before: fewer rows are its end."""
+        """Read a list. It is cut at its most without a word, and begins with the last row of the one before:
+        fewer rows are its end.
+        """
         detail = target.detail or {}
         found = pages.parse_legacy_list(body)
         since, until = dt.date.fromisoformat(detail["since"]), dt.date.fromisoformat(detail["until"])
@@ -54,7 +63,9 @@ class LegacyPages(LedgerSpider):
             if row.number:
                 check_days(row.number, row.date, since, until, "Grid1.RECORDING DATE")
         if found.rows and all(row.date is None for row in found.rows):
-            raise SourceChanged("Grid1.RECORDING DATE", f"a day from {since} to {until}, of one row at least", None)
+            raise SourceChanged(
+                "Grid1.RECORDING DATE", f"a day from {since} to {until}, of one row at least", None
+            )
         fresh = found.rows
         if detail["cursor"] != "0":
             first = found.rows[0].number if found.rows else None
@@ -69,21 +80,31 @@ class LegacyPages(LedgerSpider):
             issues=found.issues,
             unread=tuple(found.notes.unread),
         )
-        seen, unread = detail["seen"] + len(fresh), detail.get("unread", 0) + sum(not row.is_read for row in fresh)
+        seen, unread = (
+            detail["seen"] + len(fresh),
+            detail.get("unread", 0) + sum(not row.is_read for row in fresh),
+        )
         if len(found.rows) >= self.manifest.search_page_size:
             if not numbers:
-                told = f"{detail['code']} of {since} to {until}: the list does not go on after {detail['cursor']}"
+                told = (
+                    f"{detail['code']} of {since} to {until}: the list does not go on after"
+                    f" {detail['cursor']}"
+                )
                 answer.issues.append(Issue(IssueKind.SATURATED_WINDOW, told[:200], told))
                 answer.records, answer.shortfall = [self._window(detail, seen, "saturated")], told
                 return answer
-            answer.follow_ons.append(legacy_list(detail["code"], since, until, found.cursor or numbers[-1], seen, unread))
+            answer.follow_ons.append(
+                legacy_list(detail["code"], since, until, found.cursor or numbers[-1], seen, unread)
+            )
         else:
             # Nothing reports how many there are.
             answer.records.append(self._window(detail, seen, "unread" if unread else "walked"))
         return answer
 
     def parse_page(self, body: bytes, target: Target) -> Answer | Request:
-        """Read a document; where this page does not know it, the page for documents whose names are not indexed may."""
+        """Read a document; where this page does not know it, the page for documents whose names are not
+        indexed may.
+        """
         return self._document(body, target, is_last=False)
 
     def parse_recent(self, body: bytes, target: Target) -> Answer | Request:
@@ -93,7 +114,14 @@ class LegacyPages(LedgerSpider):
     def _document(self, body: bytes, target: Target, is_last: bool) -> Answer | Request:
         number = number_of(target)
         if pages.is_blocked(body):
-            image = Image(recording_number=number, url=self._url(target, "document"), path=None, sha256=None, size=None, is_restricted=True)
+            image = Image(
+                recording_number=number,
+                url=self._url(target, "document"),
+                path=None,
+                sha256=None,
+                size=None,
+                is_restricted=True,
+            )
             return Answer(target, records=[image])
         try:
             page = pages.parse_legacy_document(body, number)
@@ -107,7 +135,14 @@ class LegacyPages(LedgerSpider):
         if document.query_code and len(codes) == 1:
             records.append(CodePair(query_code=document.query_code, display_code=codes[0]))
         again = [] if document.names else self._again(document, target)
-        return Answer(target, Outcome.DONE, records=records, follow_ons=again, issues=page.issues, unread=tuple(page.notes.unread))
+        return Answer(
+            target,
+            Outcome.DONE,
+            records=records,
+            follow_ons=again,
+            issues=page.issues,
+            unread=tuple(page.notes.unread),
+        )
 
     def _again(self, document: LegacyDocument, target: Target) -> list[FollowOn]:
         """Return the page as a target for when the names of a fresh document may be indexed."""
@@ -116,7 +151,9 @@ class LegacyPages(LedgerSpider):
             return []
         again, number = (target.detail or {}).get("again", 0) + 1, number_of(target)
         due = now + dt.timedelta(hours=rules.again_after)
-        return [FollowOn(self.source, "page", f"{number} again {again}", {"number": number, "again": again}, due)]
+        return [
+            FollowOn(self.source, "page", f"{number} again {again}", {"number": number, "again": again}, due)
+        ]
 
     handlers = {"list": parse_list, "page": parse_page}
 
@@ -142,7 +179,18 @@ class LegacyPages(LedgerSpider):
         return self.manifest.paths[which].format(number=number[:11], suffix=number[11:])
 
 
-def legacy_list(code: str, since: dt.date, until: dt.date, cursor: str = "0", seen: int = 0, unread: int = 0) -> FollowOn:
-    """Return a list from a number on as a target; `seen` documents came before it, `unread` of them in rows that are odd."""
-    detail = {"code": code, "since": str(since), "until": str(until), "cursor": cursor, "seen": seen, "unread": unread}
+def legacy_list(
+    code: str, since: dt.date, until: dt.date, cursor: str = "0", seen: int = 0, unread: int = 0
+) -> FollowOn:
+    """Return a list from a number on as a target; `seen` documents came before it, `unread` of them in rows
+    that are odd.
+    """
+    detail = {
+        "code": code,
+        "since": str(since),
+        "until": str(until),
+        "cursor": cursor,
+        "seen": seen,
+        "unread": unread,
+    }
     return FollowOn("recorder_legacy", "list", f"{code} {since}..{until} from {cursor}", detail)

@@ -1,7 +1,7 @@
 """Records of the recorder: documents, their parties and codes, and what searches for them said.
 
-A recording number is the county's 11 digits, with the suffix letter of the few documents that have one. The recorder knows no
-parcel, no price and no roles; what ties a document to parcels is in the view `document`.
+A recording number is the county's 11 digits, with the suffix letter of the few documents that have one. The
+recorder knows no parcel, no price and no roles; what ties a document to parcels is in the view `document`.
 """
 
 import datetime as dt
@@ -10,7 +10,9 @@ from maricopa_scrapy.items import Json, Record
 
 
 class Document(Record):
-    """`recorder.document`: one recorded document, as its detail tells it. `name_count` is 0 until its names are indexed."""
+    """`recorder.document`: one recorded document, as its detail tells it. `name_count` is 0 until its names
+    are indexed.
+    """
 
     table = "recorder.document"
     key = ("recording_number",)
@@ -41,7 +43,9 @@ class DocumentCode(Record):
 
 
 class Party(Record):
-    """`recorder.party`: a name on a document, as indexed (LAST FIRST M, cut at 54 characters); the recorder knows no roles."""
+    """`recorder.party`: a name on a document, as indexed (LAST FIRST M, cut at 54 characters); the recorder
+    knows no roles.
+    """
 
     table = "recorder.party"
     key = ("recording_number", "name")
@@ -83,9 +87,10 @@ class NameIndex(Record):
 class SearchWindow(Record):
     """`recorder.search_window`: what one search found, against what the recorder reported.
 
-    `total` is exact to 500; 501 means more; NULL where it was not told. `state`: complete (as many rows as reported), split (more than
-    can be counted: halved), walked (not counted, read to its end), short (fewer rows than reported), saturated (one day that could not be
-    read on), unread (all rows came, and some could not be read).
+    `total` is exact to 500; 501 means more; NULL where it was not told. `state`: complete (as many rows as
+    reported), split (more than can be counted: halved), walked (not counted, read to its end), short (fewer
+    rows than reported), saturated (one day that could not be read on), unread (all rows came, and some could
+    not be read).
     """
 
     table = "recorder.search_window"
@@ -101,7 +106,9 @@ class SearchWindow(Record):
 
 
 class NameMatch(Record):
-    """`recorder.name_match`: a document that a search for an owner's name found, by a name that begins with it."""
+    """`recorder.name_match`: a document that a search for an owner's name found, by a name that begins with
+    it.
+    """
 
     table = "recorder.name_match"
     key = ("owner", "recording_number", "name")
@@ -112,7 +119,9 @@ class NameMatch(Record):
 
 
 class Neighbour(Record):
-    """`recorder.neighbour`: a document recorded right after a deed; `confidence` and `reason` say what ties the two."""
+    """`recorder.neighbour`: a document recorded right after a deed; `confidence` and `reason` say what ties
+    the two.
+    """
 
     table = "recorder.neighbour"
     key = ("recording_number", "deed_number")
@@ -125,7 +134,9 @@ class Neighbour(Record):
 
 
 class LegacyDocument(Record):
-    """`recorder.legacy_document`: a document as the legacy page tells it; `recorded_at` is Arizona's time of day."""
+    """`recorder.legacy_document`: a document as the legacy page tells it; `recorded_at` is Arizona's time of
+    day.
+    """
 
     table = "recorder.legacy_document"
     key = ("recording_number",)
@@ -144,7 +155,9 @@ class LegacyDocument(Record):
 
 
 class Image(Record):
-    """`recorder.image`: the scan of a document: a file below the data folder, or `is_restricted` where the recorder withholds it."""
+    """`recorder.image`: the scan of a document: a file below the data folder, or `is_restricted` where the
+    recorder withholds it.
+    """
 
     table = "recorder.image"
     key = ("recording_number",)

@@ -1,4 +1,6 @@
-"""Scans of documents into the data folder, by Scrapy's FilesPipeline; what the recorder withholds, or does not have yet, is told apart."""
+"""Scans of documents into the data folder, by Scrapy's FilesPipeline; what the recorder withholds, or does
+not have yet, is told apart.
+"""
 
 import datetime as dt
 import hashlib
@@ -20,7 +22,14 @@ from maricopa_scrapy.items import Answer, Capture, Cause, Issue, Outcome
 from maricopa_scrapy.machine.private_files import default_data_dir, make_folder, private
 from maricopa_scrapy.pace.certificates import Unverified
 from maricopa_scrapy.pace.proxies import wants_password
-from maricopa_scrapy.pace.refusals import WORDS_WITHIN, cause_of, is_challenge, is_refusal, said_of, wanting_proxy
+from maricopa_scrapy.pace.refusals import (
+    WORDS_WITHIN,
+    cause_of,
+    is_challenge,
+    is_refusal,
+    said_of,
+    wanting_proxy,
+)
 from maricopa_scrapy.pace.scrapy_internals import forget_media
 from maricopa_scrapy.pace.throttle import retry_after
 from maricopa_scrapy.sources.recorder.legacy_pages import is_blocked
@@ -80,15 +89,22 @@ class ScansPipeline(FilesPipeline):
             return []
         request: Request = info.spider.request(item.target)
         manifest = info.spider.manifest
-        meta = request.meta | {"dont_redirect": False, "download_maxsize": manifest.max_file or manifest.max_body}
+        meta = request.meta | {
+            "dont_redirect": False,
+            "download_maxsize": manifest.max_file or manifest.max_body,
+        }
         return [request.replace(callback=None, errback=None, cb_kwargs={}, meta=meta)]
 
-    def file_path(self, request: Request, response: Response | None = None, info: Any = None, *, item: Any = None) -> str:
+    def file_path(
+        self, request: Request, response: Response | None = None, info: Any = None, *, item: Any = None
+    ) -> str:
         """Return YEAR/NUMBER.pdf."""
         number = item.target.detail["number"]
         return f"{number[:4]}/{number}.pdf"
 
-    async def media_downloaded(self, response: Response, request: Request, info: Any, *, item: Any = None) -> Any:
+    async def media_downloaded(
+        self, response: Response, request: Request, info: Any, *, item: Any = None
+    ) -> Any:
         """Keep a scan, and note on the answer what else came."""
         spider, number = info.spider, item.target.detail["number"]
         body, status = response.body, response.status
@@ -103,7 +119,14 @@ class ScansPipeline(FilesPipeline):
             body=b"",
             is_kept=False,
         )
-        facts = {"recording_number": number, "url": request.url, "path": None, "sha256": None, "size": None, "is_restricted": False}
+        facts = {
+            "recording_number": number,
+            "url": request.url,
+            "path": None,
+            "sha256": None,
+            "size": None,
+            "is_restricted": False,
+        }
         others = [one for one in _NUMBER.findall(response.url) if one != number[:11]]
         if status == 200 and body.startswith(b"%PDF-") and _END in body[-_END_WITHIN:] and not others:
             kept = await super().media_downloaded(response, request, info, item=item)
@@ -126,14 +149,18 @@ class ScansPipeline(FilesPipeline):
             spider.stop("blocked")
             return {}
         else:
-            cause = Cause.SERVER_ERROR if status >= 500 else Cause.MALFORMED if status == 200 else Cause.REFUSED
+            cause = (
+                Cause.SERVER_ERROR if status >= 500 else Cause.MALFORMED if status == 200 else Cause.REFUSED
+            )
             cause = Cause.THROTTLED if is_refusal(response) else cause
             message = f"HTTP {status} with {type_ or 'no type'} where a scan is due"
             if proxy := wanting_proxy(response):
                 cause, message = Cause.CONNECTION, wants_password(proxy)
             if status == 200 and body.startswith(b"%PDF-"):
                 cause = Cause.WRONG_DOCUMENT if others else Cause.MALFORMED
-                message = f"the scan of {others[0]}" if others else f"a scan of {len(body):,} bytes that breaks off"
+                message = (
+                    f"the scan of {others[0]}" if others else f"a scan of {len(body):,} bytes that breaks off"
+                )
             self._fail(item, cause, message, retry_after(response))
             spider.pace.failed(request, item.target.source, cause)
             return {}
@@ -141,12 +168,16 @@ class ScansPipeline(FilesPipeline):
         return {}
 
     def media_failed(self, failure: Failure, request: Request, info: Any) -> Any:
-        """Leave it to `item_completed`, which knows whose scan it was: of an error that is raised Scrapy writes the whole traceback."""
+        """Leave it to `item_completed`, which knows whose scan it was: of an error that is raised Scrapy
+        writes the whole traceback.
+        """
         assert failure.value is not None
         self._unfetched[request.url] = failure.value
 
     def item_completed(self, results: list[Any], item: Any, info: Any) -> Any:
-        """Complete the answer of a scan that never came. Raises DropItem where the run ends: its target is given back."""
+        """Complete the answer of a scan that never came. Raises DropItem where the run ends: its target is
+        given back.
+        """
         if isinstance(item, Answer) and item.target.kind == "scan":
             info.spider.scanned(item.target)
         if results and info.spider.stopping:
@@ -154,7 +185,9 @@ class ScansPipeline(FilesPipeline):
         # It would give the same failure again when the target is tried again.
         forget_media(info)
         for is_well, result in results:
-            error = self._unfetched.pop(info.spider.request(item.target).url, None) if is_well else result.value
+            error = (
+                self._unfetched.pop(info.spider.request(item.target).url, None) if is_well else result.value
+            )
             if error is not None:
                 if isinstance(error, Unverified):
                     info.spider.distrust(error)

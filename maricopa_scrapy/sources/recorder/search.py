@@ -1,4 +1,6 @@
-"""One page of a search of the recorder, and whether it answers what was asked: wrong parameters are ignored silently."""
+"""One page of a search of the recorder, and whether it answers what was asked: wrong parameters are ignored
+silently.
+"""
 
 import datetime as dt
 from collections.abc import Iterable
@@ -45,8 +47,9 @@ _ENVELOPE, _REST = Shape(""), Shape(_ROW)
 class SearchRow:
     """A document as a search lists it; `number` has the suffix. Each of the others may be missing.
 
-    `name` is the one that matched, None without a name in the query. `is_read`: no value of the row is odd; nothing is stored of one that
-    has such a value, but its document is asked for. `absent`: what the row does not say at all.
+    `name` is the one that matched, None without a name in the query. `is_read`: no value of the row is odd;
+    nothing is stored of one that has such a value, but its document is asked for. `absent`: what the row does
+    not say at all.
     """
 
     number: str
@@ -70,7 +73,8 @@ class SearchRow:
 
 @dataclass(slots=True)
 class SearchPage:
-    """`count` rows came, `junk` of them with 0 for a number, which hides it, `lost` of them with a number that cannot be read.
+    """`count` rows came, `junk` of them with 0 for a number, which hides it, `lost` of them with a number
+    that cannot be read.
 
     `total` is None where the page does not say it.
     """
@@ -95,11 +99,15 @@ class SearchPage:
     @property
     def issues(self) -> list[Issue]:
         """What a person must know of the page."""
-        return self.notes.issues("the recorder's search") + [one for row in self.rows for one in year_issues(row.number, row.date)]
+        return self.notes.issues("the recorder's search") + [
+            one for row in self.rows for one in year_issues(row.number, row.date)
+        ]
 
 
 def parse_search(body: bytes) -> SearchPage:
-    """Read /documents/search. Raises Malformed, NotFound or Soft404; SourceChanged without a list, and when no row of it has a number."""
+    """Read /documents/search. Raises Malformed, NotFound or Soft404; SourceChanged without a list, and when
+    no row of it has a number.
+    """
     raw = decode(body)
     if not isinstance(raw, dict):
         raise Malformed("body", "a page of a search", raw)
@@ -135,7 +143,9 @@ def _total(value: object, notes: Notes) -> int | None:
 
 
 def _row(raw: object, notes: Notes) -> SearchRow | None:
-    """Read a row. Raises SourceChanged when its number cannot be read; any other odd value is noted, and missing."""
+    """Read a row. Raises SourceChanged when its number cannot be read; any other odd value is noted, and
+    missing.
+    """
     if not isinstance(raw, dict):
         raise SourceChanged(_ROW, "an object", raw)
     rest = dict(raw)
@@ -182,7 +192,8 @@ def _code(value: object, path: str) -> tuple[str, bool] | None:
 
 
 _FIELDS: dict[str, tuple[str, Coercion]] = {
-    "date": ("recordingDate", day), "name": ("names", _name), "code": ("documentCode", _code), "docket_book": ("docketBook", book),
+    "date": ("recordingDate", day), "name": ("names", _name), "code": ("documentCode", _code),
+    "docket_book": ("docketBook", book),
     "page_map": ("pageMap", book),
 }  # fmt: skip
 
@@ -191,24 +202,37 @@ def _alone(rows: Iterable[SearchRow]) -> set[str]:
     return {row.display_code for row in rows if row.display_code and not row.has_more_codes}
 
 
-def check_answers(page: SearchPage, since: dt.date, until: dt.date, name: str | None, display: str | None) -> None:
+def check_answers(
+    page: SearchPage, since: dt.date, until: dt.date, name: str | None, display: str | None
+) -> None:
     """Raise SourceChanged unless the rows are of the days, the name or the code that were asked for.
 
-    `name` is the beginning of every matched name; `display` the display code of the query code, where it is known. A row with
-    more codes may have matched by another of them. What a row does not say speaks for nothing and against nothing; but a page of which
-    no row says a name (or a code) is no answer to it.
+    `name` is the beginning of every matched name; `display` the display code of the query code, where it is
+    known. A row with more codes may have matched by another of them. What a row does not say speaks for
+    nothing and against nothing; but a page of which no row says a name (or a code) is no answer to it.
     """
     for at, row in enumerate(page.rows):
         path = f"searchResults.{at}"
-        if at == 0 and row.number == FIRST_OF_ALL and not (since <= _FIRST_DAY and name is None and _alone(page.rows) == {display}):
+        if (
+            at == 0
+            and row.number == FIRST_OF_ALL
+            and not (since <= _FIRST_DAY and name is None and _alone(page.rows) == {display})
+        ):
             raise SourceChanged(path, "an answer to the filter; it was dropped", row.number)
         check_days(row.number, row.date, since, until, f"{path}.recordingDate")
         if name is not None and row.name is not None and not squeezed(row.name).startswith(name):
             raise SourceChanged(f"{path}.names", f"a name that begins with {name}", row.name)
-        if name is None and display is not None and row.display_code not in (None, display) and not row.has_more_codes:
+        if (
+            name is None
+            and display is not None
+            and row.display_code not in (None, display)
+            and not row.has_more_codes
+        ):
             raise SourceChanged(f"{path}.documentCode", display, row.display_code)
     if name is None and len(alone := _alone(page.rows)) > _DISPLAYS_MOST:
-        raise SourceChanged("searchResults", "documents of the code that was asked for", ", ".join(sorted(alone)))
+        raise SourceChanged(
+            "searchResults", "documents of the code that was asked for", ", ".join(sorted(alone))
+        )
     if name is not None and page.rows and all(row.name is None for row in page.rows):
         raise SourceChanged(f"{_ROW}.names", f"a name that begins with {name}, of one row at least", ABSENT)
     if name is None and page.rows and all(row.code is None for row in page.rows):

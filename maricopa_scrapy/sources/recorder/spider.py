@@ -18,13 +18,21 @@ from maricopa_scrapy.sources.recorder import search
 from maricopa_scrapy.sources.recorder.api_requests import PHOENIX, RecorderSpider
 from maricopa_scrapy.sources.recorder.legacy_requests import LegacyPages, legacy_list
 from maricopa_scrapy.sources.recorder.records import CodePair, Document, DocumentCode, NameMatch, SearchWindow
-from maricopa_scrapy.sources.recorder.search import COUNTED_MOST, INDEXED_MOST, SearchPage, SearchRow, squeezed
+from maricopa_scrapy.sources.recorder.search import (
+    COUNTED_MOST,
+    INDEXED_MOST,
+    SearchPage,
+    SearchRow,
+    squeezed,
+)
 
 _FIRST_DAY = dt.date(1947, 1, 1)
 _CODE = re.compile(r"[A-Z0-9]{2}")
 # A name with one of these is a business or a trust, any other a person's: LAST FIRST M.
 _BUSINESS = re.compile(
-    r"\b(L ?L ?C|INC|LLP|LP|CORP|CO|COMPANY|TRUST|TR|BANK|NA|ASSOCIATION|ASSN|HOA|CHURCH|CITY|TOWN|COUNTY|STATE|DEPT|DISTRICT|"
+    r"\b(L ?L"
+    r" ?C|INC|LLP|LP|CORP|CO|COMPANY|TRUST|TR|BANK|NA|ASSOCIATION|ASSN|HOA|CHURCH|CITY|TOWN|COUNTY|STATE|"
+    r"DEPT|DISTRICT|"
     r"PARTNERSHIP|PARTNERS|HOLDINGS|PROPERTIES|GROUP|FUND|FOUNDATION|AUTHORITY|UNION|OF|AND|THE)\b"
 )
 # Pages of one search: the deepest that anyone walked was 5,000 of 20 rows.
@@ -33,7 +41,9 @@ _WAYS = ("recording_numbers", "owner", "since")
 
 
 class DocumentsSpider(RecorderSpider):
-    """Targets, beside the recorder's own: `codes` (the list of them) and `window`, a page of a search of some days."""
+    """Targets, beside the recorder's own: `codes` (the list of them) and `window`, a page of a search of some
+    days.
+    """
 
     name = "documents"
     known_arguments: ClassVar[dict[str, str]] = {
@@ -50,7 +60,8 @@ class DocumentsSpider(RecorderSpider):
 
     @classmethod
     def work(cls, given: dict[str, str]) -> Work:
-        """Read what is wanted: `recording_numbers`, an `owner`, or `codes` (all without it) of the days `since` to `until`.
+        """Read what is wanted: `recording_numbers`, an `owner`, or `codes` (all without it) of the days
+        `since` to `until`.
 
         `via=legacy` asks the legacy pages in place of the API: for numbers, or for some codes.
         """
@@ -62,10 +73,16 @@ class DocumentsSpider(RecorderSpider):
                 raise ArgumentError(option, f"does not go with `{name}`")
         is_legacy = spider_arguments.choice("via", given.get("via", "api"), ("api", "legacy")) == "legacy"
         if is_legacy and (name == "owner" or (name == "since" and "codes" not in given)):
-            raise ArgumentError("via", "the legacy pages are asked by recording_numbers, or by codes of some days: give -a codes=NS,LP")
+            raise ArgumentError(
+                "via",
+                "the legacy pages are asked by recording_numbers, or by codes of some days: give -a"
+                " codes=NS,LP",
+            )
         given = given | {"pdf": "yes" if spider_arguments.flag("pdf", given.get("pdf", "no")) else "no"}
         if is_legacy and given["pdf"] == "yes":
-            raise ArgumentError("pdf", "does not go with `via=legacy`, whose scans bear a mark; leave via=legacy out")
+            raise ArgumentError(
+                "pdf", "does not go with `via=legacy`, whose scans bear a mark; leave via=legacy out"
+            )
         beside = {"sources": [LegacyPages.source]} if is_legacy else {}
         index = FollowOn(cls.source, "index", "names")
         if name == "recording_numbers":
@@ -74,13 +91,25 @@ class DocumentsSpider(RecorderSpider):
             return Work("documents", given | beside, targets, apns=numbers)
         since, until = _span(given, name)
         if name == "owner":
-            return Work("documents", given, [index, _of_owner(spider_arguments.query(name, given[name]).upper(), since, until)])
+            return Work(
+                "documents",
+                given,
+                [index, _of_owner(spider_arguments.query(name, given[name]).upper(), since, until)],
+            )
         days = {"since": str(since), "until": str(until)}
         if "codes" not in given:
             return Work("documents", given | days, [index, FollowOn(cls.source, "codes", "all", days)])
         if is_legacy:
-            return Work("documents", given | days | beside, [legacy_list(code, since, until) for code in _codes(given["codes"])])
-        return Work("documents", given | days, [index, *(_of_code(code, since, until) for code in _codes(given["codes"]))])
+            return Work(
+                "documents",
+                given | days | beside,
+                [legacy_list(code, since, until) for code in _codes(given["codes"])],
+            )
+        return Work(
+            "documents",
+            given | days,
+            [index, *(_of_code(code, since, until) for code in _codes(given["codes"]))],
+        )
 
     def request(self, target: Target) -> Request:
         """Ask for the list of codes, a page of a search, or what every recorder's spider asks for."""
@@ -133,7 +162,9 @@ class DocumentsSpider(RecorderSpider):
             halves.issues += page.issues
             return halves
         if detail["page"] == 1 and total is not None and page.count > total:
-            raise SourceChanged("totalResults", f"a total of no less than the {page.count} rows of the page", total)
+            raise SourceChanged(
+                "totalResults", f"a total of no less than the {page.count} rows of the page", total
+            )
         is_counted = total is not None and total <= COUNTED_MOST
         answer = self._found(target, page, owner, code)
         detail["unread"] += page.unread
@@ -141,7 +172,14 @@ class DocumentsSpider(RecorderSpider):
         if names and names == detail["before"]:
             answer.records, answer.follow_ons = [], []
             if not is_counted:
-                ended = self._ended(target, detail, total, SearchPage(), "saturated", f"page {detail['page']} repeats the page before it")
+                ended = self._ended(
+                    target,
+                    detail,
+                    total,
+                    SearchPage(),
+                    "saturated",
+                    f"page {detail['page']} repeats the page before it",
+                )
                 return self._joined(answer, ended)
             page, names = SearchPage(), []
         # A row that comes again is no further one: counted, it would stand for a row that is missing.
@@ -150,14 +188,25 @@ class DocumentsSpider(RecorderSpider):
         seen = detail["seen"] + page.count
         if page.count and detail["page"] < _PAGES_MOST and (seen < (total or 0) or not is_counted):
             # The last page with rows may have fewer than the most; one before it may not.
-            gaps = {"missing": detail["missing"] + detail["lacks"], "lacks": max(0, self.manifest.search_page_size - page.count)}
-            so_far = {"seen": seen, "junk": detail["junk"] + page.junk, "total": total, "before": names, **gaps}
+            gaps = {
+                "missing": detail["missing"] + detail["lacks"],
+                "lacks": max(0, self.manifest.search_page_size - page.count),
+            }
+            so_far = {
+                "seen": seen,
+                "junk": detail["junk"] + page.junk,
+                "total": total,
+                "before": names,
+                **gaps,
+            }
             answer.follow_ons.append(_window(detail | {"page": detail["page"] + 1} | so_far))
             return answer
         return self._joined(answer, self._end(target, detail, since, until, total, page))
 
     def _is_beyond(self, total: int | None, seen: int, rows: int) -> bool:
-        """Whether there are more rows than can be counted, or may be: of a total that is not told a full page is a sign of it."""
+        """Whether there are more rows than can be counted, or may be: of a total that is not told a full page
+        is a sign of it.
+        """
         if total is None:
             return rows >= self.manifest.search_page_size or seen + rows > COUNTED_MOST
         return total > COUNTED_MOST
@@ -169,22 +218,48 @@ class DocumentsSpider(RecorderSpider):
         answer.shortfall = ended.shortfall
         return answer
 
-    def _end(self, target: Target, detail: dict[str, Any], since: dt.date, until: dt.date, total: int | None, page: SearchPage) -> Answer:
+    def _end(
+        self,
+        target: Target,
+        detail: dict[str, Any],
+        since: dt.date,
+        until: dt.date,
+        total: int | None,
+        page: SearchPage,
+    ) -> Answer:
         """Hold what came against what was reported."""
         seen = detail["seen"] + page.count
         if total is None or total > COUNTED_MOST:
             if total is not None and seen <= COUNTED_MOST + 1:
                 return self._ended(
-                    target, detail, total, page, "saturated", f"more than {COUNTED_MOST} rows were reported, {seen} could be read"
+                    target,
+                    detail,
+                    total,
+                    page,
+                    "saturated",
+                    f"more than {COUNTED_MOST} rows were reported, {seen} could be read",
                 )
             if page.count:
-                return self._ended(target, detail, total, page, "saturated", f"{seen} rows on {detail['page']} pages, and no end")
+                return self._ended(
+                    target,
+                    detail,
+                    total,
+                    page,
+                    "saturated",
+                    f"{seen} rows on {detail['page']} pages, and no end",
+                )
             if detail["missing"]:
                 told = f"{seen} rows came, and pages before the last lack {detail['missing']}"
                 return self._ended(target, detail, total, page, "short", told)
-            told = f"{seen} rows were read on to the end; beyond {COUNTED_MOST} they are not counted, so none can be told to be missing"
+            told = (
+                f"{seen} rows were read on to the end; beyond {COUNTED_MOST} they are not counted, so none"
+                " can be told to be missing"
+            )
             if total is None:
-                told = f"{seen} rows were read on to the end; how many there are was not told, so none can be told to be missing"
+                told = (
+                    f"{seen} rows were read on to the end; how many there are was not told, so none can be"
+                    " told to be missing"
+                )
             return self._ended(target, detail, total, page, "walked", told)
         if seen >= total:
             return self._ended(target, detail, total, page, "complete")
@@ -194,7 +269,13 @@ class DocumentsSpider(RecorderSpider):
         return self._ended(target, detail, total, page, "short", f"{total} rows were reported, {seen} came")
 
     def _halved(
-        self, target: Target, detail: dict[str, Any], since: dt.date, until: dt.date, total: int | None, page: SearchPage
+        self,
+        target: Target,
+        detail: dict[str, Any],
+        since: dt.date,
+        until: dt.date,
+        total: int | None,
+        page: SearchPage,
     ) -> Answer:
         middle = since + (until - since) / 2
         parts = [(since, middle), (middle + dt.timedelta(days=1), until)]
@@ -203,10 +284,25 @@ class DocumentsSpider(RecorderSpider):
         answer.follow_ons = [_first_page(whole, begin, end) for begin, end in parts]
         return answer
 
-    def _ended(self, target: Target, detail: dict[str, Any], total: int | None, page: SearchPage, state: str, message: str = "") -> Answer:
+    def _ended(
+        self,
+        target: Target,
+        detail: dict[str, Any],
+        total: int | None,
+        page: SearchPage,
+        state: str,
+        message: str = "",
+    ) -> Answer:
         if detail["unread"] and state in ("complete", "walked"):
-            state, message = "unread", f"of {detail['seen'] + page.count} rows {detail['unread']} could not be read, or not wholly"
-        days = detail["since"] if detail["since"] == detail["until"] else f"{detail['since']} to {detail['until']}"
+            state, message = (
+                "unread",
+                f"of {detail['seen'] + page.count} rows {detail['unread']} could not be read, or not wholly",
+            )
+        days = (
+            detail["since"]
+            if detail["since"] == detail["until"]
+            else f"{detail['since']} to {detail['until']}"
+        )
         window = SearchWindow(
             query=detail["label"],
             since=detail["since"],
@@ -220,10 +316,17 @@ class DocumentsSpider(RecorderSpider):
         issues = [Issue(IssueKind(f"{state}_window"), f"{detail['label']} {days}", told)] if message else []
         if message:
             self.logger.warning("%s", told)
-        return Answer(target, records=[window], issues=issues, shortfall=told if state in ("short", "saturated") else None)
+        return Answer(
+            target,
+            records=[window],
+            issues=issues,
+            shortfall=told if state in ("short", "saturated") else None,
+        )
 
     def _found(self, target: Target, page: SearchPage, owner: str | None, code: str | None) -> Answer:
-        """The rows of a page: each document is asked for, except the few with a suffix, which only the row tells of."""
+        """The rows of a page: each document is asked for, except the few with a suffix, which only the row
+        tells of.
+        """
         answer = Answer(target, issues=page.issues, unread=tuple(page.notes.unread))
         for row in page.rows:
             if owner and row.name and row.is_read:
@@ -238,16 +341,26 @@ class DocumentsSpider(RecorderSpider):
             answer.records.append(CodePair(query_code=code, display_code=next(iter(page.pair))))
         elif code and page.pair:
             several = ", ".join(sorted(page.pair))
-            answer.issues.append(Issue(IssueKind.MIXED_CODES, code, f"the query code {code} finds documents of several codes: {several}"))
+            answer.issues.append(
+                Issue(
+                    IssueKind.MIXED_CODES,
+                    code,
+                    f"the query code {code} finds documents of several codes: {several}",
+                )
+            )
         if page.junk:
-            answer.issues.append(Issue(IssueKind.JUNK_ROW, "search", "a row with 0 for its number: its document is hidden"))
+            answer.issues.append(
+                Issue(IssueKind.JUNK_ROW, "search", "a row with 0 for its number: its document is hidden")
+            )
         return answer
 
     handlers = RecorderSpider.handlers | {"codes": parse_codes, "window": parse_window}
 
 
 def _of_row(row: SearchRow) -> list[Any]:
-    unknown = dict.fromkeys(("page_amount", "affidavit_present", "affidavit_page_amount", "restricted", "name_count", "image_url"))
+    unknown = dict.fromkeys(
+        ("page_amount", "affidavit_present", "affidavit_page_amount", "restricted", "name_count", "image_url")
+    )
     document = Document(
         recording_number=row.number,
         suffix=row.suffix,
@@ -256,8 +369,14 @@ def _of_row(row: SearchRow) -> list[Any]:
         page_map=row.page_map,
         **unknown,
     )
-    absent = {"recording_date" if name == "date" else name for name in row.absent} & document.__class__.model_fields.keys()
-    codes = [DocumentCode(recording_number=row.number, display_code=row.display_code, position=1)] if row.display_code else []
+    absent = {
+        "recording_date" if name == "date" else name for name in row.absent
+    } & document.__class__.model_fields.keys()
+    codes = (
+        [DocumentCode(recording_number=row.number, display_code=row.display_code, position=1)]
+        if row.display_code
+        else []
+    )
     return [document.lacking(unknown.keys() | absent), *codes]
 
 
@@ -271,7 +390,13 @@ def _of_owner(owner: str, since: dt.date, until: dt.date) -> FollowOn:
         # A longer one begins no name that is stored.
         query = {"businessNames": owner[:INDEXED_MOST].rstrip()}
     else:
-        query = dict(zip(("lastNames", "firstNames", "middleNameIs"), (words[0], words[1], " ".join(words[2:])), strict=True))
+        query = dict(
+            zip(
+                ("lastNames", "firstNames", "middleNameIs"),
+                (words[0], words[1], " ".join(words[2:])),
+                strict=True,
+            )
+        )
     query = {key: value for key, value in query.items() if value}
     return _first_page({"query": query, "label": f"owner {owner}", "owner": owner}, since, until)
 
@@ -281,7 +406,12 @@ def _first_page(whole: dict[str, Any], since: dt.date, until: dt.date) -> Follow
 
 
 def _window(detail: dict[str, Any]) -> FollowOn:
-    return FollowOn("recorder", "window", f"{detail['label']} {detail['since']}..{detail['until']} page={detail['page']}", detail)
+    return FollowOn(
+        "recorder",
+        "window",
+        f"{detail['label']} {detail['since']}..{detail['until']} page={detail['page']}",
+        detail,
+    )
 
 
 def _of_numbers(numbers: RecordingNumbers, index: FollowOn | None) -> Iterator[FollowOn]:
@@ -302,7 +432,9 @@ def _span(given: dict[str, str], name: str) -> tuple[dt.date, dt.date]:
     if until > today:
         raise ArgumentError("until", f"{until} is after today in Arizona, {today}")
     if since > until:
-        raise ArgumentError("since", f"{since} is after {'today' if 'until' not in given else 'until'}, {until}")
+        raise ArgumentError(
+            "since", f"{since} is after {'today' if 'until' not in given else 'until'}, {until}"
+        )
     if since < _FIRST_DAY:
         raise ArgumentError("since", f"{since} is before {_FIRST_DAY}, where the recorder's numbers begin")
     return since, until
@@ -312,7 +444,11 @@ def _codes(value: str) -> list[str]:
     codes = [part.strip().upper() for part in value.replace(";", ",").split(",") if part.strip()]
     for code in codes:
         if not _CODE.fullmatch(code):
-            raise ArgumentError("codes", f"{code!r} is no query code: it has two letters, such as NS (a longer one is cut by the recorder)")
+            raise ArgumentError(
+                "codes",
+                f"{code!r} is no query code: it has two letters, such as NS (a longer one is cut by the"
+                " recorder)",
+            )
     if not codes:
         raise ArgumentError("codes", "the list is empty; give codes of two letters, such as NS,LP,FL")
     return list(dict.fromkeys(codes))

@@ -1,4 +1,6 @@
-"""Whose page it is: the places that name the parcel, the account's owner and situs address, the view of a parcel that is not there."""
+"""Whose page it is: the places that name the parcel, the account's owner and situs address, the view of a
+parcel that is not there.
+"""
 
 import re
 from typing import Any
@@ -9,7 +11,13 @@ from maricopa_scrapy.parsing.bodies import check_whole
 from maricopa_scrapy.parsing.errors import SourceChanged, WrongParcel
 from maricopa_scrapy.parsing.page_layout import Identity, Layout
 from maricopa_scrapy.sources.treasurer.grid import PAGERS, VIRTUAL, check_pagers
-from maricopa_scrapy.sources.treasurer.parcel_numbers import DASHED, NUMBER, is_apn, numbers_in_address, text_of
+from maricopa_scrapy.sources.treasurer.parcel_numbers import (
+    DASHED,
+    NUMBER,
+    is_apn,
+    numbers_in_address,
+    text_of,
+)
 from maricopa_scrapy.sources.treasurer.records import TaxAccount
 
 # Elements that a browser begins a line with, and ends one.
@@ -27,10 +35,17 @@ def account_of(root: Selector, layout: Layout) -> Selector:
     else:
         around = {element.root for element in root.css(layout.beside)}
         for grid in root.css(layout.grid):
-            beside = next((parent for parent in grid.xpath("ancestor::*")[::-1] if parent.root in around), None)
+            beside = next(
+                (parent for parent in grid.xpath("ancestor::*")[::-1] if parent.root in around), None
+            )
             if beside is not None and (found := beside.xpath("..").css(layout.account)):
                 return found[0]
-    raise SourceChanged("account", f"a {layout.account} beside a {layout.grid}", None, "where does the page show owner and situs address?")
+    raise SourceChanged(
+        "account",
+        f"a {layout.account} beside a {layout.grid}",
+        None,
+        "where does the page show owner and situs address?",
+    )
 
 
 def is_named(root: Selector, account: Selector, apn: str, layout: Layout, address: str) -> bool:
@@ -52,7 +67,9 @@ def is_named(root: Selector, account: Selector, apn: str, layout: Layout, addres
             raise WrongParcel("account", f"parcel {apn}", number)
     if not named:
         ask = "where does the page say which parcel it is of? Its place belongs in page.identity"
-        raise SourceChanged("/".join(one.at for one in layout.identity), f"parcel {apn} named", text_of(account), ask)
+        raise SourceChanged(
+            "/".join(one.at for one in layout.identity), f"parcel {apn} named", text_of(account), ask
+        )
     return named != {"address"}
 
 
@@ -68,19 +85,29 @@ def _numbers(one: Identity, root: Selector, account: Selector, layout: Layout, a
 
 def read_account(account: Selector, apn: str, layout: Layout) -> TaxAccount:
     """Return whom the page bills, and where the parcel is. Raises SourceChanged."""
-    found = {column: _lines_below(account, layout, column) for column, words in layout.blocks.items() if words}
-    return TaxAccount(apn=apn, **{column: "\n".join(found.get(column, ())) or None for column in layout.blocks})
+    found = {
+        column: _lines_below(account, layout, column) for column, words in layout.blocks.items() if words
+    }
+    return TaxAccount(
+        apn=apn, **{column: "\n".join(found.get(column, ())) or None for column in layout.blocks}
+    )
 
 
 def _lines_below(account: Selector, layout: Layout, column: str) -> list[str]:
     words = [word.casefold() for word in layout.blocks[column]]
     listed = layout.owners.listed if column == "owner" else "lines"
     headings = account.css(layout.headings)
-    named = [heading for heading in headings[layout.title :] if any(word in text_of(heading).casefold() for word in words)]
+    named = [
+        heading
+        for heading in headings[layout.title :]
+        if any(word in text_of(heading).casefold() for word in words)
+    ]
     if not named or (len(named) > 1 and listed != "blocks"):
         shown = ", ".join(text_of(heading) for heading in headings[layout.title :])
         ask = f"under which heading does the page show it? A word of it belongs in page.blocks.{column}"
-        raise SourceChanged(f"account.{column}", f"one heading with {' or '.join(layout.blocks[column])}", shown, ask)
+        raise SourceChanged(
+            f"account.{column}", f"one heading with {' or '.join(layout.blocks[column])}", shown, ask
+        )
     ends = {heading.root for heading in headings}
     lines: list[str] = []
     for heading in named:
@@ -160,7 +187,12 @@ def check_absent(html: str, apn: str, layout: Layout) -> None:
         raise SourceChanged("absent", "no parcel beside it", text_of(shown[0]))
     if not layout.absent_alone and text.casefold() not in {known.casefold() for known in layout.absent_texts}:
         ask = "does this text say that there is no such parcel? Then it belongs in page.absent_texts"
-        raise SourceChanged("absent", f"one of the absent_texts: {', '.join(layout.absent_texts) or 'none is known'}", text, ask)
+        raise SourceChanged(
+            "absent",
+            f"one of the absent_texts: {', '.join(layout.absent_texts) or 'none is known'}",
+            text,
+            ask,
+        )
 
 
 def _check_results(root: Selector, listed: list[list[str]]) -> None:

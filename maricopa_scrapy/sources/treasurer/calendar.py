@@ -1,7 +1,9 @@
-"""Until when a tax bill can be paid without becoming delinquent. Rules: the treasurer's tax calendar; Arizona law, A.R.S. 42-18052.
+"""Until when a tax bill can be paid without becoming delinquent. Rules: the treasurer's tax calendar; Arizona
+law, A.R.S. 42-18052.
 
-A year's tax is billed in September. Its first half becomes delinquent after November 1, its second after May 1, 17:00 in Phoenix; a
-bill of 100 dollars or less is one payment, delinquent after December 31. On a weekend or holiday it is the next business day.
+A year's tax is billed in September. Its first half becomes delinquent after November 1, its second after May
+1, 17:00 in Phoenix; a bill of 100 dollars or less is one payment, delinquent after December 31. On a weekend
+or holiday it is the next business day.
 """
 
 import datetime as dt
@@ -15,7 +17,8 @@ _SATURDAY, _SUNDAY = 5, 6
 
 
 def instalments(tax_year: int, assessed: Decimal) -> tuple[dt.datetime, dt.datetime | None]:
-    """Return the moments (UTC) after which each half is delinquent; the second is None for a bill of one payment.
+    """Return the moments (UTC) after which each half is delinquent; the second is None for a bill of one
+    payment.
 
     >>> [str(until) for until in instalments(2025, Decimal("840.12"))]
     ['2025-11-04 00:00:00+00:00', '2026-05-02 00:00:00+00:00']
@@ -34,7 +37,9 @@ def _closing(day: dt.date) -> dt.datetime:
 
 
 def _is_holiday(day: dt.date) -> bool:
-    """Whether it is New Year's Day, or the weekday that it is kept on: the only legal holiday that a deadline can meet (A.R.S. 1-301)."""
+    """Whether it is New Year's Day, or the weekday that it is kept on: the only legal holiday that a deadline
+    can meet (A.R.S. 1-301).
+    """
     first = dt.date(day.year + (day.month == 12), 1, 1)
     if first.weekday() == _SATURDAY:
         return day in (first, first - dt.timedelta(days=1))

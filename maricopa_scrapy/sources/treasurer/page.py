@@ -1,8 +1,9 @@
-"""The treasurer's page of a parcel: who is billed, every year's bill, the payments. HTML of each tab in, records out.
+"""The treasurer's page of a parcel: who is billed, every year's bill, the payments. HTML of each tab in,
+records out.
 
-No real page was ever captured: what a page looks like is the manifest's to say (parsing/page_layout.py), every cell is checked against its
-column's kind, and what cannot be told for certain is an error, never a value (docs/sources.md). Account, bills and payments are one
-section: whatever contradicts refuses all of it.
+No real page was ever captured: what a page looks like is the manifest's to say (parsing/page_layout.py),
+every cell is checked against its column's kind, and what cannot be told for certain is an error, never a
+value (docs/sources.md). Account, bills and payments are one section: whatever contradicts refuses all of it.
 """
 
 from collections import Counter
@@ -29,9 +30,11 @@ _YEARLY, _ADVERTISING, _FEES = Decimal("0.16"), Decimal("0.05"), Decimal(100)
 
 @dataclass(slots=True)
 class Page:
-    """What a page says: its records, and headings that nobody knows yet. `exists` is False when it says that there is no such parcel.
+    """What a page says: its records, and headings that nobody knows yet. `exists` is False when it says that
+    there is no such parcel.
 
-    `signs`: of a page that only its address names, what must agree with what is stored before anything of it is.
+    `signs`: of a page that only its address names, what must agree with what is stored before anything of it
+    is.
     """
 
     records: list[Record] = field(default_factory=list)
@@ -41,10 +44,16 @@ class Page:
 
 
 def parse_page(body: bytes, apn: str, layout: Layout) -> Page:
-    """Read the kept tabs of a parcel: a TaxAccount, its TaxBills and, where that tab was opened, TaxPayments. Raises PageError."""
+    """Read the kept tabs of a parcel: a TaxAccount, its TaxBills and, where that tab was opened, TaxPayments.
+    Raises PageError.
+    """
     tabs = treasurer_tabs.unpack(body)
     if tabs.kind == "shell":
-        raise Soft404("page", "a parcel, or the search's view", text_of(Selector(text=next(iter(tabs.html.values())), type="html")))
+        raise Soft404(
+            "page",
+            "a parcel, or the search's view",
+            text_of(Selector(text=next(iter(tabs.html.values())), type="html")),
+        )
     page = Page(exists=tabs.kind == "parcel")
     if not page.exists:
         for html in tabs.html.values():
@@ -104,27 +113,52 @@ def _check_sums(row: dict[str, Any], newest: int) -> None:
     """A bill that contradicts itself has its values in the wrong columns, or is not what we take it for."""
     status, assessed, paid, due = row["status"], row["assessed"], row["paid"], row["amount_due"]
     ask = (
-        f"what do the values of {row['tax_year']} mean, that they do not add up: {row['status_text']!r}, assessed {assessed}, paid {paid}, "
-        f"interest {row['interest']}, due {due}? Which column is which belongs in page.columns.summary"
+        f"what do the values of {row['tax_year']} mean, that they do not add up: {row['status_text']!r},"
+        f" assessed {assessed}, paid {paid}, interest {row['interest']}, due {due}? Which column is which"
+        " belongs in page.columns.summary"
     )
     if row["interest"] is not None and assessed + row["interest"] - paid != due:
-        raise SourceChanged("summary.amount_due", f"assessed + interest - paid = {assessed + row['interest'] - paid}", str(due), ask)
+        raise SourceChanged(
+            "summary.amount_due",
+            f"assessed + interest - paid = {assessed + row['interest'] - paid}",
+            str(due),
+            ask,
+        )
     if status == "paid" and (due or paid < assessed):
-        raise SourceChanged("summary.status", "nothing due where it is paid", f"paid {paid} of {assessed}, due {due}", ask)
+        raise SourceChanged(
+            "summary.status", "nothing due where it is paid", f"paid {paid} of {assessed}, due {due}", ask
+        )
     if status != "paid" and not due and assessed:
-        raise SourceChanged("summary.status", "something due where it is not paid", f"paid {paid} of {assessed}, due {due}", ask)
+        raise SourceChanged(
+            "summary.status",
+            "something due where it is not paid",
+            f"paid {paid} of {assessed}, due {due}",
+            ask,
+        )
     # Until the autumn after the next bill.
     most = assessed * (_YEARLY * (newest - row["tax_year"] + 2) + _ADVERTISING) + _FEES
     more = due + paid - assessed
     if not 0 <= more <= most:
-        raise SourceChanged("summary.amount_due", f"interest and fees from 0 to {most:.2f} beside the tax", str(more), ask)
+        raise SourceChanged(
+            "summary.amount_due", f"interest and fees from 0 to {most:.2f} beside the tax", str(more), ask
+        )
 
 
 def _check_interest(rows: list[dict[str, Any]], newest: int) -> None:
-    """What is owed of earlier years bears interest. Where nothing was ever paid, columns in reverse add up, with the interest as paid."""
-    owed = [row for row in rows if row["status"] != "paid" and row["tax_year"] < newest and row["interest"] is not None]
+    """What is owed of earlier years bears interest. Where nothing was ever paid, columns in reverse add up,
+    with the interest as paid.
+    """
+    owed = [
+        row
+        for row in rows
+        if row["status"] != "paid" and row["tax_year"] < newest and row["interest"] is not None
+    ]
     if owed and all(row["paid"] and not row["interest"] for row in owed):
-        raise SourceChanged("summary.interest", "interest on what is owed of earlier years", f"none, of {len(owed)} bills paid in part")
+        raise SourceChanged(
+            "summary.interest",
+            "interest on what is owed of earlier years",
+            f"none, of {len(owed)} bills paid in part",
+        )
 
 
 def _payments(rows: list[dict[str, Any]], apn: str) -> list[Record]:

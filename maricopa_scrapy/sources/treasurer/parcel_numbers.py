@@ -7,7 +7,8 @@ from parsel import Selector
 
 from maricopa_scrapy.parsing.identifiers import IdentifierError, parse_bill_number
 
-# APNs as they stand in text, with a bill's check digit or without; without dashes only where something names the parcel.
+# APNs as they stand in text, with a bill's check digit or without; without dashes only where something names
+# the parcel.
 DASHED = re.compile(r"(?<![\w-])\d{3}-\d{2}-\d{3}[A-Za-z]?(?:-\d)?(?![\w-])", re.ASCII)
 NUMBER = re.compile(r"(?<![\w-])\d{3}-?\d{2}-?\d{3}[A-Za-z]?(?:-\d)?(?![\w-])", re.ASCII)
 
@@ -25,7 +26,8 @@ def is_apn(number: str, apn: str) -> bool:
 
 
 def numbers_in_address(address: str) -> list[str]:
-    """Return the parcel numbers of a URL: whole parts of its path or its fragment, and whole values of its parameters.
+    """Return the parcel numbers of a URL: whole parts of its path or its fragment, and whole values of its
+    parameters.
 
     >>> numbers_in_address("https://x.example/tax/?lang=en&Parcel=123-45-678"), numbers_in_address("https://x.example/#/p/12345678A")
     (['123-45-678'], ['12345678A'])

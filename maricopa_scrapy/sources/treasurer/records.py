@@ -8,7 +8,9 @@ from maricopa_scrapy.items import Record
 
 
 class TaxAccount(Record):
-    """`treasurer.account`: whom the bill names. `owner` has a line of the page a line, the mailing address among them."""
+    """`treasurer.account`: whom the bill names. `owner` has a line of the page a line, the mailing address
+    among them.
+    """
 
     table = "treasurer.account"
     key = ("apn",)
@@ -21,9 +23,10 @@ class TaxAccount(Record):
 class TaxBill(Record):
     """`treasurer.bill`: one year as it stood when it was read.
 
-    `status` is ours (paid, unpaid, lien, state_lien), `status_text` the county's. `amount_due` holds for the moment of reading, which
-    the view `tax` shows. Delinquent after `first_half_until` and `second_half_until`; a bill of one payment has no second.
-    A year that the page no longer shows stays, since `unseen_since`: it is an issue, for a grid may have been filled in part.
+    `status` is ours (paid, unpaid, lien, state_lien), `status_text` the county's. `amount_due` holds for the
+    moment of reading, which the view `tax` shows. Delinquent after `first_half_until` and
+    `second_half_until`; a bill of one payment has no second. A year that the page no longer shows stays,
+    since `unseen_since`: it is an issue, for a grid may have been filled in part.
     """
 
     table = "treasurer.bill"
@@ -45,7 +48,9 @@ class TaxBill(Record):
 
 
 class TaxPayment(Record):
-    """`treasurer.payment`: one line of the payment history. `ordinal` tells lines apart that are alike, from 1."""
+    """`treasurer.payment`: one line of the payment history. `ordinal` tells lines apart that are alike, from
+    1.
+    """
 
     table = "treasurer.payment"
     key = ("apn", "tax_year", "paid_on", "description", "amount", "ordinal")

@@ -1,4 +1,6 @@
-"""The treasurer's tax pages: bills of all years, what is paid and due, and the payments. One page a parcel, in a browser."""
+"""The treasurer's tax pages: bills of all years, what is paid and due, and the payments. One page a parcel,
+in a browser.
+"""
 
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -71,7 +73,9 @@ class TaxSpider(LedgerSpider):
         layout = self._page()
         request = self.fetch(target, self.manifest.paths["parcel"].format(apn=target.key), self.parse_page)
         tabs = tuple(target.detail["tabs"]) if target.detail else _TABS
-        request.meta[VISIT] = Visit(layout, self.manifest.refusals, tabs, target.key, partial(self._problem, target.key))
+        request.meta[VISIT] = Visit(
+            layout, self.manifest.refusals, tabs, target.key, partial(self._problem, target.key)
+        )
         return request
 
     def _page(self) -> PageLayout:
@@ -79,7 +83,9 @@ class TaxSpider(LedgerSpider):
         return self.manifest.page
 
     def _problem(self, apn: str, tab: str, html: str, address: str) -> str | None:
-        """Return what is wrong with a tab, while it can still be looked at; without the value, so that many are one."""
+        """Return what is wrong with a tab, while it can still be looked at; without the value, so that many
+        are one.
+        """
         from maricopa_scrapy.browser.visit import ABSENT
 
         kept, layout = treasurer_tabs.keep(html), self._page()
@@ -112,26 +118,46 @@ class TaxSpider(LedgerSpider):
         page = pages.parse_page(body, target.key, self._page())
         if not page.exists:
             return Answer(target, Outcome.GONE)
-        issues = [Issue(IssueKind.NEW_FIELD, heading, f"the treasurer's page has a new column: {heading}") for heading in page.new_fields]
+        issues = [
+            Issue(IssueKind.NEW_FIELD, heading, f"the treasurer's page has a new column: {heading}")
+            for heading in page.new_fields
+        ]
         complete: list[Any] = [(TaxBill, target.key)]
         # A history that says that it is empty removes nothing: it may have been read before its rows came.
         if any(isinstance(record, TaxPayment) for record in page.records):
             complete.append((TaxPayment, target.key))
         answer = Answer(target, records=page.records, complete=complete, issues=issues, signs=page.signs)
-        garbled = {f"{record.table}.{name}" for record in page.records for name, value in record if _is_garbled(value)}
+        garbled = {
+            f"{record.table}.{name}"
+            for record in page.records
+            for name, value in record
+            if _is_garbled(value)
+        }
         for column in sorted(garbled):
-            lose(answer, column, f"{column} has a sign that the browser could not decode: it is stored as {treasurer_tabs.REPLACED}")
+            lose(
+                answer,
+                column,
+                f"{column} has a sign that the browser could not decode: it is stored as"
+                f" {treasurer_tabs.REPLACED}",
+            )
         return answer
 
     handlers = {"parcel": parse_page}
 
 
 def _is_garbled(value: object) -> bool:
-    return treasurer_tabs.REPLACED in value if isinstance(value, str) else isinstance(value, list) and any(map(_is_garbled, value))
+    return (
+        treasurer_tabs.REPLACED in value
+        if isinstance(value, str)
+        else isinstance(value, list) and any(map(_is_garbled, value))
+    )
 
 
 def _tabs(value: str) -> tuple[str, ...]:
     wanted = [spider_arguments.choice("tabs", part.strip(), _TABS) for part in value.split(",")]
     if "summary" not in wanted:
-        raise ArgumentError("tabs", f"{value!r} leaves out the summary, which says what is owed; give summary, or summary,payments")
+        raise ArgumentError(
+            "tabs",
+            f"{value!r} leaves out the summary, which says what is owed; give summary, or summary,payments",
+        )
     return tuple(tab for tab in _TABS if tab in wanted)

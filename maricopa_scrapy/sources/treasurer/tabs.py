@@ -12,9 +12,11 @@ from maricopa_scrapy.parsing.unseen_html import Unseen
 
 # What has no text of the page, and differs from visit to visit.
 _UNSEEN = Unseen("script", "style", "svg")
-# Area code, exchange, line: apart, and as the numbering plan has them; other digits are a mailbox or a number of an account.
+# Area code, exchange, line: apart, and as the numbering plan has them; other digits are a mailbox or a number
+# of an account.
 _PHONE = re.compile(
-    r"(?<![\w$.,#-])(?:\+?1[ .-]?)?(?:\([2-9]\d{2}\)[ .-]{0,2}|[2-9]\d{2}[ .-])[2-9]\d{2}[ .-]\d{4}(?![\w.-]*\d)|(?<=tel:)[+\d().\s%-]+"
+    r"(?<![\w$.,#-])(?:\+?1[ .-]?)?(?:\([2-9]\d{2}\)[ .-]{0,2}|[2-9]\d{2}[ .-])[2-9]\d{2}["
+    r" .-]\d{4}(?![\w.-]*\d)|(?<=tel:)[+\d().\s%-]+"
 )
 
 _NO_TEXT = re.compile("[\0\ud800-\udfff]")
@@ -26,9 +28,11 @@ Kind = Literal["parcel", "absent", "shell"]
 
 @dataclass(frozen=True, slots=True)
 class Tabs:
-    """What a browser showed: a `parcel` with the HTML of each tab, or one page: `absent`, or a `shell` without data.
+    """What a browser showed: a `parcel` with the HTML of each tab, or one page: `absent`, or a `shell`
+    without data.
 
-    `version`: of the layout that it was read by. `address`: the page's own in the end, where that is to be read too.
+    `version`: of the layout that it was read by. `address`: the page's own in the end, where that is to be
+    read too.
     """
 
     kind: Kind
@@ -48,7 +52,12 @@ def unpack(body: bytes) -> Tabs:
     """Return the tabs of a body. Raises Malformed."""
     try:
         value = orjson.loads(body)
-        kind, version, html, address = value["kind"], value["version"], value["tabs"], value.get("address", "")
+        kind, version, html, address = (
+            value["kind"],
+            value["version"],
+            value["tabs"],
+            value.get("address", ""),
+        )
     except (orjson.JSONDecodeError, AttributeError, KeyError, TypeError) as error:
         raise Malformed("body", f"the tabs of a page ({error})", body) from None
     is_text = isinstance(html, dict) and all(isinstance(text, str) for text in (address, *html.values()))
@@ -74,6 +83,7 @@ def keep(html: str) -> str:
     >>> keep('<p>Call (602) 555-0142 <!-- x --></p><script>1</script><td>123-45-678</td>')
     '<p>Call  </p><td>123-45-678</td>'
     """
-    # Lone surrogates are no UTF-8, and NUL no text of Postgres: they stand as what a browser makes of bytes that are no text.
+    # Lone surrogates are no UTF-8, and NUL no text of Postgres: they stand as what a browser makes of bytes
+    # that are no text.
     html = _NO_TEXT.sub(REPLACED, html)
     return _PHONE.sub("", _UNSEEN.removed(html))

@@ -28,7 +28,9 @@ def read(name: str) -> bytes:
 
 def test_every_leaf_of_the_captured_parcel_has_its_column() -> None:
     body = read("parcel_165-28-054/parcel.json")
-    page = parcel.parse_parcel(body, APN, {"TreasurersTransitionUrl": "https://treasurer.maricopa.gov/PropertyTaxInformation/"})
+    page = parcel.parse_parcel(
+        body, APN, {"TreasurersTransitionUrl": "https://treasurer.maricopa.gov/PropertyTaxInformation/"}
+    )
     assert page.notes == Notes(read=dict.fromkeys(parcel.SECTIONS))
     assert [key for key, _ in page.moved_links] == ["TreasurersTransitionUrl"]
     assert check_parcel(orjson.loads(body), APN, page.records) > 250
@@ -42,11 +44,18 @@ def test_a_leaf_without_a_column_fails() -> None:
         check_parcel(raw, APN, records)
 
 
-# What the county also tells by itself, at /parcel/{apn}/NAME, is told under this key of the parcel's own answer; None: beside the others.
+# What the county also tells by itself, at /parcel/{apn}/NAME, is told under this key of the parcel's own
+# answer; None: beside the others.
 PARTS = {
-    "owner-details": "Owner", "valuations": "Valuations", "residential-details": "ResidentialPropertyData", "mapids": "MapIDs",
-    "improvements": "Improvements", "sketches": "Sketches", "propertyinfo": None, "address": None,
-}  # fmt: skip
+    "owner-details": "Owner",
+    "valuations": "Valuations",
+    "residential-details": "ResidentialPropertyData",
+    "mapids": "MapIDs",
+    "improvements": "Improvements",
+    "sketches": "Sketches",
+    "propertyinfo": None,
+    "address": None,
+}
 
 
 def with_parts(folder: str) -> dict[str, Any]:
@@ -65,7 +74,9 @@ def test_the_parts_that_the_county_tells_by_themselves_are_those_of_a_parcel(fol
     assert (page.notes.new, page.notes.unread, page.notes.absent) == ({}, {}, {})
     if folder == "parcel_165-28-054":
         assert [row for row in page.records if type(row) is not Parcel] == [
-            row for row in parcel.parse_parcel(read(f"{folder}/parcel.json"), APN).records if type(row) is not Parcel
+            row
+            for row in parcel.parse_parcel(read(f"{folder}/parcel.json"), APN).records
+            if type(row) is not Parcel
         ]
 
 
@@ -118,16 +129,25 @@ def test_every_captured_search_row_is_recognised() -> None:
     [
         ("owner_two_words", "WYATT PAUL", parcel.matches_owner, ["17504051", "17604180", "20112064"]),
         ("owner_two_words", "paul  wyatt", parcel.matches_owner, ["17504051", "17604180", "20112064"]),
-        ("owner_arizona_state_land_dept", "ARIZONA STATE LAND DEPT", parcel.matches_owner,
-         ["12113007F", "21231067", "21231153D", "21231964A"]),
+        (
+            "owner_arizona_state_land_dept",
+            "ARIZONA STATE LAND DEPT",
+            parcel.matches_owner,
+            ["12113007F", "21231067", "21231153D", "21231964A"],
+        ),
         ("owner_county_of_maricopa", "COUNTY OF MARICOPA", parcel.matches_owner, ["10226030"]),
         ("address_1_e_washington_st", "1 E WASHINGTON ST", parcel.matches_address, []),
-        ("address_1_e_washington_st", "1601 E WASHINGTON ST, PHOENIX AZ 85034", parcel.matches_address, ["11505034C"]),
+        (
+            "address_1_e_washington_st",
+            "1601 E WASHINGTON ST, PHOENIX AZ 85034",
+            parcel.matches_address,
+            ["11505034C"],
+        ),
         ("address_301_w_jefferson_st", "301 W JEFFERSON ST", parcel.matches_address, []),
         ("address_301_w_jefferson_st", "601 w jefferson st", parcel.matches_address, ["11219127"]),
         ("address_1234_main_street", "1234 MAIN STREET", parcel.matches_address, []),
     ],
-)  # fmt: skip
+)
 def test_matching(file: str, query: str, match: Any, expected: list[str]) -> None:
     rows = orjson.loads(read(f"search/{file}.json"))["first_records"]
     page = parcel.parse_search(orjson.dumps({"Results": rows}))

@@ -1,4 +1,6 @@
-"""A real answer goes all the way: over HTTP, through the spider and the writer, into Postgres, and is compared leaf by leaf."""
+"""A real answer goes all the way: over HTTP, through the spider and the writer, into Postgres, and is
+compared leaf by leaf.
+"""
 
 import os
 import threading
@@ -57,17 +59,25 @@ def test_every_leaf_of_the_captured_parcels_is_in_the_database(database: Databas
     assert len(FILES) >= 4
     crawl = Crawler(database, host)("assessor", "-a", f"apns={','.join(FILES)}")
     assert crawl.code == 0, crawl.log
-    assert database.rows("SELECT key, state, unread FROM crawl.target ORDER BY key") == [(apn, "done", None) for apn in sorted(FILES)]
+    assert database.rows("SELECT key, state, unread FROM crawl.target ORDER BY key") == [
+        (apn, "done", None) for apn in sorted(FILES)
+    ]
     for apn, file in FILES.items():
         stored = []
         for record in RECORDS:
             if record.table.startswith("assessor."):
                 names = ", ".join(record.model_fields)
-                order = ", ".join(f"{column} DESC" if column == "tax_year" else column for column in record.key)
-                for row in database.rows(f"SELECT {names} FROM {record.table} WHERE apn = %s ORDER BY {order}", apn):
+                order = ", ".join(
+                    f"{column} DESC" if column == "tax_year" else column for column in record.key
+                )
+                for row in database.rows(
+                    f"SELECT {names} FROM {record.table} WHERE apn = %s ORDER BY {order}", apn
+                ):
                     stored.append(record(**dict(zip(record.model_fields, row, strict=True))))
         assert check_parcel(orjson.loads(file.read_bytes()), apn, stored) > 200
-    told = database.rows("SELECT signature, target_key FROM crawl.issue WHERE kind = 'absent_field' ORDER BY signature")
+    told = database.rows(
+        "SELECT signature, target_key FROM crawl.issue WHERE kind = 'absent_field' ORDER BY signature"
+    )
     assert told == sorted((field, apn) for apn, fields in ABSENT.items() for field in fields)
     # The treasurer's link of some is the old one: that is an issue for a person, once.
     others = {kind for (kind,) in database.rows("SELECT kind FROM crawl.issue WHERE kind <> 'absent_field'")}

@@ -1,4 +1,6 @@
-"""`scrapy crawl assessor` against the sandbox county: what is in Postgres, what the county counted, how it exits."""
+"""`scrapy crawl assessor` against the sandbox county: what is in Postgres, what the county counted, how it
+exits.
+"""
 
 import os
 import random
@@ -34,10 +36,16 @@ def _agrees(database: Database) -> None:
     session.close()
 
 
-def test_a_thousand_lines_with_duplicates_and_absent_parcels(tmp_path: Path, database: Database, county: Start) -> None:
+def test_a_thousand_lines_with_duplicates_and_absent_parcels(
+    tmp_path: Path, database: Database, county: Start
+) -> None:
     truth = County()
     present, absent = truth.apns(950), truth.absent(20)
-    notations: list[Callable[[str], str]] = [format_apn, str, lambda apn: f"{apn[:3]} {apn[3:5]} {apn[5:].lower()}"]
+    notations: list[Callable[[str], str]] = [
+        format_apn,
+        str,
+        lambda apn: f"{apn[:3]} {apn[3:5]} {apn[5:].lower()}",
+    ]
     lines = [notations[i % 3](apn) for i, apn in enumerate(present + absent)]
     lines += [notations[(i + 1) % 3](apn) for i, apn in enumerate((present + absent)[:30])]
     random.Random(7).shuffle(lines)
@@ -52,16 +60,23 @@ def test_a_thousand_lines_with_duplicates_and_absent_parcels(tmp_path: Path, dat
     assert stats["by_kind"]["search"] == 20
     assert stats["requests"] == 990
     assert database.one("SELECT count(*) FROM assessor.parcel") == 950
-    assert {apn for (apn,) in database.rows("SELECT key FROM crawl.target WHERE state = 'gone'")} == set(absent)
+    assert {apn for (apn,) in database.rows("SELECT key FROM crawl.target WHERE state = 'gone'")} == set(
+        absent
+    )
     assert "970 parcels (1000 given, 30 duplicates, 0 lines skipped)" in crawl.log
     # Withheld owners, in both of their forms, and Zoning as text.
     said = {apn: truth.undrawn(apn)[0] for apn in present}
     hidden = {apn for apn, parcel in said.items() if parcel["Owner"].get("Redacted", True)}
     assert {apn for apn in hidden if said[apn]["Owner"]["Ownership"] == "NA"}
     assert {apn for (apn,) in database.rows("SELECT apn FROM public.withheld")} == hidden
-    named = "SELECT count(*) FROM assessor.owner WHERE is_redacted AND coalesce(ownership, mailing_address_1, mailing_zip) IS NOT NULL"
+    named = (
+        "SELECT count(*) FROM assessor.owner WHERE is_redacted AND coalesce(ownership, mailing_address_1,"
+        " mailing_zip) IS NOT NULL"
+    )
     assert database.one(named) == 0
-    assert database.one("SELECT count(*) FROM property WHERE ownership = 'withheld' AND mailing_address = 'withheld'") == len(hidden)
+    assert database.one(
+        "SELECT count(*) FROM property WHERE ownership = 'withheld' AND mailing_address = 'withheld'"
+    ) == len(hidden)
     zoned = {apn: parcel["Zoning"] for apn, parcel in said.items() if parcel["Zoning"]}
     assert dict(database.rows("SELECT apn, zoning FROM assessor.parcel WHERE zoning IS NOT NULL")) == zoned
     assert zoned
@@ -77,10 +92,14 @@ def test_stored_rows_are_the_sandbox_s_truth(tmp_path: Path, database: Database,
         parcel = truth.parcel(apn)
         stored = database.rows("SELECT ownership, deed_number FROM assessor.owner WHERE apn = %s", apn)
         assert stored == [(parcel["Owner"]["Ownership"] or None, parcel["Owner"]["MostCurrentDeed"] or None)]
-        values = database.rows("SELECT tax_year, full_cash_value FROM public.valuation WHERE apn = %s ORDER BY 1 DESC", apn)
+        values = database.rows(
+            "SELECT tax_year, full_cash_value FROM public.valuation WHERE apn = %s ORDER BY 1 DESC", apn
+        )
         said = [(int(v["TaxYear"]), v["FullCashValue"].strip()) for v in parcel["Valuations"]]
         assert values == [(year, None if value == "na" else int(value)) for year, value in said]
-        assert database.one("SELECT count(*) FROM assessor.improvement WHERE apn = %s", apn) == len(parcel["Improvements"])
+        assert database.one("SELECT count(*) FROM assessor.improvement WHERE apn = %s", apn) == len(
+            parcel["Improvements"]
+        )
 
 
 def test_an_owner_search_takes_all_pages_and_only_that_owner(database: Database, county: Start) -> None:
@@ -108,7 +127,9 @@ def test_a_search_without_hits_is_gone_and_not_a_failure(database: Database, cou
     assert database.states() == {"gone": 1}
 
 
-def test_an_empty_404_that_the_search_contradicts_is_asked_again(tmp_path: Path, database: Database, county: Start) -> None:
+def test_an_empty_404_that_the_search_contradicts_is_asked_again(
+    tmp_path: Path, database: Database, county: Start
+) -> None:
     apns = County().apns(10)
     sandbox = county()
     sandbox.faults({"empty_404": {"probability": 1.0, "keys": apns[:2], "count": 2}})
@@ -122,11 +143,16 @@ def test_an_empty_404_that_the_search_contradicts_is_asked_again(tmp_path: Path,
 @pytest.mark.parametrize(
     ("fault", "cause"),
     [
-        ("wrong_parcel", "wrong_parcel"), ("malformed", "malformed"), ("no_identity", "malformed"),
+        ("wrong_parcel", "wrong_parcel"),
+        ("malformed", "malformed"),
+        ("no_identity", "malformed"),
         ("soft_404", "soft_404"),
-        ("server_error", "server_error"), ("forbidden", "refused"), ("truncated", "connection"), ("reset", "connection"),
+        ("server_error", "server_error"),
+        ("forbidden", "refused"),
+        ("truncated", "connection"),
+        ("reset", "connection"),
     ],
-)  # fmt: skip
+)
 def test_a_lasting_fault_leaves_no_row_and_a_named_cause(
     tmp_path: Path, database: Database, county: Start, fault: str, cause: str, fast_retries: dict[str, str]
 ) -> None:
@@ -143,37 +169,51 @@ def test_a_lasting_fault_leaves_no_row_and_a_named_cause(
     _agrees(database)
 
 
-def test_an_absent_or_renamed_field_costs_neither_the_parcel_nor_what_is_stored(tmp_path: Path, database: Database, county: Start) -> None:
+def test_an_absent_or_renamed_field_costs_neither_the_parcel_nor_what_is_stored(
+    tmp_path: Path, database: Database, county: Start
+) -> None:
     apns = County().apns(6)
     sandbox = county()
     crawler = Crawler(database, sandbox.url)
     assert crawler("assessor", "-a", _list(tmp_path, apns[:3])).code == 0
-    before = database.rows("SELECT apn, lot_size_sqft, content_hash, changed_at FROM assessor.parcel ORDER BY apn")
+    before = database.rows(
+        "SELECT apn, lot_size_sqft, content_hash, changed_at FROM assessor.parcel ORDER BY apn"
+    )
     sandbox.faults({"renamed_field": {"probability": 1.0, "kind": "parcel"}})
     crawl = crawler("assessor", "-a", _list(tmp_path, apns))
     assert crawl.code == 0, crawl.log
     assert database.states(2) == {"done": 6}
     after = database.rows(
-        "SELECT apn, lot_size_sqft, content_hash, changed_at FROM assessor.parcel WHERE apn = ANY(%s) ORDER BY apn", apns[:3]
+        "SELECT apn, lot_size_sqft, content_hash, changed_at FROM assessor.parcel WHERE apn = ANY(%s) ORDER"
+        " BY apn",
+        apns[:3],
     )
     assert after == before
     assert database.one("SELECT count(*) FROM crawl.change") == 0
-    new = "SELECT count(*), count(lot_size_sqft), count(property_type) FROM assessor.parcel WHERE apn = ANY(%s)"
+    new = (
+        "SELECT count(*), count(lot_size_sqft), count(property_type) FROM assessor.parcel WHERE apn = ANY(%s)"
+    )
     assert database.rows(new, apns[3:]) == [(3, 0, 3)]
     # One issue for the field, not one a parcel.
     assert sorted(database.rows("SELECT kind, signature, count FROM crawl.issue")) == [
-        ("absent_field", "LotSize", 6), ("new_field", "LotSizeSqFt", 6),
-    ]  # fmt: skip
+        ("absent_field", "LotSize", 6),
+        ("new_field", "LotSizeSqFt", 6),
+    ]
     _agrees(database)
 
 
-def test_a_value_of_another_kind_costs_its_section_which_is_told_everywhere(tmp_path: Path, database: Database, county: Start) -> None:
+def test_a_value_of_another_kind_costs_its_section_which_is_told_everywhere(
+    tmp_path: Path, database: Database, county: Start
+) -> None:
     apns = County().apns(6)
     sandbox = county()
     command = Maricopa(database, sandbox.url, tmp_path / "data")
     crawler = Crawler(database, sandbox.url)
     assert crawler("assessor", "-a", _list(tmp_path, apns[:1])).code == 0
-    stored = "SELECT apn, tax_year, full_cash_value, content_hash, changed_at FROM assessor.valuation WHERE apn = %s ORDER BY tax_year"
+    stored = (
+        "SELECT apn, tax_year, full_cash_value, content_hash, changed_at FROM assessor.valuation WHERE apn ="
+        " %s ORDER BY tax_year"
+    )
     before = database.rows(stored, apns[0])
     sandbox.faults({"retyped_field": {"probability": 1.0, "kind": "parcel", "keys": apns[:2]}})
 
@@ -190,7 +230,9 @@ def test_a_value_of_another_kind_costs_its_section_which_is_told_everywhere(tmp_
     for table in ("parcel", "owner", "residence", "related"):
         assert database.one(f"SELECT count(*) FROM assessor.{table}") == 6
     assert database.one("SELECT count(*) FROM crawl.change") == 0
-    (issue,) = database.rows("SELECT kind, signature, count, message, capture_sha256 IS NOT NULL FROM crawl.issue")
+    (issue,) = database.rows(
+        "SELECT kind, signature, count, message, capture_sha256 IS NOT NULL FROM crawl.issue"
+    )
     assert issue[:3] == ("unread_section", "valuation: Valuations[].FullCashValue", 2)
     assert "'12x'" in issue[3]
     assert issue[4] is True
@@ -202,7 +244,8 @@ def test_a_value_of_another_kind_costs_its_section_which_is_told_everywhere(tmp_
     assert command("report", "2", "--html", str(page)).code == 0
     assert "assessor valuation" in page.read_text()
 
-    # The county mends it: only those two are asked again, and what their first answers told keeps its capture.
+    # The county mends it: only those two are asked again, and what their first answers told keeps its
+    # capture.
     sandbox.clear_faults()
     asked = sandbox.stats()["assessor"]["requests"]
     again = command("retry", "2", "--unread")
@@ -216,29 +259,39 @@ def test_a_value_of_another_kind_costs_its_section_which_is_told_everywhere(tmp_
     assert (nothing.code, "no answer with an unread section" in nothing.errors) == (2, True), nothing.errors
 
 
-def test_an_answer_of_which_no_section_can_be_read_is_dead(tmp_path: Path, database: Database, county: Start) -> None:
+def test_an_answer_of_which_no_section_can_be_read_is_dead(
+    tmp_path: Path, database: Database, county: Start
+) -> None:
     apns = County().apns(2)
     sandbox = county()
     sandbox.faults({"all_retyped": {"probability": 1.0, "kind": "parcel", "keys": apns[:1]}})
     crawl = Crawler(database, sandbox.url)("assessor", "-a", _list(tmp_path, apns))
     assert crawl.code == 3, crawl.log
-    assert database.rows("SELECT key, cause FROM crawl.target WHERE state = 'dead'") == [(apns[0], "source_changed")]
+    assert database.rows("SELECT key, cause FROM crawl.target WHERE state = 'dead'") == [
+        (apns[0], "source_changed")
+    ]
     assert database.one("SELECT count(*) FROM assessor.parcel") == 1
     _agrees(database)
 
 
-def test_500_to_everything_is_the_token_and_marks_no_target(tmp_path: Path, database: Database, county: Start) -> None:
+def test_500_to_everything_is_the_token_and_marks_no_target(
+    tmp_path: Path, database: Database, county: Start
+) -> None:
     sandbox = county()
     sandbox.faults({"server_error": {"probability": 1.0}})
     crawl = Crawler(database, sandbox.url, rate=20)("assessor", "-a", _list(tmp_path, County().apns(30)))
     assert crawl.code == 1, crawl.log
     assert "most likely the token is missing, wrong or withdrawn" in crawl.log
     assert 5 <= sandbox.stats()["assessor"]["requests"] <= 9
-    assert database.rows("SELECT state, cause, attempts, count(*) FROM crawl.target GROUP BY 1, 2, 3") == [("pending", None, 0, 30)]
+    assert database.rows("SELECT state, cause, attempts, count(*) FROM crawl.target GROUP BY 1, 2, 3") == [
+        ("pending", None, 0, 30)
+    ]
     assert database.rows("SELECT verdict, reason FROM crawl.job") == [("failed", "unauthorized")]
 
 
-def test_500_at_first_and_answers_then_are_ordinary_failures(tmp_path: Path, database: Database, county: Start) -> None:
+def test_500_at_first_and_answers_then_are_ordinary_failures(
+    tmp_path: Path, database: Database, county: Start
+) -> None:
     apns = County().apns(8)
     sandbox = county()
     sandbox.faults({"server_error": {"probability": 1.0, "keys": apns[:3], "count": 1}})
@@ -247,7 +300,9 @@ def test_500_at_first_and_answers_then_are_ordinary_failures(tmp_path: Path, dat
     assert database.states() == {"done": 8}
 
 
-def test_a_new_field_is_an_issue_and_the_row_is_stored(tmp_path: Path, database: Database, county: Start) -> None:
+def test_a_new_field_is_an_issue_and_the_row_is_stored(
+    tmp_path: Path, database: Database, county: Start
+) -> None:
     sandbox = county()
     sandbox.faults({"new_field": {"probability": 1.0}})
     crawl = Crawler(database, sandbox.url)("assessor", "-a", _list(tmp_path, County().apns(5)))
@@ -256,7 +311,9 @@ def test_a_new_field_is_an_issue_and_the_row_is_stored(tmp_path: Path, database:
     assert database.one("SELECT count(*) FROM assessor.parcel") == 5
 
 
-def test_text_that_postgres_refuses_is_mended_and_told(tmp_path: Path, database: Database, county: Start) -> None:
+def test_text_that_postgres_refuses_is_mended_and_told(
+    tmp_path: Path, database: Database, county: Start
+) -> None:
     sandbox = county()
     sandbox.faults({"nul_text": {"probability": 1.0}})
     crawl = Crawler(database, sandbox.url)("assessor", "-a", _list(tmp_path, County().apns(5)))
@@ -265,7 +322,9 @@ def test_text_that_postgres_refuses_is_mended_and_told(tmp_path: Path, database:
     assert database.rows("SELECT unread, count(*) FROM crawl.target GROUP BY 1") == [(["characters"], 5)]
 
 
-def test_throttling_costs_no_attempt_and_loses_nothing(tmp_path: Path, database: Database, county: Start) -> None:
+def test_throttling_costs_no_attempt_and_loses_nothing(
+    tmp_path: Path, database: Database, county: Start
+) -> None:
     sandbox = county(rate=30, burst=5, retry_after="seconds")
     crawl = Crawler(database, sandbox.url, rate=100)("assessor", "-a", _list(tmp_path, County().apns(80)))
     assert crawl.code == 0, crawl.log
@@ -294,14 +353,18 @@ def test_a_challenge_ends_the_run_as_blocked(tmp_path: Path, database: Database,
     assert sandbox.stats()["assessor"]["requests"] <= 6
 
 
-def test_never_more_than_the_concurrency_of_the_manifest(tmp_path: Path, database: Database, county: Start) -> None:
+def test_never_more_than_the_concurrency_of_the_manifest(
+    tmp_path: Path, database: Database, county: Start
+) -> None:
     sandbox = county(latency=0.1)
     crawl = Crawler(database, sandbox.url)("assessor", "-a", _list(tmp_path, County().apns(60)))
     assert crawl.code == 0, crawl.log
     assert sandbox.stats()["assessor"]["in_flight_peak"] == 5
 
 
-def test_a_second_collection_writes_only_what_changed(tmp_path: Path, database: Database, county: Start) -> None:
+def test_a_second_collection_writes_only_what_changed(
+    tmp_path: Path, database: Database, county: Start
+) -> None:
     apns = County().apns(300)
     argument = _list(tmp_path, apns)
     assert Crawler(database, county(epoch=0).url)("assessor", "-a", argument).code == 0
@@ -318,13 +381,18 @@ def test_a_second_collection_writes_only_what_changed(tmp_path: Path, database: 
         was, now = old.parcel(apn)["Owner"]["Ownership"], new.parcel(apn)["Owner"]["Ownership"]
         if was != now:
             expected.add((apn, was, now))
-    changes = database.rows("SELECT key->>'apn', old, new FROM crawl.change WHERE table_name = 'assessor.owner' AND field = 'ownership'")
+    changes = database.rows(
+        "SELECT key->>'apn', old, new FROM crawl.change WHERE table_name = 'assessor.owner' AND field ="
+        " 'ownership'"
+    )
     assert expected
     assert set(changes) == expected
     _agrees(database)
 
 
-def test_kill_9_at_any_moment_loses_and_doubles_nothing(tmp_path: Path, database: Database, county: Start) -> None:
+def test_kill_9_at_any_moment_loses_and_doubles_nothing(
+    tmp_path: Path, database: Database, county: Start
+) -> None:
     apns = County().apns(1500) + County().absent(20)
     argument = _list(tmp_path, apns)
     sandbox = county(track=True)
@@ -358,7 +426,9 @@ def test_kill_9_at_any_moment_loses_and_doubles_nothing(tmp_path: Path, database
     _agrees(database)
 
 
-def test_a_run_interrupted_by_the_user_is_incomplete_and_goes_on(tmp_path: Path, database: Database, county: Start) -> None:
+def test_a_run_interrupted_by_the_user_is_incomplete_and_goes_on(
+    tmp_path: Path, database: Database, county: Start
+) -> None:
     argument = _list(tmp_path, County().apns(200))
     crawler = Crawler(database, county().url, rate=40)
     process = crawler.start("assessor", "-a", argument)
@@ -377,7 +447,9 @@ def test_a_run_interrupted_by_the_user_is_incomplete_and_goes_on(tmp_path: Path,
 def test_two_runs_of_one_job_share_its_targets(tmp_path: Path, database: Database, county: Start) -> None:
     sandbox = county(track=True, latency=0.02)
     # The first one alone would need 80 s: however long the second takes to begin, there is work for it.
-    first = Crawler(database, sandbox.url, rate=3).start("assessor", "-a", _list(tmp_path, County().apns(240)))
+    first = Crawler(database, sandbox.url, rate=3).start(
+        "assessor", "-a", _list(tmp_path, County().apns(240))
+    )
     while not database.states().get("leased"):
         time.sleep(0.05)
     second = Crawler(database, sandbox.url, rate=100).start("assessor", "-a", "job=1")
@@ -403,13 +475,21 @@ MISTAKES: list[tuple[tuple[str, ...], str]] = [
     (("-a", "apns=165-28-054", "-a", "priority=urgent"), r"'urgent' is not one of critical"),
     (("-a", "job=1", "-a", "priority=high"), r"cannot be given together"),
     (("-a", "owner=X", "-a", "skip_invalid=yes"), r"goes with a list of apns"),
-    (("-a", "apns=165-28-054", "-s", "MARICOPA_SANDBOX=ftp://127.0.0.1:1"), r"is not an address on this machine"),
-    (("-a", "apns=165-28-054", "-s", "MARICOPA_RATE_LIMIT=fast"), r"MARICOPA_RATE_LIMIT=fast is not a number"),
+    (
+        ("-a", "apns=165-28-054", "-s", "MARICOPA_SANDBOX=ftp://127.0.0.1:1"),
+        r"is not an address on this machine",
+    ),
+    (
+        ("-a", "apns=165-28-054", "-s", "MARICOPA_RATE_LIMIT=fast"),
+        r"MARICOPA_RATE_LIMIT=fast is not a number",
+    ),
 ]
 
 
 @pytest.mark.parametrize(("arguments", "message"), MISTAKES)
-def test_a_mistake_is_one_line_and_exit_code_2(database: Database, arguments: tuple[str, ...], message: str) -> None:
+def test_a_mistake_is_one_line_and_exit_code_2(
+    database: Database, arguments: tuple[str, ...], message: str
+) -> None:
     crawl = Crawler(database, "http://127.0.0.1:9", rate=None)("assessor", *arguments)
     assert crawl.code == 2, crawl.log
     assert len(crawl.error_lines()) == 1
@@ -454,7 +534,10 @@ def test_an_unreachable_database_is_one_line(county: Start) -> None:
 
 
 def test_invented_records_never_stand_beside_real_ones(database: Database, county: Start) -> None:
-    database.rows("INSERT INTO crawl.job (type, mode, priority, parameters, is_sandbox) VALUES ('x', 'x', 'low', '{}', false) RETURNING id")
+    database.rows(
+        "INSERT INTO crawl.job (type, mode, priority, parameters, is_sandbox) VALUES ('x', 'x', 'low', '{}',"
+        " false) RETURNING id"
+    )
     crawl = Crawler(database, county().url)("assessor", "-a", "apns=165-28-054")
     assert crawl.code == 2
     assert "must not stand beside" in crawl.error_lines()[0]
@@ -466,9 +549,13 @@ def test_the_token_is_sent_and_never_shown(tmp_path: Path, database: Database, c
     folder = tmp_path / "settings"
     shutil.copytree(ROOT / "config", folder)
     manifest = folder / "sources" / "assessor.yaml"
-    manifest.write_text(manifest.read_text().replace("https://mcassessor.maricopa.gov\n", f"{sandbox.url}/assessor\n", 1))
+    manifest.write_text(
+        manifest.read_text().replace("https://mcassessor.maricopa.gov\n", f"{sandbox.url}/assessor\n", 1)
+    )
     environment = {"MARICOPA_ASSESSOR_TOKEN": token, "MARICOPA_CONFIG": str(folder)}
-    crawl = Crawler(database, None, environment=environment)("assessor", "-a", _list(tmp_path, County().apns(3)), "-s", "LOG_LEVEL=DEBUG")
+    crawl = Crawler(database, None, environment=environment)(
+        "assessor", "-a", _list(tmp_path, County().apns(3)), "-s", "LOG_LEVEL=DEBUG"
+    )
     assert crawl.code == 0, crawl.log
     assert database.states() == {"done": 3}
     assert token not in crawl.log
@@ -479,7 +566,9 @@ def test_the_token_is_sent_and_never_shown(tmp_path: Path, database: Database, c
 def test_ctrl_c_ends_a_run_that_is_held(tmp_path: Path, database: Database, county: Start) -> None:
     sandbox = county()
     sandbox.faults({"throttled": {"probability": 1.0, "retry_after": "seconds"}})
-    process = Crawler(database, sandbox.url, rate=20).start("assessor", "-a", _list(tmp_path, County().apns(50)))
+    process = Crawler(database, sandbox.url, rate=20).start(
+        "assessor", "-a", _list(tmp_path, County().apns(50))
+    )
     while not sandbox.stats()["assessor"]["requests"]:
         time.sleep(0.1)
     time.sleep(0.5)
@@ -489,32 +578,49 @@ def test_ctrl_c_ends_a_run_that_is_held(tmp_path: Path, database: Database, coun
     assert database.states() == {"pending": 50}
 
 
-def test_what_a_run_leased_and_does_not_have_is_given_back(tmp_path: Path, database: Database, county: Start) -> None:
-    process = Crawler(database, county().url, rate=20).start("assessor", "-a", _list(tmp_path, County().apns(40)))
+def test_what_a_run_leased_and_does_not_have_is_given_back(
+    tmp_path: Path, database: Database, county: Start
+) -> None:
+    process = Crawler(database, county().url, rate=20).start(
+        "assessor", "-a", _list(tmp_path, County().apns(40))
+    )
     while not database.states().get("done"):
         time.sleep(0.05)
     # As if the answer to a lease had been lost: leased by the run, which knows nothing of it.
-    database.rows("UPDATE crawl.target SET state = 'leased', run_id = 1 WHERE state = 'pending' AND id > 38 RETURNING id")
+    database.rows(
+        "UPDATE crawl.target SET state = 'leased', run_id = 1 WHERE state = 'pending' AND id > 38"
+        " RETURNING id"
+    )
     log, _ = process.communicate(timeout=60)
     assert process.returncode == 0, log
     assert database.states() == {"done": 40}
 
 
-def test_a_proxy_of_the_user_s_is_not_asked_for_this_machine(tmp_path: Path, database: Database, county: Start) -> None:
+def test_a_proxy_of_the_user_s_is_not_asked_for_this_machine(
+    tmp_path: Path, database: Database, county: Start
+) -> None:
     proxies = {"http_proxy": "http://127.0.0.1:9", "HTTPS_PROXY": "http://127.0.0.1:9"}
-    crawl = Crawler(database, county().url, environment=proxies)("assessor", "-a", _list(tmp_path, County().apns(3)))
+    crawl = Crawler(database, county().url, environment=proxies)(
+        "assessor", "-a", _list(tmp_path, County().apns(3))
+    )
     assert crawl.code == 0, crawl.log
     assert database.states() == {"done": 3}
 
 
 def test_scrapyd_s_own_arguments_are_let_by(tmp_path: Path, database: Database, county: Start) -> None:
-    crawl = Crawler(database, county().url)("assessor", "-a", _list(tmp_path, County().apns(2)), "-a", "_job=abc123")
+    crawl = Crawler(database, county().url)(
+        "assessor", "-a", _list(tmp_path, County().apns(2)), "-a", "_job=abc123"
+    )
     assert crawl.code == 0, crawl.log
 
 
-@pytest.mark.parametrize("address", ["maricopa:hunter2@dbhost/x", "mysql://u:hunter2@h/x", "postgresql://u:hun/ter2@127.0.0.1:9/x"])
+@pytest.mark.parametrize(
+    "address", ["maricopa:hunter2@dbhost/x", "mysql://u:hunter2@h/x", "postgresql://u:hun/ter2@127.0.0.1:9/x"]
+)
 def test_a_password_is_never_shown(county: Start, address: str) -> None:
-    crawl = Crawler(None, county().url, environment={"MARICOPA_DATABASE_URL": address})("assessor", "-a", "apns=165-28-054")
+    crawl = Crawler(None, county().url, environment={"MARICOPA_DATABASE_URL": address})(
+        "assessor", "-a", "apns=165-28-054"
+    )
     assert crawl.code == 2
     assert len(crawl.error_lines()) == 1
     assert not {"hunter2", "ter2"} & set(re.split(r"\W+", crawl.log))

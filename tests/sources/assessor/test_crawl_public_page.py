@@ -1,4 +1,6 @@
-"""`scrapy crawl assessor -a via=page` against the sandbox county: what is stored, what is left alone, and how each fault ends."""
+"""`scrapy crawl assessor -a via=page` against the sandbox county: what is stored, what is left alone, and how
+each fault ends.
+"""
 
 import datetime as dt
 import os
@@ -26,10 +28,29 @@ Start = Callable[..., SandboxProcess]
 CAPTURES = os.environ.get("MARICOPA_CAPTURES")
 PAGE = ("assessor", "-a", "via=page", "-a")
 COLUMNS = (
-    "ownership", "in_care_of", "mailing_address", "deed_number", "deed_date", "sale_date", "sale_price", "property_description",
-    "lot_size_sqft", "mcr", "is_redacted", "property_address", "property_type", "lot", "section_township_range", "assessor_market",
-    "area_neighborhood", "subdivision_name", "parcels_in_subdivision", "high_school_district", "elementary_school_district", "jurisdiction",
-)  # fmt: skip
+    "ownership",
+    "in_care_of",
+    "mailing_address",
+    "deed_number",
+    "deed_date",
+    "sale_date",
+    "sale_price",
+    "property_description",
+    "lot_size_sqft",
+    "mcr",
+    "is_redacted",
+    "property_address",
+    "property_type",
+    "lot",
+    "section_township_range",
+    "assessor_market",
+    "area_neighborhood",
+    "subdivision_name",
+    "parcels_in_subdivision",
+    "high_school_district",
+    "elementary_school_district",
+    "jurisdiction",
+)
 
 
 def _apns(apns: list[str]) -> str:
@@ -44,16 +65,34 @@ def _truth(parcel: dict[str, Any]) -> tuple[Any, ...]:
     owner = parcel["Owner"]
     price = owner["SalePrice"]
     is_withheld = owner["Ownership"] == "NA"
-    named = (None, None, None) if is_withheld else (owner["Ownership"], owner["InCareOf"], owner["FullMailingAddress"])
+    named = (
+        (None, None, None)
+        if is_withheld
+        else (owner["Ownership"], owner["InCareOf"], owner["FullMailingAddress"])
+    )
     situs = parcel["PropertyAddress"]
     return (
-        *named, owner["MostCurrentDeed"], _day(owner["DeedDate"]),
-        _day(owner["SaleDate"]), int(price) if price else None, parcel["PropertyDescription"], int(parcel["LotSize"]), parcel["MCR"],
-        is_withheld or (False if owner["Ownership"] else None), None if situs in ("", "N/A") else situs, parcel["PropertyType"].strip(),
-        parcel["Lot"], parcel["SectionTownshipRange"], parcel["AssessorMarket"], parcel["AreaNeighborhood"], parcel["SubdivisionName"],
-        parcel["NumberOfParcelsInSubdivision"], parcel["HighSchoolDistrict"], parcel["ElementarySchoolDistrict"],
+        *named,
+        owner["MostCurrentDeed"],
+        _day(owner["DeedDate"]),
+        _day(owner["SaleDate"]),
+        int(price) if price else None,
+        parcel["PropertyDescription"],
+        int(parcel["LotSize"]),
+        parcel["MCR"],
+        is_withheld or (False if owner["Ownership"] else None),
+        None if situs in ("", "N/A") else situs,
+        parcel["PropertyType"].strip(),
+        parcel["Lot"],
+        parcel["SectionTownshipRange"],
+        parcel["AssessorMarket"],
+        parcel["AreaNeighborhood"],
+        parcel["SubdivisionName"],
+        parcel["NumberOfParcelsInSubdivision"],
+        parcel["HighSchoolDistrict"],
+        parcel["ElementarySchoolDistrict"],
         parcel["LocalJusidiction"],
-    )  # fmt: skip
+    )
 
 
 def _agrees(database: Database) -> None:
@@ -64,7 +103,8 @@ def _agrees(database: Database) -> None:
 
 def test_twenty_parcels_without_a_token_are_the_sandbox_s_truth(database: Database, county: Start) -> None:
     truth = County(seed=3)
-    # Among them parcels without a deed, without a price, with somebody in whose care they are, and withheld ones.
+    # Among them parcels without a deed, without a price, with somebody in whose care they are, and withheld
+    # ones.
     walked = truth.apns(1500)
     special = [
         next(apn for apn in walked if wanted(truth.undrawn(apn)[0]["Owner"]))
@@ -82,7 +122,10 @@ def test_twenty_parcels_without_a_token_are_the_sandbox_s_truth(database: Databa
     crawl = Crawler(database, sandbox.url)(*PAGE, _apns(apns + absent))
     assert crawl.code == 0, crawl.log
     assert database.states() == {"done": 20, "gone": 2}
-    stored = {row[0]: row[1:] for row in database.rows(f"SELECT apn, {', '.join(COLUMNS)} FROM assessor_page.parcel")}
+    stored = {
+        row[0]: row[1:]
+        for row in database.rows(f"SELECT apn, {', '.join(COLUMNS)} FROM assessor_page.parcel")
+    }
     assert stored == {apn: _truth(truth.parcel(apn)) for apn in apns}
     stats = sandbox.stats()
     assert stats["assessor"]["requests"] == 0
@@ -120,16 +163,44 @@ def test_the_captured_page_is_in_the_database(database: Database) -> None:
     server.shutdown()
     server.server_close()
     assert crawl.code == 0, crawl.log
-    assert database.rows(f"SELECT {', '.join(COLUMNS)} FROM assessor_page.parcel") == [(
-        "EXAMPLE REVOCABLE TRUST", "EXAMPLE RILEY D/SAM A TR", "2889 E JANELLE WAY, GILBERT, AZ 85298", "20260162239",
-        dt.date(2026, 3, 20), None, None, "SHAMROCK ESTATES PHASE 2A MCR 799-38", 11_834, "79938", False,
-        "2778 E COURTNEY ST GILBERT, AZ 85298", "Residential", "224", "22 2S 6E", "26", "006", "SHAMROCK ESTATES PHASE 2A", 223,
-        "CHANDLER UNIFIED #80", "CHANDLER UNIFIED SCHOOL DISTRICT", "GILBERT",
-    )]  # fmt: skip
+    assert database.rows(f"SELECT {', '.join(COLUMNS)} FROM assessor_page.parcel") == [
+        (
+            "EXAMPLE REVOCABLE TRUST",
+            "EXAMPLE RILEY D/SAM A TR",
+            "2889 E JANELLE WAY, GILBERT, AZ 85298",
+            "20260162239",
+            dt.date(2026, 3, 20),
+            None,
+            None,
+            "SHAMROCK ESTATES PHASE 2A MCR 799-38",
+            11_834,
+            "79938",
+            False,
+            "2778 E COURTNEY ST GILBERT, AZ 85298",
+            "Residential",
+            "224",
+            "22 2S 6E",
+            "26",
+            "006",
+            "SHAMROCK ESTATES PHASE 2A",
+            223,
+            "CHANDLER UNIFIED #80",
+            "CHANDLER UNIFIED SCHOOL DISTRICT",
+            "GILBERT",
+        )
+    ]
     assert database.one("SELECT count(*) FROM crawl.issue") == 0
     # What the server wrote stands in the view too, without the GIS.
-    assert database.rows("SELECT property_address, property_type, subdivision_name, lot, source FROM property") == [
-        ("2778 E COURTNEY ST GILBERT, AZ 85298", "Residential", "SHAMROCK ESTATES PHASE 2A", "224", "assessor_page")
+    assert database.rows(
+        "SELECT property_address, property_type, subdivision_name, lot, source FROM property"
+    ) == [
+        (
+            "2778 E COURTNEY ST GILBERT, AZ 85298",
+            "Residential",
+            "SHAMROCK ESTATES PHASE 2A",
+            "224",
+            "assessor_page",
+        )
     ]
     (token,) = re.findall(rb'value="([^"]+)" id="Token"', body)
     assert token not in body_of(database.one("SELECT body FROM crawl.capture"))
@@ -148,7 +219,10 @@ def test_a_page_erases_nothing_of_the_api_s(database: Database, county: Start) -
     ]
     # Of three more the GIS has told values and coordinates.
     assert Crawler(database, county(gis_parcels=2000).url)("roll", "-a", _apns(apns[10:13])).code == 0
-    mapped = "SELECT apn, full_cash_value, livable_sqft, longitude, latitude FROM property WHERE source LIKE '%%gis' ORDER BY apn"
+    mapped = (
+        "SELECT apn, full_cash_value, livable_sqft, longitude, latitude FROM property WHERE source LIKE"
+        " '%%gis' ORDER BY apn"
+    )
     of_gis = database.rows(mapped)
     assert len(of_gis) == 3
     before = [database.rows(each, *([apns[:10]] * ("%s" in each))) for each in everything]
@@ -163,28 +237,48 @@ def test_a_page_erases_nothing_of_the_api_s(database: Database, county: Start) -
     assert database.rows(mapped) == of_gis
     names = dict(database.rows("SELECT apn, ownership FROM property WHERE source LIKE 'assessor_page%%'"))
     assert names == {apn: County(epoch=6).parcel(apn)["Owner"]["Ownership"] for apn in apns[10:]}
-    assert database.one("SELECT count(full_cash_value) + count(livable_sqft) FROM property WHERE source = 'assessor_page'") == 0
+    assert (
+        database.one(
+            "SELECT count(full_cash_value) + count(livable_sqft) FROM property WHERE source = 'assessor_page'"
+        )
+        == 0
+    )
     _agrees(database)
 
 
-def test_each_fault_has_its_cause_and_leaves_no_row(tmp_path: Path, database: Database, county: Start) -> None:
+def test_each_fault_has_its_cause_and_leaves_no_row(
+    tmp_path: Path, database: Database, county: Start
+) -> None:
     faults = {
-        "wrong_parcel": "wrong_parcel", "no_identity": "malformed", "malformed": "malformed", "soft_404": "soft_404",
-        "truncated": "connection", "server_error": "server_error", "forbidden": "refused", "unauthorized": "refused",
+        "wrong_parcel": "wrong_parcel",
+        "no_identity": "malformed",
+        "malformed": "malformed",
+        "soft_404": "soft_404",
+        "truncated": "connection",
+        "server_error": "server_error",
+        "forbidden": "refused",
+        "unauthorized": "refused",
         "empty_404": "not_found",
-    }  # fmt: skip
+    }
     apns = County().apns(len(faults) + 4)
     victims = dict(zip(faults, apns, strict=False))
     sandbox = county()
-    sandbox.faults({name: {"probability": 1.0, "keys": [apn]} for name, apn in victims.items()}, "assessor_page")
+    sandbox.faults(
+        {name: {"probability": 1.0, "keys": [apn]} for name, apn in victims.items()}, "assessor_page"
+    )
     crawl = Crawler(database, sandbox.url, environment=_two_tries(tmp_path))(*PAGE, _apns(apns))
     assert crawl.code == 3, crawl.log
-    assert dict(database.rows("SELECT key, cause FROM crawl.target WHERE state = 'dead'")) == {victims[f]: faults[f] for f in faults}
-    assert {apn for (apn,) in database.rows("SELECT apn FROM assessor_page.parcel")} == set(apns[len(faults) :])
+    assert dict(database.rows("SELECT key, cause FROM crawl.target WHERE state = 'dead'")) == {
+        victims[f]: faults[f] for f in faults
+    }
+    assert {apn for (apn,) in database.rows("SELECT apn FROM assessor_page.parcel")} == set(
+        apns[len(faults) :]
+    )
     assert "Traceback" not in crawl.log
     # Each that a person must look at has its page.
     evidence = database.rows(
-        "SELECT i.kind, i.message, c.body FROM crawl.issue i JOIN crawl.capture c ON c.sha256 = i.capture_sha256 WHERE c.size > 0"
+        "SELECT i.kind, i.message, c.body FROM crawl.issue i JOIN crawl.capture c ON c.sha256 ="
+        " i.capture_sha256 WHERE c.size > 0"
     )
     by_kind = {kind: (message, body_of(body)) for kind, message, body in evidence}
     assert {"wrong_parcel", "malformed", "soft_404"} <= by_kind.keys()
@@ -192,29 +286,37 @@ def test_each_fault_has_its_cause_and_leaves_no_row(tmp_path: Path, database: Da
     _agrees(database)
 
 
-def test_an_absent_label_costs_its_column_and_an_odd_value_its_section(database: Database, county: Start) -> None:
+def test_an_absent_label_costs_its_column_and_an_odd_value_its_section(
+    database: Database, county: Start
+) -> None:
     retyped, renamed, missing, *others = County().apns(8)
     sandbox = county()
     assert Crawler(database, sandbox.url)(*PAGE, _apns([retyped, renamed])).code == 0
     before = dict(database.rows("SELECT apn, p::text FROM assessor_page.parcel p"))
     faults = {"retyped_field": retyped, "renamed_field": renamed, "missing_field": missing}
-    sandbox.faults({name: {"probability": 1.0, "keys": [apn]} for name, apn in faults.items()}, "assessor_page")
+    sandbox.faults(
+        {name: {"probability": 1.0, "keys": [apn]} for name, apn in faults.items()}, "assessor_page"
+    )
     crawl = Crawler(database, sandbox.url)(*PAGE, _apns([retyped, renamed, missing, *others]))
     assert crawl.code == 3, crawl.log
     assert database.states(2) == {"done": 8}
-    assert database.rows("SELECT key, unread FROM crawl.target WHERE unread IS NOT NULL") == [(retyped, ["property"])]
+    assert database.rows("SELECT key, unread FROM crawl.target WHERE unread IS NOT NULL") == [
+        (retyped, ["property"])
+    ]
     assert database.one("SELECT verdict FROM crawl.job WHERE id = 2") == "completed_with_failures"
     # What was stored stays, and a row that is new lacks the one value.
     stored = dict(database.rows("SELECT apn, p::text FROM assessor_page.parcel p"))
     assert {apn: stored[apn] for apn in before} == before
     assert database.one("SELECT count(*) FROM crawl.change") == 0
     names = ", ".join(COLUMNS)
-    ((row),) = database.rows(f"SELECT {names} FROM assessor_page.parcel WHERE apn = %s", missing)
+    (row,) = database.rows(f"SELECT {names} FROM assessor_page.parcel WHERE apn = %s", missing)
     truth = dict(zip(COLUMNS, _truth(County().parcel(missing)), strict=True))
     assert dict(zip(COLUMNS, row, strict=True)) == truth | {"lot_size_sqft": None}
     assert database.rows("SELECT kind, signature, count FROM crawl.issue ORDER BY 1, 2") == [
-        ("absent_field", "Lot Size", 2), ("new_field", "lot area", 1), ("unread_section", "property: Lot Size", 1),
-    ]  # fmt: skip
+        ("absent_field", "Lot Size", 2),
+        ("new_field", "lot area", 1),
+        ("unread_section", "property: Lot Size", 1),
+    ]
     _agrees(database)
 
 
@@ -226,7 +328,9 @@ def test_a_429_costs_no_try_and_a_new_label_is_told(database: Database, county: 
     assert database.states() == {"done": 25}
     assert sandbox.stats()["assessor_page"]["refused"] > 0
     assert database.one("SELECT sum(attempts) FROM crawl.target") == 0
-    assert database.rows("SELECT kind, signature, count FROM crawl.issue") == [("new_field", "green score", 25)]
+    assert database.rows("SELECT kind, signature, count FROM crawl.issue") == [
+        ("new_field", "green score", 25)
+    ]
 
 
 def test_a_challenge_ends_the_run_as_blocked_and_the_job_goes_on(database: Database, county: Start) -> None:
@@ -267,11 +371,15 @@ def test_a_mistake_is_one_line(database: Database, arguments: tuple[str, ...], m
     assert database.one("SELECT count(*) FROM crawl.job") == 0
 
 
-def test_labels_that_make_no_sense_are_refused_before_anything_begins(tmp_path: Path, database: Database) -> None:
+def test_labels_that_make_no_sense_are_refused_before_anything_begins(
+    tmp_path: Path, database: Database
+) -> None:
     environment = _two_tries(tmp_path)
     manifest = Path(environment["MARICOPA_CONFIG"]) / "sources" / "assessor_page.yaml"
     manifest.write_text(manifest.read_text().replace("    mcr: [", "    mrc: ["))
-    crawl = Crawler(database, "http://127.0.0.1:9", environment=environment, rate=None)(*PAGE, "apns=165-28-054")
+    crawl = Crawler(database, "http://127.0.0.1:9", environment=environment, rate=None)(
+        *PAGE, "apns=165-28-054"
+    )
     assert crawl.code == 2
     (line,) = crawl.error_lines()
     assert "assessor_page.yaml: labels.columns has in_care_of" in line

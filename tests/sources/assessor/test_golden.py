@@ -1,7 +1,7 @@
 """Every case of tests/fixtures/assessor, all synthetic, against the file of what it must give.
 
-A case is <page>/<case>/input.json; a parcel's case begins with the APN that is asked for. Without expected.json
-the test writes it and fails: review it.
+A case is <page>/<case>/input.json; a parcel's case begins with the APN that is asked for. Without
+expected.json the test writes it and fails: review it.
 """
 
 from collections.abc import Callable
@@ -34,7 +34,11 @@ def outcome(page: str, body: bytes, apn: str) -> dict[str, Any]:
         found = PARSERS[page](body, apn)
     except PageError as error:
         return {"error": type(error).__name__, "cause": error.cause, "message": str(error)}
-    shown = {field.name: getattr(found, field.name) for field in fields(found) if field.name not in ("notes", "records", "complete")}
+    shown = {
+        field.name: getattr(found, field.name)
+        for field in fields(found)
+        if field.name not in ("notes", "records", "complete")
+    }
     notes = found.notes
     shown |= {"new_fields": list(notes.new), "absent_fields": list(notes.absent)}
     shown["unread"] = {section: str(error) for section, error in notes.unread.items()}
@@ -52,7 +56,9 @@ def test_every_page_has_cases() -> None:
 def test_case_gives_what_its_file_says(case: Path) -> None:
     page, apn = case.parts[-3], case.parts[-2].partition("-")[0]
     body = case.read_bytes()
-    found = orjson.dumps(outcome(page, body, apn), default=str, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+    found = orjson.dumps(
+        outcome(page, body, apn), default=str, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
+    )
     expected = case.with_name("expected.json")
     if not expected.exists():
         expected.write_bytes(found)
@@ -64,7 +70,10 @@ def test_case_gives_what_its_file_says(case: Path) -> None:
     assert b"555-01" not in parcel.redact(body)
 
 
-@pytest.mark.parametrize("name", ["residential", "commercial", "rental", "redacted", "vacant", "owner_empty", "withheld", "zoning_text"])
+@pytest.mark.parametrize(
+    "name",
+    ["residential", "commercial", "rental", "redacted", "vacant", "owner_empty", "withheld", "zoning_text"],
+)
 def test_every_leaf_of_a_parcel_has_its_column(name: str) -> None:
     (case,) = ROOT.glob(f"parcel/*-{name}/input.json")
     apn = case.parts[-2].partition("-")[0]

@@ -1,4 +1,6 @@
-"""The assessor's parcel changed in one way after another: what must be there, what names it. Any bytes: test_any_bytes.py."""
+"""The assessor's parcel changed in one way after another: what must be there, what names it. Any bytes:
+test_any_bytes.py.
+"""
 
 import datetime as dt
 import random
@@ -20,7 +22,16 @@ from tests.fuzz.mutation import parent_of, spots
 ROOT = Path(__file__).parents[2] / "fixtures" / "assessor"
 SEEDS = {
     file.parts[-2].partition("-")[0]: file.read_bytes()
-    for name in ("residential", "commercial", "rental", "vacant", "owner_empty", "redacted", "withheld", "zoning_text")
+    for name in (
+        "residential",
+        "commercial",
+        "rental",
+        "vacant",
+        "owner_empty",
+        "redacted",
+        "withheld",
+        "zoning_text",
+    )
     for file in ROOT.glob(f"parcel/*-{name}/input.json")
 }
 APN = "90101001"
@@ -30,7 +41,9 @@ SEED = SEEDS[APN]
 def parse(body: bytes, apn: str = APN) -> parcel.Page | type[PageError]:
     """Return the page, or the kind of its error; anything stored must be storable."""
     try:
-        page = parcel.parse_parcel(body, apn, {"DeedTransitionUrl": "https://recorder.maricopa.gov/x", "McrTransitionUrl": "//[y"})
+        page = parcel.parse_parcel(
+            body, apn, {"DeedTransitionUrl": "https://recorder.maricopa.gov/x", "McrTransitionUrl": "//[y"}
+        )
     except PageError as error:
         return _checked(error)
     for record in page.records:
@@ -73,10 +86,18 @@ def shuffled(value: Any, rng: random.Random) -> Any:
 @pytest.mark.parametrize(
     ("body", "kind"),
     [
-        (b"", NotFound), (b" \n", NotFound), (b"null", NotFound), (b"[]", NotFound), (b"{}", NotFound), (b" <html>", Soft404),
-        (b'"x"', Malformed), (b"[1]", Malformed), (b'{"message":"x"}', Malformed), (b"{", Malformed),
+        (b"", NotFound),
+        (b" \n", NotFound),
+        (b"null", NotFound),
+        (b"[]", NotFound),
+        (b"{}", NotFound),
+        (b" <html>", Soft404),
+        (b'"x"', Malformed),
+        (b"[1]", Malformed),
+        (b'{"message":"x"}', Malformed),
+        (b"{", Malformed),
     ],
-)  # fmt: skip
+)
 def test_what_no_parcel_is_called(body: bytes, kind: type[PageError]) -> None:
     assert parse(body) is kind
 
@@ -88,13 +109,23 @@ def test_the_order_of_keys_changes_nothing(rng: random.Random, apn: str) -> None
     other = parcel.parse_parcel(orjson.dumps(shuffled(orjson.loads(SEEDS[apn]), rng)), apn)
     assert other == page
     # Equal dictionaries may differ in order, and the writer's hash with them.
-    cells = [[orjson.dumps(row.__dict__, default=str) for row in records] for records in (other.records, page.records)]
+    cells = [
+        [orjson.dumps(row.__dict__, default=str) for row in records]
+        for records in (other.records, page.records)
+    ]
     assert cells[0] == cells[1]
 
 
 def test_a_key_nobody_knows_is_reported_wherever_it_stands() -> None:
     raw = orjson.loads(SEED)
-    objects = [(), *(spot for spot in spots(raw) if isinstance(parent_of(raw, (*spot, None)), dict) and spot[-1] != "Sketch")]
+    objects = [
+        (),
+        *(
+            spot
+            for spot in spots(raw)
+            if isinstance(parent_of(raw, (*spot, None)), dict) and spot[-1] != "Sketch"
+        ),
+    ]
     for spot in objects:
         changed = orjson.loads(SEED)
         parent_of(changed, (*spot, None))["Brand\0New"] = "x"
@@ -124,21 +155,37 @@ def test_a_key_nobody_knows_is_reported_wherever_it_stands() -> None:
 def test_identity(url: str | None, apns: list[str], kind: type[PageError] | None) -> None:
     raw = orjson.loads(SEED)
     raw["TreasurersTransitionUrl"] = url
-    raw["Sketches"] = {"TotalPages": len(apns), "Pages": [{"Sketch": "AAAA", "PageNum": 1, "APN": apn} for apn in apns]}
+    raw["Sketches"] = {
+        "TotalPages": len(apns),
+        "Pages": [{"Sketch": "AAAA", "PageNum": 1, "APN": apn} for apn in apns],
+    }
     found = parse(orjson.dumps(raw))
     assert isinstance(found, parcel.Page) if kind is None else found is kind
 
 
 @pytest.mark.parametrize(
     ("is_rental", "rental", "rows"),
-    [(True, "absent", 0), (True, [], 0), (True, None, 0), (False, "absent", 0), (False, [], 0), (True, [1], "unread"),
-     (True, "full", 1), (False, "full", 1), (True, "other", WrongParcel)],
-)  # fmt: skip
+    [
+        (True, "absent", 0),
+        (True, [], 0),
+        (True, None, 0),
+        (False, "absent", 0),
+        (False, [], 0),
+        (True, [1], "unread"),
+        (True, "full", 1),
+        (False, "full", 1),
+        (True, "other", WrongParcel),
+    ],
+)
 def test_rental(is_rental: bool, rental: Any, rows: Any) -> None:
     raw = orjson.loads(SEED)
     raw["IsRental"] = is_rental
     full = orjson.loads(SEEDS["90103003"])["RentalInformation"]
-    given = {"full": full | {"ParcelNumber": APN}, "other": full}[rental] if rental in ("full", "other") else rental
+    given = (
+        {"full": full | {"ParcelNumber": APN}, "other": full}[rental]
+        if rental in ("full", "other")
+        else rental
+    )
     if given != "absent":
         raw["RentalInformation"] = given
     found = parse(orjson.dumps(raw))
@@ -167,12 +214,20 @@ def test_a_lone_surrogate_costs_a_character_not_the_parcel() -> None:
     [
         ("https://recorder.maricopa.gov/recording/map-results.html?book=1", False),
         ("HTTP://RECORDER.maricopa.gov/recording/map-results.html", False),
-        ("https://recorder.maricopa.gov/recording/maps.html", True), ("https://x.maricopa.gov/recording/map-results.html", True),
-        ("nonsense", True), ("https://[", True), (None, False), ("", False),
+        ("https://recorder.maricopa.gov/recording/maps.html", True),
+        ("https://x.maricopa.gov/recording/map-results.html", True),
+        ("nonsense", True),
+        ("https://[", True),
+        (None, False),
+        ("", False),
     ],
-)  # fmt: skip
+)
 def test_moved_links(got: str | None, moved: bool) -> None:
     raw = orjson.loads(SEED)
     raw["McrTransitionUrl"] = got
-    page = parcel.parse_parcel(orjson.dumps(raw), APN, {"McrTransitionUrl": "https://recorder.maricopa.gov/recording/map-results.html"})
+    page = parcel.parse_parcel(
+        orjson.dumps(raw),
+        APN,
+        {"McrTransitionUrl": "https://recorder.maricopa.gov/recording/map-results.html"},
+    )
     assert page.moved_links == ([("McrTransitionUrl", got)] if moved else [])

@@ -1,7 +1,8 @@
-"""The rule of sections on /parcel/{apn}: each key of each body absent, renamed or of another kind, one at a time.
+"""The rule of sections on /parcel/{apn}: each key of each body absent, renamed or of another kind, one at a
+time.
 
-What says whose answer it is is refused by name. Anything else leaves the other sections as they were, leaves its own section unread or
-its own columns NULL, and is told. There is no other outcome.
+What says whose answer it is is refused by name. Anything else leaves the other sections as they were, leaves
+its own section unread or its own columns NULL, and is told. There is no other outcome.
 """
 
 import copy
@@ -20,15 +21,34 @@ from maricopa_scrapy.sources.assessor.records import Improvement, Rental
 
 CAPTURES = os.environ.get("MARICOPA_CAPTURES")
 FIXTURES = Path(__file__).parents[2] / "fixtures" / "assessor" / "parcel"
-WHOLE = ("residential", "commercial", "rental", "vacant", "owner_empty", "redacted", "withheld", "zoning_text")
+WHOLE = (
+    "residential",
+    "commercial",
+    "rental",
+    "vacant",
+    "owner_empty",
+    "redacted",
+    "withheld",
+    "zoning_text",
+)
 # By top-level key; all others are the parcel's own.
 SECTIONS = {
-    "Owner": "owner", "Valuations": "valuation", "ResidentialPropertyData": "residence", "Improvements": "improvement",
-    "RentalInformation": "rental", "SimilarParcels": "related", "MapIDs": "related", "Sketches": "related",
-    "AssociatedParcels": "related", "MoreAssociatedParcelsExist": "related", "TreasurersTransitionUrl": "related",
-    "DeedTransitionUrl": "related", "McrTransitionUrl": "related",
-}  # fmt: skip
-# Values that are not of the kind of any key. A name may be an object with `Name`, and what no document describes is any list or object.
+    "Owner": "owner",
+    "Valuations": "valuation",
+    "ResidentialPropertyData": "residence",
+    "Improvements": "improvement",
+    "RentalInformation": "rental",
+    "SimilarParcels": "related",
+    "MapIDs": "related",
+    "Sketches": "related",
+    "AssociatedParcels": "related",
+    "MoreAssociatedParcelsExist": "related",
+    "TreasurersTransitionUrl": "related",
+    "DeedTransitionUrl": "related",
+    "McrTransitionUrl": "related",
+}
+# Values that are not of the kind of any key. A name may be an object with `Name`, and what no document
+# describes is any list or object.
 OTHER_KINDS: tuple[Any, ...] = ({"odd": 1}, [{"odd": 1}], [7])
 ANY_JSON = ("Zoning", "AssociatedParcels")
 Spot = tuple[str | int, ...]
@@ -113,11 +133,15 @@ def is_identity(raw: Any, spot: Spot) -> bool:
     """Whether the key is all that says whose answer it is, or names another parcel when it is changed."""
     pages = raw["Sketches"].get("Pages") or [] if isinstance(raw["Sketches"], dict) else []
     signs = bool(raw["TreasurersTransitionUrl"]) + any(page.get("APN") for page in pages)
-    of_signs = spot[0] == "TreasurersTransitionUrl" or (spot[0] == "Sketches" and (len(spot) < 3 or spot[-1] == "APN"))
+    of_signs = spot[0] == "TreasurersTransitionUrl" or (
+        spot[0] == "Sketches" and (len(spot) < 3 or spot[-1] == "APN")
+    )
     return signs <= 1 and of_signs
 
 
-def check(page: parcel.Page, before: dict[str, list[dict[str, Any]]], spot: Spot, how: Any, where: str) -> None:
+def check(
+    page: parcel.Page, before: dict[str, list[dict[str, Any]]], spot: Spot, how: Any, where: str
+) -> None:
     section = SECTIONS.get(str(spot[0]), "parcel")
     after = by_section(page.records)
     for other in parcel.SECTIONS:
@@ -144,7 +168,9 @@ def record_class(section: str) -> type[Record] | None:
     return classes.get(section)
 
 
-def assert_only_missing(before: list[dict[str, Any]], after: list[dict[str, Any]], page: parcel.Page, section: str, where: str) -> None:
+def assert_only_missing(
+    before: list[dict[str, Any]], after: list[dict[str, Any]], page: parcel.Page, section: str, where: str
+) -> None:
     """Whatever differs is NULL now, and noted as absent, so that a stored value stays."""
     if not after:
         # The whole list is absent: nothing is removed for it.
@@ -162,14 +188,23 @@ def assert_only_missing(before: list[dict[str, Any]], after: list[dict[str, Any]
 def test_a_body_with_no_section_that_can_be_read_is_refused() -> None:
     _, apn, body = next(bodies())
     raw = orjson.loads(body)
-    odd = {key: {"odd": 1} for key in raw} | {"TreasurersTransitionUrl": raw["TreasurersTransitionUrl"], "RentalInformation": [1]}
+    odd = {key: {"odd": 1} for key in raw} | {
+        "TreasurersTransitionUrl": raw["TreasurersTransitionUrl"],
+        "RentalInformation": [1],
+    }
     with pytest.raises(SourceChanged):
         parcel.parse_parcel(orjson.dumps(odd), apn)
 
 
-@pytest.mark.parametrize("url", ["https://treasurer.maricopa.gov/PropertyTaxInformation/?Parcel=90199999", None])
+@pytest.mark.parametrize(
+    "url", ["https://treasurer.maricopa.gov/PropertyTaxInformation/?Parcel=90199999", None]
+)
 def test_another_s_answer_is_refused_whatever_its_sections_are(url: str | None) -> None:
     _, apn, body = next(bodies())
-    raw = orjson.loads(body) | {"TreasurersTransitionUrl": url, "Sketches": {"TotalPages": 0, "Pages": []}, "Owner": 7}
+    raw = orjson.loads(body) | {
+        "TreasurersTransitionUrl": url,
+        "Sketches": {"TotalPages": 0, "Pages": []},
+        "Owner": 7,
+    }
     with pytest.raises(WrongParcel if url else Malformed):
         parcel.parse_parcel(orjson.dumps(raw), apn)

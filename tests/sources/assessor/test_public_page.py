@@ -1,4 +1,6 @@
-"""The assessor's public page: what is read, and whose page it is. But for two captured ones, pages are synthetic."""
+"""The assessor's public page: what is read, and whose page it is. But for two captured ones, pages are
+synthetic.
+"""
 
 import datetime as dt
 import os
@@ -31,19 +33,41 @@ CAPTURES = os.environ.get("MARICOPA_CAPTURES")
 
 SITUS = "10 N EXAMPLE ST PHOENIX, AZ 85001"
 CELLS = {
-    "In Care Of": "SOMEBODY", "Mailing Address": "1 E EXAMPLE ST<br>PHOENIX, AZ 85001",
-    "Deed Number": "<a href='#'>20180142724</a>", "Last Deed Date": "2/6/2018", "Sale Date": "04/01/2021", "Sale Price": "$1,215,000",
-    "Description": "EXAMPLE PLACE 3", "Lot Size": "17,097 sq ft.", "MCR": "09641", "Lot #": "007", "S/T/R": "22 2S 6E",
-    "Market Area/Neighborhood": "05/009", "Subdivision (1,223 Parcels)": "EXAMPLE PLACE", "High School District": "HIGH #80",
-    "Elementary School District": "ELEMENTARY", "Local Jurisdiction": "GILBERT",
-}  # fmt: skip
+    "In Care Of": "SOMEBODY",
+    "Mailing Address": "1 E EXAMPLE ST<br>PHOENIX, AZ 85001",
+    "Deed Number": "<a href='#'>20180142724</a>",
+    "Last Deed Date": "2/6/2018",
+    "Sale Date": "04/01/2021",
+    "Sale Price": "$1,215,000",
+    "Description": "EXAMPLE PLACE 3",
+    "Lot Size": "17,097 sq ft.",
+    "MCR": "09641",
+    "Lot #": "007",
+    "S/T/R": "22 2S 6E",
+    "Market Area/Neighborhood": "05/009",
+    "Subdivision (1,223 Parcels)": "EXAMPLE PLACE",
+    "High School District": "HIGH #80",
+    "Elementary School District": "ELEMENTARY",
+    "Local Jurisdiction": "GILBERT",
+}
 COLUMN = {
-    "In Care Of": "in_care_of", "Mailing Address": "mailing_address", "Deed Number": "deed_number", "Last Deed Date": "deed_date",
-    "Sale Date": "sale_date", "Sale Price": "sale_price", "Description": "property_description", "Lot Size": "lot_size_sqft", "MCR": "mcr",
-    "Lot #": "lot", "S/T/R": "section_township_range", "Market Area/Neighborhood": "assessor_market",
-    "Subdivision (1,223 Parcels)": "subdivision_name", "High School District": "high_school_district",
-    "Elementary School District": "elementary_school_district", "Local Jurisdiction": "jurisdiction",
-}  # fmt: skip
+    "In Care Of": "in_care_of",
+    "Mailing Address": "mailing_address",
+    "Deed Number": "deed_number",
+    "Last Deed Date": "deed_date",
+    "Sale Date": "sale_date",
+    "Sale Price": "sale_price",
+    "Description": "property_description",
+    "Lot Size": "lot_size_sqft",
+    "MCR": "mcr",
+    "Lot #": "lot",
+    "S/T/R": "section_township_range",
+    "Market Area/Neighborhood": "assessor_market",
+    "Subdivision (1,223 Parcels)": "subdivision_name",
+    "High School District": "high_school_district",
+    "Elementary School District": "elementary_school_district",
+    "Local Jurisdiction": "jurisdiction",
+}
 SECTION_OF = {column: name for name, columns in SECTIONS.items() for column in columns}
 OWNER = "EXAMPLE ONE &amp; SON"
 
@@ -58,14 +82,21 @@ def html(
     situs: str = SITUS,
     kind: str = "Residential Parcel",
 ) -> str:
-    """A page with just what is read. `owner` None: no hidden field; its other two places say the same unless `link` or `sentence` do."""
+    """A page with just what is read. `owner` None: no hidden field; its other two places say the same unless
+    `link` or `sentence` do.
+    """
     pairs = CELLS if cells is None else cells
-    rows = "".join(f"<div class='td-header x'>{label} <i></i>:</div><div class='td-body'>{value}</div>" for label, value in pairs.items())
+    rows = "".join(
+        f"<div class='td-header x'>{label} <i></i>:</div><div class='td-body'>{value}</div>"
+        for label, value in pairs.items()
+    )
     hidden = "" if owner is None else f"<input type='hidden' value='{owner}' id='Owner_Ownership'>"
     said = owner or "" if sentence is None else sentence
     return (
-        f"<!DOCTYPE html><html><head><title>Assessor</title></head><body>{heading}<div class='x parcel-section'>"
-        f"<div class='banner-text'><h3>{kind}</h3></div><p id='property-glance'>This is one located at <a>{situs}</a>."
+        f"<!DOCTYPE html><html><head><title>Assessor</title></head><body>{heading}<div class='x"
+        " parcel-section'>"
+        f"<div class='banner-text'><h3>{kind}</h3></div><p id='property-glance'>This is one located at"
+        f" <a>{situs}</a>."
         f" The current owner is {said}. It is here.</p></div>"
         f"<div class='parcel-section'><div class='banner-text y'><a href='#'> {situs}</a></div></div>"
         f"<div id='owner'><div class='banner-text'><a>{owner or '' if link is None else link}</a></div></div>"
@@ -84,19 +115,41 @@ def record(text: str) -> PageParcel:
 
 
 WHOLE = PageParcel(
-    apn=APN, ownership="EXAMPLE ONE & SON", in_care_of="SOMEBODY", mailing_address="1 E EXAMPLE ST PHOENIX, AZ 85001", is_redacted=False,
-    deed_number="20180142724", deed_date=dt.date(2018, 2, 6), sale_date=dt.date(2021, 4, 1), sale_price=1_215_000,
-    property_address=SITUS, property_type="Residential", property_description="EXAMPLE PLACE 3", lot_size_sqft=17_097, mcr="09641",
-    lot="007", section_township_range="22 2S 6E", assessor_market="05", area_neighborhood="009", subdivision_name="EXAMPLE PLACE",
-    parcels_in_subdivision=1223, high_school_district="HIGH #80", elementary_school_district="ELEMENTARY", jurisdiction="GILBERT",
-)  # fmt: skip
+    apn=APN,
+    ownership="EXAMPLE ONE & SON",
+    in_care_of="SOMEBODY",
+    mailing_address="1 E EXAMPLE ST PHOENIX, AZ 85001",
+    is_redacted=False,
+    deed_number="20180142724",
+    deed_date=dt.date(2018, 2, 6),
+    sale_date=dt.date(2021, 4, 1),
+    sale_price=1_215_000,
+    property_address=SITUS,
+    property_type="Residential",
+    property_description="EXAMPLE PLACE 3",
+    lot_size_sqft=17_097,
+    mcr="09641",
+    lot="007",
+    section_township_range="22 2S 6E",
+    assessor_market="05",
+    area_neighborhood="009",
+    subdivision_name="EXAMPLE PLACE",
+    parcels_in_subdivision=1223,
+    high_school_district="HIGH #80",
+    elementary_school_district="ELEMENTARY",
+    jurisdiction="GILBERT",
+)
 
 
 def test_every_column() -> None:
     found = parse(html())
     assert found.record == WHOLE
     assert found.record.absent == frozenset()
-    assert (list(found.notes.new), list(found.notes.absent), found.notes.unread) == ([], ["heading", "link to the treasurer"], {})
+    assert (list(found.notes.new), list(found.notes.absent), found.notes.unread) == (
+        [],
+        ["heading", "link to the treasurer"],
+        {},
+    )
 
 
 @pytest.mark.parametrize("nothing", ["", "n/a", "N/A", " &nbsp; "])
@@ -113,9 +166,15 @@ def test_what_the_page_does_not_say_is_null(nothing: str) -> None:
 @pytest.mark.parametrize("label", CELLS)
 def test_a_label_that_is_missing_or_renamed_is_an_absent_column_and_told(label: str) -> None:
     column = COLUMN[label]
-    gone = {"assessor_market": {column, "area_neighborhood"}, "subdivision_name": {column, "parcels_in_subdivision"}}.get(column, {column})
+    gone = {
+        "assessor_market": {column, "area_neighborhood"},
+        "subdivision_name": {column, "parcels_in_subdivision"},
+    }.get(column, {column})
     without = {name: value for name, value in CELLS.items() if name != label}
-    for cells, new in ((without, []), (without | {f"The {label}": CELLS[label]}, [f"the {label.partition(' (')[0].lower()}"])):
+    for cells, new in (
+        (without, []),
+        (without | {f"The {label}": CELLS[label]}, [f"the {label.partition(' (')[0].lower()}"]),
+    ):
         found = parse(html(cells))
         assert found.record == WHOLE.model_copy(update=dict.fromkeys(gone))
         assert found.record.absent == gone
@@ -129,7 +188,9 @@ def test_a_label_that_is_said_twice_costs_its_section(label: str) -> None:
     found = parse(html(tail=f"<table><tr><th>{label}</th><td>another</td></tr></table>"))
     assert found.record == WHOLE.model_copy(update=dict.fromkeys(SECTIONS[name]))
     assert found.record.absent == set(SECTIONS[name])
-    assert {section: error.path for section, error in found.notes.unread.items()} == {name: LAYOUT.columns[COLUMN[label]][0]}
+    assert {section: error.path for section, error in found.notes.unread.items()} == {
+        name: LAYOUT.columns[COLUMN[label]][0]
+    }
     same = f"<dl><dt>{label.upper()}</dt><dd>{CELLS[label]}</dd></dl>"
     assert record(html(tail=same)) == WHOLE
 
@@ -137,23 +198,42 @@ def test_a_label_that_is_said_twice_costs_its_section(label: str) -> None:
 @pytest.mark.parametrize(
     ("label", "value"),
     [
-        ("Lot Size", "0.24 acres"), ("Lot Size", "17097"), ("Lot Size", "1,70 sq ft"), ("Lot Size", "-5 sq ft"),
-        ("Sale Price", "470000 or more"), ("Sale Price", "$470.5"), ("Sale Price", "$4,70"), ("Sale Price", "$470,000 (2021)"),
-        ("Last Deed Date", "2018-02-26"), ("Last Deed Date", "13/40/2018"), ("Sale Date", "04/01/21"), ("Sale Date", "April 2021"),
-        ("MCR", "9" * 65), ("Deed Number", "1" * 65), ("Mailing Address", "X" * 4001), ("Market Area/Neighborhood", "05"),
+        ("Lot Size", "0.24 acres"),
+        ("Lot Size", "17097"),
+        ("Lot Size", "1,70 sq ft"),
+        ("Lot Size", "-5 sq ft"),
+        ("Sale Price", "470000 or more"),
+        ("Sale Price", "$470.5"),
+        ("Sale Price", "$4,70"),
+        ("Sale Price", "$470,000 (2021)"),
+        ("Last Deed Date", "2018-02-26"),
+        ("Last Deed Date", "13/40/2018"),
+        ("Sale Date", "04/01/21"),
+        ("Sale Date", "April 2021"),
+        ("MCR", "9" * 65),
+        ("Deed Number", "1" * 65),
+        ("Mailing Address", "X" * 4001),
+        ("Market Area/Neighborhood", "05"),
     ],
-)  # fmt: skip
+)
 def test_a_value_of_another_form_costs_its_section(label: str, value: str) -> None:
     name = SECTION_OF[COLUMN[label]]
     found = parse(html(CELLS | {label: value}))
     assert found.record == WHOLE.model_copy(update=dict.fromkeys(SECTIONS[name]))
     assert found.record.absent == set(SECTIONS[name])
-    assert {section: error.path for section, error in found.notes.unread.items()} == {name: LAYOUT.columns[COLUMN[label]][0]}
+    assert {section: error.path for section, error in found.notes.unread.items()} == {
+        name: LAYOUT.columns[COLUMN[label]][0]
+    }
 
 
 def test_three_places_say_the_owner_and_two_the_situs() -> None:
     without_owner = WHOLE.model_copy(update=dict.fromkeys(SECTIONS["owner"]))
-    for odd in (html(link="SOMEBODY ELSE"), html(sentence="SOMEBODY ELSE"), html(link=""), html(owner="", link=OWNER)):
+    for odd in (
+        html(link="SOMEBODY ELSE"),
+        html(sentence="SOMEBODY ELSE"),
+        html(link=""),
+        html(owner="", link=OWNER),
+    ):
         found = parse(odd)
         assert found.record == without_owner
         assert list(found.notes.unread) == ["owner"]
@@ -186,17 +266,20 @@ def test_a_count_that_is_none_costs_the_section() -> None:
 @pytest.mark.parametrize("mailing", ["NA", "N/A", "NA, NA, NA 0", "NA NA 0", ""])
 def test_a_withheld_owner_leaves_no_name_and_no_address(owner: str, mailing: str) -> None:
     found = record(html(CELLS | {"Mailing Address": mailing}, owner=owner, situs="N/A"))
-    assert found == WHOLE.model_copy(update=dict.fromkeys(SECTIONS["owner"]) | {"is_redacted": True, "property_address": None})
+    assert found == WHOLE.model_copy(
+        update=dict.fromkeys(SECTIONS["owner"]) | {"is_redacted": True, "property_address": None}
+    )
     # Nothing of it stays in a stored row either.
     assert found.absent == frozenset()
 
 
 def test_cells_of_scripts_and_headings_of_columns_are_not_read() -> None:
     tail = (
-        "<div class='td-header'>Lot Size</div><div class='td-body' id='ResidentialPropertyData_LotSize'>1 sq ft.</div>"
-        "<table><tr><th>Sale Price</th><th>Sale Date</th></tr><tr><td>$1</td><td>01/01/2001</td></tr></table>"
-        "<div class='td-header'>Green Score</div><div class='td-body'>7</div>"
-        "<script>var x = \"<div class='td-header'>MCR</div><div>1</div>\";</script>"
+        "<div class='td-header'>Lot Size</div><div class='td-body' id='ResidentialPropertyData_LotSize'>1 sq"
+        " ft.</div><table><tr><th>Sale Price</th><th>Sale"
+        " Date</th></tr><tr><td>$1</td><td>01/01/2001</td></tr></table><div class='td-header'>Green"
+        " Score</div><div class='td-body'>7</div><script>var x = \"<div"
+        " class='td-header'>MCR</div><div>1</div>\";</script>"
     )
     found = parse(html(tail=tail))
     assert found.record == WHOLE
@@ -206,14 +289,19 @@ def test_cells_of_scripts_and_headings_of_columns_are_not_read() -> None:
 @pytest.mark.parametrize(
     ("heading", "kind"),
     [
-        ("<h1>901-01-001A Residential</h1>", None), ("<input id='APN_RAW' value='901-01-001-a'>", None),
+        ("<h1>901-01-001A Residential</h1>", None),
+        ("<input id='APN_RAW' value='901-01-001-a'>", None),
         ("<a href='https://treasurer.maricopa.gov/PropertyTaxInformation/?Parcel=90101001A'>taxes</a>", None),
-        ("<input id='APN_RAW' value='90101001'>", WrongParcel), ("<h1>901-01-002</h1>", WrongParcel),
-        (f"<h1>901-01-002</h1><input id='APN_RAW' value='{APN}'>", WrongParcel), ("<input id='APN_RAW' value='none'>", WrongParcel),
+        ("<input id='APN_RAW' value='90101001'>", WrongParcel),
+        ("<h1>901-01-002</h1>", WrongParcel),
+        (f"<h1>901-01-002</h1><input id='APN_RAW' value='{APN}'>", WrongParcel),
+        ("<input id='APN_RAW' value='none'>", WrongParcel),
         ("<a href='https://treasurer.maricopa.gov/x?parcel=90101002'>taxes</a>", WrongParcel),
-        ("", Malformed), (f"<p>Similar to {APN}</p>", Malformed), (f"<input name='q' value='{APN}'>", Malformed),
+        ("", Malformed),
+        (f"<p>Similar to {APN}</p>", Malformed),
+        (f"<input name='q' value='{APN}'>", Malformed),
     ],
-)  # fmt: skip
+)
 def test_whose_page_it_is(heading: str, kind: type[PageError] | None) -> None:
     if kind is None:
         assert record(html(heading=heading)) == WHOLE
@@ -228,11 +316,20 @@ def test_only_words_and_the_parcel_together_say_that_there_is_none() -> None:
 
     assert parse(said("No  results found for <b>901-01-001a</b>.")).record is None
     assert parse(said("No parcel found: 90101001A")).record is None
-    for text in ("No results found.", "No results found for 901-01-001", "No results found for 190101001A", "901-01-001A"):
+    for text in (
+        "No results found.",
+        "No results found for 901-01-001",
+        "No results found for 190101001A",
+        "901-01-001A",
+    ):
         with pytest.raises(Malformed):
             parse(said(text))
     # What a client has seen; the box for searches repeats what was asked for.
-    for text in (f"Parcel not found: {APN}", f"Parcel not found <input value='{APN}'>", "<h3>PARCEL NOT FOUND</h3>"):
+    for text in (
+        f"Parcel not found: {APN}",
+        f"Parcel not found <input value='{APN}'>",
+        "<h3>PARCEL NOT FOUND</h3>",
+    ):
         assert parse(said(text)).record is None
     for text in ("Parcel not found: 90101002", "Parcel not found <input value='901-01-002'>"):
         with pytest.raises(Malformed):
@@ -267,18 +364,30 @@ def test_any_bytes_give_a_page_or_a_page_error(body: bytes) -> None:
         assert isinstance(found, Page | PageError)
 
 
-TOKENS = ("INVENTEDTOKEN%2F%252Bvalue", "a>b'c=long+enough", "12345678-1234-1234-1234-123456789abc", "short", "30477566")
+TOKENS = (
+    "INVENTEDTOKEN%2F%252Bvalue",
+    "a>b'c=long+enough",
+    "12345678-1234-1234-1234-123456789abc",
+    "short",
+    "30477566",
+)
 
 
 @pytest.mark.parametrize("token", TOKENS)
 @pytest.mark.parametrize(
     "form",
     [
-        '<input type="hidden" value="{0}" id="Token" />', '<input id="Token" value="{0}">', '<INPUT VALUE="{0}" NAME=token>',
-        '<input name="__RequestVerificationToken" type="hidden" value="{0}">', '<meta name="csrf-token" content="{0}">',
-        '<p data-token="{0}"></p>', "<script>var t = '{0}'</script>", "<SCRIPT type=x>cut {0}", '<input type="hidden" value="{0}',
+        '<input type="hidden" value="{0}" id="Token" />',
+        '<input id="Token" value="{0}">',
+        '<INPUT VALUE="{0}" NAME=token>',
+        '<input name="__RequestVerificationToken" type="hidden" value="{0}">',
+        '<meta name="csrf-token" content="{0}">',
+        '<p data-token="{0}"></p>',
+        "<script>var t = '{0}'</script>",
+        "<SCRIPT type=x>cut {0}",
+        '<input type="hidden" value="{0}',
     ],
-)  # fmt: skip
+)
 def test_the_site_s_own_token_is_not_kept_in_any_form(form: str, token: str) -> None:
     kept = without_secrets(f"<p>before</p>{form.format(token)}".encode())
     assert token.encode() not in kept
@@ -288,7 +397,9 @@ def test_the_site_s_own_token_is_not_kept_in_any_form(form: str, token: str) -> 
         with pytest.raises(PageError) as caught:
             parse(f"<html><body>{form.format(token)}</p>{'x' * length}")
         assert token not in str(caught.value)
-    unbalanced = without_secrets(b'<p>before</p><input title="un"balanced" value="' + b"x" * 20 + b'" id="Token"><p>')
+    unbalanced = without_secrets(
+        b'<p>before</p><input title="un"balanced" value="' + b"x" * 20 + b'" id="Token"><p>'
+    )
     assert unbalanced == b"<p>before</p><p>"
 
 
@@ -319,14 +430,30 @@ def test_the_captured_page_is_read_whole() -> None:
     body = (Path(CAPTURES or ".") / "assessor" / "page_30477566.html").read_bytes()
     found = parse_page(body, "30477566", LAYOUT, NEW)
     assert found.record == PageParcel(
-        apn="30477566", ownership="EXAMPLE REVOCABLE TRUST", in_care_of="EXAMPLE RILEY D/SAM A TR",
-        mailing_address="2889 E JANELLE WAY, GILBERT, AZ 85298", is_redacted=False, deed_number="20260162239",
-        deed_date=dt.date(2026, 3, 20), sale_date=None, sale_price=None, property_address="2778 E COURTNEY ST GILBERT, AZ 85298",
-        property_type="Residential", property_description="SHAMROCK ESTATES PHASE 2A MCR 799-38", lot_size_sqft=11_834, lot="224",
-        mcr="79938", section_township_range="22 2S 6E", assessor_market="26", area_neighborhood="006",
-        subdivision_name="SHAMROCK ESTATES PHASE 2A", parcels_in_subdivision=223, high_school_district="CHANDLER UNIFIED #80",
-        elementary_school_district="CHANDLER UNIFIED SCHOOL DISTRICT", jurisdiction="GILBERT",
-    )  # fmt: skip
+        apn="30477566",
+        ownership="EXAMPLE REVOCABLE TRUST",
+        in_care_of="EXAMPLE RILEY D/SAM A TR",
+        mailing_address="2889 E JANELLE WAY, GILBERT, AZ 85298",
+        is_redacted=False,
+        deed_number="20260162239",
+        deed_date=dt.date(2026, 3, 20),
+        sale_date=None,
+        sale_price=None,
+        property_address="2778 E COURTNEY ST GILBERT, AZ 85298",
+        property_type="Residential",
+        property_description="SHAMROCK ESTATES PHASE 2A MCR 799-38",
+        lot_size_sqft=11_834,
+        lot="224",
+        mcr="79938",
+        section_township_range="22 2S 6E",
+        assessor_market="26",
+        area_neighborhood="006",
+        subdivision_name="SHAMROCK ESTATES PHASE 2A",
+        parcels_in_subdivision=223,
+        high_school_district="CHANDLER UNIFIED #80",
+        elementary_school_district="CHANDLER UNIFIED SCHOOL DISTRICT",
+        jurisdiction="GILBERT",
+    )
     assert (found.notes.new, found.notes.absent, found.notes.unread, found.moved) == ({}, {}, {}, None)
     (token,) = re.findall(rb'value="([^"]+)" id="Token"', body)
     kept = without_secrets(body)
@@ -339,12 +466,19 @@ def test_the_sandbox_s_page_has_the_captured_one_s_shape() -> None:
     real = Selector(text=(Path(CAPTURES or ".") / "assessor" / "page_30477566.html").read_text(), type="html")
     ours = Selector(text=HTML, type="html")
     labels = [
-        [re.sub(r"[\d,]+", "9", " ".join(text.split())) for text in page.css(".td-header").xpath("string()").getall()]
+        [
+            re.sub(r"[\d,]+", "9", " ".join(text.split()))
+            for text in page.css(".td-header").xpath("string()").getall()
+        ]
         for page in (real, ours)
     ]
     lacking = {"Improvement Quality", "Detached Livable Area", "Carport Stalls", "Locational Characteristics"}
     assert [label for label in labels[0] if label not in lacking] == labels[1]
     hidden = [page.xpath("//input[@type='hidden']/@id").getall() for page in (real, ours)]
     assert hidden[0] == hidden[1]
-    for place in ("//*[@id='owner']", "//*[@id='property-glance']/a", "//*[contains(@class, 'parcel-section')]//h3"):
+    for place in (
+        "//*[@id='owner']",
+        "//*[@id='property-glance']/a",
+        "//*[contains(@class, 'parcel-section')]//h3",
+    ):
         assert len(real.xpath(place)) == len(ours.xpath(place)), place

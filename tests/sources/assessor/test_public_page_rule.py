@@ -1,6 +1,8 @@
-"""The rule of all parsers on the public page: each label and each element absent, of another kind or renamed, one at a time.
+"""The rule of all parsers on the public page: each label and each element absent, of another kind or renamed,
+one at a time.
 
-Whose page it is is refused by name; of everything else the other sections are as before, and what was touched is told.
+Whose page it is is refused by name; of everything else the other sections are as before, and what was touched
+is told.
 """
 
 import os
@@ -33,7 +35,12 @@ ELEMENTS: dict[str, tuple[str, set[str]]] = {
     "situs": (f"{_IN_SECTION}//div[contains(@class, 'banner-text')]/a", {"property_address"}),
     "kind": (f"{_IN_SECTION}//h3[contains(., 'Parcel')]", {"property_type"}),
 }
-SECTION_OF_ELEMENT = {"hidden owner": "owner", "owner's heading": "owner", "situs": "property", "kind": "property"}
+SECTION_OF_ELEMENT = {
+    "hidden owner": "owner",
+    "owner's heading": "owner",
+    "situs": "property",
+    "kind": "property",
+}
 WHOSE = {
     "APN_RAW": "//input[@id='APN_RAW']",
     "heading": f"{_IN_SECTION}//h3[contains(., '-')]",
@@ -43,18 +50,26 @@ WHOSE = {
 
 def _bodies() -> Iterator[Any]:
     county = County()
-    found = [apn for apn in county.apns(200) if all((parcel := county.undrawn(apn)[0])["Owner"][key] for key in ("InCareOf", "SaleDate"))
-             and parcel["PropertyAddress"]]  # fmt: skip
+    found = [
+        apn
+        for apn in county.apns(200)
+        if all((parcel := county.undrawn(apn)[0])["Owner"][key] for key in ("InCareOf", "SaleDate"))
+        and parcel["PropertyAddress"]
+    ]
     yield pytest.param(page(found[0], county.undrawn(found[0])[0]), found[0], id="sandbox")
     if CAPTURES:
-        yield pytest.param((Path(CAPTURES) / "assessor" / "page_30477566.html").read_bytes(), "30477566", id="captured")
+        yield pytest.param(
+            (Path(CAPTURES) / "assessor" / "page_30477566.html").read_bytes(), "30477566", id="captured"
+        )
 
 
 BODIES = pytest.mark.parametrize(("body", "apn"), list(_bodies()))
 
 
 def _edited(body: bytes, edit: Callable[[Any], None]) -> bytes:
-    root = html.document_fromstring(body.decode().lstrip("\ufeff").encode(), parser=html.HTMLParser(encoding="utf-8"))
+    root = html.document_fromstring(
+        body.decode().lstrip("\ufeff").encode(), parser=html.HTMLParser(encoding="utf-8")
+    )
     edit(root)
     changed: bytes = html.tostring(root, encoding="utf-8")
     return changed
@@ -86,7 +101,9 @@ def _emptied_to(element: Any, text: str) -> None:
 
 
 def _check(before: Page, after: Page, section: str, columns: set[str], *, is_unread: bool) -> None:
-    """Assert that all but the touched section is as before, and of that either nothing or all but the touched columns."""
+    """Assert that all but the touched section is as before, and of that either nothing or all but the touched
+    columns.
+    """
     assert before.record is not None
     assert after.record is not None
     assert list(after.notes.unread) == ([section] if is_unread else [])
@@ -128,7 +145,9 @@ def test_each_label(body: bytes, apn: str, column: str) -> None:
 
     def twice(root: Any) -> None:
         label, _ = _cells(root)[column]
-        label.getparent().addnext(html.fragment_fromstring(f"<dl><dt>{label.text_content()}</dt><dd>1</dd></dl>"))
+        label.getparent().addnext(
+            html.fragment_fromstring(f"<dl><dt>{label.text_content()}</dt><dd>1</dd></dl>")
+        )
 
     for edit in (absent, valueless, renamed):
         after = _read(_edited(body, edit), apn)
@@ -176,7 +195,10 @@ def test_the_sentence_above_the_sections(body: bytes, apn: str) -> None:
     assert after.record == before.record
     assert list(after.notes.absent) == ["The current owner is", "located at"]
     for what, section in (("current owner is", "owner"), ("located at", "property")):
-        text = f"This is located at {before.record.property_address}. The current owner is {before.record.ownership}."
+        text = (
+            f"This is located at {before.record.property_address}. The current owner is"
+            f" {before.record.ownership}."
+        )
         odd = text.replace(what, f"{what} NOT")
         after = _read(_edited(body, partial(saying, odd)), apn)
         _check(before, after, section, set(), is_unread=True)
@@ -209,7 +231,9 @@ def test_whose_page_it_is(body: bytes, apn: str) -> None:
                 _emptied_to(element, number)
             else:
                 key = "value" if name == "APN_RAW" else "href"
-                element.set(key, number if name == "APN_RAW" else f"https://treasurer.maricopa.gov/x?Parcel={number}")
+                element.set(
+                    key, number if name == "APN_RAW" else f"https://treasurer.maricopa.gov/x?Parcel={number}"
+                )
 
     for name in IDENTITY:
         numbers = ["901-01-001", "90101001"] + (["none"] if name != "heading" else [])

@@ -7,21 +7,41 @@ import orjson
 import pytest
 
 from maricopa_scrapy.parsing.errors import Malformed, PageError, Soft404, SourceChanged
-from maricopa_scrapy.sources.assessor.parcel import OtherRow, SearchRow, matches_address, matches_owner, parse_search, parse_search_row
+from maricopa_scrapy.sources.assessor.parcel import (
+    OtherRow,
+    SearchRow,
+    matches_address,
+    matches_owner,
+    parse_search,
+    parse_search_row,
+)
 
 COLUMNS = {
-    "MCR": "mcr", "SubdivisonName": "subdivision_name", "SectionTownshipRange": "section_township_range", "Ownership": "ownership",
-    "SitusAddress": "situs_address", "SitusCity": "situs_city", "SitusZip": "situs_zip", "PropertyType": "property_type",
+    "MCR": "mcr",
+    "SubdivisonName": "subdivision_name",
+    "SectionTownshipRange": "section_township_range",
+    "Ownership": "ownership",
+    "SitusAddress": "situs_address",
+    "SitusCity": "situs_city",
+    "SitusZip": "situs_zip",
+    "PropertyType": "property_type",
     "RentalID": "rental_id",
-}  # fmt: skip
+}
 
 
 def raw_row(**changes: Any) -> dict[str, Any]:
     return {
-        "MCR": "9641", "SubdivisonName": "MARIGOLD GARDENS", "SectionTownshipRange": "127N5W", "APN": "901-01-001a",
-        "Ownership": "TURNSTONE PAUL L/CARTER-WYATT ELOISE", "SitusAddress": "1601 E WASHINGTON ST", "SitusCity": "PHOENIX",
-        "SitusZip": "85034", "PropertyType": "RESIDENTIAL", "RentalID": None,
-    } | changes  # fmt: skip
+        "MCR": "9641",
+        "SubdivisonName": "MARIGOLD GARDENS",
+        "SectionTownshipRange": "127N5W",
+        "APN": "901-01-001a",
+        "Ownership": "TURNSTONE PAUL L/CARTER-WYATT ELOISE",
+        "SitusAddress": "1601 E WASHINGTON ST",
+        "SitusCity": "PHOENIX",
+        "SitusZip": "85034",
+        "PropertyType": "RESIDENTIAL",
+        "RentalID": None,
+    } | changes
 
 
 def row(**changes: Any) -> SearchRow:
@@ -30,7 +50,10 @@ def row(**changes: Any) -> SearchRow:
     return found
 
 
-@pytest.mark.parametrize("body", [b"[]", b"{}", b'{"TOTAL":0}', b'{"TOTAL":"0","Took":1}', b'{"Results":[],"TOTAL":0}', b'{"Results":[]}'])
+@pytest.mark.parametrize(
+    "body",
+    [b"[]", b"{}", b'{"TOTAL":0}', b'{"TOTAL":"0","Took":1}', b'{"Results":[],"TOTAL":0}', b'{"Results":[]}'],
+)
 def test_no_hits(body: bytes) -> None:
     page = parse_search(body)
     assert (page.rows, page.others, page.count) == ([], {}, 0)
@@ -40,20 +63,48 @@ def test_no_hits(body: bytes) -> None:
 @pytest.mark.parametrize(
     "envelope",
     [
-        {"RealProperty": []}, {"RealProperty": {"results": []}, "TOTAL": 0}, {"TOTAL": 5}, {"message": "x"}, {"Results": None, "TOTAL": 3},
-        {"Results": "x"}, {"Results": {"0": {}}}, {"Results": [None]}, {"Results": [[]]}, {"Results": [{}]}, {"Results": [], "TOTAL": -1},
-        {"Results": [], "TOTAL": True}, {"Results": [], "TOTAL": "many"}, {"Results": [{}, {}]}, [raw_row()],
+        {"RealProperty": []},
+        {"RealProperty": {"results": []}, "TOTAL": 0},
+        {"TOTAL": 5},
+        {"message": "x"},
+        {"Results": None, "TOTAL": 3},
+        {"Results": "x"},
+        {"Results": {"0": {}}},
+        {"Results": [None]},
+        {"Results": [[]]},
+        {"Results": [{}]},
+        {"Results": [], "TOTAL": -1},
+        {"Results": [], "TOTAL": True},
+        {"Results": [], "TOTAL": "many"},
+        {"Results": [{}, {}]},
+        [raw_row()],
         {"Results": [raw_row(APN="12")]},
-        {"Results": [raw_row(APN=None)]}, {"Results": [raw_row(Ownership=7)]},
-        {"Results": [raw_row() | {"Address": "", "City": "", "Zip": "", "Owner": "", "Contact": "", "Agent": "", "Property": ""}]},
+        {"Results": [raw_row(APN=None)]},
+        {"Results": [raw_row(Ownership=7)]},
+        {
+            "Results": [
+                raw_row()
+                | {
+                    "Address": "",
+                    "City": "",
+                    "Zip": "",
+                    "Owner": "",
+                    "Contact": "",
+                    "Agent": "",
+                    "Property": "",
+                }
+            ]
+        },
     ],
-)  # fmt: skip
+)
 def test_an_envelope_that_is_not_as_documented(envelope: Any) -> None:
     with pytest.raises(SourceChanged):
         parse_search(orjson.dumps(envelope))
 
 
-@pytest.mark.parametrize(("body", "kind"), [(b"", Malformed), (b"null", Malformed), (b" <html>", Soft404), (b"{", Malformed)])
+@pytest.mark.parametrize(
+    ("body", "kind"), [(b"", Malformed), (b"null", Malformed), (b" <html>", Soft404), (b"{", Malformed)]
+)
 def test_no_search_at_all(body: bytes, kind: type[PageError]) -> None:
     with pytest.raises(kind):
         parse_search(body)
@@ -65,7 +116,12 @@ def test_a_row_without_one_of_its_keys_is_read_without_it_but_for_its_number(mis
     del raw[missing]
     page = parse_search(orjson.dumps({"Results": [raw, raw_row(APN="90101002")], "TOTAL": 2}))
     if missing == "APN":
-        assert ([row.apn for row in page.rows], page.unread, page.count, list(page.notes.unread)) == (["90101002"], 1, 2, ["row"])
+        assert ([row.apn for row in page.rows], page.unread, page.count, list(page.notes.unread)) == (
+            ["90101002"],
+            1,
+            2,
+            ["row"],
+        )
         return
     whole, found = asdict(row()), asdict(page.rows[0])
     assert page.notes.unread == {}
@@ -77,7 +133,11 @@ def test_a_row_without_one_of_its_keys_is_read_without_it_but_for_its_number(mis
 @pytest.mark.parametrize("total", [True, "many", -1, [1]])
 def test_rows_are_read_whatever_the_total_is(total: Any) -> None:
     page = parse_search(orjson.dumps({"Results": [raw_row()], "TOTAL": total}))
-    assert ([row.apn for row in page.rows], page.total, list(page.notes.unread)) == (["90101001A"], None, ["total"])
+    assert ([row.apn for row in page.rows], page.total, list(page.notes.unread)) == (
+        ["90101001A"],
+        None,
+        ["total"],
+    )
 
 
 def test_an_odd_row_costs_itself_alone() -> None:
@@ -95,15 +155,36 @@ def test_a_row_is_normalised_and_left_alone() -> None:
 
 
 def test_a_rental_is_no_parcel() -> None:
-    rental = {"APN": "90101001", "Address": "", "City": "", "Zip": "", "Owner": "", "Contact": "", "Agent": "", "Property": ""}
+    rental = {
+        "APN": "90101001",
+        "Address": "",
+        "City": "",
+        "Zip": "",
+        "Owner": "",
+        "Contact": "",
+        "Agent": "",
+        "Property": "",
+    }
     assert parse_search_row(rental) == OtherRow("rental")
     page = parse_search(orjson.dumps({"Results": [rental, raw_row()], "TOTAL": "2"}))
-    assert ([found.apn for found in page.rows], page.others, page.count, page.total) == (["90101001A"], {"rental": 1}, 2, 2)
+    assert ([found.apn for found in page.rows], page.others, page.count, page.total) == (
+        ["90101001A"],
+        {"rental": 1},
+        2,
+        2,
+    )
 
 
 @pytest.mark.parametrize(
     ("ownership", "cut"),
-    [("A" * 100, True), ("A" * 99 + " ", True), ("A" * 99, False), ("A" + " " * 99, False), (None, False), ("", False)],
+    [
+        ("A" * 100, True),
+        ("A" * 99 + " ", True),
+        ("A" * 99, False),
+        ("A" + " " * 99, False),
+        (None, False),
+        ("", False),
+    ],
 )
 def test_cut_ownership(ownership: str | None, cut: bool) -> None:
     assert row(Ownership=ownership).ownership_cut is cut
@@ -112,10 +193,19 @@ def test_cut_ownership(ownership: str | None, cut: bool) -> None:
 @pytest.mark.parametrize(
     ("query", "fits"),
     [
-        ("turnstone paul", True), ("PAUL TURNSTONE", True), ("wyatt", True), ("CARTER-WYATT", True), ("paul & eloise", True),
-        ("turn", False), ("turnstone mary", False), ("washington", False), ("", False), ("&", False), ("O'NEIL", False),
+        ("turnstone paul", True),
+        ("PAUL TURNSTONE", True),
+        ("wyatt", True),
+        ("CARTER-WYATT", True),
+        ("paul & eloise", True),
+        ("turn", False),
+        ("turnstone mary", False),
+        ("washington", False),
+        ("", False),
+        ("&", False),
+        ("O'NEIL", False),
     ],
-)  # fmt: skip
+)
 def test_owner(query: str, fits: bool) -> None:
     assert matches_owner(row(), query) is fits
 
@@ -123,13 +213,13 @@ def test_owner(query: str, fits: bool) -> None:
 @pytest.mark.parametrize(
     ("query", "fits"),
     [
-        ("TURNSTONE PAUL", True),   # both are seen
-        ("PAUL PEMBERTON", True),   # the cut last word begins it
-        ("PAUL HIDDEN", True),      # in no column: it must be in the hidden part
-        ("PAUL WASHINGTON", False), # the street explains it
-        ("GARDENS", False),         # the subdivision explains it
+        ("TURNSTONE PAUL", True),  # both are seen
+        ("PAUL PEMBERTON", True),  # the cut last word begins it
+        ("PAUL HIDDEN", True),  # in no column: it must be in the hidden part
+        ("PAUL WASHINGTON", False),  # the street explains it
+        ("GARDENS", False),  # the subdivision explains it
     ],
-)  # fmt: skip
+)
 def test_cut_owner(query: str, fits: bool) -> None:
     names = ("TURNSTONE PAUL L/" + "X" * 78 + " PEMB").ljust(100, "E")[:100]
     assert len(names) == 100
@@ -143,12 +233,21 @@ def test_owner_without_dots_and_apostrophes() -> None:
 @pytest.mark.parametrize(
     ("query", "fits"),
     [
-        ("1601 E WASHINGTON ST", True), ("1601 washington phoenix 85034", True), ("1601 E WASHINGTON ST, PHOENIX, AZ 85034", True),
-        ("WASHINGTON ST", True), ("1 E WASHINGTON ST", False), ("E WASHINGTON ST 1601", True), ("160 E WASHINGTON ST", False),
-        ("1601 W WASHINGTON ST", False), ("1601 E WASHINGTON STREET", False), ("85034", False), ("", False), ("AZ", False),
+        ("1601 E WASHINGTON ST", True),
+        ("1601 washington phoenix 85034", True),
+        ("1601 E WASHINGTON ST, PHOENIX, AZ 85034", True),
+        ("WASHINGTON ST", True),
+        ("1 E WASHINGTON ST", False),
+        ("E WASHINGTON ST 1601", True),
+        ("160 E WASHINGTON ST", False),
+        ("1601 W WASHINGTON ST", False),
+        ("1601 E WASHINGTON STREET", False),
+        ("85034", False),
+        ("", False),
+        ("AZ", False),
         ("1601 MARIGOLD", False),
     ],
-)  # fmt: skip
+)
 def test_address(query: str, fits: bool) -> None:
     assert matches_address(row(), query) is fits
 

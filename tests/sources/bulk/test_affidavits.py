@@ -1,4 +1,6 @@
-"""The parser of the Sales Affidavits: the captured line field by field, and lines of the sandbox in every form."""
+"""The parser of the Sales Affidavits: the captured line field by field, and lines of the sandbox in every
+form.
+"""
 
 import datetime as dt
 import os
@@ -20,7 +22,9 @@ FIELDS = tuple(SALES_AFFIDAVITS.record.model_fields)
 
 
 def rows(read: Lines) -> list[dict[str, Any]]:
-    return [dict(zip(FIELDS, row, strict=True)) for page in read.pages for row in zip(*page.columns, strict=True)]
+    return [
+        dict(zip(FIELDS, row, strict=True)) for page in read.pages for row in zip(*page.columns, strict=True)
+    ]
 
 
 def row(line: str, header: str = HEADER) -> dict[str, Any]:
@@ -53,33 +57,61 @@ def test_the_captured_line_is_read_field_by_field() -> None:
 @pytest.mark.parametrize(
     ("name", "said", "field", "value"),
     [
-        ("PARCELNUMBER", "209-04-027B", "apn", "20904027B"), ("PARCELNUMBER", " 209 04 027b", "apn", "20904027B"),
-        ("PARCELNUMBER", "00904027", "apn", "00904027"), ("SALEDATE_MMYYYY", "012000", "sale_month", "2000-01"),
-        ("SALEDATE_MMYYYY", "", "sale_month", None), ("SALEPRICE", "", "sale_price", None), ("SALEPRICE", "210000", "sale_price", 210_000),
-        ("SALEPRICE", "210000.00", "sale_price", 210_000), ("SALEPRICE", "0", "sale_price", 0),
-        ("DEEDNUMBER", "000000267", "deed_number", "20000000267"), ("DEEDNUMBER", "991234567", "deed_number", "19991234567"),
-        ("DEEDNUMBER", "20071041807", "deed_number", "20071041807"), ("DEEDDATE_MMDDYYYY", "01032000", "deed_date", dt.date(2000, 1, 3)),
-        ("DEEDDATE_MMDDYYYY", "05142048", "deed_date", dt.date(2048, 5, 14)), ("SITUSZIP", "00501", "property_zip", "00501"),
+        ("PARCELNUMBER", "209-04-027B", "apn", "20904027B"),
+        ("PARCELNUMBER", " 209 04 027b", "apn", "20904027B"),
+        ("PARCELNUMBER", "00904027", "apn", "00904027"),
+        ("SALEDATE_MMYYYY", "012000", "sale_month", "2000-01"),
+        ("SALEDATE_MMYYYY", "", "sale_month", None),
+        ("SALEPRICE", "", "sale_price", None),
+        ("SALEPRICE", "210000", "sale_price", 210_000),
+        ("SALEPRICE", "210000.00", "sale_price", 210_000),
+        ("SALEPRICE", "0", "sale_price", 0),
+        ("DEEDNUMBER", "000000267", "deed_number", "20000000267"),
+        ("DEEDNUMBER", "991234567", "deed_number", "19991234567"),
+        ("DEEDNUMBER", "20071041807", "deed_number", "20071041807"),
+        ("DEEDDATE_MMDDYYYY", "01032000", "deed_date", dt.date(2000, 1, 3)),
+        ("DEEDDATE_MMDDYYYY", "05142048", "deed_date", dt.date(2048, 5, 14)),
+        ("SITUSZIP", "00501", "property_zip", "00501"),
         ("SITUSZIP", "852251234", "property_zip", "852251234"),
-        ("GRANTORZIP", "T2P 1J9", "grantor_zip", "T2P 1J9"), ("GRANTEEOWNERNAME", "  LÓPEZ & SÖHNE  ", "grantee_name", "LÓPEZ & SÖHNE"),
+        ("GRANTORZIP", "T2P 1J9", "grantor_zip", "T2P 1J9"),
+        ("GRANTEEOWNERNAME", "  LÓPEZ & SÖHNE  ", "grantee_name", "LÓPEZ & SÖHNE"),
     ],
-)  # fmt: skip
+)
 def test_values_as_the_county_writes_them(name: str, said: str, field: str, value: Any) -> None:
     assert (row(changed(LINE, **{name: said}))[field] or None) == (value or None)
-    assert row(changed(LINE, **{name: said}))["deed_number_raw"] == cell(changed(LINE, **{name: said}), "DEEDNUMBER")
+    assert row(changed(LINE, **{name: said}))["deed_number_raw"] == cell(
+        changed(LINE, **{name: said}), "DEEDNUMBER"
+    )
 
 
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("PARCELNUMBER", ""), ("PARCELNUMBER", "2090402"), ("SALEDATE_MMYYYY", "132005"), ("SALEDATE_MMYYYY", "000000"),
-        ("SALEDATE_MMYYYY", "2000"), ("SALEPRICE", "-5"), ("SALEPRICE", "1,000"), ("SALEPRICE", "210000.50"), ("SALEPRICE", "9" * 20),
-        ("DEEDNUMBER", ""), ("DEEDNUMBER", "2007104180"), ("DEEDNUMBER", "20261870426.0"), ("DEEDNUMBER", "18990000267"),
-        ("DEEDDATE_MMDDYYYY", "IA"), ("DEEDDATE_MMDDYYYY", "02302000"), ("GRANTORSTATE", "SCOTTSDALE"), ("GRANTEEZIP", "AZ"),
-        ("NUMBEROFPARCELS", "N"), ("SALEPRICE", "\u0661"), ("GRANTEEOWNERNAME", "caf\udce9"),
+        ("PARCELNUMBER", ""),
+        ("PARCELNUMBER", "2090402"),
+        ("SALEDATE_MMYYYY", "132005"),
+        ("SALEDATE_MMYYYY", "000000"),
+        ("SALEDATE_MMYYYY", "2000"),
+        ("SALEPRICE", "-5"),
+        ("SALEPRICE", "1,000"),
+        ("SALEPRICE", "210000.50"),
+        ("SALEPRICE", "9" * 20),
+        ("DEEDNUMBER", ""),
+        ("DEEDNUMBER", "2007104180"),
+        ("DEEDNUMBER", "20261870426.0"),
+        ("DEEDNUMBER", "18990000267"),
+        ("DEEDDATE_MMDDYYYY", "IA"),
+        ("DEEDDATE_MMDDYYYY", "02302000"),
+        ("GRANTORSTATE", "SCOTTSDALE"),
+        ("GRANTEEZIP", "AZ"),
+        ("NUMBEROFPARCELS", "N"),
+        ("SALEPRICE", "\u0661"),
+        ("GRANTEEOWNERNAME", "caf\udce9"),
     ],
-)  # fmt: skip
-def test_a_line_with_another_value_is_set_aside_with_its_number_and_the_rest_stays(name: str, said: str) -> None:
+)
+def test_a_line_with_another_value_is_set_aside_with_its_number_and_the_rest_stays(
+    name: str, said: str
+) -> None:
     text = [LINE, changed(LINE, **{name: said}), changed(LINE, SALEPRICE="7")]
     read = parse_lines(text, SALES_AFFIDAVITS, "here", 40)
     assert [one.number for one in read.rejects] == [41]
@@ -95,9 +127,13 @@ def test_every_line_of_the_sandbox_is_a_row_or_set_aside() -> None:
     read = parse_lines(text[1:], SALES_AFFIDAVITS, "here", 2)
     assert (len(read.numbers), len(read.rejects)) == (5940, 60)
     assert {one.reason.split(":")[0] for one in read.rejects} == {
-        "column 2 (SALEDATE_MMYYYY)", "column 1 (PARCELNUMBER)", "45 columns, not 44", "43 columns, not 44",
-        "column 5 (DEEDDATE_MMDDYYYY)", "column 19 (GRANTORSTATE)",
-    }  # fmt: skip
+        "column 2 (SALEDATE_MMYYYY)",
+        "column 1 (PARCELNUMBER)",
+        "45 columns, not 44",
+        "43 columns, not 44",
+        "column 5 (DEEDDATE_MMDDYYYY)",
+        "column 19 (GRANTORSTATE)",
+    }
     assert sorted(read.numbers + [one.number for one in read.rejects]) == list(range(2, 6002))
 
 
@@ -115,11 +151,17 @@ def test_columns_are_found_by_their_names() -> None:
 def test_lines_of_one_deed_and_parcel_are_numbered_and_the_same_line_is_not_stored_twice() -> None:
     layout = layout_of(SALES_AFFIDAVITS, HEADER)
     one = changed(LINE, PARCELNUMBER="20904027B", DEEDNUMBER="000000267")
-    other = changed(one, PARCELNUMBER="209-04-027B", DEEDNUMBER="20000000267", GRANTOROWNERNAME="SOMEONE ELSE")
+    other = changed(
+        one, PARCELNUMBER="209-04-027B", DEEDNUMBER="20000000267", GRANTOROWNERNAME="SOMEONE ELSE"
+    )
     keys = rough_keys([one.encode(), other.encode()], SALES_AFFIDAVITS, layout)
     assert keys[0] == keys[1]
     repeats = Repeats(SALES_AFFIDAVITS, {hash(keys[0])})
-    first = parse_lines([one, changed(LINE, PARCELNUMBER="10101001")], SALES_AFFIDAVITS, "here", 2, layout, repeats)
+    first = parse_lines(
+        [one, changed(LINE, PARCELNUMBER="10101001")], SALES_AFFIDAVITS, "here", 2, layout, repeats
+    )
     again = parse_lines([other, one], SALES_AFFIDAVITS, "here", 9000, layout, repeats)
     assert [found["occurrence"] for found in rows(first) + rows(again)] == [1, 1, 2]
-    assert [(lost.number, lost.reason, lost.is_misfit) for lost in again.rejects] == [(9001, "the same as here:2", False)]
+    assert [(lost.number, lost.reason, lost.is_misfit) for lost in again.rejects] == [
+        (9001, "the same as here:2", False)
+    ]

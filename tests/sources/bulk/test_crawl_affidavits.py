@@ -1,4 +1,6 @@
-"""`scrapy crawl affidavits`: the Sales Affidavits in Postgres, what is set aside, and what a person sees of them."""
+"""`scrapy crawl affidavits`: the Sales Affidavits in Postgres, what is set aside, and what a person sees of
+them.
+"""
 
 import os
 import re
@@ -21,18 +23,33 @@ from tests.helpers.rolls import agrees
 
 Start = Callable[..., SandboxProcess]
 
-_DOCUMENT = "INSERT INTO recorder.document VALUES (%s, {}'', '', now(), now()) RETURNING 1".format("NULL, " * 10)
+_DOCUMENT = "INSERT INTO recorder.document VALUES (%s, {}'', '', now(), now()) RETURNING 1".format(
+    "NULL, " * 10
+)
 _VERSIONS = "SELECT count(*), sum(xmin::text::bigint) FROM bulk.sale"
 
 
-def test_every_line_is_a_sale_or_set_aside_and_the_second_time_nothing_changes(tmp_path: Path, database: Database, county: Start) -> None:
+def test_every_line_is_a_sale_or_set_aside_and_the_second_time_nothing_changes(
+    tmp_path: Path, database: Database, county: Start
+) -> None:
     path = tmp_path / "Sales_Affidavits.zip"
 
     def edit(text: list[str]) -> None:
-        text[5] = changed(text[5], PARCELNUMBER="20904027B", DEEDNUMBER="000000267", SALEPRICE="210000", SALEDATE_MMYYYY="012000")
+        text[5] = changed(
+            text[5],
+            PARCELNUMBER="20904027B",
+            DEEDNUMBER="000000267",
+            SALEPRICE="210000",
+            SALEDATE_MMYYYY="012000",
+        )
         # Far from it: the same line, and another one of the same deed and parcel.
         text[9000] = text[5]
-        text[11000] = changed(text[5], DEEDNUMBER="20000000267", PARCELNUMBER="209-04-027B", GRANTOROWNERNAME="QUAIL RUN HOMES INC")
+        text[11000] = changed(
+            text[5],
+            DEEDNUMBER="20000000267",
+            PARCELNUMBER="209-04-027B",
+            GRANTOROWNERNAME="QUAIL RUN HOMES INC",
+        )
         text[11001] = changed(text[11001], DEEDDATE_MMDDYYYY="05142048")
 
     text = zipped(path, 12_000, 31, edit)
@@ -43,23 +60,35 @@ def test_every_line_is_a_sale_or_set_aside_and_the_second_time_nothing_changes(t
     assert database.one("SELECT count(*) FROM bulk.reject") == 31 + 1
     assert "12000 lines: 11968 rows, 32 set aside" in crawl.log
     assert database.rows("SELECT rows, state FROM crawl.target") == [(11_968, "done")]
-    place, number, reason, line = database.rows("SELECT place, line_number, reason, line FROM bulk.reject ORDER BY line_number LIMIT 1")[0]
+    place, number, reason, line = database.rows(
+        "SELECT place, line_number, reason, line FROM bulk.reject ORDER BY line_number LIMIT 1"
+    )[0]
     assert place == f"Sales_Affidavits.zip/Data/Sales_Affidavits.txt:{number}"
     assert (reason, line) == ("column 2 (SALEDATE_MMYYYY): expected a month MMYYYY", text[number - 1])
     same = database.rows("SELECT line_number, reason FROM bulk.reject WHERE reason LIKE 'the same%%'")
     assert same == [(9001, "the same as Sales_Affidavits.zip/Data/Sales_Affidavits.txt:6")]
-    sales = "SELECT sale_month, sale_price, seller, occurrence FROM sale WHERE apn = '20904027B' AND deed_number = '20000000267' ORDER BY 4"
+    sales = (
+        "SELECT sale_month, sale_price, seller, occurrence FROM sale WHERE apn = '20904027B' AND deed_number"
+        " = '20000000267' ORDER BY 4"
+    )
     expected = ("2000-01", 210_000)
     assert database.rows(sales) == [
-        (*expected, cell(text[5], "GRANTOROWNERNAME"), 1), (*expected, "QUAIL RUN HOMES INC", 2),
-    ]  # fmt: skip
+        (*expected, cell(text[5], "GRANTOROWNERNAME"), 1),
+        (*expected, "QUAIL RUN HOMES INC", 2),
+    ]
     assert ("20000000267", "000000267") in database.rows("SELECT deed_number, deed_number_raw FROM bulk.sale")
     in_future = [one for one in text[1:] if re.fullmatch(r"\d{4}20[4-9]\d", cell(one, "DEEDDATE_MMDDYYYY"))]
     assert database.one("SELECT count(*) FROM sale WHERE is_future") == len(in_future) > 0
     assert database.one("SELECT sum(count) FROM crawl.issue WHERE kind = 'future_date'") == len(in_future)
-    before = database.rows(_VERSIONS), database.rows("SELECT count(*), sum(xmin::text::bigint) FROM bulk.reject")
+    before = (
+        database.rows(_VERSIONS),
+        database.rows("SELECT count(*), sum(xmin::text::bigint) FROM bulk.reject"),
+    )
     assert load("affidavits", "-a", f"affidavits={path}").code == 0
-    assert (database.rows(_VERSIONS), database.rows("SELECT count(*), sum(xmin::text::bigint) FROM bulk.reject")) == before
+    assert (
+        database.rows(_VERSIONS),
+        database.rows("SELECT count(*), sum(xmin::text::bigint) FROM bulk.reject"),
+    ) == before
     assert database.one("SELECT count(*) FROM crawl.change") == 0
 
     def edit_again(text: list[str]) -> None:
@@ -68,7 +97,9 @@ def test_every_line_is_a_sale_or_set_aside_and_the_second_time_nothing_changes(t
 
     text = zipped(path, 12_000, 31, edit_again)
     assert load("affidavits", "-a", f"affidavits={path}").code == 0
-    assert database.rows("SELECT table_name, field, new FROM crawl.change") == [("bulk.sale", "sale_price", "77700")]
+    assert database.rows("SELECT table_name, field, new FROM crawl.change") == [
+        ("bulk.sale", "sale_price", "77700")
+    ]
     agrees(database)
     # As a text that ends at the end of a line: nothing in it says that it was cut.
     cut = tmp_path / "Sales_Affidavits.txt"
@@ -76,7 +107,10 @@ def test_every_line_is_a_sale_or_set_aside_and_the_second_time_nothing_changes(t
     crawl = load("affidavits", "-a", f"affidavits={cut}")
     assert crawl.code == 0, crawl.log
     ((told,),) = database.rows("SELECT message FROM crawl.issue WHERE kind = 'fewer_rows'")
-    assert re.fullmatch(r"Sales_Affidavits.txt has 11,8\d\d rows, and the last one that was loaded had 11,968: is it whole\?", told)
+    assert re.fullmatch(
+        r"Sales_Affidavits.txt has 11,8\d\d rows, and the last one that was loaded had 11,968: is it whole\?",
+        told,
+    )
     # Of the county it would be a part.
     assert maricopa(database, "verify", "1").returncode == 0
     database.rows("UPDATE crawl.job SET is_sandbox = false RETURNING 1")
@@ -85,30 +119,45 @@ def test_every_line_is_a_sale_or_set_aside_and_the_second_time_nothing_changes(t
     assert "bulk.sale has 11,968 rows; at least 730,000 are expected of the whole county" in verified.stdout
 
 
-def test_a_second_text_in_the_zip_that_holds_nothing_but_a_header_is_no_line(tmp_path: Path, database: Database, county: Start) -> None:
+def test_a_second_text_in_the_zip_that_holds_nothing_but_a_header_is_no_line(
+    tmp_path: Path, database: Database, county: Start
+) -> None:
     path = tmp_path / "Sales_Affidavits.zip"
     text = zipped(path, 60)
     with zipfile.ZipFile(path, "a") as archive:
         archive.writestr("Data/Sales_Affidavits_2.txt", text[0] + "\n")
     crawl = Crawler(database, county(gis_parcels=1).url)("affidavits", "-a", f"affidavits={path}")
     assert crawl.code == 0, crawl.log
-    assert (database.one("SELECT count(*) FROM bulk.sale"), database.one("SELECT count(*) FROM bulk.reject")) == (60, 0)
+    assert (
+        database.one("SELECT count(*) FROM bulk.sale"),
+        database.one("SELECT count(*) FROM bulk.reject"),
+    ) == (60, 0)
 
 
-def test_a_parcel_s_sales_are_shown_with_who_says_so(tmp_path: Path, database: Database, county: Start) -> None:
+def test_a_parcel_s_sales_are_shown_with_who_says_so(
+    tmp_path: Path, database: Database, county: Start
+) -> None:
     sandbox = county(gis_parcels=400)
     (apn,) = County().apns(1)
     path = tmp_path / "Sales_Affidavits.zip"
-    text = zipped(path, 50, edit=lambda text: text.__setitem__(50, changed(text[50], PARCELNUMBER=apn, SALEPRICE="654300")))
+    text = zipped(
+        path,
+        50,
+        edit=lambda text: text.__setitem__(50, changed(text[50], PARCELNUMBER=apn, SALEPRICE="654300")),
+    )
     load = Crawler(database, sandbox.url)
     assert load("affidavits", "-a", f"affidavits={path}").code == 0
     environment = os.environ | {"MARICOPA_DATABASE_URL": database.url, "COLUMNS": "160"}
     command = [sys.executable, "-c", "from maricopa_scrapy.cli.main import main; main()", "property", apn]
-    shown = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    shown = subprocess.run(
+        command, env=environment, cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
     assert "Sales" in shown
     assert "Owner" not in shown
     assert load("roll").code == 0
-    shown = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    shown = subprocess.run(
+        command, env=environment, cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
     assert "Owner" in shown
     assert "$654,300" in shown
     assert cell(text[50], "GRANTEEOWNERNAME").split()[0] in shown
@@ -120,8 +169,16 @@ def test_a_parcel_s_sales_are_shown_with_who_says_so(tmp_path: Path, database: D
     # A sale of long before the last deed is not said to be by it.
     said = "SELECT DISTINCT basis, confidence FROM sale WHERE apn = %s ORDER BY 1"
     deed, date = "20210700001", "2021-08-02"
-    of_apn = "UPDATE gis.parcel SET deed_number = %s, deed_date = %s, sale_date = %s, sale_price = 1 WHERE apn = %s RETURNING 1"
-    months = {"2021-07-01": "probable", "2021-08-01": "probable", "2017-03-01": "possible", "2021-09-01": "possible"}
+    of_apn = (
+        "UPDATE gis.parcel SET deed_number = %s, deed_date = %s, sale_date = %s, sale_price = 1 WHERE apn ="
+        " %s RETURNING 1"
+    )
+    months = {
+        "2021-07-01": "probable",
+        "2021-08-01": "probable",
+        "2017-03-01": "possible",
+        "2021-09-01": "possible",
+    }
     for month, confidence in months.items():
         database.rows(of_apn, deed, date, month, apn)
         assert database.rows(said, apn) == [("affidavit", "exact"), ("gis", confidence)]
@@ -135,7 +192,9 @@ def test_a_parcel_s_sales_are_shown_with_who_says_so(tmp_path: Path, database: D
     assert database.rows(ties, apn) == [(sold, "deed_number", "exact")]
 
 
-def test_a_load_that_was_killed_begins_again_and_stores_nothing_twice(tmp_path: Path, database: Database, county: Start) -> None:
+def test_a_load_that_was_killed_begins_again_and_stores_nothing_twice(
+    tmp_path: Path, database: Database, county: Start
+) -> None:
     path, count = tmp_path / "Sales_Affidavits.zip", 50_000
     zipped(path, count, 11)
     load = Crawler(database, county(gis_parcels=1).url)
@@ -149,7 +208,9 @@ def test_a_load_that_was_killed_begins_again_and_stores_nothing_twice(tmp_path: 
     versions = dict(database.rows("SELECT deed_number || apn, xmin::text FROM bulk.sale"))
     crawl = load("affidavits", "-a", "job=1")
     assert crawl.code == 0, crawl.log
-    assert database.one("SELECT (SELECT count(*) FROM bulk.sale) + (SELECT count(*) FROM bulk.reject)") == count
+    assert (
+        database.one("SELECT (SELECT count(*) FROM bulk.sale) + (SELECT count(*) FROM bulk.reject)") == count
+    )
     again = dict(database.rows("SELECT deed_number || apn, xmin::text FROM bulk.sale"))
     assert all(again[key] == version for key, version in versions.items())
     assert database.one("SELECT count(*) FROM crawl.change") == 0
@@ -178,9 +239,14 @@ def test_a_challenge_ends_the_run_as_blocked(tmp_path: Path, database: Database,
     assert run("affidavits", "-a", "job=1").code == 0
 
 
-def test_the_file_is_fetched_in_pieces_through_faults(tmp_path: Path, database: Database, county: Start) -> None:
+def test_the_file_is_fetched_in_pieces_through_faults(
+    tmp_path: Path, database: Database, county: Start
+) -> None:
     sandbox = county(gis_parcels=1, affidavits=9000, affidavits_dirty=8)
-    sandbox.faults({"server_error": {"probability": 1, "count": 1, "kind": "file"}, "reset": {"probability": 0.2}}, source="bulk")
+    sandbox.faults(
+        {"server_error": {"probability": 1, "count": 1, "kind": "file"}, "reset": {"probability": 0.2}},
+        source="bulk",
+    )
     environment = _settings(tmp_path, max_body=65_536, attempts=20)
     crawl = Crawler(database, sandbox.url, environment=environment)("sales", "-a", "affidavits=download")
     assert crawl.code == 0, crawl.log
@@ -190,7 +256,10 @@ def test_the_file_is_fetched_in_pieces_through_faults(tmp_path: Path, database: 
         text = archive.read("Data/Sales_Affidavits.txt").decode()
     assert text.splitlines() == list(lines(County(), 9000, 8))
     assert database.one("SELECT count(*) FROM bulk.sale") == 8992
-    assert database.rows("SELECT kind, state, rows FROM crawl.target ORDER BY id") == [("download", "done", 1), ("file", "done", 8992)]
+    assert database.rows("SELECT kind, state, rows FROM crawl.target ORDER BY id") == [
+        ("download", "done", 1),
+        ("file", "done", 8992),
+    ]
     stats = sandbox.stats()["bulk"]
     pieces = -(-fetched.stat().st_size // 65_536)
     assert pieces > 5
@@ -212,13 +281,18 @@ def test_a_file_that_is_too_big_is_not_fetched(tmp_path: Path, database: Databas
 
 def test_a_mistake_in_the_argument_is_one_line(tmp_path: Path, database: Database, county: Start) -> None:
     load = Crawler(database, county(gis_parcels=1).url)
-    for arguments, says in (((), "affidavits=download"), (("-a", f"affidavits={tmp_path}/none.zip"), "is not a file")):
+    for arguments, says in (
+        ((), "affidavits=download"),
+        (("-a", f"affidavits={tmp_path}/none.zip"), "is not a file"),
+    ):
         crawl = load("affidavits", *arguments)
         assert (crawl.code, len(crawl.error_lines()), says in crawl.log) == (2, 1, True), crawl.log
     assert database.one("SELECT count(*) FROM crawl.job") == 0
 
 
-def test_a_file_that_was_cut_or_is_rubbish_is_not_completed(tmp_path: Path, database: Database, county: Start) -> None:
+def test_a_file_that_was_cut_or_is_rubbish_is_not_completed(
+    tmp_path: Path, database: Database, county: Start
+) -> None:
     path = tmp_path / "Secured_Master.txt"
     load = Crawler(database, county(gis_parcels=1).url)
     text = [secured_line(number) + "\n" for number in range(6000)]
@@ -227,8 +301,14 @@ def test_a_file_that_was_cut_or_is_rubbish_is_not_completed(tmp_path: Path, data
     versions = "SELECT count(*), sum(xmin::text::bigint) FROM bulk.secured_master"
     before = database.rows(versions)
     # The kinds of three columns are not right in two lines of three: they have moved.
-    spoilt = [secured_line(number).replace("|RESIDENTIAL|", "|?|").replace("|AZ", "|?").replace("|85323|", "|?|").replace("|0131|", "|?|")
-              for number in range(6000)]  # fmt: skip
+    spoilt = [
+        secured_line(number)
+        .replace("|RESIDENTIAL|", "|?|")
+        .replace("|AZ", "|?")
+        .replace("|85323|", "|?|")
+        .replace("|0131|", "|?|")
+        for number in range(6000)
+    ]
     rubbish = [spoilt[number] + "\n" if number % 3 else text[number] for number in range(6000)]
     for content, cause, says in (
         ("".join(text[:3000]), "malformed", "accept_shrink=yes"),
@@ -237,14 +317,18 @@ def test_a_file_that_was_cut_or_is_rubbish_is_not_completed(tmp_path: Path, data
         path.write_text(content)
         crawl = load("roll", "-a", f"secured_master={path}")
         assert crawl.code == 3, crawl.log
-        state, found, message = database.rows("SELECT state, cause, message FROM crawl.target ORDER BY id DESC LIMIT 1")[0]
+        state, found, message = database.rows(
+            "SELECT state, cause, message FROM crawl.target ORDER BY id DESC LIMIT 1"
+        )[0]
         assert (state, found, says in message) == ("dead", cause, True), message
         assert database.rows(versions) == before
     path.write_text("".join(text[:3000]))
     assert load("roll", "-a", f"secured_master={path}", "-a", "accept_shrink=yes").code == 0
 
 
-def test_a_parcel_that_comes_twice_is_no_change_and_has_one_version(tmp_path: Path, database: Database, county: Start) -> None:
+def test_a_parcel_that_comes_twice_is_no_change_and_has_one_version(
+    tmp_path: Path, database: Database, county: Start
+) -> None:
     path = tmp_path / "Secured_Master.txt"
     load = Crawler(database, county(gis_parcels=1).url)
     text = [secured_line(number) for number in range(30_000)]
@@ -253,13 +337,27 @@ def test_a_parcel_that_comes_twice_is_no_change_and_has_one_version(tmp_path: Pa
         crawl = load("roll", "-a", f"secured_master={path}")
         assert crawl.code == 0, crawl.log
     # The next edition of the file, with other lines before it.
-    path.write_text("\n".join([*text[:20_000], secured_line(3, owner="QUAIL RUN HOMES INC"), *text[20_000:], secured_line(31_000)]) + "\n")
+    path.write_text(
+        "\n".join(
+            [
+                *text[:20_000],
+                secured_line(3, owner="QUAIL RUN HOMES INC"),
+                *text[20_000:],
+                secured_line(31_000),
+            ]
+        )
+        + "\n"
+    )
     assert load("roll", "-a", f"secured_master={path}").code == 0
     assert database.one("SELECT count(*) FROM crawl.change") == 0
     assert database.one("SELECT count(*) FROM bulk.secured_master") == 30_001
     assert database.one("SELECT count(*) FROM bulk.secured_master WHERE changed_at <> first_seen_at") == 0
     apn = text[3].split("|")[0]
     assert database.rows("SELECT place, file, reason FROM bulk.reject WHERE line_number = 30001") == [
-        ("Secured_Master.txt:30001", "secured_master", f"{apn} comes again and says something else; Secured_Master.txt:4 stands"),
-    ]  # fmt: skip
+        (
+            "Secured_Master.txt:30001",
+            "secured_master",
+            f"{apn} comes again and says something else; Secured_Master.txt:4 stands",
+        )
+    ]
     agrees(database)

@@ -1,4 +1,6 @@
-"""A bulk file before it is loaded: cut, damaged, joined, of another kind; each is refused with its cause and a remedy."""
+"""A bulk file before it is loaded: cut, damaged, joined, of another kind; each is refused with its cause and
+a remedy.
+"""
 
 import random
 import zipfile
@@ -55,7 +57,11 @@ def test_a_file_s_lines_are_counted_without_its_header(tmp_path: Path) -> None:
     write_zip(tmp_path / "a.zip", lines(County(), 5000, 20))
     write_text(tmp_path / "a.txt", lines(County(), 5000, 20))
     (tmp_path / "s.txt").write_bytes(_secured(4001))
-    assert scan(tmp_path / "a.zip", SALES_AFFIDAVITS).lines == scan(tmp_path / "a.txt", SALES_AFFIDAVITS).lines == 5000
+    assert (
+        scan(tmp_path / "a.zip", SALES_AFFIDAVITS).lines
+        == scan(tmp_path / "a.txt", SALES_AFFIDAVITS).lines
+        == 5000
+    )
     assert scan(tmp_path / "s.txt", SECURED).lines == 4001
 
 
@@ -67,7 +73,7 @@ def test_a_file_s_lines_are_counted_without_its_header(tmp_path: Path) -> None:
         (lambda content: b"", Cause.MALFORMED, "no lines"),
         (lambda content: b"<html>Sign in</html>\n" * 9, Cause.SOURCE_CHANGED, "another file"),
     ],
-)  # fmt: skip
+)
 def test_a_zip_that_is_not_whole_is_refused(tmp_path: Path, edit: Edit, cause: Cause, says: str) -> None:
     path = tmp_path / "Sales_Affidavits.zip"
     write_zip(path, lines(County(), 8000))
@@ -82,11 +88,17 @@ def test_a_zip_that_is_not_whole_is_refused(tmp_path: Path, edit: Edit, cause: C
     [
         (lambda content: content[: len(content) // 2 + 30].rpartition(b"|")[0], Cause.MALFORMED, "cut short"),
         (lambda content: content[:-5], Cause.MALFORMED, "cut short"),
-        (lambda content: content + b"\n".join([b"what is this?"] * 900), Cause.SOURCE_CHANGED, "900 of 9,000 lines"),
+        (
+            lambda content: content + b"\n".join([b"what is this?"] * 900),
+            Cause.SOURCE_CHANGED,
+            "900 of 9,000 lines",
+        ),
         (lambda content: content + content, Cause.SOURCE_CHANGED, "two files were joined"),
     ],
-)  # fmt: skip
-def test_a_text_that_is_not_what_it_was_is_refused(tmp_path: Path, edit: Edit, cause: Cause, says: str) -> None:
+)
+def test_a_text_that_is_not_what_it_was_is_refused(
+    tmp_path: Path, edit: Edit, cause: Cause, says: str
+) -> None:
     path = tmp_path / "Secured_Master.txt"
     path.write_bytes(edit(_secured(8100)))
     found, message = _refused(path, SECURED)
@@ -95,7 +107,10 @@ def test_a_text_that_is_not_what_it_was_is_refused(tmp_path: Path, edit: Edit, c
 
 def test_a_zip_that_would_fill_the_disk_is_not_unpacked(tmp_path: Path) -> None:
     path = tmp_path / "bomb.zip"
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive, archive.open("Sales_Affidavits.txt", "w") as file:
+    with (
+        zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive,
+        archive.open("Sales_Affidavits.txt", "w") as file,
+    ):
         for _ in range(64):
             file.write(b"|" * 2**20)
     cause, message = _refused(path)
@@ -125,15 +140,26 @@ def test_a_file_that_shrank_is_refused_unless_it_may(tmp_path: Path) -> None:
 
 def test_keys_that_come_again_are_told_from_those_that_do_not(tmp_path: Path) -> None:
     path = tmp_path / "s.txt"
-    path.write_bytes(_secured(5000) + (secured_line(17, owner="SOMEBODY ELSE") + "\n").encode() + (secured_line(4999) + "\n").encode())
+    path.write_bytes(
+        _secured(5000)
+        + (secured_line(17, owner="SOMEBODY ELSE") + "\n").encode()
+        + (secured_line(4999) + "\n").encode()
+    )
     assert len(scan(path, SECURED).again) == 2
 
 
 @pytest.mark.parametrize(("every", "is_unread"), [(40, True), (48, True), (52, False), (70, False)])
-def test_lines_that_do_not_fit_a_column_are_counted_in_all_of_a_long_file(tmp_path: Path, every: int, is_unread: bool) -> None:
+def test_lines_that_do_not_fit_a_column_are_counted_in_all_of_a_long_file(
+    tmp_path: Path, every: int, is_unread: bool
+) -> None:
     count, number = 50_000, SECURED.columns.index("property_type")
     path = tmp_path / "s.txt"
-    path.write_text("".join(secured_line(at).replace("|RESIDENTIAL|", "|?|" if at % every == 0 else "|AG|") + "\n" for at in range(count)))
+    path.write_text(
+        "".join(
+            secured_line(at).replace("|RESIDENTIAL|", "|?|" if at % every == 0 else "|AG|") + "\n"
+            for at in range(count)
+        )
+    )
     found = scan(path, SECURED)
     assert found.members[0][1].unread == (frozenset((number,)) if is_unread else frozenset())
     # One in 50 is the most: near to it all lines are counted, farther from it none needs to be.

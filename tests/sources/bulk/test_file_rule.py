@@ -1,7 +1,8 @@
 """The rule of all parsers, for the bulk files: each column absent, of another form or renamed, one at a time.
 
-The column by which a row is known is refused by name. Of everything else the other columns are stored as before, the one touched is unread
-or NULL, and a person is told. Files are invented, and the captured ones where MARICOPA_CAPTURES names their folder.
+The column by which a row is known is refused by name. Of everything else the other columns are stored as
+before, the one touched is unread or NULL, and a person is told. Files are invented, and the captured ones
+where MARICOPA_CAPTURES names their folder.
 """
 
 import os
@@ -19,7 +20,13 @@ from maricopa_scrapy.sandbox.bulk.affidavits import lines
 from maricopa_scrapy.sandbox.county.county import County
 from maricopa_scrapy.sources.bulk.affidavits import SALES_AFFIDAVITS
 from maricopa_scrapy.sources.bulk.file_check import decoded
-from maricopa_scrapy.sources.bulk.file_layout import FileShape, column_issues, layout_of, too_many, unread_columns
+from maricopa_scrapy.sources.bulk.file_layout import (
+    FileShape,
+    column_issues,
+    layout_of,
+    too_many,
+    unread_columns,
+)
 from maricopa_scrapy.sources.bulk.file_lines import FILES, misfits, parse_lines
 from tests.helpers.bulk import RESIDENTIAL_HEADER, residential_line, secured_line
 
@@ -46,9 +53,17 @@ def _read(shape: FileShape, text: list[str]) -> Read:
     read = parse_lines(body, shape, "file", 1, layout)
     assert read.rejects == []
     fields = tuple(shape.record.model_fields)
-    columns = {name: [value or None for value in column] for name, column in zip(fields, read.pages[0].columns, strict=True)}
+    columns = {
+        name: [value or None for value in column]
+        for name, column in zip(fields, read.pages[0].columns, strict=True)
+    }
     issues = column_issues(shape, layout, strange, len(body))
-    return Read(columns, set(read.pages[0].absent), [shape.section(number) for number in sorted(layout.unread)], issues)
+    return Read(
+        columns,
+        set(read.pages[0].absent),
+        [shape.section(number) for number in sorted(layout.unread)],
+        issues,
+    )
 
 
 def _captured(name: str) -> list[str]:
@@ -63,17 +78,27 @@ def _secured(header: str = "") -> list[str]:
 def _files(is_headed: bool) -> Iterator[Any]:
     if is_headed:
         yield pytest.param(SECURED, _secured("|".join(SECURED.header)), id="secured")
-        yield pytest.param(RESIDENTIAL, [RESIDENTIAL_HEADER, *map(residential_line, range(1, 40))], id="residential")
+        yield pytest.param(
+            RESIDENTIAL, [RESIDENTIAL_HEADER, *map(residential_line, range(1, 40))], id="residential"
+        )
         yield pytest.param(SALES_AFFIDAVITS, list(lines(County(), 40)), id="affidavits")
         if _CAPTURES:
-            yield pytest.param(SALES_AFFIDAVITS, _captured("sales_affidavits_head.txt"), id="affidavits captured")
-            yield pytest.param(RESIDENTIAL, [RESIDENTIAL_HEADER, *_captured("residential_master_row.txt")], id="residential captured")
+            yield pytest.param(
+                SALES_AFFIDAVITS, _captured("sales_affidavits_head.txt"), id="affidavits captured"
+            )
+            yield pytest.param(
+                RESIDENTIAL,
+                [RESIDENTIAL_HEADER, *_captured("residential_master_row.txt")],
+                id="residential captured",
+            )
     else:
         yield pytest.param(SECURED, _secured(), id="secured")
         yield pytest.param(RESIDENTIAL, list(map(residential_line, range(1, 40))), id="residential")
         if _CAPTURES:
             yield pytest.param(SECURED, _captured("secured_master_sample.txt"), id="secured captured")
-            yield pytest.param(RESIDENTIAL, _captured("residential_master_row.txt"), id="residential captured")
+            yield pytest.param(
+                RESIDENTIAL, _captured("residential_master_row.txt"), id="residential captured"
+            )
 
 
 def _edited(text: list[str], at: int, edit: str, is_headed: bool) -> list[str]:
@@ -117,17 +142,28 @@ def test_each_column_of_a_file_with_a_header(shape: FileShape, text: list[str], 
         elif name:
             assert read.columns == {**before.columns, column: [None] * len(before.columns[column])}
             assert (read.absent, read.unread) == ({column}, [])
-            assert told == {("absent_field", f"{shape.name}.{name}"), *([("new_field", _NEW)] if edit == "renamed" else [])}
+            assert told == {
+                ("absent_field", f"{shape.name}.{name}"),
+                *([("new_field", _NEW)] if edit == "renamed" else []),
+            }
         elif edit == "renamed":
             # Of a column without a known name only the position counts.
             assert read.columns == before.columns
             assert [kind for kind, _ in told] == ["new_field"]
         else:
             # Which of those around it is gone, nothing tells.
-            group = {other for other, known in zip(shape.columns, shape.header, strict=True) if not known} & read.absent
+            group = {
+                other for other, known in zip(shape.columns, shape.header, strict=True) if not known
+            } & read.absent
             assert column in group
-            assert read.columns == {**before.columns, **{one: [None] * len(before.columns[one]) for one in group}}
-            named, whole = {signature for kind, signature in told if kind == "absent_field"}, {f"{shape.name}.{one}" for one in group}
+            assert read.columns == {
+                **before.columns,
+                **{one: [None] * len(before.columns[one]) for one in group},
+            }
+            named, whole = (
+                {signature for kind, signature in told if kind == "absent_field"},
+                {f"{shape.name}.{one}" for one in group},
+            )
             assert named <= whole
             assert len(named) == min(len(whole), ISSUES_MOST)
             assert (("more_issues", "more") in told) == (len(whole) > ISSUES_MOST)
@@ -150,13 +186,21 @@ def test_each_column_of_a_file_without_a_header(shape: FileShape, text: list[str
         else:
             read = _read(shape, changed)
             is_unread = kind != "text"
-            assert read.columns == {**before.columns, column: [None if is_unread else _STRANGE] * len(changed)}
-            assert (read.absent, read.unread) == (({column}, [shape.section(number)]) if is_unread else (set(), []))
+            assert read.columns == {
+                **before.columns,
+                column: [None if is_unread else _STRANGE] * len(changed),
+            }
+            assert (read.absent, read.unread) == (
+                ({column}, [shape.section(number)]) if is_unread else (set(), [])
+            )
             assert [issue.kind for issue in read.issues] == ["unread_section"] * is_unread
 
 
 def test_columns_of_a_file_without_names_that_have_moved_are_not_read_as_others() -> None:
-    for spoilt in (("property_type", "property_zip", "tax_area_code"), ("mail_state", "property_use_code", "rental", "property_zip")):
+    for spoilt in (
+        ("property_type", "property_zip", "tax_area_code"),
+        ("mail_state", "property_use_code", "rental", "property_zip"),
+    ):
         text = _secured()
         for column in spoilt:
             text = _edited(text, SECURED.columns.index(column), "retyped", False)
@@ -183,7 +227,9 @@ def test_columns_of_a_residential_master_are_found_by_the_names_that_are_known()
         read = _read(RESIDENTIAL, moved)
         assert read.absent == {RESIDENTIAL.columns[at] for at in doubtful}
         assert read.columns == {**plain.columns, **{column: [None] for column in read.absent}}
-    spaced = RESIDENTIAL_HEADER.replace("OwnerAddr1stLine", " owner_addr1stline ").replace("ParcelNumber", "PARCEL NUMBER")
+    spaced = RESIDENTIAL_HEADER.replace("OwnerAddr1stLine", " owner_addr1stline ").replace(
+        "ParcelNumber", "PARCEL NUMBER"
+    )
     assert _read(RESIDENTIAL, [spaced, line]).columns == plain.columns
     with pytest.raises(SourceChanged, match="ParcelNumber"):
         layout_of(RESIDENTIAL, RESIDENTIAL_HEADER.replace("ParcelNumber", "Account"))
@@ -191,7 +237,11 @@ def test_columns_of_a_residential_master_are_found_by_the_names_that_are_known()
 
 @pytest.mark.skipif(not _CAPTURES, reason="MARICOPA_CAPTURES is not set")
 def test_the_captured_names_of_the_residential_master_are_those_that_are_known() -> None:
-    text = [line.split("  ")[0] for line in _captured("residential_master_header_names.txt") if not line.startswith("#")]
+    text = [
+        line.split("  ")[0]
+        for line in _captured("residential_master_header_names.txt")
+        if not line.startswith("#")
+    ]
     names = [name.strip() for line in text for name in line.split("|")]
     assert len(names) == 16
     assert [name for name in RESIDENTIAL.header if name] == names
@@ -199,7 +249,13 @@ def test_the_captured_names_of_the_residential_master_are_those_that_are_known()
 
 def test_lines_are_utf_8_or_else_latin_1() -> None:
     names = ["LÓPEZ & SÖHNE", "QUAIL’S RUN", "PLAIN"]
-    body = [names[0].encode(), names[0].encode("latin-1"), names[1].encode("cp1252"), names[2].encode(), b"\x81 ODD\r"]
+    body = [
+        names[0].encode(),
+        names[0].encode("latin-1"),
+        names[1].encode("cp1252"),
+        names[2].encode(),
+        b"\x81 ODD\r",
+    ]
     assert decoded(body) == [names[0], names[0], names[1], names[2], "\x81 ODD"]
     assert decoded([b"\xef\xbb\xbfA", b"B\xe9"]) == ["A", "Bé"]
     whole = [secured_line(number, owner="PEÑA").encode("latin-1") for number in range(9)]

@@ -12,15 +12,29 @@ from maricopa_scrapy import configuration
 from maricopa_scrapy.sources.gis import layer as gis
 
 FOLDER = Path(os.environ.get("MARICOPA_CAPTURES", "")) / "gis"
-pytestmark = pytest.mark.skipif(not os.environ.get("MARICOPA_CAPTURES"), reason="MARICOPA_CAPTURES is not set")
+pytestmark = pytest.mark.skipif(
+    not os.environ.get("MARICOPA_CAPTURES"), reason="MARICOPA_CAPTURES is not set"
+)
 
 FILES = {"E": "layer_E_3features.json", "A": "layer_A_3features.geojson"}
 # Fields that say again what another field says, or nothing of the parcel; each is checked below.
 DERIVED = {
     "E": {"OBJECTID", "APNDash", "DeedWebLink", "AssessorWebLink"},
-    "A": {"OBJECTID", "APN_DASH", "BOOK", "MAP", "ITEM", "MAIL_ADDRESS", "PHYSICAL_STREET_SUFFIX", "PHYSICAL_STREET_POSTDIR", "MCR_BOOK",
-          "MCR_PAGE", "Shape_Length", "Shape_Area"},
-}  # fmt: skip
+    "A": {
+        "OBJECTID",
+        "APN_DASH",
+        "BOOK",
+        "MAP",
+        "ITEM",
+        "MAIL_ADDRESS",
+        "PHYSICAL_STREET_SUFFIX",
+        "PHYSICAL_STREET_POSTDIR",
+        "MCR_BOOK",
+        "MCR_PAGE",
+        "Shape_Length",
+        "Shape_Area",
+    },
+}
 
 
 def shape(name: str) -> gis.Shape:
@@ -65,7 +79,9 @@ def test_every_captured_field_is_stored_or_known_to_repeat_another(name: str) ->
             assert row[column] == expected(name, kind, attributes[field]), (field, attributes[field])
             compared += 1
         assert attributes.keys() - {field for field, _ in form.columns.values()} == DERIVED[name]
-        assert {column for column, value in row.items() if value is not None} <= form.columns.keys() | {"layer"}
+        assert {column for column, value in row.items() if value is not None} <= form.columns.keys() | {
+            "layer"
+        }
     assert compared == 3 * len(form.columns)
     outlines = [json.loads(text) for text in page.pages[1].columns[1]]
     assert [one["type"] for one in outlines] == ["Polygon"] * 3
@@ -84,7 +100,10 @@ def test_fields_that_are_not_stored_repeat_those_that_are() -> None:
         assert one["APN_DASH"].replace("-", "") == one["APN"] == one["BOOK"] + one["MAP"] + one["ITEM"]
         assert one["MCRNUM"] == f"{one['MCR_BOOK']}-{one['MCR_PAGE']}"
         assert (one["PHYSICAL_STREET_SUFFIX"], one["PHYSICAL_STREET_POSTDIR"]) == ("", None)
-        parts = (one[field] for field in ("MAIL_ADDR1", "MAIL_ADDR2", "MAIL_CITY", "MAIL_STATE", "MAIL_CNTRY", "MAIL_ZIP"))
+        parts = (
+            one[field]
+            for field in ("MAIL_ADDR1", "MAIL_ADDR2", "MAIL_CITY", "MAIL_STATE", "MAIL_CNTRY", "MAIL_ZIP")
+        )
         assert one["MAIL_ADDRESS"] == " ".join(filter(None, parts))
     for one in features("E"):
         assert one["APNDash"].replace("-", "") == one["APN"]
@@ -96,7 +115,10 @@ def test_the_captured_bulk_files_are_read_column_by_column() -> None:
     from maricopa_scrapy.sources.bulk.file_lines import FILES as KINDS
     from maricopa_scrapy.sources.bulk.file_lines import parse_lines
 
-    for name, file in (("secured_master", "secured_master_sample.txt"), ("residential_master", "residential_master_row.txt")):
+    for name, file in (
+        ("secured_master", "secured_master_sample.txt"),
+        ("residential_master", "residential_master_row.txt"),
+    ):
         lines = [line for line in (FOLDER.parent / "bulk" / file).read_text().splitlines() if line]
         read = parse_lines(lines, KINDS[name], file, 1)
         assert read.rejects == []

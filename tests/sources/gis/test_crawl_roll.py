@@ -1,4 +1,6 @@
-"""`scrapy crawl roll` over the sandbox's layers: whole walks, what a second one changes, kills, faults, and refusals."""
+"""`scrapy crawl roll` over the sandbox's layers: whole walks, what a second one changes, kills, faults, and
+refusals.
+"""
 
 import os
 import random
@@ -14,7 +16,10 @@ from tests.conftest import Crawler, Database
 from tests.helpers.rolls import agrees, apns, as_text, crawler, layer, stored, truth
 
 Start = Callable[..., SandboxProcess]
-_ROLLS = "SELECT layer, state, row_count, received, parcels, duplicates, missing FROM gis.roll ORDER BY job_id, walk"
+_ROLLS = (
+    "SELECT layer, state, row_count, received, parcels, duplicates, missing FROM gis.roll ORDER BY job_id,"
+    " walk"
+)
 
 
 def test_the_whole_county_is_stored_exactly(tmp_path: Path, database: Database, county: Start) -> None:
@@ -23,23 +28,37 @@ def test_the_whole_county_is_stored_exactly(tmp_path: Path, database: Database, 
     crawl = crawler(tmp_path, database, sandbox, page=2000)("roll")
     assert crawl.code == 0, crawl.log
     assert stored(database) == truth(expected)
-    assert database.rows(_ROLLS) == [("E", "complete", 9000, 9000, 9000 - expected.stacked, expected.stacked, 0)]
+    assert database.rows(_ROLLS) == [
+        ("E", "complete", 9000, 9000, 9000 - expected.stacked, expected.stacked, 0)
+    ]
     assert expected.stacked
     stats = sandbox.stats()["gis"]
     pages = -(-expected.ids[-1] // 2000)
-    assert {kind: count for kind, count in stats["by_kind"].items() if count} == {"layer": 1, "statistics": 2, "page": pages, "count": 1}
+    assert {kind: count for kind, count in stats["by_kind"].items() if count} == {
+        "layer": 1,
+        "statistics": 2,
+        "page": pages,
+        "count": 1,
+    }
     assert stats["unknown_paths"] == []
     assert database.states() == {"done": pages + 3}
     assert database.one("SELECT count(*) FROM gis.seen") == 0
     assert database.one("SELECT count(*) FROM crawl.change") == 0
     assert database.one("SELECT count(*) FROM crawl.capture") >= pages
-    apn, address, source = database.rows("SELECT apn, property_address, source FROM property ORDER BY apn LIMIT 1")[0]
-    assert (address, source) == (database.one("SELECT property_address FROM gis.parcel WHERE apn = %s", apn), "gis")
+    apn, address, source = database.rows(
+        "SELECT apn, property_address, source FROM property ORDER BY apn LIMIT 1"
+    )[0]
+    assert (address, source) == (
+        database.one("SELECT property_address FROM gis.parcel WHERE apn = %s", apn),
+        "gis",
+    )
     agrees(database)
 
 
 @pytest.mark.parametrize("name", ["E", "A"])
-def test_a_second_roll_records_exactly_what_changed(tmp_path: Path, database: Database, county: Start, name: str) -> None:
+def test_a_second_roll_records_exactly_what_changed(
+    tmp_path: Path, database: Database, county: Start, name: str
+) -> None:
     # Stacked rows of layer A differ by their floor, and stand on another page than the first.
     before, after = layer(8000), layer(8000, epoch=1)
     arguments = ("roll", "-a", f"layer={name}", "-a", "captures=failures")
@@ -50,8 +69,12 @@ def test_a_second_roll_records_exactly_what_changed(tmp_path: Path, database: Da
 
     crawl = crawler(tmp_path, database, county(gis_parcels=8000, epoch=1), page=500)(*arguments)
     assert crawl.code == 0, crawl.log
-    expected = {(apn, field, as_text(field, old), as_text(field, new)) for apn, field, old, new in after.changes(0)}
-    changes = database.rows("SELECT key->>'apn', field, old, new FROM crawl.change WHERE table_name = 'gis.parcel'")
+    expected = {
+        (apn, field, as_text(field, old), as_text(field, new)) for apn, field, old, new in after.changes(0)
+    }
+    changes = database.rows(
+        "SELECT key->>'apn', field, old, new FROM crawl.change WHERE table_name = 'gis.parcel'"
+    )
     assert len(changes) == len(expected) > 100
     assert set(changes) == expected
     changed = {apn for apn, *_ in expected}
@@ -61,7 +84,9 @@ def test_a_second_roll_records_exactly_what_changed(tmp_path: Path, database: Da
     agrees(database)
 
 
-def test_killed_three_times_amid_faults_it_still_ends_exactly(tmp_path: Path, database: Database, county: Start) -> None:
+def test_killed_three_times_amid_faults_it_still_ends_exactly(
+    tmp_path: Path, database: Database, county: Start
+) -> None:
     expected = layer(20_000)
     sandbox = county(gis_parcels=20_000, latency=0.02)
     faults = dict.fromkeys(("server_error", "error_body", "malformed", "short_page"), 0.0125)
@@ -81,13 +106,17 @@ def test_killed_three_times_amid_faults_it_still_ends_exactly(tmp_path: Path, da
     last = crawl(*arguments)
     assert last.code == 0, last.log
     assert stored(database) == truth(expected)
-    assert database.rows(_ROLLS) == [("E", "complete", 20_000, 20_000, 20_000 - expected.stacked, expected.stacked, 0)]
+    assert database.rows(_ROLLS) == [
+        ("E", "complete", 20_000, 20_000, 20_000 - expected.stacked, expected.stacked, 0)
+    ]
     assert sum(sandbox.stats()["gis"]["faults"].values()) > 3
     assert database.one("SELECT count(*) FROM crawl.change") == 0
     agrees(database)
 
 
-def test_a_page_short_by_one_row_is_found_with_and_without_gaps_in_the_ids(tmp_path: Path, database: Database, county: Start) -> None:
+def test_a_page_short_by_one_row_is_found_with_and_without_gaps_in_the_ids(
+    tmp_path: Path, database: Database, county: Start
+) -> None:
     for number, existing in enumerate((0.98, 1.0), start=1):
         sandbox = county(gis_parcels=2000, existing=existing)
         sandbox.faults({"short_page": {"probability": 1.0, "count": 2}}, source="gis")
@@ -96,12 +125,16 @@ def test_a_page_short_by_one_row_is_found_with_and_without_gaps_in_the_ids(tmp_p
         assert stored(database) == truth(layer(2000, existing=existing))
         assert database.one("SELECT received FROM gis.roll WHERE job_id = %s", number) == 2000
         # A layer without gaps tells at once, one with gaps at the end.
-        again = database.one("SELECT count(*) FROM crawl.target WHERE job_id = %s AND key LIKE '%% again %%'", number)
+        again = database.one(
+            "SELECT count(*) FROM crawl.target WHERE job_id = %s AND key LIKE '%% again %%'", number
+        )
         assert (again > 0) == (existing < 1)
     agrees(database)
 
 
-def test_a_range_that_fails_for_good_leaves_the_roll_incomplete(tmp_path: Path, database: Database, county: Start) -> None:
+def test_a_range_that_fails_for_good_leaves_the_roll_incomplete(
+    tmp_path: Path, database: Database, county: Start
+) -> None:
     crawl = crawler(tmp_path, database, county(gis_parcels=1000))("roll")
     assert crawl.code == 0, crawl.log
     sandbox = county(gis_parcels=500)
@@ -110,12 +143,16 @@ def test_a_range_that_fails_for_good_leaves_the_roll_incomplete(tmp_path: Path, 
     assert crawl.code == 4, crawl.log
     assert "failed for good" in database.one("SELECT shortfall FROM crawl.job WHERE id = 2")
     assert database.states(2)["dead"] == 2
-    assert {cause for (cause,) in database.rows("SELECT cause FROM crawl.target WHERE state = 'dead'")} == {"server_error"}
+    assert {cause for (cause,) in database.rows("SELECT cause FROM crawl.target WHERE state = 'dead'")} == {
+        "server_error"
+    }
     assert database.one("SELECT count(*) FROM gis.parcel WHERE removed_at IS NOT NULL") == 0
     assert database.one("SELECT state FROM gis.roll WHERE job_id = 2") == "incomplete"
 
 
-def test_a_layer_that_is_down_is_tried_twice_before_the_next(tmp_path: Path, database: Database, county: Start) -> None:
+def test_a_layer_that_is_down_is_tried_twice_before_the_next(
+    tmp_path: Path, database: Database, county: Start
+) -> None:
     sandbox = county(gis_parcels=300)
     sandbox.faults({"server_error": {"probability": 1.0, "kind": "layer", "count": 2}}, source="gis")
     crawl = crawler(tmp_path, database, sandbox)("roll")
@@ -123,7 +160,9 @@ def test_a_layer_that_is_down_is_tried_twice_before_the_next(tmp_path: Path, dat
     assert database.rows("SELECT DISTINCT layer FROM gis.parcel") == [("C",)]
 
 
-def test_a_new_field_is_an_issue_and_the_roll_goes_on(tmp_path: Path, database: Database, county: Start) -> None:
+def test_a_new_field_is_an_issue_and_the_roll_goes_on(
+    tmp_path: Path, database: Database, county: Start
+) -> None:
     sandbox = county(gis_parcels=300)
     sandbox.faults({"new_field": 1.0}, source="gis")
     crawl = crawler(tmp_path, database, sandbox)("roll")
@@ -143,14 +182,20 @@ def test_parcels_that_a_roll_has_not_seen_are_marked_and_those_that_return_unmar
     missing = {apn for (apn,) in database.rows("SELECT apn FROM gis.parcel WHERE removed_at IS NOT NULL")}
     assert missing == gone != set()
     assert database.one("SELECT missing FROM gis.roll WHERE job_id = 2") == len(gone)
-    assert database.one("SELECT count(*) FROM crawl.change WHERE field = 'removed_at' AND new IS NOT NULL") == len(gone)
+    assert database.one(
+        "SELECT count(*) FROM crawl.change WHERE field = 'removed_at' AND new IS NOT NULL"
+    ) == len(gone)
     assert crawler(tmp_path, database, county(gis_parcels=3000))("roll").code == 0
     assert database.one("SELECT count(*) FROM gis.parcel WHERE removed_at IS NOT NULL") == 0
-    assert database.one("SELECT count(*) FROM crawl.change WHERE field = 'removed_at' AND old IS NOT NULL") == len(gone)
+    assert database.one(
+        "SELECT count(*) FROM crawl.change WHERE field = 'removed_at' AND old IS NOT NULL"
+    ) == len(gone)
     agrees(database)
 
 
-def test_a_county_that_shrinks_is_not_believed_until_a_person_says_so(tmp_path: Path, database: Database, county: Start) -> None:
+def test_a_county_that_shrinks_is_not_believed_until_a_person_says_so(
+    tmp_path: Path, database: Database, county: Start
+) -> None:
     assert crawler(tmp_path, database, county(gis_parcels=3000))("roll").code == 0
     smaller = crawler(tmp_path, database, county(gis_parcels=2900))
     crawl = smaller("roll")
@@ -162,7 +207,9 @@ def test_a_county_that_shrinks_is_not_believed_until_a_person_says_so(tmp_path: 
     assert database.one("SELECT count(*) FROM gis.parcel WHERE removed_at IS NOT NULL") > 90
 
 
-def test_a_layer_that_was_reloaded_meanwhile_is_walked_anew(tmp_path: Path, database: Database, county: Start) -> None:
+def test_a_layer_that_was_reloaded_meanwhile_is_walked_anew(
+    tmp_path: Path, database: Database, county: Start
+) -> None:
     first = county(gis_parcels=4000)
     crawl = crawler(tmp_path, database, first, page=100, rate=30)
     process = crawl.start("roll")
@@ -201,11 +248,20 @@ def test_two_runs_share_one_roll(tmp_path: Path, database: Database, county: Sta
     agrees(database)
 
 
-def test_outlines_are_geojson_and_only_where_asked_for(tmp_path: Path, database: Database, county: Start) -> None:
+def test_outlines_are_geojson_and_only_where_asked_for(
+    tmp_path: Path, database: Database, county: Start
+) -> None:
     sandbox = county(gis_parcels=400)
     assert crawler(tmp_path, database, sandbox)("roll", "-a", "geometry=polygon").code == 0
-    assert database.one("SELECT count(*) FROM gis.outline") == database.one("SELECT count(*) FROM gis.parcel") == 400
-    kinds = "SELECT DISTINCT geometry::jsonb->>'type', jsonb_array_length(geometry::jsonb->'coordinates'->0) FROM gis.outline"
+    assert (
+        database.one("SELECT count(*) FROM gis.outline")
+        == database.one("SELECT count(*) FROM gis.parcel")
+        == 400
+    )
+    kinds = (
+        "SELECT DISTINCT geometry::jsonb->>'type', jsonb_array_length(geometry::jsonb->'coordinates'->0) FROM"
+        " gis.outline"
+    )
     assert database.rows(kinds) == [("Polygon", 5)]
     assert crawler(tmp_path, database, sandbox)("roll").code == 0
     assert database.one("SELECT count(*) FROM gis.outline") == 400
@@ -229,7 +285,9 @@ MISTAKES: list[tuple[tuple[str, ...], str]] = [
 
 
 @pytest.mark.parametrize(("arguments", "message"), MISTAKES)
-def test_a_mistake_is_one_line_and_exit_code_2(database: Database, arguments: tuple[str, ...], message: str) -> None:
+def test_a_mistake_is_one_line_and_exit_code_2(
+    database: Database, arguments: tuple[str, ...], message: str
+) -> None:
     crawl = Crawler(database, "http://127.0.0.1:9", rate=None)("roll", *arguments)
     assert crawl.code == 2, crawl.log
     assert len(crawl.error_lines()) == 1

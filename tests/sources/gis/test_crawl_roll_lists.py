@@ -28,7 +28,9 @@ def _list(tmp_path: Path, lines: list[str]) -> str:
     return f"apns={path}"
 
 
-def test_ten_thousand_parcels_by_list_take_twenty_requests(tmp_path: Path, database: Database, county: Start) -> None:
+def test_ten_thousand_parcels_by_list_take_twenty_requests(
+    tmp_path: Path, database: Database, county: Start
+) -> None:
     of = layer(10_200)
     asked = sorted(apns(of))[:9960] + County().absent(40)
     sandbox = county(gis_parcels=10_200)
@@ -49,7 +51,9 @@ def test_ten_thousand_parcels_by_list_take_twenty_requests(tmp_path: Path, datab
 def test_a_list_stores_the_row_of_the_lowest_floor(tmp_path: Path, database: Database, county: Start) -> None:
     of = layer(9000)
     row = next(row for row in of.ids if of.base(row) != row)
-    crawl = Crawler(database, county(gis_parcels=9000).url)("roll", "-a", f"apns={of.apn(row)}", "-a", "layer=A")
+    crawl = Crawler(database, county(gis_parcels=9000).url)(
+        "roll", "-a", f"apns={of.apn(row)}", "-a", "layer=A"
+    )
     assert crawl.code == 0, crawl.log
     assert database.rows("SELECT apn, floor FROM gis.parcel") == [(of.apn(row), 1)]
 
@@ -58,15 +62,21 @@ def test_a_list_survives_faults(tmp_path: Path, database: Database, county: Star
     of = layer(3000)
     sandbox = county(gis_parcels=3000)
     sandbox.faults(dict.fromkeys(("server_error", "error_body", "malformed"), 0.15), source="gis")
-    crawl = crawler(tmp_path, database, sandbox, attempts=12)("roll", "-a", _list(tmp_path, sorted(apns(of))[:2000]))
+    crawl = crawler(tmp_path, database, sandbox, attempts=12)(
+        "roll", "-a", _list(tmp_path, sorted(apns(of))[:2000])
+    )
     assert crawl.code == 0, crawl.log
     assert database.one("SELECT count(*) FROM gis.parcel") == 2000
 
 
 @pytest.mark.parametrize("name", ["E", "A"])
-def test_the_deeds_since_a_day_and_none_of_the_future(tmp_path: Path, database: Database, county: Start, name: str) -> None:
+def test_the_deeds_since_a_day_and_none_of_the_future(
+    tmp_path: Path, database: Database, county: Start, name: str
+) -> None:
     of, since = layer(8000), dt.date(2024, 6, 1)
-    crawl = crawler(tmp_path, database, county(gis_parcels=8000), page=100)("roll", "-a", f"since={since}", "-a", f"layer={name}")
+    crawl = crawler(tmp_path, database, county(gis_parcels=8000), page=100)(
+        "roll", "-a", f"since={since}", "-a", f"layer={name}"
+    )
     assert crawl.code == 0, crawl.log
     today = dt.datetime.now(dt.UTC).date()
     expected = {apn: facts for apn, facts in truth(of).items() if since <= facts[2] <= today}
@@ -76,7 +86,9 @@ def test_the_deeds_since_a_day_and_none_of_the_future(tmp_path: Path, database: 
     agrees(database)
 
 
-def test_no_deed_since_today_is_none_and_not_a_failure(tmp_path: Path, database: Database, county: Start) -> None:
+def test_no_deed_since_today_is_none_and_not_a_failure(
+    tmp_path: Path, database: Database, county: Start
+) -> None:
     today = dt.datetime.now(dt.UTC).date() - dt.timedelta(days=1)
     crawl = crawler(tmp_path, database, county(gis_parcels=500))("roll", "-a", f"since={today}")
     assert crawl.code == 0, crawl.log
@@ -87,7 +99,9 @@ def _load(database: Database, county: Start, name: str, path: Path) -> Crawl:
     return Crawler(database, county(gis_parcels=1).url)("roll", "-a", f"{name}={path}")
 
 
-def test_a_secured_master_is_loaded_once_and_again_without_a_new_version(tmp_path: Path, database: Database, county: Start) -> None:
+def test_a_secured_master_is_loaded_once_and_again_without_a_new_version(
+    tmp_path: Path, database: Database, county: Start
+) -> None:
     lines = [secured_line(number) for number in range(5000)]
     lines[1234] = lines[1234].replace("|RESIDENTIAL|", "||RESIDENTIAL|")
     path = tmp_path / "Secured_Master_BK100.txt"
@@ -95,7 +109,9 @@ def test_a_secured_master_is_loaded_once_and_again_without_a_new_version(tmp_pat
     crawl = _load(database, county, "secured_master", path)
     assert crawl.code == 0, crawl.log
     assert database.one("SELECT count(*) FROM bulk.secured_master") == 4999
-    assert database.rows("SELECT place, reason FROM bulk.reject") == [("Secured_Master_BK100.txt:1235", "40 columns, not 39")]
+    assert database.rows("SELECT place, reason FROM bulk.reject") == [
+        ("Secured_Master_BK100.txt:1235", "40 columns, not 39")
+    ]
     assert "line 1235 is rejected" in crawl.log
     assert database.rows("SELECT kind, state, rows FROM crawl.target") == [("file", "done", 4999)]
     versions = "SELECT count(*), sum(xmin::text::bigint) FROM bulk.secured_master"
@@ -109,11 +125,18 @@ def test_a_secured_master_is_loaded_once_and_again_without_a_new_version(tmp_pat
     agrees(database)
 
 
-def test_a_load_ends_when_a_pipeline_breaks_on_a_part(tmp_path: Path, database: Database, county: Start) -> None:
+def test_a_load_ends_when_a_pipeline_breaks_on_a_part(
+    tmp_path: Path, database: Database, county: Start
+) -> None:
     path = tmp_path / "Secured_Master_BK100.txt"
     path.write_text("\n".join(secured_line(number) for number in range(30_000)) + "\n")
-    pipelines = '{"tests.helpers.bulk.BrokenPipeline": 100, "maricopa_scrapy.crawl.store_pipeline.StorePipeline": 500}'
-    crawl = Crawler(database, county().url)("roll", "-a", f"secured_master={path}", "-s", f"ITEM_PIPELINES={pipelines}", timeout=30)
+    pipelines = (
+        '{"tests.helpers.bulk.BrokenPipeline": 100, "maricopa_scrapy.crawl.store_pipeline.StorePipeline":'
+        " 500}"
+    )
+    crawl = Crawler(database, county().url)(
+        "roll", "-a", f"secured_master={path}", "-s", f"ITEM_PIPELINES={pipelines}", timeout=30
+    )
     assert crawl.code == 1, crawl.log
     assert database.rows("SELECT reason FROM crawl.run") == [("pipeline_error",)]
     assert database.states() == {"pending": 1}
@@ -122,20 +145,28 @@ def test_a_load_ends_when_a_pipeline_breaks_on_a_part(tmp_path: Path, database: 
     assert database.one("SELECT count(*) FROM bulk.secured_master") == 30_000
 
 
-def test_a_zip_of_residential_files_is_read_member_by_member(tmp_path: Path, database: Database, county: Start) -> None:
+def test_a_zip_of_residential_files_is_read_member_by_member(
+    tmp_path: Path, database: Database, county: Start
+) -> None:
     path = tmp_path / "residential.zip"
     with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("Data/Residential_Master.txt", "\n".join(residential_line(number) for number in range(2500)))
+        archive.writestr(
+            "Data/Residential_Master.txt", "\n".join(residential_line(number) for number in range(2500))
+        )
         archive.writestr("Data/readme.pdf", b"\x00\x01")
     crawl = _load(database, county, "residential_master", path)
     assert crawl.code == 0, crawl.log
     assert database.one("SELECT count(*) FROM bulk.residential_master") == 2500
-    assert database.one("SELECT sale_date FROM bulk.residential_master ORDER BY apn LIMIT 1") == dt.date(2010, 8, 1)
+    assert database.one("SELECT sale_date FROM bulk.residential_master ORDER BY apn LIMIT 1") == dt.date(
+        2010, 8, 1
+    )
     agrees(database)
 
 
 @pytest.mark.parametrize("shift", ["drop", "swap"])
-def test_a_shifted_file_is_refused_before_a_row_is_stored(tmp_path: Path, database: Database, county: Start, shift: str) -> None:
+def test_a_shifted_file_is_refused_before_a_row_is_stored(
+    tmp_path: Path, database: Database, county: Start, shift: str
+) -> None:
     def shifted(line: str) -> str:
         cells = line.split("|")
         return "|".join([*cells[:5], *cells[6:], ""] if shift == "swap" else cells[1:])
@@ -150,7 +181,9 @@ def test_a_shifted_file_is_refused_before_a_row_is_stored(tmp_path: Path, databa
     assert "Traceback" not in crawl.log
 
 
-def test_a_load_that_was_killed_begins_again_and_stores_nothing_twice(tmp_path: Path, database: Database, county: Start) -> None:
+def test_a_load_that_was_killed_begins_again_and_stores_nothing_twice(
+    tmp_path: Path, database: Database, county: Start
+) -> None:
     count = 70_000
     path = tmp_path / "Secured_Master.txt"
     with path.open("w") as file:
@@ -173,7 +206,9 @@ def test_a_load_that_was_killed_begins_again_and_stores_nothing_twice(tmp_path: 
     agrees(database)
 
 
-def test_a_load_whose_database_goes_away_ends_and_leaves_the_file(tmp_path: Path, database: Database, server: str, county: Start) -> None:
+def test_a_load_whose_database_goes_away_ends_and_leaves_the_file(
+    tmp_path: Path, database: Database, server: str, county: Start
+) -> None:
     folder, path = tmp_path / "settings", tmp_path / "Secured_Master.txt"
     shutil.copytree(ROOT / "config", folder)
     config = folder / "config.yaml"

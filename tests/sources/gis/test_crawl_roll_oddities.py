@@ -46,13 +46,18 @@ def test_what_failed_before_a_reload_does_not_count_against_the_new_walk(
     stub.hook = hook
     ended = crawl(stub, concurrency=1, attempts=1)
     assert ended.code == 0, ended.log
-    assert database.rows("SELECT walk, state, received FROM gis.roll ORDER BY walk") == [(1, "reloaded", None), (2, "complete", 101)]
+    assert database.rows("SELECT walk, state, received FROM gis.roll ORDER BY walk") == [
+        (1, "reloaded", None),
+        (2, "complete", 101),
+    ]
     assert "dead" not in database.states()
     assert database.rows("SELECT verdict, shortfall FROM crawl.job") == [("completed", None)]
     agrees(database)
 
 
-def test_one_odd_value_costs_no_more_than_itself(database: Database, serve: Serve, crawl: Callable[..., Crawl]) -> None:
+def test_one_odd_value_costs_no_more_than_itself(
+    database: Database, serve: Serve, crawl: Callable[..., Crawl]
+) -> None:
     stub = serve(40)
     stub.rows[7]["SalePrice"] = -1
     stub.rows[8]["DeedDate"] += 3_600_000
@@ -62,7 +67,10 @@ def test_one_odd_value_costs_no_more_than_itself(database: Database, serve: Serv
     assert database.rows("SELECT apn FROM gis.parcel WHERE sale_price IS NULL") == [(apn(7),)]
     assert database.rows("SELECT apn FROM gis.parcel WHERE deed_date IS NULL") == [(apn(8),)]
     found = database.rows("SELECT kind, signature, example->>'value' FROM crawl.issue ORDER BY signature")
-    assert found == [("odd_value", "E.DeedDate", str(stub.rows[8]["DeedDate"])), ("odd_value", "E.SalePrice", "-1")]
+    assert found == [
+        ("odd_value", "E.DeedDate", str(stub.rows[8]["DeedDate"])),
+        ("odd_value", "E.SalePrice", "-1"),
+    ]
 
 
 def test_a_comparison_holds_what_a_list_found_between_two_rolls(
@@ -82,12 +90,18 @@ def test_a_comparison_holds_what_a_list_found_between_two_rolls(
     assert "1 new parcels" in " ".join(shown.stdout.split())
     with path.open() as file:
         # What the roll before marked as missing was its own.
-        assert [(one["apn"], one["field"], one["new"]) for one in csv.DictReader(file)] == [(apn(5), "owner_name", "QUAIL RUN LLC")]
+        assert [(one["apn"], one["field"], one["new"]) for one in csv.DictReader(file)] == [
+            (apn(5), "owner_name", "QUAIL RUN LLC")
+        ]
 
 
-def test_a_full_page_that_says_it_was_cut_is_whole(database: Database, serve: Serve, crawl: Callable[..., Crawl]) -> None:
+def test_a_full_page_that_says_it_was_cut_is_whole(
+    database: Database, serve: Serve, crawl: Callable[..., Crawl]
+) -> None:
     stub = serve(40)
-    stub.hook = lambda query: {**stub.answer(query), "exceededTransferLimit": True} if "outFields" in query else None
+    stub.hook = lambda query: (
+        {**stub.answer(query), "exceededTransferLimit": True} if "outFields" in query else None
+    )
     ended = crawl(stub)
     assert ended.code == 0, ended.log
     assert database.rows(_ROLLS) == [("complete", 40, 40, 40, 0, 0)]
@@ -112,7 +126,9 @@ def test_a_layer_without_many_of_the_parcels_is_not_believed_though_it_has_as_ma
     assert database.one("SELECT count(*) FROM gis.parcel WHERE removed_at IS NOT NULL") == 30
 
 
-def test_a_refusal_in_a_body_slows_the_source_and_costs_no_try(database: Database, serve: Serve, crawl: Callable[..., Crawl]) -> None:
+def test_a_refusal_in_a_body_slows_the_source_and_costs_no_try(
+    database: Database, serve: Serve, crawl: Callable[..., Crawl]
+) -> None:
     stub = serve(40)
     refusals = iter([{"error": {"code": 429, "message": "Too many requests", "details": []}}] * 2)
     times = []
@@ -132,7 +148,9 @@ def test_a_refusal_in_a_body_slows_the_source_and_costs_no_try(database: Databas
     assert max(after - before for before, after in itertools.pairwise(times)) > 0.9
 
 
-def test_what_a_layer_does_not_understand_is_asked_twice(database: Database, serve: Serve, crawl: Callable[..., Crawl]) -> None:
+def test_what_a_layer_does_not_understand_is_asked_twice(
+    database: Database, serve: Serve, crawl: Callable[..., Crawl]
+) -> None:
     stub = serve(40)
     wrong = {"error": {"code": 400, "message": "Unable to complete operation.", "details": []}}
     stub.hook = lambda query: wrong if query["where"].startswith("OBJECTID>=11 ") else None
@@ -169,8 +187,12 @@ def test_dead_layers_are_passed_over_one_after_the_other_down_to_the_last(
         stub = serve(30, layer=name)
         ended = crawl(stub, "-a", "accept_shrink=yes")
         assert ended.code == 0, ended.log
-        assert database.rows("SELECT layer, state FROM gis.roll ORDER BY job_id DESC LIMIT 1") == [(name, "complete")]
-    passed = database.rows("SELECT kind, signature, count FROM crawl.issue WHERE job_id = 2 ORDER BY signature")
+        assert database.rows("SELECT layer, state FROM gis.roll ORDER BY job_id DESC LIMIT 1") == [
+            (name, "complete")
+        ]
+    passed = database.rows(
+        "SELECT kind, signature, count FROM crawl.issue WHERE job_id = 2 ORDER BY signature"
+    )
     assert passed == [("layer_failed", f"layer {name}: server_error", 1) for name in "ACDE"]
     # E was tried twice before the others.
     assert database.rows("SELECT kind, attempts FROM crawl.target WHERE kind = 'layer'") == [("layer", 1)] * 2
@@ -188,7 +210,9 @@ def test_a_layer_with_sparse_ids_is_asked_for_them_and_not_for_empty_ranges(
     agrees(database)
 
 
-def test_one_polygon_that_cannot_be_read_costs_no_more_than_itself(database: Database, serve: Serve, crawl: Callable[..., Crawl]) -> None:
+def test_one_polygon_that_cannot_be_read_costs_no_more_than_itself(
+    database: Database, serve: Serve, crawl: Callable[..., Crawl]
+) -> None:
     stub = serve(20)
     square = [[-112.0, 33.0], [-112.0, 33.1], [-111.9, 33.1], [-111.9, 33.0], [-112.0, 33.0]]
     broken = [[-112.0, 33.0], [-112.0, "NaN"]]
@@ -210,11 +234,14 @@ def test_one_polygon_that_cannot_be_read_costs_no_more_than_itself(database: Dat
     ((kind, signature, apns),) = database.rows("SELECT kind, signature, example->'apns' FROM crawl.issue")
     assert (kind, signature, apns) == ("odd_value", "E.geometry", [apn(7)])
     before = database.rows("SELECT apn, geometry FROM gis.outline ORDER BY apn")
-    # Of more than one in a hundred, and more than one, the outlines of the page are unread, and its parcels are stored.
+    # Of more than one in a hundred, and more than one, the outlines of the page are unread, and its parcels
+    # are stored.
     square.pop()
     stub.rows[3]["OwnerName"] = "QUAIL RUN LLC"
     assert crawl(stub, "-a", "geometry=polygon").code == 3
-    assert database.rows("SELECT DISTINCT state, unread FROM crawl.target WHERE job_id = 2 AND kind = 'range'") == [("done", ["outline"])]
+    assert database.rows(
+        "SELECT DISTINCT state, unread FROM crawl.target WHERE job_id = 2 AND kind = 'range'"
+    ) == [("done", ["outline"])]
     assert database.rows("SELECT apn, geometry FROM gis.outline ORDER BY apn") == before
     assert database.rows("SELECT field, new FROM crawl.change") == [("owner_name", "QUAIL RUN LLC")]
 
@@ -250,7 +277,9 @@ def test_a_list_asks_by_the_field_that_the_manifest_maps(
     manifest = tmp_path / "settings" / "sources" / "gis.yaml"
     manifest.write_text(manifest.read_text().replace("apn: [APN, code]", "apn: [OwnerName, code]", 1))
     stub.rows[2]["OwnerName"] = apn(2)
-    stub.hook = lambda query: {"features": [{"attributes": {name: stub.rows[2][name] for name in query["outFields"].split(",")}}]}
+    stub.hook = lambda query: {
+        "features": [{"attributes": {name: stub.rows[2][name] for name in query["outFields"].split(",")}}]
+    }
     assert crawl(stub, "-a", f"apns={apn(2)}").code == 0
     assert stub.asked[-1]["where"] == f"OwnerName IN ('{apn(2)}')"
     assert {one for (one,) in database.rows("SELECT apn FROM gis.parcel")} == {apn(1), apn(2)}

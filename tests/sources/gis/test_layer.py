@@ -9,21 +9,46 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from maricopa_scrapy.configuration import load
-from maricopa_scrapy.parsing.errors import BadRequest, Malformed, PageError, ServiceError, Soft404, SourceChanged, Throttled
+from maricopa_scrapy.parsing.errors import (
+    BadRequest,
+    Malformed,
+    PageError,
+    ServiceError,
+    Soft404,
+    SourceChanged,
+    Throttled,
+)
 from maricopa_scrapy.sources.gis import layer as gis
 from maricopa_scrapy.sources.gis.geometry import geojson
 
 SHAPE = gis.Shape(
-    "E", "phoenix",
-    {"apn": ("APN", "code"), "owner_name": ("Owner", "text"), "lot_size_sqft": ("Lot", "money"), "construction_year": ("Built", "year"),
-     "deed_date": ("Deed", "date"), "full_cash_value": ("Value", "padded"), "sale_date": ("Sale", "text_date"),
-     "longitude": ("X", "degrees")},
+    "E",
+    "phoenix",
+    {
+        "apn": ("APN", "code"),
+        "owner_name": ("Owner", "text"),
+        "lot_size_sqft": ("Lot", "money"),
+        "construction_year": ("Built", "year"),
+        "deed_date": ("Deed", "date"),
+        "full_cash_value": ("Value", "padded"),
+        "sale_date": ("Sale", "text_date"),
+        "longitude": ("X", "degrees"),
+    },
     {"stories": ("Stories", "words")},
     ("Link",),
-)  # fmt: skip
+)
 _DEED = 1627887600000
-_ROW = {"OBJECTID": 7, "APN": "90101001A", "Owner": " QUAIL RUN LLC ", "Lot": 4.2e3, "Built": 1977, "Deed": _DEED, "Value": "   1,200",
-        "Sale": "02/01/2013", "X": -111.9}  # fmt: skip
+_ROW = {
+    "OBJECTID": 7,
+    "APN": "90101001A",
+    "Owner": " QUAIL RUN LLC ",
+    "Lot": 4.2e3,
+    "Built": 1977,
+    "Deed": _DEED,
+    "Value": "   1,200",
+    "Sale": "02/01/2013",
+    "X": -111.9,
+}
 
 
 def body(*changes: dict[str, Any], **envelope: Any) -> bytes:
@@ -46,24 +71,40 @@ def by_column(page: gis.Page) -> dict[str, list[Any]]:
 def test_a_row_has_plain_values() -> None:
     stored = {column: value for column, value in row(body()).items() if value is not None}
     assert stored == {
-        "apn": "90101001A", "layer": "E", "owner_name": "QUAIL RUN LLC", "lot_size_sqft": 4200, "construction_year": 1977,
-        "full_cash_value": 1200, "deed_date": dt.date(2021, 8, 2), "sale_date": dt.date(2013, 2, 1), "longitude": -111.9,
-    }  # fmt: skip
+        "apn": "90101001A",
+        "layer": "E",
+        "owner_name": "QUAIL RUN LLC",
+        "lot_size_sqft": 4200,
+        "construction_year": 1977,
+        "full_cash_value": 1200,
+        "deed_date": dt.date(2021, 8, 2),
+        "sale_date": dt.date(2013, 2, 1),
+        "longitude": -111.9,
+    }
 
 
 @pytest.mark.parametrize(
     ("field", "value", "column", "stored"),
     [
-        ("Owner", "", "owner_name", None), ("Owner", "  ", "owner_name", None), ("Owner", None, "owner_name", None),
-        ("Owner", "A~ B", "owner_name", "A~ B"), ("Owner", "A\tB\n", "owner_name", "A\tB"), ("Lot", 1e3 + 1e-9, "lot_size_sqft", 1000),
-        ("Built", 0, "construction_year", None), ("Built", "2005", "construction_year", 2005), ("Built", "", "construction_year", None),
-        ("Value", "", "full_cash_value", None), ("Value", None, "full_cash_value", None), ("Sale", "", "sale_date", None),
+        ("Owner", "", "owner_name", None),
+        ("Owner", "  ", "owner_name", None),
+        ("Owner", None, "owner_name", None),
+        ("Owner", "A~ B", "owner_name", "A~ B"),
+        ("Owner", "A\tB\n", "owner_name", "A\tB"),
+        ("Lot", 1e3 + 1e-9, "lot_size_sqft", 1000),
+        ("Built", 0, "construction_year", None),
+        ("Built", "2005", "construction_year", 2005),
+        ("Built", "", "construction_year", None),
+        ("Value", "", "full_cash_value", None),
+        ("Value", None, "full_cash_value", None),
+        ("Sale", "", "sale_date", None),
         ("Deed", -86_400_000 * 900 + 7 * 3_600_000, "deed_date", dt.date(1967, 7, 16)),
         # Arizona's summer of 1967, an hour ahead.
         ("Deed", -86_400_000 * 900 + 6 * 3_600_000, "deed_date", dt.date(1967, 7, 16)),
-        ("APN", "901-01-001a", "apn", "90101001A"), ("X", -112, "longitude", -112.0),
+        ("APN", "901-01-001a", "apn", "90101001A"),
+        ("X", -112, "longitude", -112.0),
     ],
-)  # fmt: skip
+)
 def test_how_the_layers_write_values(field: str, value: Any, column: str, stored: Any) -> None:
     assert row(body({field: value}))[column] == stored
 
@@ -71,13 +112,24 @@ def test_how_the_layers_write_values(field: str, value: Any, column: str, stored
 @pytest.mark.parametrize(
     ("field", "value", "expected"),
     [
-        ("Owner", 5, "text"), ("Lot", "4200", "a whole number"), ("Lot", True, "a whole number"), ("Lot", -5, "a whole number from 0"),
-        ("Built", "20O5", "digits"), ("Deed", "2021-08-02", "epoch milliseconds"), ("Deed", _DEED - 7 * 3_600_000, "midnight"),
-        ("Value", "1.200 x", "digits"), ("Value", 1200, "digits"), ("Sale", "13/01/2013", "a date MM/DD/YYYY"),
-        ("Sale", "2013-02-01", "a date MM/DD/YYYY"), ("X", "west", "degrees"), ("X", 400.5, "degrees from"),
+        ("Owner", 5, "text"),
+        ("Lot", "4200", "a whole number"),
+        ("Lot", True, "a whole number"),
+        ("Lot", -5, "a whole number from 0"),
+        ("Built", "20O5", "digits"),
+        ("Deed", "2021-08-02", "epoch milliseconds"),
+        ("Deed", _DEED - 7 * 3_600_000, "midnight"),
+        ("Value", "1.200 x", "digits"),
+        ("Value", 1200, "digits"),
+        ("Sale", "13/01/2013", "a date MM/DD/YYYY"),
+        ("Sale", "2013-02-01", "a date MM/DD/YYYY"),
+        ("X", "west", "degrees"),
+        ("X", 400.5, "degrees from"),
     ],
-)  # fmt: skip
-def test_a_value_of_another_form_leaves_its_field_unread_and_the_others_are_stored(field: str, value: Any, expected: str) -> None:
+)
+def test_a_value_of_another_form_leaves_its_field_unread_and_the_others_are_stored(
+    field: str, value: Any, expected: str
+) -> None:
     page, before = read(body({}, {field: value}, {field: value})), read(body({}, {}, {}))
     column = next(column for column, (name, _) in SHAPE.columns.items() if name == field)
     assert page.unread == (f"parcel.{column}",)
@@ -89,7 +141,8 @@ def test_a_value_of_another_form_leaves_its_field_unread_and_the_others_are_stor
 
 
 @pytest.mark.parametrize(
-    ("field", "value", "expected"), [("APN", 90101001, "an APN"), ("OBJECTID", "7", "row ids"), ("OBJECTID", None, "row ids")]
+    ("field", "value", "expected"),
+    [("APN", 90101001, "an APN"), ("OBJECTID", "7", "row ids"), ("OBJECTID", None, "row ids")],
 )
 def test_whose_rows_they_are_is_strict(field: str, value: Any, expected: str) -> None:
     with pytest.raises(SourceChanged, match=expected) as error:
@@ -104,16 +157,26 @@ def test_a_page_of_which_no_field_can_be_read_is_refused() -> None:
 
 
 _MISFITS = [
-    ("Lot", -5, "lot_size_sqft"), ("Lot", 1e30, "lot_size_sqft"), ("Built", "20O5", "construction_year"),
-    ("Deed", _DEED - 7 * 3_600_000, "deed_date"), ("Value", "1.200 x", "full_cash_value"), ("Value", "1_000", "full_cash_value"),
-    ("Value", "١٢", "full_cash_value"), ("Value", "-5", "full_cash_value"), ("Value", "9" * 5000, "full_cash_value"),
-    ("Sale", "2013-02-01", "sale_date"), ("Sale", "31/01/2013", "sale_date"), ("X", 400.5, "longitude"),
-]  # fmt: skip
+    ("Lot", -5, "lot_size_sqft"),
+    ("Lot", 1e30, "lot_size_sqft"),
+    ("Built", "20O5", "construction_year"),
+    ("Deed", _DEED - 7 * 3_600_000, "deed_date"),
+    ("Value", "1.200 x", "full_cash_value"),
+    ("Value", "1_000", "full_cash_value"),
+    ("Value", "١٢", "full_cash_value"),
+    ("Value", "-5", "full_cash_value"),
+    ("Value", "9" * 5000, "full_cash_value"),
+    ("Sale", "2013-02-01", "sale_date"),
+    ("Sale", "31/01/2013", "sale_date"),
+    ("X", 400.5, "longitude"),
+]
 
 
 @pytest.mark.parametrize(("field", "value", "column"), _MISFITS)
 @pytest.mark.parametrize(("rows", "most"), [(2, 1), (150, 1), (300, 3)])
-def test_a_few_values_of_another_form_are_left_out_and_told(field: str, value: Any, column: str, rows: int, most: int) -> None:
+def test_a_few_values_of_another_form_are_left_out_and_told(
+    field: str, value: Any, column: str, rows: int, most: int
+) -> None:
     right: list[dict[str, Any]] = [{}] * (rows - most)
     page = read(body(*[{field: value}] * most, *right))
     stored = by_column(page)[column]
@@ -161,8 +224,14 @@ def test_a_field_that_is_gone_is_absent_where_it_is_gone_and_a_new_one_an_issue(
     del gone["features"][1]["attributes"]["Lot"]
     page = read(json.dumps(gone).encode())
     # Positions of the rows that are stored: the first is a street.
-    assert (page.pages[0].absent["lot_size_sqft"], by_column(page)["lot_size_sqft"]) == (frozenset((0,)), [None, 4200])
-    assert [(issue.kind, issue.signature) for issue in page.issues] == [("no_apn", "layer E"), ("absent_field", "E.Lot")]
+    assert (page.pages[0].absent["lot_size_sqft"], by_column(page)["lot_size_sqft"]) == (
+        frozenset((0,)),
+        [None, 4200],
+    )
+    assert [(issue.kind, issue.signature) for issue in page.issues] == [
+        ("no_apn", "layer E"),
+        ("absent_field", "E.Lot"),
+    ]
     for one in gone["features"]:
         one["attributes"].pop("Lot", None)
     assert read(json.dumps(gone).encode()).pages[0].absent["lot_size_sqft"] is None
@@ -176,14 +245,39 @@ def test_a_field_that_is_gone_is_absent_where_it_is_gone_and_a_new_one_an_issue(
 
 def test_what_an_answer_says_of_its_types_counts_before_its_values() -> None:
     # A day as a number of dollars would pass.
-    page = read(body({}, {}, fields=[{"name": "Lot", "type": "esriFieldTypeDate"}, {"name": "Owner", "type": "esriFieldTypeString"}, 5]))
+    page = read(
+        body(
+            {},
+            {},
+            fields=[
+                {"name": "Lot", "type": "esriFieldTypeDate"},
+                {"name": "Owner", "type": "esriFieldTypeString"},
+                5,
+            ],
+        )
+    )
     assert (page.unread, by_column(page)["lot_size_sqft"]) == (("parcel.lot_size_sqft",), [None, None])
 
 
-_HOME = {"apn": ("APN", "code"), "owner_name": ("Owner", "owner"), "mail_address_1": ("Mail", "address"), "mail_zip": ("Zip", "zip"),
-         "mail_state": ("State", "address_code"), "street_number": ("House", "address_words"), "deed_number": ("Deed", "code"),
-         "sale_price": ("Price", "money")}  # fmt: skip
-_HOME_ROW = {"Owner": "QUAIL RUN LLC", "Mail": "1 E A ST", "Zip": "85001", "State": "AZ", "House": 7, "Deed": "12345-0678", "Price": 5}
+_HOME = {
+    "apn": ("APN", "code"),
+    "owner_name": ("Owner", "owner"),
+    "mail_address_1": ("Mail", "address"),
+    "mail_zip": ("Zip", "zip"),
+    "mail_state": ("State", "address_code"),
+    "street_number": ("House", "address_words"),
+    "deed_number": ("Deed", "code"),
+    "sale_price": ("Price", "money"),
+}
+_HOME_ROW = {
+    "Owner": "QUAIL RUN LLC",
+    "Mail": "1 E A ST",
+    "Zip": "85001",
+    "State": "AZ",
+    "House": 7,
+    "Deed": "12345-0678",
+    "Price": 5,
+}
 
 
 def _homes(*changes: dict[str, Any], drop: str = "") -> dict[str, list[Any]]:
@@ -191,18 +285,26 @@ def _homes(*changes: dict[str, Any], drop: str = "") -> dict[str, list[Any]]:
     for one in rows:
         one.pop(drop, None)
     page = gis.parse_features(
-        json.dumps({"features": [{"attributes": one} for one in rows]}).encode(), gis.Shape("E", "utc", _HOME), "OBJECTID"
+        json.dumps({"features": [{"attributes": one} for one in rows]}).encode(),
+        gis.Shape("E", "utc", _HOME),
+        "OBJECTID",
     )
     return {**by_column(page), "absent": [page.pages[0].absent]}
 
 
 def test_a_number_whose_last_digits_were_rounded_is_none() -> None:
-    assert _homes({"Price": 9007199254740992.0}, {"Price": 9007199254740994.0})["sale_price"] == [9007199254740992, None]
+    assert _homes({"Price": 9007199254740992.0}, {"Price": 9007199254740994.0})["sale_price"] == [
+        9007199254740992,
+        None,
+    ]
 
 
 def test_what_a_layer_withholds_is_no_value() -> None:
     found = _homes(
-        {"Zip": "0", "Mail": " n/a "}, {"State": "NA", "House": "N/A"}, {"Owner": "NADIA", "Zip": "00000"}, {"Deed": "NOD-12345"}
+        {"Zip": "0", "Mail": " n/a "},
+        {"State": "NA", "House": "N/A"},
+        {"Owner": "NADIA", "Zip": "00000"},
+        {"Deed": "NOD-12345"},
     )
     assert found["mail_zip"] == [None, "85001", "00000", "85001"]
     assert found["mail_address_1"] == [None, *["1 E A ST"] * 3]
@@ -230,13 +332,22 @@ def test_with_an_owner_its_addresses_are_withheld_whatever_is_said_of_them(word:
 @pytest.mark.parametrize(
     ("content", "error"),
     [
-        (b'{"error": {"code": 500, "message": "Error performing query operation", "details": []}}', ServiceError),
-        (b'{"error": {"code": 429, "message": "Too many requests"}}', Throttled), (b'{"error": {"code": 400}}', BadRequest),
-        (b'{"error": {"code": [], "message": null}}', ServiceError), (b'{"error": "gone"}', ServiceError),
-        (b"<html>", Soft404), (b'{"features": [', Malformed), (b"[]", Malformed),
-        (b'{"features": {}}', Malformed), (b'{"features": [1]}', Malformed), (b'{"features": [{"attributes": null}]}', Malformed),
+        (
+            b'{"error": {"code": 500, "message": "Error performing query operation", "details": []}}',
+            ServiceError,
+        ),
+        (b'{"error": {"code": 429, "message": "Too many requests"}}', Throttled),
+        (b'{"error": {"code": 400}}', BadRequest),
+        (b'{"error": {"code": [], "message": null}}', ServiceError),
+        (b'{"error": "gone"}', ServiceError),
+        (b"<html>", Soft404),
+        (b'{"features": [', Malformed),
+        (b"[]", Malformed),
+        (b'{"features": {}}', Malformed),
+        (b'{"features": [1]}', Malformed),
+        (b'{"features": [{"attributes": null}]}', Malformed),
     ],
-)  # fmt: skip
+)
 def test_an_answer_that_is_none(content: bytes, error: type[PageError]) -> None:
     with pytest.raises(error):
         read(content)
@@ -251,15 +362,31 @@ def test_the_flag_of_a_cut_page_is_found_in_both_places() -> None:
 
 
 def metadata(**changes: Any) -> bytes:
-    types = {"OBJECTID": "OID", "APN": "String", "Owner": "String", "Lot": "Double", "Built": "Integer", "Deed": "Date", "Value": "String",
-             "Sale": "String", "X": "Double", "Link": "String", **changes}  # fmt: skip
+    types = {
+        "OBJECTID": "OID",
+        "APN": "String",
+        "Owner": "String",
+        "Lot": "Double",
+        "Built": "Integer",
+        "Deed": "Date",
+        "Value": "String",
+        "Sale": "String",
+        "X": "Double",
+        "Link": "String",
+        **changes,
+    }
     fields = [{"name": name, "type": f"esriFieldType{kind}"} for name, kind in types.items() if kind]
     return json.dumps({"maxRecordCount": 2000, "fields": fields}).encode()
 
 
 def test_a_layer_is_checked_before_it_is_read() -> None:
     layer = gis.parse_layer(metadata(Green="Integer"), SHAPE)
-    assert (layer.object_id, layer.page, layer.lacking, layer.new_fields) == ("OBJECTID", 2000, ["Stories"], ["Green"])
+    assert (layer.object_id, layer.page, layer.lacking, layer.new_fields) == (
+        "OBJECTID",
+        2000,
+        ["Stories"],
+        ["Green"],
+    )
     assert layer.notes.issues("layer E") == []
     assert gis.parse_layer(metadata(Stories="Double"), SHAPE).lacking == []
     assert gis.parse_layer(metadata(Outline="Geometry"), SHAPE).new_fields == []
@@ -269,8 +396,14 @@ def test_a_layer_is_checked_before_it_is_read() -> None:
         assert list(odd.notes.unread) == [f"parcel.{section}"]
     gone = gis.parse_layer(metadata(Lot=None), SHAPE)
     assert gone.lacking == ["Lot", "Stories"]
-    assert [(issue.kind, issue.signature) for issue in gone.notes.issues("layer E")] == [("absent_field", "E.Lot")]
-    for refused, where in (({"APN": None}, "fields.APN"), ({"APN": "Double"}, "fields.APN"), ({"OBJECTID": "Integer"}, "fields")):
+    assert [(issue.kind, issue.signature) for issue in gone.notes.issues("layer E")] == [
+        ("absent_field", "E.Lot")
+    ]
+    for refused, where in (
+        ({"APN": None}, "fields.APN"),
+        ({"APN": "Double"}, "fields.APN"),
+        ({"OBJECTID": "Integer"}, "fields"),
+    ):
         with pytest.raises(SourceChanged) as error:
             gis.parse_layer(metadata(**refused), SHAPE)
         assert error.value.path == where
@@ -280,7 +413,10 @@ def test_a_layer_that_does_not_say_how_many_rows_it_gives_is_asked_for_as_many_a
     for page in (None, 0, "2000", True):
         raw = json.loads(metadata()) | {"maxRecordCount": page}
         layer = gis.parse_layer(json.dumps(raw).encode(), SHAPE)
-        assert (layer.page, [issue.signature for issue in layer.notes.issues("layer E")]) == (0, ["E.maxRecordCount"])
+        assert (layer.page, [issue.signature for issue in layer.notes.issues("layer E")]) == (
+            0,
+            ["E.maxRecordCount"],
+        )
 
 
 def test_an_extent_must_make_sense() -> None:
@@ -291,7 +427,11 @@ def test_an_extent_must_make_sense() -> None:
 
     found = gis.parse_extent(extent(FIRST_ID=1, LAST_ID=90, ROW_COUNT=80), "E", 20, at, {})
     assert (found.first, found.last, found.count) == (1, 90, 80)
-    for values in ({"first_id": 1, "last_id": 90, "row_count": 91}, {"first_id": None, "last_id": None, "row_count": 0}, {"first_id": "a"}):
+    for values in (
+        {"first_id": 1, "last_id": 90, "row_count": 91},
+        {"first_id": None, "last_id": None, "row_count": 0},
+        {"first_id": "a"},
+    ):
         with pytest.raises(SourceChanged):
             gis.parse_extent(extent(**values), "E", 20, at, {})
 
@@ -323,8 +463,15 @@ def test_rings_become_polygons_with_their_holes_and_parts() -> None:
 
 
 _VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=12),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["APN", "rings", "Owner", "x"]), inner, max_size=3),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=12),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["APN", "rings", "Owner", "x"]), inner, max_size=3)
+    ),
     max_leaves=6,
 )
 
@@ -335,7 +482,11 @@ def test_whatever_comes_it_is_a_page_or_a_named_error(changes: list[dict[str, An
     raw = json.loads(body(*changes))
     for one in raw["features"]:
         one["geometry"] = geometry
-    for content in (json.dumps(raw).encode(), json.dumps(changes).encode(), json.dumps({"features": changes}).encode()):
+    for content in (
+        json.dumps(raw).encode(),
+        json.dumps(changes).encode(),
+        json.dumps({"features": changes}).encode(),
+    ):
         try:
             page = read(content, outlines=True)
         except PageError:

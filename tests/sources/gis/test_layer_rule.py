@@ -1,7 +1,9 @@
-"""The rule of all parsers, for the GIS layers: each key of each body absent, of another type or renamed, one at a time.
+"""The rule of all parsers, for the GIS layers: each key of each body absent, of another type or renamed, one
+at a time.
 
-Row ids and APNs are refused by name. Of everything else the other fields are stored as before, the one touched is unread or NULL, and
-a person is told. Bodies are the sandbox's, and the captured ones where MARICOPA_CAPTURES names their folder.
+Row ids and APNs are refused by name. Of everything else the other fields are stored as before, the one
+touched is unread or NULL, and a person is told. Bodies are the sandbox's, and the captured ones where
+MARICOPA_CAPTURES names their folder.
 """
 
 import copy
@@ -37,13 +39,22 @@ def _features(name: str) -> dict[str, Any]:
     form = SHAPES[name]
     sample = form.write(_LAYER.facts(_LAYER.ids[0]))
     rows = b"[" + Features(_LAYER, form, list(sample), True, 6).run(0, 3) + b"]"
-    return {"displayFieldName": "APN", "exceededTransferLimit": False, "fields": form.fields(sample), "features": json.loads(rows)}
+    return {
+        "displayFieldName": "APN",
+        "exceededTransferLimit": False,
+        "fields": form.fields(sample),
+        "features": json.loads(rows),
+    }
 
 
 def _metadata(name: str) -> dict[str, Any]:
     form = SHAPES[name]
     fields = form.fields(form.write(_LAYER.facts(_LAYER.ids[0])))
-    return {"name": name, "maxRecordCount": form.cap, "fields": [*fields, {"name": form.geometry, "type": "esriFieldTypeGeometry"}]}
+    return {
+        "name": name,
+        "maxRecordCount": form.cap,
+        "fields": [*fields, {"name": form.geometry, "type": "esriFieldTypeGeometry"}],
+    }
 
 
 def _bodies() -> Iterator[Any]:
@@ -51,7 +62,9 @@ def _bodies() -> Iterator[Any]:
         yield pytest.param(name, _features(name), id=name)
     if _CAPTURES:
         for name, file in _CAPTURED.items():
-            yield pytest.param(name, json.loads((Path(_CAPTURES) / "gis" / file).read_text()), id=f"{name} captured")
+            yield pytest.param(
+                name, json.loads((Path(_CAPTURES) / "gis" / file).read_text()), id=f"{name} captured"
+            )
 
 
 def _layers() -> Iterator[Any]:
@@ -104,7 +117,9 @@ def test_each_field_of_each_page(name: str, raw: dict[str, Any], edit: str) -> N
                 _read(changed, shape, lacking)
             continue
         page = _read(changed, shape, lacking)
-        told = {(issue.kind, issue.signature) for issue in page.issues} - {(issue.kind, issue.signature) for issue in before.issues}
+        told = {(issue.kind, issue.signature) for issue in page.issues} - {
+            (issue.kind, issue.signature) for issue in before.issues
+        }
         column = columns.get(field)
         assert _columns(page) == {**stored, **({column: [None] * len(page.ids)} if column else {})}, field
         assert page.pages[0].absent == {**before.pages[0].absent, **({column: None} if column else {})}
@@ -112,7 +127,13 @@ def test_each_field_of_each_page(name: str, raw: dict[str, Any], edit: str) -> N
         expected = set()
         if column:
             is_unread = edit == "retyped"
-            expected = {("unread_section", f"parcel.{column}: features[].{field}") if is_unread else ("absent_field", f"{name}.{field}")}
+            expected = {
+                (
+                    ("unread_section", f"parcel.{column}: features[].{field}")
+                    if is_unread
+                    else ("absent_field", f"{name}.{field}")
+                )
+            }
             touched += 1
         assert told - {("new_field", f"layer {name}")} == expected, field
         assert (("new_field", f"layer {name}") in told) == (edit == "renamed")
@@ -168,7 +189,10 @@ def test_each_key_around_the_rows(name: str, raw: dict[str, Any]) -> None:
             page = _read(changed, shape, lacking)
             assert _columns(page) == _columns(before)
             if key == "geometry":
-                assert (len(page.pages[1]), [issue.signature for issue in page.issues]) == (0, [f"{name}.geometry"])
+                assert (len(page.pages[1]), [issue.signature for issue in page.issues]) == (
+                    0,
+                    [f"{name}.geometry"],
+                )
 
 
 @pytest.mark.parametrize(("name", "raw"), list(_bodies()))
@@ -199,7 +223,9 @@ def test_each_field_of_each_layer(name: str, raw: dict[str, Any], edit: str) -> 
         if edit == "absent":
             del changed["fields"][number]
         else:
-            changed["fields"][number].update({"type": "esriFieldTypeRaster"} if edit == "retyped" else {"name": _NEW})
+            changed["fields"][number].update(
+                {"type": "esriFieldTypeRaster"} if edit == "retyped" else {"name": _NEW}
+            )
         content = json.dumps(changed).encode()
         if key == "APN" or (key == "OBJECTID" and edit != "renamed"):
             with pytest.raises(SourceChanged, match="fields"):
@@ -212,7 +238,9 @@ def test_each_field_of_each_layer(name: str, raw: dict[str, Any], edit: str) -> 
             continue
         column = columns.get(key)
         assert set(layer.lacking) == {*before.lacking, *([key] if column else [])}, key
-        told = {issue.kind for issue in layer.notes.issues("layer")} - {issue.kind for issue in before.notes.issues("layer")}
+        told = {issue.kind for issue in layer.notes.issues("layer")} - {
+            issue.kind for issue in before.notes.issues("layer")
+        }
         if column is None:
             assert told == set()
         elif edit == "retyped":

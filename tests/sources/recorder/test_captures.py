@@ -16,7 +16,9 @@ from maricopa_scrapy.sources.recorder import legacy_pages, search
 from tests.sources.recorder.test_rule import DETAIL
 
 FOLDER = Path(os.environ.get("MARICOPA_CAPTURES", "")) / "recorder"
-pytestmark = pytest.mark.skipif(not os.environ.get("MARICOPA_CAPTURES"), reason="MARICOPA_CAPTURES is not set")
+pytestmark = pytest.mark.skipif(
+    not os.environ.get("MARICOPA_CAPTURES"), reason="MARICOPA_CAPTURES is not set"
+)
 
 DETAILS = sorted(path.name for path in FOLDER.glob("detail_*.json"))
 SEARCHES = sorted(path.name for path in FOLDER.glob("search_*.json"))
@@ -39,14 +41,26 @@ def check_detail(raw: dict[str, Any], page: recorder.DocumentPage) -> int:
     assert document is not None
     assert page.issues == []
     expected = {
-        "names": page.names, "documentCodes": page.codes, "recordingNumber": document.recording_number,
-        "recordingDate": document.recording_date, "pageAmount": document.page_amount, "docketBook": document.docket_book,
-        "pageMap": document.page_map, "affidavitPresent": document.affidavit_present,
-        "affidavitPageAmount": document.affidavit_page_amount, "restricted": document.restricted,
-    }  # fmt: skip
+        "names": page.names,
+        "documentCodes": page.codes,
+        "recordingNumber": document.recording_number,
+        "recordingDate": document.recording_date,
+        "pageAmount": document.page_amount,
+        "docketBook": document.docket_book,
+        "pageMap": document.page_map,
+        "affidavitPresent": document.affidavit_present,
+        "affidavitPageAmount": document.affidavit_page_amount,
+        "restricted": document.restricted,
+    }
     for key, value in raw.items():
         assert key in expected, f"{key} has no column"
-        meant = said_day(value) if key == "recordingDate" else no_zero(value) if key in ("docketBook", "pageMap") else value
+        meant = (
+            said_day(value)
+            if key == "recordingDate"
+            else no_zero(value)
+            if key in ("docketBook", "pageMap")
+            else value
+        )
         assert expected[key] == meant, key
     assert document.name_count == len(raw["names"])
     assert sum(len(value) if isinstance(value, list) else 1 for value in raw.values()) >= 10
@@ -73,24 +87,46 @@ def test_the_documents_whose_day_is_of_another_year_are_read_as_they_are_told() 
     # An excerpt in its publisher's keys: c is the first code, f the day, pg the pages.
     said = json.loads((FOLDER / "year_of_number_differs.json").read_bytes())
     others = {number: one for number, one in said["documents"].items() if number.isdecimal()}
-    right = {number: {"c": "WAR DEED", "f": day, "pg": 1} for number, day in said["neighbours_with_the_right_date"].items()}
+    right = {
+        number: {"c": "WAR DEED", "f": day, "pg": 1}
+        for number, day in said["neighbours_with_the_right_date"].items()
+    }
     assert (len(others), len(right)) == (2, 4)
     for number, one in (others | right).items():
         day = dt.date.fromisoformat(one["f"])
-        body = DETAIL | {"recordingNumber": number, "recordingDate": f"{day.month}-{day:%d-%Y}", "documentCodes": [one["c"]],
-                         "pageAmount": one["pg"]}  # fmt: skip
+        body = DETAIL | {
+            "recordingNumber": number,
+            "recordingDate": f"{day.month}-{day:%d-%Y}",
+            "documentCodes": [one["c"]],
+            "pageAmount": one["pg"],
+        }
         page = recorder.parse_document(orjson.dumps(body), number)
         assert page.document is not None
-        assert (page.document.recording_date, page.document.page_amount, page.codes) == (day, one["pg"], [one["c"]])
-        assert [(issue.kind, issue.signature) for issue in page.issues] == [("year_differs", number)] * (number in others)
-        row = {"names": "", "recordingNumber": int(number), "recordingSuffix": "", "recordingDate": body["recordingDate"],
-               "documentCode": one["c"], "docketBook": "", "pageMap": ""}  # fmt: skip
+        assert (page.document.recording_date, page.document.page_amount, page.codes) == (
+            day,
+            one["pg"],
+            [one["c"]],
+        )
+        assert [(issue.kind, issue.signature) for issue in page.issues] == [("year_differs", number)] * (
+            number in others
+        )
+        row = {
+            "names": "",
+            "recordingNumber": int(number),
+            "recordingSuffix": "",
+            "recordingDate": body["recordingDate"],
+            "documentCode": one["c"],
+            "docketBook": "",
+            "pageMap": "",
+        }
         found = search.parse_search(orjson.dumps({"searchResults": [row], "totalResults": 1}))
         # A search of this year's days found it.
         search.check_answers(found, dt.date(2026, 1, 1), dt.date(2026, 11, 30), None, "WAR DEED")
         assert (found.rows[0].date, len(found.issues)) == (day, int(number in others))
     for number, codes in said["two_codes"].items():
-        page = recorder.parse_document(orjson.dumps(DETAIL | {"recordingNumber": number, "documentCodes": codes}), number)
+        page = recorder.parse_document(
+            orjson.dumps(DETAIL | {"recordingNumber": number, "documentCodes": codes}), number
+        )
         assert page.codes == codes
 
 
@@ -109,13 +145,23 @@ def test_every_field_of_a_captured_search_is_read(name: str) -> None:
     assert (len(page.rows), page.junk) == (len(real), len(raw["searchResults"]) - len(real))
     for row, said in zip(page.rows, real, strict=True):
         expected = {
-            "names": row.name or "", "recordingNumber": int(row.number[:11]), "recordingSuffix": row.suffix or "",
-            "recordingDate": row.date, "documentCode": f"{row.display_code}{'+' * row.has_more_codes}",
-            "docketBook": row.docket_book, "pageMap": row.page_map,
-        }  # fmt: skip
+            "names": row.name or "",
+            "recordingNumber": int(row.number[:11]),
+            "recordingSuffix": row.suffix or "",
+            "recordingDate": row.date,
+            "documentCode": f"{row.display_code}{'+' * row.has_more_codes}",
+            "docketBook": row.docket_book,
+            "pageMap": row.page_map,
+        }
         for key, value in said.items():
             assert key in expected, f"{key} has no field"
-            meant = said_day(value) if key == "recordingDate" else no_zero(value) if key in ("docketBook", "pageMap") else value
+            meant = (
+                said_day(value)
+                if key == "recordingDate"
+                else no_zero(value)
+                if key in ("docketBook", "pageMap")
+                else value
+            )
             assert expected[key] == meant, key
 
 
@@ -133,30 +179,51 @@ def test_what_the_captured_searches_show() -> None:
 
 def test_a_captured_answer_whose_filter_was_dropped_raises() -> None:
     page = search.parse_search((FOLDER / "search_filter_dropped_excerpt.json").read_bytes())
-    for since, name in ((dt.date(2026, 1, 1), None), (dt.date(1947, 1, 1), None), (dt.date(1947, 1, 1), "PORTER")):
+    for since, name in (
+        (dt.date(2026, 1, 1), None),
+        (dt.date(1947, 1, 1), None),
+        (dt.date(1947, 1, 1), "PORTER"),
+    ):
         with pytest.raises(SourceChanged, match="filter"):
-            search.check_answers(page, since, dt.date(2026, 4, 18), name, "N/TR SALE" if name is None else None)
+            search.check_answers(
+                page, since, dt.date(2026, 4, 18), name, "N/TR SALE" if name is None else None
+            )
 
 
 def test_captured_searches_answer_what_was_asked_for() -> None:
     day, today = dt.date(1947, 1, 1), dt.date(2026, 4, 18)
     for name, words, display in (
-        ("business_name", "STARKFAMILYREVOCABLETRUST", None), ("duplicate_numbers", "FAIRBANKTHEODOREM", None),
-        ("exact_total", "BOYCEALVIN", None), ("total_501_first20", "HOLDEN", None), ("row_with_suffix", "HOLDEN", None),
-        ("row_zero_number", "POWERHENRIETTA", None), ("code_FL_2rows", None, "FED TAX L"), ("code_empty_names", None, "PART REL"),
-    ):  # fmt: skip
+        ("business_name", "STARKFAMILYREVOCABLETRUST", None),
+        ("duplicate_numbers", "FAIRBANKTHEODOREM", None),
+        ("exact_total", "BOYCEALVIN", None),
+        ("total_501_first20", "HOLDEN", None),
+        ("row_with_suffix", "HOLDEN", None),
+        ("row_zero_number", "POWERHENRIETTA", None),
+        ("code_FL_2rows", None, "FED TAX L"),
+        ("code_empty_names", None, "PART REL"),
+    ):
         page = search.parse_search((FOLDER / f"search_{name}.json").read_bytes())
         search.check_answers(page, day, today, words, display)
         with pytest.raises(SourceChanged):
             search.check_answers(page, dt.date(2026, 4, 17), today, words, display)
     # "PR DEED" was cut to PR: the rows are of another code than a client asked for.
     with pytest.raises(SourceChanged, match="PROB DEED"):
-        search.check_answers(search.parse_search((FOLDER / "search_code_empty_names.json").read_bytes()), day, today, None, "PROB DEED")
+        search.check_answers(
+            search.parse_search((FOLDER / "search_code_empty_names.json").read_bytes()),
+            day,
+            today,
+            None,
+            "PROB DEED",
+        )
 
 
 def test_a_captured_400_is_no_answer() -> None:
     body = (FOLDER / "error_400.json").read_bytes()
-    for parse in (search.parse_search, recorder.parse_index, lambda body: recorder.parse_document(body, "20130183449")):
+    for parse in (
+        search.parse_search,
+        recorder.parse_index,
+        lambda body: recorder.parse_document(body, "20130183449"),
+    ):
         with pytest.raises(PageError):
             parse(body)
 
@@ -188,9 +255,13 @@ def test_every_field_of_the_captured_legacy_page_is_read() -> None:
         "ShopId": "",
     }
     fields = {
-        "naf": document.affidavit_page_amount, "pgs": document.page_amount, "suf": document.suffix, "cde": document.query_code,
-        "bk": document.docket_book, "map": document.page_map,
-    }  # fmt: skip
+        "naf": document.affidavit_page_amount,
+        "pgs": document.page_amount,
+        "suf": document.suffix,
+        "cde": document.query_code,
+        "bk": document.docket_book,
+        "map": document.page_map,
+    }
     for name, value in values.items():
         assert name in fields or elsewhere.get(name) == value, name
         if name in fields:
@@ -214,10 +285,22 @@ def test_the_captured_blocked_page_is_recognised() -> None:
 
 
 def test_every_captured_body_is_read_by_some_test() -> None:
-    known = {*DETAILS, *SEARCHES, "error_400.json", "information_blocked.html", "legacy_detail_excerpt.html", "year_of_number_differs.json"}
+    known = {
+        *DETAILS,
+        *SEARCHES,
+        "error_400.json",
+        "information_blocked.html",
+        "legacy_detail_excerpt.html",
+        "year_of_number_differs.json",
+    }
     assert {path.name for path in FOLDER.iterdir() if path.suffix in (".json", ".html")} == known
     labels = (FOLDER / "document_code_labels_272.txt").read_text().splitlines()
     listed = recorder.parse_codes(
-        orjson.dumps([{"docType": f"{i // 26 % 26 + 65:c}{i % 26 + 65:c}", "docLongName": x} for i, x in enumerate(labels)])
+        orjson.dumps(
+            [
+                {"docType": f"{i // 26 % 26 + 65:c}{i % 26 + 65:c}", "docLongName": x}
+                for i, x in enumerate(labels)
+            ]
+        )
     )
     assert [entry.label for entry in listed.labels] == labels

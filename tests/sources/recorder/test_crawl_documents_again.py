@@ -22,10 +22,14 @@ def _fresh(days: int) -> tuple[Documents, dt.date]:
     """The sandbox's recorder of today, and a working day some days ago."""
     today = dt.datetime.now(PHOENIX).date()
     world = Documents(1, today, 40)
-    return world, max(day for day in world.days(today - dt.timedelta(days=days + 6), today - dt.timedelta(days=days)))
+    return world, max(
+        day for day in world.days(today - dt.timedelta(days=days + 6), today - dt.timedelta(days=days))
+    )
 
 
-def test_names_that_are_not_indexed_are_asked_for_again(tmp_path: Path, database: Database, county: Start) -> None:
+def test_names_that_are_not_indexed_are_asked_for_again(
+    tmp_path: Path, database: Database, county: Start
+) -> None:
     world, day = _fresh(3)
     numbers = [facts.number for facts in world.of_day(day)][:12]
     sandbox = county(recorder_daily=40, recorder_indexed=str(day - dt.timedelta(days=1)))
@@ -56,12 +60,20 @@ def test_names_that_are_not_indexed_are_asked_for_again(tmp_path: Path, database
     session.close()
 
 
-def test_what_is_due_soon_is_waited_for_and_what_is_too_old_is_an_issue(tmp_path: Path, database: Database, county: Start) -> None:
+def test_what_is_due_soon_is_waited_for_and_what_is_too_old_is_an_issue(
+    tmp_path: Path, database: Database, county: Start
+) -> None:
     world, day = _fresh(13)
     old = max(one for one in world.days(day - dt.timedelta(days=20), day - dt.timedelta(days=3)))
     number, older = world.of_day(day)[0].number, world.of_day(old)[0].number
     sandbox = county(recorder_daily=40, recorder_indexed=str(old - dt.timedelta(days=1)), track=True)
-    run = crawler(tmp_path, database, sandbox, again_after=0.0001, give_up_after=(dt.datetime.now(PHOENIX).date() - day).days)
+    run = crawler(
+        tmp_path,
+        database,
+        sandbox,
+        again_after=0.0001,
+        give_up_after=(dt.datetime.now(PHOENIX).date() - day).days,
+    )
     process = run.start("documents", "-a", f"recording_numbers={number},{older}")
     while sandbox.stats()["recorder"]["by_kind"].get("document", 0) < 4:
         assert process.poll() is None
@@ -72,7 +84,9 @@ def test_what_is_due_soon_is_waited_for_and_what_is_too_old_is_an_issue(tmp_path
     assert sandbox.stats()["recorder"]["fetched"][older] == 1
 
 
-def test_an_owner_s_name_finds_documents_and_no_facts(tmp_path: Path, database: Database, county: Start) -> None:
+def test_an_owner_s_name_finds_documents_and_no_facts(
+    tmp_path: Path, database: Database, county: Start
+) -> None:
     world, always = documents(), (dt.date(1947, 1, 1), TODAY)
     sandbox = county(gis_parcels=300, **SANDBOX)
     run = Crawler(database, sandbox.url, rate=600)
@@ -80,49 +94,72 @@ def test_an_owner_s_name_finds_documents_and_no_facts(tmp_path: Path, database: 
     for name, _ in world.named("", *always):
         counts[name] = counts.get(name, 0) + 1
     # One of few documents whose name begins longer names too.
-    owner = next(n for n in sorted(counts) if counts[n] < 5 and len(n.split()) == 2 and any(m != n and m.startswith(n) for m in counts))
+    owner = next(
+        n
+        for n in sorted(counts)
+        if counts[n] < 5 and len(n.split()) == 2 and any(m != n and m.startswith(n) for m in counts)
+    )
     assert run("roll").code == 0
-    two = [apn for (apn,) in database.rows("UPDATE gis.parcel SET owner_name = %s WHERE apn IN (SELECT min(apn) FROM gis.parcel UNION"
-                                           " SELECT max(apn) FROM gis.parcel) RETURNING apn", owner)]  # fmt: skip
+    two = [
+        apn
+        for (apn,) in database.rows(
+            "UPDATE gis.parcel SET owner_name = %s WHERE apn IN"
+            " (SELECT min(apn) FROM gis.parcel UNION"
+            " SELECT max(apn) FROM gis.parcel) RETURNING apn",
+            owner,
+        )
+    ]
     crawl = run("documents", "-a", f"owner={owner}")
     assert crawl.code == 0, crawl.log
     found = {(name, facts.number) for name, facts in world.named(owner, *always)}
     matches = set(database.rows("SELECT name, recording_number FROM recorder.name_match"))
-    hidden = database.one("SELECT coalesce(sum(junk_rows), 0) FROM recorder.search_window WHERE state = 'complete'")
+    hidden = database.one(
+        "SELECT coalesce(sum(junk_rows), 0) FROM recorder.search_window WHERE state = 'complete'"
+    )
     assert matches <= found
     assert len(found) - len(matches) == hidden
     assert stored(database) == {number: truth(world.find(number)) for _, number in matches}
     ties = database.rows("SELECT name, recording_number, confidence, reason FROM recorder.name_link")
     for name, _, confidence, reason in ties:
-        assert confidence == ("excluded" if counts[name] >= 5 else "probable" if name.removesuffix(" ETAL") == owner else "possible"), (
-            reason
-        )
+        assert confidence == (
+            "excluded"
+            if counts[name] >= 5
+            else "probable"
+            if name.removesuffix(" ETAL") == owner
+            else "possible"
+        ), reason
     assert {confidence for *_, confidence, _ in ties} >= {"probable", "possible"}
     # Two parcels of the same name: both are tied, neither for certain, and the deed's tie is left alone.
-    links = database.rows("SELECT apn, recording_number, confidence, reason FROM document WHERE basis = 'owner_name'")
+    links = database.rows(
+        "SELECT apn, recording_number, confidence, reason FROM document WHERE basis = 'owner_name'"
+    )
     assert {apn for apn, *_ in links} == set(two)
     assert {confidence for _, _, confidence, _ in links} == {"possible"}
     assert all("several parcels have an owner of this name" in reason for *_, reason in links)
     is_new = (
-        "SELECT d.confidence, x.recording_date < g.deed_date FROM document d JOIN recorder.name_link t USING (recording_number)"
-        " JOIN recorder.document x USING (recording_number) JOIN gis.parcel g ON g.apn = d.apn"
-        " WHERE d.basis = 'owner_name' AND t.confidence = 'probable'"
+        "SELECT d.confidence, x.recording_date < g.deed_date FROM document d JOIN recorder.name_link t USING"
+        " (recording_number) JOIN recorder.document x USING (recording_number) JOIN gis.parcel g ON g.apn ="
+        " d.apn WHERE d.basis = 'owner_name' AND t.confidence = 'probable'"
     )
     database.rows("UPDATE gis.parcel SET owner_name = 'NOBODY' WHERE apn = %s RETURNING 1", two[1])
     assert set(database.rows(is_new)) <= {("probable", False), ("probable", None), ("possible", True)}
     database.rows("UPDATE gis.parcel SET owner_name = %s WHERE apn = %s RETURNING 1", owner, two[1])
     assert all("another person may have it" in reason or "begins like" in reason for *_, reason in links)
-    assert not {number for _, number, *_ in links} & {number for _, number, confidence, _ in ties if confidence == "excluded"}
+    assert not {number for _, number, *_ in links} & {
+        number for _, number, confidence, _ in ties if confidence == "excluded"
+    }
     agrees(database, *two)
     # Five more documents of that name become known: of other days than were searched, or from another crawl.
     common = next(name for name, _, confidence, _ in ties if confidence == "probable")
     database.rows(
-        "INSERT INTO recorder.party (recording_number, name, content_hash, capture_sha256, first_seen_at, changed_at)"
-        " SELECT '2013000010' || n, name, content_hash, capture_sha256, now(), now() FROM generate_series(1, 5) n,"
-        " (SELECT * FROM recorder.party WHERE name = %s LIMIT 1) p RETURNING 1",
+        "INSERT INTO recorder.party (recording_number, name, content_hash, capture_sha256, first_seen_at,"
+        " changed_at) SELECT '2013000010' || n, name, content_hash, capture_sha256, now(), now() FROM"
+        " generate_series(1, 5) n, (SELECT * FROM recorder.party WHERE name = %s LIMIT 1) p RETURNING 1",
         common,
     )
-    assert database.rows("SELECT DISTINCT confidence FROM recorder.name_link WHERE name = %s", common) == [("excluded",)]
+    assert database.rows("SELECT DISTINCT confidence FROM recorder.name_link WHERE name = %s", common) == [
+        ("excluded",)
+    ]
 
 
 def test_mass_filers_and_trustees_tie_nothing(tmp_path: Path, database: Database, county: Start) -> None:
@@ -143,34 +180,61 @@ def test_the_legacy_pages_by_code_and_by_number(tmp_path: Path, database: Databa
     world, since, until = documents(), dt.date(2025, 3, 3), dt.date(2025, 3, 28)
     sandbox = county(latency=0.02, **SANDBOX)
     run = crawler(tmp_path, database, sandbox, search_page_size=20)
-    crawl = run("documents", "-a", "via=legacy", "-a", "codes=NS,DC", "-a", f"since={since}", "-a", f"until={until}")
+    crawl = run(
+        "documents", "-a", "via=legacy", "-a", "codes=NS,DC", "-a", f"since={since}", "-a", f"until={until}"
+    )
     assert crawl.code == 0, crawl.log
     stats = sandbox.stats()
     assert stats["recorder"]["requests"] == 0
     assert stats["recorder_legacy"]["in_flight_peak"] == 1
     notices, deaths = (world.of_code(code, since, until) for code in ("NS", "DC"))
     assert len(notices) > 40
-    assert set(database.rows("SELECT recording_number FROM recorder.legacy_document")) >= {(facts.number,) for facts in notices}
-    restricted = {number for (number,) in database.rows("SELECT recording_number FROM recorder.image WHERE is_restricted")}
+    assert set(database.rows("SELECT recording_number FROM recorder.legacy_document")) >= {
+        (facts.number,) for facts in notices
+    }
+    restricted = {
+        number
+        for (number,) in database.rows("SELECT recording_number FROM recorder.image WHERE is_restricted")
+    }
     assert restricted == {facts.number for facts in deaths if facts.restricted}
-    told = {number: rest for number, *rest in database.rows(
-        "SELECT recording_number, recorded_at, names, page_amount, query_code FROM recorder.legacy_document")}  # fmt: skip
+    told = {
+        number: rest
+        for number, *rest in database.rows(
+            "SELECT recording_number, recorded_at, names, page_amount, query_code FROM "
+            "recorder.legacy_document"
+        )
+    }
     for facts in notices:
         assert told[facts.number] == [recorded_at(facts), list(facts.names), facts.pages, facts.codes[0]]
     assert ("NS", "N/TR SALE") in database.rows("SELECT query_code, display_code FROM recorder.code")
-    assert database.rows("SELECT DISTINCT source FROM document WHERE recording_number = %s", notices[0].number) == [("recorder_legacy",)]
+    assert database.rows(
+        "SELECT DISTINCT source FROM document WHERE recording_number = %s", notices[0].number
+    ) == [("recorder_legacy",)]
     agrees(database)
-    crawl = run("documents", "-a", "via=legacy", "-a", f"recording_numbers={world.of_code('FL', since, until)[0].number}")
+    crawl = run(
+        "documents",
+        "-a",
+        "via=legacy",
+        "-a",
+        f"recording_numbers={world.of_code('FL', since, until)[0].number}",
+    )
     assert crawl.code == 0, crawl.log
     sandbox.faults({"challenge": 1.0}, source="recorder_legacy")
     crawl = run("documents", "-a", "via=legacy", "-a", f"recording_numbers={notices[0].number}")
     assert crawl.code == 5, crawl.log
 
 
-def test_scans_are_stored_withheld_ones_are_told_and_fresh_ones_asked_for_later(tmp_path: Path, database: Database, county: Start) -> None:
+def test_scans_are_stored_withheld_ones_are_told_and_fresh_ones_asked_for_later(
+    tmp_path: Path, database: Database, county: Start
+) -> None:
     world, day = _fresh(2)
     before = max(one for one in world.days(day - dt.timedelta(days=30), day - dt.timedelta(days=20)))
-    deaths = [facts for one in world.days(before - dt.timedelta(days=60), before) for facts in world.of_day(one) if facts.restricted][:2]
+    deaths = [
+        facts
+        for one in world.days(before - dt.timedelta(days=60), before)
+        for facts in world.of_day(one)
+        if facts.restricted
+    ][:2]
     plain = [facts for facts in world.of_day(before) if not facts.restricted][:8]
     fresh = [facts for facts in world.of_day(day) if not facts.restricted][:2]
     sandbox = county(recorder_daily=40, recorder_indexed=str(day - dt.timedelta(days=1)))
@@ -187,9 +251,18 @@ def test_scans_are_stored_withheld_ones_are_told_and_fresh_ones_asked_for_later(
     # The fresh ones have neither names nor scans yet.
     assert crawl.code == 4, crawl.log
     assert "Traceback" not in crawl.log, crawl.log
-    images = {number: rest for number, *rest in database.rows("SELECT recording_number, path, size, is_restricted FROM recorder.image")}
-    assert {number for number, (*_, is_restricted) in images.items() if is_restricted} == {facts.number for facts in deaths}
-    assert {number for number, (*_, is_restricted) in images.items() if not is_restricted} == {facts.number for facts in plain}
+    images = {
+        number: rest
+        for number, *rest in database.rows(
+            "SELECT recording_number, path, size, is_restricted FROM recorder.image"
+        )
+    }
+    assert {number for number, (*_, is_restricted) in images.items() if is_restricted} == {
+        facts.number for facts in deaths
+    }
+    assert {number for number, (*_, is_restricted) in images.items() if not is_restricted} == {
+        facts.number for facts in plain
+    }
     # Neither one that breaks off nor that of another number was kept.
     assert {name: sandbox.stats()["recorder"]["faults"][name] for name in faults} == {
         name: fault["count"] for name, fault in faults.items()
@@ -226,7 +299,9 @@ def test_a_scan_that_cannot_be_written_is_told_and_one_under_way_lets_the_run_en
     (tmp_path / "data" / "documents").write_text("")
     run = crawler(tmp_path, database, sandbox)
     run.environment = (run.environment or {}) | {"MARICOPA_DATA_DIR": str(tmp_path / "data")}
-    plain = [facts.number for facts in documents().of_day(TODAY - dt.timedelta(days=7)) if not facts.restricted][:2]
+    plain = [
+        facts.number for facts in documents().of_day(TODAY - dt.timedelta(days=7)) if not facts.restricted
+    ][:2]
     process = run.start("documents", "-a", f"recording_numbers={','.join(plain)}", "-a", "pdf=yes")
     try:
         wait_for(lambda: database.one("SELECT count(*) FROM crawl.target WHERE cause = 'store'"))
@@ -236,7 +311,9 @@ def test_a_scan_that_cannot_be_written_is_told_and_one_under_way_lets_the_run_en
         process.kill()
     assert database.rows("SELECT reason FROM crawl.run") == [("paused",)], log
     assert "Traceback" not in log, log
-    (message,) = {message for (message,) in database.rows("SELECT message FROM crawl.target WHERE state = 'dead'")}
+    (message,) = {
+        message for (message,) in database.rows("SELECT message FROM crawl.target WHERE state = 'dead'")
+    }
     assert message.endswith("make room, or name another folder with MARICOPA_DATA_DIR")
     assert log.count(message) == 1
     assert database.one("SELECT count(*) FROM crawl.target WHERE kind = 'scan' AND state = 'pending'") == 1

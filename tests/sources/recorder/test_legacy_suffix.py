@@ -10,7 +10,9 @@ _PAGE = """<html><body><span id="ctl00_ContentPlaceHolder1_lblRecNum">{number} <
 <input type="hidden" id="ctl00_ContentPlaceHolder1_hidsuf" value="{letter}"></body></html>"""
 
 
-@pytest.mark.parametrize(("said", "letter"), [("20000784158", "A"), ("20000784158A", "A"), ("20000784158A", "")])
+@pytest.mark.parametrize(
+    ("said", "letter"), [("20000784158", "A"), ("20000784158A", "A"), ("20000784158A", "")]
+)
 def test_a_letter_is_read_wherever_it_stands_and_another_document_is_refused(said: str, letter: str) -> None:
     body = _PAGE.format(number=said, letter=letter).encode()
     assert parse_legacy_document(body, "20000784158A").document.recording_number == "20000784158A"
@@ -21,4 +23,6 @@ def test_a_letter_is_read_wherever_it_stands_and_another_document_is_refused(sai
 
 def test_the_number_itself_is_no_letter() -> None:
     with pytest.raises(SourceChanged, match="a letter"):
-        parse_legacy_document(_PAGE.format(number="20000784158", letter="20000784158").encode(), "20000784158")
+        parse_legacy_document(
+            _PAGE.format(number="20000784158", letter="20000784158").encode(), "20000784158"
+        )

@@ -1,4 +1,6 @@
-"""What odd rows, absent keys and days of another year cost a search, a list or a document: no more than themselves, and they are told."""
+"""What odd rows, absent keys and days of another year cost a search, a list or a document: no more than
+themselves, and they are told.
+"""
 
 import datetime as dt
 from typing import Any
@@ -13,7 +15,17 @@ from maricopa_scrapy.sandbox.recorder.legacy_pages import legacy_list
 from maricopa_scrapy.sources.recorder.api_requests import PHOENIX
 from maricopa_scrapy.sources.recorder.records import CodeLabel, Document, NameMatch, Neighbour, SearchWindow
 from tests.helpers.answers import answered
-from tests.sources.recorder.test_windows import DAY, Row, _detail, _legacy, _pages, _row, _spider, _walk, _window
+from tests.sources.recorder.test_windows import (
+    DAY,
+    Row,
+    _detail,
+    _legacy,
+    _pages,
+    _row,
+    _spider,
+    _walk,
+    _window,
+)
 
 
 def _kinds(readings: list[Answer]) -> set[str]:
@@ -23,15 +35,28 @@ def _kinds(readings: list[Answer]) -> set[str]:
 def _read(rows: list[Row], total: Any = None, **given: str) -> Any:
     """Read the first page of a search of one day, or of those given."""
     spider = _spider()
-    work = spider.work({"since": str(DAY), "until": str(DAY), "codes": "LN"} | given if "owner" not in given else given)
+    work = spider.work(
+        {"since": str(DAY), "until": str(DAY), "codes": "LN"} | given if "owner" not in given else given
+    )
     wanted = next(one for one in work.targets if one.kind == "window")
     body = {"searchResults": rows} | ({} if total is None else {"totalResults": total})
-    return spider.parse_window(orjson.dumps(body), Target(1, "recorder", "window", wanted.key, detail=wanted.detail))
+    return spider.parse_window(
+        orjson.dumps(body), Target(1, "recorder", "window", wanted.key, detail=wanted.detail)
+    )
 
 
-@pytest.mark.parametrize(("odd", "is_lost"), [({"recordingDate": 20250312}, False), ({"docketBook": {"a": 1}}, False),
-                                             ({"recordingNumber": None}, True), ({"recordingSuffix": 7}, True)])  # fmt: skip
-def test_an_odd_row_costs_itself_and_its_document_is_asked_for_where_its_number_is_told(odd: Row, is_lost: bool) -> None:
+@pytest.mark.parametrize(
+    ("odd", "is_lost"),
+    [
+        ({"recordingDate": 20250312}, False),
+        ({"docketBook": {"a": 1}}, False),
+        ({"recordingNumber": None}, True),
+        ({"recordingSuffix": 7}, True),
+    ],
+)
+def test_an_odd_row_costs_itself_and_its_document_is_asked_for_where_its_number_is_told(
+    odd: Row, is_lost: bool
+) -> None:
     rows = [_row(n) for n in range(1, 6)]
     rows[2] |= odd
     readings, found = _walk(_pages(rows), 5)
@@ -67,8 +92,14 @@ def test_a_row_that_is_odd_still_tells_that_the_filter_was_dropped() -> None:
         _read([_row(1), _row(2, day="4-12-2025") | {"docketBook": True}], 2)
     with pytest.raises(SourceChanged, match="documentCode"):
         _read([_row(1, "N/TR SALE"), _row(2, "LIEN") | {"docketBook": True}], 2, codes="NS")
-    for key, given in (("documentCode", {}), ("names", {"owner": "AGAVE ALICE", "since": str(DAY), "until": str(DAY)})):
-        bare = [{name: value for name, value in _row(n, name="AGAVE ALICE").items() if name != key} for n in (1, 2)]
+    for key, given in (
+        ("documentCode", {}),
+        ("names", {"owner": "AGAVE ALICE", "since": str(DAY), "until": str(DAY)}),
+    ):
+        bare = [
+            {name: value for name, value in _row(n, name="AGAVE ALICE").items() if name != key}
+            for n in (1, 2)
+        ]
         with pytest.raises(SourceChanged, match=key):
             _read(bare, 2, **given)
         # One that says it is enough.
@@ -82,12 +113,19 @@ def test_a_row_that_is_odd_still_tells_that_the_filter_was_dropped() -> None:
 def test_a_total_that_is_not_told_leaves_the_rows_uncounted() -> None:
     reading = _read([_row(1)])
     (again,) = [one for one in reading.follow_ons if one.kind == "window"]
-    assert ([one.key for one in reading.follow_ons if one.kind == "document"], reading.unread) == (["20250000001"], ())
+    assert ([one.key for one in reading.follow_ons if one.kind == "document"], reading.unread) == (
+        ["20250000001"],
+        (),
+    )
     assert _kinds([reading]) == {"absent_field"}
     assert again.detail is not None
-    ended = _spider().parse_window(b'{"searchResults":[],"totalResults":-1}',
-                                   Target(2, "recorder", "window", again.key, detail=again.detail))  # fmt: skip
-    assert [(one.state, one.total, one.row_count) for one in ended.records if isinstance(one, SearchWindow)] == [("walked", None, 1)]
+    ended = _spider().parse_window(
+        b'{"searchResults":[],"totalResults":-1}',
+        Target(2, "recorder", "window", again.key, detail=again.detail),
+    )
+    assert [
+        (one.state, one.total, one.row_count) for one in ended.records if isinstance(one, SearchWindow)
+    ] == [("walked", None, 1)]
     for odd in ("1", 1234, [1]):
         assert _read([_row(1)], odd).unread == ("total",)
     # Of several days a full page is a sign of more than can be counted.
@@ -99,16 +137,23 @@ def test_a_total_that_is_not_told_leaves_the_rows_uncounted() -> None:
 def test_a_row_of_another_year_is_kept_and_one_that_shows_that_the_days_were_ignored_is_not() -> None:
     readings, found = _walk(_pages([_row(1), _row(2, day="3-12-2014")]), 2)
     assert (found, _window(readings).state) == ({"20250000001", "20250000002"}, "complete")
-    assert [(issue.kind, issue.signature) for issue in readings[-1].issues] == [("year_differs", "20250000002")]
-    for row in (_row(3) | {"recordingNumber": 20140000003, "recordingDate": "3-12-2014"},
-                _row(3) | {"recordingNumber": 20240000003, "recordingDate": "3-12-2014"}, _row(3, day="3-13-2025")):  # fmt: skip
+    assert [(issue.kind, issue.signature) for issue in readings[-1].issues] == [
+        ("year_differs", "20250000002")
+    ]
+    for row in (
+        _row(3) | {"recordingNumber": 20140000003, "recordingDate": "3-12-2014"},
+        _row(3) | {"recordingNumber": 20240000003, "recordingDate": "3-12-2014"},
+        _row(3, day="3-13-2025"),
+    ):
         with pytest.raises(SourceChanged, match="recordingDate"):
             _read([_row(1), row], 2)
 
 
 def test_keys_that_nobody_knows_are_told_and_cost_nothing() -> None:
     reading = _read([_row(1) | {"feeAmount": 30}], 1)
-    assert [(issue.kind, issue.signature) for issue in reading.issues] == [("new_field", "searchResults[].feeAmount")]
+    assert [(issue.kind, issue.signature) for issue in reading.issues] == [
+        ("new_field", "searchResults[].feeAmount")
+    ]
     assert (reading.unread, len(reading.follow_ons)) == ((), 1)
 
 
@@ -117,8 +162,15 @@ def test_a_row_with_a_suffix_stores_what_it_says_and_no_more() -> None:
     given = {"since": "2001-03-12", "until": "2001-03-12"}
     del row["docketBook"]
     (document,) = [one for one in _read([row], 1, **given).records if isinstance(one, Document)]
-    assert document.absent == {"docket_book", "page_amount", "affidavit_present", "affidavit_page_amount", "restricted", "name_count",
-                               "image_url"}  # fmt: skip
+    assert document.absent == {
+        "docket_book",
+        "page_amount",
+        "affidavit_present",
+        "affidavit_page_amount",
+        "restricted",
+        "name_count",
+        "image_url",
+    }
     odd = _read([row | {"pageMap": True}], 1, **given)
     assert (odd.unread, [type(one) for one in odd.records], odd.follow_ons) == (("row",), [SearchWindow], [])
     assert "suffix" in _kinds([odd])
@@ -138,7 +190,9 @@ def test_a_deed_whose_day_or_names_could_not_be_read_is_not_tied_to_anything() -
     bare = {key: value for key, value in whole.items() if key != "recordingDate"}
     first, *_ = spider.parse_document(orjson.dumps(bare), _target(number, neighbours=True)).follow_ons
     beside = orjson.dumps(bare | {"recordingNumber": "20130000102"})
-    reading = spider.parse_neighbour(beside, Target(2, "recorder", "neighbour", first.key, detail=first.detail))
+    reading = spider.parse_neighbour(
+        beside, Target(2, "recorder", "neighbour", first.key, detail=first.detail)
+    )
     assert not [one for one in reading.records if isinstance(one, Neighbour)]
 
 
@@ -149,7 +203,9 @@ def test_names_are_asked_for_again_where_they_may_come_and_not_where_they_cannot
     lacking = {key: value for key, value in whole.items() if key != "names"}
     reading = spider.parse_document(orjson.dumps(lacking), _target(number))
     assert [one.key for one in reading.follow_ons] == [f"{number} again 1"]
-    assert [(one.name_count, set(one.absent)) for one in reading.records if isinstance(one, Document)] == [(None, {"name_count"})]
+    assert [(one.name_count, set(one.absent)) for one in reading.records if isinstance(one, Document)] == [
+        (None, {"name_count"})
+    ]
     assert [kind.table for kind, _ in reading.complete] == ["recorder.document_code"]
     assert spider.parse_document(orjson.dumps(whole | {"names": "AGAVE"}), _target(number)).follow_ons == []
     # By a day of another year nobody can tell whether names will come: a person is told.
@@ -160,7 +216,12 @@ def test_names_are_asked_for_again_where_they_may_come_and_not_where_they_cannot
 
 def test_an_odd_entry_of_the_list_of_codes_costs_itself() -> None:
     spider = _spider()
-    entries = [{"docType": "NS", "docLongName": "NOTICE"}, {"docType": "LP", "docLongName": 7}, {"docType": 5, "docLongName": "X"}, "FL"]
+    entries = [
+        {"docType": "NS", "docLongName": "NOTICE"},
+        {"docType": "LP", "docLongName": 7},
+        {"docType": 5, "docLongName": "X"},
+        "FL",
+    ]
     detail = {"since": "2025-03-03", "until": "2025-03-04"}
     reading = spider.parse_codes(orjson.dumps(entries), Target(1, "recorder", "codes", "all", detail=detail))
     assert [one.key.split()[0] for one in reading.follow_ons] == ["NS", "LP"]
@@ -174,8 +235,12 @@ _LISTED = {"code": "LN", "since": "2025-04-08", "until": "2025-04-08", "cursor":
 
 
 def _legacy_list(edit: Any = lambda body: body, **detail: Any) -> Any:
-    body = legacy_list(_WORLD, {"bdt": "04/08/2025", "edt": "04/08/2025", "cde": "LN", "max": "250"}).body.decode()
-    return _legacy().parse_list(edit(body).encode(), Target(1, "recorder_legacy", "list", "LN", detail=_LISTED | detail))
+    body = legacy_list(
+        _WORLD, {"bdt": "04/08/2025", "edt": "04/08/2025", "cde": "LN", "max": "250"}
+    ).body.decode()
+    return _legacy().parse_list(
+        edit(body).encode(), Target(1, "recorder_legacy", "list", "LN", detail=_LISTED | detail)
+    )
 
 
 def test_rows_of_a_legacy_list_are_read_each_by_itself() -> None:
@@ -184,17 +249,26 @@ def test_rows_of_a_legacy_list_are_read_each_by_itself() -> None:
     assert [one.key for one in _legacy_list().follow_ons] == numbers
     for edit, lost, state, unread, kinds in (
         (lambda body: body.replace(day, "<td>soon</td>", 1), 0, "unread", ("row",), {"unread_section"}),
-        (lambda body: body.replace(f">{numbers[1]}<", ">pending<"), 1, "unread", ("row",), {"unread_section"}),
+        (
+            lambda body: body.replace(f">{numbers[1]}<", ">pending<"),
+            1,
+            "unread",
+            ("row",),
+            {"unread_section"},
+        ),
         (lambda body: body.replace(day, "<td>04/08/2014</td>", 1), 0, "walked", (), {"year_differs"}),
         (lambda body: body.replace("DOCUMENT CODE", "CODE"), 0, "walked", (), {"new_field", "absent_field"}),
-    ):  # fmt: skip
+    ):
         reading = _legacy_list(edit)
         assert len(reading.follow_ons) == len(numbers) - lost
         (window,) = reading.records
         assert (window.state, window.row_count, reading.unread) == (state, len(numbers), unread)
         assert _kinds([reading]) == kinds
-    for edit in (lambda body: body.replace(day, "<td>04/09/2025</td>", 1), lambda body: body.replace("RECORDING DATE", "RECORDED"),
-                 lambda body: body.replace("RECORDING NUMBER", "NUMBER")):  # fmt: skip
+    for edit in (
+        lambda body: body.replace(day, "<td>04/09/2025</td>", 1),
+        lambda body: body.replace("RECORDING DATE", "RECORDED"),
+        lambda body: body.replace("RECORDING NUMBER", "NUMBER"),
+    ):
         with pytest.raises(SourceChanged, match="Grid1"):
             _legacy_list(edit)
     # Of a list that goes on: the first row is the last one of the list before, also where it cannot be read.
@@ -206,7 +280,12 @@ def test_rows_of_a_legacy_list_are_read_each_by_itself() -> None:
 
 def test_a_legacy_page_with_an_odd_cell_stores_the_others() -> None:
     number, at = "20250000101", "ctl00_ContentPlaceHolder1_"
-    fields = {"lblRecDocName": "AGAVE ALICE<br>", "lblRecDocCode": "LIEN<br>", "lblRecDate": "today", "lblRecNum": number}
+    fields = {
+        "lblRecDocName": "AGAVE ALICE<br>",
+        "lblRecDocCode": "LIEN<br>",
+        "lblRecDate": "today",
+        "lblRecNum": number,
+    }
     body = "".join(f'<span id="{at}{name}">{text}</span>' for name, text in fields.items())
     body += f'<input id="{at}hidcde" value="LN">'
     reading = answered(_legacy().parse_page(body.encode(), Target(1, "recorder_legacy", "page", number)))

@@ -1,6 +1,8 @@
-"""The rule of all parsers, on every body of the recorder: each key absent, renamed or of another kind, one at a time.
+"""The rule of all parsers, on every body of the recorder: each key absent, renamed or of another kind, one at
+a time.
 
-Identity is refused by name. Anything else costs what it stands in, and is told: the other sections, columns or rows are as they were.
+Identity is refused by name. Anything else costs what it stands in, and is told: the other sections, columns
+or rows are as they were.
 """
 
 import datetime as dt
@@ -27,26 +29,56 @@ _WORLD = Documents(1, dt.date(2025, 4, 15))
 _FACTS = next(facts for facts in _WORLD.of_day(_DAY) if len(facts.codes) > 1 and not facts.restricted)
 
 DETAIL: dict[str, Any] = {
-    "names": ["AGAVE ALICE", "SAGUARO SAM"], "documentCodes": ["WAR DEED", "AF DISCLS"], "recordingDate": "2-27-2013",
-    "recordingNumber": "20130000449", "pageAmount": 5, "docketBook": 554, "pageMap": 19, "affidavitPresent": True, "affidavitPageAmount": 1,
+    "names": ["AGAVE ALICE", "SAGUARO SAM"],
+    "documentCodes": ["WAR DEED", "AF DISCLS"],
+    "recordingDate": "2-27-2013",
+    "recordingNumber": "20130000449",
+    "pageAmount": 5,
+    "docketBook": 554,
+    "pageMap": 19,
+    "affidavitPresent": True,
+    "affidavitPageAmount": 1,
     "restricted": False,
-}  # fmt: skip
+}
 ROW: dict[str, Any] = {
-    "names": "AGAVE ALICE", "recordingNumber": 20010000449, "recordingSuffix": "A", "recordingDate": "2-27-2001",
-    "documentCode": "WAR DEED+", "docketBook": "12", "pageMap": "7",
-}  # fmt: skip
+    "names": "AGAVE ALICE",
+    "recordingNumber": 20010000449,
+    "recordingSuffix": "A",
+    "recordingDate": "2-27-2001",
+    "documentCode": "WAR DEED+",
+    "docketBook": "12",
+    "pageMap": "7",
+}
 SEARCH: dict[str, Any] = {
-    "searchResults": [ROW, ROW | {"recordingNumber": 20010000450, "recordingSuffix": ""}, ROW | {"recordingNumber": 20010000451}],
+    "searchResults": [
+        ROW,
+        ROW | {"recordingNumber": 20010000450, "recordingSuffix": ""},
+        ROW | {"recordingNumber": 20010000451},
+    ],
     "totalResults": 3,
-}  # fmt: skip
-CODES = [{"docType": "NS", "docLongName": "NOTICE OF TRUSTEES SALE"}, {"docType": "LP", "docLongName": "LIS PENDENS"}]
+}
+CODES = [
+    {"docType": "NS", "docLongName": "NOTICE OF TRUSTEES SALE"},
+    {"docType": "LP", "docLongName": "LIS PENDENS"},
+]
 
 # Of each kind of value one; what a key takes is left out by hand.
-KINDS: dict[str, Any] = {"fraction": 12.5, "big": 2**62, "text": "x?", "flag": True, "object": {"a": 1}, "list": ["x", {"a": [7]}]}
+KINDS: dict[str, Any] = {
+    "fraction": 12.5,
+    "big": 2**62,
+    "text": "x?",
+    "flag": True,
+    "object": {"a": 1},
+    "list": ["x", {"a": [7]}],
+}
 TAKEN = {
-    "docketBook": ("text",), "pageMap": ("text",), "affidavitPresent": ("flag",), "restricted": ("flag",), "documentCode": ("text",),
+    "docketBook": ("text",),
+    "pageMap": ("text",),
+    "affidavitPresent": ("flag",),
+    "restricted": ("flag",),
+    "documentCode": ("text",),
     "docLongName": ("text",),
-}  # fmt: skip
+}
 SECTION = {"names": "party", "documentCodes": "document_code"}
 
 
@@ -87,10 +119,15 @@ def _rows(records: list[Record]) -> dict[str, list[Record]]:
 
 
 _COLUMN = {
-    "recordingDate": "recording_date", "pageAmount": "page_amount", "docketBook": "docket_book", "pageMap": "page_map",
-    "affidavitPresent": "affidavit_present", "affidavitPageAmount": "affidavit_page_amount", "restricted": "restricted",
+    "recordingDate": "recording_date",
+    "pageAmount": "page_amount",
+    "docketBook": "docket_book",
+    "pageMap": "page_map",
+    "affidavitPresent": "affidavit_present",
+    "affidavitPageAmount": "affidavit_page_amount",
+    "restricted": "restricted",
     "names": "name_count",
-}  # fmt: skip
+}
 
 
 def _check_detail(raw: dict[str, Any], key: str, how: str, body: dict[str, Any]) -> None:
@@ -133,12 +170,21 @@ def test_a_detail_of_which_nothing_can_be_read_is_refused() -> None:
     assert (page.records, list(page.notes.unread), len(page.complete)) == ([], ["party", "document"], 1)
 
 
-_FIELD = {"recordingDate": "date", "names": "name", "documentCode": "code", "docketBook": "docket_book", "pageMap": "page_map"}
+_FIELD = {
+    "recordingDate": "date",
+    "names": "name",
+    "documentCode": "code",
+    "docketBook": "docket_book",
+    "pageMap": "page_map",
+}
 
 
 def _check_row(raw: dict[str, Any], at: int, key: str, how: str, body: dict[str, Any]) -> None:
     before = search.parse_search(orjson.dumps(raw))
-    changed = {**raw, "searchResults": [body if i == at else row for i, row in enumerate(raw["searchResults"])]}
+    changed = {
+        **raw,
+        "searchResults": [body if i == at else row for i, row in enumerate(raw["searchResults"])],
+    }
     is_junk = not raw["searchResults"][at]["recordingNumber"]
     path = f"searchResults[].{key}"
     is_lost = key == "recordingNumber" or (key == "recordingSuffix" and how == "retyped" and not is_junk)
@@ -150,7 +196,11 @@ def _check_row(raw: dict[str, Any], at: int, key: str, how: str, body: dict[str,
             search.parse_search(orjson.dumps(changed))
         return
     page = search.parse_search(orjson.dumps(changed))
-    assert (page.count, page.total, page.unread) == (before.count, before.total, int(how == "retyped" or is_lost))
+    assert (page.count, page.total, page.unread) == (
+        before.count,
+        before.total,
+        int(how == "retyped" or is_lost),
+    )
     spot = at - sum(not row["recordingNumber"] for row in raw["searchResults"][:at])
     if is_lost:
         assert (page.lost, page.junk) == (1, before.junk - is_junk)
@@ -195,7 +245,10 @@ def test_each_key_of_a_search(raw: dict[str, Any]) -> None:
 def test_each_key_of_the_list_of_codes(raw: Any) -> None:
     if isinstance(raw, str):
         labels = (CAPTURES / "document_code_labels_272.txt").read_text().splitlines() if CAPTURES else []
-        raw = [{"docType": f"{i // 26 + 65:c}{i % 26 + 65:c}", "docLongName": label} for i, label in enumerate(labels)] or CODES
+        raw = [
+            {"docType": f"{i // 26 + 65:c}{i % 26 + 65:c}", "docLongName": label}
+            for i, label in enumerate(labels)
+        ] or CODES
     before = document.parse_codes(orjson.dumps(raw))
     assert len(before.labels) == len(raw)
     for key in ("docType", "docLongName"):
@@ -207,7 +260,10 @@ def test_each_key_of_the_list_of_codes(raw: Any) -> None:
                 assert (codes.codes, codes.odd) == (before.codes, [])
                 _told(codes.issues, how, "[].docLongName")
                 assert len(codes.labels) == len(raw) - (how == "retyped")
-                assert how == "retyped" or (codes.labels[0].label, set(codes.labels[0].absent)) == (None, {"label"})
+                assert how == "retyped" or (codes.labels[0].label, set(codes.labels[0].absent)) == (
+                    None,
+                    {"label"},
+                )
             else:
                 assert (codes.codes, len(codes.labels), len(codes.odd)) == (before.codes[1:], len(raw) - 1, 1)
                 assert "odd_code" in {issue.kind for issue in codes.issues}
@@ -226,16 +282,32 @@ def test_the_day_of_the_index_is_strict(value: Any) -> None:
 
 # Field, its columns, and whether it has text that no value of it may have.
 _LEGACY = {
-    "lblRecDate": (("recorded_at",), True), "hidpgs": (("page_amount",), True), "hidnaf": (("affidavit_page_amount",), True),
-    "hidcde": (("query_code",), True), "hidbk": (("docket_book",), False), "hidmap": (("page_map",), False),
-    "lblRecDocName": (("names",), False), "lblRecDocCode": (("display_codes",), False), "lnkPages": (("image_path", "page_amount"), True),
-    "hidsuf": (("suffix",), True), "lblRecNum": ((), True),
-}  # fmt: skip
+    "lblRecDate": (("recorded_at",), True),
+    "hidpgs": (("page_amount",), True),
+    "hidnaf": (("affidavit_page_amount",), True),
+    "hidcde": (("query_code",), True),
+    "hidbk": (("docket_book",), False),
+    "hidmap": (("page_map",), False),
+    "lblRecDocName": (("names",), False),
+    "lblRecDocCode": (("display_codes",), False),
+    "lnkPages": (("image_path", "page_amount"), True),
+    "hidsuf": (("suffix",), True),
+    "lblRecNum": ((), True),
+}
 
 
 def _without(body: str, name: str) -> str:
-    return re.sub(rf'<(span|a|input)\b[^>]*id="{_ID}{name}"[^>]*>(?:(?:(?!</\1>).)*</\1>)?', "", body, count=1, flags=re.DOTALL) if (
-        not name.startswith("hid")) else re.sub(rf'<input\b[^>]*id="{_ID}{name}"[^>]*>', "", body, count=1)  # fmt: skip
+    return (
+        re.sub(
+            rf'<(span|a|input)\b[^>]*id="{_ID}{name}"[^>]*>(?:(?:(?!</\1>).)*</\1>)?',
+            "",
+            body,
+            count=1,
+            flags=re.DOTALL,
+        )
+        if (not name.startswith("hid"))
+        else re.sub(rf'<input\b[^>]*id="{_ID}{name}"[^>]*>', "", body, count=1)
+    )
 
 
 def _retyped(body: str, name: str) -> str:
@@ -245,19 +317,30 @@ def _retyped(body: str, name: str) -> str:
 
 
 def _legacy_bodies() -> list[tuple[str, str]]:
-    found = [(legacy_document(_WORLD, _FACTS.number, "", _WORLD.today, is_recent=False).body.decode(), _FACTS.number)]
+    found = [
+        (
+            legacy_document(_WORLD, _FACTS.number, "", _WORLD.today, is_recent=False).body.decode(),
+            _FACTS.number,
+        )
+    ]
     if CAPTURES:
         found.append(((CAPTURES / "legacy_detail_excerpt.html").read_text(), "20260346190"))
     return found
 
 
-@pytest.mark.parametrize(("body", "number"), _legacy_bodies(), ids=lambda value: value if len(value) == 11 else "")
+@pytest.mark.parametrize(
+    ("body", "number"), _legacy_bodies(), ids=lambda value: value if len(value) == 11 else ""
+)
 def test_each_field_of_a_legacy_page(body: str, number: str) -> None:
     before = legacy_pages.parse_legacy_document(body.encode(), number).document
     assert before.absent == set()
     for name, (columns, can_be_odd) in _LEGACY.items():
         renamed = body.replace(f'id="{_ID}{name}"', f'id="{_ID}{name}New"')
-        for how, changed in (("absent", _without(body, name)), ("renamed", renamed), ("retyped", _retyped(body, name))):
+        for how, changed in (
+            ("absent", _without(body, name)),
+            ("renamed", renamed),
+            ("retyped", _retyped(body, name)),
+        ):
             assert changed != body, (name, how)
             if how == "retyped" and not can_be_odd:
                 continue
@@ -274,7 +357,9 @@ def test_each_field_of_a_legacy_page(body: str, number: str) -> None:
             if how == "retyped":
                 assert kinds == {("unread_section", next(iter(touched)))}
             else:
-                assert kinds == {("absent_field", name)} | ({("new_field", f"{name}New")} if how == "renamed" else set())
+                assert kinds == {("absent_field", name)} | (
+                    {("new_field", f"{name}New")} if how == "renamed" else set()
+                )
 
 
 def test_the_page_of_a_document_without_names_says_nothing_of_names() -> None:
@@ -326,7 +411,9 @@ def test_each_column_of_a_legacy_list() -> None:
             else:
                 new = {("new_field", f"Grid1.{heading}NEW")} if how == "renamed" else set()
                 assert signatures == {("absent_field", f"Grid1.{heading}")} | new
-            for one, other in zip(before.rows[:1] if how == "retyped" else before.rows, found.rows, strict=False):
+            for one, other in zip(
+                before.rows[:1] if how == "retyped" else before.rows, found.rows, strict=False
+            ):
                 assert other.is_read == (how != "retyped")
                 for part in HEADINGS.values():
                     assert getattr(other, part) == (None if part == name else getattr(one, part))
@@ -338,9 +425,7 @@ def test_a_row_of_a_legacy_list_with_a_cell_too_few_is_followed_and_a_cursor_tha
     found = legacy_pages.parse_legacy_list(_cell(body, 2, lambda _: "").encode())
     assert [row.number for row in found.rows] == [row.number for row in before.rows]
     assert [row.is_read for row in found.rows] == [False] + [True] * (len(before.rows) - 1)
-    for how, changed in (
-        ("absent", _without(body, "hiddenrec")), ("retyped", _retyped(body, "hiddenrec")),
-    ):  # fmt: skip
+    for how, changed in (("absent", _without(body, "hiddenrec")), ("retyped", _retyped(body, "hiddenrec"))):
         found = legacy_pages.parse_legacy_list(changed.encode())
         assert (found.rows, found.cursor) == (before.rows, None)
         _told(found.issues, how, "hiddenrec")

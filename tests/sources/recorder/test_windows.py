@@ -1,4 +1,6 @@
-"""What a search of the recorder is held against: totals, pages, repeats, codes; its pages are answered here, without a server."""
+"""What a search of the recorder is held against: totals, pages, repeats, codes; its pages are answered here,
+without a server.
+"""
 
 import datetime as dt
 from collections.abc import Callable
@@ -23,8 +25,15 @@ Row = dict[str, Any]
 
 
 def _row(running: int, code: str = "LIEN", day: str = "3-12-2025", name: str = "") -> Row:
-    return {"names": name, "recordingNumber": 20250000000 + running, "recordingSuffix": "", "recordingDate": day, "documentCode": code,
-            "docketBook": "", "pageMap": ""}  # fmt: skip
+    return {
+        "names": name,
+        "recordingNumber": 20250000000 + running,
+        "recordingSuffix": "",
+        "recordingDate": day,
+        "documentCode": code,
+        "docketBook": "",
+        "pageMap": "",
+    }
 
 
 def _spider() -> DocumentsSpider:
@@ -38,7 +47,9 @@ def _legacy() -> LegacyPages:
 
 
 def _walk(answer: Callable[[int], list[Row]], total: int, **given: str) -> tuple[list[Answer], set[str]]:
-    """Answer page after page of one day; returns what each was read as, and the documents that are asked for."""
+    """Answer page after page of one day; returns what each was read as, and the documents that are asked
+    for.
+    """
     spider = _spider()
     work = spider.work({"since": str(DAY), "until": str(DAY), "codes": "LN"} | given)
     wanted = next(one for one in work.targets if one.kind == "window")
@@ -92,12 +103,18 @@ def test_a_server_that_repeats_its_last_page_leaves_the_window_short() -> None:
 
 
 @pytest.mark.parametrize(("hidden", "state"), [((), "walked"), ((350,), "short"), ((3, 4, 399), "short")])
-def test_a_day_over_the_cap_is_short_where_a_page_before_its_last_has_a_gap(hidden: tuple[int, ...], state: str) -> None:
+def test_a_day_over_the_cap_is_short_where_a_page_before_its_last_has_a_gap(
+    hidden: tuple[int, ...], state: str
+) -> None:
     def answer(at: int) -> list[Row]:
         return [_row(n) for n in range((at - 1) * 200 + 1, min(at * 200, 634) + 1) if n not in hidden]
 
     readings, found = _walk(answer, 501)
-    assert (_window(readings).state, _window(readings).row_count, len(found)) == (state, 634 - len(hidden), 634 - len(hidden))
+    assert (_window(readings).state, _window(readings).row_count, len(found)) == (
+        state,
+        634 - len(hidden),
+        634 - len(hidden),
+    )
     assert (readings[-1].shortfall is None) == (not hidden)
     if hidden:
         assert f"pages before the last lack {len(hidden)}" in (readings[-1].shortfall or "")
@@ -118,7 +135,12 @@ def test_more_rows_than_were_reported_and_rows_of_all_codes_are_refused() -> Non
 
 
 def test_a_row_without_a_date_is_a_document_and_one_without_a_number_is_not() -> None:
-    rows = [_row(1), _row(2, day=""), _row(3) | {"recordingNumber": 0, "recordingDate": ""}, _row(4) | {"recordingNumber": "0"}]
+    rows = [
+        _row(1),
+        _row(2, day=""),
+        _row(3) | {"recordingNumber": 0, "recordingDate": ""},
+        _row(4) | {"recordingNumber": "0"},
+    ]
     readings, found = _walk(_pages(rows), 4)
     assert found == {"20250000001", "20250000002"}
     assert (_window(readings).state, _window(readings).junk_rows) == ("complete", 2)
@@ -127,11 +149,20 @@ def test_a_row_without_a_date_is_a_document_and_one_without_a_number_is_not() ->
 def test_a_404_for_a_document_that_a_search_listed_does_not_say_that_there_is_none() -> None:
     spider = _spider()
     body = orjson.dumps({"searchResults": [_row(1)], "totalResults": 1})
-    wanted = next(one for one in spider.work({"since": str(DAY), "until": str(DAY), "codes": "LN"}).targets if one.kind == "window")
-    (listed,) = spider.parse_window(body, Target(1, "recorder", "window", wanted.key, detail=wanted.detail)).follow_ons
+    wanted = next(
+        one
+        for one in spider.work({"since": str(DAY), "until": str(DAY), "codes": "LN"}).targets
+        if one.kind == "window"
+    )
+    (listed,) = spider.parse_window(
+        body, Target(1, "recorder", "window", wanted.key, detail=wanted.detail)
+    ).follow_ons
     response = TextResponse("http://127.0.0.1/", status=404, body=b'{"status": 404}')
     for detail, is_none in ((listed.detail, False), (None, True)):
-        assert spider.says_none(response, Target(2, "recorder", "document", listed.key, detail=detail)) is is_none
+        assert (
+            spider.says_none(response, Target(2, "recorder", "document", listed.key, detail=detail))
+            is is_none
+        )
     with pytest.raises(Refusal):
         spider.check_answer(response)
 
@@ -144,7 +175,9 @@ def test_an_owner_s_long_name_is_asked_for_as_the_index_cuts_it() -> None:
     assert wanted.detail is not None
     assert wanted.detail["query"] == {"businessNames": owner[:54]}
     body = orjson.dumps({"searchResults": [_row(1, name=owner[:54])], "totalResults": 1})
-    reading = answered(spider.parse_window(body, Target(1, "recorder", "window", wanted.key, detail=wanted.detail)))
+    reading = answered(
+        spider.parse_window(body, Target(1, "recorder", "window", wanted.key, detail=wanted.detail))
+    )
     assert {one.key for one in reading.follow_ons} == {"20250000001"}
     assert reading.records[0].owner == owner
 
@@ -170,22 +203,34 @@ def _detail(number: str, day: dt.date, names: list[str]) -> bytes:
 def test_a_fresh_deed_is_tied_to_its_neighbours_once_both_are_indexed() -> None:
     spider, today = _spider(), dt.datetime.now(PHOENIX).date()
     deed, loan, names = f"{today.year}0000101", f"{today.year}0000102", ["AGAVE ALICE", "SAGUARO SAM"]
-    first = spider.parse_document(_detail(deed, today, []), Target(1, "recorder", "document", deed, detail={"neighbours": True}))
+    first = spider.parse_document(
+        _detail(deed, today, []), Target(1, "recorder", "document", deed, detail={"neighbours": True})
+    )
     (again,) = first.follow_ons
     assert (again.key, again.not_before is not None) == (f"{deed} again 1", True)
-    indexed = spider.parse_document(_detail(deed, today, names), Target(2, "recorder", "document", again.key, detail=again.detail))
+    indexed = spider.parse_document(
+        _detail(deed, today, names), Target(2, "recorder", "document", again.key, detail=again.detail)
+    )
     beside = indexed.follow_ons[0]
     assert [one.key for one in indexed.follow_ons] == [f"{deed}+1", f"{deed}+2"]
-    fresh = spider.parse_neighbour(_detail(loan, today, []), Target(3, "recorder", "neighbour", beside.key, detail=beside.detail))
+    fresh = spider.parse_neighbour(
+        _detail(loan, today, []), Target(3, "recorder", "neighbour", beside.key, detail=beside.detail)
+    )
     assert not [record for record in fresh.records if isinstance(record, Neighbour)]
     (later,) = fresh.follow_ons
     assert (later.kind, later.key) == ("neighbour", f"{deed}+1 again 1")
-    tied = spider.parse_neighbour(_detail(loan, today, names[:1]), Target(4, "recorder", "neighbour", later.key, detail=later.detail))
-    assert [(one.recording_number, one.deed_number) for one in tied.records if isinstance(one, Neighbour)] == [(loan, deed)]
+    tied = spider.parse_neighbour(
+        _detail(loan, today, names[:1]), Target(4, "recorder", "neighbour", later.key, detail=later.detail)
+    )
+    assert [
+        (one.recording_number, one.deed_number) for one in tied.records if isinstance(one, Neighbour)
+    ] == [(loan, deed)]
     assert [one.name_count for one in tied.records if isinstance(one, Document)] == [1]
     # What can never be asked again is asked for with what there is.
-    old = spider.parse_document(_detail("20130000101", dt.date(2013, 2, 27), []), Target(5, "recorder", "document", "20130000101",
-                                                                                      detail={"neighbours": True}))  # fmt: skip
+    old = spider.parse_document(
+        _detail("20130000101", dt.date(2013, 2, 27), []),
+        Target(5, "recorder", "document", "20130000101", detail={"neighbours": True}),
+    )
     assert [one.key for one in old.follow_ons] == ["20130000101+1", "20130000101+2"]
 
 
@@ -194,16 +239,28 @@ def test_a_legacy_page_without_names_is_asked_for_again() -> None:
     number, at = f"{today.year}0000101", "ctl00_ContentPlaceHolder1_"
 
     def page(names: str, day: dt.date = today) -> bytes:
-        spans = {"lblRecDocName": names, "lblRecDocCode": "LIEN<br>", "lblRecDate": f"{day.month}/{day.day}/{day.year} 8:47:00 AM",
-                 "lblRecNum": f"{day.year}0000101"}  # fmt: skip
+        spans = {
+            "lblRecDocName": names,
+            "lblRecDocCode": "LIEN<br>",
+            "lblRecDate": f"{day.month}/{day.day}/{day.year} 8:47:00 AM",
+            "lblRecNum": f"{day.year}0000101",
+        }
         return "".join(f'<span id="{at}{name}">{text}</span>' for name, text in spans.items()).encode()
 
     fresh = answered(reader.parse_recent(page(""), Target(1, "recorder_legacy", "page", number)))
     (again,) = fresh.follow_ons
     assert (again.kind, again.key, again.not_before is not None) == ("page", f"{number} again 1", True)
-    named = answered(reader.parse_page(page("AGAVE ALICE<br>"), Target(2, "recorder_legacy", "page", again.key, detail=again.detail)))
+    named = answered(
+        reader.parse_page(
+            page("AGAVE ALICE<br>"), Target(2, "recorder_legacy", "page", again.key, detail=again.detail)
+        )
+    )
     assert (named.records[0].names, named.follow_ons) == (["AGAVE ALICE"], [])
-    old = answered(reader.parse_recent(page("", dt.date(2013, 2, 27)), Target(3, "recorder_legacy", "page", "20130000101")))
+    old = answered(
+        reader.parse_recent(
+            page("", dt.date(2013, 2, 27)), Target(3, "recorder_legacy", "page", "20130000101")
+        )
+    )
     assert old.follow_ons == []
 
 
@@ -211,5 +268,7 @@ def test_a_legacy_list_without_rows_has_a_cause() -> None:
     reader = _legacy()
     detail = {"code": "NS", "since": "2025-03-03", "until": "2025-03-04", "cursor": "0", "seen": 0}
     with pytest.raises(SourceChanged, match="Grid1"):
-        reader.parse_list(b'<html><table id="ctl00_ContentPlaceHolder1_Grid1"></table></html>',
-                          Target(1, "recorder_legacy", "list", "NS", detail=detail))  # fmt: skip
+        reader.parse_list(
+            b'<html><table id="ctl00_ContentPlaceHolder1_Grid1"></table></html>',
+            Target(1, "recorder_legacy", "list", "NS", detail=detail),
+        )

@@ -1,4 +1,6 @@
-"""The treasurer's parser by manifests unlike the shipped one: each thing that may be otherwise on a page that nobody has seen."""
+"""The treasurer's parser by manifests unlike the shipped one: each thing that may be otherwise on a page that
+nobody has seen.
+"""
 
 from decimal import Decimal
 from typing import Any
@@ -15,7 +17,18 @@ from maricopa_scrapy.sources.treasurer.page import Page, parse_page
 from maricopa_scrapy.sources.treasurer.records import TaxAccount, TaxBill
 from maricopa_scrapy.sources.treasurer.tabs import Tabs, pack
 from tests.helpers.treasurer_skins import PAGES, merged
-from tests.sources.treasurer.test_page import APN, BLOCKS, HISTORY, LAYOUT, OWED, PAID, SUMMARY, grid, of, page
+from tests.sources.treasurer.test_page import (
+    APN,
+    BLOCKS,
+    HISTORY,
+    LAYOUT,
+    OWED,
+    PAID,
+    SUMMARY,
+    grid,
+    of,
+    page,
+)
 
 NAMELESS = BLOCKS.replace("Parcel 123-45-678-9", "Property Tax")
 ADDRESS = f"https://treasurer.example/PropertyTaxInformation/?Parcel={APN}"
@@ -25,7 +38,9 @@ PAYMENT = ["+", "2024", "Tax Payment", "$1,234.56", "10/01/2024"]
 
 def layout(**changes: Any) -> Layout:
     """The shipped layout with some of its values changed."""
-    return Layout.model_validate(merged(LAYOUT.model_dump(exclude={"timeouts", "quiet", "patience"}), changes))
+    return Layout.model_validate(
+        merged(LAYOUT.model_dump(exclude={"timeouts", "quiet", "patience"}), changes)
+    )
 
 
 def read(summary: str, known: Layout, payments: str | None = None, address: str = "") -> Page:
@@ -54,8 +69,12 @@ def test_the_parcel_is_named_where_the_manifest_says() -> None:
         assert found.signs == []
     wrong = refused(with_heading("Parcel 123-45-679"), HEADING)
     assert (type(wrong), wrong.path) == (WrongParcel, "heading")
-    # A number that names another where none need stand is another's all the same; so are two headings of which one is another's.
-    assert type(refused(with_heading("Parcel 123-45-678", BLOCKS.replace("678-9", "679-9")), HEADING)) is WrongParcel
+    # A number that names another where none need stand is another's all the same; so are two headings of
+    # which one is another's.
+    assert (
+        type(refused(with_heading("Parcel 123-45-678", BLOCKS.replace("678-9", "679-9")), HEADING))
+        is WrongParcel
+    )
     assert type(refused(with_heading("12345678</h1><h1>12345679"), HEADING)) is WrongParcel
     nobody = refused(with_heading("Property Tax"), HEADING)
     assert (type(nobody), nobody.path) == (SourceChanged, "heading")
@@ -64,16 +83,22 @@ def test_the_parcel_is_named_where_the_manifest_says() -> None:
     tab = layout(identity=[{"at": "account"}, {"at": "tab"}])
     link = '<body><ul id="ptiNav"><li><a>Summary of {}</a></li><li><a>Payments</a></li></ul>'
     assert read(page(GRID, NAMELESS).replace("<body>", link.format("123-45-678")), tab).signs == []
-    assert type(refused(page(GRID, NAMELESS).replace("<body>", link.format("123-45-679")), tab)) is WrongParcel
+    assert (
+        type(refused(page(GRID, NAMELESS).replace("<body>", link.format("123-45-679")), tab)) is WrongParcel
+    )
     assert type(refused(page(GRID, BLOCKS).replace("<body>", link.format("123-45-679")), tab)) is WrongParcel
 
 
 def test_an_address_alone_is_no_identity() -> None:
     found = read(page(GRID, NAMELESS), BY_ADDRESS, page(grid(HISTORY, [PAYMENT]), NAMELESS), address=ADDRESS)
     assert found.signs == [Signs(APN, "A TRUST\n1 N MAIN ST", "2 S MAIN ST")]
-    # Where the page itself names the parcel, nothing more is needed; of each tab, for either may have been left over.
+    # Where the page itself names the parcel, nothing more is needed; of each tab, for either may have been
+    # left over.
     assert read(page(GRID, BLOCKS), BY_ADDRESS, address=ADDRESS).signs == []
-    assert read(page(GRID, BLOCKS), BY_ADDRESS, page(grid(HISTORY, [PAYMENT]), NAMELESS), address=ADDRESS).signs != []
+    assert (
+        read(page(GRID, BLOCKS), BY_ADDRESS, page(grid(HISTORY, [PAYMENT]), NAMELESS), address=ADDRESS).signs
+        != []
+    )
     other = refused(page(GRID, NAMELESS), BY_ADDRESS, address=ADDRESS.replace("678", "679"))
     assert (type(other), other.path) == (WrongParcel, "address")
     assert type(refused(page(GRID, BLOCKS), BY_ADDRESS, address=ADDRESS.replace("678", "679"))) is WrongParcel
@@ -135,13 +160,15 @@ def test_columns_without_headings_are_found_by_position() -> None:
     assert found.records == read(page(GRID), LAYOUT, page(grid(HISTORY, [PAYMENT]))).records
     assert found.new_fields == []
     cases = {
-        "summary.assessed": headless([[*OWED[:3], "x", *OWED[4:]]]), "summary.tax_year": headless([[OWED[0], *OWED[2:], "x"]]),
-        "summary.row 2": headless([OWED, OWED[:6]]), "summary.row 1": headless([OWED[:6]]),
+        "summary.assessed": headless([[*OWED[:3], "x", *OWED[4:]]]),
+        "summary.tax_year": headless([[OWED[0], *OWED[2:], "x"]]),
+        "summary.row 2": headless([OWED, OWED[:6]]),
+        "summary.row 1": headless([OWED[:6]]),
         # Two columns in each other's place.
         "summary.amount_due": headless([[*OWED[:5], OWED[6], OWED[5]]]),
         # Of a grid that has headings the manifest must name them.
         "summary.headings": GRID,
-    }  # fmt: skip
+    }
     for path, shown in cases.items():
         assert refused(page(shown), POSITIONS).path == path
     assert refused(page(headless([OWED]) + headless([PAID])), POSITIONS).path == "summary.headings"
@@ -164,7 +191,10 @@ def test_interest_and_fees_apart_are_one_column_of_ours() -> None:
     apart = [*SUMMARY[:5], "Interest", "Fees", "Total Due"]
     found = read(page(grid(apart, [[*OWED[:5], "$15.00", "$5.00", "$520.00"]])), known)
     assert of(TaxBill, found)[0].interest == Decimal("20.00")
-    assert refused(page(grid(apart, [[*OWED[:5], "$15.00", "$6.00", "$520.00"]])), known).path == "summary.amount_due"
+    assert (
+        refused(page(grid(apart, [[*OWED[:5], "$15.00", "$6.00", "$520.00"]])), known).path
+        == "summary.amount_due"
+    )
 
 
 def account(blocks: str, known: Layout) -> TaxAccount:
@@ -187,28 +217,44 @@ def test_owners_are_a_line_of_the_page_a_line() -> None:
     shown = '<h3>Owner</h3><div class="card">A</div><div class="card">B</div><div>note</div>'
     assert account(f"{NAMED}{shown}{SITUS}", cards).owner == "A\nB"
     wrong = {
-        f"{NAMED}{THREE}{SITUS}": LAYOUT, f"{NAMED}{LISTED.replace('Owner', 'Holder')}{SITUS}": items,
-        f"{NAMED}<h3>Owner</h3>{SITUS}": blocks, f"{NAMED}<h3>Owner</h3><p>A</p>{SITUS}": items,
+        f"{NAMED}{THREE}{SITUS}": LAYOUT,
+        f"{NAMED}{LISTED.replace('Owner', 'Holder')}{SITUS}": items,
+        f"{NAMED}<h3>Owner</h3>{SITUS}": blocks,
+        f"{NAMED}<h3>Owner</h3><p>A</p>{SITUS}": items,
         f"{NAMED}<h3>Owner</h3><p>A</p><h3>Owner</h3><p>B</p>{SITUS}": LAYOUT,
-    }  # fmt: skip
+    }
     for html, known in wrong.items():
         assert refused(page(GRID, html), known).path == "account.owner"
 
 
 def test_the_account_stands_where_the_manifest_says() -> None:
-    elsewhere = f'<html><body><dl class="facts"><dt>Owner</dt><dd>A</dd><dt>Situs</dt><dd>B</dd></dl><h1>{APN}</h1>{GRID}</body></html>'
-    known = layout(identity=[{"at": "heading", "selector": "h1"}], account=".facts", beside=None, headings="dt", title=0)
+    elsewhere = (
+        "<html><body><dl"
+        f' class="facts"><dt>Owner</dt><dd>A</dd><dt>Situs</dt><dd>B</dd></dl>'
+        f"<h1>{APN}</h1>{GRID}</body></html>"
+    )
+    known = layout(
+        identity=[{"at": "heading", "selector": "h1"}], account=".facts", beside=None, headings="dt", title=0
+    )
     assert of(TaxAccount, read(elsewhere, known)) == [TaxAccount(apn=APN, owner="A", situs_address="B")]
     assert refused(elsewhere.replace("facts", "other"), known).path == "account"
     # What the page has not is not stored as anything.
     without = known.model_copy(update={"blocks": {"owner": ("Owner",), "situs_address": ()}})
-    assert of(TaxAccount, read(elsewhere.replace("Situs", "Lot"), without)) == [TaxAccount(apn=APN, owner="A", situs_address=None)]
+    assert of(TaxAccount, read(elsewhere.replace("Situs", "Lot"), without)) == [
+        TaxAccount(apn=APN, owner="A", situs_address=None)
+    ]
 
 
 def test_a_status_is_one_of_the_manifest_s_words_or_a_question() -> None:
     known = layout(**PAGES["other_words"])
-    found = read(page(grid(SUMMARY, [[*OWED[:2], "BALANCE  due", *OWED[3:]], [*PAID[:2], "Paid in Full", *PAID[3:]]])), known)
-    assert [(bill.status, bill.status_text) for bill in of(TaxBill, found)] == [("unpaid", "BALANCE due"), ("paid", "Paid in Full")]
+    found = read(
+        page(grid(SUMMARY, [[*OWED[:2], "BALANCE  due", *OWED[3:]], [*PAID[:2], "Paid in Full", *PAID[3:]]])),
+        known,
+    )
+    assert [(bill.status, bill.status_text) for bill in of(TaxBill, found)] == [
+        ("unpaid", "BALANCE due"),
+        ("paid", "Paid in Full"),
+    ]
     error = refused(page(grid(SUMMARY, [PAID])), known)
     assert error.path == "summary.status"
     assert "Question: is a bill of this status paid, unpaid, a lien or a state_lien?" in str(error)
@@ -219,7 +265,9 @@ def test_account_bills_and_payments_are_one_section() -> None:
     wrong = page(grid(HISTORY, [[*PAYMENT[:3], "12x", PAYMENT[4]]]))
     assert refused(page(GRID), LAYOUT, payments=wrong).path == "payments.amount"
     contradiction = page(grid(SUMMARY, [[*OWED[:6], "$1.00"]]))
-    assert refused(contradiction, LAYOUT, payments=page(grid(HISTORY, [PAYMENT]))).path == "summary.amount_due"
+    assert (
+        refused(contradiction, LAYOUT, payments=page(grid(HISTORY, [PAYMENT]))).path == "summary.amount_due"
+    )
 
 
 def view(inner: str, beside: str = "") -> bytes:
@@ -228,7 +276,9 @@ def view(inner: str, beside: str = "") -> bytes:
 
 
 def neighbours(*rows: str, more: str = "") -> str:
-    return grid(["", "Parcel"], [["+", row] for row in rows], more=more).replace("<span>", '<span class="k-table-td trs-fs-16">')
+    return grid(["", "Parcel"], [["+", row] for row in rows], more=more).replace(
+        "<span>", '<span class="k-table-td trs-fs-16">'
+    )
 
 
 RESULTS = layout(**PAGES["absent_grid"])
@@ -246,13 +296,25 @@ NOT_ABSENT: dict[str, tuple[bytes, Layout, str]] = {
     "it is among them": (view(neighbours("123-45-677", "123-45-678-9")), RESULTS, "absent"),
     "it is among them, and the element alone would do": (view(neighbours("123-45-678")), ALONE, "absent"),
     "a row without a parcel": (view(neighbours("123-45-677", "Loading...")), RESULTS, "absent.results"),
-    "more of them": (view(neighbours("123-45-677", more=ALL.replace("2 of 2", "1 of 9"))), RESULTS, "absent.pager"),
-    "a pager without numbers": (view(neighbours("123-45-677", more='<i class="k-pager">1 2</i>')), RESULTS, "absent.pager"),
-    "those in sight": (view(neighbours("123-45-677", more='<i class="k-virtual-content"></i>')), RESULTS, "absent.results"),
+    "more of them": (
+        view(neighbours("123-45-677", more=ALL.replace("2 of 2", "1 of 9"))),
+        RESULTS,
+        "absent.pager",
+    ),
+    "a pager without numbers": (
+        view(neighbours("123-45-677", more='<i class="k-pager">1 2</i>')),
+        RESULTS,
+        "absent.pager",
+    ),
+    "those in sight": (
+        view(neighbours("123-45-677", more='<i class="k-virtual-content"></i>')),
+        RESULTS,
+        "absent.results",
+    ),
     "neighbours that nobody expects": (view(neighbours("123-45-677")), LAYOUT, "absent"),
     "other words": (view("Whatever it says"), RESULTS, "absent"),
     "a parcel beside it": (view("", PARCEL), ALONE, "absent"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("case", ABSENT)
@@ -272,7 +334,10 @@ def test_nothing_else_makes_a_parcel_absent(case: str) -> None:
 @settings(max_examples=150, deadline=None)
 @given(st.text(max_size=100), st.integers(0, 2_000), st.integers(0, 40), st.text(max_size=30))
 def test_whatever_the_page_only_page_errors_are_raised(text: str, at: int, cut: int, more: str) -> None:
-    known = layout(identity=[{"at": "heading", "selector": "h1"}, {"at": "tab"}, {"at": "address"}], owners={"listed": "list"})
+    known = layout(
+        identity=[{"at": "heading", "selector": "h1"}, {"at": "tab"}, {"at": "address"}],
+        owners={"listed": "list"},
+    )
     html = page(GRID, f"{NAMELESS}{LISTED}").replace("<h3>Owner</h3><p>A TRUST<br>1 N MAIN ST</p>", "")
     try:
         found = read(html[:at] + text + html[at + cut :], known, address=ADDRESS + more)

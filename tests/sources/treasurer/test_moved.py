@@ -1,4 +1,6 @@
-"""The canary: each run of the assessor compares its links to the treasurer with the treasurer's own manifest."""
+"""The canary: each run of the assessor compares its links to the treasurer with the treasurer's own
+manifest.
+"""
 
 import shutil
 from collections.abc import Callable
@@ -11,21 +13,32 @@ from maricopa_scrapy.sandbox.process import SandboxProcess
 from tests.conftest import ROOT, Crawler, Database
 
 Start = Callable[..., SandboxProcess]
-ISSUES = "SELECT kind, message, count, example ->> 'found', example ->> 'expected' FROM crawl.issue ORDER BY id"
+ISSUES = (
+    "SELECT kind, message, count, example ->> 'found', example ->> 'expected' FROM crawl.issue ORDER BY id"
+)
 
 
 def _treasurer_at(tmp_path: Path, base_url: str, path: str) -> dict[str, str]:
     folder = tmp_path / "settings"
     shutil.copytree(ROOT / "config", folder)
     manifest = {
-        "source": "treasurer", "title": "Treasurer", "base_url": base_url, "paths": {"parcel": path},
-        "rate": {"kind": "scraper", "start": 0.5, "floor": 0.2}, "concurrency": 1, "timeout": 30, "attempts": 5, "max_body": 1000000,
-    }  # fmt: skip
+        "source": "treasurer",
+        "title": "Treasurer",
+        "base_url": base_url,
+        "paths": {"parcel": path},
+        "rate": {"kind": "scraper", "start": 0.5, "floor": 0.2},
+        "concurrency": 1,
+        "timeout": 30,
+        "attempts": 5,
+        "max_body": 1000000,
+    }
     (folder / "sources" / "treasurer.yaml").write_text(yaml.safe_dump(manifest))
     return {"MARICOPA_CONFIG": str(folder)}
 
 
-def test_a_treasurer_that_moved_is_one_issue_and_no_failure(tmp_path: Path, database: Database, county: Start) -> None:
+def test_a_treasurer_that_moved_is_one_issue_and_no_failure(
+    tmp_path: Path, database: Database, county: Start
+) -> None:
     truth = County()
     # Vacant land without a sketch is told apart by this link alone.
     vacant = [apn for apn in truth.apns(60) if not truth.parcel(apn)["Sketches"]["Pages"]][:3]
@@ -43,7 +56,10 @@ def test_a_treasurer_that_moved_is_one_issue_and_no_failure(tmp_path: Path, data
     found = "https://treasurer.maricopa.gov/PropertyTaxInformation/?Parcel={apn}"
     assert [(kind, count) for kind, _, count, _, _ in issues] == [("treasurer_moved", 20)] * 2
     for _, message, _, example, wanted in issues:
-        assert message == f"the treasurer moved: the assessor leads to {found}, config/sources/treasurer.yaml to {expected}"
+        assert (
+            message == f"the treasurer moved: the assessor leads to {found}, config/sources/treasurer.yaml to"
+            f" {expected}"
+        )
         # Whichever answer came first.
         assert example in [found.format(apn=apn) for apn in apns]
         assert wanted in [expected.format(apn=apn) for apn in apns]
@@ -52,7 +68,9 @@ def test_a_treasurer_that_moved_is_one_issue_and_no_failure(tmp_path: Path, data
     crawl = Crawler(database, sandbox.url, environment=old)("assessor", "-a", argument)
     assert crawl.code == 0, crawl.log
     assert database.states(3) == {"done": 20}
-    assert [count for _, message, count, _, _ in database.rows(ISSUES) if "/tax/parcel/{apn}" in message] == [20]
+    assert [count for _, message, count, _, _ in database.rows(ISSUES) if "/tax/parcel/{apn}" in message] == [
+        20
+    ]
 
 
 def test_a_treasurer_that_stayed_is_none(tmp_path: Path, database: Database, county: Start) -> None:
@@ -60,5 +78,8 @@ def test_a_treasurer_that_stayed_is_none(tmp_path: Path, database: Database, cou
     argument = "apns=" + ",".join(County().apns(5))
     sandbox = county()
     assert Crawler(database, sandbox.url, environment=new)("assessor", "-a", argument).code == 0
-    assert Crawler(database, sandbox.url, environment=new)("assessor", "-a", "via=page", "-a", argument).code == 0
+    assert (
+        Crawler(database, sandbox.url, environment=new)("assessor", "-a", "via=page", "-a", argument).code
+        == 0
+    )
     assert database.rows(ISSUES) == []

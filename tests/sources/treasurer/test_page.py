@@ -21,7 +21,10 @@ HISTORY = ["", "Tax Year", "Description", "Amount", "Paid Date"]
 PLAIN = [*SUMMARY[:5], SUMMARY[6]]
 PAID = ["+", "2024", "Paid", "$1,234.56", "$1,234.56", "$0.00", "$0.00"]
 OWED = ["+", "2025", "Unpaid", "$1,000.00", "$500.00", "$20.00", "$520.00"]
-BLOCKS = "<h3>Parcel 123-45-678-9</h3><p></p><h3>Owner</h3><p>A TRUST<br>1 N MAIN ST</p><h3>Property Situs</h3><p>2 S MAIN ST</p>"
+BLOCKS = (
+    "<h3>Parcel 123-45-678-9</h3><p></p><h3>Owner</h3><p>A TRUST<br>1 N MAIN ST</p><h3>Property"
+    " Situs</h3><p>2 S MAIN ST</p>"
+)
 
 
 def _layout() -> Layout:
@@ -35,14 +38,19 @@ LAYOUT = _layout()
 
 def grid(headings: list[str], rows: list[list[str]], none: str = "", more: str = "") -> str:
     head = "".join(f"<th>{heading}</th>" for heading in headings)
-    body = "".join("<tr>" + "".join(f"<td><span>{cell}</span></td>" for cell in row) + "</tr>" for row in rows)
+    body = "".join(
+        "<tr>" + "".join(f"<td><span>{cell}</span></td>" for cell in row) + "</tr>" for row in rows
+    )
     body += f'<tr class="k-grid-norecords"><td>{none}</td></tr>' if none else ""
     table = f'<table class="k-grid-table"><tbody>{body}</tbody></table>'
     return f'<div class="k-grid"><table><thead><tr>{head}</tr></thead></table>{table}{more}</div>'
 
 
 def page(grids: str, blocks: str = BLOCKS) -> str:
-    return f'<html><body><div><div class="container">{blocks}</div><div class="container-fluid">{grids}</div></div></body></html>'
+    return (
+        f'<html><body><div><div class="container">{blocks}</div><div'
+        f' class="container-fluid">{grids}</div></div></body></html>'
+    )
 
 
 def read(summary: str, payments: str | None = None) -> Page:
@@ -55,16 +63,34 @@ def of(kind: type, found: Page) -> list[Any]:
 
 
 def test_a_parcel() -> None:
-    history = [["+", "2024", "Tax Payment", "$617.28", "10/01/2024"], ["+", "2024", "Tax Payment", "$617.28", "10/01/2024"],
-               ["+", "2024", "Refund", "($10.00)", "1/5/2025"]]  # fmt: skip
+    history = [
+        ["+", "2024", "Tax Payment", "$617.28", "10/01/2024"],
+        ["+", "2024", "Tax Payment", "$617.28", "10/01/2024"],
+        ["+", "2024", "Refund", "($10.00)", "1/5/2025"],
+    ]
     found = read(page(grid(SUMMARY, [OWED, PAID])), page(grid(HISTORY, history)))
-    assert of(TaxAccount, found) == [TaxAccount(apn=APN, owner="A TRUST\n1 N MAIN ST", situs_address="2 S MAIN ST")]
+    assert of(TaxAccount, found) == [
+        TaxAccount(apn=APN, owner="A TRUST\n1 N MAIN ST", situs_address="2 S MAIN ST")
+    ]
     owed, paid = of(TaxBill, found)
-    assert (owed.status, owed.status_text, owed.amount_due, owed.interest) == ("unpaid", "Unpaid", Decimal("520.00"), Decimal("20.00"))
-    assert (paid.status, paid.assessed, str(paid.first_half_until)) == ("paid", Decimal("1234.56"), "2024-11-02 00:00:00+00:00")
+    assert (owed.status, owed.status_text, owed.amount_due, owed.interest) == (
+        "unpaid",
+        "Unpaid",
+        Decimal("520.00"),
+        Decimal("20.00"),
+    )
+    assert (paid.status, paid.assessed, str(paid.first_half_until)) == (
+        "paid",
+        Decimal("1234.56"),
+        "2024-11-02 00:00:00+00:00",
+    )
     payments = [(p.amount, p.ordinal, p.paid_on) for p in of(TaxPayment, found)]
     day = dt.date(2024, 10, 1)
-    assert payments == [(Decimal("617.28"), 1, day), (Decimal("617.28"), 2, day), (Decimal("-10.00"), 1, dt.date(2025, 1, 5))]
+    assert payments == [
+        (Decimal("617.28"), 1, day),
+        (Decimal("617.28"), 2, day),
+        (Decimal("-10.00"), 1, dt.date(2025, 1, 5)),
+    ]
     assert found.new_fields == []
 
 
@@ -84,57 +110,141 @@ def replaced(row: list[str], **cells: str) -> list[str]:
 
 
 WRONG: dict[str, tuple[str, type[PageError], str]] = {
-    "status unknown": (page(grid(SUMMARY, [replaced(OWED, c2="Partially Paid")])), SourceChanged, "summary.status"),
+    "status unknown": (
+        page(grid(SUMMARY, [replaced(OWED, c2="Partially Paid")])),
+        SourceChanged,
+        "summary.status",
+    ),
     "status in part": (page(grid(SUMMARY, [replaced(OWED, c2="Not Paid")])), SourceChanged, "summary.status"),
     "no status": (page(grid(SUMMARY, [replaced(OWED, c2="")])), SourceChanged, "summary.status"),
     "paid, but due": (page(grid(SUMMARY, [replaced(OWED, c2="Paid")])), SourceChanged, "summary.status"),
     "sums": (page(grid(SUMMARY, [replaced(OWED, c6="$519.99")])), SourceChanged, "summary.amount_due"),
-    "unpaid, but nothing due": (page(grid(SUMMARY[:5] + SUMMARY[6:], [[*OWED[:5], "$0.00"]])), SourceChanged, "summary.status"),
-    "money without cents": (page(grid(SUMMARY, [replaced(OWED, c3="$1,000")])), SourceChanged, "summary.assessed"),
-    "money in odd groups": (page(grid(SUMMARY, [replaced(OWED, c3="$10,00.00")])), SourceChanged, "summary.assessed"),
-    "negative tax": (page(grid(SUMMARY, [replaced(OWED, c3="-$1,000.00")])), SourceChanged, "summary.assessed"),
+    "unpaid, but nothing due": (
+        page(grid(SUMMARY[:5] + SUMMARY[6:], [[*OWED[:5], "$0.00"]])),
+        SourceChanged,
+        "summary.status",
+    ),
+    "money without cents": (
+        page(grid(SUMMARY, [replaced(OWED, c3="$1,000")])),
+        SourceChanged,
+        "summary.assessed",
+    ),
+    "money in odd groups": (
+        page(grid(SUMMARY, [replaced(OWED, c3="$10,00.00")])),
+        SourceChanged,
+        "summary.assessed",
+    ),
+    "negative tax": (
+        page(grid(SUMMARY, [replaced(OWED, c3="-$1,000.00")])),
+        SourceChanged,
+        "summary.assessed",
+    ),
     "no year": (page(grid(SUMMARY, [replaced(OWED, c1="2024-25")])), SourceChanged, "summary.tax_year"),
     "a year twice": (page(grid(SUMMARY, [OWED, OWED])), SourceChanged, "summary.tax_year"),
-    "a heading twice": (page(grid([*SUMMARY, "Status"], [[*OWED, "Paid"]])), SourceChanged, "summary.headings"),
+    "a heading twice": (
+        page(grid([*SUMMARY, "Status"], [[*OWED, "Paid"]])),
+        SourceChanged,
+        "summary.headings",
+    ),
     "a heading gone": (page(grid(["", *SUMMARY[2:]], [[*OWED[1:]]])), SourceChanged, "summary.headings"),
     "a heading renamed": (page(grid([*SUMMARY[:6], "Balance"], [OWED])), SourceChanged, "summary.headings"),
     "fewer cells": (page(grid(SUMMARY, [OWED[1:]])), SourceChanged, "summary.row 1"),
     "two grids": (page(grid(SUMMARY, [OWED]) + grid(SUMMARY, [PAID])), SourceChanged, "summary.headings"),
     "no rows": (page(grid(SUMMARY, [])), SourceChanged, "summary.rows"),
     "a pager without numbers": (
-        page(grid(SUMMARY, [OWED], more='<i class="k-pager"><b>1</b><b>2</b></i>')), SourceChanged, "summary.pager",
+        page(grid(SUMMARY, [OWED], more='<i class="k-pager"><b>1</b><b>2</b></i>')),
+        SourceChanged,
+        "summary.pager",
     ),
-    "a pager beside the grid": (page(grid(SUMMARY, [OWED]) + '<i class="k-pager">1 2</i>'), SourceChanged, "summary.pager"),
+    "a pager beside the grid": (
+        page(grid(SUMMARY, [OWED]) + '<i class="k-pager">1 2</i>'),
+        SourceChanged,
+        "summary.pager",
+    ),
     "a pager of a later page": (
-        page(grid(SUMMARY, [OWED], more='<i class="k-pager"><b class="k-pager-info">2 - 2 of 2 items</b></i>')),
-        SourceChanged, "summary.pager",
+        page(
+            grid(SUMMARY, [OWED], more='<i class="k-pager"><b class="k-pager-info">2 - 2 of 2 items</b></i>')
+        ),
+        SourceChanged,
+        "summary.pager",
     ),
-    "none, and a pager": (page(grid(SUMMARY, [], "No tax records.", '<i class="k-pager">1 2</i>')), SourceChanged, "summary.pager"),
+    "none, and a pager": (
+        page(grid(SUMMARY, [], "No tax records.", '<i class="k-pager">1 2</i>')),
+        SourceChanged,
+        "summary.pager",
+    ),
     "only what is in sight": (
-        page(grid(SUMMARY, [OWED], more='<div class="k-virtual-content"></div>')), SourceChanged, "summary.rows",
+        page(grid(SUMMARY, [OWED], more='<div class="k-virtual-content"></div>')),
+        SourceChanged,
+        "summary.rows",
     ),
-    "Telerik's word for none": (page(grid(SUMMARY, [], "No records available.")), SourceChanged, "summary.rows"),
+    "Telerik's word for none": (
+        page(grid(SUMMARY, [], "No records available.")),
+        SourceChanged,
+        "summary.rows",
+    ),
     "a lien of which nothing is due": (
-        page(grid(SUMMARY, [replaced(OWED, c2="Tax Lien", c4="$1,020.00", c6="$0.00")])), SourceChanged, "summary.status",
+        page(grid(SUMMARY, [replaced(OWED, c2="Tax Lien", c4="$1,020.00", c6="$0.00")])),
+        SourceChanged,
+        "summary.status",
     ),
-    "values shifted": (page(grid(PLAIN, [[*OWED[:3], "$500.00", "$520.00", "$1,000.00"]])), SourceChanged, "summary.amount_due"),
-    "values reversed": (page(grid(PLAIN, [[*OWED[:3], "$520.00", "$0.00", "$500.00"]])), SourceChanged, "summary.amount_due"),
+    "values shifted": (
+        page(grid(PLAIN, [[*OWED[:3], "$500.00", "$520.00", "$1,000.00"]])),
+        SourceChanged,
+        "summary.amount_due",
+    ),
+    "values reversed": (
+        page(grid(PLAIN, [[*OWED[:3], "$520.00", "$0.00", "$500.00"]])),
+        SourceChanged,
+        "summary.amount_due",
+    ),
     "values reversed where nothing was ever paid": (
-        page(grid(SUMMARY, [["+", "2025", "Unpaid", "$900.00", "$0.00", "$0.00", "$900.00"],
-                            ["+", "2024", "Unpaid", "$1,020.00", "$120.00", "$0.00", "$900.00"]])), SourceChanged, "summary.interest",
+        page(
+            grid(
+                SUMMARY,
+                [
+                    ["+", "2025", "Unpaid", "$900.00", "$0.00", "$0.00", "$900.00"],
+                    ["+", "2024", "Unpaid", "$1,020.00", "$120.00", "$0.00", "$900.00"],
+                ],
+            )
+        ),
+        SourceChanged,
+        "summary.interest",
     ),
     "another word for none": (page(grid(SUMMARY, [], "Loading")), SourceChanged, "summary.rows"),
-    "more pages": (page(grid(SUMMARY, [OWED], more='<i class="k-pager-info">1 - 1 of 9 items</i>')), SourceChanged, "summary.pager"),
-    "another parcel": (page(grid(SUMMARY, [OWED]), BLOCKS.replace("123-45-678", "123-45-679")), WrongParcel, "account"),
-    "a letter more": (page(grid(SUMMARY, [OWED]), BLOCKS.replace("123-45-678", "123-45-678A")), WrongParcel, "account"),
-    "two parcels": (page(grid(SUMMARY, [OWED]), BLOCKS.replace("2 S MAIN", "123-45-679")), WrongParcel, "account"),
+    "more pages": (
+        page(grid(SUMMARY, [OWED], more='<i class="k-pager-info">1 - 1 of 9 items</i>')),
+        SourceChanged,
+        "summary.pager",
+    ),
+    "another parcel": (
+        page(grid(SUMMARY, [OWED]), BLOCKS.replace("123-45-678", "123-45-679")),
+        WrongParcel,
+        "account",
+    ),
+    "a letter more": (
+        page(grid(SUMMARY, [OWED]), BLOCKS.replace("123-45-678", "123-45-678A")),
+        WrongParcel,
+        "account",
+    ),
+    "two parcels": (
+        page(grid(SUMMARY, [OWED]), BLOCKS.replace("2 S MAIN", "123-45-679")),
+        WrongParcel,
+        "account",
+    ),
     "no parcel": (page(grid(SUMMARY, [OWED]), BLOCKS.replace("123-45-678-9", "")), SourceChanged, "account"),
     "an owner's heading alone": (
-        page(grid(SUMMARY, [OWED]), BLOCKS.replace("<p>A TRUST<br>1 N MAIN ST</p>", "")), SourceChanged, "account.owner",
+        page(grid(SUMMARY, [OWED]), BLOCKS.replace("<p>A TRUST<br>1 N MAIN ST</p>", "")),
+        SourceChanged,
+        "account.owner",
     ),
-    "no owner": (page(grid(SUMMARY, [OWED]), BLOCKS.replace("Owner", "Holder")), SourceChanged, "account.owner"),
+    "no owner": (
+        page(grid(SUMMARY, [OWED]), BLOCKS.replace("Owner", "Holder")),
+        SourceChanged,
+        "account.owner",
+    ),
     "no grid": ("<html><body>$12.00</body></html>", SourceChanged, "account"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("case", WRONG)
@@ -154,7 +264,10 @@ def test_a_number_in_an_owner_s_name_is_no_parcel() -> None:
 def test_a_pager_that_shows_all_is_well() -> None:
     more = '<div class="k-pager"><b>1</b><span class="k-pager-info">1 - 2 of 2 items</span></div>'
     assert len(of(TaxBill, read(page(grid(SUMMARY, [OWED, PAID], more=more))))) == 2
-    other = '<div class="k-grid"><table><thead><tr><th>Notice</th></tr></thead></table><i class="k-pager">1 2</i></div>'
+    other = (
+        '<div class="k-grid"><table><thead><tr><th>Notice</th></tr></thead></table><i class="k-pager">1'
+        " 2</i></div>"
+    )
     assert len(of(TaxBill, read(page(grid(SUMMARY, [OWED]) + other)))) == 1
 
 
@@ -178,20 +291,32 @@ def test_absent_only_when_the_search_s_view_says_so() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["PO BOX 602555 0142", "PO BOX 602555-0142", "ACCOUNT #602-555-0142", "LOT 602 155 0142", "PHOENIX AZ 85003-1234", "123-45-678-9"],
-)  # fmt: skip
+    [
+        "PO BOX 602555 0142",
+        "PO BOX 602555-0142",
+        "ACCOUNT #602-555-0142",
+        "LOT 602 155 0142",
+        "PHOENIX AZ 85003-1234",
+        "123-45-678-9",
+    ],
+)
 def test_digits_that_are_no_telephone_number_stay(text: str) -> None:
     found = read(page(grid(SUMMARY, [PAID]), BLOCKS.replace("1 N MAIN ST", text)))
     assert of(TaxAccount, found)[0].owner == f"A TRUST\n{text}"
 
 
-@pytest.mark.parametrize("text", ["(602) 555-0142", "602-555-0142", "602.555.0142", "602 555 0142", "+1 602 555 0142", "1-800-555-0142"])
+@pytest.mark.parametrize(
+    "text",
+    ["(602) 555-0142", "602-555-0142", "602.555.0142", "602 555 0142", "+1 602 555 0142", "1-800-555-0142"],
+)
 def test_telephone_numbers_go(text: str) -> None:
     assert keep(f"<p>Call {text} now</p>") == "<p>Call  now</p>"
 
 
 def test_what_is_kept_has_no_telephone_number_and_reads_the_same() -> None:
-    html = page(grid(SUMMARY, [OWED, PAID])).replace("<body>", '<body><script>1</script><a href="tel:+16025550142">(602) 555-0142</a>')
+    html = page(grid(SUMMARY, [OWED, PAID])).replace(
+        "<body>", '<body><script>1</script><a href="tel:+16025550142">(602) 555-0142</a>'
+    )
     kept = keep(html)
     assert "555" not in kept
     assert "<script>" not in kept

@@ -1,7 +1,9 @@
-"""The rule of sections on the treasurer's page: account, bills and payments are one, so a heading or a cell that is not as known costs all.
+"""The rule of sections on the treasurer's page: account, bills and payments are one, so a heading or a cell
+that is not as known costs all.
 
-Each heading absent or renamed, each cell of another kind or empty, each part of the account gone, one at a time: refused by name, or the
-column NULL where the manifest says that it may be missing, with every other value as before. There is no other outcome.
+Each heading absent or renamed, each cell of another kind or empty, each part of the account gone, one at a
+time: refused by name, or the column NULL where the manifest says that it may be missing, with every other
+value as before. There is no other outcome.
 """
 
 import copy
@@ -41,7 +43,9 @@ def changed(tab: str, row: int, at: int, text: str) -> Rows:
     return rows
 
 
-@pytest.mark.parametrize(("tab", "at"), [(tab, at) for tab, rows in WHOLE.items() for at in range(1, len(rows[0]))])
+@pytest.mark.parametrize(
+    ("tab", "at"), [(tab, at) for tab, rows in WHOLE.items() for at in range(1, len(rows[0]))]
+)
 @pytest.mark.parametrize("how", ["absent", "renamed"])
 def test_a_heading_that_is_gone_or_renamed(tab: str, at: int, how: str) -> None:
     heading = WHOLE[tab][0][at]
@@ -52,7 +56,12 @@ def test_a_heading_that_is_gone_or_renamed(tab: str, at: int, how: str) -> None:
     if heading == "Interest/Fees":
         # It may be missing: NULL, and nothing else is otherwise.
         assert [
-            record.model_copy(update={"interest": None}) if "interest" in type(record).model_fields else record for record in BEFORE
+            (
+                record.model_copy(update={"interest": None})
+                if "interest" in type(record).model_fields
+                else record
+            )
+            for record in BEFORE
         ] == (records(found))
         assert isinstance(found, Page)
         assert found.new_fields == ([f"summary: {heading} Renamed"] if how == "renamed" else [])
@@ -62,21 +71,27 @@ def test_a_heading_that_is_gone_or_renamed(tab: str, at: int, how: str) -> None:
     assert found.ask
 
 
-@pytest.mark.parametrize(("tab", "at"), [(tab, at) for tab, rows in WHOLE.items() for at in range(1, len(rows[0]))])
+@pytest.mark.parametrize(
+    ("tab", "at"), [(tab, at) for tab, rows in WHOLE.items() for at in range(1, len(rows[0]))]
+)
 @pytest.mark.parametrize("text", KINDS)
 def test_a_cell_of_another_kind(tab: str, at: int, text: str) -> None:
     found = outcome(changed(tab, 1, at, text))
     if WHOLE[tab][0][at] == "Description" and text:
         # Any text is a description: it is stored as it is said, and nothing else differs.
         assert [record for record in records(found) if record not in BEFORE] == [
-            record.model_copy(update={"description": text}) for record in BEFORE if record.table == "treasurer.payment"
+            record.model_copy(update={"description": text})
+            for record in BEFORE
+            if record.table == "treasurer.payment"
         ]
         return
     assert isinstance(found, SourceChanged)
     assert found.path.startswith(f"{tab}.")
 
 
-@pytest.mark.parametrize("without", ["123-45-678-9", "<h3>Owner</h3>", "<h3>Property Situs</h3>", "<p>A TRUST<br>1 N MAIN ST</p>"])
+@pytest.mark.parametrize(
+    "without", ["123-45-678-9", "<h3>Owner</h3>", "<h3>Property Situs</h3>", "<p>A TRUST<br>1 N MAIN ST</p>"]
+)
 def test_a_part_of_the_account_that_is_gone(without: str) -> None:
     assert without in BLOCKS
     found = outcome(WHOLE, BLOCKS.replace(without, ""))
