@@ -284,10 +284,10 @@ class Crawler:
             text=True,
         )
 
-    def script(self, path: Path, timeout: float = 120) -> str:
+    def script(self, path: Path, *arguments: str, timeout: float = 120) -> str:
         """Run a Python script that uses Scrapy's own API, in the project's folder; returns what it logs."""
         done = subprocess.run(
-            [sys.executable, str(path)],
+            [sys.executable, str(path), *arguments],
             cwd=ROOT,
             env=self._environment(),
             stdin=subprocess.DEVNULL,
