@@ -37,7 +37,7 @@ _FILL = """
         jurisdiction, longitude, latitude, content_hash, capture_sha256, first_seen_at, changed_at
     )
     SELECT to_char(10000000 + i, 'FM00000000'), 'E', 'OWNER ' || md5(i::text), i || ' E MAIN ST', 'PHOENIX',
-    'AZ', '850' || i %% 100,
+        'AZ', '850' || i %% 100,
            i || ' W WASHINGTON ST', 'PHOENIX', '850' || i %% 100, to_char(i %% 9999, 'FM0000'),
            'SINGLE FAMILY RESIDENCE', '3.1',
            5000 + i %% 5000, 1950 + i %% 75, 1000 + i %% 3000, 2026, 200000 + i, 150000 + i,
@@ -57,8 +57,8 @@ _LEDGER = """
     VALUES (1, 1, 'E', 1, 1, 1, 2000, '{}', 'complete', now());
     INSERT INTO crawl.target (job_id, source, kind, key) VALUES (1, 'gis', 'layer', 'county');
     INSERT INTO crawl.target (job_id, source, kind, key)
-    SELECT 2, 'assessor', 'parcel', apn FROM (SELECT apn FROM gis.parcel ORDER BY md5(apn) LIMIT %(job)s)
-    picked
+    SELECT 2, 'assessor', 'parcel', apn
+    FROM (SELECT apn FROM gis.parcel ORDER BY md5(apn) LIMIT %(job)s) picked
 """
 # In a process of its own: a child's peak memory is never below what this one has when it starts it.
 _COUNT = "import sys, pyarrow.parquet; print(pyarrow.parquet.read_metadata(sys.argv[1]).num_rows)"

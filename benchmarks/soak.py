@@ -26,10 +26,10 @@ LATE_S = 10.0
 EVERY_S = 0.5
 _ROWS = """
     SELECT (SELECT count(*) FROM crawl.target WHERE state = 'done'), (SELECT count(*) FROM crawl.run),
-    (SELECT count(*) FROM crawl.issue),
+        (SELECT count(*) FROM crawl.issue),
            (SELECT count(*) FROM crawl.change), (SELECT count(*) FROM crawl.capture),
-           (SELECT sum(pg_total_relation_size(oid)) FROM pg_class WHERE relnamespace = 'crawl'::regnamespace
-           AND relkind = 'r'
+           (SELECT sum(pg_total_relation_size(oid)) FROM pg_class
+               WHERE relnamespace = 'crawl'::regnamespace AND relkind = 'r'
             AND relname <> ALL (ARRAY['target', 'capture', 'target_capture'])),
            (SELECT max(extract(epoch FROM now() - heartbeat_at)) FROM crawl.run WHERE finished_at IS NULL)
 """

@@ -28,13 +28,13 @@ Key = tuple[Any, ...]
 # An answer that came again unchanged is read once, as of the last time.
 _ANSWERS = """
     WITH answer AS (
-        SELECT target_id, kind, key, done_at, array_agg(sha256 ORDER BY position) AS captures FROM
-        crawl.target_capture
-        WHERE source = %(source)s AND state = 'done' AND kind = ANY(%(kinds)s) GROUP BY target_id, kind, key,
-        done_at
+        SELECT target_id, kind, key, done_at, array_agg(sha256 ORDER BY position) AS captures
+        FROM crawl.target_capture
+        WHERE source = %(source)s AND state = 'done' AND kind = ANY(%(kinds)s)
+        GROUP BY target_id, kind, key, done_at
     ), latest AS (SELECT kind, key, max(done_at) AS at FROM answer GROUP BY kind, key)
     SELECT (array_agg(a.target_id ORDER BY a.done_at DESC))[1], a.kind, a.key, a.captures, min(a.done_at),
-    max(a.done_at), max(l.at)
+        max(a.done_at), max(l.at)
     FROM answer a JOIN latest l USING (kind, key) {of_job}
     GROUP BY a.kind, a.key, a.captures ORDER BY max(a.done_at), 1
 """
@@ -47,10 +47,10 @@ _UNREAD = """
 """
 # A job that gave up nothing, and of which nothing is unread any more.
 _ACQUIT = """
-    UPDATE crawl.job j SET verdict = 'completed' WHERE j.verdict = 'completed_with_failures' AND (%(job)s IS
-    NULL OR j.id = %(job)s)
-      AND NOT EXISTS (SELECT FROM crawl.target t WHERE t.job_id = j.id AND (t.unread IS NOT NULL OR t.state =
-      'dead'))
+    UPDATE crawl.job j SET verdict = 'completed'
+    WHERE j.verdict = 'completed_with_failures' AND (%(job)s IS NULL OR j.id = %(job)s)
+      AND NOT EXISTS (SELECT FROM crawl.target t
+          WHERE t.job_id = j.id AND (t.unread IS NOT NULL OR t.state = 'dead'))
 """
 _LAST_CHANGE = "SELECT coalesce(max(id), 0) FROM crawl.change"
 _CHANGES = (

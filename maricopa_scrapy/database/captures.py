@@ -16,17 +16,17 @@ from maricopa_scrapy.items import Capture
 
 _CHUNK = 100
 _KEPT = """
-    SELECT source, count(*), count(body), count(pruned_at), coalesce(sum(size) FILTER (WHERE body IS NOT
-    NULL), 0)::bigint,
+    SELECT source, count(*), count(body), count(pruned_at),
+        coalesce(sum(size) FILTER (WHERE body IS NOT NULL), 0)::bigint,
            coalesce(sum(octet_length(body)), 0)::bigint, min(fetched_at), max(fetched_at),
-           (SELECT coalesce(string_agg(DISTINCT word, ', '), '') FROM crawl.capture c2, unnest(c2.left_out)
-           AS word
+           (SELECT coalesce(string_agg(DISTINCT word, ', '), '')
+               FROM crawl.capture c2, unnest(c2.left_out) AS word
             WHERE c2.source = c.source)
     FROM crawl.capture c GROUP BY source ORDER BY source
 """
 _BODIES = """
     SELECT c.sha256, c.source, c.url, c.status, coalesce(c.content_type, ''), c.fetched_at, c.body, c.size,
-    c.left_out, c.is_rendered
+        c.left_out, c.is_rendered
     FROM crawl.capture c
     WHERE c.body IS NOT NULL AND (%(source)s::text IS NULL OR c.source = %(source)s) {of_job}
     ORDER BY c.fetched_at, c.sha256

@@ -256,7 +256,7 @@ def _look_up(table: Table) -> str:
     return f"""
         SELECT count(*) FILTER (WHERE is_new),
                CASE WHEN count(*) FILTER (WHERE is_new) < %(total)s
-                    THEN array_agg(n) FILTER (WHERE is_new) END,
+                   THEN array_agg(n) FILTER (WHERE is_new) END,
                array_agg(n) FILTER (WHERE NOT is_new)
         FROM (
             SELECT k.n, t.{table.key[0]} IS NULL AS is_new

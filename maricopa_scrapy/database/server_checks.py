@@ -44,20 +44,20 @@ _UNLESS_ASKED = {
 # too.
 _LOOK = """
     SELECT pg_catalog.pg_backend_pid(), pg_catalog.current_setting('server_encoding'),
-    pg_catalog.current_database(), (
+        pg_catalog.current_database(), (
         SELECT count(pg_catalog.set_config(s.name, o.value, false))
-        FROM pg_catalog.jsonb_each_text(%(always)s::jsonb || %(unless)s::jsonb) o JOIN pg_catalog.pg_settings
-        s ON lower(s.name) = o.key
+        FROM pg_catalog.jsonb_each_text(%(always)s::jsonb || %(unless)s::jsonb) o
+        JOIN pg_catalog.pg_settings s ON lower(s.name) = o.key
         WHERE pg_catalog.pg_backend_pid() = %(pid)s AND (%(always)s::jsonb ? o.key OR s.source <> 'client')
           AND (o.key <> 'client_connection_check_interval' OR pg_catalog.version() LIKE '%%linux%%'))
 """
 _PID = "SELECT pg_catalog.pg_backend_pid()"
 _CIRCUMSTANCES = """
     SELECT current_user, current_database(), quote_ident(current_user), quote_ident(current_database()),
-    pg_is_in_recovery(),
+        pg_is_in_recovery(),
            current_setting('default_transaction_read_only') = 'on',
-           (SELECT quote_ident(rolname) FROM pg_namespace JOIN pg_roles r ON r.oid = nspowner WHERE nspname =
-           'crawl'),
+           (SELECT quote_ident(rolname) FROM pg_namespace JOIN pg_roles r ON r.oid = nspowner
+               WHERE nspname = 'crawl'),
            (SELECT string_agg(quote_ident(n.nspname), ', ' ORDER BY n.nspname) FROM pg_namespace n
             WHERE n.nspname = 'public' OR (n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
                   AND n.nspowner = (SELECT nspowner FROM pg_namespace WHERE nspname = 'crawl')))
@@ -69,12 +69,12 @@ _MAY_MIGRATE = """
 """
 _HOLDER = """
     SELECT a.pid, coalesce(nullif(a.application_name, ''), 'a program'), a.usename, l.relation::regclass::text
-    FROM pg_locks l JOIN pg_stat_activity a USING (pid) JOIN pg_class c ON c.oid = l.relation AND
-    c.relpersistence <> 't'
-    WHERE l.locktype = 'relation' AND l.granted AND l.mode IN ('ShareLock', 'ShareRowExclusiveLock',
-    'ExclusiveLock', 'AccessExclusiveLock')
-      AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database()) AND a.pid <>
-      pg_backend_pid()
+    FROM pg_locks l JOIN pg_stat_activity a USING (pid)
+    JOIN pg_class c ON c.oid = l.relation AND c.relpersistence <> 't'
+    WHERE l.locktype = 'relation' AND l.granted
+      AND l.mode IN ('ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')
+      AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+        AND a.pid <> pg_backend_pid()
       AND l.relation >= 16384 ORDER BY l.mode, a.xact_start LIMIT 1
 """
 _DENIED = (psycopg2.errors.InsufficientPrivilege, psycopg2.errors.ReadOnlySqlTransaction)

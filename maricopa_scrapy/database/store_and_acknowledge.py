@@ -37,8 +37,8 @@ _CAPTURE = (
 )
 # An answer that was not kept, or was pruned, and came again.
 _KEEP_AFTER_ALL = """
-    UPDATE crawl.capture SET url = %s, status = %s, content_type = %s, fetched_at = %s, size = %s, left_out =
-    %s, body = %s,
+    UPDATE crawl.capture SET url = %s, status = %s, content_type = %s, fetched_at = %s, size = %s,
+        left_out = %s, body = %s,
         pruned_at = NULL WHERE sha256 = %s
 """
 # Who waits here holds up all others of its schemas: soon it gives up, and tries again.

@@ -150,7 +150,7 @@ class Table:
             )
             INSERT INTO crawl.change (table_name, key, field, old, new, changed_at, run_id)
             SELECT '{self.name}', {self._key_json("r")}, 'removed_at', NULL, r.removed_at::text,
-            r.removed_at, %(run)s
+                r.removed_at, %(run)s
             FROM removed r
         """
 
@@ -162,11 +162,11 @@ class Table:
         mine = f"t.{self.complete_by} = ANY(%(values)s) AND t.removed_at IS NULL"
         return f"""
             WITH seen AS (
-                UPDATE {self.name} t SET unseen_since = NULL WHERE {mine} AND t.unseen_since IS NOT NULL AND
-                {is_staged}
+                UPDATE {self.name} t SET unseen_since = NULL
+                WHERE {mine} AND t.unseen_since IS NOT NULL AND {is_staged}
             )
-            UPDATE {self.name} t SET unseen_since = coalesce(t.unseen_since, %(at)s) WHERE {mine} AND NOT
-            {is_staged}
+            UPDATE {self.name} t SET unseen_since = coalesce(t.unseen_since, %(at)s)
+            WHERE {mine} AND NOT {is_staged}
             RETURNING {", ".join(self.key)}
         """
 

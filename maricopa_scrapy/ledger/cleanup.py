@@ -23,8 +23,8 @@ _DELETE_TARGETS = """
     DELETE FROM crawl.target t USING old_job o WHERE t.job_id = o.id AND (
         t.state <> 'done' OR (
             NOT EXISTS (SELECT FROM held_capture h WHERE h.sha256 = t.capture_sha256)
-            AND EXISTS (SELECT FROM crawl.target n WHERE n.source = t.source AND n.key = t.key AND n.kind =
-            t.kind
+            AND EXISTS (SELECT FROM crawl.target n
+                WHERE n.source = t.source AND n.key = t.key AND n.kind = t.kind
                         AND n.state = 'done' AND n.done_at > t.done_at)))
     RETURNING t.job_id
 """

@@ -10,17 +10,17 @@ _BEGINS_S = 60.0
 # came and ended).
 _MAY_BE_FED = """
     SELECT EXISTS (
-        SELECT FROM crawl.job j JOIN crawl.target t ON t.job_id = j.id AND t.source = ANY(%(feeders)s) AND
-        t.state IN ('pending', 'leased')
-        WHERE j.id = %(job)s AND coalesce(j.parameters -> 'follow', '[]') ? %(source)s AND NOT (t.state =
-        'pending' AND t.cause IS NULL
+        SELECT FROM crawl.job j JOIN crawl.target t ON t.job_id = j.id AND t.source = ANY(%(feeders)s)
+          AND t.state IN ('pending', 'leased')
+        WHERE j.id = %(job)s AND coalesce(j.parameters -> 'follow', '[]') ? %(source)s
+          AND NOT (t.state = 'pending' AND t.cause IS NULL
               AND coalesce(t.not_before, now()) > now() + make_interval(secs => %(later)s))
           AND (EXISTS (SELECT FROM crawl.run r WHERE r.job_id = j.id AND r.state = 'running'
                        AND t.source = ANY(coalesce(r.sources, ARRAY[r.source])))
-               OR EXISTS (SELECT FROM crawl.run mine WHERE mine.id = %(run)s AND mine.started_at > now() -
-               make_interval(secs => %(begins)s)
-                          AND NOT EXISTS (SELECT FROM crawl.planned_run p WHERE p.job_id = j.id AND
-                          %(source)s = ANY (p.feeds)
+               OR EXISTS (SELECT FROM crawl.run mine
+                   WHERE mine.id = %(run)s AND mine.started_at > now() - make_interval(secs => %(begins)s)
+                          AND NOT EXISTS (SELECT FROM crawl.planned_run p
+                              WHERE p.job_id = j.id AND %(source)s = ANY (p.feeds)
                                           AND p.state = 'ended' AND p.ended_at > mine.started_at)))
     )
 """
@@ -29,8 +29,8 @@ _MAY_BE_FED = """
 # Runs of the job's plan that may yet find targets for the source, now or when their supervisor starts them.
 _MAY_COME = """
     SELECT EXISTS (
-        SELECT FROM crawl.planned_run p JOIN crawl.job j ON j.id = p.job_id LEFT JOIN crawl.run r ON r.id =
-        p.run_id
+        SELECT FROM crawl.planned_run p JOIN crawl.job j ON j.id = p.job_id
+        LEFT JOIN crawl.run r ON r.id = p.run_id
         WHERE p.job_id = %(job)s AND %(source)s = ANY (p.feeds) AND p.state <> 'ended'
           AND (r.state = 'running' OR j.supervised_at > now() - make_interval(secs => %(silence)s)))
 """

@@ -12,8 +12,8 @@ logger = logging.getLogger(__name__)
 
 # What is asked for again (a document whose names were not indexed) was counted when it was asked for first.
 _ASKED = """
-    SELECT count(*) FROM crawl.target WHERE job_id = %(job)s AND source = %(source)s AND kind = %(kind)s AND
-    state = 'done'
+    SELECT count(*) FROM crawl.target WHERE job_id = %(job)s AND source = %(source)s AND kind = %(kind)s
+      AND state = 'done'
     AND (%(file)s IS NULL OR detail ->> 'file' = %(file)s) AND NOT coalesce(detail ? 'again', false)
 """
 _ENDED = """
@@ -101,8 +101,8 @@ def _counts(table: Table, floor: Floor) -> str:
         return f"SELECT count(*){columns} FROM {table.name} r WHERE {present}"
     return f"""
         SELECT count(*){columns} FROM crawl.target t JOIN {table.name} r ON r.{table.key[0]} = t.key
-        WHERE t.job_id = %(job)s AND t.source = %(source)s AND t.kind = %(kind)s AND t.state = 'done' AND
-        {present}
+        WHERE t.job_id = %(job)s AND t.source = %(source)s AND t.kind = %(kind)s AND t.state = 'done'
+          AND {present}
     """
 
 

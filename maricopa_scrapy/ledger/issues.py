@@ -10,11 +10,11 @@ from maricopa_scrapy.database.connect import Session
 
 _ISSUES = """
     SELECT g.source, g.kind, g.signature, i.message, g.count, g.jobs, g.first_at, g.last_at, i.job_id,
-    i.target_key,
+        i.target_key,
            coalesce(i.example->>'url', c.url), encode(i.capture_sha256, 'hex'), c.body IS NOT NULL, i.example
     FROM (
-        SELECT source, kind, signature, sum(count)::bigint AS count, count(*) AS jobs, min(first_at) AS
-        first_at, max(last_at) AS last_at,
+        SELECT source, kind, signature, sum(count)::bigint AS count, count(*) AS jobs,
+            min(first_at) AS first_at, max(last_at) AS last_at,
                (array_agg(id ORDER BY last_at DESC, id DESC))[1] AS newest
         FROM crawl.issue WHERE %(job)s::bigint IS NULL OR job_id = %(job)s GROUP BY source, kind, signature
     ) g

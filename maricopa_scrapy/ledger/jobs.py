@@ -30,43 +30,43 @@ _PLANNED = """
 _PLAN_AS_RUN = """
     INSERT INTO crawl.planned_run (job_id, number, spider, source, phase, feeds, place)
     SELECT %(job)s, row_number() OVER (ORDER BY min(id)), spider, source, 0, '{}', 'local' FROM crawl.run
-    WHERE job_id = %(job)s AND NOT EXISTS (SELECT FROM crawl.planned_run WHERE job_id = %(job)s) GROUP BY
-    spider, source
+    WHERE job_id = %(job)s AND NOT EXISTS (SELECT FROM crawl.planned_run WHERE job_id = %(job)s)
+    GROUP BY spider, source
 """
 _SEE = """
     SELECT p.number, p.spider, p.source, p.phase, p.place, p.state, p.starts, p.handle, p.message,
-    coalesce(r.state, ''),
+        coalesce(r.state, ''),
            coalesce(extract(epoch FROM now() - p.started_at), 0)::double precision,
-           EXISTS (SELECT FROM crawl.target t WHERE t.job_id = p.job_id AND t.source = p.source AND t.state
-           IN ('pending', 'leased')),
-           EXISTS (SELECT FROM crawl.planned_run f WHERE f.job_id = p.job_id AND f.state <> 'ended' AND
-           p.source = ANY (f.feeds))
+           EXISTS (SELECT FROM crawl.target t WHERE t.job_id = p.job_id AND t.source = p.source
+               AND t.state IN ('pending', 'leased')),
+           EXISTS (SELECT FROM crawl.planned_run f WHERE f.job_id = p.job_id AND f.state <> 'ended'
+               AND p.source = ANY (f.feeds))
     FROM crawl.planned_run p LEFT JOIN crawl.run r ON r.id = p.run_id WHERE p.job_id = %s ORDER BY p.number
 """
 # Those that run: supervised, or with a run that lives although the supervisor is gone.
 _RUNNING = """
-    SELECT count(*) FROM crawl.job j WHERE j.state = 'running' AND j.id <> %(job)s AND j.supervisor IS NOT
-    NULL AND (
+    SELECT count(*) FROM crawl.job j
+    WHERE j.state = 'running' AND j.id <> %(job)s AND j.supervisor IS NOT NULL AND (
         j.supervised_at > now() - make_interval(secs => %(silence)s)
         OR EXISTS (SELECT FROM crawl.run r WHERE r.job_id = j.id AND r.state = 'running'))
 """
 _FIRST_IN_LINE = """
     SELECT id FROM crawl.job
-    WHERE state = 'pending' AND requested_state = 'run' AND supervised_at > now() - make_interval(secs =>
-    %(silence)s)
+    WHERE state = 'pending' AND requested_state = 'run'
+      AND supervised_at > now() - make_interval(secs => %(silence)s)
     ORDER BY array_position(%(priorities)s, priority), id LIMIT 1
 """
 _NEWEST = """
     SELECT j.id, j.type, j.mode, j.priority, j.parameters, j.state, j.requested_state, j.verdict, j.reason,
-    j.enumerated, j.created_at,
+        j.enumerated, j.created_at,
            j.started_at, j.finished_at, count(*) FILTER (WHERE t.state = 'done') AS done,
            count(*) FILTER (WHERE t.state = 'gone') AS gone, count(*) FILTER (WHERE t.state = 'dead') AS dead,
            count(*) FILTER (WHERE t.state IN ('pending', 'leased')) AS open,
            EXISTS (SELECT FROM crawl.run r WHERE r.job_id = j.id AND r.state = 'running'
                    AND r.heartbeat_at > now() - make_interval(secs => %(silence)s)) AS is_live,
            coalesce(j.supervised_at > now() - make_interval(secs => %(silence)s), false) AS is_supervised
-    FROM (SELECT * FROM crawl.job ORDER BY id DESC LIMIT %(limit)s) j LEFT JOIN crawl.target t ON t.job_id =
-    j.id
+    FROM (SELECT * FROM crawl.job ORDER BY id DESC LIMIT %(limit)s) j
+    LEFT JOIN crawl.target t ON t.job_id = j.id
     GROUP BY j.id, j.type, j.mode, j.priority, j.parameters, j.state, j.requested_state, j.verdict, j.reason,
     j.enumerated, j.created_at,
              j.started_at, j.finished_at, j.supervised_at
@@ -75,11 +75,11 @@ _NEWEST = """
 
 # Of a job that goes on: runs that had ended before their source was to be asked again.
 _ENDED_TOO_SOON = """
-    UPDATE crawl.planned_run p SET state = 'planned', starts = 0, handle = NULL, run_id = NULL, message =
-    NULL, ended_at = NULL
+    UPDATE crawl.planned_run p SET state = 'planned', starts = 0, handle = NULL, run_id = NULL,
+        message = NULL, ended_at = NULL
     WHERE job_id = %s AND state = 'ended'
-      AND EXISTS (SELECT FROM crawl.target t WHERE t.job_id = p.job_id AND t.source = p.source AND t.state IN
-      ('pending', 'leased'))
+      AND EXISTS (SELECT FROM crawl.target t WHERE t.job_id = p.job_id AND t.source = p.source
+          AND t.state IN ('pending', 'leased'))
 """
 
 

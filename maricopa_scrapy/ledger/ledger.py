@@ -41,25 +41,26 @@ _FAR = dt.timedelta(minutes=10)
 # Failed targets that spent an attempt, those that spent none, and those never asked for.
 _LEASE = """
     WITH again AS (
-        SELECT id FROM crawl.target WHERE job_id = %(job)s AND source = %(source)s AND state = 'pending' AND
-        attempts > 0
-          AND (not_before IS NULL OR not_before <= now() OR not_before > now() + %(far)s) ORDER BY id LIMIT
-          %(again)s FOR UPDATE SKIP LOCKED
+        SELECT id FROM crawl.target WHERE job_id = %(job)s AND source = %(source)s AND state = 'pending'
+          AND attempts > 0
+          AND (not_before IS NULL OR not_before <= now() OR not_before > now() + %(far)s)
+          ORDER BY id LIMIT %(again)s FOR UPDATE SKIP LOCKED
     ), free AS (
-        SELECT id FROM crawl.target WHERE job_id = %(job)s AND source = %(source)s AND state = 'pending' AND
-        attempts = 0
-          AND cause IS NOT NULL AND (not_before IS NULL OR not_before <= now() OR not_before > now() +
-          %(far)s) ORDER BY not_before, id
+        SELECT id FROM crawl.target WHERE job_id = %(job)s AND source = %(source)s AND state = 'pending'
+          AND attempts = 0
+          AND cause IS NOT NULL
+            AND (not_before IS NULL OR not_before <= now() OR not_before > now() + %(far)s)
+          ORDER BY not_before, id
         LIMIT %(free)s FOR UPDATE SKIP LOCKED
     ), fresh AS (
-        SELECT id FROM crawl.target WHERE job_id = %(job)s AND source = %(source)s AND state = 'pending' AND
-        cause IS NULL
-          AND (not_before IS NULL OR not_before <= now()) ORDER BY priority, id LIMIT %(fresh)s FOR UPDATE
-          SKIP LOCKED
+        SELECT id FROM crawl.target WHERE job_id = %(job)s AND source = %(source)s AND state = 'pending'
+          AND cause IS NULL
+          AND (not_before IS NULL OR not_before <= now())
+          ORDER BY priority, id LIMIT %(fresh)s FOR UPDATE SKIP LOCKED
     )
     UPDATE crawl.target t SET state = 'leased', run_id = %(run)s
-    FROM (SELECT id FROM again UNION ALL SELECT id FROM free UNION ALL SELECT id FROM fresh LIMIT %(limit)s)
-    due WHERE t.id = due.id
+    FROM (SELECT id FROM again UNION ALL SELECT id FROM free
+        UNION ALL SELECT id FROM fresh LIMIT %(limit)s) due WHERE t.id = due.id
     RETURNING t.id, t.source, t.kind, t.key, t.attempts, t.detail, t.failures, t.priority
 """
 _NO_JOB = "there is no job %d; `maricopa jobs` lists them"

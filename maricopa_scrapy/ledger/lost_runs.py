@@ -20,8 +20,8 @@ SILENCE_S = 10.0
 _GAP_S = 6.0
 _STEP_S = 2.0
 _RUNNING = """
-    SELECT id, job_id, node, pid, process, pid_started, heartbeat_at, heartbeat_at < clock_timestamp() -
-    make_interval(secs => %(silence)s),
+    SELECT id, job_id, node, pid, process, pid_started, heartbeat_at,
+        heartbeat_at < clock_timestamp() - make_interval(secs => %(silence)s),
            heartbeat_at > clock_timestamp() + make_interval(secs => %(silence)s),
            extract(epoch FROM clock_timestamp())
     FROM crawl.run WHERE state = 'running' FOR NO KEY UPDATE SKIP LOCKED

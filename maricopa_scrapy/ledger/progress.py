@@ -16,11 +16,11 @@ from maricopa_scrapy.ledger.verdict import Counts, tallied
 
 _JOB = """
     SELECT j.type, j.mode, j.execution, j.priority, j.state, j.requested_state, j.verdict, j.reason,
-    j.shortfall, j.parameters,
+        j.shortfall, j.parameters,
            j.created_at,
            j.started_at, j.finished_at,
            coalesce(extract(epoch FROM coalesce(j.finished_at, now()) - j.started_at), 0)::double precision
-           AS seconds,
+               AS seconds,
            coalesce(j.supervised_at > now() - make_interval(secs => %(silence)s), false) AS is_supervised
     FROM crawl.job j WHERE j.id = %(job)s
 """
@@ -33,24 +33,24 @@ _CAUSES = (
     " BY 2 DESC, 1"
 )
 _UNREAD = """
-    SELECT t.source || ' ' || section, count(*) FROM crawl.target t CROSS JOIN LATERAL unnest(t.unread) AS
-    section
+    SELECT t.source || ' ' || section, count(*) FROM crawl.target t
+    CROSS JOIN LATERAL unnest(t.unread) AS section
     WHERE t.job_id = %(job)s AND t.unread IS NOT NULL GROUP BY 1 ORDER BY 2 DESC, 1
 """
 _RUNS = """
-    SELECT served, spider, state, state = 'running' AND heartbeat_at > now() - make_interval(secs =>
-    %(silence)s), traffic -> served,
+    SELECT served, spider, state, state = 'running'
+      AND heartbeat_at > now() - make_interval(secs => %(silence)s), traffic -> served,
            extract(epoch FROM coalesce(finished_at, now()) - started_at)::double precision
-    FROM crawl.run CROSS JOIN LATERAL unnest(coalesce(sources, ARRAY[source])) AS served WHERE job_id =
-    %(job)s ORDER BY id
+    FROM crawl.run CROSS JOIN LATERAL unnest(coalesce(sources, ARRAY[source])) AS served
+    WHERE job_id = %(job)s ORDER BY id
 """
 _PLANNED = (
     "SELECT source, spider, state, phase, message FROM crawl.planned_run WHERE job_id = %(job)s ORDER BY"
     " number"
 )
 _PACES = """
-    SELECT source, rate, budget, greatest(0, extract(epoch FROM blocked_until - clock_timestamp()))::double
-    precision, is_open
+    SELECT source, rate, budget,
+        greatest(0, extract(epoch FROM blocked_until - clock_timestamp()))::double precision, is_open
     FROM crawl.source WHERE rate IS NOT NULL
 """
 

@@ -17,15 +17,15 @@ T = TypeVar("T")
 WEIGHTS = {"critical": 8, "high": 4, "normal": 2, "low": 1}
 
 _REPORT = """
-    INSERT INTO crawl.share (source, run_id, wants, reported_at) VALUES (%(source)s, %(run)s, %(wants)s,
-    clock_timestamp())
+    INSERT INTO crawl.share (source, run_id, wants, reported_at)
+    VALUES (%(source)s, %(run)s, %(wants)s, clock_timestamp())
     ON CONFLICT (source, run_id) DO UPDATE SET wants = excluded.wants, reported_at = excluded.reported_at
 """
 _ASKING = """
     SELECT s.run_id = %(run)s, s.wants, j.priority
     FROM crawl.share s JOIN crawl.run r ON r.id = s.run_id JOIN crawl.job j ON j.id = r.job_id
-    WHERE s.source = %(source)s AND r.state = 'running' AND s.reported_at > clock_timestamp() -
-    make_interval(secs => %(silence)s)
+    WHERE s.source = %(source)s AND r.state = 'running'
+      AND s.reported_at > clock_timestamp() - make_interval(secs => %(silence)s)
 """
 
 # state, seconds since 1970 by the database's clock, this run's share from 0 to 1, whether it asks alone ->
@@ -86,10 +86,10 @@ def paces(session: Session) -> list[Pace]:
     def work(cursor: Cursor) -> list[Pace]:
         cursor.execute(
             """
-            SELECT source, rate, budget, greatest(0, extract(epoch FROM blocked_until -
-            clock_timestamp()))::double precision, is_open,
-                   (SELECT count(*) FROM crawl.share s JOIN crawl.run r ON r.id = s.run_id WHERE s.source =
-                   source.source
+            SELECT source, rate, budget,
+                greatest(0, extract(epoch FROM blocked_until - clock_timestamp()))::double precision, is_open,
+                   (SELECT count(*) FROM crawl.share s JOIN crawl.run r ON r.id = s.run_id
+                       WHERE s.source = source.source
                     AND r.state = 'running' AND s.reported_at > clock_timestamp() - make_interval(secs => %s))
             FROM crawl.source WHERE rate IS NOT NULL ORDER BY source
             """,

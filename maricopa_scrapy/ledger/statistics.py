@@ -10,8 +10,8 @@ from maricopa_scrapy.ledger.lost_runs import SILENCE_S
 from maricopa_scrapy.ledger.progress import Traffic, traffic_of
 
 _RUNS = """
-    SELECT served, r.traffic -> served, r.state = 'running' AND r.heartbeat_at > now() - make_interval(secs
-    => %(silence)s),
+    SELECT served, r.traffic -> served, r.state = 'running'
+      AND r.heartbeat_at > now() - make_interval(secs => %(silence)s),
            extract(epoch FROM coalesce(r.finished_at, now()) - r.started_at)::double precision
     FROM crawl.run r CROSS JOIN LATERAL unnest(coalesce(r.sources, ARRAY[r.source])) AS served
     WHERE %(job)s IS NULL OR r.job_id = %(job)s

@@ -9,20 +9,20 @@ from psycopg2.extensions import cursor as Cursor
 # minutes, 1,200 in a day.
 _NOTE = """
     INSERT INTO crawl.sample (run_id, source, at, requests, answers, refusals, bytes, allowed)
-    SELECT r.id, t.key, now(), (t.value ->> 'requests')::bigint, (t.value ->> 'answers')::bigint, (t.value
-    ->> 'refusals')::bigint,
+    SELECT r.id, t.key, now(), (t.value ->> 'requests')::bigint, (t.value ->> 'answers')::bigint,
+        (t.value ->> 'refusals')::bigint,
            (t.value ->> 'bytes')::bigint,
            CASE WHEN s.is_open OR s.blocked_until > now() + interval '3 s' THEN 0 ELSE s.rate END
     FROM crawl.run r CROSS JOIN LATERAL jsonb_each(r.traffic) t LEFT JOIN crawl.source s ON s.source = t.key
     WHERE r.id = %(run)s AND (%(is_last)s OR NOT EXISTS (
         SELECT FROM crawl.sample b WHERE b.run_id = r.id AND b.source = t.key
-        AND b.at > now() - least(interval '10 min', greatest(interval '2.5 s', (now() - r.started_at) /
-        200))))
+        AND b.at > now() - least(interval '10 min',
+            greatest(interval '2.5 s', (now() - r.started_at) / 200))))
     ON CONFLICT DO NOTHING
 """
 _OF_JOB = """
-    SELECT s.run_id, s.source, coalesce(lag(s.at) OVER w, r.started_at), s.at, s.answers - lag(s.answers, 1,
-    0::bigint) OVER w,
+    SELECT s.run_id, s.source, coalesce(lag(s.at) OVER w, r.started_at), s.at,
+        s.answers - lag(s.answers, 1, 0::bigint) OVER w,
            s.refusals - lag(s.refusals, 1, 0::bigint) OVER w, s.allowed
     FROM crawl.sample s JOIN crawl.run r ON r.id = s.run_id
     WHERE r.job_id = %s WINDOW w AS (PARTITION BY s.run_id, s.source ORDER BY s.at) ORDER BY s.at

@@ -25,8 +25,8 @@ _IS_PLANNED = "SELECT EXISTS (SELECT FROM crawl.planned_run WHERE job_id = %s AN
 # Of each source the run that closed last.
 _REASONS = """
     SELECT DISTINCT ON (served) served, reason, CASE WHEN served = source THEN shortfall END
-    FROM crawl.run CROSS JOIN LATERAL unnest(coalesce(sources, ARRAY[source])) AS served WHERE job_id = %s
-    AND state = 'closed'
+    FROM crawl.run CROSS JOIN LATERAL unnest(coalesce(sources, ARRAY[source])) AS served
+    WHERE job_id = %s AND state = 'closed'
     ORDER BY served, finished_at DESC, id DESC
 """
 _BY_SOURCE = (

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 # Changes of one field that a source made: `c`. The value that stands beside it now is told only while it
 # still belongs to it.
 _CHANGED = """
-    FROM public.change c JOIN crawl.run r ON r.id = c.run_id LEFT JOIN public.withheld w ON w.apn =
-    c.key->>'apn' {join}
-    WHERE c.table_name = '{table}' AND c.field = '{field}' AND c.changed_at >= %(since)s AND c.changed_at <
-    %(until)s
+    FROM public.change c JOIN crawl.run r ON r.id = c.run_id
+    LEFT JOIN public.withheld w ON w.apn = c.key->>'apn' {join}
+    WHERE c.table_name = '{table}' AND c.field = '{field}' AND c.changed_at >= %(since)s
+      AND c.changed_at < %(until)s
       AND r.spider <> 'reparse' {where} ORDER BY c.changed_at, c.id
 """
 
@@ -53,8 +53,8 @@ QUERIES: dict[str, Query] = {
             FROM (
                 SELECT c.changed_at, c.key->>'apn' AS apn, min(c.id) AS id,
                        max(c.old) FILTER (WHERE c.field = 'ownership') AS old_owner,
-                       max(c.new) FILTER (WHERE c.field = 'ownership') AS new_owner, bool_or(c.field =
-                       'ownership') AS is_named
+                       max(c.new) FILTER (WHERE c.field = 'ownership') AS new_owner,
+                           bool_or(c.field = 'ownership') AS is_named
                 FROM public.change c JOIN crawl.run r ON r.id = c.run_id
                 WHERE c.table_name = 'assessor.owner' AND c.field IN ('ownership', 'owner_id')
                   AND c.changed_at >= %(since)s AND c.changed_at < %(until)s AND r.spider <> 'reparse'
@@ -62,7 +62,7 @@ QUERIES: dict[str, Query] = {
             ) c
             LEFT JOIN public.withheld w ON w.apn = c.apn
             LEFT JOIN assessor.owner o ON o.apn = c.apn AND (w.apn IS NOT NULL OR o.ownership IS NOT DISTINCT
-            FROM c.new_owner)
+                FROM c.new_owner)
             WHERE c.is_named OR w.apn IS NOT NULL ORDER BY c.changed_at, c.id
             """,
         ),
@@ -135,8 +135,8 @@ QUERIES: dict[str, Query] = {
                  AND t.next_due_on < (%(until)s AT TIME ZONE 'America/Phoenix')::date)
                 OR EXISTS (
                     SELECT FROM crawl.change c JOIN crawl.run r ON r.id = c.run_id
-                    WHERE c.table_name = 'treasurer.bill' AND c.field = 'status' AND c.new IN ('lien',
-                    'state_lien')
+                    WHERE c.table_name = 'treasurer.bill' AND c.field = 'status'
+                      AND c.new IN ('lien', 'state_lien')
                       AND c.changed_at >= %(since)s AND c.changed_at < %(until)s AND r.spider <> 'reparse'
                       AND c.key->>'apn' = t.apn AND (c.key->>'tax_year')::integer = t.tax_year
                 )
@@ -166,10 +166,10 @@ QUERIES: dict[str, Query] = {
             ("first_seen_at", "apn", "tax_year", "paid_on", "description", "amount"),
             """
             SELECT p.first_seen_at, p.apn, p.tax_year, p.paid_on, p.description, p.amount
-            FROM treasurer.payment p JOIN treasurer.account a ON a.apn = p.apn AND a.first_seen_at <
-            p.first_seen_at
-            WHERE p.first_seen_at >= %(since)s AND p.first_seen_at < %(until)s ORDER BY p.first_seen_at,
-            p.apn, p.tax_year, p.ordinal
+            FROM treasurer.payment p
+            JOIN treasurer.account a ON a.apn = p.apn AND a.first_seen_at < p.first_seen_at
+            WHERE p.first_seen_at >= %(since)s AND p.first_seen_at < %(until)s
+            ORDER BY p.first_seen_at, p.apn, p.tax_year, p.ordinal
             """,
         ),
         Query(
@@ -180,8 +180,8 @@ QUERIES: dict[str, Query] = {
             ("first_seen_at", "recording_number", "recording_date"),
             """
             SELECT first_seen_at, recording_number, recording_date FROM recorder.document
-            WHERE first_seen_at >= %(since)s AND first_seen_at < %(until)s ORDER BY first_seen_at,
-            recording_number
+            WHERE first_seen_at >= %(since)s AND first_seen_at < %(until)s
+            ORDER BY first_seen_at, recording_number
             """,
         ),
     )

@@ -17,8 +17,8 @@ COLUMNS = ("changed_at", "table", "apn", "key", "field", "old", "new", "run", "b
 _CHANGES = """
     SELECT c.changed_at, c.table_name, c.key->>'apn', c.key, c.field, c.old, c.new, c.run_id, r.spider
     FROM public.change c LEFT JOIN crawl.run r ON r.id = c.run_id
-    WHERE c.changed_at >= %(since)s AND c.changed_at < %(until)s AND (%(table)s::text IS NULL OR c.table_name
-    = %(table)s)
+    WHERE c.changed_at >= %(since)s AND c.changed_at < %(until)s
+      AND (%(table)s::text IS NULL OR c.table_name = %(table)s)
     ORDER BY c.changed_at, c.id
 """
 

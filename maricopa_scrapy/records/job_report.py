@@ -18,8 +18,8 @@ from maricopa_scrapy.ledger.traffic_samples import Interval
 
 _FAILURES = """
     WITH message AS (
-        SELECT source, cause, coalesce(message, '') AS message, count(*) FILTER (WHERE state = 'dead') AS
-        dead,
+        SELECT source, cause, coalesce(message, '') AS message,
+            count(*) FILTER (WHERE state = 'dead') AS dead,
                count(*) FILTER (WHERE state <> 'dead') AS open, min(kind || ' ' || key) AS example
         FROM crawl.target WHERE job_id = %s AND cause IS NOT NULL AND state IN ('dead', 'pending', 'leased')
         GROUP BY 1, 2, 3
@@ -32,8 +32,8 @@ _FAILURES = """
     WHERE place <= 3 ORDER BY all_dead DESC, all_open DESC, source, cause, place
 """
 _TRIES = """
-    SELECT source, f.key, sum(f.value::bigint)::bigint FROM crawl.target CROSS JOIN LATERAL
-    jsonb_each_text(failures) f
+    SELECT source, f.key, sum(f.value::bigint)::bigint FROM crawl.target
+    CROSS JOIN LATERAL jsonb_each_text(failures) f
     WHERE job_id = %s AND failures IS NOT NULL GROUP BY 1, 2
 """
 # By the time as well, for which there is an index; clocks of several machines may differ.

@@ -28,8 +28,8 @@ _SEEN = (
 _SEEN_BY_GIS = """
     SELECT greatest(g.changed_at, (
         SELECT max(r.finished_at) FROM gis.roll r
-        WHERE r.state = 'complete' AND r.finished_at >= g.first_seen_at AND (g.removed_at IS NULL OR
-        r.finished_at < g.removed_at)
+        WHERE r.state = 'complete' AND r.finished_at >= g.first_seen_at
+          AND (g.removed_at IS NULL OR r.finished_at < g.removed_at)
           AND NOT EXISTS (SELECT FROM gis.not_in_layer n WHERE n.layer = r.layer AND n.apn = g.apn)
     )) FROM gis.parcel g WHERE g.apn = %s
 """
@@ -38,7 +38,7 @@ _SEEN_BY_GIS = """
 _SALES = """
     SELECT * FROM public.sale WHERE apn = %s
     ORDER BY coalesce(sale_month, to_char(deed_date, 'YYYY-MM')) DESC NULLS LAST, deed_number, basis,
-    occurrence
+        occurrence
 """
 
 _DOCUMENTS = (

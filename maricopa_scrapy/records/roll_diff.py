@@ -12,8 +12,8 @@ from maricopa_scrapy.database.connect import Session
 SOURCES = ("gis",)
 
 _ROLLS = """
-    SELECT layer, started_at, finished_at FROM gis.roll WHERE state = 'complete' ORDER BY finished_at DESC
-    LIMIT 2
+    SELECT layer, started_at, finished_at FROM gis.roll WHERE state = 'complete'
+    ORDER BY finished_at DESC LIMIT 2
 """
 _BY_FIELD = """
     SELECT table_name, field, count(*) FROM crawl.change WHERE changed_at > %s AND table_name LIKE %s

@@ -29,8 +29,8 @@ _SEEN = """
 _RECORDED = """
     SELECT FROM crawl.target t
     WHERE t.source = %(source)s AND t.state IN ('done', 'gone') AND t.key = upper(regexp_replace(coalesce(
-        (SELECT o.deed_number FROM assessor.owner o WHERE o.apn = s.apn), (SELECT g.deed_number FROM
-        gis.parcel g WHERE g.apn = s.apn)),
+        (SELECT o.deed_number FROM assessor.owner o WHERE o.apn = s.apn), (SELECT g.deed_number
+            FROM gis.parcel g WHERE g.apn = s.apn)),
         '[^0-9A-Za-z]', '', 'g'))
       AND (%(before)s::timestamptz IS NULL OR t.done_at >= %(before)s)
 """
@@ -39,8 +39,8 @@ _ON_PAGE = _ANSWERED.replace("t.source = %(source)s", "t.source IN ('assessor', 
 _DEEDS = """
     SELECT number, count(*) FROM (
         SELECT coalesce(o.deed_number, g.deed_number) AS number
-        FROM unnest(%(apns)s::text[]) AS s (apn) LEFT JOIN assessor.owner o USING (apn) LEFT JOIN gis.parcel
-        g USING (apn)
+        FROM unnest(%(apns)s::text[]) AS s (apn) LEFT JOIN assessor.owner o USING (apn)
+        LEFT JOIN gis.parcel g USING (apn)
     ) last WHERE number IS NOT NULL GROUP BY number ORDER BY number
 """
 _BY_SOURCE = {"gis": _SEEN, "recorder": _RECORDED, "assessor_page": _ON_PAGE}
@@ -117,8 +117,8 @@ def missing_of_lists(cursor: Cursor, job_id: int) -> list[str]:
             t.state <> 'done' OR EXISTS (SELECT FROM gis.absent a WHERE a.apn = asked.apn)
             OR NOT EXISTS (SELECT FROM gis.parcel g WHERE g.apn = asked.apn)
             OR EXISTS (
-                SELECT FROM crawl.target l WHERE l.job_id = t.job_id AND l.source = 'gis' AND l.kind IN
-                ('list', 'absent')
+                SELECT FROM crawl.target l
+                WHERE l.job_id = t.job_id AND l.source = 'gis' AND l.kind IN ('list', 'absent')
                 AND l.state NOT IN ('done', 'gone')
                 AND l.detail -> 'apns' ? asked.apn))
         ORDER BY place

@@ -38,26 +38,26 @@ _IDENTITY = """
 """
 _EMPTY_DONE = """
     SELECT job_id, source, kind, key, count(*) OVER () FROM crawl.target
-    WHERE state = 'done' AND coalesce(rows, 0) = 0 AND unread IS NULL AND (%(job)s IS NULL OR job_id =
-    %(job)s) ORDER BY id LIMIT %(shown)s
+    WHERE state = 'done' AND coalesce(rows, 0) = 0 AND unread IS NULL
+      AND (%(job)s IS NULL OR job_id = %(job)s) ORDER BY id LIMIT %(shown)s
 """
 _ROWLESS_DONE = """
     SELECT t.job_id, t.key, count(*) OVER () FROM crawl.target t
-    WHERE t.state = 'done' AND t.source = %(source)s AND t.kind = %(kind)s AND (%(job)s IS NULL OR t.job_id =
-    %(job)s)
+    WHERE t.state = 'done' AND t.source = %(source)s AND t.kind = %(kind)s
+      AND (%(job)s IS NULL OR t.job_id = %(job)s)
       AND NOT coalesce(%(section)s = ANY(t.unread), false)
       AND NOT EXISTS (SELECT FROM {table} p WHERE p.{key} = t.key) ORDER BY t.id LIMIT %(shown)s
 """
 _UNREAD = """
-    SELECT t.job_id, t.source, section, count(*), min(t.key) FROM crawl.target t CROSS JOIN LATERAL
-    unnest(t.unread) AS section
-    WHERE t.unread IS NOT NULL AND (%(job)s IS NULL OR t.job_id = %(job)s) GROUP BY 1, 2, 3 ORDER BY 1, 2, 4
-    DESC, 3
+    SELECT t.job_id, t.source, section, count(*), min(t.key) FROM crawl.target t
+    CROSS JOIN LATERAL unnest(t.unread) AS section
+    WHERE t.unread IS NOT NULL AND (%(job)s IS NULL OR t.job_id = %(job)s)
+    GROUP BY 1, 2, 3 ORDER BY 1, 2, 4 DESC, 3
 """
 _ORPHANS = """
     SELECT {key}, encode(r.capture_sha256, 'hex'), count(*) OVER () FROM {table} r
-    WHERE NOT EXISTS (SELECT FROM crawl.target_capture t WHERE t.state = 'done' AND t.sha256 =
-    r.capture_sha256)
+    WHERE NOT EXISTS (SELECT FROM crawl.target_capture t
+        WHERE t.state = 'done' AND t.sha256 = r.capture_sha256)
     ORDER BY {order} LIMIT %(shown)s
 """
 _UNCAPTURED = """
@@ -79,17 +79,17 @@ _OPEN_ROLL = """
 # it said.
 _UNEVEN_WINDOWS = """
     SELECT w.query, w.since, w.until, w.total, sum(p.row_count) FROM recorder.search_window w
-    JOIN recorder.search_window p ON p.query = w.query AND p.since >= w.since AND p.until <= w.until AND
-    p.state <> 'split'
+    JOIN recorder.search_window p ON p.query = w.query AND p.since >= w.since AND p.until <= w.until
+      AND p.state <> 'split'
     WHERE w.state = 'split' AND w.total <= 500 AND (%(job)s IS NULL OR w.capture_sha256 IN
           (SELECT t.sha256 FROM crawl.target_capture t WHERE t.job_id = %(job)s))
     GROUP BY w.query, w.since, w.until, w.total
-    HAVING sum(p.row_count) < w.total AND bool_and(p.state IN ('complete', 'walked')) ORDER BY 1, 2, 3 LIMIT
-    %(shown)s
+    HAVING sum(p.row_count) < w.total AND bool_and(p.state IN ('complete', 'walked'))
+    ORDER BY 1, 2, 3 LIMIT %(shown)s
 """
 _STALE_LEASES = """
-    SELECT t.job_id, t.run_id, r.state, count(*), (array_agg(t.source || ' ' || t.kind || ' ' || t.key ORDER
-    BY t.id))[1:3]
+    SELECT t.job_id, t.run_id, r.state, count(*),
+        (array_agg(t.source || ' ' || t.kind || ' ' || t.key ORDER BY t.id))[1:3]
     FROM crawl.target t LEFT JOIN crawl.run r ON r.id = t.run_id
     WHERE t.state = 'leased' AND (%(job)s IS NULL OR t.job_id = %(job)s)
       AND (r.state IS DISTINCT FROM 'running' OR r.heartbeat_at < now() - make_interval(secs => %(silence)s))
@@ -97,16 +97,16 @@ _STALE_LEASES = """
 """
 _SILENT_RUNS = """
     SELECT r.id, r.job_id, r.spider, r.heartbeat_at FROM crawl.run r
-    WHERE r.state = 'running' AND r.heartbeat_at < now() - make_interval(secs => %(silence)s) AND (%(job)s IS
-    NULL OR r.job_id = %(job)s)
-      AND NOT EXISTS (SELECT FROM crawl.target t WHERE t.job_id = r.job_id AND t.state = 'leased' AND
-      t.run_id = r.id) ORDER BY 1
+    WHERE r.state = 'running' AND r.heartbeat_at < now() - make_interval(secs => %(silence)s)
+      AND (%(job)s IS NULL OR r.job_id = %(job)s)
+      AND NOT EXISTS (SELECT FROM crawl.target t WHERE t.job_id = r.job_id AND t.state = 'leased'
+          AND t.run_id = r.id) ORDER BY 1
 """
 _NOBODY_S_CHANGES = """
-    SELECT run_id, count(*), (array_agg(table_name || ' ' || key::text || ' ' || field ORDER BY id))[1] FROM
-    crawl.change c
-    WHERE NOT EXISTS (SELECT FROM crawl.run r WHERE r.id = c.run_id) GROUP BY run_id ORDER BY run_id LIMIT
-    %(shown)s
+    SELECT run_id, count(*), (array_agg(table_name || ' ' || key::text || ' ' || field ORDER BY id))[1]
+    FROM crawl.change c
+    WHERE NOT EXISTS (SELECT FROM crawl.run r WHERE r.id = c.run_id)
+    GROUP BY run_id ORDER BY run_id LIMIT %(shown)s
 """
 
 

@@ -26,7 +26,7 @@ _OLDER = """
     CREATE TABLE public._yoyo_migration (migration_hash varchar(64) PRIMARY KEY, migration_id varchar(255),
     applied_at_utc timestamp);
     INSERT INTO public._yoyo_migration VALUES ('1', '0001_crawl', now()), ('2', '0002_assessor', now()),
-    ('25', '0025_process', now());
+        ('25', '0025_process', now());
     CREATE SCHEMA crawl;
     CREATE TABLE crawl.job (id bigint PRIMARY KEY, type text, wish text);
     INSERT INTO crawl.job VALUES (1, 'property_search', 'run');

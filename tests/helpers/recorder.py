@@ -62,11 +62,11 @@ def stored(database: Database) -> dict[str, tuple[Any, ...]]:
     """
     rows = database.rows("""
         SELECT recording_number, recording_date,
-               ARRAY(SELECT display_code FROM recorder.document_code c WHERE c.recording_number =
-               d.recording_number
+               ARRAY(SELECT display_code FROM recorder.document_code c
+                   WHERE c.recording_number = d.recording_number
                      AND c.removed_at IS NULL ORDER BY position),
-               ARRAY(SELECT name FROM recorder.party p WHERE p.recording_number = d.recording_number AND
-               p.removed_at IS NULL
+               ARRAY(SELECT name FROM recorder.party p
+                   WHERE p.recording_number = d.recording_number AND p.removed_at IS NULL
                      ORDER BY name COLLATE "C"),
                page_amount, affidavit_present, restricted, docket_book
         FROM recorder.document d WHERE page_amount IS NOT NULL

@@ -304,8 +304,8 @@ def test_a_database_that_is_lost_is_said_in_a_line(
 
 _AT_WORK = """
     SELECT count(*) FROM pg_stat_activity
-    WHERE datname = current_database() AND pid <> pg_backend_pid() AND wait_event = 'PgSleep' AND
-    starts_with(query, 'COPY')
+    WHERE datname = current_database() AND pid <> pg_backend_pid() AND wait_event = 'PgSleep'
+      AND starts_with(query, 'COPY')
 """
 
 

@@ -13,16 +13,16 @@ _BY_HAND = """
     VALUES (2, 'tax', 'treasurer', 'here', 1, 0, now() - interval '1 hour');
     INSERT INTO crawl.change (table_name, key, field, old, new, changed_at, run_id)
     VALUES ('assessor.owner', '{"apn": "1"}', 'ownership', 'A', 'B', now(), 777);
-    INSERT INTO crawl.target (job_id, source, kind, key, state, run_id) VALUES (2, 'treasurer', 'parcel',
-    '10101999', 'leased', 1);
+    INSERT INTO crawl.target (job_id, source, kind, key, state, run_id)
+    VALUES (2, 'treasurer', 'parcel', '10101999', 'leased', 1);
     INSERT INTO gis.roll (job_id, walk, layer, first_id, last_id, row_count, page, detail, state, received,
-    parcels, duplicates, unkeyed)
-    VALUES (1, 1, 'E', 1, 9, 9, 5, '{}', 'complete', 8, 8, 0, 0), (1, 2, 'E', 1, 9, 9, 5, '{}', 'open', NULL,
-    NULL, NULL, NULL);
+        parcels, duplicates, unkeyed)
+    VALUES (1, 1, 'E', 1, 9, 9, 5, '{}', 'complete', 8, 8, 0, 0),
+        (1, 2, 'E', 1, 9, 9, 5, '{}', 'open', NULL, NULL, NULL, NULL);
     INSERT INTO recorder.search_window
     SELECT 'code NS', since::date, until::date, total, total - lost, 0, state, '', '', now(), now()
-    FROM (VALUES ('2025-03-01', '2025-03-04', 400, 0, 'split'), ('2025-03-01', '2025-03-02', 200, 0,
-    'complete'),
+    FROM (VALUES ('2025-03-01', '2025-03-04', 400, 0, 'split'),
+        ('2025-03-01', '2025-03-02', 200, 0, 'complete'),
                  ('2025-03-03', '2025-03-04', 150, 0, 'complete')) v (since, until, total, lost, state);
     INSERT INTO recorder.image VALUES ('20130183449', 'url', NULL, NULL, NULL, false, '', '', now(), now());
     SELECT 1

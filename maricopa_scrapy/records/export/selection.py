@@ -45,8 +45,8 @@ _COLUMNS = """
 _PARCELS = """
     SELECT t.key AS apn FROM crawl.target t WHERE t.job_id = %(job)s AND t.kind = 'parcel'
     UNION
-    SELECT a.apn FROM crawl.target t CROSS JOIN LATERAL jsonb_array_elements_text(t.detail -> 'apns') AS a
-    (apn)
+    SELECT a.apn FROM crawl.target t
+    CROSS JOIN LATERAL jsonb_array_elements_text(t.detail -> 'apns') AS a (apn)
     WHERE t.job_id = %(job)s AND t.source = 'gis' AND t.kind IN ('list', 'absent')
     UNION
     SELECT g.apn FROM crawl.target t JOIN gis.parcel g
@@ -54,22 +54,22 @@ _PARCELS = """
     WHERE t.job_id = %(job)s AND t.source = 'gis' AND t.kind = 'layer'
     UNION
     SELECT b.apn FROM (
-        SELECT apn, 'sales_affidavits' AS file FROM bulk.sale UNION ALL SELECT apn, 'secured_master' FROM
-        bulk.secured_master
+        SELECT apn, 'sales_affidavits' AS file FROM bulk.sale UNION ALL SELECT apn, 'secured_master'
+        FROM bulk.secured_master
         UNION ALL SELECT apn, 'residential_master' FROM bulk.residential_master
-    ) b WHERE b.file IN (SELECT t.detail ->> 'file' FROM crawl.target t WHERE t.job_id = %(job)s AND t.kind =
-    'file')
+    ) b WHERE b.file IN (SELECT t.detail ->> 'file' FROM crawl.target t
+    WHERE t.job_id = %(job)s AND t.kind = 'file')
 """
 _DOCUMENTS = """
-    SELECT DISTINCT coalesce(detail ->> 'number', split_part(key, ' ', 1)) AS recording_number FROM
-    crawl.target
-    WHERE job_id = %(job)s AND source IN ('recorder', 'recorder_legacy') AND kind IN ('document',
-    'neighbour', 'page', 'scan')
+    SELECT DISTINCT coalesce(detail ->> 'number', split_part(key, ' ', 1)) AS recording_number
+    FROM crawl.target
+    WHERE job_id = %(job)s AND source IN ('recorder', 'recorder_legacy')
+      AND kind IN ('document', 'neighbour', 'page', 'scan')
 """
 # Of a role or a server that only reads the tables are what they are made of.
 _MAY_MAKE = """
-    SELECT current_setting('transaction_read_only') = 'off' AND has_database_privilege(current_database(),
-    'TEMPORARY')
+    SELECT current_setting('transaction_read_only') = 'off'
+      AND has_database_privilege(current_database(), 'TEMPORARY')
 """
 _MAKE = "CREATE TEMPORARY TABLE {name} ON COMMIT DROP AS {select}"
 _INDEXES = """
@@ -80,8 +80,8 @@ _INDEXES = """
 # Behind OFFSET the planner looks each parcel up in the branches of the view, instead of reading all of it and
 # joining.
 _OF_PARCELS = """
-    FROM {parcels} j CROSS JOIN LATERAL (SELECT * FROM public.{view} p WHERE p.apn = j.apn OFFSET 0) v ORDER
-    BY {order}
+    FROM {parcels} j CROSS JOIN LATERAL (SELECT * FROM public.{view} p WHERE p.apn = j.apn OFFSET 0) v
+    ORDER BY {order}
 """
 _OF_DOCUMENTS = """
     FROM public.document v WHERE v.recording_number IN (SELECT recording_number FROM {documents} d)

@@ -3,7 +3,7 @@ page.
 """
 
 IDENTITIES = """
-    SELECT 'assessor', o.ownership, p.property_address FROM assessor.parcel p LEFT JOIN assessor.owner o
-    USING (apn) WHERE p.apn = %(apn)s
+    SELECT 'assessor', o.ownership, p.property_address FROM assessor.parcel p
+    LEFT JOIN assessor.owner o USING (apn) WHERE p.apn = %(apn)s
     UNION ALL SELECT 'assessor_page', ownership, NULL FROM assessor_page.parcel WHERE apn = %(apn)s
 """

@@ -6,8 +6,8 @@ from maricopa_scrapy.database.connect import Session
 
 _LAST = """
     SELECT rows FROM crawl.target
-    WHERE kind = 'file' AND state = 'done' AND detail->>'file' = %s AND detail->>'book' IS NOT DISTINCT FROM
-    %s
+    WHERE kind = 'file' AND state = 'done' AND detail->>'file' = %s AND detail->>'book' IS NOT DISTINCT
+    FROM %s
     ORDER BY done_at DESC LIMIT 1
 """
 

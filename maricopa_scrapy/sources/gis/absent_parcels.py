@@ -12,8 +12,8 @@ from maricopa_scrapy.items import FollowOn
 
 _NOTE = "INSERT INTO gis.unfound (job_id, apn) SELECT %s, unnest(%s::text[]) ON CONFLICT DO NOTHING"
 _IS_OPEN = """
-    SELECT EXISTS (SELECT FROM crawl.target WHERE job_id = %(job)s AND source = 'gis' AND kind = 'list' AND
-    state IN ('pending', 'leased'))
+    SELECT EXISTS (SELECT FROM crawl.target WHERE job_id = %(job)s AND source = 'gis' AND kind = 'list'
+        AND state IN ('pending', 'leased'))
 """
 _SHARED = (
     "SELECT detail - 'apns' FROM crawl.target WHERE job_id = %(job)s AND source = 'gis' AND kind = 'list'"

@@ -9,7 +9,7 @@ from psycopg2.extensions import cursor as Cursor
 _NOTE = """
     INSERT INTO gis.layer AS l (layer, columns) VALUES (%s, %s)
     ON CONFLICT (layer) DO UPDATE SET columns = l.columns || ARRAY(SELECT unnest(excluded.columns) EXCEPT
-    SELECT unnest(l.columns))
+        SELECT unnest(l.columns))
     WHERE NOT l.columns @> excluded.columns
 """
 

@@ -41,8 +41,8 @@ _DOUBTFUL = """
 # Of a range that was asked again, its fullest answer counts.
 RANGES = """
     SELECT DISTINCT ON (first_id) keys, digests, unkeyed, cardinality(keys) + unkeyed AS rows FROM gis.seen
-    WHERE job_id = %(job)s AND walk = %(walk)s ORDER BY first_id, cardinality(keys) + unkeyed DESC, target_id
-    DESC
+    WHERE job_id = %(job)s AND walk = %(walk)s ORDER BY first_id, cardinality(keys) + unkeyed DESC,
+        target_id DESC
 """
 _DOUBLED = f"""
     WITH doubled AS MATERIALIZED (
@@ -51,8 +51,8 @@ _DOUBLED = f"""
     )
     INSERT INTO gis.duplicate_count (job_id, walk, apn, digest, copies)
     SELECT %(job)s, %(walk)s, k.apn, substr(r.digests, (8 * (k.n - 1) + 1)::integer, 8) AS digest, count(*)
-    FROM ({RANGES}) r CROSS JOIN LATERAL unnest(r.keys) WITH ORDINALITY AS k (apn, n) JOIN doubled d ON d.apn
-    = k.apn
+    FROM ({RANGES}) r CROSS JOIN LATERAL unnest(r.keys) WITH ORDINALITY AS k (apn, n)
+    JOIN doubled d ON d.apn = k.apn
     GROUP BY k.apn, digest
 """
 _SURPLUS = (
@@ -78,15 +78,15 @@ _GATHER = f"""
 _STACK = f"""
     INSERT INTO gis.duplicate ({_COLUMNS}, job_id, walk, copies)
     SELECT {", ".join("a." + name for name in _COLUMNS.split(", "))}, d.job_id, d.walk, d.copies
-    FROM gis.duplicate_count d JOIN gis.held_row a ON a.apn = d.apn AND substr(a.content_hash, 1, 8) =
-    d.digest WHERE {_OURS}
+    FROM gis.duplicate_count d
+    JOIN gis.held_row a ON a.apn = d.apn AND substr(a.content_hash, 1, 8) = d.digest WHERE {_OURS}
 """
 _TOUCHED = f"""
     CREATE TEMP TABLE roll_touched ON COMMIT DROP AS
-    SELECT t.apn FROM gis.parcel t WHERE t.apn IN (SELECT apn FROM gis.duplicate_count WHERE {_OURS}) AND
-    t.changed_at >= %(started)s
-      AND (t.first_seen_at >= %(started)s OR EXISTS (SELECT FROM gis.held_row a WHERE a.apn = t.apn AND
-      a.changed_at < %(started)s))
+    SELECT t.apn FROM gis.parcel t WHERE t.apn IN (SELECT apn FROM gis.duplicate_count WHERE {_OURS})
+      AND t.changed_at >= %(started)s
+      AND (t.first_seen_at >= %(started)s OR EXISTS (SELECT FROM gis.held_row a
+          WHERE a.apn = t.apn AND a.changed_at < %(started)s))
 """
 _REWIND = (
     (
@@ -110,8 +110,8 @@ _UNSTACK = f"""
 """
 _FORGET_OLDER = """
     DELETE FROM gis.duplicate s USING gis.roll r
-    WHERE r.job_id = s.job_id AND r.walk = s.walk AND r.layer = %(layer)s AND (s.job_id, s.walk) <> (%(job)s,
-    %(walk)s)
+    WHERE r.job_id = s.job_id AND r.walk = s.walk AND r.layer = %(layer)s
+      AND (s.job_id, s.walk) <> (%(job)s, %(walk)s)
 """
 
 

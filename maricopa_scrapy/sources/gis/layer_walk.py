@@ -31,8 +31,8 @@ _SPARSE = 3
 _CONFIRM_MOST = 4
 
 _OPEN_ROLL = """
-    SELECT walk, layer, first_id, last_id, row_count, rounds, started_at, first_change, is_confirmed FROM
-    gis.roll
+    SELECT walk, layer, first_id, last_id, row_count, rounds, started_at, first_change, is_confirmed
+    FROM gis.roll
     WHERE job_id = %s AND state = 'open' ORDER BY walk DESC LIMIT 1
 """
 _ANY_ROLL = "SELECT EXISTS (SELECT FROM gis.roll WHERE job_id = %s)"
@@ -41,37 +41,37 @@ _OPEN_RANGES = """
                    AND state IN ('pending', 'leased'))
 """
 _OPEN_DOUBLED = """
-    SELECT EXISTS (SELECT FROM crawl.target WHERE job_id = %s AND source = 'gis' AND kind = 'doubled' AND
-    state IN ('pending', 'leased'))
+    SELECT EXISTS (SELECT FROM crawl.target WHERE job_id = %s AND source = 'gis' AND kind = 'doubled'
+        AND state IN ('pending', 'leased'))
 """
 _DEAD_DOUBLED = """
-    SELECT EXISTS (SELECT FROM crawl.target WHERE job_id = %s AND source = 'gis' AND kind = 'doubled' AND
-    state = 'dead')
+    SELECT EXISTS (SELECT FROM crawl.target WHERE job_id = %s AND source = 'gis' AND kind = 'doubled'
+        AND state = 'dead')
 """
 _OPEN_EXTENT = """
-    SELECT EXISTS (SELECT FROM crawl.target WHERE job_id = %s AND source = 'gis' AND kind = 'extent' AND
-    state IN ('pending', 'leased'))
+    SELECT EXISTS (SELECT FROM crawl.target WHERE job_id = %s AND source = 'gis' AND kind = 'extent'
+        AND state IN ('pending', 'leased'))
 """
 _ASK_EXTENT = """
     UPDATE crawl.target SET state = 'pending', not_before = NULL, attempts = 0, done_at = NULL, run_id = NULL
     WHERE job_id = %s AND source = 'gis' AND kind = 'extent' AND state IN ('done', 'dead')
 """
 _DEAD_EXTENT = """
-    SELECT EXISTS (SELECT FROM crawl.target WHERE job_id = %s AND source = 'gis' AND kind IN ('extent',
-    'doubled') AND state = 'dead')
+    SELECT EXISTS (SELECT FROM crawl.target
+        WHERE job_id = %s AND source = 'gis' AND kind IN ('extent', 'doubled') AND state = 'dead')
 """
 # A walk that fell short, as long as it is known what it has seen.
 _UNFINISHED = """
     UPDATE gis.roll r SET state = 'open', rounds = 0, is_confirmed = false, finished_at = NULL
-    WHERE job_id = %(job)s AND state = 'incomplete' AND walk = (SELECT max(walk) FROM gis.roll WHERE job_id =
-    %(job)s)
+    WHERE job_id = %(job)s AND state = 'incomplete' AND walk = (SELECT max(walk) FROM gis.roll
+        WHERE job_id = %(job)s)
       AND EXISTS (SELECT FROM gis.seen s WHERE s.job_id = r.job_id AND s.walk = r.walk)
 """
 _REVIVE = """
-    UPDATE crawl.target SET state = 'pending', not_before = NULL, attempts = 0, failures = NULL, done_at =
-    NULL, run_id = NULL
-    WHERE job_id = %s AND source = 'gis' AND kind IN ('range', 'ids', 'doubled') AND state = 'dead' AND
-    (detail->>'walk')::int = %s
+    UPDATE crawl.target SET state = 'pending', not_before = NULL, attempts = 0, failures = NULL,
+        done_at = NULL, run_id = NULL
+    WHERE job_id = %s AND source = 'gis' AND kind IN ('range', 'ids', 'doubled') AND state = 'dead'
+      AND (detail->>'walk')::int = %s
 """
 _LAST_RANGE = (
     "SELECT max(done_at) FROM crawl.target WHERE job_id = %s AND source = 'gis' AND kind = 'range' AND state"
@@ -79,13 +79,13 @@ _LAST_RANGE = (
 )
 _CANCEL_RANGES = """
     UPDATE crawl.target SET state = 'gone', message = 'the layer was reloaded; its ids are others now',
-    done_at = now()
-    WHERE job_id = %s AND source = 'gis' AND kind IN ('range', 'ids', 'doubled') AND state IN ('pending',
-    'leased', 'dead')
+        done_at = now()
+    WHERE job_id = %s AND source = 'gis' AND kind IN ('range', 'ids', 'doubled')
+      AND state IN ('pending', 'leased', 'dead')
 """
 _RELOADED = """
     INSERT INTO crawl.issue AS i (job_id, run_id, source, kind, signature, message, target_key, first_at,
-    last_at)
+        last_at)
     VALUES (%s, %s, 'gis', 'source_reloaded', %s, %s, %s, now(), now())
     ON CONFLICT (job_id, source, kind, signature) DO UPDATE SET count = i.count + 1, last_at = now()
 """
@@ -94,8 +94,8 @@ _RECEIVED = f"""
 """
 _INCOMPLETE_RANGES = """
     SELECT DISTINCT ON ((detail->>'first')::bigint) detail FROM crawl.target
-    WHERE job_id = %s AND source = 'gis' AND kind = 'range' AND state IN ('done', 'gone') AND
-    (detail->>'walk')::int = %s
+    WHERE job_id = %s AND source = 'gis' AND kind = 'range' AND state IN ('done', 'gone')
+      AND (detail->>'walk')::int = %s
     ORDER BY (detail->>'first')::bigint, rows DESC NULLS LAST
 """
 _FULL_RANGES = (
@@ -104,33 +104,33 @@ _FULL_RANGES = (
 )
 _DEAD_RANGES = """
     SELECT count(*) FROM crawl.target
-    WHERE job_id = %s AND source = 'gis' AND kind IN ('range', 'ids') AND state = 'dead' AND
-    (detail->>'walk')::int = %s
+    WHERE job_id = %s AND source = 'gis' AND kind IN ('range', 'ids') AND state = 'dead'
+      AND (detail->>'walk')::int = %s
 """
 _END = """
-    UPDATE gis.roll SET state = %(state)s, received = %(received)s, parcels = %(parcels)s, duplicates =
-    %(duplicates)s,
+    UPDATE gis.roll SET state = %(state)s, received = %(received)s, parcels = %(parcels)s,
+        duplicates = %(duplicates)s,
         unkeyed = %(unkeyed)s, missing = %(missing)s, finished_at = %(at)s
     WHERE job_id = %(job)s AND walk = %(walk)s
 """
 _OUTLINE_VIEW = """
-    SELECT EXISTS (SELECT FROM pg_extension WHERE extname = 'postgis') AND to_regclass('gis.parcel_outline')
-    IS NULL
+    SELECT EXISTS (SELECT FROM pg_extension WHERE extname = 'postgis')
+      AND to_regclass('gis.parcel_outline') IS NULL
 """
 _CREATE_OUTLINE_VIEW = """
     CREATE VIEW gis.parcel_outline AS
-    SELECT p.*, ST_SetSRID(ST_GeomFromGeoJSON(o.geometry), 4326) AS outline FROM gis.parcel p JOIN
-    gis.outline o USING (apn)
+    SELECT p.*, ST_SetSRID(ST_GeomFromGeoJSON(o.geometry), 4326) AS outline FROM gis.parcel p
+    JOIN gis.outline o USING (apn)
 """
 # Of this job, and of those that fell short before a roll was complete: a new walk has seen all that they had.
 _FORGET_SEEN = """
-    DELETE FROM gis.seen s USING gis.roll r WHERE r.job_id = s.job_id AND r.walk = s.walk AND (s.job_id =
-    %(job)s OR r.state = 'incomplete')
+    DELETE FROM gis.seen s USING gis.roll r
+    WHERE r.job_id = s.job_id AND r.walk = s.walk AND (s.job_id = %(job)s OR r.state = 'incomplete')
 """
 _EMPTY_ASIDE = """
     DELETE FROM gis.held_row WHERE NOT EXISTS (SELECT FROM gis.roll r JOIN crawl.job j ON j.id = r.job_id
         WHERE (r.state = 'open' AND j.verdict IS DISTINCT FROM 'cancelled') OR EXISTS (SELECT FROM gis.seen s
-        WHERE s.job_id = r.job_id))
+            WHERE s.job_id = r.job_id))
 """
 
 

@@ -23,10 +23,10 @@ _PRESENT = "SELECT count(*) FROM gis.parcel WHERE removed_at IS NULL"
 _UNSEEN = """
     CREATE TEMP TABLE roll_unseen ON COMMIT DROP AS
     SELECT t.apn, t.layer = %(layer)s OR coalesce(t.first_seen_at < last.at, false)
-        AND NOT EXISTS (SELECT FROM gis.not_in_layer n WHERE n.layer = %(layer)s AND n.apn = t.apn) AS
-        is_missing
-    FROM gis.parcel t, (SELECT max(finished_at) AS at FROM gis.roll WHERE state = 'complete' AND layer =
-    %(layer)s) last
+        AND NOT EXISTS (SELECT FROM gis.not_in_layer n
+            WHERE n.layer = %(layer)s AND n.apn = t.apn) AS is_missing
+    FROM gis.parcel t, (SELECT max(finished_at) AS at FROM gis.roll
+        WHERE state = 'complete' AND layer = %(layer)s) last
     WHERE t.removed_at IS NULL AND NOT EXISTS (SELECT FROM roll_key k WHERE k.apn = t.apn)
 """
 _MISSING = (
@@ -39,13 +39,13 @@ _MARK_MISSING = """
     ), logged AS (
         INSERT INTO crawl.change (table_name, key, field, old, new, changed_at, run_id)
         SELECT 'gis.parcel', jsonb_build_object('apn', apn), 'removed_at', NULL, %(at)s::text, %(at)s,
-        %(run)s FROM missing
+            %(run)s FROM missing
     )
     SELECT count(*) FROM missing
 """
 _NOT_IN_LAYER = """
-    INSERT INTO gis.not_in_layer (layer, apn) SELECT %(layer)s, apn FROM roll_unseen WHERE NOT is_missing ON
-    CONFLICT DO NOTHING
+    INSERT INTO gis.not_in_layer (layer, apn) SELECT %(layer)s, apn FROM roll_unseen WHERE NOT is_missing
+    ON CONFLICT DO NOTHING
 """
 _IN_LAYER = """
     DELETE FROM gis.not_in_layer n WHERE layer = %(layer)s

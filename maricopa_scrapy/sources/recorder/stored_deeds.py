@@ -18,21 +18,21 @@ _DEEDS = """
         SELECT t.source, o.apn, o.deed_number FROM crawl.target t JOIN assessor.owner o ON o.apn = t.key
         WHERE t.job_id = %(job)s AND t.source = 'assessor' AND t.kind = 'parcel' AND t.state = 'done'
         UNION ALL
-        SELECT t.source, g.apn, g.deed_number FROM crawl.target t CROSS JOIN
-        jsonb_array_elements_text(t.detail -> 'apns') AS a (apn)
+        SELECT t.source, g.apn, g.deed_number FROM crawl.target t
+        CROSS JOIN jsonb_array_elements_text(t.detail -> 'apns') AS a (apn)
         JOIN gis.parcel g USING (apn)
         WHERE t.job_id = %(job)s AND t.source = 'gis' AND t.kind = 'list' AND t.state = 'done'
           AND NOT EXISTS (SELECT FROM crawl.target n
-                          WHERE n.job_id = t.job_id AND n.source = 'assessor' AND n.kind = 'parcel' AND n.key
-                          = g.apn)
+                          WHERE n.job_id = t.job_id AND n.source = 'assessor' AND n.kind = 'parcel'
+                            AND n.key = g.apn)
     ) stored WHERE deed_number IS NOT NULL GROUP BY source, deed_number ORDER BY deed_number
 """
 # What the answers themselves have told is told already.
 _TELL = """
     INSERT INTO crawl.issue (job_id, run_id, source, kind, signature, message, target_key, count, first_at,
-    last_at)
-    VALUES (%s, %s, %s, %s, %s, %s, %s, %s, now(), now()) ON CONFLICT (job_id, source, kind, signature) DO
-    NOTHING
+        last_at)
+    VALUES (%s, %s, %s, %s, %s, %s, %s, %s, now(), now())
+    ON CONFLICT (job_id, source, kind, signature) DO NOTHING
 """
 
 
