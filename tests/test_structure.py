@@ -217,7 +217,7 @@ def test_no_class_bends_what_is_private_of_its_base_from_scrapy() -> None:
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_files_are_named_for_what_they_hold_and_stay_readable(path: Path) -> None:
     assert not re.search(r"util|helper|common|base_v\d|misc", path.stem)
-    assert len(path.read_text().splitlines()) <= 420
+    assert len(path.read_text().splitlines()) <= 500
     assert ast.get_docstring(ast.parse(path.read_text())) or not path.read_text().strip()
 
 
