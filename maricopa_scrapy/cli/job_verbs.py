@@ -5,7 +5,8 @@ import os
 import subprocess
 import sys
 import time
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import urlsplit
 
 import typer
@@ -22,10 +23,14 @@ from maricopa_scrapy.machine.private_files import make_folder, open_log
 
 if TYPE_CHECKING:
     from maricopa_scrapy.jobs.manager import JobManager
-    from maricopa_scrapy.jobs.plan import Plan
+    from maricopa_scrapy.jobs.plan import Order, Plan
 
 # How long pause and cancel wait for the runs, which need 5 s at most, or 10 s when one is lost.
 _END_S = 12.0
+# Options of `run` that an order has under the same name.
+_AS_GIVEN = (
+    "mode", "apns", "owner", "address", "match", "priority", "execution", "skip_invalid", "apn_column",
+)  # fmt: skip
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 On = Annotated[
@@ -110,25 +115,27 @@ def run(
     Example: maricopa run data-enhancement --older-than 30d --sections tax,sales -y --detach
     """
     from maricopa_scrapy.jobs import views
-    from maricopa_scrapy.jobs.plan import NothingToDo, Order
+    from maricopa_scrapy.jobs.plan import NothingToDo
 
     with mistakes():
-        settings = _settings(setting or [])
-        order = Order(
-            type=job_type,
-            mode=mode,
-            apns=apns,
-            owner=owner,
-            address=address,
-            match=match,
-            priority=priority,
-            execution=execution,
-            older_than=None if older_than is None else spider_arguments.age("older_than", older_than),
-            sections=tuple(word.strip() for word in (sections or "").split(",") if word.strip()),
-            skip_invalid=skip_invalid,
-            apn_column=apn_column,
+        settings = settings_of(setting or [])
+        order = order_of(
+            {
+                "job_type": job_type,
+                "mode": mode,
+                "apns": apns,
+                "owner": owner,
+                "address": address,
+                "match": match,
+                "priority": priority,
+                "execution": execution,
+                "older_than": older_than,
+                "sections": sections,
+                "skip_invalid": skip_invalid,
+                "apn_column": apn_column,
+            }
         )
-        with _manager(on or [], settings) as manager:
+        with manager_for(on or [], settings) as manager:
             try:
                 plan = manager.plan(order)
             except NothingToDo as error:
@@ -149,6 +156,19 @@ def run(
             job = manager.begin(plan)
             code = _follow(manager, job, as_json)
     raise typer.Exit(code)
+
+
+def order_of(given: Mapping[str, Any]) -> "Order":
+    """Return what the options of `run` ask for, by their names. Raises ArgumentError."""
+    from maricopa_scrapy.jobs.plan import Order
+
+    older_than, sections = given["older_than"], given["sections"]
+    return Order(
+        type=given["job_type"],
+        older_than=None if older_than is None else spider_arguments.age("older_than", older_than),
+        sections=tuple(word.strip() for word in (sections or "").split(",") if word.strip()),
+        **{name: given[name] for name in _AS_GIVEN},
+    )
 
 
 def resume(
@@ -232,7 +252,7 @@ def cancel(job: Job) -> None:
     _request_state(job, "cancel", "finished", "what it had collected is stored")
 
 
-def _settings(pairs: list[str]) -> dict[str, str]:
+def settings_of(pairs: list[str]) -> dict[str, str]:
     settings = {}
     for pair in pairs:
         name, equals, value = pair.partition("=")
@@ -242,7 +262,7 @@ def _settings(pairs: list[str]) -> dict[str, str]:
     return settings
 
 
-def _manager(nodes: list[str], settings: dict[str, str]) -> "JobManager":
+def manager_for(nodes: list[str], settings: dict[str, str]) -> "JobManager":
     from maricopa_scrapy.jobs.manager import JobManager
     from maricopa_scrapy.jobs.nodes import Nodes
     from maricopa_scrapy.jobs.scrapyd import ScrapydNode
@@ -286,7 +306,7 @@ def _is_here(node: str) -> bool:
 def _manager_of(job: int, on: list[str] | None) -> "JobManager":
     with database() as session:
         settings, nodes = _circumstances(session, job, on)
-    return _manager(nodes, settings)
+    return manager_for(nodes, settings)
 
 
 def _ask(plan: "Plan", as_json: bool) -> None:
@@ -309,6 +329,14 @@ def _goes_on(job: int, as_json: bool, how: str = "") -> None:
 
 
 def _detach(job: int, nodes: list[str], as_json: bool) -> None:
+    pid = start_manager(job, nodes)
+    _goes_on(job, as_json, f" in the background (process {pid})")
+
+
+def start_manager(job: int, nodes: list[str]) -> int:
+    """Start a process of its own that supervises a job; returns its id once it does. What hinders it is
+    said.
+    """
     from maricopa_scrapy.machine.private_files import default_data_dir
 
     folder = default_data_dir() / "log"
@@ -338,7 +366,7 @@ def _detach(job: int, nodes: list[str], as_json: bool) -> None:
                 said = log.read_text(errors="replace").strip().splitlines()
                 raise fail(f"job {job} did not begin: {said[-1] if said else 'no word'} (log: {log})")
             time.sleep(0.1)
-    _goes_on(job, as_json, f" in the background (process {child.pid})")
+    return child.pid
 
 
 def _follow(manager: "JobManager", job: int, as_json: bool) -> int:

@@ -235,3 +235,38 @@ CREATE TABLE crawl.sample (
 );
 COMMENT ON TABLE crawl.sample IS 'counts since the run began, taken with its beats: ever less often, so that 1,200 rows are a day of one source (ledger/traffic_samples.py)';
 COMMENT ON COLUMN crawl.sample.allowed IS 'requests per second that all runs together may send; 0 while the source is held or its breaker is open';
+
+CREATE TABLE crawl.list (
+    id       bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    name     text UNIQUE,
+    file     text,
+    digest   bytea,
+    apns     text[] NOT NULL,
+    saved_at timestamptz NOT NULL DEFAULT now()
+);
+COMMENT ON TABLE crawl.list IS 'lists of parcels as they were when they were saved: by a name, or for a schedule or a watch';
+COMMENT ON COLUMN crawl.list.file IS 'where it was read from, and the SHA-256 of what the file held then';
+
+CREATE TABLE crawl.schedule (
+    id            bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    cron          text NOT NULL,
+    arguments     text[] NOT NULL,
+    list_id       bigint REFERENCES crawl.list,
+    note          text,
+    state         text NOT NULL DEFAULT 'active' CHECK (state IN ('active', 'paused')),
+    next_at       timestamptz NOT NULL,
+    claimed_until timestamptz,
+    last_at       timestamptz,
+    last_job      bigint REFERENCES crawl.job ON DELETE SET NULL,
+    message       text,
+    created_at    timestamptz NOT NULL DEFAULT now()
+);
+COMMENT ON TABLE crawl.schedule IS 'jobs that `maricopa tick` starts by themselves (docs/schedules.md)';
+COMMENT ON COLUMN crawl.schedule.cron IS 'minute, hour, day of month, month, day of week, in America/Phoenix';
+COMMENT ON COLUMN crawl.schedule.arguments IS 'what follows `maricopa run`';
+COMMENT ON COLUMN crawl.schedule.claimed_until IS 'until then one tick is about to start it, and no other may';
+COMMENT ON COLUMN crawl.schedule.last_at IS 'the time for which it was started last';
+COMMENT ON COLUMN crawl.schedule.message IS 'what became of the last time: started, not started and why, times that were missed';
+-- One time of a schedule starts one job, however many machines try.
+CREATE UNIQUE INDEX job_of_schedule ON crawl.job ((parameters #>> '{schedule,id}'), (parameters #>> '{schedule,due}'))
+    WHERE parameters ? 'schedule';
