@@ -1,6 +1,7 @@
 """The records of a list's text: one dialect for the whole file, quoted cells with line breaks, comments."""
 
 import csv
+import re
 from collections.abc import Callable, Iterable, Iterator
 
 from maricopa_scrapy.arguments.list_cells import SHEET_ERROR, cleaned
@@ -70,8 +71,10 @@ def _quoted(
         # More was asked for: the quote is not closed.
         is_open = True
 
+    # A blank before a quote is no part of its cell; any other stays, for tables that are copied.
+    is_apart = re.search(rf'{re.escape(delimiter)} +"', line) is not None
     try:
-        cells = next(csv.reader(pulled(), delimiter=delimiter, skipinitialspace=True))
+        cells = next(csv.reader(pulled(), delimiter=delimiter, skipinitialspace=is_apart))
     except csv.Error as error:
         raise UnreadableList(
             f"line {number}: a quote opens a cell that does not end ({error}); close the quote, or double it"

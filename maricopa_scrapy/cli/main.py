@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from maricopa_scrapy.cli import job_verbs, ledger_verbs, probe_verb, record_verbs, schedule_verbs
+from maricopa_scrapy.cli import enrich_verb, job_verbs, ledger_verbs, probe_verb, record_verbs, schedule_verbs
 from maricopa_scrapy.cli.terminal import OneLine, database, fail, out
 from maricopa_scrapy.configuration import ConfigError
 from maricopa_scrapy.database.connect import (
@@ -31,6 +31,7 @@ app.add_typer(record_verbs.app)
 app.add_typer(schedule_verbs.schedules, name="schedule")
 app.add_typer(schedule_verbs.lists, name="lists")
 app.command()(schedule_verbs.tick)
+app.command()(enrich_verb.enrich)
 for _verb in (
     job_verbs.run,
     ledger_verbs.jobs,

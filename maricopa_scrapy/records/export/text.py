@@ -43,7 +43,7 @@ class Rows:
 
     def write(self, row: Sequence[Any]) -> None:
         """Write one row, of values as `cell` returns them. Raises OSError."""
-        self._writer.writerow([_defused(value) for value in row])
+        self._writer.writerow([defused(value) for value in row])
 
 
 def cell(value: Any) -> Any:
@@ -53,6 +53,7 @@ def cell(value: Any) -> Any:
     return value.isoformat() if isinstance(value, dt.datetime) else value
 
 
-def _defused(value: Any) -> Any:
+def defused(value: Any) -> Any:
+    """Return a value with an apostrophe before a text that a spreadsheet would run."""
     is_risky = isinstance(value, str) and value[:1] in RISKY and value and not _NUMBER.fullmatch(value)
     return f"'{value}" if is_risky else value
