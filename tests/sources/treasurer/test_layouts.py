@@ -3,7 +3,6 @@ nobody has seen.
 """
 
 from decimal import Decimal
-from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -16,7 +15,7 @@ from maricopa_scrapy.parsing.page_layout import Layout
 from maricopa_scrapy.sources.treasurer.page import Page, parse_page
 from maricopa_scrapy.sources.treasurer.records import TaxAccount, TaxBill
 from maricopa_scrapy.sources.treasurer.tabs import Tabs, pack
-from tests.helpers.treasurer_skins import PAGES, merged
+from tests.helpers.treasurer_skins import PAGES, layout
 from tests.sources.treasurer.test_page import (
     APN,
     BLOCKS,
@@ -34,13 +33,6 @@ NAMELESS = BLOCKS.replace("Parcel 123-45-678-9", "Property Tax")
 ADDRESS = f"https://treasurer.example/PropertyTaxInformation/?Parcel={APN}"
 GRID = grid(SUMMARY, [OWED, PAID])
 PAYMENT = ["+", "2024", "Tax Payment", "$1,234.56", "10/01/2024"]
-
-
-def layout(**changes: Any) -> Layout:
-    """The shipped layout with some of its values changed."""
-    return Layout.model_validate(
-        merged(LAYOUT.model_dump(exclude={"timeouts", "quiet", "patience"}), changes)
-    )
 
 
 def read(summary: str, known: Layout, payments: str | None = None, address: str = "") -> Page:
@@ -258,16 +250,6 @@ def test_a_status_is_one_of_the_manifest_s_words_or_a_question() -> None:
     error = refused(page(grid(SUMMARY, [PAID])), known)
     assert error.path == "summary.status"
     assert "Question: is a bill of this status paid, unpaid, a lien or a state_lien?" in str(error)
-
-
-def test_account_bills_and_payments_are_one_section() -> None:
-    assert len(read(page(GRID), LAYOUT, page(grid(HISTORY, [PAYMENT]))).records) == 4
-    wrong = page(grid(HISTORY, [[*PAYMENT[:3], "12x", PAYMENT[4]]]))
-    assert refused(page(GRID), LAYOUT, payments=wrong).path == "payments.amount"
-    contradiction = page(grid(SUMMARY, [[*OWED[:6], "$1.00"]]))
-    assert (
-        refused(contradiction, LAYOUT, payments=page(grid(HISTORY, [PAYMENT]))).path == "summary.amount_due"
-    )
 
 
 def view(inner: str, beside: str = "") -> bytes:
