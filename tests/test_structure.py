@@ -251,17 +251,7 @@ def test_every_spider_stands_in_the_folder_of_its_office_and_has_a_manifest() ->
         assert spider.known_arguments
 
 
-def _parsers() -> list[str]:
-    """Each parser of an answer, as its office and what it reads."""
-    return [
-        f"{path.parent.name}/{node.name.removeprefix('parse_')}"
-        for path in sorted((PACKAGE / "sources").glob("*/*.py"))
-        for node in ast.parse(path.read_text()).body
-        if isinstance(node, ast.FunctionDef) and node.name.startswith("parse_")
-    ]
-
-
-@pytest.mark.parametrize("parser", _parsers())
+@pytest.mark.parametrize("parser", golden.parsers())
 def test_every_parser_has_golden_folders_of_what_it_reads_and_of_what_it_refuses(parser: str) -> None:
     found = [case.is_refused for case in golden.cases() if case.parser == parser]
     assert len(found) > 2

@@ -6,10 +6,12 @@ for, where there is such a thing: 90101001-vacant. All answers are invented.
 """
 
 import difflib
+import importlib
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass
 from decimal import Decimal
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ from maricopa_scrapy.parsing.errors import PageError
 from maricopa_scrapy.parsing.notes import Notes
 from maricopa_scrapy.sources.bulk.file_check import FileRefused
 
+_SOURCES = "maricopa_scrapy.sources"
 ROOT = Path(__file__).parents[1] / "fixtures"
 _EXPECTED, _ASKED = "expected.json", "asked.json"
 _OPTIONS = (
@@ -61,8 +64,8 @@ class Case:
     @property
     def is_refused(self) -> bool:
         """Whether it is expected to be no answer."""
-        expected = orjson.loads((self.folder / _EXPECTED).read_bytes())
-        return isinstance(expected, dict) and "error" in expected
+        file = self.folder / _EXPECTED
+        return file.exists() and file.read_bytes().startswith(b'{\n  "error": ')
 
     @property
     def files(self) -> list[Path]:
@@ -79,6 +82,18 @@ class Case:
 def cases(root: Path = ROOT) -> list[Case]:
     """Return all cases, in order."""
     return [Case(folder) for folder in sorted(root.glob("*/*/*")) if folder.is_dir()]
+
+
+@cache
+def parsers() -> dict[str, Callable[..., object]]:
+    """Return each parser of an answer that the code has, by its office and what it reads."""
+    found: dict[str, Callable[..., object]] = {}
+    for file in sorted(Path(str(importlib.import_module(_SOURCES).__file__)).parent.glob("*/*.py")):
+        module = importlib.import_module(f"{_SOURCES}.{file.parent.name}.{file.stem}")
+        for name, one in inspect.getmembers(module, inspect.isfunction):
+            if name.startswith("parse_") and one.__module__ == module.__name__:
+                found[f"{file.parent.name}/{name.removeprefix('parse_')}"] = one
+    return found
 
 
 def outcome(read: Callable[[], object]) -> bytes:
