@@ -92,22 +92,27 @@ def test_a_row_that_is_odd_still_tells_that_the_filter_was_dropped() -> None:
         _read([_row(1), _row(2, day="4-12-2025") | {"docketBook": True}], 2)
     with pytest.raises(SourceChanged, match="documentCode"):
         _read([_row(1, "N/TR SALE"), _row(2, "LIEN") | {"docketBook": True}], 2, codes="NS")
-    for key, given in (
+
+
+@pytest.mark.parametrize(
+    ("key", "given"),
+    [
         ("documentCode", {}),
         ("names", {"owner": "AGAVE ALICE", "since": str(DAY), "until": str(DAY)}),
-    ):
-        bare = [
-            {name: value for name, value in _row(n, name="AGAVE ALICE").items() if name != key}
-            for n in (1, 2)
-        ]
-        with pytest.raises(SourceChanged, match=key):
-            _read(bare, 2, **given)
-        # One that says it is enough.
-        reading = _read([_row(3, name="AGAVE ALICE"), *bare], 3, **given)
-        assert len([one for one in reading.follow_ons if one.kind == "document"]) == 3
-        assert reading.unread == ()
-        assert "absent_field" in _kinds([reading])
-        assert len([one for one in reading.records if isinstance(one, NameMatch)]) == (key == "names")
+    ],
+)
+def test_rows_of_which_none_says_what_was_asked_for_are_no_answer(key: str, given: dict[str, str]) -> None:
+    bare = [
+        {name: value for name, value in _row(n, name="AGAVE ALICE").items() if name != key} for n in (1, 2)
+    ]
+    with pytest.raises(SourceChanged, match=key):
+        _read(bare, 2, **given)
+    # One that says it is enough.
+    reading = _read([_row(3, name="AGAVE ALICE"), *bare], 3, **given)
+    assert len([one for one in reading.follow_ons if one.kind == "document"]) == 3
+    assert reading.unread == ()
+    assert "absent_field" in _kinds([reading])
+    assert len([one for one in reading.records if isinstance(one, NameMatch)]) == (key == "names")
 
 
 def test_a_total_that_is_not_told_leaves_the_rows_uncounted() -> None:
@@ -243,37 +248,49 @@ def _legacy_list(edit: Any = lambda body: body, **detail: Any) -> Any:
     )
 
 
-def test_rows_of_a_legacy_list_are_read_each_by_itself() -> None:
-    numbers = [facts.number for facts in _WORLD.of_code("LN", dt.date(2025, 4, 8), dt.date(2025, 4, 8))]
-    day = "<td>04/08/2025</td>"
-    assert [one.key for one in _legacy_list().follow_ons] == numbers
-    for edit, lost, state, unread, kinds in (
-        (lambda body: body.replace(day, "<td>soon</td>", 1), 0, "unread", ("row",), {"unread_section"}),
-        (
-            lambda body: body.replace(f">{numbers[1]}<", ">pending<"),
-            1,
-            "unread",
-            ("row",),
-            {"unread_section"},
-        ),
-        (lambda body: body.replace(day, "<td>04/08/2014</td>", 1), 0, "walked", (), {"year_differs"}),
-        (lambda body: body.replace("DOCUMENT CODE", "CODE"), 0, "walked", (), {"new_field", "absent_field"}),
-    ):
-        reading = _legacy_list(edit)
-        assert len(reading.follow_ons) == len(numbers) - lost
-        (window,) = reading.records
-        assert (window.state, window.row_count, reading.unread) == (state, len(numbers), unread)
-        assert _kinds([reading]) == kinds
-    for edit in (
-        lambda body: body.replace(day, "<td>04/09/2025</td>", 1),
-        lambda body: body.replace("RECORDING DATE", "RECORDED"),
-        lambda body: body.replace("RECORDING NUMBER", "NUMBER"),
-    ):
-        with pytest.raises(SourceChanged, match="Grid1"):
-            _legacy_list(edit)
-    # Of a list that goes on: the first row is the last one of the list before, also where it cannot be read.
-    for edit in (lambda body: body, lambda body: body.replace(f">{numbers[0]}<", ">pending<")):
-        assert [one.key for one in _legacy_list(edit, cursor=numbers[0], seen=1).follow_ons] == numbers[1:]
+_NUMBERS = [facts.number for facts in _WORLD.of_code("LN", dt.date(2025, 4, 8), dt.date(2025, 4, 8))]
+_CELL = "<td>04/08/2025</td>"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "lost", "state", "kinds"),
+    [
+        ("", "", 0, "walked", set()),
+        (_CELL, "<td>soon</td>", 0, "unread", {"unread_section"}),
+        (f">{_NUMBERS[1]}<", ">pending<", 1, "unread", {"unread_section"}),
+        (_CELL, "<td>04/08/2014</td>", 0, "walked", {"year_differs"}),
+        ("DOCUMENT CODE", "CODE", 0, "walked", {"new_field", "absent_field"}),
+    ],
+)
+def test_rows_of_a_legacy_list_are_read_each_by_itself(
+    old: str, new: str, lost: int, state: str, kinds: set[str]
+) -> None:
+    reading = _legacy_list(lambda body: body.replace(old, new, 1))
+    assert len(reading.follow_ons) == len(_NUMBERS) - lost
+    (window,) = reading.records
+    unread = ("row",) if state == "unread" else ()
+    assert (window.state, window.row_count, reading.unread) == (state, len(_NUMBERS), unread)
+    assert _kinds([reading]) == kinds
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [(_CELL, "<td>04/09/2025</td>"), ("RECORDING DATE", "RECORDED"), ("RECORDING NUMBER", "NUMBER")],
+)
+def test_a_legacy_list_of_other_days_or_columns_is_refused(old: str, new: str) -> None:
+    with pytest.raises(SourceChanged, match="Grid1"):
+        _legacy_list(lambda body: body.replace(old, new, 1))
+
+
+@pytest.mark.parametrize("shown", [_NUMBERS[0], "pending"])
+def test_the_first_row_of_a_list_that_goes_on_is_the_last_one_of_the_list_before(shown: str) -> None:
+    reading = _legacy_list(
+        lambda body: body.replace(f">{_NUMBERS[0]}<", f">{shown}<"), cursor=_NUMBERS[0], seen=1
+    )
+    assert [one.key for one in reading.follow_ons] == _NUMBERS[1:]
+
+
+def test_a_list_that_goes_on_elsewhere_is_refused() -> None:
     with pytest.raises(SourceChanged, match="begins with"):
         _legacy_list(cursor="20250000001", seen=1)
 
