@@ -67,6 +67,8 @@ class Stored:
     """
 
     target: Target
+    # As it is stored: its spider knows the class of it.
+    detail: Any
     captures: tuple[bytes, ...]
     urls: tuple[str, ...]
     bodies: tuple[bytes | None, ...]
@@ -151,7 +153,8 @@ def _with_bodies(cursor: Cursor, source: str, found: list[tuple[Any, ...]]) -> l
         urls, bodies = zip(*(kept.get(name, ("", None)) for name in names), strict=True)
         stored.append(
             Stored(
-                Target(id_, source, kind, key, detail=details[id_]),
+                Target(id_, source, kind, key),
+                details[id_],
                 names,
                 urls,
                 bodies,

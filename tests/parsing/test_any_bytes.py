@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from maricopa_scrapy.items import Detail
 from maricopa_scrapy.parsing.bodies import decode
 from maricopa_scrapy.parsing.errors import Malformed, SourceChanged
 from maricopa_scrapy.parsing.shapes import json_part
@@ -206,7 +207,7 @@ def test_an_extent_says_all_three_numbers() -> None:
     ):
         with pytest.raises(SourceChanged):
             layer.parse_extent(
-                b'{"features":[{"attributes":%s}]}' % values, "E", 2000, dt.datetime.now(dt.UTC), {}
+                b'{"features":[{"attributes":%s}]}' % values, "E", 2000, dt.datetime.now(dt.UTC), Detail()
             )
     with pytest.raises(Malformed):
         layer.parse_count(b'{"count":-1}')

@@ -8,7 +8,7 @@ from psycopg2.extensions import cursor as Cursor
 
 from maricopa_scrapy.database.targets import Run, add_targets
 from maricopa_scrapy.items import FollowOn, Issue
-from maricopa_scrapy.parsing.follow_ons import odd_deed
+from maricopa_scrapy.parsing.follow_ons import deeds_of, odd_deed
 from maricopa_scrapy.parsing.identifiers import IdentifierError, parse_recording_number
 
 # The parcels that this job has asked for and stored; of one that the assessor is asked for, he says which
@@ -55,7 +55,6 @@ def add_stored_deeds(cursor: Cursor, run: Run) -> int:
     Returns how many targets were new.
     """
     cursor.execute(_DEEDS, {"job": run.job_id})
-    detail = {"neighbours": True} if run.parameters.get("neighbours") == "yes" else None
     found: dict[str, None] = {}
     odd: dict[tuple[str, str], tuple[str, Issue]] = {}
     parcels: Counter[tuple[str, str]] = Counter()
@@ -70,6 +69,4 @@ def add_stored_deeds(cursor: Cursor, run: Run) -> int:
         cursor.execute(
             _TELL, (run.job_id, run.id, source, issue.kind, form, issue.message, apn, parcels[source, form])
         )
-    return add_targets(
-        cursor, run.job_id, [FollowOn("recorder", "document", number, detail) for number in found]
-    )
+    return add_targets(cursor, run.job_id, deeds_of(run.parameters, found))

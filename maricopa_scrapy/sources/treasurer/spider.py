@@ -12,7 +12,7 @@ from maricopa_scrapy.arguments.spider_arguments import ArgumentError
 from maricopa_scrapy.configuration import Manifest, PageLayout
 from maricopa_scrapy.crawl.ledger_spider import LedgerSpider, StartError, Work
 from maricopa_scrapy.crawl.work import lose
-from maricopa_scrapy.items import Answer, FollowOn, Issue, IssueKind, Outcome, Target
+from maricopa_scrapy.items import Answer, Detail, FollowOn, Issue, IssueKind, Outcome, Target
 from maricopa_scrapy.parsing.errors import PageError
 from maricopa_scrapy.sources.treasurer import page as pages
 from maricopa_scrapy.sources.treasurer import tabs as treasurer_tabs
@@ -26,8 +26,14 @@ _TABS = ("summary", "payments")
 _HANDLER = "maricopa_scrapy.browser.handler.BrowserHandler"
 
 
+class ParcelDetail(Detail):
+    """The tabs of a parcel's page that are wanted."""
+
+    tabs: tuple[str, ...] = _TABS
+
+
 class TaxSpider(LedgerSpider):
-    """Targets: `parcel` by APN; `detail` has its `tabs` unless all are wanted."""
+    """Targets: `parcel` by APN."""
 
     name = "tax"
     source = "treasurer"
@@ -38,6 +44,7 @@ class TaxSpider(LedgerSpider):
         "tabs": "`summary`: the bills alone; `summary,payments` (default): the payments too",
     }
     is_rendered = True
+    details = {"parcel": ParcelDetail}
     # No other spider gets the browser's handler, nor loads what it needs.
     custom_settings = {"DOWNLOAD_HANDLERS": {"http": _HANDLER, "https": _HANDLER}}
 
@@ -47,7 +54,7 @@ class TaxSpider(LedgerSpider):
         name = spider_arguments.one_of(given, ("apns",))
         tabs = _tabs(given.get("tabs", ",".join(_TABS)))
         apns = ApnList.of(name, given)
-        detail = None if tabs == _TABS else {"tabs": list(tabs)}
+        detail = None if tabs == _TABS else ParcelDetail(tabs=tabs)
         targets = (FollowOn(cls.source, "parcel", apn, detail) for apn in apns)
         return Work("tax", apns.parameters | ({"tabs": ",".join(tabs)} if detail else {}), targets, apns=apns)
 
@@ -72,9 +79,12 @@ class TaxSpider(LedgerSpider):
 
         layout = self._page()
         request = self.fetch(target, self.manifest.paths["parcel"].format(apn=target.key), self.parse_page)
-        tabs = tuple(target.detail["tabs"]) if target.detail else _TABS
         request.meta[VISIT] = Visit(
-            layout, self.manifest.refusals, tabs, target.key, partial(self._problem, target.key)
+            layout,
+            self.manifest.refusals,
+            ParcelDetail.of(target).tabs,
+            target.key,
+            partial(self._problem, target.key),
         )
         return request
 

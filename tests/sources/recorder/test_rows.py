@@ -8,12 +8,15 @@ from typing import Any
 import orjson
 import pytest
 
+from maricopa_scrapy.database.targets import detail_of
 from maricopa_scrapy.items import Answer, Target
 from maricopa_scrapy.parsing.errors import SourceChanged
 from maricopa_scrapy.sandbox.recorder.documents import Documents
 from maricopa_scrapy.sandbox.recorder.legacy_pages import legacy_list
 from maricopa_scrapy.sources.recorder.api_requests import PHOENIX
+from maricopa_scrapy.sources.recorder.details import DaysDetail, LegacyListDetail
 from maricopa_scrapy.sources.recorder.records import CodeLabel, Document, NameMatch, Neighbour, SearchWindow
+from maricopa_scrapy.sources.recorder.spider import DocumentsSpider
 from tests.helpers.answers import answered
 from tests.sources.recorder.test_windows import (
     DAY,
@@ -182,7 +185,7 @@ def test_a_row_with_a_suffix_stores_what_it_says_and_no_more() -> None:
 
 
 def _target(number: str, kind: str = "document", **detail: Any) -> Target:
-    return Target(1, "recorder", kind, number, detail=detail or None)
+    return Target(1, "recorder", kind, number, detail=detail_of(DocumentsSpider.details, kind, detail))
 
 
 def test_a_deed_whose_day_or_names_could_not_be_read_is_not_tied_to_anything() -> None:
@@ -227,7 +230,7 @@ def test_an_odd_entry_of_the_list_of_codes_costs_itself() -> None:
         {"docType": 5, "docLongName": "X"},
         "FL",
     ]
-    detail = {"since": "2025-03-03", "until": "2025-03-04"}
+    detail = DaysDetail(since=dt.date(2025, 3, 3), until=dt.date(2025, 3, 4))
     reading = spider.parse_codes(orjson.dumps(entries), Target(1, "recorder", "codes", "all", detail=detail))
     assert [one.key.split()[0] for one in reading.follow_ons] == ["NS", "LP"]
     assert [one.query_code for one in reading.records if isinstance(one, CodeLabel)] == ["NS"]
@@ -236,7 +239,13 @@ def test_an_odd_entry_of_the_list_of_codes_costs_itself() -> None:
 
 
 _WORLD = Documents(1, dt.date(2025, 4, 15))
-_LISTED = {"code": "LN", "since": "2025-04-08", "until": "2025-04-08", "cursor": "0", "seen": 0}
+_LISTED: dict[str, Any] = {
+    "code": "LN",
+    "since": "2025-04-08",
+    "until": "2025-04-08",
+    "cursor": "0",
+    "seen": 0,
+}
 
 
 def _legacy_list(edit: Any = lambda body: body, **detail: Any) -> Any:
@@ -244,7 +253,8 @@ def _legacy_list(edit: Any = lambda body: body, **detail: Any) -> Any:
         _WORLD, {"bdt": "04/08/2025", "edt": "04/08/2025", "cde": "LN", "max": "250"}
     ).body.decode()
     return _legacy().parse_list(
-        edit(body).encode(), Target(1, "recorder_legacy", "list", "LN", detail=_LISTED | detail)
+        edit(body).encode(),
+        Target(1, "recorder_legacy", "list", "LN", detail=LegacyListDetail(**_LISTED | detail)),
     )
 
 
