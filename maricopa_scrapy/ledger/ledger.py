@@ -17,6 +17,7 @@ from psycopg2.extensions import cursor as Cursor
 from psycopg2.extras import Json
 
 from maricopa_scrapy.database.connect import Session
+from maricopa_scrapy.database.rows import dicts
 from maricopa_scrapy.database.targets import Run, add_targets, detail_of
 from maricopa_scrapy.items import Cause, Detail, Floor, FollowOn, Reason, Target
 from maricopa_scrapy.ledger.expected_targets import may_be_fed
@@ -255,19 +256,21 @@ def lease(
         cursor.execute(
             _LEASE, names | {"again": again, "free": 0 if is_open else most, "fresh": most, "limit": most}
         )
-        found = cursor.fetchall()
+        found = dicts(cursor)
         if not found and (is_open or (retries < 1 and may_retry)):
             # No retry of a target, but of the source; or the only thing left to do.
             cursor.execute(_LEASE, names | {"again": 1, "free": 1, "fresh": 0, "limit": 1})
-            found = cursor.fetchall()
+            found = dicts(cursor)
             cursor.execute("UPDATE crawl.source SET retried_at = now() WHERE source = %s", (source,))
             again = 0
         targets = []
-        for id_, of, kind, key, attempts, stored, *rest in found:
+        for row in found:
             try:
-                targets.append(Target(id_, of, kind, key, attempts, detail_of(details, kind, stored), *rest))
+                row["detail"] = detail_of(details, row["kind"], row["detail"])
             except ValueError as error:
-                cursor.execute(_NOT_KNOWN, (Cause.UNKNOWN_DETAIL, str(error), id_))
+                cursor.execute(_NOT_KNOWN, (Cause.UNKNOWN_DETAIL, str(error), row["id"]))
+            else:
+                targets.append(Target(**row))
         targets.sort(key=lambda target: (target.priority, target.id))
         if targets:
             if again:

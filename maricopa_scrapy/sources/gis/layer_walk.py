@@ -16,6 +16,7 @@ from psycopg2.extensions import cursor as Cursor
 from psycopg2.extras import Json
 
 from maricopa_scrapy.database.columns import BY_COST, Lines, array_of
+from maricopa_scrapy.database.rows import objects
 from maricopa_scrapy.database.targets import Run, add_targets
 from maricopa_scrapy.items import IDS_MOST, Extent, FollowOn, Target
 from maricopa_scrapy.sources.gis import duplicates, removed_parcels
@@ -32,7 +33,8 @@ _SPARSE = 3
 _CONFIRM_MOST = 4
 
 _OPEN_ROLL = """
-    SELECT walk, layer, first_id, last_id, row_count, rounds, started_at, first_change, is_confirmed
+    SELECT walk, layer, first_id AS first, last_id AS last, row_count AS count, rounds, started_at,
+           first_change, is_confirmed
     FROM gis.roll
     WHERE job_id = %s AND state = 'open' ORDER BY walk DESC LIMIT 1
 """
@@ -196,10 +198,8 @@ def take_up(cursor: Cursor, run: Run) -> None:
     run that opens.
     """
     cursor.execute(_UNFINISHED, {"job": run.job_id})
-    cursor.execute(_OPEN_ROLL, (run.job_id,))
-    row = cursor.fetchone()
-    if row:
-        cursor.execute(_REVIVE, (run.job_id, row[0]))
+    if roll := _open_roll(cursor, run):
+        cursor.execute(_REVIVE, (run.job_id, roll.walk))
         cursor.execute(_ASK_EXTENT, (run.job_id,))
         cursor.execute("UPDATE crawl.job SET shortfall = NULL WHERE id = %s", (run.job_id,))
 
@@ -208,24 +208,21 @@ def note_dead_extent(cursor: Cursor, run: Run) -> None:
     """After an extent failed: when that was for good, the walk stays open, and the job says that it is
     incomplete.
     """
-    cursor.execute(_OPEN_ROLL, (run.job_id,))
-    row = cursor.fetchone()
-    cursor.execute(_DEAD_EXTENT, (run.job_id,))
-    if row and (cursor.fetchone() or (False,))[0]:
+    roll = _open_roll(cursor, run)
+    if roll and _is_open(cursor, _DEAD_EXTENT, run):
         _fall_short(
             cursor,
             run,
-            f"layer {row[1]} no longer says how much it holds; scrapy crawl roll -a job={run.job_id} asks"
+            f"layer {roll.layer} no longer says how much it holds; scrapy crawl roll -a job={run.job_id} asks"
             " again",
         )
 
 
 def advance(cursor: Cursor, run: Run) -> None:
     """After targets were acknowledged: when no range is open, have the extent read a last time."""
-    cursor.execute(_OPEN_ROLL, (run.job_id,))
     # While a confirmation is open, its answer has the extent asked for again where that is needed.
     if (
-        cursor.fetchone()
+        _open_roll(cursor, run)
         and not _is_open(cursor, _OPEN_RANGES, run)
         and not _is_open(cursor, _OPEN_DOUBLED, run)
     ):
@@ -234,14 +231,12 @@ def advance(cursor: Cursor, run: Run) -> None:
 
 def settle(cursor: Cursor, run: Run, extent: Extent) -> None:
     """After the extent was acknowledged: begin a walk, begin anew, go on, or end it."""
-    cursor.execute(_OPEN_ROLL, (run.job_id,))
-    row = cursor.fetchone()
-    if row is None:
+    roll = _open_roll(cursor, run)
+    if roll is None:
         # One that was asked for twice may come after the walk's end.
         if extent.confirmed is None and not _is_open(cursor, _ANY_ROLL, run):
             _begin(cursor, run, extent, 1, extent.read_at)
         return
-    roll = _Roll(*row)
     if extent.walk not in (None, roll.walk):
         return
     if extent.confirmed:
@@ -266,6 +261,11 @@ def settle(cursor: Cursor, run: Run, extent: Extent) -> None:
             cursor.execute(_ASK_EXTENT, (run.job_id,))
         else:
             _finish(cursor, run, roll, extent)
+
+
+def _open_roll(cursor: Cursor, run: Run) -> _Roll | None:
+    cursor.execute(_OPEN_ROLL, (run.job_id,))
+    return next(iter(objects(cursor, _Roll)), None)
 
 
 def _is_open(cursor: Cursor, query: str, run: Run) -> bool:
