@@ -23,7 +23,7 @@ _KEPT = """
            coalesce(sum(size) FILTER (WHERE body IS NOT NULL), 0)::bigint AS size,
            coalesce(sum(octet_length(body)), 0)::bigint AS stored,
            min(fetched_at) AS first_at, max(fetched_at) AS last_at,
-           (SELECT coalesce(string_agg(DISTINCT word, ', '), '') 
+           (SELECT coalesce(string_agg(DISTINCT word, ', '), '')
                FROM crawl.capture c2, unnest(c2.left_out) AS word
             WHERE c2.source = c.source) AS left_out
     FROM crawl.capture c GROUP BY source ORDER BY source
