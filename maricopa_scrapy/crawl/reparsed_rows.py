@@ -42,7 +42,7 @@ _ANSWERS = """
 """
 _OF_JOB = "JOIN crawl.target t ON t.id = a.target_id AND t.job_id = %(job)s"
 _BODIES = "SELECT sha256, url, body FROM crawl.capture WHERE sha256 = ANY(%s)"
-_DETAILS = "SELECT id, detail FROM crawl.target WHERE id = ANY(%s)"
+_DETAILS = "SELECT id, detail::text FROM crawl.target WHERE id = ANY(%s)"
 _UNREAD = """
     SELECT id, kind, key, capture_sha256, unread FROM crawl.target
     WHERE source = %s AND key = ANY(%s) AND state = 'done' AND capture_sha256 IS NOT NULL
@@ -70,7 +70,7 @@ class Stored:
 
     target: Target
     # As it is stored: its spider knows the class of it.
-    detail: Any
+    detail: str | None
     captures: tuple[bytes, ...]
     urls: tuple[str, ...]
     bodies: tuple[bytes | None, ...]

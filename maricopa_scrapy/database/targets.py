@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from psycopg2.extensions import cursor as Cursor
@@ -9,6 +10,9 @@ from pydantic import ValidationError
 
 from maricopa_scrapy.database.tables import copy_into, copy_line, copy_lines
 from maricopa_scrapy.items import Detail, FollowOn
+
+# Characters of a detail that many targets of a job are likely to share.
+_SMALL = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,16 +34,23 @@ class Run:
         return [self.source, *self.also]
 
 
-def detail_of(details: Mapping[str, type[Detail]], kind: str, stored: Any) -> Detail | None:
-    """Return the stored detail of a target as its source knows it, by kind. Raises ValueError, of one line,
-    for what is not of this version.
+@lru_cache(256)
+def _same(model: type[Detail], stored: str) -> Detail:
+    return model.model_validate_json(stored)
+
+
+def detail_of(details: Mapping[str, type[Detail]], kind: str, stored: str | None) -> Detail | None:
+    """Return the stored detail of a target, JSON, as its source knows it, by kind. Raises ValueError, of one
+    line, for what is not of this version.
     """
-    if (model := details.get(kind)) is None and stored is None:
-        return None
+    model = details.get(kind)
     if model is None:
+        if stored is None:
+            return None
         raise ValueError(f"a {kind} has a detail that this version does not know")
+    stored = "{}" if stored is None else stored
     try:
-        return model.model_validate({} if stored is None else stored)
+        return _same(model, stored) if len(stored) < _SMALL else model.model_validate_json(stored)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(map(str, ("detail", *first["loc"])))

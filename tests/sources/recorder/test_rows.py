@@ -3,6 +3,7 @@ themselves, and they are told.
 """
 
 import datetime as dt
+import json
 from typing import Any
 
 import orjson
@@ -185,7 +186,9 @@ def test_a_row_with_a_suffix_stores_what_it_says_and_no_more() -> None:
 
 
 def _target(number: str, kind: str = "document", **detail: Any) -> Target:
-    return Target(1, "recorder", kind, number, detail=detail_of(DocumentsSpider.details, kind, detail))
+    return Target(
+        1, "recorder", kind, number, detail=detail_of(DocumentsSpider.details, kind, json.dumps(detail))
+    )
 
 
 def test_a_deed_whose_day_or_names_could_not_be_read_is_not_tied_to_anything() -> None:
