@@ -2,7 +2,7 @@
 in a browser.
 """
 
-from functools import partial
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from scrapy import Request
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from maricopa_scrapy.browser.visit import Shown
 
 _TABS = ("summary", "payments")
+# Two tabs of each page that the largest pool shows at once.
+_TABS_KNOWN = 2 * 16
 _HANDLER = "maricopa_scrapy.browser.handler.BrowserHandler"
 
 
@@ -47,6 +49,14 @@ class TaxSpider(LedgerSpider):
     details = {"parcel": ParcelDetail}
     # No other spider gets the browser's handler, nor loads what it needs.
     custom_settings = {"DOWNLOAD_HANDLERS": {"http": _HANDLER, "https": _HANDLER}}
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # A tab is read while it can still be looked at, and again as it is kept: mostly the same.
+        self._read_tab = lru_cache(_TABS_KNOWN)(self._parsed_tab)
+
+    def _parsed_tab(self, tab: str, html: str, apn: str, address: str) -> pages.Page:
+        return pages.parse_tab(tab, html, apn, self._page(), address)
 
     @classmethod
     def work(cls, given: dict[str, str]) -> Work:
@@ -103,7 +113,7 @@ class TaxSpider(LedgerSpider):
             if tab == ABSENT:
                 check_absent(kept, apn, layout)
             else:
-                pages.parse_tab(tab, kept, apn, layout, address)
+                self._read_tab(tab, kept, apn, address if layout.keeps_address else "")
         except PageError as error:
             return f"{error.cause} {error.path}"
         return None
@@ -125,7 +135,7 @@ class TaxSpider(LedgerSpider):
 
     def parse_page(self, body: bytes, target: Target) -> Answer:
         """Read a parcel's tabs."""
-        page = pages.parse_page(body, target.key, self._page())
+        page = pages.parse_page(body, target.key, self._page(), self._read_tab)
         if not page.exists:
             return Answer(target, Outcome.GONE)
         issues = [
