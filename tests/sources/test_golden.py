@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from maricopa_scrapy.items import Detail
 from maricopa_scrapy.configuration import load
+from maricopa_scrapy.items import Detail
 from maricopa_scrapy.parsing.bodies import decode
 from maricopa_scrapy.parsing.page_layout import Layout
 from maricopa_scrapy.sources.assessor import parcel, public_page
