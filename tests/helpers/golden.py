@@ -18,7 +18,7 @@ from typing import Any
 import orjson
 import pytest
 
-from maricopa_scrapy.items import Issue, Record, Rows
+from maricopa_scrapy.items import Detail, Issue, Record, Rows
 from maricopa_scrapy.parsing.errors import PageError
 from maricopa_scrapy.parsing.notes import Notes
 from maricopa_scrapy.sources.bulk.file_check import FileRefused
@@ -130,6 +130,8 @@ def _shown(value: Any) -> Any:
         unread = {section: str(error) for section, error in value.unread.items()}
         parts = {"new": list(value.new), "absent": list(value.absent), "unread": unread}
         return {name: part for name, part in parts.items() if part}
+    if isinstance(value, Detail):
+        return value.stored()
     if isinstance(value, Record):
         absent = {"absent": sorted(value.absent)} if value.absent else {}
         return {"table": value.table, **value.__dict__} | absent
