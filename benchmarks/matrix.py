@@ -43,7 +43,7 @@ UNITS = [
     "tests/parsing/test_values.py",
     "tests/records/test_verify_advice.py",
     "tests/sources/assessor/test_captures.py",
-    "tests/sources/assessor/test_golden.py",
+    "tests/sources/test_golden.py",
     "tests/sources/assessor/test_parcel_any_bytes.py",
     "tests/sources/assessor/test_parcel_rule.py",
     "tests/sources/assessor/test_public_page.py",

@@ -38,6 +38,7 @@ class Cause(StrEnum):
     SOURCE_CHANGED = "source_changed"
     BROWSER = "browser"
     STORE = "store"
+    UNKNOWN_DETAIL = "unknown_detail"
 
 
 class IssueKind(StrEnum):
@@ -163,10 +164,32 @@ class Extent:
     count: int
     page: int
     read_at: dt.datetime
-    detail: dict[str, Any]
+    detail: "Detail"
     accept_shrink: bool = False
     confirmed: bool | None = None
     walk: int | None = None
+
+
+class Detail(BaseModel):
+    """What a target says beside its key: jsonb in `crawl.target`, in which fields that were not given are not
+    there. Each kind of target that has one has a class of its own in its source's folder (`details` of its
+    spider).
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @classmethod
+    def of(cls, told: "Target | FollowOn | Extent") -> Self:
+        """Return what is told, which is of this class; where there is nothing, what the class has by
+        itself.
+        """
+        detail = cls() if told.detail is None else told.detail
+        assert isinstance(detail, cls)
+        return detail
+
+    def stored(self) -> dict[str, Any]:
+        """Return it as it is stored, without what was not given."""
+        return self.model_dump(mode="json", exclude_unset=True)
 
 
 class Floor(BaseModel):
@@ -232,7 +255,7 @@ class Target:
     kind: str
     key: str
     attempts: int = 0
-    detail: dict[str, Any] | None = None
+    detail: Detail | None = None
     failures: dict[str, int] | None = None
     priority: int = NORMAL
 
@@ -246,7 +269,7 @@ class FollowOn:
     source: str
     kind: str
     key: str
-    detail: dict[str, Any] | None = None
+    detail: Detail | None = None
     not_before: dt.datetime | None = None
     priority: int = NORMAL
 

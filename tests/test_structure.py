@@ -31,7 +31,7 @@ from maricopa_scrapy.ledger.target_states import MEANINGS, TargetState
 from maricopa_scrapy.ledger.verdict import EXIT_CODES
 from maricopa_scrapy.sources.parser_tiers import written
 from tests.conftest import ROOT, Database
-from tests.helpers import forked
+from tests.helpers import forked, golden
 
 PACKAGE = ROOT / "maricopa_scrapy"
 MODULES = sorted(PACKAGE.rglob("*.py"))
@@ -249,6 +249,13 @@ def test_every_spider_stands_in_the_folder_of_its_office_and_has_a_manifest() ->
         assert issubclass(spider, LedgerSpider)
         assert spider.source in settings["MARICOPA_MANIFESTS"]
         assert spider.known_arguments
+
+
+@pytest.mark.parametrize("parser", golden.parsers())
+def test_every_parser_has_golden_folders_of_what_it_reads_and_of_what_it_refuses(parser: str) -> None:
+    found = [case.is_refused for case in golden.cases() if case.parser == parser]
+    assert len(found) > 2
+    assert set(found) == {True, False}
 
 
 def test_every_manifest_is_named_for_its_source() -> None:

@@ -3,7 +3,7 @@ wrong with it.
 """
 
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -46,6 +46,7 @@ class ApnList:
         # How many differ, where the reader knows before the ledger does.
         self.distinct: int | None = None
         self._value = value
+        self._held: Sequence[str] | None = None
         self._mistakes = Mistakes(self.kind)
         # The file, where it is one.
         self.path: Path | None = None
@@ -61,16 +62,31 @@ class ApnList:
             raise ArgumentError(self.kind.column, "goes with a file")
 
     @classmethod
-    def of(cls, name: str, given: Mapping[str, str]) -> Self:
-        """Return the list of a spider's argument `name`, read as its other arguments say. Raises
-        ArgumentError.
+    def of(cls, name: str, given: Mapping[str, Any]) -> Self:
+        """Return the list of a spider's argument `name`, read as its other arguments say; one that was read
+        already stands for itself. Raises ArgumentError.
         """
+        value: Any = given[name]
+        if isinstance(value, cls):
+            return value
         return cls(
             name,
-            given[name],
+            value,
             spider_arguments.flag("skip_invalid", given.get("skip_invalid", "no")),
             given.get(cls.kind.column),
         )
+
+    @classmethod
+    def of_values(cls, name: str, values: Sequence[str]) -> Self:
+        """Return a list of what is known already."""
+        found = cls(name, values[0])
+        found._held, found.given = values, len(values)
+        return found
+
+    def hold(self) -> Sequence[str]:
+        """Read the list, keep it, so that it is not read again, and return it. Raises ArgumentError."""
+        self._held = list(self)
+        return self._held
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -93,6 +109,9 @@ class ApnList:
         return {"left_out": {"lines": self.left_out, "first": self.skipped[:5]}} if self.left_out else {}
 
     def __iter__(self) -> Iterator[str]:
+        if self._held is not None:
+            yield from self._held
+            return
         self.given, self.notes = 0, []
         self.priorities = {}
         self._mistakes = Mistakes(self.kind)

@@ -146,7 +146,6 @@ def run(
                 for part in views.plan(plan):
                     (errors if as_json else out).print(part)
             if dry_run:
-                plan.discard()
                 return
             if not yes:
                 _ask(plan, as_json)
@@ -312,7 +311,6 @@ def _manager_of(job: int, on: list[str] | None) -> "JobManager":
 def _ask(plan: "Plan", as_json: bool) -> None:
     if sys.stdin.isatty() and typer.confirm("Begin?", default=True, err=as_json):
         return
-    plan.discard()
     if not sys.stdin.isatty():
         raise fail("nobody can be asked whether to begin, as this is no terminal: add -y")
     raise typer.Exit(0)

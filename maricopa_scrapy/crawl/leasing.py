@@ -12,7 +12,7 @@ from scrapy.http import Response
 from maricopa_scrapy.configuration import Manifest
 from maricopa_scrapy.crawl.source_connection import connect_to
 from maricopa_scrapy.crawl.work import ArgumentSpider, Ledger, Work
-from maricopa_scrapy.items import FollowOn, Reason, Target
+from maricopa_scrapy.items import Detail, FollowOn, Reason, Target
 from maricopa_scrapy.pace.certificates import Unverified
 from maricopa_scrapy.pace.scrapy_internals import close_soon, is_idle
 from maricopa_scrapy.pace.slots import PacedDownloader
@@ -38,6 +38,8 @@ class LeasingSpider(ArgumentSpider):
     """
 
     source: ClassVar[str]
+    # Kind of target: what it says beside its key, where it says more.
+    details: ClassVar[dict[str, type[Detail]]] = {}
     needed_paths: ClassVar[tuple[str, ...]] = ()
     # Spiders whose sources this one serves beside its own, in jobs whose parameter `sources` names them.
     also: ClassVar[tuple[type["LeasingSpider"], ...]] = ()
@@ -201,7 +203,7 @@ class LeasingSpider(ArgumentSpider):
         rate = 1 / self.downloader.slot(self.source).delay
         # About a second of work, and another in advance: other runs of the job find some too.
         limit = max(2 * self.manifest.concurrency, min(250, int(rate)))
-        return asyncio.ensure_future(self.ledger.lease(limit, self.source))
+        return asyncio.ensure_future(self.ledger.lease(limit, self.source, self.details))
 
     def _leave(self, request: Request | None) -> None:
         if self._in_flight and request and request.meta.pop(_IN_FLIGHT, None):

@@ -68,12 +68,15 @@ class LedgerSpider(LeasingSpider):
 
     @classmethod
     def from_crawler(cls, crawler: "Crawler", *args: Any, **kwargs: Any) -> Any:
-        """Build the spider that does what is asked. Raises ArgumentError or StartError."""
+        """Build the spider that does what is asked; `connected`: what `connection` has said already. Raises
+        ArgumentError or StartError.
+        """
         if (chosen := cls.chosen(kwargs)) is not cls:
             return chosen.from_crawler(crawler, *args, **kwargs)
+        connected = kwargs.pop("connected", None)
         spider = super().from_crawler(crawler, *args, **kwargs)
         # Before the arguments, which are read by what the manifest says.
-        spider.manifest, spider.base_url, spider.headers = cls.connection(crawler.settings)
+        spider.manifest, spider.base_url, spider.headers = connected or cls.connection(crawler.settings)
         spider.assigned = cls.read_arguments(kwargs)
         spider.is_sandbox = bool(crawler.settings["MARICOPA_SANDBOX"])
         return spider

@@ -5,7 +5,7 @@ stored.
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from psycopg2.extensions import cursor as Cursor
@@ -21,7 +21,7 @@ from maricopa_scrapy.crawl.ledger_spider import LedgerSpider
 from maricopa_scrapy.crawl.work import read
 from maricopa_scrapy.database.connect import DatabaseUnavailable, Session
 from maricopa_scrapy.database.stored_identity import signs_of
-from maricopa_scrapy.database.targets import Run
+from maricopa_scrapy.database.targets import Run, detail_of
 from maricopa_scrapy.items import Answer, Reason
 from maricopa_scrapy.ledger import ledger
 from maricopa_scrapy.pace.refusals import Refusal
@@ -84,7 +84,7 @@ class Reparse:
         self._job_id = job_id
         self._is_dry = is_dry
         self._shown = shown
-        kinds = registry()[source]
+        self._kinds = kinds = registry()[source]
         readers = {spider: spider.reader(manifests) for spider in kinds.values()}
         self._handlers: dict[str, Callable[..., Any]] = {
             kind: spider.handlers[kind].__get__(readers[spider]) for kind, spider in kinds.items()
@@ -133,16 +133,16 @@ class Reparse:
             reads, rows = [], 0
 
     def _read(self, stored: store.Stored) -> store.Read | None:
-        target = stored.target
+        kind = stored.target.kind
         if None in stored.bodies:
             self.report.unkept += 1
             return None
         self.report.answers += 1
         try:
+            detail = detail_of(self._kinds[kind].details, kind, stored.detail)
+            target = replace(stored.target, detail=detail)
             # An answer of several captures is handed over as they are: its reader takes as many.
-            answer = read(
-                self._handlers[target.kind], [body for body in stored.bodies if body is not None], target
-            )
+            answer = read(self._handlers[kind], [body for body in stored.bodies if body is not None], target)
             for signs in answer.signs if isinstance(answer, Answer) else ():
                 check_signs(signs, signs_of(self._session, target.key))
         except DatabaseUnavailable:

@@ -12,11 +12,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from psycopg2.extensions import cursor as Cursor
+from psycopg2.extras import NamedTupleCursor
 
 from maricopa_scrapy.database.absent_columns import overlaid, pages_with_stored, with_stored
 from maricopa_scrapy.database.columns import last_of_each_key, lines_of
 from maricopa_scrapy.database.connect import Session
 from maricopa_scrapy.database.row_hash import columns_of, touched
+from maricopa_scrapy.database.rows import named
 from maricopa_scrapy.database.source_hooks import hooks_of
 from maricopa_scrapy.database.store_and_acknowledge import body_of, take_turns
 from maricopa_scrapy.database.tables import RECORDS, Table, copy_lines, origin_of, table_of
@@ -33,14 +35,14 @@ _ANSWERS = """
         WHERE source = %(source)s AND state = 'done' AND kind = ANY(%(kinds)s)
         GROUP BY target_id, kind, key, done_at
     ), latest AS (SELECT kind, key, max(done_at) AS at FROM answer GROUP BY kind, key)
-    SELECT (array_agg(a.target_id ORDER BY a.done_at DESC))[1], a.kind, a.key, a.captures, min(a.done_at),
-        max(a.done_at), max(l.at)
+    SELECT (array_agg(a.target_id ORDER BY a.done_at DESC))[1] AS id, a.kind, a.key, a.captures,
+           min(a.done_at) AS first_at, max(a.done_at) AS last_at, max(l.at) AS latest_at
     FROM answer a JOIN latest l USING (kind, key) {of_job}
     GROUP BY a.kind, a.key, a.captures ORDER BY max(a.done_at), 1
 """
 _OF_JOB = "JOIN crawl.target t ON t.id = a.target_id AND t.job_id = %(job)s"
 _BODIES = "SELECT sha256, url, body FROM crawl.capture WHERE sha256 = ANY(%s)"
-_DETAILS = "SELECT id, detail FROM crawl.target WHERE id = ANY(%s)"
+_DETAILS = "SELECT id, detail::text FROM crawl.target WHERE id = ANY(%s)"
 _UNREAD = """
     SELECT id, kind, key, capture_sha256, unread FROM crawl.target
     WHERE source = %s AND key = ANY(%s) AND state = 'done' AND capture_sha256 IS NOT NULL
@@ -67,6 +69,8 @@ class Stored:
     """
 
     target: Target
+    # As it is stored: its spider knows the class of it.
+    detail: str | None
     captures: tuple[bytes, ...]
     urls: tuple[str, ...]
     bodies: tuple[bytes | None, ...]
@@ -134,30 +138,33 @@ def answers(
     DatabaseUnavailable.
     """
     values = {"source": source, "kinds": list(kinds), "job": job_id}
-    for found in session.chunks(_ANSWERS.format(of_job="" if job_id is None else _OF_JOB), values, size):
+    for found in session.chunks(
+        _ANSWERS.format(of_job="" if job_id is None else _OF_JOB), values, size, NamedTupleCursor
+    ):
         yield session.transact(lambda cursor, found=found: _with_bodies(cursor, source, found))  # type: ignore[misc]
 
 
-def _with_bodies(cursor: Cursor, source: str, found: list[tuple[Any, ...]]) -> list[Stored]:
-    cursor.execute(_BODIES, ([sha for row in found for sha in row[3]],))
+def _with_bodies(cursor: Cursor, source: str, found: list[Any]) -> list[Stored]:
+    cursor.execute(_BODIES, ([sha for answer in found for sha in answer.captures],))
     kept = {
         bytes(sha): (url, None if body is None else body_of(body)) for sha, url, body in cursor.fetchall()
     }
-    cursor.execute(_DETAILS, ([row[0] for row in found],))
+    cursor.execute(_DETAILS, ([answer.id for answer in found],))
     details = dict(cursor.fetchall())
     stored = []
-    for id_, kind, key, captures, first, last, latest in found:
-        names = tuple(bytes(sha) for sha in captures)
+    for answer in found:
+        names = tuple(bytes(sha) for sha in answer.captures)
         urls, bodies = zip(*(kept.get(name, ("", None)) for name in names), strict=True)
         stored.append(
             Stored(
-                Target(id_, source, kind, key, detail=details[id_]),
+                Target(answer.id, source, answer.kind, answer.key),
+                details[answer.id],
                 names,
                 urls,
                 bodies,
-                first,
-                last,
-                last == latest,
+                answer.first_at,
+                answer.last_at,
+                answer.last_at == answer.latest_at,
             )
         )
     return stored
@@ -202,8 +209,10 @@ class _Comparison:
             self._compare(table)
         self._note_unread()
         self._cursor.execute(_CHANGES, (self._run.id, last))
-        for name, key, column, old, new in self._cursor.fetchall():
-            self._found.differences.append(Difference(name, _shown(key), column, old, new))
+        for one in named(self._cursor):
+            self._found.differences.append(
+                Difference(one.table_name, _shown(one.key), one.field, one.old, one.new)
+            )
         self._cursor.execute(_DATE_CHANGES, (self._run.id, last))
         return self._found
 
@@ -299,10 +308,10 @@ class _Comparison:
             for read in self._read
         }
         self._cursor.execute(_UNREAD, (self._run.source, [key for _, key, _ in now]))
-        for target, kind, key, sha, unread in self._cursor.fetchall():
-            found = now.get((kind, key, bytes(sha)), unread)
-            if found != unread:
-                self._cursor.execute("UPDATE crawl.target SET unread = %s WHERE id = %s", (found, target))
+        for target in named(self._cursor):
+            found = now.get((target.kind, target.key, bytes(target.capture_sha256)), target.unread)
+            if found != target.unread:
+                self._cursor.execute("UPDATE crawl.target SET unread = %s WHERE id = %s", (found, target.id))
 
     def _without(self, produced: dict[Key, _Produced], others: Collection[Any]) -> dict[Key, _Produced]:
         """Return what was read, without the rows of some APNs, which are left as they are."""

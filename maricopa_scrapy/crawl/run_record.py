@@ -7,7 +7,7 @@ import gc
 import itertools
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self, TypeVar
@@ -25,7 +25,7 @@ from maricopa_scrapy.database.connect import DatabaseUnavailable, Session, datab
 from maricopa_scrapy.database.store_and_acknowledge import take_turns
 from maricopa_scrapy.database.targets import Run
 from maricopa_scrapy.database.writer import Writer, WriterOptions
-from maricopa_scrapy.items import Floor, FollowOn, Reason
+from maricopa_scrapy.items import Detail, Floor, FollowOn, Reason
 from maricopa_scrapy.ledger import ledger
 from maricopa_scrapy.ledger import source_state as source
 from maricopa_scrapy.ledger.ledger import Lease, LedgerError, RunLost
@@ -191,11 +191,11 @@ class RunLedger:
             self._spider.stop(Reason.DATABASE_UNAVAILABLE)
             raise
 
-    async def lease(self, limit: int, source: str) -> Lease:
+    async def lease(self, limit: int, source: str, details: Mapping[str, type[Detail]]) -> Lease:
         if self._closed:
             return Lease([])
         try:
-            return await self._do(ledger.lease, self.run, limit, source)
+            return await self._do(ledger.lease, self.run, limit, source, details)
         except DatabaseUnavailable as error:
             logger.error("%s", error)
             self._spider.stop(Reason.DATABASE_UNAVAILABLE)

@@ -2,14 +2,14 @@
 response.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from scrapy import Request, Spider
 
 from maricopa_scrapy.arguments import ApnList, spider_arguments
-from maricopa_scrapy.items import PRIORITIES, Answer, FollowOn, Issue, IssueKind, Outcome, Target
+from maricopa_scrapy.items import PRIORITIES, Answer, Detail, FollowOn, Issue, IssueKind, Outcome, Target
 from maricopa_scrapy.parsing.bodies import lost_of
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class Work:
 class Ledger(Protocol):
     """What a spider may ask of the ledger (crawl/run_record.py)."""
 
-    async def lease(self, limit: int, source: str) -> "Lease": ...
+    async def lease(self, limit: int, source: str, details: Mapping[str, type[Detail]]) -> "Lease": ...
 
     async def give_back(self, source: str) -> None: ...
 

@@ -5,10 +5,13 @@ wanted.
 import datetime as dt
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from psycopg2.extensions import cursor as Cursor
+from psycopg2.extras import NamedTupleCursor
 
 from maricopa_scrapy.database.connect import Session
+from maricopa_scrapy.database.rows import objects
 from maricopa_scrapy.database.source_hooks import of_all
 from maricopa_scrapy.database.store_and_acknowledge import body_of
 from maricopa_scrapy.database.tables import RECORDS
@@ -16,17 +19,18 @@ from maricopa_scrapy.items import Capture
 
 _CHUNK = 100
 _KEPT = """
-    SELECT source, count(*), count(body), count(pruned_at),
-        coalesce(sum(size) FILTER (WHERE body IS NOT NULL), 0)::bigint,
-           coalesce(sum(octet_length(body)), 0)::bigint, min(fetched_at), max(fetched_at),
+    SELECT source, count(*) AS answers, count(body) AS bodies, count(pruned_at) AS pruned,
+           coalesce(sum(size) FILTER (WHERE body IS NOT NULL), 0)::bigint AS size,
+           coalesce(sum(octet_length(body)), 0)::bigint AS stored,
+           min(fetched_at) AS first_at, max(fetched_at) AS last_at,
            (SELECT coalesce(string_agg(DISTINCT word, ', '), '')
                FROM crawl.capture c2, unnest(c2.left_out) AS word
-            WHERE c2.source = c.source)
+            WHERE c2.source = c.source) AS left_out
     FROM crawl.capture c GROUP BY source ORDER BY source
 """
 _BODIES = """
-    SELECT c.sha256, c.source, c.url, c.status, coalesce(c.content_type, ''), c.fetched_at, c.body, c.size,
-        c.left_out, c.is_rendered
+    SELECT c.sha256, c.source, c.url, c.status, coalesce(c.content_type, '') AS content_type, c.fetched_at,
+           c.body, c.size, c.left_out, c.is_rendered
     FROM crawl.capture c
     WHERE c.body IS NOT NULL AND (%(source)s::text IS NULL OR c.source = %(source)s) {of_job}
     ORDER BY c.fetched_at, c.sha256
@@ -67,7 +71,7 @@ def kept(session: Session) -> list[Kept]:
 
     def work(cursor: Cursor) -> list[Kept]:
         cursor.execute(_KEPT)
-        return [Kept(*row) for row in cursor.fetchall()]
+        return objects(cursor, Kept)
 
     return session.transact(work)
 
@@ -75,21 +79,11 @@ def kept(session: Session) -> list[Kept]:
 def bodies(session: Session, source: str | None = None, job_id: int | None = None) -> Iterator[Capture]:
     """Yield the captures that have a body, oldest first, in bounded memory. Raises DatabaseUnavailable."""
     statement = _BODIES.format(of_job="" if job_id is None else _OF_JOB)
-    for chunk in session.chunks(statement, {"source": source, "job": job_id}, _CHUNK):
-        for sha256, of, url, status, content_type, at, body, size, left_out, is_rendered in chunk:
-            yield Capture(
-                bytes(sha256),
-                of,
-                url,
-                status,
-                content_type,
-                at,
-                body_of(body),
-                True,
-                size,
-                tuple(left_out),
-                is_rendered,
-            )
+    for chunk in session.chunks(statement, {"source": source, "job": job_id}, _CHUNK, NamedTupleCursor):
+        for row in chunk:
+            one: dict[str, Any] = row._asdict()  # type: ignore[attr-defined]
+            one |= {"sha256": bytes(one["sha256"]), "body": body_of(one["body"])}
+            yield Capture(**one | {"left_out": tuple(one["left_out"])})
 
 
 def withheld(session: Session) -> tuple[frozenset[str], frozenset[str]]:

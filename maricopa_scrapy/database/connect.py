@@ -340,14 +340,14 @@ class Session:
         return self.transact(work)
 
     def chunks(
-        self, statement: str, values: Mapping[str, Any], size: int = 2_000
+        self, statement: str, values: Mapping[str, Any], size: int = 2_000, of: type[Cursor] = Cursor
     ) -> Iterator[list[tuple[Any, ...]]]:
         """Yield the rows of a query, up to `size` at a time, from a cursor of the server: of one moment, and
-        in bounded memory.
+        in bounded memory. `of` NamedTupleCursor they have their columns as attributes too.
 
         Raises DatabaseUnavailable: what was yielded cannot be yielded again.
         """
-        with self.snapshot() as connection, connection.cursor(name="chunks") as rows:
+        with self.snapshot() as connection, connection.cursor(name="chunks", cursor_factory=of) as rows:
             rows.execute(statement, values)
             while chunk := rows.fetchmany(size):
                 yield chunk

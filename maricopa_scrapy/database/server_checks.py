@@ -14,6 +14,8 @@ import psycopg2.errors
 from psycopg2.extensions import POLL_OK, POLL_READ
 from psycopg2.extensions import connection as Connection
 
+from maricopa_scrapy.database.rows import named
+
 # How long a statement waits for a lock of somebody else's; after that the transaction is given up, and tried
 # again where it can be.
 LOCK_TIMEOUT = "3s"
@@ -43,8 +45,8 @@ _UNLESS_ASKED = {
 # One look at the server; set is only where no pooler stands between, for there it would be set for others
 # too.
 _LOOK = """
-    SELECT pg_catalog.pg_backend_pid(), pg_catalog.current_setting('server_encoding'),
-        pg_catalog.current_database(), (
+    SELECT pg_catalog.pg_backend_pid() AS pid, pg_catalog.current_setting('server_encoding') AS encoding,
+    pg_catalog.current_database() AS database, (
         SELECT count(pg_catalog.set_config(s.name, o.value, false))
         FROM pg_catalog.jsonb_each_text(%(always)s::jsonb || %(unless)s::jsonb) o
         JOIN pg_catalog.pg_settings s ON lower(s.name) = o.key
@@ -53,22 +55,25 @@ _LOOK = """
 """
 _PID = "SELECT pg_catalog.pg_backend_pid()"
 _CIRCUMSTANCES = """
-    SELECT current_user, current_database(), quote_ident(current_user), quote_ident(current_database()),
-        pg_is_in_recovery(),
-           current_setting('default_transaction_read_only') = 'on',
+    SELECT current_user AS role, current_database() AS database, quote_ident(current_user) AS quoted_role,
+           quote_ident(current_database()) AS quoted_database, pg_is_in_recovery() AS in_recovery,
+           current_setting('default_transaction_read_only') = 'on' AS read_only,
            (SELECT quote_ident(rolname) FROM pg_namespace JOIN pg_roles r ON r.oid = nspowner
-               WHERE nspname = 'crawl'),
+               WHERE nspname = 'crawl') AS owner,
            (SELECT string_agg(quote_ident(n.nspname), ', ' ORDER BY n.nspname) FROM pg_namespace n
             WHERE n.nspname = 'public' OR (n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
-                  AND n.nspowner = (SELECT nspowner FROM pg_namespace WHERE nspname = 'crawl')))
+                  AND n.nspowner = (SELECT nspowner FROM pg_namespace WHERE nspname = 'crawl'))) AS schemas
 """
 _MAY_MIGRATE = """
-    SELECT to_regnamespace('public') IS NOT NULL, has_database_privilege(current_database(), 'CREATE'),
-           coalesce(has_schema_privilege(to_regnamespace('public'), 'CREATE'), false),
+    SELECT to_regnamespace('public') IS NOT NULL AS has_public,
+           has_database_privilege(current_database(), 'CREATE') AS may_create,
+           coalesce(has_schema_privilege(to_regnamespace('public'), 'CREATE'), false) AS may_create_public,
            coalesce((SELECT pg_has_role(nspowner, 'USAGE') FROM pg_namespace WHERE nspname = 'crawl'), true)
+           AS is_owner
 """
 _HOLDER = """
-    SELECT a.pid, coalesce(nullif(a.application_name, ''), 'a program'), a.usename, l.relation::regclass::text
+    SELECT a.pid, coalesce(nullif(a.application_name, ''), 'a program') AS program, a.usename,
+           l.relation::regclass::text AS relation
     FROM pg_locks l JOIN pg_stat_activity a USING (pid)
     JOIN pg_class c ON c.oid = l.relation AND c.relpersistence <> 't'
     WHERE l.locktype = 'relation' AND l.granted
@@ -106,23 +111,22 @@ def set_up(connection: Connection, another: Callable[[], Connection]) -> None:
     """
     pid = connection.get_backend_pid()
     with connection.cursor() as cursor:
-        seen, encoding, database, _ = _look(cursor, pid)
-        if encoding != "UTF8":
+        server = _look(cursor, pid)
+        if server.encoding != "UTF8":
             raise DatabaseRefused(
-                f"the database {database} keeps text as {encoding}, which cannot hold every name, and ours"
-                " needs UTF8; make one with CREATE DATABASE maricopa ENCODING 'UTF8' LOCALE 'C' TEMPLATE"
-                " template0; and name it in MARICOPA_DATABASE_URL"
+                f"the database {server.database} keeps text as {server.encoding}, which cannot hold every"
+                " name, and ours needs UTF8; make one with CREATE DATABASE maricopa ENCODING 'UTF8'"
+                " LOCALE 'C' TEMPLATE template0; and name it in MARICOPA_DATABASE_URL"
             )
         # A pooler makes up process ids of its own.
-        if seen != pid:
-            _check_pooler(connection, seen, another, database)
-            _look(cursor, seen)
+        if server.pid != pid:
+            _check_pooler(connection, server.pid, another, server.database)
+            _look(cursor, server.pid)
 
 
-def _look(cursor: Any, pid: int) -> tuple[int, str, str, int]:
+def _look(cursor: Any, pid: int) -> Any:
     cursor.execute(_LOOK, {"always": json.dumps(_ALWAYS), "unless": json.dumps(_UNLESS_ASKED), "pid": pid})
-    found: tuple[int, str, str, int] = cursor.fetchone()
-    return found
+    return named(cursor)[0]
 
 
 def _check_pooler(
@@ -189,26 +193,24 @@ def check_may_migrate(connection: Connection) -> None:
     missing.
     """
     with connection.cursor() as cursor:
-        role, database, quoted_role, quoted_database, in_recovery, read_only, owner, _ = _circumstances(
-            cursor
-        )
-        if line := _read_only(role, database, quoted_role, quoted_database, in_recovery, read_only):
+        here = _circumstances(cursor)
+        if line := _read_only(here):
             raise DatabaseRefused(f"the tables are to be made or brought up to date, and {line}")
         cursor.execute(_MAY_MIGRATE)
-        has_public, may_create, may_create_public, is_owner = cursor.fetchone() or (True, True, True, True)
+        (rights,) = named(cursor)
     grants = []
-    if not may_create:
-        grants.append(f"GRANT CREATE ON DATABASE {quoted_database} TO {quoted_role};")
-    if not has_public:
-        grants.append(f"CREATE SCHEMA public; GRANT USAGE, CREATE ON SCHEMA public TO {quoted_role};")
-    elif not may_create_public:
-        grants.append(f"GRANT USAGE, CREATE ON SCHEMA public TO {quoted_role};")
-    if not is_owner:
-        grants.append(f"GRANT {owner} TO {quoted_role};")
+    if not rights.may_create:
+        grants.append(f"GRANT CREATE ON DATABASE {here.quoted_database} TO {here.quoted_role};")
+    if not rights.has_public:
+        grants.append(f"CREATE SCHEMA public; GRANT USAGE, CREATE ON SCHEMA public TO {here.quoted_role};")
+    elif not rights.may_create_public:
+        grants.append(f"GRANT USAGE, CREATE ON SCHEMA public TO {here.quoted_role};")
+    if not rights.is_owner:
+        grants.append(f"GRANT {here.owner} TO {here.quoted_role};")
     if grants:
         raise DatabaseRefused(
-            f"the tables are to be made or brought up to date, and role {role} may not do so in database"
-            f" {database}; its owner or a superuser says: {' '.join(grants)}"
+            f"the tables are to be made or brought up to date, and role {here.role} may not do so in database"
+            f" {here.database}; its owner or a superuser says: {' '.join(grants)}"
         )
 
 
@@ -225,49 +227,45 @@ def refusal(error: Exception, connection: Connection) -> DatabaseRefused | None:
     )
     try:
         with connection, connection.cursor() as cursor:
-            role, database, quoted_role, quoted_database, in_recovery, read_only, owner, schemas = (
-                _circumstances(cursor)
-            )
+            here = _circumstances(cursor)
     except psycopg2.Error:
         return DatabaseRefused(f"the database refuses it: {said}")
     if isinstance(error, psycopg2.errors.ReadOnlySqlTransaction):
-        line = _read_only(role, database, quoted_role, quoted_database, in_recovery, read_only)
-        return DatabaseRefused(line or f"role {role} may only read in database {database} ({said})")
+        told = _read_only(here) or f"role {here.role} may only read in database {here.database} ({said})"
+        return DatabaseRefused(told)
     if "temporary" in said:
-        grant = f"GRANT TEMPORARY ON DATABASE {quoted_database} TO {quoted_role};"
-    elif "owner of" in said and owner:
-        grant = f"GRANT {owner} TO {quoted_role};"
+        grant = f"GRANT TEMPORARY ON DATABASE {here.quoted_database} TO {here.quoted_role};"
+    elif "owner of" in said and here.owner:
+        grant = f"GRANT {here.owner} TO {here.quoted_role};"
     elif "for database" in said:
-        grant = f"GRANT CREATE, CONNECT ON DATABASE {quoted_database} TO {quoted_role};"
+        grant = f"GRANT CREATE, CONNECT ON DATABASE {here.quoted_database} TO {here.quoted_role};"
     else:
         rights = "SELECT" if is_read else "SELECT, INSERT, UPDATE, DELETE"
         grant = (
-            f"GRANT USAGE ON SCHEMA {schemas} TO {quoted_role}; GRANT {rights} ON ALL TABLES IN SCHEMA"
-            f" {schemas} TO {quoted_role};"
+            f"GRANT USAGE ON SCHEMA {here.schemas} TO {here.quoted_role}; GRANT {rights} ON ALL TABLES IN"
+            f" SCHEMA {here.schemas} TO {here.quoted_role};"
         )
     return DatabaseRefused(
-        f"role {role} may not do this in database {database} ({said}); its owner or a superuser says: {grant}"
+        f"role {here.role} may not do this in database {here.database} ({said}); its owner or a superuser"
+        f" says: {grant}"
     )
 
 
-def _circumstances(cursor: Any) -> tuple[Any, ...]:
+def _circumstances(cursor: Any) -> Any:
     cursor.execute(_CIRCUMSTANCES)
-    found: tuple[Any, ...] = cursor.fetchone()
-    return found
+    return named(cursor)[0]
 
 
-def _read_only(
-    role: str, database: str, quoted_role: str, quoted_database: str, in_recovery: bool, read_only: bool
-) -> str | None:
-    if in_recovery:
+def _read_only(here: Any) -> str | None:
+    if here.in_recovery:
         return (
-            f"the server of database {database} is in recovery, a standby that only reads, so that role"
-            f" {role} cannot write; no GRANT changes that: name the primary in MARICOPA_DATABASE_URL"
+            f"the server of database {here.database} is in recovery, a standby that only reads, so that role"
+            f" {here.role} cannot write; no GRANT changes that: name the primary in MARICOPA_DATABASE_URL"
         )
-    if read_only:
+    if here.read_only:
         return (
-            f"role {role} may only read in database {database} (default_transaction_read_only); no GRANT"
-            f" changes that, but: ALTER ROLE {quoted_role} IN DATABASE {quoted_database} SET"
+            f"role {here.role} may only read in database {here.database} (default_transaction_read_only); no"
+            f" GRANT changes that, but: ALTER ROLE {here.quoted_role} IN DATABASE {here.quoted_database} SET"
             " default_transaction_read_only = off;"
         )
     return None
@@ -280,18 +278,18 @@ def lock_s_holder(connection: Connection) -> str:
     try:
         with connection, connection.cursor() as cursor:
             cursor.execute(_HOLDER)
-            found = cursor.fetchone()
+            found = named(cursor)
     except psycopg2.Error:
-        found = None
-    if found is None:
+        found = []
+    if not found:
         return (
             "another transaction holds a lock that is needed; wait for its end (SELECT * FROM"
             " pg_stat_activity shows it)"
         )
-    pid, program, user, table = found
+    (holder,) = found
     return (
-        f"{program} of {user} holds a lock on {table}; wait for its end, or end it: SELECT"
-        f" pg_terminate_backend({pid})"
+        f"{holder.program} of {holder.usename} holds a lock on {holder.relation}; wait for its end, or end"
+        f" it: SELECT pg_terminate_backend({holder.pid})"
     )
 
 

@@ -163,22 +163,19 @@ class JobManager:
         does.
         """
         self._executor.check()
-        try:
-            with self._lock:
-                runs = plan.runs(self._executor.name, self._runs_per_source)
-                job_id, _ = ledger.open_job(
-                    self._session,
-                    type_=plan.type,
-                    targets=plan.targets(),
-                    parameters=plan.parameters,
-                    mode=plan.mode,
-                    priority=plan.priority,
-                    is_sandbox=bool(self._sandbox),
-                    execution=plan.execution,
-                    also=lambda cursor, job_id: jobs.plan(cursor, job_id, runs),
-                )
-        finally:
-            plan.discard()
+        with self._lock:
+            runs = plan.runs(self._executor.name, self._runs_per_source)
+            job_id, _ = ledger.open_job(
+                self._session,
+                type_=plan.type,
+                targets=plan.targets(),
+                parameters=plan.parameters,
+                mode=plan.mode,
+                priority=plan.priority,
+                is_sandbox=bool(self._sandbox),
+                execution=plan.execution,
+                also=lambda cursor, job_id: jobs.plan(cursor, job_id, runs),
+            )
         return job_id
 
     def resume(self, job_id: int, on_progress: OnProgress | None = None) -> bool:

@@ -71,4 +71,5 @@ CAUSES: dict[str, str] = {
     ),
     Cause.BROWSER: "the browser or a page of it crashed, or did not answer",
     Cause.STORE: "Postgres refused the rows of this one answer",
+    Cause.UNKNOWN_DETAIL: "another version of maricopa_scrapy wrote the target; it was not asked for",
 }

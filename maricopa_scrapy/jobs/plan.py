@@ -3,11 +3,9 @@ what it cannot collect.
 """
 
 import datetime as dt
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
-from pathlib import Path
 from typing import Any
 
 from scrapy.settings import Settings
@@ -25,8 +23,6 @@ from maricopa_scrapy.ledger.jobs import PlannedRun
 from maricopa_scrapy.records.stale import deeds, stale
 
 EXECUTIONS = ("sequential", "parallel", "hybrid")
-# A list longer than this is handed on as a file.
-_LITERAL_MOST = 200
 
 
 class PlanError(ValueError):
@@ -104,7 +100,6 @@ class Plan:
     priorities: Mapping[str, int]
     # What the job keeps of its list: the lines that were left out.
     told: Mapping[str, Any] = field(default_factory=dict)
-    files: list[Path] = field(default_factory=list)
 
     @property
     def seconds(self) -> float | None:
@@ -133,19 +128,15 @@ class Plan:
             for _ in range(copies)
         ]
 
-    def discard(self) -> None:
-        """Remove the files that the plan made."""
-        for file in self.files:
-            file.unlink(missing_ok=True)
-
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """What a step of the plan is told beside its order: the rates learnt so far, and all steps of the
-    mode.
+    """What a step of the plan is told beside its order: the list, the rates learnt so far, and all steps of
+    the mode.
     """
 
     session: Session
+    apns: ApnList | None
     rates: Mapping[str, float]
     steps: Sequence[Step]
 
@@ -179,13 +170,12 @@ class Planner:
             [],
             order.priorities,
         )
-        if order.apns is not None:
-            order, plan.priorities = self._list(order, plan)
+        listed = None if order.apns is None else self._list(order, plan)
         wanted = self._sections(name, how.steps, how.misses, order)
         steps = [step for step in how.steps if not wanted or step.section in wanted]
-        known = _Known(session, {pace.source: pace.rate for pace in paces.paces(session)}, steps)
+        known = _Known(session, listed, {pace.source: pace.rate for pace in paces.paces(session)}, steps)
         for step in self._possible(steps, given, plan):
-            apns = self._lacking(step, order, session, mode == "intelligent", plan) if step.section else None
+            apns = self._lacking(step, order, known, mode == "intelligent", plan) if step.section else None
             if apns == []:
                 plan.notes.append(
                     f"{self.catalog.spiders[step.step].title}: nothing that can be asked for is missing, or"
@@ -227,35 +217,20 @@ class Planner:
             raise PlanError(f"{shown(name)} needs one of {', '.join(f'--{word}' for word in job.takes)}")
         return given[0] if given else "apns"
 
-    def _list(self, order: Order, plan: Plan) -> tuple[Order, Mapping[str, int]]:
+    def _list(self, order: Order, plan: Plan) -> ApnList:
+        """Read the list, once for all steps: it may be a pipe."""
         assert order.apns is not None
-        apns = self._apns(order)
-        distinct = set(apns)
-        plan.parcels = len(distinct)
-        if apns.given > len(distinct):
-            plan.notes.append(f"{apns.given - len(distinct)} of {apns.given} APNs are given twice")
+        apns = ApnList("apns", order.apns, order.skip_invalid, order.apn_column)
+        plan.parcels = distinct = len(set(apns.hold()))
+        if apns.given > distinct:
+            plan.notes.append(f"{apns.given - distinct} of {apns.given} APNs are given twice")
         plan.notes += [f"{apns.path}: {note}" for note in apns.notes]
         plan.notes += [f"left out: {line}" for line in apns.skipped[:5]]
         if apns.left_out > 5:
             plan.notes.append(f"left out: {apns.left_out - 5:,} more lines that hold no APN")
         plan.told = apns.told
-        urgent = {**apns.priorities, **order.priorities}
-        if apns.path is None or apns.path.is_file():
-            return order, urgent
-        # What can be read only once, such as a pipe, is kept for the spiders.
-        return replace(order, apns=self._kept(sorted(distinct), plan), apn_column=None), urgent
-
-    def _apns(self, order: Order) -> ApnList:
-        assert order.apns is not None
-        return ApnList("apns", order.apns, order.skip_invalid, order.apn_column)
-
-    def _kept(self, apns: Sequence[str], plan: Plan) -> str:
-        if len(apns) <= _LITERAL_MOST:
-            return ",".join(apns)
-        with tempfile.NamedTemporaryFile("w", prefix="maricopa-", suffix=".txt", delete=False) as file:
-            file.write("\n".join(apns) + "\n")
-        plan.files.append(Path(file.name))
-        return file.name
+        plan.priorities = {**apns.priorities, **order.priorities}
+        return apns
 
     def _sections(self, name: str, steps: Sequence[Step], misses: Sequence[str], order: Order) -> list[str]:
         known = self.catalog.sections(name)
@@ -291,17 +266,17 @@ class Planner:
         return possible
 
     def _lacking(
-        self, step: Step, order: Order, session: Session, without_cancelled: bool, plan: Plan
+        self, step: Step, order: Order, known: "_Known", without_cancelled: bool, plan: Plan
     ) -> list[str]:
         """Return the APNs that the step's section lacks; of the recorder the numbers of their deeds."""
-        given = None if order.apns is None else list(dict.fromkeys(self._apns(order)))
+        given = None if known.apns is None else list(dict.fromkeys(known.apns))
         via = self.catalog.spiders[step.step].via
         source = self._class(self.catalog.spider(step.step)).chosen({"via": via} if via else {}).source
         kind = self._manifests[source].rate.kind
-        apns = stale(session, source, order.older_than, given, without_cancelled and kind == "scraper")
+        apns = stale(known.session, source, order.older_than, given, without_cancelled and kind == "scraper")
         if self.catalog.spiders[step.step].asks != "deed":
             return apns
-        last = deeds(session, apns)
+        last = deeds(known.session, apns)
         if last.others:
             told = (
                 f"{last.others:,} parcels have a deed number by which its API cannot be asked, such as"
@@ -314,12 +289,11 @@ class Planner:
         self, step: Step, given: str, order: Order, plan: Plan, apns: list[str] | None, known: "_Known"
     ) -> PlannedStep:
         facts = self.catalog.spiders[step.step]
-        own = {"via": facts.via} if facts.via else {}
+        own: dict[str, Any] = {"via": facts.via} if facts.via else {}
         if given in step.takes and not step.rest:
-            own[given] = self._kept(apns, plan) if apns is not None else str(getattr(order, given))
+            listed = known.apns if apns is None else ApnList.of_values("apns", apns)
+            own[given] = listed if given == "apns" else getattr(order, given)
             own |= {"match": order.match} if order.match else {}
-            own |= {"skip_invalid": "yes"} if order.skip_invalid and apns is None else {}
-            own |= {"apn_column": order.apn_column} if order.apn_column and apns is None else {}
         spider = self._class(self.catalog.spider(step.step)).chosen(own)
         manifest, _, _ = spider.connection(self._settings)
         targets: Iterable[FollowOn] = () if step.rest else spider.opening()

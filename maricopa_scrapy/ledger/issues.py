@@ -7,11 +7,12 @@ from typing import Any
 from psycopg2.extensions import cursor as Cursor
 
 from maricopa_scrapy.database.connect import Session
+from maricopa_scrapy.database.rows import objects
 
 _ISSUES = """
-    SELECT g.source, g.kind, g.signature, i.message, g.count, g.jobs, g.first_at, g.last_at, i.job_id,
-        i.target_key,
-           coalesce(i.example->>'url', c.url), encode(i.capture_sha256, 'hex'), c.body IS NOT NULL, i.example
+    SELECT g.source, g.kind, g.signature, i.message, g.count, g.jobs, g.first_at, g.last_at,
+           i.job_id AS job, i.target_key AS target, coalesce(i.example->>'url', c.url) AS url,
+           encode(i.capture_sha256, 'hex') AS capture, c.body IS NOT NULL AS has_body, i.example
     FROM (
         SELECT source, kind, signature, sum(count)::bigint AS count, count(*) AS jobs,
             min(first_at) AS first_at, max(last_at) AS last_at,
@@ -50,6 +51,6 @@ def known(session: Session, job_id: int | None = None) -> list[Known]:
 
     def work(cursor: Cursor) -> list[Known]:
         cursor.execute(_ISSUES, {"job": job_id})
-        return [Known(*row) for row in cursor.fetchall()]
+        return objects(cursor, Known)
 
     return session.transact(work)

@@ -13,6 +13,7 @@ import psutil
 from psycopg2.extensions import cursor as Cursor
 
 from maricopa_scrapy.database.connect import Session
+from maricopa_scrapy.database.rows import dicts, objects
 from maricopa_scrapy.items import PRIORITIES
 from maricopa_scrapy.ledger.ledger import LedgerError
 from maricopa_scrapy.ledger.lost_runs import SILENCE_S, reap
@@ -35,12 +36,12 @@ _PLAN_AS_RUN = """
 """
 _SEE = """
     SELECT p.number, p.spider, p.source, p.phase, p.place, p.state, p.starts, p.handle, p.message,
-        coalesce(r.state, ''),
-           coalesce(extract(epoch FROM now() - p.started_at), 0)::double precision,
+           coalesce(r.state, '') AS run,
+           coalesce(extract(epoch FROM now() - p.started_at), 0)::double precision AS age,
            EXISTS (SELECT FROM crawl.target t WHERE t.job_id = p.job_id AND t.source = p.source
-               AND t.state IN ('pending', 'leased')),
+               AND t.state IN ('pending', 'leased')) AS has_open_targets,
            EXISTS (SELECT FROM crawl.planned_run f WHERE f.job_id = p.job_id AND f.state <> 'ended'
-               AND p.source = ANY (f.feeds))
+               AND p.source = ANY (f.feeds)) AS is_fed
     FROM crawl.planned_run p LEFT JOIN crawl.run r ON r.id = p.run_id WHERE p.job_id = %s ORDER BY p.number
 """
 # Those that run: supervised, or with a run that lives although the supervisor is gone.
@@ -184,7 +185,7 @@ def see(session: Session, job_id: int) -> JobState:
             settle(cursor, job_id)
             job = _locked(cursor, job_id)
         cursor.execute(_SEE, (job_id,))
-        runs = tuple(RunState(*row) for row in cursor.fetchall())
+        runs = tuple(objects(cursor, RunState))
         return JobState(
             job_id,
             job["state"],
@@ -418,8 +419,7 @@ def newest(session: Session, limit: int = 20) -> list[dict[str, Any]]:
 
     def work(cursor: Cursor) -> list[dict[str, Any]]:
         cursor.execute(_NEWEST, {"silence": SILENCE_S, "limit": limit})
-        names = [column.name for column in cursor.description or ()]
-        return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+        return dicts(cursor)
 
     return session.transact(work)
 
@@ -447,10 +447,9 @@ def _locked(cursor: Cursor, job_id: int) -> dict[str, Any]:
         " is_beating FROM crawl.job WHERE id = %s FOR NO KEY UPDATE",
         (SILENCE_S, job_id),
     )
-    row = cursor.fetchone()
-    if row is None:
-        raise LedgerError(f"there is no job {job_id}; `maricopa jobs` lists them")
-    return dict(zip((column.name for column in cursor.description or ()), row, strict=True))
+    for job in dicts(cursor):
+        return job
+    raise LedgerError(f"there is no job {job_id}; `maricopa jobs` lists them")
 
 
 def _is_supervised(job: dict[str, Any]) -> bool:

@@ -11,6 +11,7 @@ import time
 
 from psycopg2.extensions import cursor as Cursor
 
+from maricopa_scrapy.database.rows import named
 from maricopa_scrapy.machine.processes import is_alive, is_stopped, node_name, process_of
 
 SILENCE_S = 10.0
@@ -21,9 +22,9 @@ _GAP_S = 6.0
 _STEP_S = 2.0
 _RUNNING = """
     SELECT id, job_id, node, pid, process, pid_started, heartbeat_at,
-        heartbeat_at < clock_timestamp() - make_interval(secs => %(silence)s),
-           heartbeat_at > clock_timestamp() + make_interval(secs => %(silence)s),
-           extract(epoch FROM clock_timestamp())
+           heartbeat_at < clock_timestamp() - make_interval(secs => %(silence)s) AS is_silent,
+           heartbeat_at > clock_timestamp() + make_interval(secs => %(silence)s) AS is_ahead,
+           extract(epoch FROM clock_timestamp()) AS now
     FROM crawl.run WHERE state = 'running' FOR NO KEY UPDATE SKIP LOCKED
 """
 _MARK = "UPDATE crawl.run SET state = 'lost', reason = 'lost', finished_at = now() WHERE id = %s"
@@ -70,26 +71,28 @@ def reap(cursor: Cursor) -> None:
     Never this process's own.
     """
     cursor.execute(_RUNNING, {"silence": SILENCE_S})
-    rows = cursor.fetchall()
-    if not rows:
+    runs = named(cursor)
+    if not runs:
         return
     lookout = _lookouts.setdefault(cursor.connection.dsn, _Lookout())
-    seen = lookout.look([(row[0], row[6]) for row in rows], float(rows[0][9]))
+    seen = lookout.look([(run.id, run.heartbeat_at) for run in runs], float(runs[0].now))
     here, mine = node_name(), (os.getpid(), process_of(os.getpid()))
-    for run, job, node, pid, process, started, _, is_silent, is_ahead, _ in rows:
-        if node == here and (pid, process) == mine:
+    for run in runs:
+        is_here = run.node == here
+        if is_here and (run.pid, run.process) == mine:
             continue
-        if is_ahead:
-            cursor.execute(_BEGIN_ANEW, (run,))
-        elif (node == here and not is_alive(pid, process or started)) or (
-            is_silent
+        if run.is_ahead:
+            cursor.execute(_BEGIN_ANEW, (run.id,))
+        elif (is_here and not is_alive(run.pid, run.process or run.pid_started)) or (
+            run.is_silent
             # On this machine a live process is silent only to those who have waited for its beat.
             and (
-                seen[run] >= SILENCE_S or not (lookout.is_doubtful or (node == here and not is_stopped(pid)))
+                seen[run.id] >= SILENCE_S
+                or not (lookout.is_doubtful or (is_here and not is_stopped(run.pid)))
             )
         ):
-            cursor.execute(_MARK, (run,))
-            release(cursor, [run], job)
+            cursor.execute(_MARK, (run.id,))
+            release(cursor, [run.id], run.job_id)
 
 
 def release(cursor: Cursor, run_ids: list[int], job_id: int, source: str | None = None) -> None:

@@ -4,11 +4,13 @@ end.
 
 import datetime as dt
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
 from psycopg2.extensions import cursor as Cursor
 
 from maricopa_scrapy.database.connect import Session
+from maricopa_scrapy.database.rows import dicts, named
 from maricopa_scrapy.ledger.histogram import merged, quantile
 from maricopa_scrapy.ledger.ledger import LedgerError
 from maricopa_scrapy.ledger.lost_runs import SILENCE_S
@@ -25,8 +27,8 @@ _JOB = """
     FROM crawl.job j WHERE j.id = %(job)s
 """
 _TARGETS = (
-    "SELECT source, state, count(*), count(unread) FROM crawl.target WHERE job_id = %(job)s GROUP BY source,"
-    " state"
+    "SELECT source, state, count(*), count(unread) AS unread FROM crawl.target WHERE job_id = %(job)s GROUP"
+    " BY source, state"
 )
 _CAUSES = (
     "SELECT cause, count(*) FROM crawl.target WHERE job_id = %(job)s AND state = 'dead' GROUP BY cause ORDER"
@@ -38,9 +40,10 @@ _UNREAD = """
     WHERE t.job_id = %(job)s AND t.unread IS NOT NULL GROUP BY 1 ORDER BY 2 DESC, 1
 """
 _RUNS = """
-    SELECT served, spider, state, state = 'running'
-      AND heartbeat_at > now() - make_interval(secs => %(silence)s), traffic -> served,
-           extract(epoch FROM coalesce(finished_at, now()) - started_at)::double precision
+    SELECT served AS source, spider, state,
+           state = 'running' AND heartbeat_at > now() - make_interval(secs => %(silence)s) AS is_live,
+           traffic -> served AS traffic,
+           extract(epoch FROM coalesce(finished_at, now()) - started_at)::double precision AS seconds
     FROM crawl.run CROSS JOIN LATERAL unnest(coalesce(sources, ARRAY[source])) AS served
     WHERE job_id = %(job)s ORDER BY id
 """
@@ -49,10 +52,13 @@ _PLANNED = (
     " number"
 )
 _PACES = """
-    SELECT source, rate, budget,
-        greatest(0, extract(epoch FROM blocked_until - clock_timestamp()))::double precision, is_open
+    SELECT source, rate, budget, is_open,
+           greatest(0, extract(epoch FROM blocked_until - clock_timestamp()))::double precision AS held
     FROM crawl.source WHERE rate IS NOT NULL
 """
+
+# The pace of a source that was never asked.
+_NOT_ASKED = SimpleNamespace(rate=None, budget=None, held=0.0, is_open=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,43 +204,39 @@ def read(session: Session, job_id: int) -> JobProgress:
     def work(cursor: Cursor) -> JobProgress:
         names = {"job": job_id, "silence": SILENCE_S}
         cursor.execute(_JOB, names)
-        row = cursor.fetchone()
-        if row is None:
+        jobs = dicts(cursor)
+        if not jobs:
             raise LedgerError(f"there is no job {job_id}; `maricopa jobs` lists them")
-        facts = dict(zip((column.name for column in cursor.description or ()), row, strict=True))
         cursor.execute(_TARGETS, names)
         states: dict[str, list[tuple[str, int, int]]] = {}
-        for source, state, count, unread in cursor.fetchall():
-            states.setdefault(source, []).append((state, count, unread))
+        for row in named(cursor):
+            states.setdefault(row.source, []).append((row.state, row.count, row.unread))
         cursor.execute(_CAUSES, names)
         causes: dict[str, int] = dict(cursor.fetchall())
         cursor.execute(_UNREAD, names)
         unread_sections: dict[str, int] = dict(cursor.fetchall())
         cursor.execute(_PLANNED, names)
-        planned = cursor.fetchall()
+        planned = named(cursor)
         cursor.execute(_RUNS, names)
-        runs = cursor.fetchall()
+        runs = named(cursor)
         cursor.execute(_PACES)
-        paces = {source: pace for source, *pace in cursor.fetchall()}
-        order = dict.fromkeys(
-            [source for source, *_ in planned] + [source for source, *_ in runs] + sorted(states)
-        )
+        paces = {pace.source: pace for pace in named(cursor)}
+        order = dict.fromkeys([run.source for run in planned + runs] + sorted(states))
         sources = tuple(
             _source(
                 source,
                 tallied(states.get(source, [])),
-                [run for run in runs if run[0] == source],
-                [run for run in planned if run[0] == source],
+                [run for run in runs if run.source == source],
+                [run for run in planned if run.source == source],
                 paces.get(source),
             )
             for source in order
         )
         total = tallied([row for of_source in states.values() for row in of_source])
-        is_live = any(run[3] for run in runs)
         return JobProgress(
             job=job_id,
-            **facts,
-            is_live=is_live,
+            **jobs[0],
+            is_live=any(run.is_live for run in runs),
             counts=total,
             causes=causes,
             unread=unread_sections,
@@ -262,35 +264,35 @@ def traffic_of(runs: list[tuple[dict[str, Any] | None, bool, float]]) -> Traffic
 def _source(
     source: str,
     counts: Counts,
-    runs: list[tuple[Any, ...]],
-    planned: list[tuple[Any, ...]],
-    pace: list[Any] | None,
+    runs: list[Any],
+    planned: list[Any],
+    pace: Any,
 ) -> SourceProgress:
-    traffic = traffic_of([(traffic, is_live, seconds) for _, _, _, is_live, traffic, seconds in runs])
-    allowed, budget, held, is_open = pace or (None, None, 0.0, False)
-    if any(run[3] for run in runs):
+    traffic = traffic_of([(run.traffic, run.is_live, run.seconds) for run in runs])
+    pace = pace or _NOT_ASKED
+    if any(run.is_live for run in runs):
         state = "running"
-    elif any(run[2] == "started" for run in planned):
-        state = "lost" if runs and runs[-1][2] == "lost" else "starting"
-    elif any(run[2] == "planned" for run in planned):
+    elif any(run.state == "started" for run in planned):
+        state = "lost" if runs and runs[-1].state == "lost" else "starting"
+    elif any(run.state == "planned" for run in planned):
         state = "waiting"
     else:
         state = "ended" if planned or runs else "waiting"
-    spider = (planned or runs)[0][1] if planned or runs else ""
+    spider = (planned or runs)[0].spider if planned or runs else ""
     # What it may be asked is more telling than what it was, of the last few seconds.
-    rate = traffic.rate or (allowed or 0.0)
-    eta = None if not rate else counts.open / rate + held
-    message = next((run[4] for run in reversed(planned) if run[4]), None)
+    rate = traffic.rate or (pace.rate or 0.0)
+    eta = None if not rate else counts.open / rate + pace.held
+    message = next((run.message for run in reversed(planned) if run.message), None)
     return SourceProgress(
         source,
         spider,
         state,
         counts,
         traffic,
-        allowed,
-        budget,
-        held,
-        bool(is_open),
+        pace.rate,
+        pace.budget,
+        pace.held,
+        bool(pace.is_open),
         message,
         eta if counts.open else 0.0,
     )

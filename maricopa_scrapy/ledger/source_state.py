@@ -8,6 +8,7 @@ from psycopg2.extensions import cursor as Cursor
 from psycopg2.extras import Json
 
 from maricopa_scrapy.database.connect import Session
+from maricopa_scrapy.database.rows import objects
 from maricopa_scrapy.database.targets import Run
 from maricopa_scrapy.ledger.lost_runs import SILENCE_S
 
@@ -86,15 +87,17 @@ def paces(session: Session) -> list[Pace]:
     def work(cursor: Cursor) -> list[Pace]:
         cursor.execute(
             """
-            SELECT source, rate, budget,
-                greatest(0, extract(epoch FROM blocked_until - clock_timestamp()))::double precision, is_open,
+            SELECT source, rate, budget, is_open,
+                   greatest(0, extract(epoch FROM blocked_until - clock_timestamp()))::double precision
+                   AS held,
                    (SELECT count(*) FROM crawl.share s JOIN crawl.run r ON r.id = s.run_id
                        WHERE s.source = source.source
                     AND r.state = 'running' AND s.reported_at > clock_timestamp() - make_interval(secs => %s))
+                   AS runs
             FROM crawl.source WHERE rate IS NOT NULL ORDER BY source
             """,
             (SILENCE_S,),
         )
-        return [Pace(*row) for row in cursor.fetchall()]
+        return objects(cursor, Pace)
 
     return session.transact(work)

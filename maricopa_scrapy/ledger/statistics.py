@@ -6,6 +6,7 @@ from typing import Any
 from psycopg2.extensions import cursor as Cursor
 
 from maricopa_scrapy.database.connect import Session
+from maricopa_scrapy.database.rows import dicts
 from maricopa_scrapy.ledger.lost_runs import SILENCE_S
 from maricopa_scrapy.ledger.progress import Traffic, traffic_of
 
@@ -117,8 +118,7 @@ def issues(session: Session, job_id: int, limit: int = 20) -> list[dict[str, Any
             " count DESC, id LIMIT %s",
             (job_id, limit),
         )
-        names = [column.name for column in cursor.description or ()]
-        return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+        return dicts(cursor)
 
     return session.transact(work)
 

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 from psycopg2.extensions import cursor as Cursor
 
+from maricopa_scrapy.database.rows import objects
+
 # A two-hundredth of the run's age lies between two samples, ten minutes at most: 200 in the first ten
 # minutes, 1,200 in a day.
 _NOTE = """
@@ -21,9 +23,9 @@ _NOTE = """
     ON CONFLICT DO NOTHING
 """
 _OF_JOB = """
-    SELECT s.run_id, s.source, coalesce(lag(s.at) OVER w, r.started_at), s.at,
-        s.answers - lag(s.answers, 1, 0::bigint) OVER w,
-           s.refusals - lag(s.refusals, 1, 0::bigint) OVER w, s.allowed
+    SELECT s.run_id AS run, s.source, coalesce(lag(s.at) OVER w, r.started_at) AS begin, s.at AS end,
+           s.answers - lag(s.answers, 1, 0::bigint) OVER w AS answers,
+           s.refusals - lag(s.refusals, 1, 0::bigint) OVER w AS refusals, s.allowed
     FROM crawl.sample s JOIN crawl.run r ON r.id = s.run_id
     WHERE r.job_id = %s WINDOW w AS (PARTITION BY s.run_id, s.source ORDER BY s.at) ORDER BY s.at
 """
@@ -52,4 +54,4 @@ def note(cursor: Cursor, run_id: int, is_last: bool = False) -> None:
 def of_job(cursor: Cursor, job_id: int) -> list[Interval]:
     """Return the intervals of all runs of a job, by their ends."""
     cursor.execute(_OF_JOB, (job_id,))
-    return [Interval(*row) for row in cursor.fetchall()]
+    return objects(cursor, Interval)

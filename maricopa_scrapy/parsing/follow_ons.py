@@ -5,8 +5,14 @@ treasurer's.
 from collections.abc import Iterable
 from typing import Any
 
-from maricopa_scrapy.items import FollowOn, Issue, IssueKind
+from maricopa_scrapy.items import Detail, FollowOn, Issue, IssueKind
 from maricopa_scrapy.parsing.identifiers import IdentifierError, form_of, parse_recording_number
+
+
+class DeedDetail(Detail):
+    """What a parcel says of the document that its deed number names: whether its neighbours are wanted."""
+
+    neighbours: bool = False
 
 
 def page_follow_ons(parameters: dict[str, Any], apn: str, is_cancelled: bool | None) -> list[FollowOn]:
@@ -38,8 +44,13 @@ def deed_follow_ons(
             found[parse_recording_number(number)] = None
         except IdentifierError:
             odd.append(odd_deed(apn, number))
-    detail = {"neighbours": True} if parameters.get("neighbours") == "yes" else None
-    return [FollowOn("recorder", "document", number, detail) for number in found], odd
+    return deeds_of(parameters, found), odd
+
+
+def deeds_of(parameters: dict[str, Any], numbers: Iterable[str]) -> list[FollowOn]:
+    """Return documents as targets, with their neighbours where the job asks for those."""
+    detail = DeedDetail(neighbours=True) if parameters.get("neighbours") == "yes" else None
+    return [FollowOn("recorder", "document", number, detail) for number in numbers]
 
 
 def odd_deed(apn: str, number: str) -> Issue:

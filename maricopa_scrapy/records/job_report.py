@@ -9,6 +9,7 @@ from typing import Any
 from psycopg2.extensions import cursor as Cursor
 
 from maricopa_scrapy.database.connect import Session
+from maricopa_scrapy.database.rows import named, objects
 from maricopa_scrapy.ledger import issues, progress, statistics, traffic_samples
 from maricopa_scrapy.ledger.histogram import merged
 from maricopa_scrapy.ledger.issues import Known
@@ -28,7 +29,8 @@ _FAILURES = """
                row_number() OVER (PARTITION BY source, cause ORDER BY dead + open DESC, example) AS place
         FROM message WINDOW cause AS (PARTITION BY source, cause)
     )
-    SELECT source, cause, all_dead::bigint, all_open::bigint, message, dead + open, example FROM placed
+    SELECT source, cause, all_dead::bigint, all_open::bigint, message, dead + open AS count, example
+    FROM placed
     WHERE place <= 3 ORDER BY all_dead DESC, all_open DESC, source, cause, place
 """
 _TRIES = """
@@ -42,12 +44,14 @@ _CHANGES = """
         SELECT table_name, field, count(*) AS changes, min(id) AS first, max(id) AS last FROM crawl.change
         WHERE run_id = ANY(%(runs)s) AND changed_at >= %(since)s - interval '1 h' GROUP BY 1, 2
     )
-    SELECT f.table_name, f.field, f.changes, c.key, left(c.old, 300), left(c.new, 300) FROM of_field f
+    SELECT f.table_name, f.field, f.changes, c.key, left(c.old, 300) AS old, left(c.new, 300) AS new
+    FROM of_field f
     JOIN public.change c ON c.id IN (f.first, f.last) ORDER BY f.changes DESC, f.table_name, f.field, c.id
 """
 _RUNS = """
-    SELECT id, spider, coalesce(sources, ARRAY[source]), node, state, reason, shortfall, started_at,
-           extract(epoch FROM coalesce(finished_at, now()) - started_at)::double precision, finished_at
+    SELECT id, spider, coalesce(sources, ARRAY[source]) AS sources, node, state, reason, shortfall,
+           started_at, finished_at,
+           extract(epoch FROM coalesce(finished_at, now()) - started_at)::double precision AS seconds
     FROM crawl.run WHERE job_id = %s ORDER BY id
 """
 _TIMES = """
@@ -104,7 +108,7 @@ class RunFacts:
 
     id: int
     spider: str
-    sources: tuple[str, ...]
+    sources: list[str]
     node: str
     state: str
     reason: str | None
@@ -139,10 +143,7 @@ def read(session: Session, job_id: int) -> Report:
         cursor.execute("SELECT now()")
         ((now,),) = cursor.fetchall()
         cursor.execute(_RUNS, (job_id,))
-        runs = tuple(
-            RunFacts(number, spider, tuple(sources), *rest)
-            for number, spider, sources, *rest in cursor.fetchall()
-        )
+        runs = tuple(objects(cursor, RunFacts))
         cursor.execute(_TIMES, (job_id,))
         times: dict[str, dict[str, int]] = {}
         for source, of_run in cursor.fetchall():
@@ -168,8 +169,9 @@ def _failures(cursor: Cursor, job_id: int) -> tuple[Failure, ...]:
     tries: dict[tuple[str, str], int] = {(source, cause): count for source, cause, count in cursor.fetchall()}
     cursor.execute(_FAILURES, (job_id,))
     found: dict[tuple[str, str], tuple[int, int, list[Example]]] = {}
-    for source, cause, dead, left, message, count, example in cursor.fetchall():
-        found.setdefault((source, cause), (dead, left, []))[2].append(Example(message, count, example))
+    for row in named(cursor):
+        of_cause = found.setdefault((row.source, row.cause), (row.all_dead, row.all_open, []))
+        of_cause[2].append(Example(row.message, row.count, row.example))
     # What failed at first, and was answered in the end, has no target to show any more.
     for mended in sorted(tries.keys() - found.keys()):
         found[mended] = 0, 0, []
@@ -184,8 +186,9 @@ def _changes(cursor: Cursor, runs: tuple[RunFacts, ...]) -> tuple[Changed, ...]:
         return ()
     cursor.execute(_CHANGES, {"runs": [run.id for run in runs], "since": min(run.started_at for run in runs)})
     found: dict[tuple[str, str], tuple[int, list[Value]]] = {}
-    for table, field, count, key, old, new in cursor.fetchall():
-        found.setdefault((table, field), (count, []))[1].append(Value(key, old, new))
+    for row in named(cursor):
+        of_field = found.setdefault((row.table_name, row.field), (row.changes, []))
+        of_field[1].append(Value(row.key, row.old, row.new))
     return tuple(
         Changed(table, field, count, tuple(examples)) for (table, field), (count, examples) in found.items()
     )

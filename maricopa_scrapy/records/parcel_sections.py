@@ -14,6 +14,8 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from maricopa_scrapy.database.rows import dicts
+
 _TITLES = {
     "assessor": "assessor's API", "assessor_page": "assessor's public page", "gis": "county GIS",
     "treasurer": "treasurer",
@@ -86,8 +88,7 @@ def _age(moment: dt.datetime) -> str:
 
 def _rows(cursor: Cursor, statement: str, *values: Any) -> list[dict[str, Any]]:
     cursor.execute(statement, values)
-    names = [column.name for column in cursor.description or ()]
-    return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+    return dicts(cursor)
 
 
 def _moment(cursor: Cursor, statement: str, *values: Any) -> dt.datetime | None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from psycopg2.extensions import cursor as Cursor
 
 from maricopa_scrapy.database.connect import Session
+from maricopa_scrapy.database.rows import objects
 
 # source: the schema whose tables are its own.
 SOURCES = ("gis",)
@@ -20,7 +21,7 @@ _BY_FIELD = """
     GROUP BY table_name, field ORDER BY count(*) DESC, field
 """
 _CHANGES = """
-    SELECT key->>'apn', table_name, field, old, new, changed_at FROM public.change
+    SELECT key->>'apn' AS apn, table_name AS table, field, old, new, changed_at AS at FROM public.change
     WHERE changed_at > %s AND table_name LIKE %s ORDER BY key->>'apn', field, id
 """
 _NEW = "SELECT count(*) FROM gis.parcel WHERE first_seen_at > %s"
@@ -83,6 +84,6 @@ def changes(session: Session, since: dt.datetime, limit: int | None = None) -> I
             _CHANGES + (" LIMIT %s" if limit is not None else ""),
             (since, "gis.%", *([limit] if limit is not None else [])),
         )
-        return [Change(*row) for row in cursor.fetchall()]
+        return objects(cursor, Change)
 
     yield from session.transact(work)

@@ -10,6 +10,7 @@ from psycopg2.extensions import cursor as Cursor
 
 from maricopa_scrapy.database.connect import Session
 from maricopa_scrapy.database.row_hash import columns_of, touched
+from maricopa_scrapy.database.rows import named
 from maricopa_scrapy.database.tables import RECORDS, Table, table_of
 from maricopa_scrapy.items import Floor, Record
 from maricopa_scrapy.ledger import floors
@@ -49,7 +50,7 @@ _ROWLESS_DONE = """
       AND NOT EXISTS (SELECT FROM {table} p WHERE p.{key} = t.key) ORDER BY t.id LIMIT %(shown)s
 """
 _UNREAD = """
-    SELECT t.job_id, t.source, section, count(*), min(t.key) FROM crawl.target t
+    SELECT t.job_id, t.source, section, count(*), min(t.key) AS key FROM crawl.target t
     CROSS JOIN LATERAL unnest(t.unread) AS section
     WHERE t.unread IS NOT NULL AND (%(job)s IS NULL OR t.job_id = %(job)s)
     GROUP BY 1, 2, 3 ORDER BY 1, 2, 4 DESC, 3
@@ -67,7 +68,7 @@ _UNCAPTURED = """
 """
 _OF_JOB = "AND r.capture_sha256 IN (SELECT t.sha256 FROM crawl.target_capture t WHERE t.job_id = %(job)s)"
 _UNEVEN_ROLL = """
-    SELECT job_id, walk, row_count, received, parcels + duplicates + unkeyed FROM gis.roll
+    SELECT job_id, walk, row_count, received, parcels + duplicates + unkeyed AS accounted FROM gis.roll
     WHERE state = 'complete' AND (received <> row_count OR received <> parcels + duplicates + unkeyed)
       AND (%(job)s IS NULL OR job_id = %(job)s)
 """
@@ -78,7 +79,7 @@ _OPEN_ROLL = """
 # A search that came short was halved; the halves, all of them whole by their own totals, have fewer rows than
 # it said.
 _UNEVEN_WINDOWS = """
-    SELECT w.query, w.since, w.until, w.total, sum(p.row_count) FROM recorder.search_window w
+    SELECT w.query, w.since, w.until, w.total, sum(p.row_count) AS rows FROM recorder.search_window w
     JOIN recorder.search_window p ON p.query = w.query AND p.since >= w.since AND p.until <= w.until
       AND p.state <> 'split'
     WHERE w.state = 'split' AND w.total <= 500 AND (%(job)s IS NULL OR w.capture_sha256 IN
@@ -89,7 +90,7 @@ _UNEVEN_WINDOWS = """
 """
 _STALE_LEASES = """
     SELECT t.job_id, t.run_id, r.state, count(*),
-        (array_agg(t.source || ' ' || t.kind || ' ' || t.key ORDER BY t.id))[1:3]
+           (array_agg(t.source || ' ' || t.kind || ' ' || t.key ORDER BY t.id))[1:3] AS examples
     FROM crawl.target t LEFT JOIN crawl.run r ON r.id = t.run_id
     WHERE t.state = 'leased' AND (%(job)s IS NULL OR t.job_id = %(job)s)
       AND (r.state IS DISTINCT FROM 'running' OR r.heartbeat_at < now() - make_interval(secs => %(silence)s))
@@ -140,10 +141,10 @@ def unread(session: Session, job_id: int | None = None) -> list[str]:
     def work(cursor: Cursor) -> list[str]:
         cursor.execute(_UNREAD, {"job": job_id})
         return [
-            f"job {job}: {source}: section {section} of {count:,} answers could not be read, the first of"
-            f" {key}; `maricopa issues {job}` says why, `maricopa reparse --source {source}` reads them after"
-            f" a mend, `maricopa retry {job} --unread` asks again"
-            for job, source, section, count, key in cursor.fetchall()
+            f"job {of.job_id}: {of.source}: section {of.section} of {of.count:,} answers could not be read,"
+            f" the first of {of.key}; `maricopa issues {of.job_id}` says why, `maricopa reparse --source"
+            f" {of.source}` reads them after a mend, `maricopa retry {of.job_id} --unread` asks again"
+            for of in named(cursor)
         ]
 
     return session.transact(work)
@@ -225,30 +226,33 @@ def leases(cursor: Cursor, job_id: int | None) -> list[Problem]:
 
 def _leases(cursor: Cursor, values: dict[str, Any]) -> Iterator[Problem]:
     cursor.execute(_STALE_LEASES, values)
-    for job, run, state, count, examples in cursor.fetchall():
-        who = f"leased by a run that is gone (run {run}, {state or 'unknown'})"
+    for held in named(cursor):
+        who = f"leased by a run that is gone (run {held.run_id}, {held.state or 'unknown'})"
         yield Problem(
             "crawl.target",
-            f"job {job}",
-            f"{count} targets are {who}: {', '.join(examples)}",
-            f"`-a job={job}` takes them up",
+            f"job {held.job_id}",
+            f"{held.count} targets are {who}: {', '.join(held.examples)}",
+            f"`-a job={held.job_id}` takes them up",
         )
     cursor.execute(_SILENT_RUNS, values)
-    for run, job, spider, beat in cursor.fetchall():
-        remedy = f"`scrapy crawl {spider} -a job={job}` notes it as lost and goes on"
+    for run in named(cursor):
+        remedy = f"`scrapy crawl {run.spider} -a job={run.job_id}` notes it as lost and goes on"
         yield Problem(
             "crawl.run",
-            f"run {run}",
-            f"is said to run, and is silent since {beat:%Y-%m-%d %H:%M:%S} UTC",
+            f"run {run.id}",
+            f"is said to run, and is silent since {run.heartbeat_at:%Y-%m-%d %H:%M:%S} UTC",
             remedy,
         )
 
 
 def _rolls(cursor: Cursor, values: dict[str, Any]) -> Iterator[Problem]:
     cursor.execute(_UNEVEN_ROLL, values)
-    for job, walk, count, received, accounted in cursor.fetchall():
-        message = f"the layer had {count} rows, {received} came, {accounted} are accounted for"
-        yield Problem("gis.roll", f"job {job}, walk {walk}", message, "`scrapy crawl roll` makes a new one")
+    for roll in named(cursor):
+        message = (
+            f"the layer had {roll.row_count} rows, {roll.received} came, {roll.accounted} are accounted for"
+        )
+        where = f"job {roll.job_id}, walk {roll.walk}"
+        yield Problem("gis.roll", where, message, "`scrapy crawl roll` makes a new one")
     cursor.execute(_OPEN_ROLL, values)
     for job, walk in cursor.fetchall():
         yield Problem(
@@ -261,11 +265,11 @@ def _rolls(cursor: Cursor, values: dict[str, Any]) -> Iterator[Problem]:
 
 def _windows(cursor: Cursor, values: dict[str, Any]) -> Iterator[Problem]:
     cursor.execute(_UNEVEN_WINDOWS, values)
-    for query, since, until, total, rows in cursor.fetchall():
-        message = f"{total} rows were reported, and the days of it have {rows}"
+    for window in named(cursor):
+        message = f"{window.total} rows were reported, and the days of it have {window.rows}"
         yield Problem(
             "recorder.search_window",
-            f"{query} {since} to {until}",
+            f"{window.query} {window.since} to {window.until}",
             message,
             "`scrapy crawl documents` of these days asks again",
         )

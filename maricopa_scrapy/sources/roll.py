@@ -17,6 +17,7 @@ class RollSpider(LayerSpider, file_targets.BulkFileSpider):
     """Targets: those of the GIS layers; `file`: a bulk file."""
 
     name = "roll"
+    details = LayerSpider.details | file_targets.BulkFileSpider.details
     known_arguments: ClassVar[dict[str, str]] = {
         "layer": "E, C, A, D or F; else the first of config/sources/gis.yaml that is as we know it",
         "apns": (

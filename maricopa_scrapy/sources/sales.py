@@ -13,6 +13,7 @@ from maricopa_scrapy.database.targets import Run
 from maricopa_scrapy.items import FollowOn
 from maricopa_scrapy.sources.assessor.spider import AssessorSpider
 from maricopa_scrapy.sources.bulk.spider import AffidavitsSpider
+from maricopa_scrapy.sources.gis.details import LayerDetail
 from maricopa_scrapy.sources.gis.spider import list_target
 from maricopa_scrapy.sources.recorder.api_requests import RecorderSpider
 from maricopa_scrapy.sources.recorder.stored_deeds import add_stored_deeds
@@ -80,4 +81,4 @@ class SalesSpider(RecorderSpider):
 
 def _targets(apns: ApnList) -> Iterator[FollowOn]:
     yield from SalesSpider.opening()
-    yield from list_target(apns, {"geometry": "point", "accept_shrink": False})
+    yield from list_target(apns, LayerDetail(geometry="point", accept_shrink=False))

@@ -81,20 +81,23 @@ def test_a_source_from_the_scaffold_is_asked_and_stored(checkout: Path, server: 
     assert made.returncode == 0, made.stderr
     assert [line for line in made.stdout.splitlines() if line.endswith("sources/permits/spider.py")]
 
-    # Step 6: the house, the parser's own test, and the way the files are laid out.
+    # Step 6: the house, the parser's golden folders, and the way the files are laid out.
     page = run("-m", "maricopa_scrapy.database.dictionary").stdout
     assert page.count("## `permits.permit`") == 1
     (checkout / "docs" / "data.md").write_text(page)
-    checks = run(
-        "-m",
-        "pytest",
-        "-q",
-        "tests/sources/permits/test_page.py",
-        "tests/test_structure.py",
-        "-k",
-        "permits or house or dictionary or named",
-    )
-    assert checks.returncode == 0, checks.stdout
+    tests = ("tests/sources/test_golden.py", "tests/test_structure.py")
+    checks = ("-m", "pytest", *tests, "-k", "permits or house or dictionary or named")
+    first = run(*checks)
+    assert "expected.json was missing and is written: review it\n5 failed, " in first.stdout
+    checked = run(*checks)
+    assert checked.returncode == 0, checked.stdout
+    folder = checkout / "tests" / "fixtures" / "permits" / "permit"
+    expected = {path.parent.name: path.read_text() for path in folder.glob("*/expected.json")}
+    assert '"amount": 1200' in expected["16528054-ordinary"]
+    assert '"absent": [\n' in expected["16528054-key_absent"]
+    causes = {"no_parcel": "source_changed", "odd_amount": "source_changed", "wrong_parcel": "wrong_parcel"}
+    for case, cause in causes.items():
+        assert f'"cause": "{cause}"' in expected[f"16528054-{case}"]
     files = [str(path) for path in checkout.rglob("permits/*.py")]
     for step in (("ruff", "check"), ("ruff", "format", "--check"), ("mypy", "--strict")):
         checked = run("-m", *step, *(path for path in files if step[0] == "ruff" or "tests" not in path))

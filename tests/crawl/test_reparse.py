@@ -7,6 +7,7 @@ names and scans that come later. Each test leaves the rows as it found them.
 """
 
 import datetime as dt
+import json
 import os
 import re
 import subprocess
@@ -23,6 +24,7 @@ from maricopa_scrapy.configuration import load
 from maricopa_scrapy.crawl import reparse
 from maricopa_scrapy.database.connect import Session
 from maricopa_scrapy.database.tables import RECORDS
+from maricopa_scrapy.database.targets import detail_of
 from maricopa_scrapy.items import Target
 from maricopa_scrapy.records import verify
 from maricopa_scrapy.sandbox.county.county import County
@@ -505,18 +507,16 @@ main()
 
 def test_spiders_read_answers_by_the_same_handlers() -> None:
     manifests = load()[1]
-    shared = {
-        "layer": "E",
-        "object_id": "OBJECTID",
-        "lacking": [],
-        "first": 1,
-        "last": 2,
-        "apns": ["16528054"],
-    }
-    details: dict[str, Any] = dict.fromkeys(("range", "list", "absent"), shared)
+    shared = {"object_id": "OBJECTID", "lacking": [], "outlines": False, "captures": None, "list": 500}
     days = {"since": "2025-03-03", "until": "2025-03-04"}
-    details["window"] = days | {"query": {"documentCode": "NS"}, "page": 1}
-    legacy = {"list": days | {"code": "NS", "cursor": "0", "seen": 0}}
+    stored: dict[tuple[str, str], Any] = {
+        ("gis", "range"): shared | {"layer": "E", "first": 1, "last": 2},
+        **dict.fromkeys((("gis", "list"), ("gis", "absent")), shared | {"layer": "E", "apns": ["16528054"]}),
+        ("recorder", "codes"): days,
+        ("recorder", "window"): days | {"query": {"documentCode": "NS"}, "label": "NS"},
+        ("recorder", "neighbour"): {"deed": "20250000001", "names": [], "date": None, "distance": 1},
+        ("recorder_legacy", "list"): days | {"code": "NS", "cursor": "0", "seen": 0},
+    }
     found = reparse.registry()
     assert found["assessor"].keys() >= {"parcel"}
     assert found["gis"].keys() >= {"range", "list"}
@@ -528,15 +528,9 @@ def test_spiders_read_answers_by_the_same_handlers() -> None:
             reader = spider.reader(manifests)
             reader.base_url = "http://127.0.0.1"
             key = "16528054" if source in ("assessor", "assessor_page", "treasurer", "gis") else "20250000001"
-            request = reader.request(
-                Target(
-                    1,
-                    source,
-                    kind,
-                    key,
-                    detail=(legacy if source == "recorder_legacy" else details).get(kind),
-                )
-            )
+            told = json.dumps(stored[source, kind]) if (source, kind) in stored else None
+            detail = detail_of(spider.details, kind, told)
+            request = reader.request(Target(1, source, kind, key, detail=detail))
             assert request.cb_kwargs["handler"].__func__ is spider.handlers[kind]
 
 

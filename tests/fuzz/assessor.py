@@ -261,6 +261,7 @@ def _reads(body: bytes, apn: str) -> bool:
 
 def _finds(body: bytes) -> bool:
     try:
-        return bool(parcel.parse_search(body).rows)
+        page = parcel.parse_search(body)
     except PageError:
         return False
+    return bool(page.rows) and not page.notes.unread

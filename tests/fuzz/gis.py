@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 
 from maricopa_scrapy.configuration import load
+from maricopa_scrapy.items import Detail
 from maricopa_scrapy.parsing.identifiers import IdentifierError, parse_apn
 from maricopa_scrapy.sandbox.county.county import County
 from maricopa_scrapy.sandbox.gis.features import Features
@@ -234,7 +235,7 @@ def subjects() -> list[Subject]:
             "gis extent",
             "json",
             [(extent, "")],
-            lambda body, _: gis.parse_extent(body, "E", 2000, read_at, {}),
+            lambda body, _: gis.parse_extent(body, "E", 2000, read_at, Detail()),
             _check_extent,
         ),
         Subject(

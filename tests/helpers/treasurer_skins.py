@@ -2,7 +2,11 @@
 otherwise than shipped.
 """
 
+from functools import cache
 from typing import Any
+
+from maricopa_scrapy import configuration
+from maricopa_scrapy.parsing.page_layout import Layout
 
 _RESULTS = {"rows": "#propertyOwnerSearchResultColumn tbody tr", "open": "a"}
 _AT = {
@@ -56,3 +60,16 @@ def merged(page: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
         )
         for key, value in changes.items()
     }
+
+
+@cache
+def shipped() -> Layout:
+    """Return the layout that config/sources/treasurer.yaml has."""
+    page = configuration.load()[1]["treasurer"].page
+    assert page is not None
+    return page
+
+
+def layout(**changes: Any) -> Layout:
+    """Return the shipped layout with some of its values changed."""
+    return type(shipped()).model_validate(merged(shipped().model_dump(), changes))

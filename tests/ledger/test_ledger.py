@@ -1,9 +1,11 @@
 """The ledger on a real Postgres: leases, lost runs, verdicts."""
 
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
@@ -13,6 +15,8 @@ from maricopa_scrapy.ledger import jobs, ledger
 from maricopa_scrapy.ledger.jobs import PlannedRun
 from maricopa_scrapy.ledger.ledger import LedgerError
 from maricopa_scrapy.records import verify
+from maricopa_scrapy.sources.recorder.details import DocumentDetail, WindowDetail
+from maricopa_scrapy.sources.recorder.spider import DocumentsSpider
 from tests.conftest import Database
 
 
@@ -194,3 +198,47 @@ def test_verify_names_what_does_not_agree(session: Session, database: Database) 
     assert "assessor.owner: apn=10100006: a row whose capture belongs to no finished target" in "\n".join(
         verify.problems(session)
     )
+
+
+def test_a_target_of_another_version_fails_for_good_and_the_others_go_on(
+    session: Session, database: Database
+) -> None:
+    days = {"since": "2025-03-03", "until": "2025-03-04"}
+    fine = WindowDetail.model_validate(days | {"query": {"documentCode": "NS"}, "label": "NS"})
+    targets = [FollowOn("recorder", "window", "NS 1", fine), FollowOn("recorder", "document", "20250000001")]
+    job_id, _ = ledger.open_job(session, "documents", targets, {})
+    assert database.one("SELECT detail FROM crawl.target WHERE detail IS NOT NULL") == days | {
+        "query": {"documentCode": "NS"},
+        "label": "NS",
+    }
+    odd: dict[str, Any] = {
+        "NS 2": days | {"query": {"documentCode": "NS"}},
+        "NS 3": fine.stored() | {"sorted_by": "day"},
+        "NS 4": fine.stored() | {"page": "second"},
+        "NS 5": None,
+        "NS 6": [],
+    }
+    for key, detail in odd.items():
+        database.rows(
+            "INSERT INTO crawl.target (job_id, source, kind, key, detail)"
+            " VALUES (%s, 'recorder', 'window', %s, %s) RETURNING id",
+            job_id,
+            key,
+            None if detail is None else json.dumps(detail),
+        )
+    run = ledger.open_run(session, job_id, "documents", "recorder")
+    leased = [
+        target
+        for _ in range(3)
+        for target in ledger.lease(session, run, 2, details=DocumentsSpider.details).targets
+    ]
+    assert [(one.key, one.detail) for one in leased] == [("NS 1", fine), ("20250000001", DocumentDetail())]
+    told = dict(database.rows("SELECT key, message FROM crawl.target WHERE cause = 'unknown_detail'"))
+    assert {key: text.partition("knows it: ")[2] for key, text in told.items()} == {
+        "NS 2": "detail.label: Field required",
+        "NS 3": "detail.sorted_by: Extra inputs are not permitted",
+        "NS 4": "detail.page: Input should be a valid integer, unable to parse string as an integer",
+        "NS 5": "detail.since: Field required",
+        "NS 6": "detail: Input should be an object",
+    }
+    assert database.states(job_id) == {"leased": 2, "dead": 5}

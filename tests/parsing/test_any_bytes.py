@@ -3,12 +3,14 @@ long form.
 """
 
 import datetime as dt
+from collections.abc import Callable
 from random import Random
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from maricopa_scrapy.items import Detail
 from maricopa_scrapy.parsing.bodies import decode
 from maricopa_scrapy.parsing.errors import Malformed, SourceChanged
 from maricopa_scrapy.parsing.shapes import json_part
@@ -107,26 +109,43 @@ PAGES = [
 ]
 
 
+def _middle(body: bytes) -> int:
+    return body.index(b">", len(body) // 2) + 1
+
+
+def _cut(body: bytes) -> bytes:
+    return body[: body.rindex(b"</html")]
+
+
+# Of a page, and another one.
+NO_PAGE: dict[str, Callable[[bytes, bytes], bytes]] = {
+    "an end in its middle": lambda body, _: body[: _middle(body)] + b"</html>" + body[_middle(body) :],
+    "a letter behind its end": lambda body, _: body + b"x",
+    # Is something, too.
+    "what a browser puts for bytes that are none": lambda body, _: body + "\ufffd".encode(),
+    "twice": lambda body, _: body + body,
+    "another behind it": lambda body, other: body + other,
+    "without its end, and again": lambda body, _: _cut(body) + body,
+    "its end in a comment": lambda body, _: _cut(body) + b"<!-- </html> -->",
+    "without its end, its beginning hidden": lambda body, _: (
+        _cut(body).replace(b"<html", b"<\0html").replace(b"<!doctype", b"").replace(b"<!DOCTYPE", b"")
+    ),
+}
+
+
+@pytest.mark.parametrize("how", NO_PAGE)
 @pytest.mark.parametrize("name", PAGES)
-def test_a_page_that_goes_on_behind_its_end_and_two_pages_in_one_are_no_page(name: str) -> None:
+def test_a_page_that_goes_on_behind_its_end_and_two_pages_in_one_are_no_page(name: str, how: str) -> None:
     subject = run.subjects()[name]
     body, key = subject.seeds[0]
-    other = subject.seeds[-1][0]
-    middle = body.index(b">", len(body) // 2) + 1
-    cut = body[: body.rindex(b"</html")]
-    for changed in (
-        body[:middle] + b"</html>" + body[middle:],
-        body + b"x",
-        # What a browser puts for bytes that are none is something, too.
-        body + "\ufffd".encode(),
-        body + body,
-        body + other,
-        cut + body,
-        cut + b"<!-- </html> -->",
-        cut.replace(b"<html", b"<\0html").replace(b"<!doctype", b"").replace(b"<!DOCTYPE", b""),
-    ):
-        with pytest.raises(Malformed):
-            subject.parse(changed, key)
+    with pytest.raises(Malformed):
+        subject.parse(NO_PAGE[how](body, subject.seeds[-1][0]), key)
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_what_shows_nothing_may_stand_behind_a_page(name: str) -> None:
+    subject = run.subjects()[name]
+    body, key = subject.seeds[0]
     whole = body + b"\n<!-- </html> of host 7 -->\n<script>'<html>'</script>\n"
     assert subject.parse(whole, key) == subject.parse(body, key)
 
@@ -188,7 +207,7 @@ def test_an_extent_says_all_three_numbers() -> None:
     ):
         with pytest.raises(SourceChanged):
             layer.parse_extent(
-                b'{"features":[{"attributes":%s}]}' % values, "E", 2000, dt.datetime.now(dt.UTC), {}
+                b'{"features":[{"attributes":%s}]}' % values, "E", 2000, dt.datetime.now(dt.UTC), Detail()
             )
     with pytest.raises(Malformed):
         layer.parse_count(b'{"count":-1}')

@@ -12,6 +12,7 @@ from scrapy.exceptions import UsageError
 
 from maricopa_scrapy.arguments import spider_arguments
 from maricopa_scrapy.arguments.spider_arguments import ArgumentError
+from maricopa_scrapy.configuration import Manifest
 from maricopa_scrapy.crawl import refused_settings
 from maricopa_scrapy.crawl.ledger_spider import LedgerSpider, StartError, Work
 from maricopa_scrapy.crawl.run_record import open_work
@@ -41,6 +42,7 @@ class Command(CrawlCommand):
     """Writes the job before the crawl, so that a mistake is one line; exits with the verdict after it."""
 
     _mistake: str | None = None
+    _connected: tuple[Manifest, str, dict[str, str]]
 
     def short_desc(self) -> str:
         return "Run a spider, and exit with the ledger's verdict"
@@ -99,7 +101,7 @@ class Command(CrawlCommand):
             crawler = self.crawler_process.create_crawler(spider)
         # What the manager and scrapyd add has a name of its own kind, such as _planned.
         added = {name: value for name, value in opts.spargs.items() if name.startswith("_")}
-        self.crawler_process.crawl(crawler, job=str(job_id), **added)
+        self.crawler_process.crawl(crawler, job=str(job_id), connected=self._connected, **added)
         self.crawler_process.start()
         self.exitcode = self._verdict(job_id)
 
@@ -121,7 +123,7 @@ class Command(CrawlCommand):
 
     def _work(self, spider: type[LedgerSpider], given: dict[str, str]) -> tuple[type[LedgerSpider], Work]:
         spider = spider.chosen(given)
-        spider.connection(self.settings)
+        self._connected = spider.connection(self.settings)
         return spider, spider.read_arguments(given)
 
     def _verdict(self, job_id: int) -> int:

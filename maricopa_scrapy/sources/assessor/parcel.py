@@ -33,17 +33,14 @@ from maricopa_scrapy.sources.assessor.records import (
     Valuation,
 )
 from maricopa_scrapy.sources.assessor.search import (
-    OtherRow,
     SearchPage,
     SearchRow,
     matches_address,
     matches_owner,
     parse_search,
-    parse_search_row,
 )
 
 __all__ = [
-    "OtherRow",
     "Page",
     "SearchPage",
     "SearchRow",
@@ -51,7 +48,6 @@ __all__ = [
     "matches_owner",
     "parse_parcel",
     "parse_search",
-    "parse_search_row",
     "redact",
     "without_phones",
     "without_sketches",

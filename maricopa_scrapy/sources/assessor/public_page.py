@@ -209,9 +209,7 @@ def _property(page: Selector, cells: _Cells, layout: Layout, notes: Notes) -> di
         raise SourceChanged(label, "one count of parcels", sorted(counts))
     if not counts and columns["subdivision_name"] is not ABSENT:
         notes.is_absent(f"{label} (... Parcels)")
-    columns["parcels_in_subdivision"] = (
-        _amount(re.fullmatch(_NUMBER, counts.pop()), label, "a count", "", INT4) if counts else ABSENT
-    )
+    columns["parcels_in_subdivision"] = _count(counts.pop(), label) if counts else ABSENT
     return columns | {"property_address": _situs(page, notes), "property_type": _type(page, notes)}
 
 
@@ -348,6 +346,10 @@ def _money(value: str, label: str) -> int:
 
 def _area(value: str, label: str) -> int:
     return _amount(_AREA.fullmatch(value), label, "square feet", value)
+
+
+def _count(value: str, label: str) -> int:
+    return _amount(re.fullmatch(_NUMBER, value), label, "a count", value, INT4)
 
 
 def _amount(found: re.Match[str] | None, label: str, expected: str, value: str, most: int = INT8) -> int:

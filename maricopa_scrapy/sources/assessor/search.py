@@ -143,11 +143,6 @@ def parse_search(body: bytes) -> SearchPage:
     return page
 
 
-def parse_search_row(raw: dict[str, Any]) -> SearchRow | OtherRow:
-    """Read one row of `Results`; its keys say what it is. Raises SourceChanged."""
-    return _row(raw, Notes())
-
-
 def _row(raw: object, notes: Notes) -> SearchRow | OtherRow:
     if not isinstance(raw, dict):
         raise SourceChanged("Results[]", "an object", raw)

@@ -15,7 +15,7 @@ from maricopa_scrapy.arguments.spider_arguments import ArgumentError
 from maricopa_scrapy.configuration import Manifest
 from maricopa_scrapy.crawl.leasing import LeasingSpider
 from maricopa_scrapy.crawl.ledger_spider import Handler, LedgerSpider, Work
-from maricopa_scrapy.items import Answer, Cause, FollowOn, Issue, IssueKind, Outcome, Reason, Target
+from maricopa_scrapy.items import Answer, Cause, Detail, FollowOn, Issue, IssueKind, Outcome, Reason, Target
 from maricopa_scrapy.pace.refusals import Refusal, is_refusal
 from maricopa_scrapy.parsing.follow_ons import deed_follow_ons, page_follow_ons
 from maricopa_scrapy.parsing.links import moved_link
@@ -33,6 +33,17 @@ _SEARCHES = ("owner", "address")
 _FIRST_500S = 5
 
 
+class SearchDetail(Detail):
+    """Page `page` of a search; `seen` rows came before it, `last` is the digest of the page before it."""
+
+    name: str
+    words: str
+    match: str
+    page: int
+    seen: int
+    last: str | None = None
+
+
 class AssessorSpider(LedgerSpider):
     """Targets: `parcel` by APN, and `search` by "owner=..." or "address=...", a page each."""
 
@@ -48,6 +59,7 @@ class AssessorSpider(LedgerSpider):
         "via": "`page`: the public pages in place of the API; no token, APNs only, a few values",
     }
     has_ways = True
+    details = {"search": SearchDetail}
     links: dict[str, str]
     # Until an answer of another status comes.
     _all_500 = True
@@ -111,8 +123,8 @@ class AssessorSpider(LedgerSpider):
         """Ask for a parcel, or for a page of a search."""
         if target.kind == "parcel":
             return self.fetch(target, self.manifest.paths["parcel"].format(apn=target.key), self.parse_parcel)
-        assert target.detail is not None
-        return self._search(target, target.detail["words"], target.detail["page"], self.parse_search)
+        wanted = SearchDetail.of(target)
+        return self._search(target, wanted.words, wanted.page, self.parse_search)
 
     def _search(self, target: Target, words: str, page: int, handler: Handler) -> Request:
         path = self.manifest.paths["search"].format(query=quote(words, safe=""), page=page)
@@ -194,15 +206,14 @@ class AssessorSpider(LedgerSpider):
 
     def parse_search(self, body: bytes, target: Target) -> Answer:
         """Read one page of a search: its parcels, and the next page when this one is full, become targets."""
-        assert target.detail is not None
-        name, words, match = target.detail["name"], target.detail["words"], target.detail["match"]
-        number, before = target.detail["page"], target.detail["seen"]
+        asked = SearchDetail.of(target)
+        words, number, before = asked.words, asked.page, asked.seen
         page = pages.parse_search(body)
-        fits = {"owner": pages.matches_owner, "address": pages.matches_address}.get(match)
+        fits = {"owner": pages.matches_owner, "address": pages.matches_address}.get(asked.match)
         hits = [row.apn for row in page.rows if fits is None or fits(row, words)]
         self.logger.info(
             "search %s=%r: page %d has %d rows, %d fit (of %s in all)",
-            name,
+            asked.name,
             words,
             number,
             page.count,
@@ -213,7 +224,7 @@ class AssessorSpider(LedgerSpider):
         follow_ons = [FollowOn(self.source, "parcel", apn) for apn in hits]
         last = blake2b(body, digest_size=16).hexdigest()
         more = page.count >= self.manifest.search_page_size or (page.total or 0) > before + page.count
-        if page.count and last == target.detail.get("last"):
+        if page.count and last == asked.last:
             issues.append(
                 Issue(
                     IssueKind.REPEATED_PAGE,
@@ -223,7 +234,9 @@ class AssessorSpider(LedgerSpider):
             )
             follow_ons = []
         elif page.count and more:
-            follow_ons.append(search_page(name, words, match, number + 1, before + page.count, last))
+            follow_ons.append(
+                search_page(asked.name, words, asked.match, number + 1, before + page.count, last)
+            )
         elif page.total is not None and page.total != before + page.count:
             issues.append(
                 Issue(
@@ -245,8 +258,6 @@ class AssessorSpider(LedgerSpider):
 def search_page(
     name: str, words: str, match: str, number: int, seen: int = 0, last: str | None = None
 ) -> FollowOn:
-    """Return page `number` of a search as a target; `seen` rows came before it, `last` the digest of the page
-    before it.
-    """
-    detail = {"name": name, "words": words, "match": match, "page": number, "seen": seen, "last": last}
+    """Return a page of a search as a target (SearchDetail)."""
+    detail = SearchDetail(name=name, words=words, match=match, page=number, seen=seen, last=last)
     return FollowOn("assessor", "search", f"{name}={words} page={number}", detail)

@@ -19,7 +19,18 @@ from maricopa_scrapy.arguments.spider_arguments import ArgumentError
 from maricopa_scrapy.crawl.ledger_spider import LedgerSpider
 from maricopa_scrapy.crawl.work import CHARACTERS, Ledger
 from maricopa_scrapy.database.connect import DatabaseUnavailable
-from maricopa_scrapy.items import Answer, Capture, Cause, FollowOn, Issue, IssueKind, Outcome, Rows, Target
+from maricopa_scrapy.items import (
+    Answer,
+    Capture,
+    Cause,
+    Detail,
+    FollowOn,
+    Issue,
+    IssueKind,
+    Outcome,
+    Rows,
+    Target,
+)
 from maricopa_scrapy.sources.bulk import affidavits, last_load
 from maricopa_scrapy.sources.bulk.file_check import (
     Batch,
@@ -45,6 +56,16 @@ _SHOWN = 20
 _BOOK = re.compile(r"BK\d+", re.IGNORECASE)
 
 
+class FileDetail(Detail):
+    """Which file it is; of Secured Master also which book. `accept_shrink`: it may be shorter than the
+    last.
+    """
+
+    file: str
+    book: str | None = None
+    accept_shrink: bool = False
+
+
 def target(source: str, name: str, file: str, value: str, accept_shrink: bool = False) -> FollowOn:
     """Return the target of a file that argument `name` gives. Raises ArgumentError when it cannot be read."""
     path = Path(value).expanduser()
@@ -67,7 +88,7 @@ def target(source: str, name: str, file: str, value: str, accept_shrink: bool = 
 def of_path(source: str, file: str, path: Path, accept_shrink: bool) -> FollowOn:
     """Return the target of a file on this machine's disk."""
     book = None if path.suffix.lower() == ".zip" else _BOOK.search(path.name)
-    detail = {"file": file, "book": book and book[0].upper(), "accept_shrink": accept_shrink}
+    detail = FileDetail(file=file, book=book and book[0].upper(), accept_shrink=accept_shrink)
     return FollowOn(source, "file", str(path.resolve()), detail)
 
 
@@ -81,6 +102,7 @@ def marker(target: Target) -> Request:
 class BulkFileSpider(LedgerSpider):
     """Base class of spiders that have targets of kind `file` too: `request()` returns their `marker`."""
 
+    details = {"file": FileDetail}
     # A batch is 2,000 rows.
     batch_most = 8
     answers_at_start = True
@@ -108,13 +130,13 @@ async def _answers(
 
     None once the run ends.
     """
-    detail = target.detail or {}
-    path, shape = Path(target.key), SHAPES[detail["file"]]
+    detail = FileDetail.of(target)
+    path, shape = Path(target.key), SHAPES[detail.file]
     try:
         found = await asyncio.to_thread(scan, path, shape)
         before: int | None = None
-        if not detail.get("accept_shrink"):
-            before = await ledger.ask(last_load.last_rows, detail["file"], detail.get("book"))
+        if not detail.accept_shrink:
+            before = await ledger.ask(last_load.last_rows, detail.file, detail.book)
             check_shrink(found, before)
         if before is None and not found.members[0][0].name:
             logger.info(
@@ -221,8 +243,8 @@ class _Load:
             )
         pages: list[Rows] = read.pages
         if read.rejects:
-            assert self._target.detail is not None
-            pages = [*pages, rejected(read.rejects, self._target.detail["file"], place, self._found.digest)]
+            file = FileDetail.of(self._target).file
+            pages = [*pages, rejected(read.rejects, file, place, self._found.digest)]
         return Answer(
             self._target, Outcome.DONE, capture=self._capture, pages=pages, issues=issues, is_part=True
         )

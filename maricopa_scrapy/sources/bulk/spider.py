@@ -31,6 +31,7 @@ class AffidavitsSpider(file_targets.BulkFileSpider):
         "affidavits": "the county's zip or text file, or `download`: fetched into the data folder first",
         "accept_shrink": "`yes`: load a file that is over 2 % shorter than the last one",
     }
+    details = file_targets.BulkFileSpider.details | {_FETCH: file_targets.FileDetail}
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -51,7 +52,9 @@ class AffidavitsSpider(file_targets.BulkFileSpider):
             )
         shrink = spider_arguments.flag("accept_shrink", given.get("accept_shrink", "no"))
         if value == _FETCH:
-            wanted = FollowOn(cls.source, _FETCH, NAME, {"file": NAME, "accept_shrink": shrink})
+            wanted = FollowOn(
+                cls.source, _FETCH, NAME, file_targets.FileDetail(file=NAME, accept_shrink=shrink)
+            )
         else:
             wanted = file_targets.target(cls.source, "affidavits", NAME, value, shrink)
         return Work("affidavits", given, [wanted])
@@ -119,7 +122,7 @@ class AffidavitsSpider(file_targets.BulkFileSpider):
 
     def _whole(self, target: Target, download: Download, response: Response) -> Answer:
         path = download.finish()
-        detail = target.detail or {}
+        detail = file_targets.FileDetail.of(target)
         size, now = path.stat().st_size, dt.datetime.now(dt.UTC)
         self.logger.info("%s: fetched, %d bytes", path, size)
         capture = Capture(
@@ -134,5 +137,5 @@ class AffidavitsSpider(file_targets.BulkFileSpider):
             size=size,
         )
         del self._downloads[target.id]
-        follow_on = file_targets.of_path(self.source, detail["file"], path, detail["accept_shrink"])
+        follow_on = file_targets.of_path(self.source, detail.file, path, detail.accept_shrink)
         return Answer(target, Outcome.DONE, capture=capture, follow_ons=[follow_on])

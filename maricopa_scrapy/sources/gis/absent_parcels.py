@@ -9,6 +9,7 @@ from psycopg2.extensions import cursor as Cursor
 from maricopa_scrapy.database.columns import array_of
 from maricopa_scrapy.database.targets import Run, add_targets
 from maricopa_scrapy.items import FollowOn
+from maricopa_scrapy.sources.gis.details import ListDetail
 
 _NOTE = "INSERT INTO gis.unfound (job_id, apn) SELECT %s, unnest(%s::text[]) ON CONFLICT DO NOTHING"
 _IS_OPEN = """
@@ -16,7 +17,7 @@ _IS_OPEN = """
         AND state IN ('pending', 'leased'))
 """
 _SHARED = (
-    "SELECT detail - 'apns' FROM crawl.target WHERE job_id = %(job)s AND source = 'gis' AND kind = 'list'"
+    "SELECT detail FROM crawl.target WHERE job_id = %(job)s AND source = 'gis' AND kind = 'list'"
     " ORDER BY id LIMIT 1"
 )
 _TAKE = "DELETE FROM gis.unfound WHERE job_id = %(job)s RETURNING apn"
@@ -40,8 +41,9 @@ def ask_again(cursor: Cursor, run: Run) -> None:
     if not apns:
         return
     cursor.execute(_SHARED, values)
-    (shared,) = cursor.fetchone() or ({},)
-    size = shared["list"]
+    (first,) = cursor.fetchone() or ({},)
+    shared = ListDetail.model_validate(first | {"apns": []})
+    size = shared.list
     parts = [apns[at : at + size] for at in range(0, len(apns), size)]
     add_targets(
         cursor,
@@ -51,7 +53,7 @@ def ask_again(cursor: Cursor, run: Run) -> None:
                 "gis",
                 "absent",
                 f"{part[0]}-{part[-1]} ({len(part)})",
-                {**shared, "again": True, "apns": part},
+                shared.model_copy(update={"again": True, "apns": tuple(part)}),
             )
             for part in parts
         ],

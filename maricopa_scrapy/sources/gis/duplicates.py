@@ -18,6 +18,7 @@ from maricopa_scrapy.database.tables import table_of
 from maricopa_scrapy.database.targets import Run, add_targets
 from maricopa_scrapy.items import FollowOn, Target
 from maricopa_scrapy.sources.gis.columns_by_layer import shared_fields
+from maricopa_scrapy.sources.gis.details import ListDetail, RangeDetail
 from maricopa_scrapy.sources.gis.records import GisParcel
 
 _TABLE = table_of(GisParcel)
@@ -171,18 +172,17 @@ def without_doubtful(cursor: Cursor, run: Run, target: Target, rows: Lines) -> L
     """Of the deeds since a day, have APNs asked for whose other rows may be lower; returns the rows that are
     to be merged now.
     """
-    detail = target.detail or {}
+    detail = RangeDetail.of(target)
     floors = [None if rank < 0 else rank for rank in rows.ranks or []]
     cursor.execute(_DOUBTFUL, (rows.keys, floors))
     doubtful = sorted(apn for (apn,) in cursor.fetchall())
-    shared = {
-        name: detail[name] for name in ("layer", "object_id", "lacking", "captures", "outlines", "list")
-    }
-    parts = [doubtful[at : at + detail["list"]] for at in range(0, len(doubtful), detail["list"])]
+    shared = detail.shared().stored()
+    parts = [doubtful[at : at + detail.list] for at in range(0, len(doubtful), detail.list)]
     targets = []
     for part in parts:
-        key = f"{detail['layer']} all floors of {part[0]}-{part[-1]} ({len(part)}), target {target.id}"
-        targets.append(FollowOn(run.source, "list", key, {**shared, "apns": part}))
+        key = f"{detail.layer} all floors of {part[0]}-{part[-1]} ({len(part)}), target {target.id}"
+        asked = ListDetail(**shared, layer=detail.layer, apns=tuple(part))
+        targets.append(FollowOn(run.source, "list", key, asked))
     if targets:
         add_targets(cursor, run.job_id, targets)
     left = set(doubtful)

@@ -14,6 +14,7 @@ from maricopa_scrapy.database.targets import Run
 from maricopa_scrapy.items import Answer, Target
 from maricopa_scrapy.sources.gis import absent_parcels, duplicates, layer_walk
 from maricopa_scrapy.sources.gis.columns_by_layer import note_columns, shared_fields, told_columns
+from maricopa_scrapy.sources.gis.details import ListDetail, RangeDetail
 
 __all__ = ["acknowledged", "not_comparable", "one_of_each_key", "shared_fields", "store_pages", "told"]
 
@@ -32,10 +33,11 @@ def store_pages(cursor: Cursor, run: Run, answers: Sequence[Answer]) -> None:
     of_table: dict[tuple[Table, str, int | None], list[tuple[Target, Lines]]] = {}
     for answer in answers:
         target, pages = answer.target, [pages_with_stored(cursor, page) for page in answer.encoded.pages]
-        detail = target.detail or {}
-        walk = detail.get("walk") if target.kind == "range" else None
+        detail = target.detail
+        walk = detail.walk if isinstance(detail, RangeDetail) else None
+        is_again = isinstance(detail, ListDetail) and detail.again
         for page in pages:
-            if page.table.name == "gis.absent" and not detail.get("again"):
+            if page.table.name == "gis.absent" and not is_again:
                 absent_parcels.note_unfound(cursor, run, page.keys)
             else:
                 of_table.setdefault((page.table, target.kind, walk), []).append((target, page))

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from maricopa_scrapy.items import IDS_MOST, Extent, Issue, IssueKind, Rows
+from maricopa_scrapy.items import IDS_MOST, Detail, Extent, Issue, IssueKind, Rows
 from maricopa_scrapy.parsing.bodies import VALUES_MOST, decode
 from maricopa_scrapy.parsing.errors import (
     ABSENT,
@@ -166,7 +166,7 @@ def new_fields_issue(layer: str, names: list[str]) -> list[Issue]:
     ]
 
 
-def parse_extent(body: bytes, layer: str, page: int, read_at: dt.datetime, detail: dict[str, Any]) -> Extent:
+def parse_extent(body: bytes, layer: str, page: int, read_at: dt.datetime, detail: Detail) -> Extent:
     """Read lowest and highest row id and the number of rows, as outStatistics names them: first_id, last_id,
     row_count.
     """

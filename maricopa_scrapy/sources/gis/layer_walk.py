@@ -16,9 +16,11 @@ from psycopg2.extensions import cursor as Cursor
 from psycopg2.extras import Json
 
 from maricopa_scrapy.database.columns import BY_COST, Lines, array_of
+from maricopa_scrapy.database.rows import objects
 from maricopa_scrapy.database.targets import Run, add_targets
 from maricopa_scrapy.items import IDS_MOST, Extent, FollowOn, Target
 from maricopa_scrapy.sources.gis import duplicates, removed_parcels
+from maricopa_scrapy.sources.gis.details import DoubledDetail, IdsDetail, RangeDetail, RowsDetail
 
 logger = logging.getLogger(__name__)
 
@@ -31,7 +33,8 @@ _SPARSE = 3
 _CONFIRM_MOST = 4
 
 _OPEN_ROLL = """
-    SELECT walk, layer, first_id, last_id, row_count, rounds, started_at, first_change, is_confirmed
+    SELECT walk, layer, first_id AS first, last_id AS last, row_count AS count, rounds, started_at,
+           first_change, is_confirmed
     FROM gis.roll
     WHERE job_id = %s AND state = 'open' ORDER BY walk DESC LIMIT 1
 """
@@ -159,22 +162,21 @@ def ranges(extent: Extent, walk: int) -> Iterator[FollowOn]:
     """Yield the targets of a walk. In a layer without gaps each has an exact number of rows; of sparse ids
     all are asked for first.
     """
-    span = extent.last - extent.first + 1
+    span, shared = extent.last - extent.first + 1, extent.detail.stored()
     if span > max(_SPARSE * extent.count, extent.page) and extent.count <= IDS_MOST:
-        detail = {"layer": extent.layer, "walk": walk, "page": extent.page, **extent.detail}
-        yield FollowOn("gis", "ids", f"{extent.layer} walk {walk} ids", detail)
+        ids = IdsDetail(layer=extent.layer, walk=walk, page=extent.page, **shared)
+        yield FollowOn("gis", "ids", f"{extent.layer} walk {walk} ids", ids)
         return
     for first in range(extent.first, extent.last + 1, extent.page):
         last = min(first + extent.page - 1, extent.last)
-        detail = {"layer": extent.layer, "walk": walk, "first": first, "last": last, **extent.detail}
-        if span == extent.count:
-            detail["expected"] = last - first + 1
-        yield FollowOn("gis", "range", f"{extent.layer} walk {walk} ids {first}-{last}", detail)
+        exact: dict[str, Any] = {"expected": last - first + 1} if span == extent.count else {}
+        one = RangeDetail(layer=extent.layer, walk=walk, first=first, last=last, **shared, **exact)
+        yield FollowOn("gis", "range", f"{extent.layer} walk {walk} ids {first}-{last}", one)
 
 
 def note_seen(cursor: Cursor, run: Run, target: Target, page: Lines, unkeyed: int) -> None:
     """Note what a range's answer held, for the end of its walk."""
-    assert target.detail is not None
+    detail = RangeDetail.of(target)
     digests = "".join([digest[:16] for digest in page.digests])
     cursor.execute(
         "INSERT INTO gis.seen (target_id, job_id, walk, first_id, keys, digests, unkeyed)"
@@ -182,8 +184,8 @@ def note_seen(cursor: Cursor, run: Run, target: Target, page: Lines, unkeyed: in
         (
             target.id,
             run.job_id,
-            target.detail["walk"],
-            target.detail["first"],
+            detail.walk,
+            detail.first,
             array_of(page.keys),
             digests,
             unkeyed,
@@ -196,10 +198,8 @@ def take_up(cursor: Cursor, run: Run) -> None:
     run that opens.
     """
     cursor.execute(_UNFINISHED, {"job": run.job_id})
-    cursor.execute(_OPEN_ROLL, (run.job_id,))
-    row = cursor.fetchone()
-    if row:
-        cursor.execute(_REVIVE, (run.job_id, row[0]))
+    if roll := _open_roll(cursor, run):
+        cursor.execute(_REVIVE, (run.job_id, roll.walk))
         cursor.execute(_ASK_EXTENT, (run.job_id,))
         cursor.execute("UPDATE crawl.job SET shortfall = NULL WHERE id = %s", (run.job_id,))
 
@@ -208,24 +208,21 @@ def note_dead_extent(cursor: Cursor, run: Run) -> None:
     """After an extent failed: when that was for good, the walk stays open, and the job says that it is
     incomplete.
     """
-    cursor.execute(_OPEN_ROLL, (run.job_id,))
-    row = cursor.fetchone()
-    cursor.execute(_DEAD_EXTENT, (run.job_id,))
-    if row and (cursor.fetchone() or (False,))[0]:
+    roll = _open_roll(cursor, run)
+    if roll and _is_open(cursor, _DEAD_EXTENT, run):
         _fall_short(
             cursor,
             run,
-            f"layer {row[1]} no longer says how much it holds; scrapy crawl roll -a job={run.job_id} asks"
+            f"layer {roll.layer} no longer says how much it holds; scrapy crawl roll -a job={run.job_id} asks"
             " again",
         )
 
 
 def advance(cursor: Cursor, run: Run) -> None:
     """After targets were acknowledged: when no range is open, have the extent read a last time."""
-    cursor.execute(_OPEN_ROLL, (run.job_id,))
     # While a confirmation is open, its answer has the extent asked for again where that is needed.
     if (
-        cursor.fetchone()
+        _open_roll(cursor, run)
         and not _is_open(cursor, _OPEN_RANGES, run)
         and not _is_open(cursor, _OPEN_DOUBLED, run)
     ):
@@ -234,14 +231,12 @@ def advance(cursor: Cursor, run: Run) -> None:
 
 def settle(cursor: Cursor, run: Run, extent: Extent) -> None:
     """After the extent was acknowledged: begin a walk, begin anew, go on, or end it."""
-    cursor.execute(_OPEN_ROLL, (run.job_id,))
-    row = cursor.fetchone()
-    if row is None:
+    roll = _open_roll(cursor, run)
+    if roll is None:
         # One that was asked for twice may come after the walk's end.
         if extent.confirmed is None and not _is_open(cursor, _ANY_ROLL, run):
             _begin(cursor, run, extent, 1, extent.read_at)
         return
-    roll = _Roll(*row)
     if extent.walk not in (None, roll.walk):
         return
     if extent.confirmed:
@@ -266,6 +261,11 @@ def settle(cursor: Cursor, run: Run, extent: Extent) -> None:
             cursor.execute(_ASK_EXTENT, (run.job_id,))
         else:
             _finish(cursor, run, roll, extent)
+
+
+def _open_roll(cursor: Cursor, run: Run) -> _Roll | None:
+    cursor.execute(_OPEN_ROLL, (run.job_id,))
+    return next(iter(objects(cursor, _Roll)), None)
 
 
 def _is_open(cursor: Cursor, query: str, run: Run) -> bool:
@@ -293,7 +293,7 @@ def _begin(
             extent.last,
             extent.count,
             extent.page,
-            Json(extent.detail),
+            Json(extent.detail.stored()),
             started_at,
             first_change,
         ),
@@ -387,30 +387,28 @@ def _ask_to_confirm(cursor: Cursor, run: Run, roll: _Roll, extent: Extent) -> bo
     """Ask the layer how many rows it has of the APNs that came more often than before; returns whether there
     are any.
     """
-    size = extent.detail["list"]
+    size = RowsDetail.of(extent).list
     found = duplicates.unexplained(cursor, run.job_id, roll.walk, roll.layer, _CONFIRM_MOST * size)
     parts = [found[at : at + size] for at in range(0, len(found), size)]
-    told = {
-        "first": extent.first,
-        "last": extent.last,
-        "count": extent.count,
-        "read_at": extent.read_at.isoformat(),
-    }
-    shared = {
-        **extent.detail,
-        **told,
-        "layer": roll.layer,
-        "walk": roll.walk,
-        "page": extent.page,
-        "accept_shrink": extent.accept_shrink,
-    }
     targets = []
     for part in parts:
         key = (
             f"{roll.layer} walk {roll.walk} rows of {part[0][0]}-{part[-1][0]} ({len(part)}) at"
             f" {extent.read_at:%H:%M:%S.%f}"
         )
-        detail = {**shared, "apns": [apn for apn, _ in part], "rows": sum(rows for _, rows in part)}
+        detail = DoubledDetail(
+            **extent.detail.stored(),
+            layer=roll.layer,
+            apns=tuple(apn for apn, _ in part),
+            rows=sum(rows for _, rows in part),
+            first=extent.first,
+            last=extent.last,
+            count=extent.count,
+            read_at=extent.read_at,
+            walk=roll.walk,
+            page=extent.page,
+            accept_shrink=extent.accept_shrink,
+        )
         targets.append(FollowOn("gis", "doubled", key, detail))
     return bool(targets) and add_targets(cursor, run.job_id, targets) > 0
 
@@ -426,11 +424,11 @@ def _ask_again(cursor: Cursor, run: Run, roll: _Roll, extent: Extent) -> bool:
         FollowOn(
             "gis",
             "range",
-            f"{roll.layer} walk {roll.walk} ids {d['first']}-{d['last']} again {roll.rounds + 1}",
+            f"{roll.layer} walk {roll.walk} ids {d.first}-{d.last} again {roll.rounds + 1}",
             d,
         )
-        for (d,) in cursor.fetchall()
-        if d["first"] not in full and "expected" not in d
+        for d in (RangeDetail.model_validate(stored) for (stored,) in cursor.fetchall())
+        if d.first not in full and d.expected is None
     ]
     if not again:
         return False

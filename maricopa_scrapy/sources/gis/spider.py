@@ -2,7 +2,7 @@
 
 import datetime as dt
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from itertools import islice
 from typing import Any, ClassVar, Self
@@ -17,11 +17,20 @@ from maricopa_scrapy.arguments.spider_arguments import ArgumentError
 from maricopa_scrapy.configuration import Manifest
 from maricopa_scrapy.crawl.ledger_spider import LedgerSpider, StartError, Work
 from maricopa_scrapy.database.targets import Run
-from maricopa_scrapy.items import Answer, Cause, Extent, FollowOn, Issue, IssueKind, Outcome, Target
+from maricopa_scrapy.items import Answer, Cause, Detail, Extent, FollowOn, Issue, IssueKind, Outcome, Target
 from maricopa_scrapy.parsing.errors import ABSENT, Malformed, SourceChanged
 from maricopa_scrapy.parsing.follow_ons import deed_follow_ons
 from maricopa_scrapy.sources.gis import layer as pages
 from maricopa_scrapy.sources.gis import layer_walk as rolls
+from maricopa_scrapy.sources.gis.details import (
+    DoubledDetail,
+    ExtentDetail,
+    IdsDetail,
+    LayerDetail,
+    ListDetail,
+    RangeDetail,
+    RowsDetail,
+)
 
 _PHOENIX = ZoneInfo("America/Phoenix")
 _EXTENT = [
@@ -30,8 +39,6 @@ _EXTENT = [
 ]
 # Tries of the first layer before the others are tried, one after the other, at once.
 _TRIES_A_LAYER = 2
-# What each range of a walk is told.
-_SHARED = ("object_id", "lacking", "outlines", "captures", "list")
 
 
 class LayerSpider(LedgerSpider):
@@ -46,6 +53,15 @@ class LayerSpider(LedgerSpider):
     source = "gis"
     # A page is up to 2,000 rows: some 16,000 rows a transaction.
     batch_most = 8
+    details: ClassVar[dict[str, type[Detail]]] = {
+        "layer": LayerDetail,
+        "extent": ExtentDetail,
+        "ids": IdsDetail,
+        "range": RangeDetail,
+        "list": ListDetail,
+        "absent": ListDetail,
+        "doubled": DoubledDetail,
+    }
     shapes: ClassVar[dict[str, pages.Shape]] = {}
     # Default 5 MB, three pages: the engine would stop and go.
     custom_settings = {"SCRAPER_SLOT_MAX_ACTIVE_SIZE": 24_000_000}
@@ -92,7 +108,7 @@ class LayerSpider(LedgerSpider):
             since, today = spider_arguments.date(name, given[name]), dt.datetime.now(_PHOENIX).date()
             if since > today:
                 raise ArgumentError(name, f"{since} is after today, {today}")
-            options |= {"since": str(since), "until": str(today)}
+            options = options.model_copy(update={"since": since, "until": today})
         return Work(
             "roll" if name == "county" else "deeds_since",
             given,
@@ -101,49 +117,44 @@ class LayerSpider(LedgerSpider):
 
     def request(self, target: Target) -> Request:
         """Ask for what the target is."""
-        detail = target.detail or {}
-        if target.kind == "layer":
-            return self._ask_layer(target, self._order(detail))
-        query: dict[str, str] = {"where": detail.get("where", "1=1"), "f": "json"}
-        layer = detail["layer"]
-        if target.kind == "extent":
-            statistics = json.dumps(_EXTENT, separators=(",", ":")).replace("{id}", detail["object_id"])
-            return self._query(target, layer, query | {"outStatistics": statistics}, self.parse_extent)
-        if target.kind == "ids":
-            return self._query(target, layer, query | {"returnIdsOnly": "true"}, self.parse_ids)
-        if target.kind in ("absent", "doubled"):
-            query |= {"where": self._where_apns(layer, detail["apns"]), "returnCountOnly": "true"}
-            return self._query(
-                target,
-                layer,
-                query,
-                self.parse_absent if target.kind == "absent" else self.parse_doubled,
-                post=True,
-            )
-        fields = [
-            detail["object_id"],
-            *(name for name, _ in self.shapes[layer].without(detail["lacking"]).values()),
-        ]
-        query |= {
-            "outFields": ",".join(fields),
-            "returnGeometry": "false",
-            "orderByFields": detail["object_id"],
+        query = {"where": "1=1", "f": "json"}
+        match target.detail:
+            case ExtentDetail(layer=layer, object_id=object_id):
+                statistics = json.dumps(_EXTENT, separators=(",", ":")).replace("{id}", object_id)
+                return self._query(target, layer, query | {"outStatistics": statistics}, self.parse_extent)
+            case IdsDetail(layer=layer, where=where):
+                query |= {"where": where or "1=1", "returnIdsOnly": "true"}
+                return self._query(target, layer, query, self.parse_ids)
+            case RangeDetail() as asked:
+                ids = f"{asked.object_id}>={asked.first} AND {asked.object_id}<={asked.last}"
+                query |= self._of_rows(asked.layer, asked)
+                query["where"] = f"{ids} AND {asked.where}" if asked.where else ids
+                return self._query(target, asked.layer, query, self.parse_range)
+            case ListDetail(layer=layer, apns=apns) as listed if target.kind == "list":
+                query |= self._of_rows(layer, listed) | {"where": self._where_apns(layer, apns)}
+                return self._query(target, layer, query, self.parse_list, post=True)
+            case ListDetail(layer=layer, apns=apns) | DoubledDetail(layer=layer, apns=apns):
+                query |= {"where": self._where_apns(layer, apns), "returnCountOnly": "true"}
+                handler = self.parse_absent if target.kind == "absent" else self.parse_doubled
+                return self._query(target, layer, query, handler, post=True)
+        wanted = LayerDetail.of(target).layer
+        return self._ask_layer(target, [wanted] if wanted else list(self.shapes))
+
+    def _of_rows(self, layer: str, detail: RowsDetail) -> dict[str, str]:
+        columns = self.shapes[layer].without(detail.lacking).values()
+        shape = {"returnGeometry": "true", "outSR": "4326", "geometryPrecision": "8"}
+        return {
+            "outFields": ",".join((detail.object_id, *(name for name, _ in columns))),
+            "orderByFields": detail.object_id,
+            **(shape if detail.outlines else {"returnGeometry": "false"}),
         }
-        if detail.get("outlines"):
-            query |= {"returnGeometry": "true", "outSR": "4326", "geometryPrecision": "8"}
-        if target.kind == "list":
-            query["where"] = self._where_apns(layer, detail["apns"])
-            return self._query(target, layer, query, self.parse_list, post=True)
-        ids = "{0}>={1} AND {0}<={2}".format(detail["object_id"], detail["first"], detail["last"])
-        query["where"] = f"{ids} AND {detail['where']}" if "where" in detail else ids
-        return self._query(target, layer, query, self.parse_range)
 
     def parse_layer(self, body: bytes, target: Target, order: list[str]) -> Answer | Request:
         """Read what the layer has; without its row ids or APNs, or the day that is asked by, try the next
         one.
         """
         name, *others = order
-        shape, detail = self.shapes[name], target.detail or {}
+        shape, detail = self.shapes[name], LayerDetail.of(target)
         try:
             layer = pages.parse_layer(body, shape)
             if target.key == "since" and shape.columns["deed_date"][0] in layer.lacking:
@@ -158,30 +169,24 @@ class LayerSpider(LedgerSpider):
         self.logger.info(
             "layer %s: %d rows an answer, without %s", name, page, ", ".join(layer.lacking) or "nothing"
         )
-        shared = {
-            "layer": name,
-            "object_id": layer.object_id,
-            "lacking": layer.lacking,
-            "captures": detail.get("captures"),
-            "outlines": detail["geometry"] == "polygon",
-            "list": self.manifest.layers[name].list,
-        }
+        shared = RowsDetail(
+            object_id=layer.object_id,
+            lacking=tuple(layer.lacking),
+            captures=detail.captures,
+            outlines=detail.geometry == "polygon",
+            list=self.manifest.layers[name].list,
+        )
         if target.key == "apns":
-            follow_ons = list(self._lists(detail["apns"], name, shared))
+            follow_ons = list(self._lists(name, detail.apns, name, shared))
         elif target.key == "since":
-            where = _since(self.shapes[name], detail["since"], detail["until"])
-            follow_ons = [
-                FollowOn(self.source, "ids", f"{name} {where}", shared | {"where": where, "page": page})
-            ]
+            where = _since(self.shapes[name], detail.since, detail.until)
+            ids = IdsDetail(**shared.stored(), layer=name, where=where, page=page)
+            follow_ons = [FollowOn(self.source, "ids", f"{name} {where}", ids)]
         else:
-            follow_ons = [
-                FollowOn(
-                    self.source,
-                    "extent",
-                    name,
-                    shared | {"page": page, "accept_shrink": detail["accept_shrink"]},
-                )
-            ]
+            extent = ExtentDetail(
+                **shared.stored(), layer=name, page=page, accept_shrink=detail.accept_shrink
+            )
+            follow_ons = [FollowOn(self.source, "extent", name, extent)]
         issues = (
             self._passed_over
             + layer.notes.issues(f"layer {name}")
@@ -193,59 +198,65 @@ class LayerSpider(LedgerSpider):
         """Read how much the layer holds; what follows from it is the store's to say
         (sources/gis/layer_walk.py).
         """
-        detail = target.detail or {}
-        shared = {name: detail[name] for name in _SHARED}
-        extent = pages.parse_extent(body, detail["layer"], detail["page"], dt.datetime.now(dt.UTC), shared)
-        return Answer(target, extent=replace(extent, accept_shrink=detail["accept_shrink"]))
+        detail = ExtentDetail.of(target)
+        now = dt.datetime.now(dt.UTC)
+        extent = pages.parse_extent(body, detail.layer, detail.page, now, detail.shared())
+        return Answer(target, extent=replace(extent, accept_shrink=detail.accept_shrink))
 
     def parse_doubled(self, body: bytes, target: Target) -> Answer:
         """Read whether the layer has as many rows of some APNs as came: the extent that waits for it goes on,
         or the walk begins anew.
         """
-        detail = target.detail or {}
+        told = DoubledDetail.of(target)
         count = pages.parse_count(body)
-        if count != detail["rows"]:
-            self.logger.warning("%s: %d rows came, the layer has %d", target.key, detail["rows"], count)
-        told: dict[str, Any] = {
-            name: detail[name]
-            for name in ("layer", "first", "last", "count", "page", "accept_shrink", "walk")
-        }
-        told |= {
-            "read_at": dt.datetime.fromisoformat(detail["read_at"]),
-            "detail": {name: detail[name] for name in _SHARED},
-        }
-        return Answer(target, extent=Extent(**told, confirmed=count == detail["rows"]))
+        if count != told.rows:
+            self.logger.warning("%s: %d rows came, the layer has %d", target.key, told.rows, count)
+        extent = Extent(
+            told.layer,
+            told.first,
+            told.last,
+            told.count,
+            told.page,
+            told.read_at,
+            told.shared(),
+            told.accept_shrink,
+            count == told.rows,
+            told.walk,
+        )
+        return Answer(target, extent=extent)
 
     def parse_ids(self, body: bytes, target: Target) -> Answer:
         """Read the row ids of a query: each page of them is a range with a known number of rows."""
-        detail = target.detail or {}
-        ids = iter(pages.parse_ids(body))
+        detail = IdsDetail.of(target)
+        ids, told = iter(pages.parse_ids(body)), detail.stored()
+        what = f"{detail.layer} {detail.where or f'walk {detail.walk}'}"
         follow_ons: list[FollowOn] = []
-        while part := list(islice(ids, detail["page"])):
-            one = detail | {"first": part[0], "last": part[-1], "expected": len(part)}
-            what = detail.get("where") or f"walk {detail['walk']}"
-            follow_ons.append(
-                FollowOn(self.source, "range", f"{detail['layer']} {what} ids {part[0]}-{part[-1]}", one)
-            )
+        while part := list(islice(ids, detail.page)):
+            one = RangeDetail(**told, first=part[0], last=part[-1], expected=len(part))
+            follow_ons.append(FollowOn(self.source, "range", f"{what} ids {part[0]}-{part[-1]}", one))
         return Answer(target, Outcome.DONE if follow_ons else Outcome.GONE, follow_ons=follow_ons)
 
     def parse_range(self, body: bytes, target: Target) -> Answer:
         """Read a page of features; of one that was cut, the rest becomes a target."""
-        detail = target.detail or {}
-        page = self._features(body, detail)
-        if any(not detail["first"] <= one <= detail["last"] for one in page.ids):
-            raise Malformed("features", f"row ids from {detail['first']} to {detail['last']}", page.ids)
+        detail = RangeDetail.of(target)
+        page = self._features(body, detail.layer, detail)
+        if any(not detail.first <= one <= detail.last for one in page.ids):
+            raise Malformed("features", f"row ids from {detail.first} to {detail.last}", page.ids)
         follow_ons = []
         if page.is_cut and page.ids != sorted(page.ids):
             raise Malformed("features", "row ids in order of a page that is cut", page.ids)
         # Some servers set the flag on any full page: nothing is left behind the last id.
-        if page.is_cut and page.ids and (last := page.ids[-1]) < detail["last"]:
-            rest = {name: value for name, value in detail.items() if name != "expected"} | {"first": last + 1}
-            if "expected" in detail:
-                rest["expected"] = detail["expected"] - len(page.ids)
-            follow_ons.append(FollowOn(self.source, "range", f"{target.key} from {last + 1}", rest))
-        elif len(page.ids) != detail.get("expected", len(page.ids)):
-            raise Malformed("features", f"{detail['expected']} rows", page.ids)
+        if page.is_cut and page.ids and (last := page.ids[-1]) < detail.last:
+            rest = {"first": last + 1}
+            if detail.expected is not None:
+                rest["expected"] = detail.expected - len(page.ids)
+            follow_ons.append(
+                FollowOn(
+                    self.source, "range", f"{target.key} from {last + 1}", detail.model_copy(update=rest)
+                )
+            )
+        elif detail.expected not in (None, len(page.ids)):
+            raise Malformed("features", f"{detail.expected} rows", page.ids)
         outcome = Outcome.DONE if page.ids else Outcome.GONE
         deeds, odd = self._deeds(page)
         issues = page.issues + odd
@@ -263,17 +274,19 @@ class LayerSpider(LedgerSpider):
         """Read the parcels of a list; what did not come is asked for once more (absent_parcels.py), then
         noted as absent.
         """
-        detail = target.detail or {}
-        apns = detail["apns"]
-        page = self._features(body, detail)
+        detail = ListDetail.of(target)
+        apns, layer = detail.apns, detail.layer
+        page = self._features(body, layer, detail)
         if page.is_cut:
             half = len(apns) // 2
             if not half:
                 raise Malformed("features", "all rows of one APN", page.ids)
             return Answer(
                 target,
-                follow_ons=list(self._lists(apns[:half], target.key, detail))
-                + list(self._lists(apns[half:], target.key, detail)),
+                follow_ons=[
+                    *self._lists(layer, apns[:half], target.key, detail),
+                    *self._lists(layer, apns[half:], target.key, detail),
+                ],
             )
         asked = set(apns)
         if not asked.issuperset(page.apns):
@@ -288,7 +301,7 @@ class LayerSpider(LedgerSpider):
                 target.key,
                 len(missing),
                 len(apns),
-                detail["layer"],
+                layer,
                 ", ".join(missing[:5]),
             )
         deeds, odd = self._deeds(page)
@@ -298,11 +311,11 @@ class LayerSpider(LedgerSpider):
                 deeds += [FollowOn("assessor", "parcel", apn) for apn in lacking]
             elif lacking:
                 told = (
-                    f"{len(lacking)} parcels have no deed number in layer {detail['layer']}; the API was not"
+                    f"{len(lacking)} parcels have no deed number in layer {layer}; the API was not"
                     " asked, for want of a token"
                 )
                 odd.append(Issue(IssueKind.NO_DEED_NUMBER, target.key[:200], told, {"apns": lacking[:50]}))
-        absent = [pages.absent_rows(missing, detail["layer"])] if missing else []
+        absent = [pages.absent_rows(missing, layer)] if missing else []
         return Answer(
             target,
             follow_ons=deeds,
@@ -315,29 +328,26 @@ class LayerSpider(LedgerSpider):
         """Read whether the layer has any of the APNs that did not come; if so, they are asked for by list
         once more.
         """
-        detail = target.detail or {}
+        detail = ListDetail.of(target)
         if pages.parse_count(body):
-            return Answer(
-                target, follow_ons=list(self._lists(detail["apns"], f"{detail['layer']} again", detail))
-            )
-        return Answer(target, pages=[pages.absent_rows(detail["apns"], detail["layer"])])
+            again = self._lists(detail.layer, detail.apns, f"{detail.layer} again", detail)
+            return Answer(target, follow_ons=list(again))
+        return Answer(target, pages=[pages.absent_rows(list(detail.apns), detail.layer)])
 
     handlers = {"range": parse_range, "list": parse_list, "absent": parse_absent}
 
     def kept_of(self, target: Target) -> str:
         """As the argument `captures` says, else the manifest."""
-        return (target.detail or {}).get("captures") or super().kept_of(target)
+        captures = target.detail.captures if isinstance(target.detail, LayerDetail | RowsDetail) else None
+        return captures or super().kept_of(target)
 
     def _deeds(self, page: pages.Page) -> tuple[list[FollowOn], list[Issue]]:
         return deed_follow_ons(self.parameters, _deed_numbers(page))
 
-    def _features(self, body: bytes, detail: dict[str, Any]) -> pages.Page:
+    def _features(self, body: bytes, layer: str, detail: RowsDetail) -> pages.Page:
         return pages.parse_features(
-            body, self.shapes[detail["layer"]], detail["object_id"], detail["lacking"], detail["outlines"]
+            body, self.shapes[layer], detail.object_id, detail.lacking, detail.outlines
         )
-
-    def _order(self, detail: dict[str, Any]) -> list[str]:
-        return [detail["layer"]] if detail.get("layer") else list(self.shapes)
 
     def _failure(
         self, request: Request, target: Target, cause: Cause, message: str, *more: Any
@@ -364,7 +374,7 @@ class LayerSpider(LedgerSpider):
         self._passed_over.append(why)
         return self._ask_layer(target, order[1:])
 
-    def _where_apns(self, layer: str, apns: list[str]) -> str:
+    def _where_apns(self, layer: str, apns: Iterable[str]) -> str:
         field, _ = self.shapes[layer].columns["apn"]
         return f"{field} IN ({','.join(repr(apn) for apn in apns)})"
 
@@ -394,13 +404,15 @@ class LayerSpider(LedgerSpider):
     def _address(self, layer: str) -> str:
         return f"{self.base_url}/{layer}" if self.is_sandbox else self.manifest.layers[layer].url
 
-    def _lists(self, apns: list[str], prefix: str, shared: dict[str, Any]) -> Any:
-        size = self.manifest.layers[shared["layer"]].list
+    def _lists(
+        self, layer: str, apns: tuple[str, ...], prefix: str, shared: RowsDetail
+    ) -> Iterator[FollowOn]:
+        size = self.manifest.layers[layer].list
+        told = shared.stored() | {"layer": layer}
         for at in range(0, len(apns), size):
             part = apns[at : at + size]
-            yield FollowOn(
-                self.source, "list", f"{prefix} {part[0]}-{part[-1]} ({len(part)})", {**shared, "apns": part}
-            )
+            key = f"{prefix} {part[0]}-{part[-1]} ({len(part)})"
+            yield FollowOn(self.source, "list", key, ListDetail(**told | {"apns": part}))
 
 
 def _shapes(manifest: Manifest) -> dict[str, pages.Shape]:
@@ -416,26 +428,24 @@ def _shapes(manifest: Manifest) -> dict[str, pages.Shape]:
     return shapes
 
 
-def _options(given: dict[str, str], name: str) -> dict[str, Any]:
+def _options(given: dict[str, str], name: str) -> LayerDetail:
     if "accept_shrink" in given and name != "county":
         raise ArgumentError("accept_shrink", f"does not go with `{name}`")
     geometry = spider_arguments.choice("geometry", given.get("geometry", "point"), ("point", "polygon"))
     shrink = spider_arguments.flag("accept_shrink", given.get("accept_shrink", "no"))
-    options: dict[str, Any] = {"geometry": geometry, "accept_shrink": shrink}
-    if "layer" in given:
-        options["layer"] = given["layer"]
+    options: dict[str, Any] = {"layer": given["layer"]} if "layer" in given else {}
     if "captures" in given:
         options["captures"] = spider_arguments.choice(
             "captures", given["captures"], ("all", "failures", "none")
         )
-    return options
+    return LayerDetail(geometry=geometry, accept_shrink=shrink, **options)
 
 
-def list_target(apns: ApnList, options: dict[str, Any]) -> Iterator[FollowOn]:
+def list_target(apns: ApnList, options: LayerDetail) -> Iterator[FollowOn]:
     """Yield the target that asks for parcels by lists; `options` as `-a geometry` and the like give them."""
-    distinct = list(dict.fromkeys(apns))
+    distinct = tuple(dict.fromkeys(apns))
     apns.distinct = len(distinct)
-    yield FollowOn("gis", "layer", "apns", {**options, "apns": distinct})
+    yield FollowOn("gis", "layer", "apns", options.model_copy(update={"apns": distinct}))
 
 
 def _deed_numbers(page: pages.Page) -> Iterator[tuple[str, str | None]]:
@@ -445,6 +455,6 @@ def _deed_numbers(page: pages.Page) -> Iterator[tuple[str, str | None]]:
     return zip(columns["apn"], columns["deed_number"], strict=True)
 
 
-def _since(shape: pages.Shape, since: str, until: str) -> str:
+def _since(shape: pages.Shape, since: dt.date | None, until: dt.date | None) -> str:
     deed_date = shape.columns["deed_date"][0]
     return f"{deed_date} >= timestamp '{since} 00:00:00' AND {deed_date} <= timestamp '{until} 23:59:59'"

@@ -14,10 +14,17 @@ from scrapy.http import Response
 
 from maricopa_scrapy.crawl.ledger_spider import LedgerSpider
 from maricopa_scrapy.database.targets import Run
-from maricopa_scrapy.items import Answer, Cause, FollowOn, Issue, IssueKind, Outcome, Target
+from maricopa_scrapy.items import Answer, Cause, Detail, FollowOn, Issue, IssueKind, Outcome, Target
 from maricopa_scrapy.pace.refusals import Refusal, begins, check_json_answer
 from maricopa_scrapy.parsing.identifiers import DIGITS
 from maricopa_scrapy.sources.recorder import document as pages
+from maricopa_scrapy.sources.recorder.details import (
+    AgainDetail,
+    DocumentDetail,
+    NeighbourDetail,
+    ScanDetail,
+    number_of,
+)
 from maricopa_scrapy.sources.recorder.records import Image, NameIndex, Neighbour
 from maricopa_scrapy.sources.recorder.stored_deeds import ask_index_again
 
@@ -39,6 +46,11 @@ class RecorderSpider(LedgerSpider):
     # 400: a parameter or a limit that the API does not take.
     final_statuses: ClassVar[tuple[int, ...]] = (400,)
     answers_at_start = True
+    details: ClassVar[dict[str, type[Detail]]] = {
+        "document": DocumentDetail,
+        "neighbour": NeighbourDetail,
+        "scan": ScanDetail,
+    }
     custom_settings = {
         "ITEM_PIPELINES": {
             "maricopa_scrapy.sources.recorder.scans.ScansPipeline": 300,
@@ -105,11 +117,10 @@ class RecorderSpider(LedgerSpider):
         """404 with a JSON object: there is no such document. Of one that a search has listed it is no
         answer.
         """
-        if (target.detail or {}).get("listed"):
-            return False
         return (
             response.status == 404
             and target.kind in ("document", "neighbour")
+            and not (isinstance(target.detail, DocumentDetail) and target.detail.listed)
             and begins(response.body) == b"{"
         )
 
@@ -120,21 +131,26 @@ class RecorderSpider(LedgerSpider):
 
     def parse_document(self, body: bytes, target: Target) -> Answer:
         """Read a document; what follows: it again when its names are indexed, its neighbours, its scan."""
-        number, detail = number_of(target), target.detail or {}
+        number, detail = number_of(target), DocumentDetail.of(target)
         page = self._read(body, number)
         answer = self._stored(target, page)
         again = self._names_later(answer, page, target)
         is_restricted = page.document is not None and page.document.restricted
-        if self.parameters.get("pdf") == "yes" and "again" not in detail and not is_restricted:
-            day = str(page.recorded) if page.recorded else None
-            answer.follow_ons.append(FollowOn(self.source, "scan", number, {"number": number, "date": day}))
+        if self.parameters.get("pdf") == "yes" and not detail.again and not is_restricted:
+            scan = ScanDetail(number=number, date=page.recorded)
+            answer.follow_ons.append(FollowOn(self.source, "scan", number, scan))
         # A deed whose names are not there yet is asked for again, and then with its neighbours: without names
         # nothing ties them to it. So is one whose names or day could not be read, once they can (`maricopa
         # retry --unread`).
-        if detail.get("neighbours") and not again and not {"party", "document"} & page.notes.unread.keys():
-            shared = {"names": page.names or [], "date": _day_of(page), "deed": number}
+        if detail.neighbours and not again and not {"party", "document"} & page.notes.unread.keys():
             for distance in _NEIGHBOURS:
-                asked = shared | {"number": next_number(number, distance), "distance": distance}
+                asked = NeighbourDetail(
+                    deed=number,
+                    names=tuple(page.names or ()),
+                    date=_day_of(page),
+                    number=next_number(number, distance),
+                    distance=distance,
+                )
                 answer.follow_ons.append(FollowOn(self.source, "neighbour", f"{number}+{distance}", asked))
         return answer
 
@@ -142,22 +158,18 @@ class RecorderSpider(LedgerSpider):
         """Read a document recorded after a deed: tied to it only where it is of the same day and shares a
         name that is not everywhere.
         """
-        detail = target.detail or {}
-        page = self._read(body, detail["number"])
+        detail = NeighbourDetail.of(target)
+        page = self._read(body, number_of(target))
         answer = self._stored(target, page)
         self._names_later(answer, page, target)
-        shared = [
-            name for name in page.names or () if name in detail["names"] and not _EVERYWHERE.search(name)
-        ]
-        if shared and detail["date"] and _day_of(page) == detail["date"]:
-            reason = (
-                f"recorded {detail['distance']} after the deed on the same day, and both name {shared[0]}"
-            )
+        shared = [name for name in page.names or () if name in detail.names and not _EVERYWHERE.search(name)]
+        if shared and detail.date and _day_of(page) == detail.date:
+            reason = f"recorded {detail.distance} after the deed on the same day, and both name {shared[0]}"
             answer.records.append(
                 Neighbour(
                     recording_number=page.number,
-                    deed_number=detail["deed"],
-                    distance=detail["distance"],
+                    deed_number=detail.deed,
+                    distance=detail.distance,
                     confidence="probable",
                     reason=reason,
                 )
@@ -171,7 +183,7 @@ class RecorderSpider(LedgerSpider):
         # Two deeds may have the same neighbour: it is asked for again for each.
         key = target.key.split(" again ")[0] if target.kind == "neighbour" else page.number
         again, issues = self.look_again(
-            page.recorded, page.number, "names", target.detail or {}, (target.kind, key)
+            page.recorded, page.number, "names", AgainDetail.of(target), (target.kind, key)
         )
         answer.follow_ons += again
         answer.issues += issues
@@ -182,7 +194,7 @@ class RecorderSpider(LedgerSpider):
         recorded: dt.date | None,
         number: str,
         what: str,
-        detail: dict[str, Any],
+        detail: AgainDetail,
         asked: tuple[str, str] | None = None,
     ) -> tuple[list[FollowOn], list[Issue]]:
         """Return the target that asks again for what a fresh document does not have yet; an issue once it is
@@ -191,7 +203,7 @@ class RecorderSpider(LedgerSpider):
         A document whose names are not there is asked for when the index may have passed its day. `asked`:
         kind and key of the target, where they are not `what` and the number.
         """
-        again = detail.get("again", 0) + 1
+        again = detail.again + 1
         days = self.manifest.names.give_up_after
         today = dt.datetime.now(PHOENIX).date()
         if recorded is None or (today - recorded).days > days:
@@ -204,11 +216,8 @@ class RecorderSpider(LedgerSpider):
             hours=self.manifest.names.again_after * min(max(lag, 1), 3)
         )
         kind, key = asked or (what, number)
-        return [
-            FollowOn(
-                self.source, kind, f"{key} again {again}", {**detail, "number": number, "again": again}, due
-            )
-        ], []
+        later = detail.model_copy(update={"number": number, "again": again})
+        return [FollowOn(self.source, kind, f"{key} again {again}", later, due)], []
 
     def _image_path(self, number: str) -> str:
         return self.manifest.paths["image"].format(number=number, suffix="")
@@ -252,15 +261,8 @@ def _of_suffix(target: Target) -> Answer:
     )
 
 
-def _day_of(page: pages.DocumentPage) -> str | None:
-    date = page.document.recording_date if page.document else None
-    return str(date) if date else None
-
-
-def number_of(target: Target) -> str:
-    """Return the recording number that a target is about."""
-    number: str = (target.detail or {}).get("number", target.key)
-    return number
+def _day_of(page: pages.DocumentPage) -> dt.date | None:
+    return page.document.recording_date if page.document else None
 
 
 def next_number(number: str, distance: int) -> str:

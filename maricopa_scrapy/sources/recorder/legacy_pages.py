@@ -154,8 +154,9 @@ def parse_legacy_document(body: bytes, number: str) -> LegacyPage:
     if letter and not (len(letter) == 1 and "A" <= letter <= "Z"):
         raise SourceChanged("hidsuf", "a letter", letter)
     # The letter is beside the number, or in it too.
-    if found is None or found.removesuffix(letter) + letter != number:
-        raise WrongDocument("lblRecNum", number, found)
+    whole = None if found is None else found.removesuffix(letter) + letter
+    if whole != number:
+        raise WrongDocument("lblRecNum", number, whole)
     notes = Notes()
     if suffix is ABSENT:
         notes.is_absent("hidsuf")

@@ -14,7 +14,8 @@ from maricopa_scrapy.items import Answer, Cause, FollowOn, Issue, IssueKind, Out
 from maricopa_scrapy.pace.refusals import Refusal, check_json_answer
 from maricopa_scrapy.parsing.errors import SourceChanged
 from maricopa_scrapy.sources.recorder import legacy_pages as pages
-from maricopa_scrapy.sources.recorder.api_requests import PHOENIX, number_of
+from maricopa_scrapy.sources.recorder.api_requests import PHOENIX
+from maricopa_scrapy.sources.recorder.details import AgainDetail, LegacyListDetail, number_of
 from maricopa_scrapy.sources.recorder.document import check_days
 from maricopa_scrapy.sources.recorder.records import CodePair, Image, LegacyDocument, SearchWindow
 
@@ -26,19 +27,20 @@ class LegacyPages(LedgerSpider):
     name = ""
     source = "recorder_legacy"
     needed_paths: ClassVar[tuple[str, ...]] = ("list", "document", "recent")
+    details = {"list": LegacyListDetail, "page": AgainDetail}
 
     def request(self, target: Target) -> Request:
         """Ask for a list or for a document."""
-        detail = target.detail or {}
         if target.kind == "page":
             return self._page(target, "document", self.parse_page)
-        days: dict[str, str] = {
-            name: quote(f"{dt.date.fromisoformat(detail[name]):%m/%d/%Y}", safe="")
-            for name in ("since", "until")
-        }
-        most = str(self.manifest.search_page_size)
+        detail = LegacyListDetail.of(target)
+        since, until = (quote(f"{day:%m/%d/%Y}", safe="") for day in (detail.since, detail.until))
         path = self.manifest.paths["list"].format(
-            cursor=detail["cursor"], code=detail["code"], most=most, **days
+            cursor=detail.cursor,
+            code=detail.code,
+            most=self.manifest.search_page_size,
+            since=since,
+            until=until,
         )
         return self.fetch(target, path, self.parse_list)
 
@@ -56,9 +58,9 @@ class LegacyPages(LedgerSpider):
         """Read a list. It is cut at its most without a word, and begins with the last row of the one before:
         fewer rows are its end.
         """
-        detail = target.detail or {}
+        detail = LegacyListDetail.of(target)
         found = pages.parse_legacy_list(body)
-        since, until = dt.date.fromisoformat(detail["since"]), dt.date.fromisoformat(detail["until"])
+        since, until = detail.since, detail.until
         for row in found.rows:
             if row.number:
                 check_days(row.number, row.date, since, until, "Grid1.RECORDING DATE")
@@ -67,11 +69,11 @@ class LegacyPages(LedgerSpider):
                 "Grid1.RECORDING DATE", f"a day from {since} to {until}, of one row at least", None
             )
         fresh = found.rows
-        if detail["cursor"] != "0":
+        if detail.cursor != "0":
             first = found.rows[0].number if found.rows else None
             # One that cannot be read may be the one that is asked for.
-            if not found.rows or first not in (None, detail["cursor"]):
-                raise SourceChanged("Grid1", f"a list that begins with {detail['cursor']}", first)
+            if not found.rows or first not in (None, detail.cursor):
+                raise SourceChanged("Grid1", f"a list that begins with {detail.cursor}", first)
             fresh = found.rows[1:]
         numbers = [row.number for row in fresh if row.number]
         answer = Answer(
@@ -80,21 +82,16 @@ class LegacyPages(LedgerSpider):
             issues=found.issues,
             unread=tuple(found.notes.unread),
         )
-        seen, unread = (
-            detail["seen"] + len(fresh),
-            detail.get("unread", 0) + sum(not row.is_read for row in fresh),
-        )
+        seen = detail.seen + len(fresh)
+        unread = detail.unread + sum(not row.is_read for row in fresh)
         if len(found.rows) >= self.manifest.search_page_size:
             if not numbers:
-                told = (
-                    f"{detail['code']} of {since} to {until}: the list does not go on after"
-                    f" {detail['cursor']}"
-                )
+                told = f"{detail.code} of {since} to {until}: the list does not go on after {detail.cursor}"
                 answer.issues.append(Issue(IssueKind.SATURATED_WINDOW, told[:200], told))
                 answer.records, answer.shortfall = [self._window(detail, seen, "saturated")], told
                 return answer
             answer.follow_ons.append(
-                legacy_list(detail["code"], since, until, found.cursor or numbers[-1], seen, unread)
+                legacy_list(detail.code, since, until, found.cursor or numbers[-1], seen, unread)
             )
         else:
             # Nothing reports how many there are.
@@ -149,19 +146,25 @@ class LegacyPages(LedgerSpider):
         recorded, rules, now = document.recorded_at, self.manifest.names, dt.datetime.now(dt.UTC)
         if recorded is None or (now.astimezone(PHOENIX).date() - recorded.date()).days > rules.give_up_after:
             return []
-        again, number = (target.detail or {}).get("again", 0) + 1, number_of(target)
+        again, number = AgainDetail.of(target).again + 1, number_of(target)
         due = now + dt.timedelta(hours=rules.again_after)
         return [
-            FollowOn(self.source, "page", f"{number} again {again}", {"number": number, "again": again}, due)
+            FollowOn(
+                self.source,
+                "page",
+                f"{number} again {again}",
+                AgainDetail(number=number, again=again),
+                due,
+            )
         ]
 
     handlers = {"list": parse_list, "page": parse_page}
 
-    def _window(self, detail: dict[str, Any], seen: int, state: str) -> SearchWindow:
+    def _window(self, detail: LegacyListDetail, seen: int, state: str) -> SearchWindow:
         return SearchWindow(
-            query=f"legacy {detail['code']}",
-            since=detail["since"],
-            until=detail["until"],
+            query=f"legacy {detail.code}",
+            since=detail.since,
+            until=detail.until,
             total=seen,
             row_count=seen,
             junk_rows=0,
@@ -182,15 +185,6 @@ class LegacyPages(LedgerSpider):
 def legacy_list(
     code: str, since: dt.date, until: dt.date, cursor: str = "0", seen: int = 0, unread: int = 0
 ) -> FollowOn:
-    """Return a list from a number on as a target; `seen` documents came before it, `unread` of them in rows
-    that are odd.
-    """
-    detail = {
-        "code": code,
-        "since": str(since),
-        "until": str(until),
-        "cursor": cursor,
-        "seen": seen,
-        "unread": unread,
-    }
+    """Return a list from a number on as a target (LegacyListDetail)."""
+    detail = LegacyListDetail(code=code, since=since, until=until, cursor=cursor, seen=seen, unread=unread)
     return FollowOn("recorder_legacy", "list", f"{code} {since}..{until} from {cursor}", detail)

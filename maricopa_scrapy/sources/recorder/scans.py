@@ -32,6 +32,7 @@ from maricopa_scrapy.pace.refusals import (
 )
 from maricopa_scrapy.pace.scrapy_internals import forget_media
 from maricopa_scrapy.pace.throttle import retry_after
+from maricopa_scrapy.sources.recorder.details import ScanDetail, number_of
 from maricopa_scrapy.sources.recorder.legacy_pages import is_blocked
 from maricopa_scrapy.sources.recorder.records import Image
 
@@ -99,14 +100,14 @@ class ScansPipeline(FilesPipeline):
         self, request: Request, response: Response | None = None, info: Any = None, *, item: Any = None
     ) -> str:
         """Return YEAR/NUMBER.pdf."""
-        number = item.target.detail["number"]
+        number = number_of(item.target)
         return f"{number[:4]}/{number}.pdf"
 
     async def media_downloaded(
         self, response: Response, request: Request, info: Any, *, item: Any = None
     ) -> Any:
         """Keep a scan, and note on the answer what else came."""
-        spider, number = info.spider, item.target.detail["number"]
+        spider, number = info.spider, number_of(item.target)
         body, status = response.body, response.status
         type_ = (response.headers.get(b"Content-Type") or b"").decode("latin-1")
         item.capture = Capture(
@@ -119,7 +120,7 @@ class ScansPipeline(FilesPipeline):
             body=b"",
             is_kept=False,
         )
-        facts = {
+        facts: dict[str, Any] = {
             "recording_number": number,
             "url": request.url,
             "path": None,
@@ -140,10 +141,8 @@ class ScansPipeline(FilesPipeline):
         elif status == 200 and b"<" in body and is_blocked(body):
             item.records = [Image(**facts | {"is_restricted": True})]
         elif status == 404:
-            recorded = item.target.detail["date"]
-            item.follow_ons, item.issues = spider.look_again(
-                recorded and dt.date.fromisoformat(recorded), number, "scan", item.target.detail
-            )
+            asked = ScanDetail.of(item.target)
+            item.follow_ons, item.issues = spider.look_again(asked.date, number, "scan", asked)
             item.outcome = Outcome.DONE if item.follow_ons else Outcome.GONE
         elif not body.startswith(b"%PDF-") and is_challenge(response, spider.manifest.refusals, WORDS_WITHIN):
             spider.stop("blocked")

@@ -16,6 +16,7 @@ from maricopa_scrapy.parsing.errors import SourceChanged
 from maricopa_scrapy.sources.recorder import document as recorder
 from maricopa_scrapy.sources.recorder import search
 from maricopa_scrapy.sources.recorder.api_requests import PHOENIX, RecorderSpider
+from maricopa_scrapy.sources.recorder.details import DaysDetail, DocumentDetail, WindowDetail
 from maricopa_scrapy.sources.recorder.legacy_requests import LegacyPages, legacy_list
 from maricopa_scrapy.sources.recorder.records import CodePair, Document, DocumentCode, NameMatch, SearchWindow
 from maricopa_scrapy.sources.recorder.search import (
@@ -37,6 +38,7 @@ _BUSINESS = re.compile(
 )
 # Pages of one search: the deepest that anyone walked was 5,000 of 20 rows.
 _PAGES_MOST = 1_000
+_LISTED = DocumentDetail(listed=True)
 _WAYS = ("recording_numbers", "owner", "since")
 
 
@@ -57,6 +59,7 @@ class DocumentsSpider(RecorderSpider):
         "pdf": "`yes`: also the scans, into `documents/` of the data folder",
     }
     also: ClassVar[tuple[type[LedgerSpider], ...]] = (LegacyPages,)
+    details = RecorderSpider.details | {"codes": DaysDetail, "window": WindowDetail}
 
     @classmethod
     def work(cls, given: dict[str, str]) -> Work:
@@ -98,7 +101,8 @@ class DocumentsSpider(RecorderSpider):
             )
         days = {"since": str(since), "until": str(until)}
         if "codes" not in given:
-            return Work("documents", given | days, [index, FollowOn(cls.source, "codes", "all", days)])
+            wanted_days = DaysDetail(since=since, until=until)
+            return Work("documents", given | days, [index, FollowOn(cls.source, "codes", "all", wanted_days)])
         if is_legacy:
             return Work(
                 "documents",
@@ -117,21 +121,20 @@ class DocumentsSpider(RecorderSpider):
             return self.fetch(target, self.manifest.paths["codes"], self.parse_codes)
         if target.kind != "window":
             return super().request(target)
-        detail = target.detail or {}
-        query = detail["query"] | {
-            "beginDate": detail["since"],
-            "endDate": detail["until"],
-            "pageNumber": detail["page"],
-            "pageSize": self.manifest.search_page_size,
+        detail = WindowDetail.of(target)
+        query = detail.query | {
+            "beginDate": str(detail.since),
+            "endDate": str(detail.until),
+            "pageNumber": str(detail.page),
+            "pageSize": str(self.manifest.search_page_size),
         }
         return self.fetch(target, f"{self.manifest.paths['search']}?{urlencode(query)}", self.parse_window)
 
     def parse_codes(self, body: bytes, target: Target) -> Answer:
         """Read the recorder's list of codes: each is searched for the job's days."""
-        detail = target.detail or {}
+        days = DaysDetail.of(target)
         codes = recorder.parse_codes(body)
-        since, until = dt.date.fromisoformat(detail["since"]), dt.date.fromisoformat(detail["until"])
-        follow_ons = [_of_code(code, since, until) for code in codes.codes]
+        follow_ons = [_of_code(code, days.since, days.until) for code in codes.codes]
         shortfall = f"documents of the codes {', '.join(codes.odd)} were not searched" if codes.odd else None
         return Answer(
             target,
@@ -147,29 +150,29 @@ class DocumentsSpider(RecorderSpider):
 
         What cannot be counted is halved by days; a single day is read on to its end.
         """
-        detail: dict[str, Any] = {"before": [], "missing": 0, "lacks": 0, "unread": 0} | (target.detail or {})
-        since, until = dt.date.fromisoformat(detail["since"]), dt.date.fromisoformat(detail["until"])
-        code, owner = detail["query"].get("documentCode"), detail.get("owner")
+        detail = WindowDetail.of(target)
+        since, until, owner = detail.since, detail.until, detail.owner
+        code = detail.query.get("documentCode")
         display = self.manifest.codes.get(code) if code else None
         page = search.parse_search(body)
         search.check_answers(page, since, until, squeezed(owner[:INDEXED_MOST]) if owner else None, display)
-        total = page.total if detail["page"] == 1 else detail["total"]
-        if detail["page"] == 1 and total is None and "total" not in page.notes.unread:
+        total = page.total if detail.page == 1 else detail.total
+        if detail.page == 1 and total is None and "total" not in page.notes.unread:
             page.notes.is_absent("totalResults")
-        if since < until and self._is_beyond(total, detail["seen"], page.count):
-            halves = self._halved(target, detail, since, until, total, page)
+        if since < until and self._is_beyond(total, detail.seen, page.count):
+            halves = self._halved(target, detail, total, page)
             # Its rows come again, and are told, with the halves.
             halves.issues += page.issues
             return halves
-        if detail["page"] == 1 and total is not None and page.count > total:
+        if detail.page == 1 and total is not None and page.count > total:
             raise SourceChanged(
                 "totalResults", f"a total of no less than the {page.count} rows of the page", total
             )
         is_counted = total is not None and total <= COUNTED_MOST
         answer = self._found(target, page, owner, code)
-        detail["unread"] += page.unread
-        names = [[row.name, row.number] for row in page.rows]
-        if names and names == detail["before"]:
+        detail = detail.model_copy(update={"unread": detail.unread + page.unread})
+        names = tuple((row.name, row.number) for row in page.rows)
+        if names and names == detail.before:
             answer.records, answer.follow_ons = [], []
             if not is_counted:
                 ended = self._ended(
@@ -178,30 +181,27 @@ class DocumentsSpider(RecorderSpider):
                     total,
                     SearchPage(),
                     "saturated",
-                    f"page {detail['page']} repeats the page before it",
+                    f"page {detail.page} repeats the page before it",
                 )
                 return self._joined(answer, ended)
-            page, names = SearchPage(), []
+            page, names = SearchPage(), ()
         # A row that comes again is no further one: counted, it would stand for a row that is missing.
-        before = {(name, number) for name, number in detail["before"]}
-        page.count = page.junk + page.lost + len({(row.name, row.number) for row in page.rows} - before)
-        seen = detail["seen"] + page.count
-        if page.count and detail["page"] < _PAGES_MOST and (seen < (total or 0) or not is_counted):
+        page.count = page.junk + page.lost + len(set(names) - set(detail.before))
+        seen = detail.seen + page.count
+        if page.count and detail.page < _PAGES_MOST and (seen < (total or 0) or not is_counted):
             # The last page with rows may have fewer than the most; one before it may not.
-            gaps = {
-                "missing": detail["missing"] + detail["lacks"],
-                "lacks": max(0, self.manifest.search_page_size - page.count),
-            }
             so_far = {
+                "page": detail.page + 1,
                 "seen": seen,
-                "junk": detail["junk"] + page.junk,
+                "junk": detail.junk + page.junk,
                 "total": total,
                 "before": names,
-                **gaps,
+                "missing": detail.missing + detail.lacks,
+                "lacks": max(0, self.manifest.search_page_size - page.count),
             }
-            answer.follow_ons.append(_window(detail | {"page": detail["page"] + 1} | so_far))
+            answer.follow_ons.append(_window(detail.model_copy(update=so_far)))
             return answer
-        return self._joined(answer, self._end(target, detail, since, until, total, page))
+        return self._joined(answer, self._end(target, detail, total, page))
 
     def _is_beyond(self, total: int | None, seen: int, rows: int) -> bool:
         """Whether there are more rows than can be counted, or may be: of a total that is not told a full page
@@ -218,17 +218,9 @@ class DocumentsSpider(RecorderSpider):
         answer.shortfall = ended.shortfall
         return answer
 
-    def _end(
-        self,
-        target: Target,
-        detail: dict[str, Any],
-        since: dt.date,
-        until: dt.date,
-        total: int | None,
-        page: SearchPage,
-    ) -> Answer:
+    def _end(self, target: Target, detail: WindowDetail, total: int | None, page: SearchPage) -> Answer:
         """Hold what came against what was reported."""
-        seen = detail["seen"] + page.count
+        seen = detail.seen + page.count
         if total is None or total > COUNTED_MOST:
             if total is not None and seen <= COUNTED_MOST + 1:
                 return self._ended(
@@ -246,10 +238,10 @@ class DocumentsSpider(RecorderSpider):
                     total,
                     page,
                     "saturated",
-                    f"{seen} rows on {detail['page']} pages, and no end",
+                    f"{seen} rows on {detail.page} pages, and no end",
                 )
-            if detail["missing"]:
-                told = f"{seen} rows came, and pages before the last lack {detail['missing']}"
+            if detail.missing:
+                told = f"{seen} rows came, and pages before the last lack {detail.missing}"
                 return self._ended(target, detail, total, page, "short", told)
             told = (
                 f"{seen} rows were read on to the end; beyond {COUNTED_MOST} they are not counted, so none"
@@ -263,57 +255,46 @@ class DocumentsSpider(RecorderSpider):
             return self._ended(target, detail, total, page, "walked", told)
         if seen >= total:
             return self._ended(target, detail, total, page, "complete")
-        if since < until:
+        if detail.since < detail.until:
             # By halves it shows which days are short, or that they are not.
-            return self._halved(target, detail, since, until, total, page)
+            return self._halved(target, detail, total, page)
         return self._ended(target, detail, total, page, "short", f"{total} rows were reported, {seen} came")
 
-    def _halved(
-        self,
-        target: Target,
-        detail: dict[str, Any],
-        since: dt.date,
-        until: dt.date,
-        total: int | None,
-        page: SearchPage,
-    ) -> Answer:
-        middle = since + (until - since) / 2
-        parts = [(since, middle), (middle + dt.timedelta(days=1), until)]
-        whole: dict[str, Any] = {key: detail[key] for key in ("query", "label", "owner") if key in detail}
+    def _halved(self, target: Target, detail: WindowDetail, total: int | None, page: SearchPage) -> Answer:
+        middle = detail.since + (detail.until - detail.since) / 2
+        parts = [(detail.since, middle), (middle + dt.timedelta(days=1), detail.until)]
         answer = self._ended(target, detail, total, page, "split")
-        answer.follow_ons = [_first_page(whole, begin, end) for begin, end in parts]
+        answer.follow_ons = [
+            _first_page(detail.query, detail.label, begin, end, detail.owner) for begin, end in parts
+        ]
         return answer
 
     def _ended(
         self,
         target: Target,
-        detail: dict[str, Any],
+        detail: WindowDetail,
         total: int | None,
         page: SearchPage,
         state: str,
         message: str = "",
     ) -> Answer:
-        if detail["unread"] and state in ("complete", "walked"):
+        if detail.unread and state in ("complete", "walked"):
             state, message = (
                 "unread",
-                f"of {detail['seen'] + page.count} rows {detail['unread']} could not be read, or not wholly",
+                f"of {detail.seen + page.count} rows {detail.unread} could not be read, or not wholly",
             )
-        days = (
-            detail["since"]
-            if detail["since"] == detail["until"]
-            else f"{detail['since']} to {detail['until']}"
-        )
         window = SearchWindow(
-            query=detail["label"],
-            since=detail["since"],
-            until=detail["until"],
+            query=detail.label,
+            since=detail.since,
+            until=detail.until,
             total=total,
-            row_count=detail["seen"] + page.count,
-            junk_rows=detail["junk"] + page.junk,
+            row_count=detail.seen + page.count,
+            junk_rows=detail.junk + page.junk,
             state=state,
         )
-        told = f"{detail['label']} of {days}: {message}"
-        issues = [Issue(IssueKind(f"{state}_window"), f"{detail['label']} {days}", told)] if message else []
+        told = f"{detail.label} of {detail.days}: {message}"
+        signature = f"{detail.label} {detail.days}"
+        issues = [Issue(IssueKind(f"{state}_window"), signature, told)] if message else []
         if message:
             self.logger.warning("%s", told)
         return Answer(
@@ -336,7 +317,7 @@ class DocumentsSpider(RecorderSpider):
                 told = f"{row.number} cannot be asked for; only the row of a search tells of it"
                 answer.issues.append(Issue(IssueKind.SUFFIX, row.number, told))
             else:
-                answer.follow_ons.append(FollowOn(self.source, "document", row.number, {"listed": True}))
+                answer.follow_ons.append(FollowOn(self.source, "document", row.number, _LISTED))
         if code and len(page.pair) == 1:
             answer.records.append(CodePair(query_code=code, display_code=next(iter(page.pair))))
         elif code and page.pair:
@@ -381,7 +362,7 @@ def _of_row(row: SearchRow) -> list[Any]:
 
 
 def _of_code(code: str, since: dt.date, until: dt.date) -> FollowOn:
-    return _first_page({"query": {"documentCode": code}, "label": code}, since, until)
+    return _first_page({"documentCode": code}, code, since, until)
 
 
 def _of_owner(owner: str, since: dt.date, until: dt.date) -> FollowOn:
@@ -398,20 +379,19 @@ def _of_owner(owner: str, since: dt.date, until: dt.date) -> FollowOn:
             )
         )
     query = {key: value for key, value in query.items() if value}
-    return _first_page({"query": query, "label": f"owner {owner}", "owner": owner}, since, until)
+    return _first_page(query, f"owner {owner}", since, until, owner)
 
 
-def _first_page(whole: dict[str, Any], since: dt.date, until: dt.date) -> FollowOn:
-    return _window(whole | {"since": str(since), "until": str(until), "page": 1, "seen": 0, "junk": 0})
+def _first_page(
+    query: dict[str, str], label: str, since: dt.date, until: dt.date, owner: str | None = None
+) -> FollowOn:
+    whole = WindowDetail(query=query, label=label, since=since, until=until, page=1, seen=0, junk=0)
+    return _window(whole.model_copy(update={"owner": owner}) if owner else whole)
 
 
-def _window(detail: dict[str, Any]) -> FollowOn:
-    return FollowOn(
-        "recorder",
-        "window",
-        f"{detail['label']} {detail['since']}..{detail['until']} page={detail['page']}",
-        detail,
-    )
+def _window(detail: WindowDetail) -> FollowOn:
+    key = f"{detail.label} {detail.since}..{detail.until} page={detail.page}"
+    return FollowOn("recorder", "window", key, detail)
 
 
 def _of_numbers(numbers: RecordingNumbers, index: FollowOn | None) -> Iterator[FollowOn]:

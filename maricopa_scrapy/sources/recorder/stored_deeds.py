@@ -6,15 +6,16 @@ from collections import Counter
 
 from psycopg2.extensions import cursor as Cursor
 
+from maricopa_scrapy.database.rows import named
 from maricopa_scrapy.database.targets import Run, add_targets
 from maricopa_scrapy.items import FollowOn, Issue
-from maricopa_scrapy.parsing.follow_ons import odd_deed
+from maricopa_scrapy.parsing.follow_ons import deeds_of, odd_deed
 from maricopa_scrapy.parsing.identifiers import IdentifierError, parse_recording_number
 
 # The parcels that this job has asked for and stored; of one that the assessor is asked for, he says which
 # deed is the last.
 _DEEDS = """
-    SELECT source, min(apn), deed_number, count(*) FROM (
+    SELECT source, min(apn) AS apn, deed_number, count(*) FROM (
         SELECT t.source, o.apn, o.deed_number FROM crawl.target t JOIN assessor.owner o ON o.apn = t.key
         WHERE t.job_id = %(job)s AND t.source = 'assessor' AND t.kind = 'parcel' AND t.state = 'done'
         UNION ALL
@@ -55,21 +56,18 @@ def add_stored_deeds(cursor: Cursor, run: Run) -> int:
     Returns how many targets were new.
     """
     cursor.execute(_DEEDS, {"job": run.job_id})
-    detail = {"neighbours": True} if run.parameters.get("neighbours") == "yes" else None
     found: dict[str, None] = {}
     odd: dict[tuple[str, str], tuple[str, Issue]] = {}
     parcels: Counter[tuple[str, str]] = Counter()
-    for source, apn, number, count in cursor.fetchall():
+    for deed in named(cursor):
         try:
-            found[parse_recording_number(number)] = None
+            found[parse_recording_number(deed.deed_number)] = None
         except IdentifierError:
-            issue = odd_deed(apn, number)
-            odd.setdefault((source, issue.signature), (apn, issue))
-            parcels[source, issue.signature] += count
+            issue = odd_deed(deed.apn, deed.deed_number)
+            odd.setdefault((deed.source, issue.signature), (deed.apn, issue))
+            parcels[deed.source, issue.signature] += deed.count
     for (source, form), (apn, issue) in odd.items():
         cursor.execute(
             _TELL, (run.job_id, run.id, source, issue.kind, form, issue.message, apn, parcels[source, form])
         )
-    return add_targets(
-        cursor, run.job_id, [FollowOn("recorder", "document", number, detail) for number in found]
-    )
+    return add_targets(cursor, run.job_id, deeds_of(run.parameters, found))

@@ -7,6 +7,7 @@ value (docs/sources.md). Account, bills and payments are one section: whatever c
 """
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -43,9 +44,11 @@ class Page:
     signs: list[Signs] = field(default_factory=list)
 
 
-def parse_page(body: bytes, apn: str, layout: Layout) -> Page:
+def parse_page(
+    body: bytes, apn: str, layout: Layout, read_tab: Callable[[str, str, str, str], Page] | None = None
+) -> Page:
     """Read the kept tabs of a parcel: a TaxAccount, its TaxBills and, where that tab was opened, TaxPayments.
-    Raises PageError.
+    `read_tab` is `parse_tab` without the layout, where some may be read already. Raises PageError.
     """
     tabs = treasurer_tabs.unpack(body)
     if tabs.kind == "shell":
@@ -62,7 +65,10 @@ def parse_page(body: bytes, apn: str, layout: Layout) -> Page:
     if "summary" not in tabs.html:
         raise Malformed("body", "the tab summary", list(tabs.html))
     for name, html in tabs.html.items():
-        found = parse_tab(name, html, apn, layout, tabs.address)
+        if read_tab is None:
+            found = parse_tab(name, html, apn, layout, tabs.address)
+        else:
+            found = read_tab(name, html, apn, tabs.address)
         page.records += found.records
         page.new_fields += found.new_fields
         page.signs += [signs for signs in found.signs if signs not in page.signs]

@@ -2,7 +2,7 @@
 in a browser.
 """
 
-from functools import partial
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from scrapy import Request
@@ -12,7 +12,7 @@ from maricopa_scrapy.arguments.spider_arguments import ArgumentError
 from maricopa_scrapy.configuration import Manifest, PageLayout
 from maricopa_scrapy.crawl.ledger_spider import LedgerSpider, StartError, Work
 from maricopa_scrapy.crawl.work import lose
-from maricopa_scrapy.items import Answer, FollowOn, Issue, IssueKind, Outcome, Target
+from maricopa_scrapy.items import Answer, Detail, FollowOn, Issue, IssueKind, Outcome, Target
 from maricopa_scrapy.parsing.errors import PageError
 from maricopa_scrapy.sources.treasurer import page as pages
 from maricopa_scrapy.sources.treasurer import tabs as treasurer_tabs
@@ -23,11 +23,19 @@ if TYPE_CHECKING:
     from maricopa_scrapy.browser.visit import Shown
 
 _TABS = ("summary", "payments")
+# Two tabs of each page that the largest pool shows at once.
+_TABS_KNOWN = 2 * 16
 _HANDLER = "maricopa_scrapy.browser.handler.BrowserHandler"
 
 
+class ParcelDetail(Detail):
+    """The tabs of a parcel's page that are wanted."""
+
+    tabs: tuple[str, ...] = _TABS
+
+
 class TaxSpider(LedgerSpider):
-    """Targets: `parcel` by APN; `detail` has its `tabs` unless all are wanted."""
+    """Targets: `parcel` by APN."""
 
     name = "tax"
     source = "treasurer"
@@ -38,8 +46,17 @@ class TaxSpider(LedgerSpider):
         "tabs": "`summary`: the bills alone; `summary,payments` (default): the payments too",
     }
     is_rendered = True
+    details = {"parcel": ParcelDetail}
     # No other spider gets the browser's handler, nor loads what it needs.
     custom_settings = {"DOWNLOAD_HANDLERS": {"http": _HANDLER, "https": _HANDLER}}
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # A tab is read while it can still be looked at, and again as it is kept: mostly the same.
+        self._read_tab = lru_cache(_TABS_KNOWN)(self._parsed_tab)
+
+    def _parsed_tab(self, tab: str, html: str, apn: str, address: str) -> pages.Page:
+        return pages.parse_tab(tab, html, apn, self._page(), address)
 
     @classmethod
     def work(cls, given: dict[str, str]) -> Work:
@@ -47,7 +64,7 @@ class TaxSpider(LedgerSpider):
         name = spider_arguments.one_of(given, ("apns",))
         tabs = _tabs(given.get("tabs", ",".join(_TABS)))
         apns = ApnList.of(name, given)
-        detail = None if tabs == _TABS else {"tabs": list(tabs)}
+        detail = None if tabs == _TABS else ParcelDetail(tabs=tabs)
         targets = (FollowOn(cls.source, "parcel", apn, detail) for apn in apns)
         return Work("tax", apns.parameters | ({"tabs": ",".join(tabs)} if detail else {}), targets, apns=apns)
 
@@ -72,9 +89,12 @@ class TaxSpider(LedgerSpider):
 
         layout = self._page()
         request = self.fetch(target, self.manifest.paths["parcel"].format(apn=target.key), self.parse_page)
-        tabs = tuple(target.detail["tabs"]) if target.detail else _TABS
         request.meta[VISIT] = Visit(
-            layout, self.manifest.refusals, tabs, target.key, partial(self._problem, target.key)
+            layout,
+            self.manifest.refusals,
+            ParcelDetail.of(target).tabs,
+            target.key,
+            partial(self._problem, target.key),
         )
         return request
 
@@ -93,7 +113,7 @@ class TaxSpider(LedgerSpider):
             if tab == ABSENT:
                 check_absent(kept, apn, layout)
             else:
-                pages.parse_tab(tab, kept, apn, layout, address)
+                self._read_tab(tab, kept, apn, address if layout.keeps_address else "")
         except PageError as error:
             return f"{error.cause} {error.path}"
         return None
@@ -115,7 +135,7 @@ class TaxSpider(LedgerSpider):
 
     def parse_page(self, body: bytes, target: Target) -> Answer:
         """Read a parcel's tabs."""
-        page = pages.parse_page(body, target.key, self._page())
+        page = pages.parse_page(body, target.key, self._page(), self._read_tab)
         if not page.exists:
             return Answer(target, Outcome.GONE)
         issues = [

@@ -90,8 +90,7 @@ def test_parts_of_a_commercial_parcel() -> None:
     (related,) = (row for row in records if isinstance(row, Related))
     assert (related.sketch_pages, related.sketches) == (0, None)
     assert related.map_files == orjson.loads(read(f"{folder}/mapids.json"))
-    row = parcel.parse_search_row(orjson.loads(read(f"{folder}/search-row.json")))
-    assert isinstance(row, parcel.SearchRow)
+    (row,) = parcel.parse_search(b'{"Results":[%b]}' % read(f"{folder}/search-row.json")).rows
     assert (row.apn, row.situs_zip, row.ownership_cut) == ("13238011", "85288", False)
 
 

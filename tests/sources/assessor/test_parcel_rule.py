@@ -18,6 +18,7 @@ from maricopa_scrapy.items import Record
 from maricopa_scrapy.parsing.errors import Malformed, PageError, SourceChanged, WrongParcel
 from maricopa_scrapy.sources.assessor import parcel
 from maricopa_scrapy.sources.assessor.records import Improvement, Rental
+from tests.helpers.assessor_mapping import check_parcel
 
 CAPTURES = os.environ.get("MARICOPA_CAPTURES")
 FIXTURES = Path(__file__).parents[2] / "fixtures" / "assessor" / "parcel"
@@ -183,6 +184,14 @@ def assert_only_missing(
             if old[column] != new[column]:
                 assert column in record.absent, f"{where}: {column}"
                 assert new[column] is None or isinstance(new[column], list | dict), f"{where}: {column}"
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_every_leaf_of_a_parcel_has_its_column(name: str) -> None:
+    apn, body = next((apn, body) for one, apn, body in bodies() if one == name)
+    page = parcel.parse_parcel(body, apn)
+    assert page.notes.new == {}
+    assert check_parcel(orjson.loads(body), apn, page.records) > 100
 
 
 def test_a_body_with_no_section_that_can_be_read_is_refused() -> None:

@@ -6,14 +6,12 @@ from typing import Any
 import orjson
 import pytest
 
-from maricopa_scrapy.parsing.errors import Malformed, PageError, Soft404, SourceChanged
+from maricopa_scrapy.parsing.errors import SourceChanged
 from maricopa_scrapy.sources.assessor.parcel import (
-    OtherRow,
     SearchRow,
     matches_address,
     matches_owner,
     parse_search,
-    parse_search_row,
 )
 
 COLUMNS = {
@@ -45,8 +43,7 @@ def raw_row(**changes: Any) -> dict[str, Any]:
 
 
 def row(**changes: Any) -> SearchRow:
-    found = parse_search_row(raw_row(**changes))
-    assert isinstance(found, SearchRow)
+    (found,) = parse_search(orjson.dumps({"Results": [raw_row(**changes)]})).rows
     return found
 
 
@@ -102,14 +99,6 @@ def test_an_envelope_that_is_not_as_documented(envelope: Any) -> None:
         parse_search(orjson.dumps(envelope))
 
 
-@pytest.mark.parametrize(
-    ("body", "kind"), [(b"", Malformed), (b"null", Malformed), (b" <html>", Soft404), (b"{", Malformed)]
-)
-def test_no_search_at_all(body: bytes, kind: type[PageError]) -> None:
-    with pytest.raises(kind):
-        parse_search(body)
-
-
 @pytest.mark.parametrize("missing", sorted(raw_row()))
 def test_a_row_without_one_of_its_keys_is_read_without_it_but_for_its_number(missing: str) -> None:
     raw = raw_row()
@@ -130,61 +119,8 @@ def test_a_row_without_one_of_its_keys_is_read_without_it_but_for_its_number(mis
     assert found[COLUMNS[missing]] is None
 
 
-@pytest.mark.parametrize("total", [True, "many", -1, [1]])
-def test_rows_are_read_whatever_the_total_is(total: Any) -> None:
-    page = parse_search(orjson.dumps({"Results": [raw_row()], "TOTAL": total}))
-    assert ([row.apn for row in page.rows], page.total, list(page.notes.unread)) == (
-        ["90101001A"],
-        None,
-        ["total"],
-    )
-
-
-def test_an_odd_row_costs_itself_alone() -> None:
-    odd = [None, raw_row(APN="12"), raw_row(Ownership=7), {"Zip": 1}]
-    page = parse_search(orjson.dumps({"Results": [*odd, raw_row()], "TOTAL": 5}))
-    assert ([row.apn for row in page.rows], page.unread, page.count) == (["90101001A"], 4, 5)
-
-
-def test_a_row_is_normalised_and_left_alone() -> None:
-    raw = raw_row()
-    assert parse_search_row(raw) == row()
-    assert raw == raw_row()
-    assert row().apn == "90101001A"
-    assert row(PropertyType="VACANT LAND COMMERCIAL ").property_type == "VACANT LAND COMMERCIAL"
-
-
-def test_a_rental_is_no_parcel() -> None:
-    rental = {
-        "APN": "90101001",
-        "Address": "",
-        "City": "",
-        "Zip": "",
-        "Owner": "",
-        "Contact": "",
-        "Agent": "",
-        "Property": "",
-    }
-    assert parse_search_row(rental) == OtherRow("rental")
-    page = parse_search(orjson.dumps({"Results": [rental, raw_row()], "TOTAL": "2"}))
-    assert ([found.apn for found in page.rows], page.others, page.count, page.total) == (
-        ["90101001A"],
-        {"rental": 1},
-        2,
-        2,
-    )
-
-
 @pytest.mark.parametrize(
-    ("ownership", "cut"),
-    [
-        ("A" * 100, True),
-        ("A" * 99 + " ", True),
-        ("A" * 99, False),
-        ("A" + " " * 99, False),
-        (None, False),
-        ("", False),
-    ],
+    ("ownership", "cut"), [("A" * 100, True), ("A" * 99, False), (None, False), ("", False)]
 )
 def test_cut_ownership(ownership: str | None, cut: bool) -> None:
     assert row(Ownership=ownership).ownership_cut is cut

@@ -9,12 +9,11 @@ from typing import Any
 
 import pytest
 
-from maricopa_scrapy.parsing.errors import SourceChanged
 from maricopa_scrapy.sandbox.bulk.affidavits import HEADER, lines
 from maricopa_scrapy.sandbox.county.county import County
 from maricopa_scrapy.sources.bulk.affidavits import SALES_AFFIDAVITS
 from maricopa_scrapy.sources.bulk.file_layout import layout_of
-from maricopa_scrapy.sources.bulk.file_lines import Lines, Repeats, parse_lines, rough_keys
+from maricopa_scrapy.sources.bulk.file_lines import Lines, parse_lines
 from tests.helpers.affidavits import cell, changed
 
 LINE = next(line for line in lines(County(), 1) if line != HEADER)
@@ -135,33 +134,3 @@ def test_every_line_of_the_sandbox_is_a_row_or_set_aside() -> None:
         "column 19 (GRANTORSTATE)",
     }
     assert sorted(read.numbers + [one.number for one in read.rejects]) == list(range(2, 6002))
-
-
-def test_columns_are_found_by_their_names() -> None:
-    names, cells = HEADER.split("|"), LINE.split("|")
-    header, line = "|".join(["NEWCOLUMN", *reversed(names)]), "|".join(["new", *reversed(cells)])
-    assert layout_of(SALES_AFFIDAVITS, header).new == ("NEWCOLUMN",)
-    assert row(line, header) == row(LINE)
-    with pytest.raises(SourceChanged, match="DEEDNUMBER"):
-        layout_of(SALES_AFFIDAVITS, HEADER.replace("DEEDNUMBER", "DEED"))
-    with pytest.raises(SourceChanged, match="PARCELNUMBER"):
-        layout_of(SALES_AFFIDAVITS, LINE)
-
-
-def test_lines_of_one_deed_and_parcel_are_numbered_and_the_same_line_is_not_stored_twice() -> None:
-    layout = layout_of(SALES_AFFIDAVITS, HEADER)
-    one = changed(LINE, PARCELNUMBER="20904027B", DEEDNUMBER="000000267")
-    other = changed(
-        one, PARCELNUMBER="209-04-027B", DEEDNUMBER="20000000267", GRANTOROWNERNAME="SOMEONE ELSE"
-    )
-    keys = rough_keys([one.encode(), other.encode()], SALES_AFFIDAVITS, layout)
-    assert keys[0] == keys[1]
-    repeats = Repeats(SALES_AFFIDAVITS, {hash(keys[0])})
-    first = parse_lines(
-        [one, changed(LINE, PARCELNUMBER="10101001")], SALES_AFFIDAVITS, "here", 2, layout, repeats
-    )
-    again = parse_lines([other, one], SALES_AFFIDAVITS, "here", 9000, layout, repeats)
-    assert [found["occurrence"] for found in rows(first) + rows(again)] == [1, 1, 2]
-    assert [(lost.number, lost.reason, lost.is_misfit) for lost in again.rejects] == [
-        (9001, "the same as here:2", False)
-    ]

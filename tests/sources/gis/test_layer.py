@@ -68,21 +68,6 @@ def by_column(page: gis.Page) -> dict[str, list[Any]]:
     return {name: list(column) for name, column in zip(gis.COLUMNS, page.pages[0].columns, strict=True)}
 
 
-def test_a_row_has_plain_values() -> None:
-    stored = {column: value for column, value in row(body()).items() if value is not None}
-    assert stored == {
-        "apn": "90101001A",
-        "layer": "E",
-        "owner_name": "QUAIL RUN LLC",
-        "lot_size_sqft": 4200,
-        "construction_year": 1977,
-        "full_cash_value": 1200,
-        "deed_date": dt.date(2021, 8, 2),
-        "sale_date": dt.date(2013, 2, 1),
-        "longitude": -111.9,
-    }
-
-
 @pytest.mark.parametrize(
     ("field", "value", "column", "stored"),
     [
@@ -151,11 +136,6 @@ def test_whose_rows_they_are_is_strict(field: str, value: Any, expected: str) ->
     assert read(body({"APN": "9" * 80}, {})).unkeyed == 1
 
 
-def test_a_page_of_which_no_field_can_be_read_is_refused() -> None:
-    with pytest.raises(SourceChanged, match="Owner"):
-        read(body({key: [1] for key in ("Owner", "Lot", "Built", "Deed", "Value", "Sale", "X")}))
-
-
 _MISFITS = [
     ("Lot", -5, "lot_size_sqft"),
     ("Lot", 1e30, "lot_size_sqft"),
@@ -217,46 +197,6 @@ def test_rows_without_an_apn_count_and_are_not_stored() -> None:
     assert (streets.unkeyed, streets.apns, len(streets.ids)) == (49, [], 49)
     with pytest.raises(SourceChanged, match="none in a whole page"):
         read(body(*[{"APN": None}] * 50))
-
-
-def test_a_field_that_is_gone_is_absent_where_it_is_gone_and_a_new_one_an_issue() -> None:
-    gone = json.loads(body({"APN": None}, {}, {}))
-    del gone["features"][1]["attributes"]["Lot"]
-    page = read(json.dumps(gone).encode())
-    # Positions of the rows that are stored: the first is a street.
-    assert (page.pages[0].absent["lot_size_sqft"], by_column(page)["lot_size_sqft"]) == (
-        frozenset((0,)),
-        [None, 4200],
-    )
-    assert [(issue.kind, issue.signature) for issue in page.issues] == [
-        ("no_apn", "layer E"),
-        ("absent_field", "E.Lot"),
-    ]
-    for one in gone["features"]:
-        one["attributes"].pop("Lot", None)
-    assert read(json.dumps(gone).encode()).pages[0].absent["lot_size_sqft"] is None
-    del gone["features"][1]["attributes"]["APN"]
-    with pytest.raises(SourceChanged, match=r"features\.APN"):
-        read(json.dumps(gone).encode())
-    assert read(body({"Link": "x"})).issues == []
-    (issue,) = read(body({"GreenScore": 1}, {})).issues
-    assert "GreenScore" in issue.message
-
-
-def test_what_an_answer_says_of_its_types_counts_before_its_values() -> None:
-    # A day as a number of dollars would pass.
-    page = read(
-        body(
-            {},
-            {},
-            fields=[
-                {"name": "Lot", "type": "esriFieldTypeDate"},
-                {"name": "Owner", "type": "esriFieldTypeString"},
-                5,
-            ],
-        )
-    )
-    assert (page.unread, by_column(page)["lot_size_sqft"]) == (("parcel.lot_size_sqft",), [None, None])
 
 
 _HOME = {
@@ -353,96 +293,30 @@ def test_an_answer_that_is_none(content: bytes, error: type[PageError]) -> None:
         read(content)
 
 
-def test_the_flag_of_a_cut_page_is_found_in_both_places() -> None:
-    assert read(body(exceededTransferLimit=True)).is_cut
-    assert read(body(properties={"exceededTransferLimit": True})).is_cut
-    assert not read(body()).is_cut
-    with pytest.raises(Malformed, match="each row id once"):
-        read(body({}, {"OBJECTID": 7}))
-
-
-def metadata(**changes: Any) -> bytes:
-    types = {
-        "OBJECTID": "OID",
-        "APN": "String",
-        "Owner": "String",
-        "Lot": "Double",
-        "Built": "Integer",
-        "Deed": "Date",
-        "Value": "String",
-        "Sale": "String",
-        "X": "Double",
-        "Link": "String",
-        **changes,
-    }
-    fields = [{"name": name, "type": f"esriFieldType{kind}"} for name, kind in types.items() if kind]
-    return json.dumps({"maxRecordCount": 2000, "fields": fields}).encode()
-
-
-def test_a_layer_is_checked_before_it_is_read() -> None:
-    layer = gis.parse_layer(metadata(Green="Integer"), SHAPE)
-    assert (layer.object_id, layer.page, layer.lacking, layer.new_fields) == (
-        "OBJECTID",
-        2000,
-        ["Stories"],
-        ["Green"],
+@pytest.mark.parametrize("page", [None, 0, "2000", True])
+def test_a_layer_that_does_not_say_how_many_rows_it_gives_is_asked_for_as_many_as_the_manifest_says(
+    page: Any,
+) -> None:
+    names = {"OBJECTID": "OID", "APN": "String"}
+    fields = [{"name": name, "type": f"esriFieldType{kind}"} for name, kind in names.items()]
+    layer = gis.parse_layer(
+        json.dumps({"fields": fields, "maxRecordCount": page}).encode(),
+        gis.Shape("E", "utc", {"apn": ("APN", "code")}),
     )
-    assert layer.notes.issues("layer E") == []
-    assert gis.parse_layer(metadata(Stories="Double"), SHAPE).lacking == []
-    assert gis.parse_layer(metadata(Outline="Geometry"), SHAPE).new_fields == []
-    for changes, section in (({"Stories": "Date"}, "stories"), ({"Lot": "String"}, "lot_size_sqft")):
-        odd = gis.parse_layer(metadata(**changes), SHAPE)
-        assert (set(odd.lacking), odd.new_fields) == ({"Stories", *changes}, [])
-        assert list(odd.notes.unread) == [f"parcel.{section}"]
-    gone = gis.parse_layer(metadata(Lot=None), SHAPE)
-    assert gone.lacking == ["Lot", "Stories"]
-    assert [(issue.kind, issue.signature) for issue in gone.notes.issues("layer E")] == [
-        ("absent_field", "E.Lot")
-    ]
-    for refused, where in (
-        ({"APN": None}, "fields.APN"),
-        ({"APN": "Double"}, "fields.APN"),
-        ({"OBJECTID": "Integer"}, "fields"),
-    ):
-        with pytest.raises(SourceChanged) as error:
-            gis.parse_layer(metadata(**refused), SHAPE)
-        assert error.value.path == where
+    assert (layer.page, list(layer.notes.absent)) == (0, ["E.maxRecordCount"])
 
 
-def test_a_layer_that_does_not_say_how_many_rows_it_gives_is_asked_for_as_many_as_the_manifest_says() -> None:
-    for page in (None, 0, "2000", True):
-        raw = json.loads(metadata()) | {"maxRecordCount": page}
-        layer = gis.parse_layer(json.dumps(raw).encode(), SHAPE)
-        assert (layer.page, [issue.signature for issue in layer.notes.issues("layer E")]) == (
-            0,
-            ["E.maxRecordCount"],
-        )
-
-
-def test_an_extent_must_make_sense() -> None:
-    at = dt.datetime.now(dt.UTC)
-
-    def extent(**values: Any) -> bytes:
-        return json.dumps({"features": [{"attributes": values}]}).encode()
-
-    found = gis.parse_extent(extent(FIRST_ID=1, LAST_ID=90, ROW_COUNT=80), "E", 20, at, {})
-    assert (found.first, found.last, found.count) == (1, 90, 80)
-    for values in (
-        {"first_id": 1, "last_id": 90, "row_count": 91},
-        {"first_id": None, "last_id": None, "row_count": 0},
-        {"first_id": "a"},
-    ):
-        with pytest.raises(SourceChanged):
-            gis.parse_extent(extent(**values), "E", 20, at, {})
-
-
-def test_a_manifest_s_mistake_is_named() -> None:
-    with pytest.raises(ValueError, match="there is no column colour"):
-        gis.Shape("E", "utc", {"apn": ("APN", "code"), "colour": ("C", "text")})
-    with pytest.raises(ValueError, match="there is no kind txt"):
-        gis.Shape("E", "utc", {"apn": ("APN", "txt")})
-    with pytest.raises(ValueError, match="column apn is missing"):
-        gis.Shape("E", "utc", {})
+@pytest.mark.parametrize(
+    ("columns", "mistake"),
+    [
+        ({"apn": ("APN", "code"), "colour": ("C", "text")}, "there is no column colour"),
+        ({"apn": ("APN", "txt")}, "there is no kind txt"),
+        ({}, "column apn is missing"),
+    ],
+)
+def test_a_manifest_s_mistake_is_named(columns: dict[str, tuple[str, str]], mistake: str) -> None:
+    with pytest.raises(ValueError, match=mistake):
+        gis.Shape("E", "utc", columns)
 
 
 def test_rings_become_polygons_with_their_holes_and_parts() -> None:
@@ -456,10 +330,12 @@ def test_rings_become_polygons_with_their_holes_and_parts() -> None:
     two = json.loads(geojson({"rings": [outer, apart, hole]}) or "")
     assert two == {"type": "MultiPolygon", "coordinates": [[outer[::-1], hole[::-1]], [apart[::-1]]]}
     assert geojson(None) is geojson({"rings": []}) is None
-    broken_ones: tuple[Any, ...] = ({"rings": [[["a", 1]]]}, {"paths": []}, 5)
-    for broken in broken_ones:
-        with pytest.raises(SourceChanged):
-            geojson(broken)
+
+
+@pytest.mark.parametrize("broken", [{"rings": [[["a", 1]]]}, {"paths": []}, 5])
+def test_what_is_no_polygon_is_refused(broken: object) -> None:
+    with pytest.raises(SourceChanged):
+        geojson(broken)
 
 
 _VALUES = st.recursive(

@@ -190,9 +190,9 @@ def test_a_captured_answer_whose_filter_was_dropped_raises() -> None:
             )
 
 
-def test_captured_searches_answer_what_was_asked_for() -> None:
-    day, today = dt.date(1947, 1, 1), dt.date(2026, 4, 18)
-    for name, words, display in (
+@pytest.mark.parametrize(
+    ("name", "words", "display"),
+    [
         ("business_name", "STARKFAMILYREVOCABLETRUST", None),
         ("duplicate_numbers", "FAIRBANKTHEODOREM", None),
         ("exact_total", "BOYCEALVIN", None),
@@ -201,20 +201,27 @@ def test_captured_searches_answer_what_was_asked_for() -> None:
         ("row_zero_number", "POWERHENRIETTA", None),
         ("code_FL_2rows", None, "FED TAX L"),
         ("code_empty_names", None, "PART REL"),
-    ):
-        page = search.parse_search((FOLDER / f"search_{name}.json").read_bytes())
-        search.check_answers(page, day, today, words, display)
-        with pytest.raises(SourceChanged):
-            search.check_answers(page, dt.date(2026, 4, 17), today, words, display)
+    ],
+)
+def test_a_captured_search_answers_what_was_asked_for(
+    name: str, words: str | None, display: str | None
+) -> None:
+    page, today = _search(name), dt.date(2026, 4, 18)
+    search.check_answers(page, dt.date(1947, 1, 1), today, words, display)
+    with pytest.raises(SourceChanged):
+        search.check_answers(page, dt.date(2026, 4, 17), today, words, display)
+
+
+def test_a_captured_search_for_another_code_does_not() -> None:
     # "PR DEED" was cut to PR: the rows are of another code than a client asked for.
     with pytest.raises(SourceChanged, match="PROB DEED"):
         search.check_answers(
-            search.parse_search((FOLDER / "search_code_empty_names.json").read_bytes()),
-            day,
-            today,
-            None,
-            "PROB DEED",
+            _search("code_empty_names"), dt.date(1947, 1, 1), dt.date(2026, 4, 18), None, "PROB DEED"
         )
+
+
+def _search(name: str) -> search.SearchPage:
+    return search.parse_search((FOLDER / f"search_{name}.json").read_bytes())
 
 
 def test_a_captured_400_is_no_answer() -> None:

@@ -3,17 +3,21 @@ themselves, and they are told.
 """
 
 import datetime as dt
+import json
 from typing import Any
 
 import orjson
 import pytest
 
+from maricopa_scrapy.database.targets import detail_of
 from maricopa_scrapy.items import Answer, Target
 from maricopa_scrapy.parsing.errors import SourceChanged
 from maricopa_scrapy.sandbox.recorder.documents import Documents
 from maricopa_scrapy.sandbox.recorder.legacy_pages import legacy_list
 from maricopa_scrapy.sources.recorder.api_requests import PHOENIX
+from maricopa_scrapy.sources.recorder.details import DaysDetail, LegacyListDetail
 from maricopa_scrapy.sources.recorder.records import CodeLabel, Document, NameMatch, Neighbour, SearchWindow
+from maricopa_scrapy.sources.recorder.spider import DocumentsSpider
 from tests.helpers.answers import answered
 from tests.sources.recorder.test_windows import (
     DAY,
@@ -92,22 +96,27 @@ def test_a_row_that_is_odd_still_tells_that_the_filter_was_dropped() -> None:
         _read([_row(1), _row(2, day="4-12-2025") | {"docketBook": True}], 2)
     with pytest.raises(SourceChanged, match="documentCode"):
         _read([_row(1, "N/TR SALE"), _row(2, "LIEN") | {"docketBook": True}], 2, codes="NS")
-    for key, given in (
+
+
+@pytest.mark.parametrize(
+    ("key", "given"),
+    [
         ("documentCode", {}),
         ("names", {"owner": "AGAVE ALICE", "since": str(DAY), "until": str(DAY)}),
-    ):
-        bare = [
-            {name: value for name, value in _row(n, name="AGAVE ALICE").items() if name != key}
-            for n in (1, 2)
-        ]
-        with pytest.raises(SourceChanged, match=key):
-            _read(bare, 2, **given)
-        # One that says it is enough.
-        reading = _read([_row(3, name="AGAVE ALICE"), *bare], 3, **given)
-        assert len([one for one in reading.follow_ons if one.kind == "document"]) == 3
-        assert reading.unread == ()
-        assert "absent_field" in _kinds([reading])
-        assert len([one for one in reading.records if isinstance(one, NameMatch)]) == (key == "names")
+    ],
+)
+def test_rows_of_which_none_says_what_was_asked_for_are_no_answer(key: str, given: dict[str, str]) -> None:
+    bare = [
+        {name: value for name, value in _row(n, name="AGAVE ALICE").items() if name != key} for n in (1, 2)
+    ]
+    with pytest.raises(SourceChanged, match=key):
+        _read(bare, 2, **given)
+    # One that says it is enough.
+    reading = _read([_row(3, name="AGAVE ALICE"), *bare], 3, **given)
+    assert len([one for one in reading.follow_ons if one.kind == "document"]) == 3
+    assert reading.unread == ()
+    assert "absent_field" in _kinds([reading])
+    assert len([one for one in reading.records if isinstance(one, NameMatch)]) == (key == "names")
 
 
 def test_a_total_that_is_not_told_leaves_the_rows_uncounted() -> None:
@@ -177,7 +186,9 @@ def test_a_row_with_a_suffix_stores_what_it_says_and_no_more() -> None:
 
 
 def _target(number: str, kind: str = "document", **detail: Any) -> Target:
-    return Target(1, "recorder", kind, number, detail=detail or None)
+    return Target(
+        1, "recorder", kind, number, detail=detail_of(DocumentsSpider.details, kind, json.dumps(detail))
+    )
 
 
 def test_a_deed_whose_day_or_names_could_not_be_read_is_not_tied_to_anything() -> None:
@@ -222,7 +233,7 @@ def test_an_odd_entry_of_the_list_of_codes_costs_itself() -> None:
         {"docType": 5, "docLongName": "X"},
         "FL",
     ]
-    detail = {"since": "2025-03-03", "until": "2025-03-04"}
+    detail = DaysDetail(since=dt.date(2025, 3, 3), until=dt.date(2025, 3, 4))
     reading = spider.parse_codes(orjson.dumps(entries), Target(1, "recorder", "codes", "all", detail=detail))
     assert [one.key.split()[0] for one in reading.follow_ons] == ["NS", "LP"]
     assert [one.query_code for one in reading.records if isinstance(one, CodeLabel)] == ["NS"]
@@ -231,7 +242,13 @@ def test_an_odd_entry_of_the_list_of_codes_costs_itself() -> None:
 
 
 _WORLD = Documents(1, dt.date(2025, 4, 15))
-_LISTED = {"code": "LN", "since": "2025-04-08", "until": "2025-04-08", "cursor": "0", "seen": 0}
+_LISTED: dict[str, Any] = {
+    "code": "LN",
+    "since": "2025-04-08",
+    "until": "2025-04-08",
+    "cursor": "0",
+    "seen": 0,
+}
 
 
 def _legacy_list(edit: Any = lambda body: body, **detail: Any) -> Any:
@@ -239,41 +256,54 @@ def _legacy_list(edit: Any = lambda body: body, **detail: Any) -> Any:
         _WORLD, {"bdt": "04/08/2025", "edt": "04/08/2025", "cde": "LN", "max": "250"}
     ).body.decode()
     return _legacy().parse_list(
-        edit(body).encode(), Target(1, "recorder_legacy", "list", "LN", detail=_LISTED | detail)
+        edit(body).encode(),
+        Target(1, "recorder_legacy", "list", "LN", detail=LegacyListDetail(**_LISTED | detail)),
     )
 
 
-def test_rows_of_a_legacy_list_are_read_each_by_itself() -> None:
-    numbers = [facts.number for facts in _WORLD.of_code("LN", dt.date(2025, 4, 8), dt.date(2025, 4, 8))]
-    day = "<td>04/08/2025</td>"
-    assert [one.key for one in _legacy_list().follow_ons] == numbers
-    for edit, lost, state, unread, kinds in (
-        (lambda body: body.replace(day, "<td>soon</td>", 1), 0, "unread", ("row",), {"unread_section"}),
-        (
-            lambda body: body.replace(f">{numbers[1]}<", ">pending<"),
-            1,
-            "unread",
-            ("row",),
-            {"unread_section"},
-        ),
-        (lambda body: body.replace(day, "<td>04/08/2014</td>", 1), 0, "walked", (), {"year_differs"}),
-        (lambda body: body.replace("DOCUMENT CODE", "CODE"), 0, "walked", (), {"new_field", "absent_field"}),
-    ):
-        reading = _legacy_list(edit)
-        assert len(reading.follow_ons) == len(numbers) - lost
-        (window,) = reading.records
-        assert (window.state, window.row_count, reading.unread) == (state, len(numbers), unread)
-        assert _kinds([reading]) == kinds
-    for edit in (
-        lambda body: body.replace(day, "<td>04/09/2025</td>", 1),
-        lambda body: body.replace("RECORDING DATE", "RECORDED"),
-        lambda body: body.replace("RECORDING NUMBER", "NUMBER"),
-    ):
-        with pytest.raises(SourceChanged, match="Grid1"):
-            _legacy_list(edit)
-    # Of a list that goes on: the first row is the last one of the list before, also where it cannot be read.
-    for edit in (lambda body: body, lambda body: body.replace(f">{numbers[0]}<", ">pending<")):
-        assert [one.key for one in _legacy_list(edit, cursor=numbers[0], seen=1).follow_ons] == numbers[1:]
+_NUMBERS = [facts.number for facts in _WORLD.of_code("LN", dt.date(2025, 4, 8), dt.date(2025, 4, 8))]
+_CELL = "<td>04/08/2025</td>"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "lost", "state", "kinds"),
+    [
+        ("", "", 0, "walked", set()),
+        (_CELL, "<td>soon</td>", 0, "unread", {"unread_section"}),
+        (f">{_NUMBERS[1]}<", ">pending<", 1, "unread", {"unread_section"}),
+        (_CELL, "<td>04/08/2014</td>", 0, "walked", {"year_differs"}),
+        ("DOCUMENT CODE", "CODE", 0, "walked", {"new_field", "absent_field"}),
+    ],
+)
+def test_rows_of_a_legacy_list_are_read_each_by_itself(
+    old: str, new: str, lost: int, state: str, kinds: set[str]
+) -> None:
+    reading = _legacy_list(lambda body: body.replace(old, new, 1))
+    assert len(reading.follow_ons) == len(_NUMBERS) - lost
+    (window,) = reading.records
+    unread = ("row",) if state == "unread" else ()
+    assert (window.state, window.row_count, reading.unread) == (state, len(_NUMBERS), unread)
+    assert _kinds([reading]) == kinds
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [(_CELL, "<td>04/09/2025</td>"), ("RECORDING DATE", "RECORDED"), ("RECORDING NUMBER", "NUMBER")],
+)
+def test_a_legacy_list_of_other_days_or_columns_is_refused(old: str, new: str) -> None:
+    with pytest.raises(SourceChanged, match="Grid1"):
+        _legacy_list(lambda body: body.replace(old, new, 1))
+
+
+@pytest.mark.parametrize("shown", [_NUMBERS[0], "pending"])
+def test_the_first_row_of_a_list_that_goes_on_is_the_last_one_of_the_list_before(shown: str) -> None:
+    reading = _legacy_list(
+        lambda body: body.replace(f">{_NUMBERS[0]}<", f">{shown}<"), cursor=_NUMBERS[0], seen=1
+    )
+    assert [one.key for one in reading.follow_ons] == _NUMBERS[1:]
+
+
+def test_a_list_that_goes_on_elsewhere_is_refused() -> None:
     with pytest.raises(SourceChanged, match="begins with"):
         _legacy_list(cursor="20250000001", seen=1)
 

@@ -162,14 +162,6 @@ def test_each_key_of_a_detail(raw: dict[str, Any]) -> None:
                 document.parse_document(orjson.dumps(body), raw["recordingNumber"])
 
 
-def test_a_detail_of_which_nothing_can_be_read_is_refused() -> None:
-    body = DETAIL | {"names": 5, "documentCodes": 5, "recordingDate": 5}
-    with pytest.raises(SourceChanged, match="names"):
-        document.parse_document(orjson.dumps(body), DETAIL["recordingNumber"])
-    page = document.parse_document(orjson.dumps(body | {"documentCodes": []}), DETAIL["recordingNumber"])
-    assert (page.records, list(page.notes.unread), len(page.complete)) == ([], ["party", "document"], 1)
-
-
 _FIELD = {
     "recordingDate": "date",
     "names": "name",
@@ -274,12 +266,6 @@ def test_each_key_of_the_list_of_codes(raw: Any) -> None:
         assert how
 
 
-@pytest.mark.parametrize("value", [None, 5, {"a": 1}, ["4/15/2025"], "soon", "2025-04-15", ""])
-def test_the_day_of_the_index_is_strict(value: Any) -> None:
-    with pytest.raises(PageError):
-        document.parse_index(orjson.dumps(value))
-
-
 # Field, its columns, and whether it has text that no value of it may have.
 _LEGACY = {
     "lblRecDate": (("recorded_at",), True),
@@ -362,12 +348,6 @@ def test_each_field_of_a_legacy_page(body: str, number: str) -> None:
                 )
 
 
-def test_the_page_of_a_document_without_names_says_nothing_of_names() -> None:
-    body = legacy_document(_WORLD, _FACTS.number, "", _WORLD.today, is_recent=True).body
-    page = legacy_pages.parse_legacy_document(body, _FACTS.number)
-    assert (set(page.document.absent), page.issues) == ({"names"}, [])
-
-
 def _list() -> str:
     day = f"{_DAY:%m/%d/%Y}"
     body: str = legacy_list(_WORLD, {"bdt": day, "edt": day, "cde": "LN", "max": "20"}).body.decode()
@@ -419,29 +399,8 @@ def test_each_column_of_a_legacy_list() -> None:
                     assert getattr(other, part) == (None if part == name else getattr(one, part))
 
 
-def test_a_row_of_a_legacy_list_with_a_cell_too_few_is_followed_and_a_cursor_that_is_none_is_told() -> None:
-    body = _list()
-    before = legacy_pages.parse_legacy_list(body.encode())
-    found = legacy_pages.parse_legacy_list(_cell(body, 2, lambda _: "").encode())
-    assert [row.number for row in found.rows] == [row.number for row in before.rows]
-    assert [row.is_read for row in found.rows] == [False] + [True] * (len(before.rows) - 1)
-    for how, changed in (("absent", _without(body, "hiddenrec")), ("retyped", _retyped(body, "hiddenrec"))):
-        found = legacy_pages.parse_legacy_list(changed.encode())
-        assert (found.rows, found.cursor) == (before.rows, None)
-        _told(found.issues, how, "hiddenrec")
-
-
 def test_the_docs_name_what_identifies_and_all_sections() -> None:
     text = (ROOT / "docs" / "sources.md").read_text().partition("## Recorder")[2].partition("## Bulk")[0]
     for module in (document, search, legacy_pages):
         for name in (*module.IDENTITY, *module.SECTIONS):
             assert f"`{name}`" in text, name
-
-
-def test_a_day_of_another_year_is_read_as_it_is_told() -> None:
-    body = orjson.dumps(DETAIL | {"recordingNumber": "20260059629", "recordingDate": "3-24-2015"})
-    page = document.parse_document(body, "20260059629")
-    assert page.document is not None
-    assert page.document.recording_date == dt.date(2015, 3, 24)
-    assert [(issue.kind, issue.signature) for issue in page.issues] == [("year_differs", "20260059629")]
-    assert page.recorded is None

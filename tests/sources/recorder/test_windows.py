@@ -15,6 +15,7 @@ from maricopa_scrapy.items import Answer, Target
 from maricopa_scrapy.pace.refusals import Refusal
 from maricopa_scrapy.parsing.errors import SourceChanged
 from maricopa_scrapy.sources.recorder.api_requests import PHOENIX
+from maricopa_scrapy.sources.recorder.details import DocumentDetail, LegacyListDetail, WindowDetail
 from maricopa_scrapy.sources.recorder.legacy_requests import LegacyPages
 from maricopa_scrapy.sources.recorder.records import Document, Neighbour, SearchWindow
 from maricopa_scrapy.sources.recorder.spider import DocumentsSpider
@@ -56,9 +57,8 @@ def _walk(answer: Callable[[int], list[Row]], total: int, **given: str) -> tuple
     readings: list[Answer] = []
     found: set[str] = set()
     while len(readings) < 1200:
-        detail = wanted.detail
-        assert detail is not None
-        at = detail["page"]
+        detail = WindowDetail.of(wanted)
+        at = detail.page
         body = orjson.dumps({"searchResults": answer(at), "totalResults": total if at == 1 else -1})
         reading = spider.parse_window(body, Target(1, "recorder", "window", wanted.key, detail=detail))
         readings.append(reading)
@@ -172,8 +172,7 @@ def test_an_owner_s_long_name_is_asked_for_as_the_index_cuts_it() -> None:
     spider = _spider()
     work = spider.work({"owner": owner, "since": str(DAY), "until": str(DAY)})
     wanted = next(one for one in work.targets if one.kind == "window")
-    assert wanted.detail is not None
-    assert wanted.detail["query"] == {"businessNames": owner[:54]}
+    assert WindowDetail.of(wanted).query == {"businessNames": owner[:54]}
     body = orjson.dumps({"searchResults": [_row(1, name=owner[:54])], "totalResults": 1})
     reading = answered(
         spider.parse_window(body, Target(1, "recorder", "window", wanted.key, detail=wanted.detail))
@@ -204,7 +203,8 @@ def test_a_fresh_deed_is_tied_to_its_neighbours_once_both_are_indexed() -> None:
     spider, today = _spider(), dt.datetime.now(PHOENIX).date()
     deed, loan, names = f"{today.year}0000101", f"{today.year}0000102", ["AGAVE ALICE", "SAGUARO SAM"]
     first = spider.parse_document(
-        _detail(deed, today, []), Target(1, "recorder", "document", deed, detail={"neighbours": True})
+        _detail(deed, today, []),
+        Target(1, "recorder", "document", deed, detail=DocumentDetail(neighbours=True)),
     )
     (again,) = first.follow_ons
     assert (again.key, again.not_before is not None) == (f"{deed} again 1", True)
@@ -229,7 +229,7 @@ def test_a_fresh_deed_is_tied_to_its_neighbours_once_both_are_indexed() -> None:
     # What can never be asked again is asked for with what there is.
     old = spider.parse_document(
         _detail("20130000101", dt.date(2013, 2, 27), []),
-        Target(5, "recorder", "document", "20130000101", detail={"neighbours": True}),
+        Target(5, "recorder", "document", "20130000101", detail=DocumentDetail(neighbours=True)),
     )
     assert [one.key for one in old.follow_ons] == ["20130000101+1", "20130000101+2"]
 
@@ -266,7 +266,8 @@ def test_a_legacy_page_without_names_is_asked_for_again() -> None:
 
 def test_a_legacy_list_without_rows_has_a_cause() -> None:
     reader = _legacy()
-    detail = {"code": "NS", "since": "2025-03-03", "until": "2025-03-04", "cursor": "0", "seen": 0}
+    since, until = dt.date(2025, 3, 3), dt.date(2025, 3, 4)
+    detail = LegacyListDetail(code="NS", since=since, until=until, cursor="0", seen=0)
     with pytest.raises(SourceChanged, match="Grid1"):
         reader.parse_list(
             b'<html><table id="ctl00_ContentPlaceHolder1_Grid1"></table></html>',

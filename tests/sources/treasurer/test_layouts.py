@@ -3,7 +3,6 @@ nobody has seen.
 """
 
 from decimal import Decimal
-from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -16,7 +15,7 @@ from maricopa_scrapy.parsing.page_layout import Layout
 from maricopa_scrapy.sources.treasurer.page import Page, parse_page
 from maricopa_scrapy.sources.treasurer.records import TaxAccount, TaxBill
 from maricopa_scrapy.sources.treasurer.tabs import Tabs, pack
-from tests.helpers.treasurer_skins import PAGES, merged
+from tests.helpers.treasurer_skins import PAGES, layout
 from tests.sources.treasurer.test_page import (
     APN,
     BLOCKS,
@@ -34,13 +33,6 @@ NAMELESS = BLOCKS.replace("Parcel 123-45-678-9", "Property Tax")
 ADDRESS = f"https://treasurer.example/PropertyTaxInformation/?Parcel={APN}"
 GRID = grid(SUMMARY, [OWED, PAID])
 PAYMENT = ["+", "2024", "Tax Payment", "$1,234.56", "10/01/2024"]
-
-
-def layout(**changes: Any) -> Layout:
-    """The shipped layout with some of its values changed."""
-    return Layout.model_validate(
-        merged(LAYOUT.model_dump(exclude={"timeouts", "quiet", "patience"}), changes)
-    )
 
 
 def read(summary: str, known: Layout, payments: str | None = None, address: str = "") -> Page:
@@ -62,11 +54,13 @@ HEADING = layout(identity=[{"at": "heading", "selector": "h1"}])
 BY_ADDRESS = layout(identity=[{"at": "account"}, {"at": "address"}])
 
 
-def test_the_parcel_is_named_where_the_manifest_says() -> None:
-    for text in ("Parcel 123-45-678", "Parcel 12345678", "123-45-678-9"):
-        found = read(with_heading(text), HEADING)
-        assert len(of(TaxBill, found)) == 2
-        assert found.signs == []
+@pytest.mark.parametrize("text", ["Parcel 123-45-678", "Parcel 12345678", "123-45-678-9"])
+def test_a_heading_names_the_parcel(text: str) -> None:
+    found = read(with_heading(text), HEADING)
+    assert (len(of(TaxBill, found)), found.signs) == (2, [])
+
+
+def test_a_heading_that_names_another_parcel_or_none_is_refused() -> None:
     wrong = refused(with_heading("Parcel 123-45-679"), HEADING)
     assert (type(wrong), wrong.path) == (WrongParcel, "heading")
     # A number that names another where none need stand is another's all the same; so are two headings of
@@ -80,6 +74,8 @@ def test_the_parcel_is_named_where_the_manifest_says() -> None:
     assert (type(nobody), nobody.path) == (SourceChanged, "heading")
     assert "Question: where does the page say which parcel it is of?" in str(nobody)
 
+
+def test_a_tab_names_the_parcel() -> None:
     tab = layout(identity=[{"at": "account"}, {"at": "tab"}])
     link = '<body><ul id="ptiNav"><li><a>Summary of {}</a></li><li><a>Payments</a></li></ul>'
     assert read(page(GRID, NAMELESS).replace("<body>", link.format("123-45-678")), tab).signs == []
@@ -102,12 +98,17 @@ def test_an_address_alone_is_no_identity() -> None:
     other = refused(page(GRID, NAMELESS), BY_ADDRESS, address=ADDRESS.replace("678", "679"))
     assert (type(other), other.path) == (WrongParcel, "address")
     assert type(refused(page(GRID, BLOCKS), BY_ADDRESS, address=ADDRESS.replace("678", "679"))) is WrongParcel
-    for address in ("", "https://treasurer.example/PropertyTaxInformation/", "no address", "http://[x"):
-        assert type(refused(page(GRID, NAMELESS), BY_ADDRESS, address=address)) is SourceChanged
     # Unless the manifest says so, an address is no sign of anything.
     assert refused(page(GRID, NAMELESS), LAYOUT, address=ADDRESS).path == "account"
     with pytest.raises(Malformed):
         parse_page(b'{"kind":"parcel","version":2,"tabs":{"summary":"x"},"address":7}', APN, BY_ADDRESS)
+
+
+@pytest.mark.parametrize(
+    "address", ["", "https://treasurer.example/PropertyTaxInformation/", "no address", "http://[x"]
+)
+def test_an_address_without_a_parcel_names_none(address: str) -> None:
+    assert type(refused(page(GRID, NAMELESS), BY_ADDRESS, address=address)) is SourceChanged
 
 
 SIGNS = Signs(APN, "A TRUST\n1 N MAIN ST\nMESA AZ", "2 S MAIN ST")
@@ -159,19 +160,25 @@ def test_columns_without_headings_are_found_by_position() -> None:
     found = read(page(headless([OWED, PAID])), POSITIONS, history)
     assert found.records == read(page(GRID), LAYOUT, page(grid(HISTORY, [PAYMENT]))).records
     assert found.new_fields == []
-    cases = {
-        "summary.assessed": headless([[*OWED[:3], "x", *OWED[4:]]]),
-        "summary.tax_year": headless([[OWED[0], *OWED[2:], "x"]]),
-        "summary.row 2": headless([OWED, OWED[:6]]),
-        "summary.row 1": headless([OWED[:6]]),
+
+
+@pytest.mark.parametrize(
+    ("path", "shown"),
+    [
+        ("summary.assessed", headless([[*OWED[:3], "x", *OWED[4:]]])),
+        ("summary.tax_year", headless([[OWED[0], *OWED[2:], "x"]])),
+        ("summary.row 2", headless([OWED, OWED[:6]])),
+        ("summary.row 1", headless([OWED[:6]])),
         # Two columns in each other's place.
-        "summary.amount_due": headless([[*OWED[:5], OWED[6], OWED[5]]]),
+        ("summary.amount_due", headless([[*OWED[:5], OWED[6], OWED[5]]])),
         # Of a grid that has headings the manifest must name them.
-        "summary.headings": GRID,
-    }
-    for path, shown in cases.items():
-        assert refused(page(shown), POSITIONS).path == path
-    assert refused(page(headless([OWED]) + headless([PAID])), POSITIONS).path == "summary.headings"
+        ("summary.headings", GRID),
+        ("summary.headings", headless([OWED]) + headless([PAID])),
+    ],
+    ids=range(7),
+)
+def test_columns_that_are_not_where_the_manifest_says_are_refused(path: str, shown: str) -> None:
+    assert refused(page(shown), POSITIONS).path == path
 
 
 def test_a_blank_heading_has_a_position_and_a_name_goes_first() -> None:
@@ -207,24 +214,39 @@ THREE = "<h3>Owner 1</h3><p>A</p><h3>Owner 2</h3><p>B<br>OF C</p><h3>Owner 3</h3
 LISTED = "<h3>Owner</h3><ul><li>A <b>AND</b> B</li><li><i>C</i></li></ul><div>or <ul><li>D</li></ul></div>"
 
 
-def test_owners_are_a_line_of_the_page_a_line() -> None:
-    blocks, items = layout(owners={"listed": "blocks"}), layout(owners={"listed": "list"})
-    assert account(f"{NAMED}{THREE}{SITUS}", blocks).owner == "A\nB\nOF C\nD"
-    assert account(f"{NAMED}{LISTED}{SITUS}", items).owner == "A AND B\nC\nD"
-    nested = "<h3>Owner</h3><div>A <span>TRUST</span><div>1 N\n MAIN</div>ST<br><br>MESA<!-- x --></div>"
-    assert account(f"{NAMED}{nested}{SITUS}", LAYOUT).owner == "A TRUST\n1 N MAIN\nST\nMESA"
-    cards = layout(owners={"listed": "list", "items": ".card"})
-    shown = '<h3>Owner</h3><div class="card">A</div><div class="card">B</div><div>note</div>'
-    assert account(f"{NAMED}{shown}{SITUS}", cards).owner == "A\nB"
-    wrong = {
-        f"{NAMED}{THREE}{SITUS}": LAYOUT,
-        f"{NAMED}{LISTED.replace('Owner', 'Holder')}{SITUS}": items,
-        f"{NAMED}<h3>Owner</h3>{SITUS}": blocks,
-        f"{NAMED}<h3>Owner</h3><p>A</p>{SITUS}": items,
-        f"{NAMED}<h3>Owner</h3><p>A</p><h3>Owner</h3><p>B</p>{SITUS}": LAYOUT,
-    }
-    for html, known in wrong.items():
-        assert refused(page(GRID, html), known).path == "account.owner"
+NESTED = "<h3>Owner</h3><div>A <span>TRUST</span><div>1 N\n MAIN</div>ST<br><br>MESA<!-- x --></div>"
+CARDS = '<h3>Owner</h3><div class="card">A</div><div class="card">B</div><div>note</div>'
+IN_BLOCKS, IN_ITEMS = layout(owners={"listed": "blocks"}), layout(owners={"listed": "list"})
+IN_CARDS = layout(owners={"listed": "list", "items": ".card"})
+
+
+@pytest.mark.parametrize(
+    ("shown", "known", "owner"),
+    [
+        (THREE, IN_BLOCKS, "A\nB\nOF C\nD"),
+        (LISTED, IN_ITEMS, "A AND B\nC\nD"),
+        (NESTED, LAYOUT, "A TRUST\n1 N MAIN\nST\nMESA"),
+        (CARDS, IN_CARDS, "A\nB"),
+    ],
+    ids=["blocks", "items", "lines", "cards"],
+)
+def test_owners_are_a_line_of_the_page_a_line(shown: str, known: Layout, owner: str) -> None:
+    assert account(f"{NAMED}{shown}{SITUS}", known).owner == owner
+
+
+@pytest.mark.parametrize(
+    ("shown", "known"),
+    [
+        (THREE, LAYOUT),
+        (LISTED.replace("Owner", "Holder"), IN_ITEMS),
+        ("<h3>Owner</h3>", IN_BLOCKS),
+        ("<h3>Owner</h3><p>A</p>", IN_ITEMS),
+        ("<h3>Owner</h3><p>A</p><h3>Owner</h3><p>B</p>", LAYOUT),
+    ],
+    ids=range(5),
+)
+def test_owners_who_are_not_where_the_manifest_says_are_refused(shown: str, known: Layout) -> None:
+    assert refused(page(GRID, f"{NAMED}{shown}{SITUS}"), known).path == "account.owner"
 
 
 def test_the_account_stands_where_the_manifest_says() -> None:
@@ -258,16 +280,6 @@ def test_a_status_is_one_of_the_manifest_s_words_or_a_question() -> None:
     error = refused(page(grid(SUMMARY, [PAID])), known)
     assert error.path == "summary.status"
     assert "Question: is a bill of this status paid, unpaid, a lien or a state_lien?" in str(error)
-
-
-def test_account_bills_and_payments_are_one_section() -> None:
-    assert len(read(page(GRID), LAYOUT, page(grid(HISTORY, [PAYMENT]))).records) == 4
-    wrong = page(grid(HISTORY, [[*PAYMENT[:3], "12x", PAYMENT[4]]]))
-    assert refused(page(GRID), LAYOUT, payments=wrong).path == "payments.amount"
-    contradiction = page(grid(SUMMARY, [[*OWED[:6], "$1.00"]]))
-    assert (
-        refused(contradiction, LAYOUT, payments=page(grid(HISTORY, [PAYMENT]))).path == "summary.amount_due"
-    )
 
 
 def view(inner: str, beside: str = "") -> bytes:
