@@ -4,7 +4,8 @@ Lists are files of APNs or recording numbers, in any notation, table or compress
 
 lists: the lists that spiders and the manager read; list_layout: which columns count; list_rows: what each row
 gives, or is wrong with it; list_lines: lines to cells; list_cells: what a cell says; list_file: compression
-and encodings; list_workbook: Excel.
+and encodings; list_workbook: Excel; list_table: a list with all its
+cells.
 """
 
 from maricopa_scrapy.arguments.lists import ApnList, RecordingNumbers

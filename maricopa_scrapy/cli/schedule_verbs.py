@@ -61,7 +61,6 @@ def add(
         with _order(given, None) as order, job_verbs.manager_for([], _settings(given)) as manager:
             plan = manager.plan(order)
             seconds = plan.seconds
-            plan.discard()
         why = stored.too_long(cron, seconds, now) if seconds is not None else None
         if why and not anyway:
             raise fail(f"{why}: give fewer parcels, or fewer times; --anyway saves it all the same")

@@ -16,6 +16,7 @@ from cronsim import CronSim, CronSimError
 from psycopg2.extensions import cursor as Cursor
 
 from maricopa_scrapy.database.connect import Session
+from maricopa_scrapy.database.rows import objects
 from maricopa_scrapy.jobs.plan import NothingToDo, PlanError
 from maricopa_scrapy.ledger import progress, saved_lists
 from maricopa_scrapy.ledger.ledger import LedgerError
@@ -62,7 +63,7 @@ class Schedule:
 
     id: int
     cron: str
-    arguments: tuple[str, ...]
+    arguments: list[str]
     list_id: int | None
     note: str | None
     state: str
@@ -162,15 +163,14 @@ def add(
 
 def see(session: Session, schedule_id: int) -> Schedule:
     """Return a schedule. Raises LedgerError when there is none."""
-    for row in session.rows(f"{_ROW} WHERE id = %s", (schedule_id,)):
-        return _of(row)
+    for found in _read(session, "WHERE id = %s", (schedule_id,)):
+        return found
     raise LedgerError(f"schedule {schedule_id}: there is none; `maricopa schedule list` shows them")
 
 
 def all_of(session: Session) -> list[Schedule]:
     """Return all schedules, the next first."""
-    statement = f"{_ROW} ORDER BY state, next_at, id"
-    return [_of(row) for row in session.rows(statement)]
+    return _read(session, "ORDER BY state, next_at, id")
 
 
 def pause(session: Session, schedule_id: int) -> None:
@@ -242,8 +242,12 @@ def mark(schedule: Schedule, due: dt.datetime) -> dict[str, Any]:
     return {"schedule": {"id": schedule.id, "due": due.astimezone(dt.UTC).isoformat()}}
 
 
-def _of(row: Sequence[Any]) -> Schedule:
-    return Schedule(row[0], row[1], tuple(row[2]), *row[3:])
+def _read(session: Session, which: str, values: Sequence[Any] = ()) -> list[Schedule]:
+    def work(cursor: Cursor) -> list[Schedule]:
+        cursor.execute(f"{_ROW} {which}", values)
+        return objects(cursor, Schedule)
+
+    return session.transact(work)
 
 
 def _start(session: Session, schedule: Schedule, begin: Begin) -> Happened:

@@ -3,19 +3,21 @@ saved.
 """
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from psycopg2.extensions import cursor as Cursor
 
 from maricopa_scrapy.database.connect import Session
+from maricopa_scrapy.database.rows import objects
 from maricopa_scrapy.ledger.ledger import LedgerError
 
 _SUMMARY = """
-    SELECT id, name, file, digest, cardinality(apns), saved_at,
-        EXISTS (SELECT FROM crawl.schedule s WHERE s.list_id = l.id)
+    SELECT id, name, file, digest, cardinality(apns) AS count, saved_at,
+        EXISTS (SELECT FROM crawl.schedule s WHERE s.list_id = l.id) AS is_used
     FROM crawl.list l
 """
 
@@ -122,6 +124,14 @@ def forget_unused(cursor: Cursor, list_id: int) -> None:
         " AND NOT EXISTS (SELECT FROM crawl.schedule s WHERE s.list_id = l.id)",
         (list_id,),
     )
+
+
+def _read(session: Session, which: str, values: Sequence[Any] = ()) -> list[SavedList]:
+    def work(cursor: Cursor) -> list[SavedList]:
+        cursor.execute(f"{_SUMMARY} {which}", values)
+        return objects(cursor, SavedList)
+
+    return session.transact(work)
 
 
 def _take_name(cursor: Cursor, name: str) -> None:
