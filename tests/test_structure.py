@@ -176,7 +176,8 @@ def _defined(tree: ast.AST) -> set[str]:
 
 
 def _private(names: Iterable[str]) -> set[str]:
-    return {name for name in names if re.match("_(?!_)", name)}
+    # A named tuple's methods are public, and have the underscore lest they be taken for fields.
+    return {name for name in names if re.match("_(?!_)", name)} - {"_asdict", "_fields", "_replace"}
 
 
 @cache
