@@ -85,22 +85,21 @@ def apns_of(session: Session, list_id: int) -> list[str]:
 
 def summary(session: Session, list_id: int) -> SavedList:
     """Return what a list is, by its id. Raises LedgerError when there is none."""
-    for row in session.rows(f"{_SUMMARY} WHERE id = %s", (list_id,)):
-        return SavedList(*row)
+    for found in _read(session, "WHERE id = %s", (list_id,)):
+        return found
     raise LedgerError(f"list {list_id}: there is none")
 
 
 def named(session: Session, name: str) -> SavedList:
     """Return what a list is, by its name. Raises LedgerError when there is none."""
-    for row in session.rows(f"{_SUMMARY} WHERE name = %s", (name,)):
-        return SavedList(*row)
-    raise LedgerError(f"list {name!r}: there is none; `maricopa lists` shows those that are saved")
+    for found in _read(session, "WHERE name = %s", (name,)):
+        return found
+    raise LedgerError(f"list {name!r}: there is none; `maricopa lists show` shows those that are saved")
 
 
 def all_named(session: Session) -> list[SavedList]:
     """Return the lists that have a name, by their names."""
-    statement = f"{_SUMMARY} WHERE name IS NOT NULL ORDER BY name"
-    return [SavedList(*row) for row in session.rows(statement)]
+    return _read(session, "WHERE name IS NOT NULL ORDER BY name")
 
 
 def remove(session: Session, name: str) -> bool:
