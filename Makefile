@@ -144,8 +144,8 @@ bench-%: $(DEV)
 	@$(BIN)/python -m benchmarks.$*
 
 docs: $(DEV)
-	@$(BIN)/python -m maricopa_scrapy.database.dictionary >docs/data.md
-	@$(BIN)/python -m maricopa_scrapy.sources.parser_tiers docs/sources.md
+	@$(BIN)/python -m maricopa_scrapy.database.data_dictionary >docs/data.md
+	@$(BIN)/python -m maricopa_scrapy.sources.parser_strictness docs/sources.md
 	@$(BIN)/scrapy arguments --markdown >docs/arguments.md
 
 # docs/progress.svg and docs/report.png, of a job in the sandbox.

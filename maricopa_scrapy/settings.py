@@ -90,7 +90,7 @@ EXTENSIONS = {
     "scrapy.extensions.throttle.AutoThrottle": None,
     # Its counts, without its handler of items, which has a task of its own for every answer.
     "scrapy.extensions.corestats.CoreStats": None,
-    "maricopa_scrapy.crawl.stats.Stats": 0,
+    "maricopa_scrapy.crawl.scrapy_stats.Stats": 0,
     "maricopa_scrapy.pace.throttle.Pace": 0,
     "maricopa_scrapy.crawl.traffic.Traffic": 5,
     "maricopa_scrapy.crawl.run_record.RunRecord": 10,

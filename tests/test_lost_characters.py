@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from maricopa_scrapy.crawl.work import read
+from maricopa_scrapy.crawl.argument_spider import read
 from maricopa_scrapy.items import Answer, Outcome, Target
 from maricopa_scrapy.parsing.bodies import lost_of
 from maricopa_scrapy.sandbox.county.county import County

@@ -22,14 +22,14 @@ from scrapy.utils.project import get_project_settings
 from setuptools.dist import Distribution
 
 from maricopa_scrapy.crawl.ledger_spider import LedgerSpider
-from maricopa_scrapy.database.dictionary import dictionary
+from maricopa_scrapy.database.data_dictionary import dictionary
 from maricopa_scrapy.database.tables import RECORDS, table_of
 from maricopa_scrapy.items import Cause, IssueKind, Reason, Record
-from maricopa_scrapy.jobs.meanings import CAUSES, REASONS
+from maricopa_scrapy.jobs.explanations import CAUSES, REASONS
 from maricopa_scrapy.ledger import floors
 from maricopa_scrapy.ledger.target_states import MEANINGS, TargetState
 from maricopa_scrapy.ledger.verdict import EXIT_CODES
-from maricopa_scrapy.sources.parser_tiers import written
+from maricopa_scrapy.sources.parser_strictness import written
 from tests.conftest import ROOT, Database
 from tests.helpers import forked, golden
 
@@ -83,7 +83,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "__main__": {"cli"},
 }
 # The files of sources/ that know several offices.
-BETWEEN_OFFICES = {"roll", "sales", "parser_tiers"}
+BETWEEN_OFFICES = {"roll", "sales", "parser_strictness"}
 # Whose private parts are used in no module but these, which say what they rely on.
 FOREIGN = ("scrapy", "scrapy_playwright", "playwright", "twisted")
 INTERNALS = ("pace/scrapy_internals.py", "browser/playwright_internals.py")

@@ -56,7 +56,8 @@ def probe(
     import asyncio
 
     from maricopa_scrapy.crawl.source_connection import StartError
-    from maricopa_scrapy.probe import findings, request_plan, table
+    from maricopa_scrapy.probe import findings, request_plan
+    from maricopa_scrapy.probe import findings_table as table
     from maricopa_scrapy.probe import run as probing
 
     names = _names(sources or [], list(request_plan.KINDS))
@@ -132,7 +133,8 @@ def _ask() -> None:
 
 
 def _propose(result: "object", apply: bool) -> None:
-    from maricopa_scrapy.probe import proposal, table
+    from maricopa_scrapy.probe import findings_table as table
+    from maricopa_scrapy.probe import proposal
     from maricopa_scrapy.probe.run import Result
 
     assert isinstance(result, Result)

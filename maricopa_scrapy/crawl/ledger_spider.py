@@ -9,10 +9,10 @@ from scrapy import Request
 from scrapy.http import Response
 from twisted.python.failure import Failure
 
-from maricopa_scrapy.crawl.leasing import LeasingSpider
-from maricopa_scrapy.crawl.reading_gate import ReadingGate
+from maricopa_scrapy.crawl.argument_spider import Handler, Work, read
+from maricopa_scrapy.crawl.grouped_reading import ReadingGate
+from maricopa_scrapy.crawl.leasing_spider import LeasingSpider
 from maricopa_scrapy.crawl.source_connection import StartError
-from maricopa_scrapy.crawl.work import Handler, Work, read
 from maricopa_scrapy.database.stored_identity import signs_of
 from maricopa_scrapy.items import Answer, Capture, Cause, Issue, Json, Outcome, Reason, Target
 from maricopa_scrapy.pace.certificates import Unverified

@@ -17,8 +17,8 @@ from scrapy.spiderloader import SpiderLoader
 
 from maricopa_scrapy.configuration import Manifest
 from maricopa_scrapy.crawl import reparsed_rows as store
+from maricopa_scrapy.crawl.argument_spider import read
 from maricopa_scrapy.crawl.ledger_spider import LedgerSpider
-from maricopa_scrapy.crawl.work import read
 from maricopa_scrapy.database.connect import DatabaseUnavailable, Session
 from maricopa_scrapy.database.stored_identity import signs_of
 from maricopa_scrapy.database.targets import Run, detail_of

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 from scrapy import Request, signals
 from scrapy.http import Response
 
-from maricopa_scrapy.ledger.histogram import bucket
+from maricopa_scrapy.ledger.response_times import bucket
 from maricopa_scrapy.pace.refusals import is_refusal
 from maricopa_scrapy.pace.slots import SENT_AT, PacedDownloader
 

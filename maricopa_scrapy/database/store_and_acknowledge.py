@@ -17,7 +17,7 @@ from psycopg2.extras import execute_values
 
 from maricopa_scrapy.database.absent_columns import overlaid, with_stored
 from maricopa_scrapy.database.columns import Lines, lines_of
-from maricopa_scrapy.database.pages import store_pages
+from maricopa_scrapy.database.rows_by_table import store_pages
 from maricopa_scrapy.database.source_hooks import hooks_of
 from maricopa_scrapy.database.tables import Table, copy_into, copy_line, copy_lines, origin_of, table_of
 from maricopa_scrapy.database.targets import Run, add_targets

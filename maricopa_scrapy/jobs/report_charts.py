@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from maricopa_scrapy.ledger.histogram import limit
+from maricopa_scrapy.ledger.response_times import limit
 from maricopa_scrapy.ledger.traffic_samples import Interval
 
 WIDTH, HEIGHT = 1000.0, 200.0

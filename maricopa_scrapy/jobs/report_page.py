@@ -11,9 +11,9 @@ from typing import Any
 
 import jinja2
 
-from maricopa_scrapy.jobs import formats, report_charts
+from maricopa_scrapy.jobs import readable_values, report_charts
 from maricopa_scrapy.jobs.catalog import shown
-from maricopa_scrapy.jobs.meanings import CAUSES, OUTCOMES, REASONS, Outcome
+from maricopa_scrapy.jobs.explanations import CAUSES, OUTCOMES, REASONS, Outcome
 from maricopa_scrapy.ledger import target_states
 from maricopa_scrapy.machine.safe_text import visible
 from maricopa_scrapy.records.job_report import Report
@@ -49,7 +49,8 @@ def render(report: Report) -> str:
         finalize=lambda value: visible(value) if type(value) is str else value,
     )
     environment.filters |= {
-        "duration": formats.duration, "latency": formats.latency, "size": formats.size, "when": formats.when,
+        "duration": readable_values.duration, "latency": readable_values.latency,
+        "size": readable_values.size, "when": readable_values.when,
         "percent": _percent, "count": lambda count: f"{count:,}", "clock": _clock, "short": _short,
         "shown": shown,
     }  # fmt: skip

@@ -11,11 +11,11 @@ from rich.table import Table
 from rich.text import Text
 
 from maricopa_scrapy.jobs.catalog import shown
-from maricopa_scrapy.jobs.formats import age as _age
-from maricopa_scrapy.jobs.formats import duration as _time
-from maricopa_scrapy.jobs.formats import latency as _latency
-from maricopa_scrapy.jobs.formats import size as _size
-from maricopa_scrapy.jobs.formats import when as _when
+from maricopa_scrapy.jobs.readable_values import age as _age
+from maricopa_scrapy.jobs.readable_values import duration as _time
+from maricopa_scrapy.jobs.readable_values import latency as _latency
+from maricopa_scrapy.jobs.readable_values import size as _size
+from maricopa_scrapy.jobs.readable_values import when as _when
 from maricopa_scrapy.ledger.progress import JobProgress, SourceProgress
 from maricopa_scrapy.ledger.statistics import Statistics
 from maricopa_scrapy.ledger.verdict import COMPLETED

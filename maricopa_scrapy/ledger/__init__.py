@@ -4,7 +4,7 @@
   requested states)
 - verdict, expected_targets (may more come?), lost_runs
 - source_state (the pace that runs share), floors
-- told to a person: progress, statistics, issues, traffic_samples, histogram
+- told to a person: progress, statistics, issues, traffic_samples, response_times
 - saved_lists (of parcels, by a name or for a schedule)
 - cleanup
 """

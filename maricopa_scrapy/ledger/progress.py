@@ -11,9 +11,9 @@ from psycopg2.extensions import cursor as Cursor
 
 from maricopa_scrapy.database.connect import Session
 from maricopa_scrapy.database.rows import dicts, named
-from maricopa_scrapy.ledger.histogram import merged, quantile
 from maricopa_scrapy.ledger.ledger import LedgerError
 from maricopa_scrapy.ledger.lost_runs import SILENCE_S
+from maricopa_scrapy.ledger.response_times import merged, quantile
 from maricopa_scrapy.ledger.verdict import Counts, tallied
 
 _JOB = """

@@ -9,7 +9,7 @@ too:
 - pace/slots.py: `Slot` of the downloader (`queue`, `transferring`, `lastseen`, `latercall`,
   `free_transfer_slots`, `download_delay`), and the downloader's `slots` and `per_slot_settings`
 - pace/robots.py: `RobotsTxtMiddleware.robot_parser`
-- crawl/stats.py: `CoreStats.item_scraped`
+- crawl/scrapy_stats.py: `CoreStats.item_scraped`
 - sources/recorder/scans.py: `FSFilesStore` (`basedir`, `created_directories`), `FilesPipeline.expires`
 
 What reaches into scrapy-playwright and Playwright is in browser/playwright_internals.py.

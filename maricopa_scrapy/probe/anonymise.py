@@ -1,10 +1,9 @@
 """Answers without persons: what is not known as a code, a date, a number, a label or a status becomes other
 letters and digits.
 
-By allow-list: a text stays only where probe/known.py knows it. The same value gets the same replacement in
-everything that one
-`Anonymiser` replaces, by a key that nobody keeps. Letters become consonants of the same case, digits other
-digits.
+By allow-list: a text stays only where probe/words_to_keep.py knows it. The same value gets the same
+replacement in everything that one `Anonymiser` replaces, by a key that nobody keeps. Letters become
+consonants of the same case, digits other digits.
 """
 
 import re
@@ -16,7 +15,7 @@ from urllib.parse import quote, unquote, unquote_plus, urlsplit, urlunsplit
 import orjson
 
 from maricopa_scrapy.parsing.redaction import without_sketches
-from maricopa_scrapy.probe import known
+from maricopa_scrapy.probe import words_to_keep as known
 from maricopa_scrapy.probe.anonymise_html import Page
 
 _CONSONANTS = "bcdfghjklmnpqrstvwxz"

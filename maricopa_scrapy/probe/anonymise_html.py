@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from parsel import Selector
 
-from maricopa_scrapy.probe import known
+from maricopa_scrapy.probe import words_to_keep as known
 
 _GONE = {"script", "style", "svg", "iframe", "object", "embed", "template", "link", "meta", "base", "canvas"}
 _LABEL_TAGS = {

@@ -10,7 +10,7 @@ from maricopa_scrapy.parsing.links import TREASURER
 from maricopa_scrapy.parsing.shapes import Shape
 from maricopa_scrapy.parsing.values import is_missing, is_withheld
 from maricopa_scrapy.probe.client import TOKEN, Asker
-from maricopa_scrapy.probe.keys import Differences, kind_of, listed, noted
+from maricopa_scrapy.probe.key_differences import Differences, kind_of, listed, noted
 from maricopa_scrapy.probe.manifests import line_of
 from maricopa_scrapy.sources.assessor import parcel as pages
 from maricopa_scrapy.sources.assessor import parcel_fields as shapes

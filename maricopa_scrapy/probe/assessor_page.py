@@ -6,7 +6,7 @@ from maricopa_scrapy.parsing.errors import PageError
 from maricopa_scrapy.parsing.identifiers import format_apn
 from maricopa_scrapy.parsing.links import TREASURER
 from maricopa_scrapy.probe.client import Asker
-from maricopa_scrapy.probe.keys import listed
+from maricopa_scrapy.probe.key_differences import listed
 from maricopa_scrapy.probe.manifests import line_of
 from maricopa_scrapy.sources.assessor import public_page as pages
 from maricopa_scrapy.sources.assessor.public_page_secrets import without_secrets

@@ -9,7 +9,7 @@ from typing import Any
 from maricopa_scrapy.pace.refusals import Refusal
 from maricopa_scrapy.parsing.errors import PageError
 from maricopa_scrapy.probe.client import Asker
-from maricopa_scrapy.probe.keys import listed
+from maricopa_scrapy.probe.key_differences import listed
 from maricopa_scrapy.probe.manifests import line_of
 from maricopa_scrapy.sources.bulk.affidavits import NAME, SALES_AFFIDAVITS
 from maricopa_scrapy.sources.bulk.download import moved_to

@@ -15,12 +15,12 @@ import orjson
 from maricopa_scrapy import __version__
 from maricopa_scrapy.configuration import Manifest
 from maricopa_scrapy.machine.output_file import new_file
-from maricopa_scrapy.probe import table
+from maricopa_scrapy.probe import findings_table as table
 from maricopa_scrapy.probe.anonymise import Anonymiser
 from maricopa_scrapy.probe.client import Asker, Seen
 from maricopa_scrapy.probe.findings import Sheet, as_json
-from maricopa_scrapy.probe.known import allowed_words
 from maricopa_scrapy.probe.proposal import Proposal, written
+from maricopa_scrapy.probe.words_to_keep import allowed_words
 
 _KEY_BYTES = 32
 _SECRET_LEAST = 6

@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 from maricopa_scrapy.items import IssueKind
 from maricopa_scrapy.parsing.errors import PageError
 from maricopa_scrapy.probe.client import Asker
-from maricopa_scrapy.probe.keys import listed
+from maricopa_scrapy.probe.key_differences import listed
 from maricopa_scrapy.probe.manifests import line_of
 from maricopa_scrapy.sources.gis import layer as pages
 from maricopa_scrapy.sources.gis.layer_values import DAY_BEGINS

@@ -11,7 +11,7 @@ from scrapy.http import Response
 from maricopa_scrapy.items import Cause
 from maricopa_scrapy.parsing.errors import PageError
 from maricopa_scrapy.probe.client import Asker
-from maricopa_scrapy.probe.keys import listed, noted
+from maricopa_scrapy.probe.key_differences import listed, noted
 from maricopa_scrapy.probe.manifests import line_of
 from maricopa_scrapy.sources.recorder import document as pages
 from maricopa_scrapy.sources.recorder.search import SearchPage, check_answers, parse_search

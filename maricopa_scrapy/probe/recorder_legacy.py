@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 from maricopa_scrapy.parsing.errors import PageError
 from maricopa_scrapy.probe.client import Asker
-from maricopa_scrapy.probe.keys import noted
+from maricopa_scrapy.probe.key_differences import noted
 from maricopa_scrapy.sources.recorder import legacy_pages as pages
 
 _LIST, _DAYS, _DOCUMENT = "a list: its table", "a list is of the days asked for", "a document's page is read"

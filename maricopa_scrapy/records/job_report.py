@@ -11,9 +11,9 @@ from psycopg2.extensions import cursor as Cursor
 from maricopa_scrapy.database.connect import Session
 from maricopa_scrapy.database.rows import named, objects
 from maricopa_scrapy.ledger import issues, progress, statistics, traffic_samples
-from maricopa_scrapy.ledger.histogram import merged
 from maricopa_scrapy.ledger.issues import Known
 from maricopa_scrapy.ledger.progress import JobProgress
+from maricopa_scrapy.ledger.response_times import merged
 from maricopa_scrapy.ledger.statistics import Statistics
 from maricopa_scrapy.ledger.traffic_samples import Interval
 
@@ -121,7 +121,7 @@ class RunFacts:
 @dataclass(frozen=True, slots=True)
 class Report:
     """A job as it stands at a moment. `times`: by source, answers by bucket of their response time
-    (ledger/histogram.py).
+    (ledger/response_times.py).
     """
 
     at: dt.datetime

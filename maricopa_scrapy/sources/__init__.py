@@ -3,6 +3,6 @@ database.
 
 records: one class a table. spider: what `scrapy crawl` runs.
 hooks: what the database asks of this source.
-Beside them: roll (GIS layers, or bulk files), sales (from parcels to their last deeds), parser_tiers (what
-each parser may refuse: docs/sources.md).
+Besides them: roll (GIS layers, or bulk files), sales (from parcels to their last deeds), parser_strictness
+(what each parser may refuse: docs/sources.md).
 """

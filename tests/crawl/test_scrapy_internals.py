@@ -23,7 +23,7 @@ from scrapy.utils.project import get_project_settings
 from scrapy.utils.test import get_crawler
 
 from maricopa_scrapy.crawl.commands.crawl import Command
-from maricopa_scrapy.crawl.stats import Stats
+from maricopa_scrapy.crawl.scrapy_stats import Stats
 from maricopa_scrapy.pace import scrapy_internals
 from maricopa_scrapy.pace.proxies import Proxies
 from maricopa_scrapy.pace.scrapy_internals import HEAD_MOST
@@ -215,7 +215,7 @@ def test_an_item_is_counted_once() -> None:
     stats = Stats.from_crawler(crawler)
     crawler.signals.send_catch_log(signals.item_scraped, item={}, spider=None, response=None)
     assert stats.stats.get_value("item_scraped_count") is None, (
-        "CoreStats.item_scraped has changed: see crawl/stats.py"
+        "CoreStats.item_scraped has changed: see crawl/scrapy_stats.py"
     )
 
 

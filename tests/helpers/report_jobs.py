@@ -9,7 +9,7 @@ from psycopg2.extras import Json
 from maricopa_scrapy.database.connect import Session
 from maricopa_scrapy.items import FollowOn, Reason
 from maricopa_scrapy.ledger import jobs, ledger
-from maricopa_scrapy.ledger.histogram import bucket
+from maricopa_scrapy.ledger.response_times import bucket
 from tests.conftest import Database
 
 EVIL = (

@@ -13,7 +13,7 @@ from parsel import Selector
 
 from maricopa_scrapy.configuration import load
 from maricopa_scrapy.probe.anonymise import Anonymiser
-from maricopa_scrapy.probe.known import LETTERS, allowed_words, is_person_key
+from maricopa_scrapy.probe.words_to_keep import LETTERS, allowed_words, is_person_key
 
 ALLOWED = allowed_words(load()[1])
 CAPTURES = os.environ.get("MARICOPA_CAPTURES")

@@ -14,7 +14,7 @@ import pytest
 
 from maricopa_scrapy.configuration import load
 from maricopa_scrapy.probe.bundle import Bundle
-from maricopa_scrapy.probe.known import LETTERS, allowed_words, is_person_key
+from maricopa_scrapy.probe.words_to_keep import LETTERS, allowed_words, is_person_key
 from maricopa_scrapy.sandbox.county.county import County
 from maricopa_scrapy.sandbox.process import SandboxProcess
 from maricopa_scrapy.sandbox.treasurer.site import identity

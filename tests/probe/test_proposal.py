@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from maricopa_scrapy.configuration import ConfigError, load
-from maricopa_scrapy.probe import table
+from maricopa_scrapy.probe import findings_table as table
 from maricopa_scrapy.probe.proposal import Proposal, apply, written
 from tests.conftest import ROOT
 

@@ -13,7 +13,7 @@ from scrapy.http import Response
 from maricopa_scrapy.arguments import ApnList, spider_arguments
 from maricopa_scrapy.arguments.spider_arguments import ArgumentError
 from maricopa_scrapy.configuration import Manifest
-from maricopa_scrapy.crawl.leasing import LeasingSpider
+from maricopa_scrapy.crawl.leasing_spider import LeasingSpider
 from maricopa_scrapy.crawl.ledger_spider import Handler, LedgerSpider, Work
 from maricopa_scrapy.items import Answer, Cause, Detail, FollowOn, Issue, IssueKind, Outcome, Reason, Target
 from maricopa_scrapy.pace.refusals import Refusal, is_refusal

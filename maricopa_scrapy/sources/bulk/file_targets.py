@@ -16,8 +16,8 @@ from zoneinfo import ZoneInfo
 from scrapy import Request
 
 from maricopa_scrapy.arguments.spider_arguments import ArgumentError
+from maricopa_scrapy.crawl.argument_spider import CHARACTERS, Ledger
 from maricopa_scrapy.crawl.ledger_spider import LedgerSpider
-from maricopa_scrapy.crawl.work import CHARACTERS, Ledger
 from maricopa_scrapy.database.connect import DatabaseUnavailable
 from maricopa_scrapy.items import (
     Answer,

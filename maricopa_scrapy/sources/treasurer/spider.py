@@ -10,8 +10,8 @@ from scrapy import Request
 from maricopa_scrapy.arguments import ApnList, spider_arguments
 from maricopa_scrapy.arguments.spider_arguments import ArgumentError
 from maricopa_scrapy.configuration import Manifest, PageLayout
+from maricopa_scrapy.crawl.argument_spider import lose
 from maricopa_scrapy.crawl.ledger_spider import LedgerSpider, StartError, Work
-from maricopa_scrapy.crawl.work import lose
 from maricopa_scrapy.items import Answer, Detail, FollowOn, Issue, IssueKind, Outcome, Target
 from maricopa_scrapy.parsing.errors import PageError
 from maricopa_scrapy.sources.treasurer import page as pages

@@ -10,8 +10,8 @@ from scrapy import Request, signals
 from scrapy.http import Response
 
 from maricopa_scrapy.configuration import Manifest
+from maricopa_scrapy.crawl.argument_spider import ArgumentSpider, Ledger, Work
 from maricopa_scrapy.crawl.source_connection import connect_to
-from maricopa_scrapy.crawl.work import ArgumentSpider, Ledger, Work
 from maricopa_scrapy.items import Detail, FollowOn, Reason, Target
 from maricopa_scrapy.pace.certificates import Unverified
 from maricopa_scrapy.pace.scrapy_internals import close_soon, is_idle
