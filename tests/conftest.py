@@ -195,12 +195,12 @@ def session(database: Database) -> Iterator[Session]:
 @contextmanager
 def counties() -> Iterator[Callable[..., Any]]:
     """Start sandbox counties that end together."""
-    from maricopa_scrapy.sandbox.process import SandboxProcess
+    from tests.helpers.forked_sandbox import ForkedSandbox
 
-    started: list[SandboxProcess] = []
+    started: list[ForkedSandbox] = []
 
-    def start(**options: Any) -> SandboxProcess:
-        sandbox = SandboxProcess(**options)
+    def start(**options: Any) -> ForkedSandbox:
+        sandbox = ForkedSandbox(**options)
         sandbox.__enter__()
         started.append(sandbox)
         return sandbox

@@ -1,5 +1,5 @@
-"""Runs of Scrapy and of the `maricopa` command without their imports, which are most of the work of a short
-one.
+"""Runs of Scrapy, of the `maricopa` command and of the sandbox without their imports, which are most of the
+work of a short one.
 
 For each, a process that has imported what they import is forked, and goes on as `python -m` would: with its
 own pid, environment, files and exit code. Start a real one for what this cannot show: its command line and
@@ -12,6 +12,7 @@ import gc
 import json
 import os
 import runpy
+import select
 import signal
 import socket
 import subprocess
@@ -23,25 +24,46 @@ from functools import cache
 from importlib import import_module
 from pathlib import Path
 from pkgutil import walk_packages
+from typing import IO, NoReturn
 
 _ROOT = Path(__file__).parents[2]
 _PACKAGES = (
-    "arguments",
-    "browser",
-    "crawl",
-    "database",
-    "jobs",
-    "ledger",
-    "machine",
-    "pace",
-    "parsing",
-    "probe",
-    "sources",
+    *(
+        f"maricopa_scrapy.{room}"
+        for room in (
+            "arguments",
+            "browser",
+            "crawl",
+            "database",
+            "jobs",
+            "ledger",
+            "machine",
+            "pace",
+            "parsing",
+            "probe",
+            "sandbox",
+            "sources",
+        )
+    ),
+    *(f"scrapy.{name}" for name in ("commands", "downloadermiddlewares", "spidermiddlewares")),
 )
 # What Scrapy loads besides, and the commands.
 _LIBRARIES = (
     "scrapy.cmdline",
-    "scrapy.commands.crawl",
+    "scrapy.dupefilters",
+    "scrapy.extensions.closespider",
+    "scrapy.extensions.logcount",
+    "scrapy.extensions.logstats",
+    "scrapy.extensions.memdebug",
+    "scrapy.extensions.memusage",
+    "scrapy.extensions.spiderstate",
+    "scrapy.extensions.telnet",
+    "scrapy.pqueues",
+    "scrapy.squeues",
+    "scrapy.statscollectors",
+    "scrapy_playwright.handler",
+    "psycopg2.sql",
+    "tldextract",
     "aiohttp",
     "requests",
     "rich.console",
@@ -51,6 +73,56 @@ _LIBRARIES = (
 # They keep what they find in the environment, or belong to one process.
 _NEVER = {"maricopa_scrapy.settings", "maricopa_scrapy.cli.terminal", "twisted.internet.reactor"}
 _ONE_AT_A_TIME = threading.Lock()
+# A fork without exec is not safe with macOS' own libraries.
+CAN_FORK = sys.platform == "linux"
+
+
+class Forked:
+    """A run that goes on, with as much of subprocess.Popen as its owners need.
+
+    What it says goes to the file descriptors `out` and `errors`.
+    """
+
+    def __init__(
+        self, command: list[str], environment: dict[str, str], stdin: int, out: int, errors: int
+    ) -> None:
+        self.args = command
+        self.stdin: IO[str] | None = None
+        self.stdout: IO[str] | None = None
+        self._code: int | None = None
+        self._socket, theirs = socket.socketpair()
+        with theirs, _ONE_AT_A_TIME:
+            socket.send_fds(_parent(), [b"."], [theirs.fileno(), stdin, out, errors])
+        self._talk = self._socket.makefile("rw")
+        self._talk.write(json.dumps([command, environment]) + "\n")
+        self._talk.flush()
+        self.pid = _number(self._talk.readline())
+
+    def wait(self, timeout: float) -> int:
+        """Return its exit code. Raises subprocess.TimeoutExpired."""
+        if self._code is None:
+            # Only then does the file wait no longer than that for its one line.
+            if not select.select([self._socket], [], [], timeout)[0]:
+                raise subprocess.TimeoutExpired(self.args, timeout)
+            self._code = _number(self._talk.readline())
+            self._talk.close()
+            self._socket.close()
+        return self._code
+
+    def terminate(self) -> None:
+        """Ask it to end."""
+        self._signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End it."""
+        self._signal(signal.SIGKILL)
+
+    def _signal(self, number: int) -> None:
+        with suppress(subprocess.TimeoutExpired):
+            self.wait(0)
+        if self._code is None:
+            with suppress(OSError):
+                os.kill(self.pid, number)
 
 
 def run(
@@ -64,7 +136,7 @@ def run(
         subprocess.TimeoutExpired: it was killed; what it said is printed.
     """
     command = [sys.executable, "-m", module, *arguments]
-    if sys.platform != "linux":  # A fork without exec is not safe with macOS' own libraries.
+    if not CAN_FORK:
         errors_to = subprocess.STDOUT if merged else subprocess.PIPE
         return subprocess.run(
             command,
@@ -77,37 +149,22 @@ def run(
             stdout=subprocess.PIPE,
             stderr=errors_to,
         )
-    ours, theirs = socket.socketpair()
     with (
-        ours,
-        theirs,
+        Path(os.devnull).open() as nothing,
         tempfile.TemporaryFile("w+", errors="replace") as out,
         tempfile.TemporaryFile("w+", errors="replace") as errors,
     ):
-        with _ONE_AT_A_TIME:
-            socket.send_fds(
-                _parent(), [b"."], [theirs.fileno(), out.fileno(), (out if merged else errors).fileno()]
-            )
-        theirs.close()
-        ours.settimeout(timeout)
-        pid = 0
+        process = Forked(
+            command, environment, nothing.fileno(), out.fileno(), (out if merged else errors).fileno()
+        )
         try:
-            with ours.makefile("rw") as talk:
-                talk.write(json.dumps([command, environment]) + "\n")
-                talk.flush()
-                pid = _number(talk.readline())
-                code = _number(talk.readline())
-        except BaseException as error:
-            if pid:
-                with suppress(OSError):
-                    os.kill(pid, signal.SIGKILL)
-                    ours.settimeout(10)
-                    ours.recv(64)
+            code = process.wait(timeout)
+        except BaseException:
+            process.kill()
+            process.wait(10)
             for file in (out, errors):
                 file.seek(0)
                 print(file.read())
-            if isinstance(error, TimeoutError):
-                raise subprocess.TimeoutExpired(command, timeout) from None
             raise
         out.seek(0)
         errors.seek(0)
@@ -142,11 +199,9 @@ def _serve() -> list[str]:
     for name in _LIBRARIES:
         import_module(name)
     for package in _PACKAGES:
-        import_module(f"maricopa_scrapy.{package}")
-        for module in walk_packages(
-            [str(_ROOT / "maricopa_scrapy" / package)], f"maricopa_scrapy.{package}."
-        ):
-            import_module(module.name)
+        for module in walk_packages(import_module(package).__path__, f"{package}."):
+            if not module.name.endswith("__main__"):
+                import_module(module.name)
     assert not _NEVER & sys.modules.keys()
     assert threading.active_count() == 1
     gc.collect()
@@ -155,7 +210,7 @@ def _serve() -> list[str]:
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     control = socket.socket(fileno=os.dup(0))
     while True:
-        _, files, _, _ = socket.recv_fds(control, 1, 3)
+        _, files, _, _ = socket.recv_fds(control, 1, 4)
         if not files:
             sys.exit()
         if os.fork() == 0:
@@ -165,7 +220,7 @@ def _serve() -> list[str]:
             os.close(file)
 
 
-def _run(talk: int, out: int, errors: int) -> list[str]:
+def _run(talk: int, *files: int) -> list[str]:
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     with socket.socket(fileno=talk) as asked, asked.makefile("r") as lines:
         command, environment = json.loads(lines.readline())
@@ -179,15 +234,30 @@ def _run(talk: int, out: int, errors: int) -> list[str]:
             with suppress(BrokenPipeError):
                 asked.sendall(b"%d\n" % code)
             os._exit(0)
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    for number, file in enumerate((nothing, out, errors)):
+    for number, file in enumerate(files):
         os.dup2(file, number)
-    os.closerange(3, max(nothing, out, errors, talk) + 64)
+    os.closerange(3, max(talk, *files) + 64)
     os.environ.clear()
     os.environ.update(environment)
     return list(command)
 
 
+def _end(code: object) -> NoReturn:
+    """End as an interpreter does, but for taking down what was imported: that is longer than a short run."""
+    if code is not None and not isinstance(code, int):
+        print(code, file=sys.stderr)
+        code = 1
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit((code or 0) & 0xFF)
+
+
 if __name__ == "__main__":
     _, _, name, *sys.argv[1:] = _serve()
-    runpy.run_module(name, run_name="__main__", alter_sys=True)
+    try:
+        runpy.run_module(name, run_name="__main__", alter_sys=True)
+    except SystemExit as end:
+        _end(end.code)
+    _end(None)
