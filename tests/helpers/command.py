@@ -3,7 +3,6 @@
 import json
 import os
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -18,7 +17,7 @@ from typer.testing import CliRunner
 from maricopa_scrapy.cli import terminal
 from maricopa_scrapy.cli.main import app
 from maricopa_scrapy.sandbox.county.county import County
-from tests.conftest import ROOT, Database
+from tests.conftest import Database
 from tests.helpers import forked
 
 # A command of this process changes its environment, and its standard output, for as long as it lasts.
@@ -59,17 +58,10 @@ class Maricopa:
         )
         return Said(done.returncode, done.stdout, done.stderr)
 
-    def start(self, *arguments: str) -> "subprocess.Popen[str]":
-        """Start one to be watched or ended."""
-        return subprocess.Popen(
-            [sys.executable, "-m", "maricopa_scrapy", *arguments, *self._rate(arguments)],
-            cwd=ROOT,
-            env=self._process_environment(),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+    def start(self, *arguments: str, real: bool = False) -> "subprocess.Popen[str]":
+        """Start one to be watched or ended; `real`: one that is not forked."""
+        command = [*arguments, *self._rate(arguments)]
+        return forked.start("maricopa_scrapy", *command, environment=self._process_environment(), real=real)
 
     def here(self, *arguments: str) -> Said:
         """Run the command in this process: for what it refuses, or only looks up."""

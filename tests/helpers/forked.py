@@ -2,9 +2,9 @@
 work of a short one.
 
 For each, a process that has imported what they import is forked, and goes on as `python -m` would: with its
-own pid, environment, files and exit code. Start a real one for what this cannot show: its command line and
-memory as seen from outside, processes that outlive it, an import that is missing. Variables of Python itself,
-as PYTHONUTF8, come too late here.
+own pid, environment, files and exit code. Start a real one for what this cannot show: its command line,
+environment and memory as seen from outside, an import that is missing. Variables of Python itself, as
+PYTHONUTF8, come too late here.
 """
 
 import atexit
@@ -19,12 +19,13 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from contextlib import suppress
 from functools import cache
 from importlib import import_module
 from pathlib import Path
 from pkgutil import walk_packages
-from typing import IO, NoReturn
+from typing import IO, NoReturn, cast
 
 _ROOT = Path(__file__).parents[2]
 _PACKAGES = (
@@ -73,6 +74,8 @@ _LIBRARIES = (
 # They keep what they find in the environment, or belong to one process.
 _NEVER = {"maricopa_scrapy.settings", "maricopa_scrapy.cli.terminal", "twisted.internet.reactor"}
 _ONE_AT_A_TIME = threading.Lock()
+# Of what a run has said: no text.
+_END = b"\xff<end>"
 # A fork without exec is not safe with macOS' own libraries.
 CAN_FORK = sys.platform == "linux"
 
@@ -89,7 +92,9 @@ class Forked:
         self.args = command
         self.stdin: IO[str] | None = None
         self.stdout: IO[str] | None = None
-        self._code: int | None = None
+        self.stderr: IO[str] | None = None
+        self.returncode: int | None = None
+        self._said: dict[int, bytes] = {}
         self._socket, theirs = socket.socketpair()
         with theirs, _ONE_AT_A_TIME:
             socket.send_fds(_parent(), [b"."], [theirs.fileno(), stdin, out, errors])
@@ -98,31 +103,80 @@ class Forked:
         self._talk.flush()
         self.pid = _number(self._talk.readline())
 
-    def wait(self, timeout: float) -> int:
+    def poll(self) -> int | None:
+        """Return its exit code, None while it runs."""
+        with suppress(subprocess.TimeoutExpired):
+            self.wait(0)
+        return self.returncode
+
+    def wait(self, timeout: float | None = None) -> int:
         """Return its exit code. Raises subprocess.TimeoutExpired."""
-        if self._code is None:
-            # Only then does the file wait no longer than that for its one line.
+        if self.returncode is None:
             if not select.select([self._socket], [], [], timeout)[0]:
-                raise subprocess.TimeoutExpired(self.args, timeout)
-            self._code = _number(self._talk.readline())
+                raise subprocess.TimeoutExpired(self.args, timeout or 0)
+            self.returncode = _number(self._talk.readline())
             self._talk.close()
             self._socket.close()
-        return self._code
+        return self.returncode
+
+    def communicate(self, timeout: float | None = None) -> tuple[str, str]:
+        """Wait for its end; returns what it said and its errors. Raises subprocess.TimeoutExpired."""
+        files = [file.fileno() for file in (self.stdout, self.stderr) if file]
+        until = None if timeout is None else time.monotonic() + timeout
+        left = [file for file in files if not self._said.get(file, b"").endswith(_END)]
+        while left:
+            ready = select.select(left, [], [], until and max(0, until - time.monotonic()))[0]
+            if not ready:
+                raise subprocess.TimeoutExpired(self.args, timeout or 0)
+            for file in ready:
+                self._said[file] = self._said.get(file, b"") + (os.read(file, 65536) or _END)
+                if self._said[file].endswith(_END):
+                    left.remove(file)
+        self.wait(until and max(0, until - time.monotonic()))
+        said = [self._said[file].removesuffix(_END).decode(errors="replace") for file in files]
+        return said[0], said[1] if self.stderr else ""
+
+    def send_signal(self, number: int) -> None:
+        """Send it a signal while it runs."""
+        if self.poll() is None:
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, number)
 
     def terminate(self) -> None:
         """Ask it to end."""
-        self._signal(signal.SIGTERM)
+        self.send_signal(signal.SIGTERM)
 
     def kill(self) -> None:
         """End it."""
-        self._signal(signal.SIGKILL)
+        self.send_signal(signal.SIGKILL)
 
-    def _signal(self, number: int) -> None:
-        with suppress(subprocess.TimeoutExpired):
-            self.wait(0)
-        if self._code is None:
-            with suppress(OSError):
-                os.kill(self.pid, number)
+
+def start(
+    module: str, *arguments: str, environment: dict[str, str], merged: bool = False, real: bool = False
+) -> "subprocess.Popen[str]":
+    """Start what `run` does, to be watched or ended; `real` is one that is not forked."""
+    command = [sys.executable, "-m", module, *arguments]
+    if real or not CAN_FORK:
+        return subprocess.Popen(
+            command,
+            cwd=_ROOT,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT if merged else subprocess.PIPE,
+            text=True,
+        )
+    our_out, their_out = os.pipe()
+    our_errors, their_errors = (our_out, their_out) if merged else os.pipe()
+    try:
+        with Path(os.devnull).open() as nothing:
+            process = Forked(command, environment, nothing.fileno(), their_out, their_errors)
+    finally:
+        for file in {their_out, their_errors}:
+            os.close(file)
+    process.stdout = os.fdopen(our_out)
+    process.stderr = None if merged else os.fdopen(our_errors)
+    return cast("subprocess.Popen[str]", process)
 
 
 def run(
