@@ -22,8 +22,8 @@ from tests.helpers import forked
 
 # A command of this process changes its environment, and its standard output, for as long as it lasts.
 _HERE = threading.Lock()
-# From the word to the end: the promise for pause and cancel is 5 s.
-WITHIN_S = 5.0
+# From the word to the end: the promise for pause and cancel, where a processor is free.
+_PROMISED_S = 5.0
 
 
 @dataclass
@@ -96,6 +96,16 @@ class Maricopa:
     def logs(self) -> str:
         """Return what the runs logged."""
         return "\n".join(log.read_text() for log in sorted((self.folder / "log").glob("*.log")))
+
+
+def within_s() -> float:
+    """Return the seconds within which a job is paused or cancelled on this machine, as it is now: 5 of them
+    where a processor is free, more by as much as work takes longer than it computes.
+    """
+    begun, computed = time.monotonic(), time.thread_time()
+    while time.thread_time() - computed < 0.1:
+        pass
+    return _PROMISED_S * max(1.0, (time.monotonic() - begun) / 0.1)
 
 
 def wait_for(true: Callable[[], object], seconds: float = 60.0) -> float:
