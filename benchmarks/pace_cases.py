@@ -245,7 +245,7 @@ def changing_budget(
     with place(server, folder, "changing", rate=budget, burst=budget / 5, retry_after="seconds") as here:
         parcels = int(budget * (begin + half / 2 + full) * 1.1)
         process = here.crawl(here.apns(parcels))
-        here.wait_for(lambda: here.sandbox.stats()["assessor"]["requests"] > 0, 30)
+        here.wait_for(lambda: here.sandbox.stats()["assessor"]["requests"] > 0, 180)
         figures: dict[str, float] = {}
         time.sleep(begin)
         for what, rate, seconds in (("halved", budget / 2, half), ("doubled", budget, full)):
@@ -268,10 +268,10 @@ def shared_budget(
         server, folder, "shared", rate=budget, burst=max(1, budget / 2), retry_after="seconds"
     ) as here:
         here.crawl(here.apns(int(budget * seconds * 1.2)))
-        here.wait_for(lambda: bool(here.rows("SELECT 1 FROM crawl.run")), 30)
+        here.wait_for(lambda: bool(here.rows("SELECT 1 FROM crawl.run")), 180)
         for _ in range(processes - 1):
             here.crawl("job=1")
-        here.wait_for(lambda: len(here.rows("SELECT 1 FROM crawl.run")) == processes, 60)
+        here.wait_for(lambda: len(here.rows("SELECT 1 FROM crawl.run")) == processes, 180)
         begun = time.time()
         time.sleep(seconds / 2)
         here.started[1].send_signal(signal.SIGKILL)
@@ -295,8 +295,8 @@ def slow_host(
 ) -> dict[str, float]:
     """The host takes ever longer, 100 ms to 3 s, then answers as before."""
     with place(server, folder, "slow", {"concurrency": concurrency}, latency=0.1) as here:
-        process = here.crawl(here.apns(100_000), ceiling=40)
-        here.wait_for(lambda: here.sandbox.stats()["assessor"]["requests"] > 100, 60)
+        process = here.crawl(here.apns(int(40 * (60 + ramp + plateau))), ceiling=40)
+        here.wait_for(lambda: here.sandbox.stats()["assessor"]["requests"] > 100, 180)
         time.sleep(5)
         before, _ = seen(here.sandbox).between(time.time() - 5, time.time())
         steps = 15
@@ -335,7 +335,7 @@ def outage(
     }
     with place(server, folder, f"outage_{fault}", manifest) as here:
         here.crawl(here.apns(parcels), ceiling=30)
-        here.wait_for(lambda: here.sandbox.stats()["assessor"]["requests"] > parcels // 4, 60)
+        here.wait_for(lambda: here.sandbox.stats()["assessor"]["requests"] > parcels // 4, 180)
         before = here.sandbox.stats()["assessor"]
         here.sandbox.faults({fault: {"probability": 1.0, "seconds": seconds}})
         time.sleep(seconds)
@@ -381,7 +381,7 @@ def priorities(server: str, folder: Path, rate: float, seconds: float) -> dict[s
         second = set(County().apns(2 * half)[half:])
         here.crawl(here.apns(half), "priority=critical", pinned=rate)
         here.crawl(here.apns(half, skip=half), "priority=low", pinned=rate)
-        here.wait_for(lambda: len(here.rows("SELECT 1 FROM crawl.share WHERE wants")) == 2, 60)
+        here.wait_for(lambda: len(here.rows("SELECT 1 FROM crawl.share WHERE wants")) == 2, 180)
         time.sleep(3)
         here.sandbox.reset()
         begun = time.time()
@@ -406,15 +406,17 @@ def one_held(server: str, folder: Path, seconds: float, rate: float = 10.0) -> d
         here.crawl(here.apns(int(rate * (seconds + 40))), pinned=rate)
         here.crawl(pinned=rate, spider="roll")
         here.wait_for(
-            lambda: all(here.sandbox.stats()[source]["requests"] > 30 for source in ("assessor", "gis")), 60
+            lambda: all(here.sandbox.stats()[source]["requests"] > 30 for source in ("assessor", "gis")), 180
         )
         asked = here.sandbox.stats()["gis"]["requests"]
         time.sleep(seconds)
         own = here.sandbox.stats()["gis"]["requests"] - asked
         here.sandbox.faults(
-            {"throttled": {"probability": 1.0, "count": 1, "retry_after": str(int(seconds) + 1)}}
+            {"throttled": {"probability": 1.0, "count": 1, "retry_after": str(int(seconds) + 3)}}
         )
-        here.wait_for(lambda: here.sandbox.stats()["assessor"]["refused"] == 1, 10)
+        here.wait_for(lambda: here.sandbox.stats()["assessor"]["refused"] == 1, 60)
+        # What was under way when it was refused.
+        time.sleep(1)
         before = here.sandbox.stats()
         time.sleep(seconds)
         after = here.sandbox.stats()

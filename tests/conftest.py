@@ -195,12 +195,12 @@ def session(database: Database) -> Iterator[Session]:
 @contextmanager
 def counties() -> Iterator[Callable[..., Any]]:
     """Start sandbox counties that end together."""
-    from maricopa_scrapy.sandbox.process import SandboxProcess
+    from tests.helpers.forked_sandbox import ForkedSandbox
 
-    started: list[SandboxProcess] = []
+    started: list[ForkedSandbox] = []
 
-    def start(**options: Any) -> SandboxProcess:
-        sandbox = SandboxProcess(**options)
+    def start(**options: Any) -> ForkedSandbox:
+        sandbox = ForkedSandbox(**options)
         sandbox.__enter__()
         started.append(sandbox)
         return sandbox
@@ -272,16 +272,16 @@ class Crawler:
         )
         return Crawl(done.returncode, done.stdout)
 
-    def start(self, *arguments: str) -> "subprocess.Popen[str]":
-        """Start one to be watched or ended."""
-        return subprocess.Popen(
-            [sys.executable, "-m", "scrapy", "crawl", *arguments, *self._rate()],
-            cwd=ROOT,
-            env=self._environment(),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            stdin=subprocess.DEVNULL,
-            text=True,
+    def start(self, *arguments: str, real: bool = False) -> "subprocess.Popen[str]":
+        """Start one to be watched or ended; `real`: one that is not forked."""
+        return forked.start(
+            "scrapy",
+            "crawl",
+            *arguments,
+            *self._rate(),
+            environment=self._environment(),
+            merged=True,
+            real=real,
         )
 
     def script(self, path: Path, *arguments: str, timeout: float = 120) -> str:

@@ -309,8 +309,8 @@ def test_psql_and_the_sandbox_get_what_they_need_and_no_token(
     assert _secret(said.stdout) == []
     for name, value in secrets.items():
         monkeypatch.setenv(name, value)
-    sandbox = county()
-    environment = psutil.Process(sandbox.pid).environ()
+    with SandboxProcess() as sandbox:
+        environment = psutil.Process(sandbox.pid).environ()
     assert "PATH" in environment
     assert _secret("\n".join(f"{name}={value}" for name, value in environment.items())) == []
 

@@ -71,7 +71,9 @@ def test_the_token_is_nowhere_but_in_the_request(
         "MARICOPA_DATA_DIR": str(tmp_path / "data"),
     }
     crawler = Crawler(database, None, environment=environment)
-    process = crawler.start("assessor", "-a", "apns=" + ",".join(County().apns(3)), "-s", "LOG_LEVEL=DEBUG")
+    process = crawler.start(
+        "assessor", "-a", "apns=" + ",".join(County().apns(3)), "-s", "LOG_LEVEL=DEBUG", real=True
+    )
     seen = " ".join(psutil.Process(process.pid).cmdline())
     while process.poll() is None and not sandbox.stats()["assessor"]["requests"]:
         seen += " ".join(
@@ -270,7 +272,7 @@ def test_an_answer_that_unpacks_to_a_bomb_is_refused_by_size(
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
         crawler = Crawler(database, f"http://127.0.0.1:{server.server_address[1]}", environment=fast_retries)
-        process = crawler.start("assessor", "-a", "apns=" + ",".join(County().apns(4)))
+        process = crawler.start("assessor", "-a", "apns=" + ",".join(County().apns(4)), real=True)
         peak = 0
         watched = psutil.Process(process.pid)
         while process.poll() is None:

@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import IO, Any, Self
 
 from maricopa_scrapy.machine.child_environment import essential
 from maricopa_scrapy.sandbox.answers.rate_limiter import RetryAfter
@@ -79,14 +79,7 @@ class SandboxProcess:
         """Start it and wait until it listens. Raises SandboxError."""
         command = [sys.executable, "-m", "maricopa_scrapy.sandbox", "--until-stdin-ends", *self._arguments]
         with tempfile.TemporaryFile("w+") as errors:
-            self._process = subprocess.Popen(
-                command,
-                env=_environment(),
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=errors,
-                text=True,
-            )
+            self._process = self._start(command, _environment(), errors)
             assert self._process.stdout
             line = self._process.stdout.readline()
             if not line.startswith(_LISTENING):
@@ -99,6 +92,13 @@ class SandboxProcess:
         if self._first_faults:
             self.faults(self._first_faults)
         return self
+
+    def _start(
+        self, command: list[str], environment: dict[str, str], errors: IO[str]
+    ) -> "subprocess.Popen[str]":
+        return subprocess.Popen(
+            command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True
+        )
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

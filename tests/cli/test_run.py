@@ -21,7 +21,7 @@ from maricopa_scrapy.ledger.verdict import EXIT_CODES
 from maricopa_scrapy.records import verify
 from maricopa_scrapy.sandbox.county.county import County
 from tests.conftest import Database, fresh_database
-from tests.helpers.command import WITHIN_S, Maricopa, apns, wait_for, words_of
+from tests.helpers.command import Maricopa, apns, wait_for, within_s, words_of
 from tests.helpers.side_by_side import Cases, Place
 
 case = Cases()
@@ -178,7 +178,7 @@ def a_browser_s_crawl_is_cancelled_within_five_seconds(here: Place) -> None:
     started = [crawl, *crawl.children(recursive=True)]
     assert any("--type=renderer" in words_of(process) for process in started)
     _say("cancel", maricopa)
-    assert psutil.wait_procs(started, timeout=WITHIN_S)[1] == []
+    assert psutil.wait_procs(started, timeout=within_s())[1] == []
     out, errors = running.communicate(timeout=60)
     assert running.returncode == EXIT_CODES["cancelled"], out + errors
     assert database.states().keys() == {"done", "pending"}
@@ -191,7 +191,7 @@ def _say(word: str, maricopa: Maricopa) -> str:
     said = maricopa.start(word, "1")
     wait_for(lambda: maricopa.database.one("SELECT requested_state FROM crawl.job") == word)
     done = "paused" if word == "pause" else "finished"
-    assert wait_for(lambda: maricopa.database.one("SELECT state FROM crawl.job") == done) < WITHIN_S
+    assert wait_for(lambda: maricopa.database.one("SELECT state FROM crawl.job") == done) < within_s()
     out, errors = said.communicate(timeout=60)
     assert said.returncode == 0, errors
     return out
@@ -207,7 +207,7 @@ def pause_resume_and_cancel_from_another_terminal(here: Place) -> None:
     assert "job 1 goes on in the background" in begun.out
     wait_for(lambda: database.states().get("done"))
     assert "job 1 is paused; `maricopa resume 1` goes on" in _say("pause", maricopa)
-    assert wait_for(lambda: not _crawls(database)) < WITHIN_S
+    assert wait_for(lambda: not _crawls(database)) < within_s()
     asked = sandbox.stats()["assessor"]["requests"]
     assert maricopa.here("status", "1", "--json").json["status"] == "paused"
     assert sandbox.stats()["assessor"]["requests"] == asked
@@ -215,13 +215,13 @@ def pause_resume_and_cancel_from_another_terminal(here: Place) -> None:
     # The one that was detached waits, and goes on.
     resumed = maricopa.start("resume", "1")
     wait_for(lambda: database.one("SELECT requested_state FROM crawl.job") == "run")
-    assert wait_for(lambda: sandbox.stats()["assessor"]["requests"] > asked) < WITHIN_S
+    assert wait_for(lambda: sandbox.stats()["assessor"]["requests"] > asked) < within_s()
     assert "job 1 goes on" in resumed.communicate(timeout=60)[0]
     wait_for(lambda: sandbox.stats()["assessor"]["requests"] > asked + 5)
     watched = maricopa.start("status", "1", "--watch", "--json")
     time.sleep(1.5)
     assert "job 1 is cancelled; what it had collected is stored" in _say("cancel", maricopa)
-    assert wait_for(lambda: not _crawls(database)) < WITHIN_S
+    assert wait_for(lambda: not _crawls(database)) < within_s()
     out, _ = watched.communicate(timeout=60)
     assert '"status": "cancelled"' in out.splitlines()[-1]
     for verb in ("cancel", "pause", "resume"):
@@ -234,7 +234,7 @@ def pause_resume_and_cancel_from_another_terminal(here: Place) -> None:
     _agrees(database)
     # And its supervisor has gone home.
     pid, started = database.rows("SELECT supervisor_pid, supervisor_started FROM crawl.job")[0]
-    assert wait_for(lambda: not _is_there(pid, started)) < WITHIN_S
+    assert wait_for(lambda: not _is_there(pid, started)) < within_s()
 
 
 @case

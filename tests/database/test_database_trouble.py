@@ -34,7 +34,7 @@ from maricopa_scrapy.pace.throttle import retry_after
 from maricopa_scrapy.sandbox.process import SandboxProcess
 from tests.conftest import Crawler, Database
 from tests.helpers import debian_postgres as debian
-from tests.helpers.command import WITHIN_S, Maricopa, apns, wait_for
+from tests.helpers.command import Maricopa, apns, wait_for, within_s
 
 Start = Callable[..., SandboxProcess]
 
@@ -108,7 +108,7 @@ def test_cancel_does_not_wait_for_a_lock_of_somebody_else(
         begun = time.monotonic()
         said = maricopa("cancel", "1")
         took = time.monotonic() - begun
-        assert (said.code, took < WITHIN_S + 1) == (0, True), (said, took)
+        assert (said.code, took < within_s() + 1) == (0, True), (said, took)
         assert "job 1 is cancelled" in said.out
         run.communicate(timeout=30)
         assert run.returncode == 6
@@ -146,16 +146,16 @@ def test_no_word_waits_for_a_lock_of_somebody_else(
             assert (said.code, "Traceback" in said.errors) == (0, False), said
         took = time.monotonic() - begun
         if word in ("status", "jobs"):
-            assert took < WITHIN_S
+            assert took < within_s()
             assert maricopa.here("cancel", "1").code == 0
             run.communicate(timeout=30)
             return
         if word == "pause":
             # Whoever follows the job waits for it to go on.
-            assert took < WITHIN_S + 1
+            assert took < within_s() + 1
             run.send_signal(signal.SIGINT)
         run.communicate(timeout=30)
-        assert time.monotonic() - begun < WITHIN_S + 3, took
+        assert time.monotonic() - begun < within_s() + 3, took
         states = {"pause": "paused", "ctrl-c": "paused", "cancel of a row": "finished"}
         assert database.rows("SELECT state FROM crawl.job") == [(states[word],)]
         assert database.one("SELECT state FROM crawl.run") == "closed"

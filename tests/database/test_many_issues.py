@@ -60,7 +60,6 @@ def stored(database: Database, run: Run, answers: list[Answer]) -> None:
     assert writer.failure is None
 
 
-@pytest.mark.timed
 @pytest.mark.parametrize("where", ["", "Geo", "Owner"])
 def test_an_answer_with_200_000_unknown_keys_is_stored_within_two_seconds(
     database: Database, session: Session, job: tuple[Run, list[Target]], where: str
@@ -92,7 +91,6 @@ _LONG: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.timed
 @pytest.mark.parametrize("what", _LONG)
 def test_an_answer_at_the_limit_is_stored_or_refused_within_two_seconds(
     database: Database, session: Session, job: tuple[Run, list[Target]], what: str

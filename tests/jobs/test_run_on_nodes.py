@@ -19,7 +19,7 @@ from maricopa_scrapy.records import verify
 from maricopa_scrapy.sandbox.county.county import County
 from maricopa_scrapy.sandbox.process import SandboxProcess
 from tests.conftest import Database
-from tests.helpers.command import WITHIN_S, Maricopa, wait_for
+from tests.helpers.command import Maricopa, wait_for, within_s
 from tests.helpers.side_by_side import Cases, Place
 
 PARCELS = 120
@@ -114,8 +114,8 @@ def a_job_on_nodes_is_paused_taken_up_and_cancelled(here: Place) -> None:
         running = maricopa.start(*order)
         wait_for(lambda: crawls() == 2 and _done(database))
         jobs.request_state(session, 1, "pause")
-        assert wait_for(lambda: database.one("SELECT state FROM crawl.job") == "paused") < WITHIN_S
-        wait_for(lambda: not crawls(), WITHIN_S)
+        assert wait_for(lambda: database.one("SELECT state FROM crawl.job") == "paused") < within_s()
+        wait_for(lambda: not crawls(), within_s())
         os.kill(running.pid, signal.SIGKILL)
         running.communicate(timeout=30)
 
@@ -127,8 +127,8 @@ def a_job_on_nodes_is_paused_taken_up_and_cancelled(here: Place) -> None:
         before = _done(database)
         wait_for(lambda: _done(database) > before)
         jobs.request_state(session, 1, "cancel")
-        assert wait_for(lambda: database.one("SELECT state FROM crawl.job") == "finished") < WITHIN_S
-        wait_for(lambda: not crawls(), WITHIN_S)
+        assert wait_for(lambda: database.one("SELECT state FROM crawl.job") == "finished") < within_s()
+        wait_for(lambda: not crawls(), within_s())
         assert database.one("SELECT verdict FROM crawl.job") == "cancelled"
         assert database.states().keys() == {"done", "pending"}
     session.close()

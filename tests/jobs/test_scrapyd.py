@@ -24,6 +24,7 @@ from maricopa_scrapy.ledger import jobs
 from maricopa_scrapy.records import verify
 from maricopa_scrapy.sandbox.county.county import County
 from tests.conftest import ROOT
+from tests.helpers.command import within_s
 from tests.helpers.side_by_side import Cases, Place
 
 case = Cases()
@@ -134,7 +135,7 @@ def stop_kill_pause_and_cancel_and_a_node_that_was_started_anew(here: Place) -> 
         assert f"_job={handle}" in shown
         node.stop(handle)
         # To send what waits in the slot would take ten seconds.
-        assert _until(lambda: database.one("SELECT state FROM crawl.run") == "closed") < 5
+        assert _until(lambda: database.one("SELECT state FROM crawl.run") == "closed") < within_s()
         _until(lambda: node.is_running(handle) is False)
         assert database.rows("SELECT state, reason, verdict FROM crawl.run") == [
             ("closed", "shutdown", "incomplete")
@@ -167,14 +168,14 @@ def stop_kill_pause_and_cancel_and_a_node_that_was_started_anew(here: Place) -> 
         assert scrapyd.crawls() == [crawl]
         # But the ledger reaches it.
         jobs.request_state(session, 1, "pause")
-        assert _until(lambda: database.one("SELECT state FROM crawl.job") == "paused") < 5
+        assert _until(lambda: database.one("SELECT state FROM crawl.job") == "paused") < within_s()
         _until(lambda: scrapyd.crawls() == [])
         jobs.resume(session, 1)
         node = scrapyd.node(MARICOPA_RATE_LIMIT="1")
         handle = node.start("assessor", {"job": "1"})
         _until(lambda: works(4))
         jobs.request_state(session, 1, "cancel")
-        assert _until(lambda: database.one("SELECT state FROM crawl.job") == "finished") < 5
+        assert _until(lambda: database.one("SELECT state FROM crawl.job") == "finished") < within_s()
         _until(lambda: node.is_running(handle) is False)
         assert database.one("SELECT verdict FROM crawl.job") == "cancelled"
         assert verify.problems(session) == []

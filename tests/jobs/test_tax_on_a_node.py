@@ -16,7 +16,7 @@ from maricopa_scrapy.records import verify
 from maricopa_scrapy.sandbox.county.county import County
 from maricopa_scrapy.sandbox.process import SandboxProcess
 from tests.conftest import Database
-from tests.helpers.command import WITHIN_S, Maricopa, wait_for, words_of
+from tests.helpers.command import Maricopa, wait_for, within_s, words_of
 from tests.helpers.taxes import Start, differences, listed, needs_browser
 
 pytestmark = [needs_browser, pytest.mark.timed]
@@ -58,7 +58,7 @@ def test_a_browser_s_crawl_on_a_node_is_paused_taken_up_and_cancelled_within_fiv
         (crawl,) = node.crawls()
         started = [crawl, *crawl.children(recursive=True)]
         assert any("--type=renderer" in words_of(process) for process in started)
-        until = time.monotonic() + WITHIN_S
+        until = time.monotonic() + within_s()
         assert maricopa.here(word, "1").code == 0
         wait_for(lambda: database.one("SELECT state FROM crawl.job") == state, until - time.monotonic())
         # Neither the crawl is left nor a process of its browser.

@@ -17,11 +17,11 @@ from maricopa_scrapy.ledger.ledger import LedgerError
 from maricopa_scrapy.records import verify
 from maricopa_scrapy.sandbox.county.county import County
 from tests.conftest import Crawler, Database
+from tests.helpers.command import within_s
 from tests.helpers.side_by_side import Cases, Place
 
 case = Cases()
 # From the word to the end: the promise is 5 s.
-WITHIN_S = 5.0
 
 
 def _wait(true: Callable[[], object], seconds: float = 60.0) -> float:
@@ -53,7 +53,7 @@ def _pause(here: Place, latency: float) -> None:
     process = crawler.start("assessor", "-a", _apns(100))
     _wait(lambda: sandbox.stats().get("assessor", {}).get("requests", 0) > 2)
     jobs.request_state(session, 1, "pause")
-    assert _wait(lambda: database.one("SELECT state FROM crawl.job") == "paused") < WITHIN_S
+    assert _wait(lambda: database.one("SELECT state FROM crawl.job") == "paused") < within_s()
     log, _ = process.communicate(timeout=60)
     assert process.returncode == 4, log
     assert "Traceback" not in log
@@ -75,7 +75,7 @@ def _pause(here: Place, latency: float) -> None:
         asked, at = sandbox.stats()["assessor"]["requests"], time.monotonic()
         assert manager.resume(1)
         _wait(lambda: sandbox.stats()["assessor"]["requests"] > asked)
-        assert time.monotonic() - at < WITHIN_S
+        assert time.monotonic() - at < within_s()
         assert manager.wait(1, timeout=60).verdict == "completed"
     assert database.states() == {"done": 100}
     assert verify.problems(session) == []
@@ -95,7 +95,7 @@ def a_cancelled_job_stays_cancelled(here: Place) -> None:
     second = crawler.start("assessor", "-a", "job=1")
     _wait(lambda: database.one("SELECT count(*) FROM crawl.run") == 2)
     jobs.request_state(session, 1, "cancel")
-    assert _wait(lambda: database.one("SELECT state FROM crawl.job") == "finished") < WITHIN_S
+    assert _wait(lambda: database.one("SELECT state FROM crawl.job") == "finished") < within_s()
     for process in (first, second):
         log, _ = process.communicate(timeout=60)
         assert process.returncode == 6, log

@@ -304,7 +304,7 @@ def test_32_mb_of_headers_are_refused_by_size(tmp_path: Path, database: Database
     front = Front(shared_county, raw=lambda connection: left.pop(0)(connection))
     crawl = crawler(tmp_path, database, front.url, attempts=1, attempts_of={}, breaker={"failures": 50})
     with serving(front):
-        running = crawl.start("assessor", "-a", APNS, *RATE)
+        running = crawl.start("assessor", "-a", APNS, *RATE, real=True)
         peak, watched = 0, psutil.Process(running.pid)
         while running.poll() is None:
             try:
@@ -366,7 +366,7 @@ def test_answers_without_end_cost_a_target_and_no_more(
     }
     crawl = crawler(tmp_path, database, front.url, **changes)
     with serving(front):
-        running = crawl.start("assessor", "-a", f"apns={','.join(apns)}", *RATE)
+        running = crawl.start("assessor", "-a", f"apns={','.join(apns)}", *RATE, real=True)
         peak, watched, begun = 0, psutil.Process(running.pid), time.monotonic()
         while running.poll() is None:
             try:

@@ -87,11 +87,11 @@ def test_a_second_roll_records_exactly_what_changed(
 def test_killed_three_times_amid_faults_it_still_ends_exactly(
     tmp_path: Path, database: Database, county: Start
 ) -> None:
-    expected = layer(20_000)
-    sandbox = county(gis_parcels=20_000, latency=0.02)
+    expected = layer(8_000)
+    sandbox = county(gis_parcels=8_000, latency=0.02)
     faults = dict.fromkeys(("server_error", "error_body", "malformed", "short_page"), 0.0125)
     sandbox.faults(faults, source="gis")
-    crawl = crawler(tmp_path, database, sandbox, page=100, rate=60, attempts=8)
+    crawl = crawler(tmp_path, database, sandbox, page=40, rate=60, attempts=8)
     arguments: tuple[str, ...] = ("roll",)
     for kill in range(3):
         process = crawl.start(*arguments)
@@ -107,7 +107,7 @@ def test_killed_three_times_amid_faults_it_still_ends_exactly(
     assert last.code == 0, last.log
     assert stored(database) == truth(expected)
     assert database.rows(_ROLLS) == [
-        ("E", "complete", 20_000, 20_000, 20_000 - expected.stacked, expected.stacked, 0)
+        ("E", "complete", 8_000, 8_000, 8_000 - expected.stacked, expected.stacked, 0)
     ]
     assert sum(sandbox.stats()["gis"]["faults"].values()) > 3
     assert database.one("SELECT count(*) FROM crawl.change") == 0
