@@ -1,4 +1,4 @@
-"""`make bench-affidavits`: the Sales Affidavits into Postgres, twice, beside a plain COPY of the same rows.
+"""`make bench-affidavits`: the Sales Affidavits into Postgres, twice, against a plain COPY of the same rows.
 Ratios within one run.
 """
 

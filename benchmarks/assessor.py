@@ -1,4 +1,4 @@
-"""`make bench-assessor`: our crawl beside a bare Scrapy spider, our writer beside a plain COPY, and memory
+"""`make bench-assessor`: our crawl next to a bare Scrapy spider, our writer against a plain COPY, and memory
 over length.
 
 Ratios within one run; the server counts when a crawl began, the ledger when the last target was done.

@@ -1,4 +1,4 @@
-"""`make bench-browser`: pages a second and memory of pools of 1, 2, 4 and 8, beside a plain Playwright
+"""`make bench-browser`: pages a second and memory of pools of 1, 2, 4 and 8, next to a plain Playwright
 script; memory over 1,000 pages.
 
 The county answers each of four calls a parcel after 300 ms. Memory is that of the whole process tree, what is

@@ -1,5 +1,5 @@
-"""`make bench-export`: 1,760,000 properties to Parquet and CSV, beside a plain COPY of the same views to CSV;
-and peak memory.
+"""`make bench-export`: 1,760,000 properties to Parquet and CSV, against a plain COPY of the same views to
+CSV; and peak memory.
 
 Ratios within one run; the rows are made by Postgres, and read once before anything is measured.
 """

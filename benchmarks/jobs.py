@@ -105,7 +105,7 @@ def promises(server: str, folder: Path, naively: Future[float]) -> Iterator[Row]
 
 
 def makespan(server: str, folder: Path, everything: JobProgress) -> Iterator[Row]:
-    """All sources at once, beside the slowest of them alone."""
+    """All sources at once, next to the slowest of them alone."""
     slowest = max(everything.sources, key=lambda source: source.traffic.busy)
     jobs = {"treasurer": ("tax", "scraping_only"), "assessor": ("property_search", "api_only")}
     job_type, mode = jobs.get(slowest.source, jobs["treasurer"])

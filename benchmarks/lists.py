@@ -1,4 +1,4 @@
-"""`make bench-lists`: lists of 1,000,000 lines, beside the reader of one APN a line that came before; and
+"""`make bench-lists`: lists of 1,000,000 lines, next to the reader of one APN a line that came before; and
 peak memory.
 
 Ratios within one run, of the medians; each list is read by both in turn.

@@ -191,7 +191,7 @@ def _count(cell: Cell, report: Path) -> None:
 
 
 def _judge(cell: Cell, python: Path, folder: Path, log: Path, until: float) -> None:
-    """Install this Scrapy beside the locked versions, and run the tests; writes into the cell what they
+    """Install this Scrapy next to the locked versions, and run the tests; writes into the cell what they
     say.
     """
     locked, report = folder / "pins.txt", folder / f"{cell.scrapy}.xml"

@@ -1,4 +1,4 @@
-"""`make bench-pace`: our pace beside stock Scrapy and beside an oracle that was told the budget; then the
+"""`make bench-pace`: our pace next to stock Scrapy and next to an oracle that was told the budget; then the
 hard cases.
 
 Everything is counted by the server (benchmarks/pace_cases.py). The ceiling is lifted to 500/s; every run

@@ -1,4 +1,4 @@
-"""`make bench-roll`: a whole county from the sandbox's layer into Postgres, beside a plain COPY of its rows,
+"""`make bench-roll`: a whole county from the sandbox's layer into Postgres, against a plain COPY of its rows,
 pyesridump and ogr2ogr.
 
 Ratios within one run. The sandbox writes its features before any measurement, and its own ceiling is in the

@@ -182,7 +182,7 @@ def node_lost(server: str, folder: Path, parcels: int, rate: float, runs: int = 
 
 
 def scrapyd_lost(server: str, folder: Path, parcels: int, rate: float) -> dict[str, Any]:
-    """Kill -9 of one scrapyd alone, when a fifth is done: its crawl goes on beside the other node's."""
+    """Kill -9 of one scrapyd alone, when a fifth is done: its crawl goes on next to the other node's."""
     with (
         place(server, folder, "scrapyd_lost", rate=rate, burst=rate / 2) as here,
         two_nodes(here, rate) as (first, second, nodes),

@@ -171,9 +171,9 @@ class Extent:
 
 
 class Detail(BaseModel):
-    """What a target says beside its key: jsonb in `crawl.target`, in which fields that were not given are not
-    there. Each kind of target that has one has a class of its own in its source's folder (`details` of its
-    spider).
+    """What a target says besides its key: jsonb in `crawl.target`, in which fields that were not given are
+    not there. Each kind of target that has one has a class of its own in its source's folder (`details` of
+    its spider).
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

@@ -194,8 +194,8 @@ _DOCUMENT = (
 
 
 def _words(core: str) -> re.Pattern[str]:
-    beside = f"(?:{_ABOUT}|{_FORM}|{core})*"
-    return re.compile(f"pins?|{beside}(?:{core}){beside}")
+    others = f"(?:{_ABOUT}|{_FORM}|{core})*"
+    return re.compile(f"pins?|{others}(?:{core}){others}")
 
 
 APN = Kind(

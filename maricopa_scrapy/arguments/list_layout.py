@@ -242,8 +242,8 @@ def _choose(kind: Kind, body: list[list[str]], found: Layout, width: int) -> Non
         else:
             _all_of(kind, cells, body, found, fits)
     if len(found.columns) == 1 and found.is_sure:
-        beside = f"; {found.named(found.priority)} says how urgent" if found.priority is not None else ""
-        found.note = f"the {kind.what}s are those of {found.named(found.columns[0])}{beside}"
+        urgency = f"; {found.named(found.priority)} says how urgent" if found.priority is not None else ""
+        found.note = f"the {kind.what}s are those of {found.named(found.columns[0])}{urgency}"
 
 
 def _one_of(kind: Kind, body: list[list[str]], found: Layout, fits: list[int]) -> None:
@@ -299,7 +299,7 @@ def _all_of(
     # How they are written: with separators, as numbers, as a spreadsheet groups numbers.
     forms = {(_is_bare(cells[at]), any(map(is_grouped, cells[at]))) for at in fits}
     is_table = len({len(row) for row in body}) == 1 and (len(body) > 1 or len(fits) == 2)
-    # Bare numbers beside dashed ones may number the rows, those in groups may be prices.
+    # Bare numbers next to dashed ones may number the rows, those in groups may be prices.
     if fits != filled or (is_table and len(forms) > 1 and not kind.is_telling):
         raise Undecided(_question(kind, found, fits))
     found.columns = tuple(fits)

@@ -111,14 +111,14 @@ class Rows:
         is_looked_at = (
             laid.twin is not None or laid.is_strict or (laid.width is not None and len(cells) > laid.width)
         )
-        if found and is_looked_at and (beside := self._beside(cells, found)):
-            self.mistakes.add(number, *beside)
+        if found and is_looked_at and (lost := self._lost_of(cells, found)):
+            self.mistakes.add(number, *lost)
             return []
         if laid.priority is not None and found:
             self._urge(number, cells, found, laid.priority)
         return found
 
-    def _beside(self, cells: list[str], found: list[str]) -> tuple[str, str] | None:
+    def _lost_of(self, cells: list[str], found: list[str]) -> tuple[str, str] | None:
         """Return what another column holds that would be lost, and why that is a mistake."""
         laid, kind = self.layout, self.kind
         if laid.twin is not None:
@@ -145,14 +145,14 @@ class Rows:
                 else (lost, reason)
             )
         for at, cell in others:
-            beside = f"beside {found[0]}, in {laid.named(at)}"
+            place = f"beside {found[0]}, in {laid.named(at)}"
             if kind.hides(cell) and not is_compact_date(cell):
-                return cell, f"it stands {beside}; {kind.option} says which counts"
+                return cell, f"it stands {place}; {kind.option} says which counts"
             if at > laid.columns[-1] and at not in laid.other and kind.short.fullmatch(cell.strip()):
                 return (
                     cell,
                     (
-                        f"it may be short for another {beside}; write it in full, or {kind.option} says which"
+                        f"it may be short for another {place}; write it in full, or {kind.option} says which"
                         " counts"
                     ),
                 )
@@ -160,7 +160,7 @@ class Rows:
                 return (
                     cell,
                     (
-                        f"it is a priority {beside}, which is not that of the priorities; give the columns a"
+                        f"it is a priority {place}, which is not that of the priorities; give the columns a"
                         " heading"
                     ),
                 )

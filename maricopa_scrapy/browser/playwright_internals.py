@@ -38,7 +38,7 @@ class OpenPlaywrightHandler(ScrapyPlaywrightDownloadHandler):  # type: ignore[mi
 
 
 def set_driver_environment(environment: Mapping[str, str]) -> None:
-    """Give Playwright's driver this environment beside what Playwright adds: it gives it all of ours, and
+    """Give Playwright's driver this environment besides what Playwright adds: it gives it all of ours, and
     takes no word about it.
 
     Relies on the module that starts the driver: it asks its own name `get_driver_env`.

@@ -36,7 +36,7 @@ def run(parcels: int, out: Console) -> int:
 
     Without a browser taxes are left out. Raises StartError where something else is missing.
     """
-    # Invented records never stand beside real ones, so the demo has a database of its own.
+    # Invented records never stand next to real ones, so the demo has a database of its own.
     data_dir = default_data_dir() / "demo"
     out.print(f"starting Postgres in {data_dir}")
     url = embedded.start(data_dir)

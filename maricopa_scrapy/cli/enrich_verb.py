@@ -1,4 +1,4 @@
-"""`maricopa enrich`: a person's own table, with what is stored of its parcels beside each row."""
+"""`maricopa enrich`: a person's own table, with what is stored of its parcels next to each row."""
 
 import csv
 import datetime as dt

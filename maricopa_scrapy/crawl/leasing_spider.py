@@ -1,5 +1,5 @@
 """How a spider gets its targets: it leases them from the ledger of its run, of its own source and of those it
-serves beside it.
+serves besides it.
 """
 
 import asyncio
@@ -38,10 +38,10 @@ class LeasingSpider(ArgumentSpider):
     """
 
     source: ClassVar[str]
-    # Kind of target: what it says beside its key, where it says more.
+    # Kind of target: what it says besides its key, where it says more.
     details: ClassVar[dict[str, type[Detail]]] = {}
     needed_paths: ClassVar[tuple[str, ...]] = ()
-    # Spiders whose sources this one serves beside its own, in jobs whose parameter `sources` names them.
+    # Spiders whose sources this one serves besides its own, in jobs whose parameter `sources` names them.
     also: ClassVar[tuple[type["LeasingSpider"], ...]] = ()
 
     manifest: Manifest

@@ -38,7 +38,7 @@ _WEATHER = frozenset((Cause.THROTTLED, Cause.TIMEOUT, Cause.CONNECTION, Cause.SE
 class LedgerSpider(LeasingSpider):
     """Base class. A leaf has `name`, `source`, `known_arguments`, `work()` and `request()`."""
 
-    # Spiders whose sources this one serves beside its own, in jobs whose parameter `sources` names them.
+    # Spiders whose sources this one serves besides its own, in jobs whose parameter `sources` names them.
     also: ClassVar[tuple[type["LedgerSpider"], ...]] = ()
     # Whether `via` chooses the spider; a job then goes on by the way on which it began.
     has_ways: ClassVar[bool] = False

@@ -1,4 +1,4 @@
-"""`maricopa reparse`: the stored captures of a source, read again with today's parsers, beside what is
+"""`maricopa reparse`: the stored captures of a source, read again with today's parsers, against what is
 stored.
 """
 
@@ -58,7 +58,7 @@ def registry() -> dict[str, dict[str, type[LedgerSpider]]]:
     loader = SpiderLoader.from_settings(Settings({"SPIDER_MODULES": ["maricopa_scrapy.sources"]}))
     found: dict[str, dict[str, type[LedgerSpider]]] = {}
     for spider in map(loader.load, loader.list()):
-        # Some sources have no spider of their own: they are served beside another.
+        # Some sources have no spider of their own: they are served besides another.
         for one in (*spider.also, spider) if issubclass(spider, LedgerSpider) else ():
             if one.handlers:
                 found.setdefault(one.source, {}).update(dict.fromkeys(one.handlers, one))

@@ -1,4 +1,4 @@
-"""What a capture says when it is read again, beside what is stored: the fields that differ, merged as the
+"""What a capture says when it is read again, against what is stored: the fields that differ, merged as the
 writer merges.
 
 Captures come in the order in which they were fetched. A row is compared with a capture unless a later one has
@@ -183,7 +183,7 @@ def acquit(session: Session, job_id: int | None) -> None:
 
 
 class _Comparison:
-    """Some answers beside the stored rows, within one transaction."""
+    """Some answers against the stored rows, within one transaction."""
 
     def __init__(self, cursor: Cursor, run: Run, read: list[Read]) -> None:
         self._cursor = cursor

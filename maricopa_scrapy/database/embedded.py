@@ -40,7 +40,7 @@ logger = logging.getLogger(__name__)
 DATABASE = "maricopa"
 POSTGRES_VERSION = 18
 
-# Those that a person may want; they are in the wheel beside the server.
+# Those that a person may want; they are in the wheel next to the server.
 PROGRAMS = ("psql", "pg_dump", "pg_restore")
 _PORT = 5432
 _ACCOUNT = "maricopa"
@@ -439,7 +439,7 @@ def _clear_crash(cluster: Path) -> None:
     """After a crash, wait up to 10 s for the rest of the old server to end, and remove its postmaster.pid if
     that misleads.
 
-    It misleads when its number is another program's by now: Postgres would not start beside it. Otherwise it
+    It misleads when its number is another program's by now: Postgres would not start next to it. Otherwise it
     stays, for Postgres tells by it whether the shared memory is still in use.
     """
     if not any((cluster / name).exists() for name in ("postmaster.pid", f".s.PGSQL.{_PORT}.lock")):

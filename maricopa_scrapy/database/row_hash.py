@@ -1,5 +1,5 @@
 """The hash of a stored row, taken again: of a row that nobody but the writer touched it is the one that
-stands beside it.
+stands next to it.
 """
 
 from collections.abc import Iterable, Sequence

@@ -1,4 +1,4 @@
-"""What a source does in the writer's transactions beside storing its rows: the functions of its
+"""What a source does in the writer's transactions besides storing its rows: the functions of its
 sources/<source>/hooks.py.
 
 They are found by the source's name, so that nothing here knows a source:

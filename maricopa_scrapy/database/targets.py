@@ -25,7 +25,7 @@ class Run:
     job_id: int
     source: str
     execution: str = "parallel"
-    # Whose targets it leases beside its own source's; and what the job was asked for.
+    # Whose targets it leases besides its own source's; and what the job was asked for.
     also: tuple[str, ...] = ()
     parameters: dict[str, Any] = field(default_factory=dict, hash=False)
 

@@ -19,7 +19,7 @@ REST_MOST_S = 300.0
 class Node(Executor, Protocol):
     """An executor among others."""
 
-    # How many runs it takes at once, beside the others'.
+    # How many runs it takes at once, besides the others'.
     capacity: int
 
     def load(self) -> int:

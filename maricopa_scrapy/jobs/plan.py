@@ -131,7 +131,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """What a step of the plan is told beside its order: the list, the rates learnt so far, and all steps of
+    """What a step of the plan is told besides its order: the list, the rates learnt so far, and all steps of
     the mode.
     """
 

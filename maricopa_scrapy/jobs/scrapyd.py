@@ -228,7 +228,7 @@ class ScrapydNode:
         timeout: float = _ASK_S,
         most: int | None = None,
     ) -> tuple[int, bytes]:
-        # Not urllib: it would follow a redirect with the password, and ask a proxy for a node beside us.
+        # Not urllib: it would follow a redirect with the password, and ask a proxy for a node next to us.
         kind = http.client.HTTPSConnection if self._is_tls else http.client.HTTPConnection
         connection = kind(self._host, self._port, timeout=timeout)
         given = dict(headers or {})

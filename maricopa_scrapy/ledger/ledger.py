@@ -104,7 +104,7 @@ def open_job(
     id, distinct targets).
 
     `targets` is read once and may be long; what it raises leaves no job behind.
-    Raises LedgerError when the sandbox's invented records would come to stand beside the county's.
+    Raises LedgerError when the sandbox's invented records would come to stand next to the county's.
     """
 
     def work(cursor: Cursor) -> tuple[int, int]:

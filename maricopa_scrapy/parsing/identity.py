@@ -1,4 +1,4 @@
-"""What makes a page a parcel's whose address alone names it: its owner or situs address, beside what is
+"""What makes a page a parcel's whose address alone names it: its owner or situs address, against what is
 stored. Pure.
 """
 

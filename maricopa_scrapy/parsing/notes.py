@@ -1,5 +1,5 @@
-"""What a parser notes beside the values: fields that are new, fields that are absent, sections that could not
-be read.
+"""What a parser notes besides the values: fields that are new, fields that are absent, sections that could
+not be read.
 
 The rule of all parsers: the smallest thing is refused. Whose answer it is (identity) must be right, else
 nothing is stored. A section, which is one table of one answer, is left out as a whole when a value of it is

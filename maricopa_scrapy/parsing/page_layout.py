@@ -87,9 +87,9 @@ class Layout(_Part):
     one of `absent_texts`, or anything when `absent_alone`, or lists others (`results`).
     `tabs`: the tabs' links; `places`: which of them, by place from 0 or by whole text; `starts_with`: whether
     the summary is open at first.
-    `account`: the block of owner and situs address, in the parent of the grid's next `beside` above it, or in
-    the whole page where that is null; `headings` in it, of which the first `title` are its title; `blocks`:
-    words in the heading of each part; none: not on the page.
+    `account`: the block of owner and situs address, in the parent of the grid's next `account_container`
+    above it, or in the whole page where that is null; `headings` in it, of which the first `title` are its
+    title; `blocks`: words in the heading of each part; none: not on the page.
     `none`: whole texts of a tab without rows. `statuses`: the county's whole texts and ours. Texts are
     compared without case.
     `status_words`: of any other status, single words by ours, `not`, and `other` for those that tell nothing:
@@ -109,7 +109,7 @@ class Layout(_Part):
     starts_with: Literal["summary", "other"] = "summary"
     grid: Selected
     account: Selected
-    beside: Selected | None = ".container-fluid"
+    account_container: Selected | None = ".container-fluid"
     headings: Selected = "h3"
     title: Place = 1
     blocks: dict[str, tuple[str, ...]]

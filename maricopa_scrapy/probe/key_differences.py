@@ -1,4 +1,4 @@
-"""An object of an answer beside the shape by which it is read: which keys are absent, new, or of another
+"""An object of an answer against the shape by which it is read: which keys are absent, new, or of another
 kind.
 """
 

@@ -67,7 +67,13 @@ def find_account(found: Found, parcels: Sequence[Explored]) -> None:
         "owner": [_common(text_of(one) for one in owners) if several else text_of(owners[0])],
         "situs_address": [text_of(places[0])],
     }
-    found.page |= {"account": css, "beside": None, "headings": headings, "title": title, "blocks": blocks}
+    found.page |= {
+        "account": css,
+        "account_container": None,
+        "headings": headings,
+        "title": title,
+        "blocks": blocks,
+    }
     found.page["owners"] = {"listed": "blocks"} if several else _listed(owners[0], set(tags))
     found.note("account", f"headings {', '.join(map(repr, inside[title:]))}", css)
     found.note("owner", f"{len(owners)} block{'s' if several else ''}, {found.page['owners']['listed']}")

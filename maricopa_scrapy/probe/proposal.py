@@ -48,7 +48,7 @@ def propose(parcels: "Sequence[Explored]", absent: "Explored | None", manifest: 
 
 def apply(proposal: Proposal, today: dt.date) -> tuple[Path, Path]:
     """Write the proposed manifest to MARICOPA_CONFIG, else ./config; returns it and the old one, which stays
-    beside it.
+    next to it.
 
     A ./config that is not there begins as the shipped one, whole. Raises ConfigError, and writes nothing
     then.
@@ -67,15 +67,15 @@ def apply(proposal: Proposal, today: dt.date) -> tuple[Path, Path]:
         raise ConfigError(
             f"{file}: what is proposed does not fit: {'.'.join(map(str, first['loc']))}: {first['msg']}"
         ) from None
-    beside = _free(file.with_name(f"{file.name}.{today:%Y%m%d}"))
+    copy = _free(file.with_name(f"{file.name}.{today:%Y%m%d}"))
     part = file.with_name(f"{file.name}.part")
     try:
         part.write_text(new, encoding="utf-8")
-        shutil.copy2(file, beside)
+        shutil.copy2(file, copy)
         part.replace(file)
     except OSError as error:
         raise ConfigError(f"{file}: {error.strerror}") from None
-    return file, beside
+    return file, copy
 
 
 def written(proposal: Proposal) -> str:

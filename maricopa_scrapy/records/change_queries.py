@@ -8,7 +8,7 @@ What `maricopa reparse` corrected is no change of the county's, and in none of t
 
 from dataclasses import dataclass
 
-# Changes of one field that a source made: `c`. The value that stands beside it now is told only while it
+# Changes of one field that a source made: `c`. The value that stands next to it now is told only while it
 # still belongs to it.
 _CHANGED = """
     FROM public.change c JOIN crawl.run r ON r.id = c.run_id

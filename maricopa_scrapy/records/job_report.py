@@ -1,4 +1,4 @@
-"""Everything that the report of a job tells beside its progress: failures with examples, changes, runs,
+"""Everything that the report of a job tells besides its progress: failures with examples, changes, runs,
 traffic over time.
 """
 

@@ -41,7 +41,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """The last complete roll beside the one before: when each ended, new parcels, and changes by table and
+    """The last complete roll against the one before: when each ended, new parcels, and changes by table and
     field.
 
     What came between the two, by a list or from an incomplete roll, counts: it is all that happened `since`,

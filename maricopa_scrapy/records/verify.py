@@ -318,7 +318,7 @@ def _origins(cursor: Cursor, table: Table, values: dict[str, Any]) -> Iterator[P
 
 
 def _tampered(session: Session, table: Table, job_id: int | None) -> list[Problem]:
-    """Rows whose hash, taken again of what is stored, is not the one beside them."""
+    """Rows whose hash, taken again of what is stored, is not the one next to them."""
     scope = "" if job_id is None else f"WHERE true {_OF_JOB}"
     statement = f"SELECT {columns_of(table)}, encode(r.content_hash, 'hex') FROM {table.name} r {scope}"
     found: list[str] = []

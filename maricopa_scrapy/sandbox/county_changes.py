@@ -1,4 +1,4 @@
-"""What the county says otherwise than in an earlier epoch: the sandbox's own list, beside which a
+"""What the county says otherwise than in an earlier epoch: the sandbox's own list, against which a
 collection's can be held.
 """
 

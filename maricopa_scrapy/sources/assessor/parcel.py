@@ -53,7 +53,7 @@ __all__ = [
     "without_sketches",
 ]
 
-# What stands in /parcel/{apn} beside its plain keys.
+# What stands in /parcel/{apn} besides its plain keys.
 _PARTS = (
     "Geo", "Owner", "Valuations", "ResidentialPropertyData", "Improvements", "RentalInformation",
     "SimilarParcels", "MapIDs", "Sketches",

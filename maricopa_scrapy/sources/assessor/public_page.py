@@ -70,7 +70,7 @@ IDENTITY = ("APN_RAW", "heading", "link to the treasurer")
 class Layout:
     """What the page shows: labels by column, labels passed over, words for "no such parcel".
 
-    `absent` counts beside the APN that was asked for, `absent_alone` also where the page names no parcel.
+    `absent` counts next to the APN that was asked for, `absent_alone` also where the page names no parcel.
     """
 
     columns: Mapping[str, tuple[str, ...]]
@@ -148,7 +148,7 @@ def _cells(page: Selector, layout: Layout, notes: Notes) -> _Cells:
         counted = _COUNTED.fullmatch(said)
         label = _label(counted[1] if counted else said)
         value = header.xpath("following-sibling::*[1]")
-        # A heading of a table's column has another beside it, or nothing.
+        # A heading of a table's column has another next to it, or nothing.
         if not label or not value or value.xpath(_HEADERS.replace("//*", "self::*", 1)):
             continue
         if any(

@@ -23,7 +23,7 @@ _ZIP = b"PK\x03\x04"
 
 
 class Download:
-    """One file. It is written beside `path` until it is whole; `most` bytes are too many, `piece` are asked
+    """One file. It is written next to `path` until it is whole; `most` bytes are too many, `piece` are asked
     for at once.
     """
 

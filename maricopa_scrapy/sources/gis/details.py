@@ -1,4 +1,4 @@
-"""What the targets of the GIS layers say beside their keys."""
+"""What the targets of the GIS layers say besides their keys."""
 
 import datetime as dt
 

@@ -1,4 +1,4 @@
-"""What the recorder's targets say beside their keys."""
+"""What the recorder's targets say besides their keys."""
 
 import datetime as dt
 

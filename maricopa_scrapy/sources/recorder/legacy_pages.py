@@ -153,7 +153,7 @@ def parse_legacy_document(body: bytes, number: str) -> LegacyPage:
     letter = suffix if isinstance(suffix, str) else ""
     if letter and not (len(letter) == 1 and "A" <= letter <= "Z"):
         raise SourceChanged("hidsuf", "a letter", letter)
-    # The letter is beside the number, or in it too.
+    # The letter is next to the number, or in it too.
     whole = None if found is None else found.removesuffix(letter) + letter
     if whole != number:
         raise WrongDocument("lblRecNum", number, whole)

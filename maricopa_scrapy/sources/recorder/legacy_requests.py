@@ -1,5 +1,5 @@
-"""The recorder's legacy pages, as a source beside its API: lists by code and days, and documents. One request
-at a time.
+"""The recorder's legacy pages, as a source besides its API: lists by code and days, and documents. One
+request at a time.
 """
 
 import datetime as dt

@@ -39,7 +39,7 @@ INDEXED_MOST = 54
 # Display codes that one query code may find: two while a code is renamed.
 _DISPLAYS_MOST = 2
 _ROW = "searchResults[]"
-# Of what the envelope and a row have beside what is read.
+# Of what the envelope and a row have besides what is read.
 _ENVELOPE, _REST = Shape(""), Shape(_ROW)
 
 

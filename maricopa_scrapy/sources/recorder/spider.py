@@ -43,8 +43,8 @@ _WAYS = ("recording_numbers", "owner", "since")
 
 
 class DocumentsSpider(RecorderSpider):
-    """Targets, beside the recorder's own: `codes` (the list of them) and `window`, a page of a search of some
-    days.
+    """Targets, besides the recorder's own: `codes` (the list of them) and `window`, a page of a search of
+    some days.
     """
 
     name = "documents"
@@ -86,12 +86,12 @@ class DocumentsSpider(RecorderSpider):
             raise ArgumentError(
                 "pdf", "does not go with `via=legacy`, whose scans bear a mark; leave via=legacy out"
             )
-        beside = {"sources": [LegacyPages.source]} if is_legacy else {}
+        also = {"sources": [LegacyPages.source]} if is_legacy else {}
         index = FollowOn(cls.source, "index", "names")
         if name == "recording_numbers":
             numbers = RecordingNumbers.of(name, given)
             targets = _of_numbers(numbers, None if is_legacy else index)
-            return Work("documents", given | beside, targets, apns=numbers)
+            return Work("documents", given | also, targets, apns=numbers)
         since, until = _span(given, name)
         if name == "owner":
             return Work(
@@ -106,7 +106,7 @@ class DocumentsSpider(RecorderSpider):
         if is_legacy:
             return Work(
                 "documents",
-                given | days | beside,
+                given | days | also,
                 [legacy_list(code, since, until) for code in _codes(given["codes"])],
             )
         return Work(

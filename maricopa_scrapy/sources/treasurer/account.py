@@ -29,16 +29,16 @@ _LINES = re.compile(
 
 def account_of(root: Selector, layout: Layout) -> Selector:
     """Return the block of the owner and the situs address. Raises SourceChanged."""
-    if layout.beside is None:
+    if layout.account_container is None:
         if found := root.css(layout.account):
             return found[0]
     else:
-        around = {element.root for element in root.css(layout.beside)}
+        around = {element.root for element in root.css(layout.account_container)}
         for grid in root.css(layout.grid):
-            beside = next(
+            container = next(
                 (parent for parent in grid.xpath("ancestor::*")[::-1] if parent.root in around), None
             )
-            if beside is not None and (found := beside.xpath("..").css(layout.account)):
+            if container is not None and (found := container.xpath("..").css(layout.account)):
                 return found[0]
     raise SourceChanged(
         "account",

@@ -134,7 +134,7 @@ class Grid:
         raise SourceChanged(path, f"one of {', '.join(self._layout.statuses)}", text, ask)
 
     def _check_pagers(self, count: int) -> None:
-        """Whatever has a pager must say that it shows all: its own, and one that stands beside the grid."""
+        """Whatever has a pager must say that it shows all: its own, and one that stands next to the grid."""
         others = {
             pager.root
             for grid in self._root.css(self._layout.grid)

@@ -25,7 +25,7 @@ from maricopa_scrapy.sources.treasurer.grid import Grid
 from maricopa_scrapy.sources.treasurer.parcel_numbers import text_of
 from maricopa_scrapy.sources.treasurer.records import TaxBill, TaxPayment
 
-# What can be due beside the tax: 16 % a year, 5 % for advertising, and fees of a sale.
+# What can be due besides the tax: 16 % a year, 5 % for advertising, and fees of a sale.
 _YEARLY, _ADVERTISING, _FEES = Decimal("0.16"), Decimal("0.05"), Decimal(100)
 
 

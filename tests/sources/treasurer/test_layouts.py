@@ -256,7 +256,11 @@ def test_the_account_stands_where_the_manifest_says() -> None:
         f"<h1>{APN}</h1>{GRID}</body></html>"
     )
     known = layout(
-        identity=[{"at": "heading", "selector": "h1"}], account=".facts", beside=None, headings="dt", title=0
+        identity=[{"at": "heading", "selector": "h1"}],
+        account=".facts",
+        account_container=None,
+        headings="dt",
+        title=0,
     )
     assert of(TaxAccount, read(elsewhere, known)) == [TaxAccount(apn=APN, owner="A", situs_address="B")]
     assert refused(elsewhere.replace("facts", "other"), known).path == "account"
