@@ -46,6 +46,8 @@ T = TypeVar("T")
 run_opened = object()
 
 _SOON_S = 0.1
+# So long the beat waits for a question that is asked of the ledger before it.
+_BUSY_S = 1.0
 # For so long a run that ends tries to say so while somebody holds a lock of the ledger; else its leases go
 # back by themselves.
 _LOCKED_S = 3.0
@@ -102,7 +104,9 @@ def _as_urgent(apns: ApnList, work: Work) -> Iterator[FollowOn]:
 
 
 class RunLedger:
-    """The ledger as the reactor sees it: every call is made in one thread, in order."""
+    """The ledger as the reactor sees it: every call is made in one thread, in order, but for a beat that
+    would have to wait.
+    """
 
     def __init__(self, url: str, options: WriterOptions, spider: LedgerSpider) -> None:
         self._spider = spider
@@ -151,6 +155,22 @@ class RunLedger:
         except DatabaseUnavailable:
             self._session.patience = self._session.lock_patience = 0  # it was waited for once
             raise
+
+    async def _at_once(self, work: Callable[..., T], *args: Any) -> T:
+        """As `_do`; while the thread is at a long question, by a thread and a connection for this alone."""
+        asked = self._thread.submit(lambda: work(self._session, *args))
+        answer = asyncio.wrap_future(asked)
+        done, _ = await asyncio.wait({answer}, timeout=_BUSY_S)
+        if not done and asked.cancel():
+            return await asyncio.to_thread(self._apart, work, *args)
+        return await answer
+
+    def _apart(self, work: Callable[..., T], *args: Any) -> T:
+        session = Session(self._url, self._session.patience)
+        try:
+            return work(session, *args)
+        finally:
+            session.close()
 
     async def open(self, spider: LedgerSpider) -> None:
         def opened(session: Session) -> Run:
@@ -215,12 +235,12 @@ class RunLedger:
         return self._writer.rows if self._writer is not None else 0
 
     async def heartbeat(self, traffic: dict[str, Any]) -> None:
-        await self._do(ledger.heartbeat, self.run, traffic)
+        await self._at_once(ledger.heartbeat, self.run, traffic)
         self._heard()
         self._spider.downloader.let_go("silence")
 
     async def requested_state(self) -> str:
-        return await self._do(ledger.requested_state, self.run.job_id)
+        return await self._at_once(ledger.requested_state, self.run.job_id)
 
     async def exchange(self, name: str, wants: bool, step: Step[T]) -> T:
         return await self._do(source.exchange, self.run, name, wants, step)

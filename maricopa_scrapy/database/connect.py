@@ -16,7 +16,7 @@ from psycopg2.extensions import connection as Connection
 from psycopg2.extensions import cursor as Cursor
 from psycopg2.extensions import parse_dsn
 
-from maricopa_scrapy.database import schema, server_checks
+from maricopa_scrapy.database import interrupts, schema, server_checks
 from maricopa_scrapy.database.server_checks import (
     DatabaseCancelled,
     DatabaseOlder,
@@ -123,6 +123,7 @@ def _connect(url: str) -> Connection:
     connection: Connection | None = None
     try:
         connection = another(is_async=False)
+        interrupts.note(connection)
         connection.autocommit = True
         server_checks.set_up(connection, another)
         connection.autocommit = False
@@ -277,6 +278,7 @@ class Session:
         self.lock_patience = max(patience, _LOCK_PATIENCE_S) if patience else 0.0
         self._on_trouble = on_trouble
         self._connection: Connection | None = None
+        self._is_ended = False
 
     def transact(self, work: Callable[[Cursor], T], undo: bool = False) -> T:
         """Run `work` in one transaction and return its result; with `undo` nothing of it stays but that.
@@ -298,9 +300,11 @@ class Session:
                         connection.rollback()
             except psycopg2.errors.QueryCanceled as error:
                 cancelled += 1
-                if cancelled >= _CANCELLED_MOST:
+                if cancelled >= _CANCELLED_MOST or self._is_ended:
                     raise _known(error, self._connection, self._url) from error
             except (DatabaseUnavailable, psycopg2.Error) as error:
+                if self._is_ended:
+                    raise _known(error, self._connection, self._url) from error
                 now = time.monotonic()
                 is_first, begun = begun is None, now if begun is None else begun
                 pause = self._pause(error, now - begun, is_first)
@@ -378,6 +382,12 @@ class Session:
 
     def opened(self, connection: Connection) -> None:
         """Called with every new connection; a place for session state such as temporary tables."""
+
+    def cancel(self) -> None:
+        """End the statement under way, from any thread: its `transact` raises DatabaseCancelled."""
+        self._is_ended = True
+        if (connection := self._connection) is not None and not connection.closed:
+            connection.cancel()
 
     def close(self) -> None:
         """Close the connection; the next `transact` opens another."""

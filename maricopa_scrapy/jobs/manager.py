@@ -25,6 +25,7 @@ from maricopa_scrapy.arguments import spider_arguments
 from maricopa_scrapy.database import connect
 from maricopa_scrapy.database.connect import DatabaseUnavailable, Session, migrate
 from maricopa_scrapy.items import PRIORITIES
+from maricopa_scrapy.jobs.beat import Beat
 from maricopa_scrapy.jobs.executor import Executor
 from maricopa_scrapy.jobs.local_processes import LocalProcesses
 from maricopa_scrapy.jobs.plan import Order, Plan, PlanError, Planner
@@ -39,6 +40,8 @@ logger = logging.getLogger(__name__)
 # Seconds between two steps of the supervisor, and between two reports of one job's progress.
 _STEP_S = 0.25
 _REPORT_S = 0.25
+# So long the supervisor may take to end its step when the manager closes.
+_END_S = 1.0
 
 OnProgress = Callable[[JobProgress], object]
 
@@ -91,7 +94,7 @@ class JobManager:
         )
         self.planner = Planner(scrapy_settings)
         self._lock = threading.RLock()
-        # One for those who call, one for the supervisor.
+        # One for those who call, one for the supervisor, one for the beat.
         self._session = Session(self._url, config.writer.database_patience)
         self._patience = config.writer.database_patience
         self._new: list[int] = []
@@ -99,6 +102,8 @@ class JobManager:
         self._wake = threading.Event()
         self._closing = False
         self._thread: threading.Thread | None = None
+        self._beat: Beat | None = None
+        self._supervisor_session: Session | None = None
         self._failure: BaseException | None = None
         self._ended = threading.Condition()
         self._supervised: set[int] = set()
@@ -116,7 +121,14 @@ class JobManager:
         self._closing = True
         self._wake.set()
         if self._thread is not None:
-            self._thread.join()
+            self._thread.join(_END_S)
+            # It is at a long query: whoever goes on with the job asks it again.
+            while self._thread.is_alive():
+                assert self._supervisor_session is not None
+                self._supervisor_session.cancel()
+                self._thread.join(_END_S)
+        if self._beat is not None:
+            self._beat.close()
         with self._lock:
             self._session.close()
 
@@ -276,12 +288,15 @@ class JobManager:
             if on_progress is not None:
                 self._watched[job_id] = _Watched(on_progress)
             if self._thread is None:
+                self._beat = Beat(self._url, self._patience, self._to_beat_for, self._failed)
+                self._supervisor_session = Session(self._url, self._patience)
                 self._thread = threading.Thread(target=self._work, name="job-manager", daemon=True)
                 self._thread.start()
         self._wake.set()
 
     def _work(self) -> None:
-        session = Session(self._url, self._patience)
+        session = self._supervisor_session
+        assert session is not None
         supervisor = Supervisor(session, self._limits)
         try:
             while not self._closing:
@@ -297,17 +312,26 @@ class JobManager:
                 self._wake.wait(_STEP_S)
                 self._wake.clear()
         except Exception as error:
-            # Whoever waits is told; nobody else would hear of what ends a thread.
-            self._failure = error
+            if self._closing and isinstance(error, DatabaseUnavailable):
+                return
             logger.error(
                 "jobs are supervised no more: %s",
                 error,
                 exc_info=not isinstance(error, DatabaseUnavailable | ledger.LedgerError),
             )
+            self._failed(error)
         finally:
             session.close()
             with self._ended:
                 self._ended.notify_all()
+
+    def _to_beat_for(self) -> set[int]:
+        # Nobody works on what is supervised no more.
+        return set() if self._failure is not None else set(self._supervised)
+
+    def _failed(self, error: Exception) -> None:
+        # Whoever waits is told; nobody else would hear of what ends a thread.
+        self._failure = self._failure or error
 
     def _report(self, session: Session, supervisor: Supervisor) -> None:
         with self._lock:

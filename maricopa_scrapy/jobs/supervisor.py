@@ -1,13 +1,15 @@
 """One process's jobs, step by step: wait for a turn, start the runs of each phase, start anew what was lost,
 see the end.
 
-What it decides it reads in the ledger, so that another supervisor can go on at any moment.
+What it decides it reads in the ledger, so that another supervisor can go on at any moment. The beat, by which
+others know that somebody supervises a job, is another thread's (beat.py): it waits for no query.
 """
 
 import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import islice
 
 from maricopa_scrapy.configuration import CONNECTIONS_A_RUN, BatchProcessing
 from maricopa_scrapy.database.connect import Session
@@ -16,7 +18,6 @@ from maricopa_scrapy.items import FollowOn
 from maricopa_scrapy.jobs.executor import Executor, NodeError
 from maricopa_scrapy.ledger import jobs
 from maricopa_scrapy.ledger.jobs import JobState, RunState
-from maricopa_scrapy.ledger.ledger import HEARTBEAT_S
 from maricopa_scrapy.records.stale import missing_of_lists
 
 logger = logging.getLogger(__name__)
@@ -33,6 +34,8 @@ _TRIES_UNSEEN = 2
 _TRIES = 5
 _TRIES_REFUSED = 6
 _SOON_S = 10.0
+# Targets that are added at once.
+_BATCH = 20_000
 
 
 @dataclass(slots=True)
@@ -60,7 +63,6 @@ class Supervisor:
         self._limits = limits
         self._clock = clock
         self._jobs: dict[int, _Supervised] = {}
-        self._beaten_at = -HEARTBEAT_S
 
     @property
     def jobs(self) -> list[int]:
@@ -75,9 +77,6 @@ class Supervisor:
     def step(self) -> None:
         """Do for each job what is due now."""
         now = self._clock()
-        if self._jobs and now - self._beaten_at >= HEARTBEAT_S:
-            jobs.beat(self._session, list(self._jobs))
-            self._beaten_at = now
         for job_id, mine in list(self._jobs.items()):
             job = jobs.see(self._session, job_id)
             if not job.is_mine:
@@ -141,18 +140,14 @@ class Supervisor:
                 self._look_after(job, run, mine, now)
 
     def _find_rest(self, job: JobState) -> None:
-        rest = job.parameters.get("rest", ())
-        if "assessor" in rest:
-
-            def work(cursor: object) -> int:
-                missing = missing_of_lists(cursor, job.id)  # type: ignore[arg-type]
-                return add_targets(cursor, job.id, [FollowOn("assessor", "parcel", apn) for apn in missing])  # type: ignore[arg-type]
-
-            logger.info(
-                "job %d: %d parcels are not in the GIS; the API is asked for them",
-                job.id,
-                self._session.transact(work),
-            )
+        if "assessor" not in job.parameters.get("rest", ()):
+            return
+        missing = self._session.transact(lambda cursor: missing_of_lists(cursor, job.id))
+        targets = (FollowOn("assessor", "parcel", apn) for apn in missing)
+        # In parts, each for itself: whoever changes the job's row need not wait for a million targets.
+        while part := list(islice(targets, _BATCH)):
+            self._session.transact(lambda cursor, part=part: add_targets(cursor, job.id, part))  # type: ignore[misc]
+        logger.info("job %d: %d parcels are not in the GIS; the API is asked for them", job.id, len(missing))
 
     def _begin(self, job: JobState, run: RunState, mine: _Supervised, now: float) -> None:
         if not run.has_open_targets:

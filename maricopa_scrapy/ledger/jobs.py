@@ -59,18 +59,20 @@ _FIRST_IN_LINE = """
 """
 _NEWEST = """
     SELECT j.id, j.type, j.mode, j.priority, j.parameters, j.state, j.requested_state, j.verdict, j.reason,
-        j.enumerated, j.created_at,
-           j.started_at, j.finished_at, count(*) FILTER (WHERE t.state = 'done') AS done,
-           count(*) FILTER (WHERE t.state = 'gone') AS gone, count(*) FILTER (WHERE t.state = 'dead') AS dead,
-           count(*) FILTER (WHERE t.state IN ('pending', 'leased')) AS open,
+           j.enumerated, j.created_at, j.started_at, j.finished_at, coalesce(t.done, 0) AS done,
+           coalesce(t.gone, 0) AS gone, coalesce(t.dead, 0) AS dead, coalesce(t.open, 0) AS open,
            EXISTS (SELECT FROM crawl.run r WHERE r.job_id = j.id AND r.state = 'running'
                    AND r.heartbeat_at > now() - make_interval(secs => %(silence)s)) AS is_live,
            coalesce(j.supervised_at > now() - make_interval(secs => %(silence)s), false) AS is_supervised
     FROM (SELECT * FROM crawl.job ORDER BY id DESC LIMIT %(limit)s) j
-    LEFT JOIN crawl.target t ON t.job_id = j.id
-    GROUP BY j.id, j.type, j.mode, j.priority, j.parameters, j.state, j.requested_state, j.verdict, j.reason,
-    j.enumerated, j.created_at,
-             j.started_at, j.finished_at, j.supervised_at
+    LEFT JOIN (
+        SELECT job_id, count(*) FILTER (WHERE state = 'done') AS done,
+               count(*) FILTER (WHERE state = 'gone') AS gone,
+               count(*) FILTER (WHERE state = 'dead') AS dead,
+               count(*) FILTER (WHERE state IN ('pending', 'leased')) AS open
+        FROM crawl.target
+        WHERE job_id IN (SELECT id FROM crawl.job ORDER BY id DESC LIMIT %(limit)s) GROUP BY job_id
+    ) t ON t.job_id = j.id
     ORDER BY j.id DESC
 """
 
@@ -164,13 +166,14 @@ def beat(session: Session, job_ids: Sequence[int]) -> None:
 
     def work(cursor: Cursor) -> None:
         cursor.execute(
-            "UPDATE crawl.job SET supervised_at = now() WHERE id = ANY(%s) AND supervisor = %s AND"
-            " supervisor_pid = %s",
+            "UPDATE crawl.job SET supervised_at = clock_timestamp() WHERE id = ANY(%s) AND supervisor = %s"
+            " AND supervisor_pid = %s",
             (list(job_ids), node_name(), os.getpid()),
         )
-        reap(cursor)
 
     session.transact(work)
+    # By itself: whoever looks at the jobs does not wait for what it gives back.
+    session.transact(reap)
 
 
 def see(session: Session, job_id: int) -> JobState:
@@ -339,10 +342,14 @@ def retry(session: Session, job_id: int, cause: str | None = None, is_unread: bo
     """
 
     def work(cursor: Cursor) -> int:
+        cursor.execute("SELECT FROM crawl.job WHERE id = %s", (job_id,))
+        if not cursor.rowcount:
+            raise LedgerError(f"there is no job {job_id}; `maricopa jobs` lists them")
+        count = _ask_unread_again(cursor, job_id) if is_unread else _ask_dead_again(cursor, job_id, cause)
+        # Last: who supervises the job beats in this row, and a million targets take a minute.
         job = _locked(cursor, job_id)
         if job["verdict"] == CANCELLED or job["requested_state"] == "cancel":
             raise LedgerError(f"job {job_id} was cancelled; start a new one")
-        count = _ask_unread_again(cursor, job_id) if is_unread else _ask_dead_again(cursor, job_id, cause)
         if job["state"] == "finished":
             _reopen(cursor, job_id)
         else:

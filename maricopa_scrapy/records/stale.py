@@ -44,6 +44,25 @@ _DEEDS = """
     ) last WHERE number IS NOT NULL GROUP BY number ORDER BY number
 """
 _BY_SOURCE = {"gis": _SEEN, "recorder": _RECORDED, "assessor_page": _ON_PAGE}
+# Each list is opened once, and everything else is joined with it as a whole.
+MISSING = """
+    WITH asked AS MATERIALIZED (
+        SELECT t.state, one.apn, one.place FROM crawl.target t
+        CROSS JOIN LATERAL jsonb_array_elements_text(t.detail -> 'apns') WITH ORDINALITY AS one (apn, place)
+        WHERE t.job_id = %(job)s AND t.source = 'gis' AND t.kind = 'layer'
+    ), unanswered AS MATERIALIZED (
+        SELECT DISTINCT one.apn FROM crawl.target t
+        CROSS JOIN LATERAL jsonb_array_elements_text(t.detail -> 'apns') AS one (apn)
+        WHERE t.job_id = %(job)s AND t.source = 'gis' AND t.kind IN ('list', 'absent')
+          AND t.state NOT IN ('done', 'gone')
+    )
+    SELECT asked.apn FROM asked
+    LEFT JOIN gis.absent a ON a.apn = asked.apn
+    LEFT JOIN gis.parcel g ON g.apn = asked.apn
+    LEFT JOIN unanswered u ON u.apn = asked.apn
+    WHERE asked.state <> 'done' OR a.apn IS NOT NULL OR g.apn IS NULL OR u.apn IS NOT NULL
+    ORDER BY asked.place
+"""
 _IS_CANCELLED = "SELECT FROM assessor.parcel p WHERE p.apn = s.apn AND p.is_cancelled"
 
 
@@ -109,20 +128,9 @@ def missing_of_lists(cursor: Cursor, job_id: int) -> list[str]:
     """Return the APNs that the job asked the GIS for and that it does not have, in the order in which they
     were asked for.
     """
-    cursor.execute(
-        """
-        SELECT asked.apn FROM crawl.target t
-        CROSS JOIN LATERAL jsonb_array_elements_text(t.detail -> 'apns') WITH ORDINALITY AS asked (apn, place)
-        WHERE t.job_id = %s AND t.source = 'gis' AND t.kind = 'layer' AND (
-            t.state <> 'done' OR EXISTS (SELECT FROM gis.absent a WHERE a.apn = asked.apn)
-            OR NOT EXISTS (SELECT FROM gis.parcel g WHERE g.apn = asked.apn)
-            OR EXISTS (
-                SELECT FROM crawl.target l
-                WHERE l.job_id = t.job_id AND l.source = 'gis' AND l.kind IN ('list', 'absent')
-                AND l.state NOT IN ('done', 'gone')
-                AND l.detail -> 'apns' ? asked.apn))
-        ORDER BY place
-        """,
-        (job_id,),
-    )
-    return [apn for (apn,) in cursor.fetchall()]
+    # Nobody knows beforehand how long a list is; taken for short, it would be looked through for each APN.
+    cursor.execute("SET LOCAL enable_nestloop = off")
+    cursor.execute(MISSING, {"job": job_id})
+    missing = [apn for (apn,) in cursor.fetchall()]
+    cursor.execute("SET LOCAL enable_nestloop = on")
+    return missing
