@@ -6,15 +6,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal
 from itertools import chain
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from maricopa_scrapy.arguments.list_table import ApnTable, TableRow
 from maricopa_scrapy.cli.terminal import database, errors, fail, mistakes
-from maricopa_scrapy.machine.output_file import new_file
-from maricopa_scrapy.records import enrich as joining
-from maricopa_scrapy.records.export.text import cell, defused
+
+if TYPE_CHECKING:
+    from maricopa_scrapy.arguments.list_table import TableRow
 
 _ROWS_MOST = 1_048_575
 
@@ -36,6 +35,9 @@ def enrich(
 
     Example: maricopa enrich leads.csv --apn-column PARCEL --add owner,amount_due --to leads-enriched.xlsx
     """
+    from maricopa_scrapy.arguments.list_table import ApnTable
+    from maricopa_scrapy.records import enrich as joining
+
     names = [name.strip() for name in add.split(",") if name.strip()]
     if wrong := [name for name in names if name not in joining.COLUMNS]:
         raise fail(f"--add: there is no {', '.join(wrong)}; there are {', '.join(sorted(joining.COLUMNS))}")
@@ -66,7 +68,7 @@ def _numbered(heading: Sequence[str], width: int) -> Iterator[tuple[int, str]]:
     return enumerate(padded, start=1)
 
 
-def _padded(rows: Iterable[TableRow], width: int) -> Iterator[tuple[list[str], str | None, str | None]]:
+def _padded(rows: "Iterable[TableRow]", width: int) -> Iterator[tuple[list[str], str | None, str | None]]:
     """Yield rows of one width; a row that has more cells than the heading keeps the rest in its last cell."""
     for row in rows:
         cells = row.cells
@@ -76,6 +78,8 @@ def _padded(rows: Iterable[TableRow], width: int) -> Iterator[tuple[list[str], s
 
 
 def _counted(rows: Iterable[list[Any]], counts: dict[str, int]) -> Iterator[list[Any]]:
+    from maricopa_scrapy.records import enrich as joining
+
     for row in rows:
         counts["rows"] += 1
         counts["without"] += row[-2] is None
@@ -85,6 +89,9 @@ def _counted(rows: Iterable[list[Any]], counts: dict[str, int]) -> Iterator[list
 
 def _write(to: Path, head: Sequence[str], width: int, rows: Iterable[list[Any]]) -> None:
     """Write the table. Cells that came are as they came; of those that are added a spreadsheet runs none."""
+    from maricopa_scrapy.machine.output_file import new_file
+    from maricopa_scrapy.records.export.text import cell, defused
+
     if to.suffix.lower() == ".csv":
         with new_file(to) as file:
             writer = csv.writer(file)
@@ -97,6 +104,9 @@ def _write(to: Path, head: Sequence[str], width: int, rows: Iterable[list[Any]])
 
 def _write_workbook(to: Path, head: Sequence[str], width: int, rows: Iterable[list[Any]]) -> None:
     import xlsxwriter
+
+    from maricopa_scrapy.machine.output_file import new_file
+    from maricopa_scrapy.records.export.text import cell
 
     with new_file(to, "wb") as file:
         book = xlsxwriter.Workbook(file, {"constant_memory": True, "use_zip64": True})

@@ -11,17 +11,12 @@ from urllib.parse import urlsplit
 
 import typer
 
-from maricopa_scrapy.arguments import spider_arguments
 from maricopa_scrapy.cli.ledger_verbs import AsJson, Job, show_report
 from maricopa_scrapy.cli.terminal import database, errors, fail, mistakes, out
-from maricopa_scrapy.crawl import refused_settings
-from maricopa_scrapy.database.connect import Session
-from maricopa_scrapy.ledger import jobs as ledger_jobs
-from maricopa_scrapy.ledger import progress
-from maricopa_scrapy.ledger.verdict import EXIT_CODES, FAILED, INCOMPLETE
-from maricopa_scrapy.machine.private_files import make_folder, open_log
+from maricopa_scrapy.machine import progress_line
 
 if TYPE_CHECKING:
+    from maricopa_scrapy.database.connect import Session
     from maricopa_scrapy.jobs.manager import JobManager
     from maricopa_scrapy.jobs.plan import Order, Plan
 
@@ -159,6 +154,7 @@ def run(
 
 def order_of(given: Mapping[str, Any]) -> "Order":
     """Return what the options of `run` ask for, by their names. Raises ArgumentError."""
+    from maricopa_scrapy.arguments import spider_arguments
     from maricopa_scrapy.jobs.plan import Order
 
     older_than, sections = given["older_than"], given["sections"]
@@ -183,6 +179,8 @@ def resume(
 
     Example: maricopa resume 12
     """
+    from maricopa_scrapy.ledger import jobs as ledger_jobs
+
     with mistakes():
         if detach:
             with database() as session:
@@ -219,9 +217,12 @@ def retry(
     """
     if unread and cause is not None:
         raise fail("--cause and --unread: give one of them")
+    from maricopa_scrapy.ledger import jobs as ledger_jobs
+
     with mistakes():
         with database() as session:
             _circumstances(session, job, on)
+            progress_line.doing("asking for targets again")
             count = ledger_jobs.retry(session, job, cause, unread)
             is_running = ledger_jobs.see(session, job).state == "running"
         out.print(f"job {job}: {count} targets are asked for again")
@@ -274,12 +275,16 @@ def manager_for(nodes: list[str], settings: dict[str, str]) -> "JobManager":
 
 
 def _check_settings(settings: dict[str, str]) -> None:
+    from maricopa_scrapy.crawl import refused_settings
+
     if mistake := refused_settings.refused(settings):
         raise fail(mistake)
 
 
-def _circumstances(session: Session, job: int, on: list[str] | None) -> tuple[dict[str, str], list[str]]:
+def _circumstances(session: "Session", job: int, on: list[str] | None) -> tuple[dict[str, str], list[str]]:
     """Return the job's settings and the nodes on which it goes on: those given, else those of its row."""
+    from maricopa_scrapy.ledger import jobs as ledger_jobs
+
     settings, places = ledger_jobs.circumstances(session, job)
     _check_settings(settings)
     # Of a node its address is known, and not its password.
@@ -309,8 +314,9 @@ def _manager_of(job: int, on: list[str] | None) -> "JobManager":
 
 
 def _ask(plan: "Plan", as_json: bool) -> None:
-    if sys.stdin.isatty() and typer.confirm("Begin?", default=True, err=as_json):
-        return
+    with progress_line.hidden():
+        if sys.stdin.isatty() and typer.confirm("Begin?", default=True, err=as_json):
+            return
     if not sys.stdin.isatty():
         raise fail("nobody can be asked whether to begin, as this is no terminal: add -y")
     raise typer.Exit(0)
@@ -318,6 +324,7 @@ def _ask(plan: "Plan", as_json: bool) -> None:
 
 def _goes_on(job: int, as_json: bool, how: str = "") -> None:
     from maricopa_scrapy.jobs.display import print_json
+    from maricopa_scrapy.ledger import progress
 
     if as_json:
         with database() as session:
@@ -335,7 +342,8 @@ def start_manager(job: int, nodes: list[str]) -> int:
     """Start a process of its own that supervises a job; returns its id once it does. What hinders it is
     said.
     """
-    from maricopa_scrapy.machine.private_files import default_data_dir
+    from maricopa_scrapy.ledger import progress
+    from maricopa_scrapy.machine.private_files import default_data_dir, make_folder, open_log
 
     folder = default_data_dir() / "log"
     log = folder / f"job-{job}.log"
@@ -369,6 +377,7 @@ def start_manager(job: int, nodes: list[str]) -> int:
 
 def _follow(manager: "JobManager", job: int, as_json: bool) -> int:
     from maricopa_scrapy.jobs.display import Display, follow
+    from maricopa_scrapy.ledger.verdict import EXIT_CODES, FAILED, INCOMPLETE
 
     with Display(out, as_json) as display:
         found = follow(manager, job, display)
@@ -387,7 +396,10 @@ def _follow(manager: "JobManager", job: int, as_json: bool) -> int:
 
 
 def _request_state(job: int, what: str, state: str, remark: str) -> None:
+    from maricopa_scrapy.ledger import jobs as ledger_jobs
+
     with database() as session:
+        progress_line.doing(f"waiting for the runs of job {job}")
         found = ledger_jobs.request_state(session, job, what)
         deadline = time.monotonic() + _END_S
         while found.state not in (state, "finished") and time.monotonic() < deadline:

@@ -3,17 +3,15 @@
 import contextlib
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from maricopa_scrapy.arguments import spider_arguments
 from maricopa_scrapy.cli.terminal import database, fail, mistakes, out
-from maricopa_scrapy.database.connect import Session
-from maricopa_scrapy.ledger import cleanup as cleaning
-from maricopa_scrapy.ledger import jobs as ledger_jobs
-from maricopa_scrapy.ledger import progress, statistics
-from maricopa_scrapy.machine.output_file import new_file, refuse_link
+from maricopa_scrapy.machine import progress_line
+
+if TYPE_CHECKING:
+    from maricopa_scrapy.database.connect import Session
 
 Job = Annotated[int, typer.Argument(help="a job's number, as `maricopa jobs` shows it")]
 AsJson = Annotated[bool, typer.Option("--json", help="as JSON, the schema of docs/manager.md")]
@@ -28,8 +26,11 @@ def jobs(
     Example: maricopa jobs --limit 5
     """
     from maricopa_scrapy.jobs import display, views
+    from maricopa_scrapy.ledger import jobs as ledger_jobs
+    from maricopa_scrapy.ledger import progress
 
     with database() as session:
+        progress_line.doing("counting the targets of the newest jobs")
         found = ledger_jobs.newest(session, limit)
         if not as_json:
             out.print(views.JobList(found))
@@ -51,6 +52,7 @@ def status(
     """
     from maricopa_scrapy.jobs import display, views
     from maricopa_scrapy.jobs.overview import status as dossier_status
+    from maricopa_scrapy.ledger import progress
 
     with database() as session:
         if job is None:
@@ -63,6 +65,7 @@ def status(
             with contextlib.suppress(KeyboardInterrupt), display.Display(out, as_json) as shown:
                 display.watch(session, job, shown)
             return
+        progress_line.doing(f"counting the targets of job {job}")
         found = progress.read(session, job)
         if as_json:
             display.print_json(out, found)
@@ -91,6 +94,7 @@ def report(
     Example: maricopa report 12 --html report.html
     """
     with database() as session:
+        progress_line.doing(f"reading what became of job {job}")
         if html is None:
             show_report(session, job)
             return
@@ -101,6 +105,8 @@ def report(
     if str(html) == "-":
         sys.stdout.write(page)
         return
+    from maricopa_scrapy.machine.output_file import new_file, refuse_link
+
     file = html
     try:
         refuse_link(html)
@@ -123,7 +129,11 @@ def cleanup(
 
     Example: maricopa cleanup --older-than 90d --dry-run
     """
+    from maricopa_scrapy.arguments import spider_arguments
+    from maricopa_scrapy.ledger import cleanup as cleaning
+
     with mistakes(), database() as session:
+        progress_line.doing("looking for old jobs" if dry_run else "removing old jobs")
         removed = cleaning.cleanup(session, spider_arguments.age("older_than", older_than), dry_run)
         word = "would be removed" if dry_run else "removed"
         out.print(
@@ -133,8 +143,9 @@ def cleanup(
             out.print(f"kept: {removed.kept:,} old jobs, of which stored rows are the newest word, or rolls")
 
 
-def show_report(session: Session, job: int) -> None:
+def show_report(session: "Session", job: int) -> None:
     from maricopa_scrapy.jobs import views
+    from maricopa_scrapy.ledger import progress, statistics
 
     for part in views.report(
         progress.read(session, job), statistics.read(session, job), statistics.issues(session, job)

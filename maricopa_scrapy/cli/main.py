@@ -7,24 +7,20 @@ from typing import Annotated
 
 import typer
 
+from maricopa_scrapy import __version__
 from maricopa_scrapy.cli import enrich_verb, job_verbs, ledger_verbs, probe_verb, record_verbs, schedule_verbs
 from maricopa_scrapy.cli.terminal import OneLine, database, fail, out
-from maricopa_scrapy.configuration import ConfigError
-from maricopa_scrapy.database.connect import (
-    DatabaseOlder,
-    DatabaseUnavailable,
-    database_url,
-    environment_of,
-    migrate,
-)
+from maricopa_scrapy.database import interrupts
+from maricopa_scrapy.machine import progress_line
 from maricopa_scrapy.machine.child_environment import dump_no_core, essential
-from maricopa_scrapy.parsing.identifiers import IdentifierError, parse_apn
 
 app = typer.Typer(
     cls=OneLine,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
+    # Without the boxes of rich, whose import takes longer than all else of `maricopa --help`.
+    rich_markup_mode=None,
+    context_settings={"max_content_width": 120},
     help="Public property records of Maricopa County, Arizona, in one Postgres database.",
 )
 app.add_typer(record_verbs.app)
@@ -32,6 +28,24 @@ app.add_typer(schedule_verbs.schedules, name="schedule")
 app.add_typer(schedule_verbs.lists, name="lists")
 app.command()(schedule_verbs.tick)
 app.command()(enrich_verb.enrich)
+
+
+def _say_version(is_asked: bool) -> None:
+    if is_asked:
+        out.print(f"maricopa_scrapy {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    _version: Annotated[
+        bool,
+        typer.Option("--version", callback=_say_version, is_eager=True, help="say which version this is"),
+    ] = False,
+) -> None:
+    pass
+
+
 for _verb in (
     job_verbs.run,
     ledger_verbs.jobs,
@@ -55,6 +69,7 @@ def property_(apn: Annotated[str, typer.Argument(help="an APN in any notation, s
 
     Example: maricopa property 165-28-054
     """
+    from maricopa_scrapy.parsing.identifiers import IdentifierError, parse_apn
     from maricopa_scrapy.records import dossier
 
     try:
@@ -110,13 +125,16 @@ def deploy(
 
     Example: maricopa deploy --to http://node1:6800 --to http://node2:6800
     """
+    from maricopa_scrapy.configuration import ConfigError
     from maricopa_scrapy.jobs import deploy as deployment
     from maricopa_scrapy.jobs.executor import NodeError
     from maricopa_scrapy.jobs.scrapyd import ScrapydNode
 
     try:
         for node in [ScrapydNode(url) for url in to]:
-            version, spiders = deployment.deploy(node)
+            with progress_line.shown():
+                progress_line.doing(f"putting the project on {node.name}")
+                version, spiders = deployment.deploy(node)
             out.print(f"{node.name}: version {version}, {spiders} spiders", markup=False, soft_wrap=True)
     except (NodeError, ConfigError) as error:
         raise fail(str(error)) from None
@@ -129,7 +147,9 @@ def demo(parcels: Annotated[int, typer.Option(min=1, max=100_000, help="how many
     Example: maricopa demo --parcels 50
     """
     from maricopa_scrapy.cli.demo import run
+    from maricopa_scrapy.configuration import ConfigError
     from maricopa_scrapy.crawl.ledger_spider import StartError
+    from maricopa_scrapy.database.connect import DatabaseUnavailable
 
     try:
         code = run(parcels, out)
@@ -167,13 +187,22 @@ def postgres(
     Example: maricopa postgres psql -c "SELECT count(*) FROM property"
     """
     from maricopa_scrapy.database import embedded
+    from maricopa_scrapy.database.connect import (
+        DatabaseOlder,
+        DatabaseUnavailable,
+        database_url,
+        environment_of,
+        migrate,
+    )
 
     try:
         executable = embedded.program(program)
     except embedded.EmbeddedError as error:
         raise fail(str(error)) from None
     try:
-        url = database_url()
+        with progress_line.shown():
+            progress_line.doing("opening the database")
+            url = database_url()
         # These programs take its rows out.
         with suppress(DatabaseOlder):
             migrate(url)
@@ -213,4 +242,5 @@ def new_source(
 def main() -> None:
     """Run the command."""
     dump_no_core()
-    app()
+    with interrupts.cancelling():
+        app()

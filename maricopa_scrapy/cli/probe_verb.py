@@ -8,8 +8,7 @@ from typing import Annotated
 import typer
 
 from maricopa_scrapy.cli.terminal import fail, out
-from maricopa_scrapy.configuration import ConfigError
-from maricopa_scrapy.parsing.identifiers import IdentifierError, parse_apn
+from maricopa_scrapy.machine import progress_line
 
 _SANDBOX_ONLY = ("MARICOPA_RATE_LIMIT",)
 
@@ -81,7 +80,9 @@ def probe(
         )
     options = probing.Options(to, with_names, lambda line: out.print(line, markup=False))
     try:
-        results = asyncio.run(probing.run(drawn, settings, options))
+        with progress_line.shown():
+            progress_line.doing("asking the sources")
+            results = asyncio.run(probing.run(drawn, settings, options))
     except OSError as error:
         raise fail(f"--out {to}: {error.strerror or error}") from None
     sheets = [result.sheet for result in results]
@@ -102,6 +103,8 @@ def _names(given: list[str], known: list[str]) -> list[str]:
 
 
 def _apns(given: list[str], most: int) -> list[str]:
+    from maricopa_scrapy.parsing.identifiers import IdentifierError, parse_apn
+
     try:
         found = list(dict.fromkeys(map(parse_apn, given)))
     except IdentifierError as error:
@@ -133,6 +136,7 @@ def _ask() -> None:
 
 
 def _propose(result: "object", apply: bool) -> None:
+    from maricopa_scrapy.configuration import ConfigError
     from maricopa_scrapy.probe import findings_table as table
     from maricopa_scrapy.probe import proposal
     from maricopa_scrapy.probe.run import Result

@@ -6,18 +6,16 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from tempfile import NamedTemporaryFile
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from psycopg2.errors import UniqueViolation
-from rich.table import Table
 
-from maricopa_scrapy.arguments import ApnList
 from maricopa_scrapy.cli import job_verbs
 from maricopa_scrapy.cli.terminal import OneLine, database, fail, mistakes, out
-from maricopa_scrapy.database.connect import Session
-from maricopa_scrapy.ledger import saved_lists
-from maricopa_scrapy.ledger.ledger import LedgerError
+
+if TYPE_CHECKING:
+    from maricopa_scrapy.arguments import ApnList
+    from maricopa_scrapy.database.connect import Session
 
 # Options of `run` that name a list of parcels.
 _LISTS = ("apns", "within")
@@ -25,9 +23,14 @@ _LISTS = ("apns", "within")
 _LOOK_S = 20.0
 
 schedules = typer.Typer(
-    cls=OneLine, no_args_is_help=True, help="Jobs that start by themselves, at times of the day or week."
+    cls=OneLine,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="Jobs that start by themselves, at times of the day or week.",
 )
-lists = typer.Typer(cls=OneLine, no_args_is_help=True, help="Lists of parcels that have a name.")
+lists = typer.Typer(
+    cls=OneLine, no_args_is_help=True, rich_markup_mode=None, help="Lists of parcels that have a name."
+)
 _run = typer.Typer(add_completion=False)
 _run.command("run")(job_verbs.run)
 Number = Annotated[int, typer.Argument(help="a schedule's number, as `maricopa schedule list` shows it")]
@@ -80,7 +83,10 @@ def list_() -> None:
 
     Example: maricopa schedule list
     """
+    from rich.table import Table
+
     from maricopa_scrapy.jobs import schedules as stored
+    from maricopa_scrapy.ledger import saved_lists
 
     with database() as session:
         found = stored.all_of(session)
@@ -178,7 +184,7 @@ def tick(
         raise typer.Exit(1)
 
 
-def _tick(session: Session) -> bool:
+def _tick(session: "Session") -> bool:
     """Start what is due, and say so; returns whether something could not be started."""
     from maricopa_scrapy.jobs import schedules as stored
 
@@ -190,7 +196,7 @@ def _tick(session: Session) -> bool:
     return has_failed
 
 
-def _seconds_left(session: Session) -> float:
+def _seconds_left(session: "Session") -> float:
     rows = session.rows(
         "SELECT extract(epoch FROM min(next_at) - now())::double precision FROM crawl.schedule"
         " WHERE state = 'active'"
@@ -199,9 +205,13 @@ def _seconds_left(session: Session) -> float:
     return _LOOK_S if left is None else min(_LOOK_S, max(0.5, left))
 
 
-def _beginner(session: Session) -> Any:
+def _beginner(session: "Session") -> Any:
     """Return what makes and starts the job of a schedule."""
+    from psycopg2.errors import UniqueViolation
+
     from maricopa_scrapy.jobs import schedules as stored
+    from maricopa_scrapy.ledger import saved_lists
+    from maricopa_scrapy.ledger.ledger import LedgerError
 
     def begin(schedule: stored.Schedule, due: dt.datetime, job: int | None) -> int:
         nodes = os.environ.get("MARICOPA_NODES", "").split()
@@ -263,8 +273,10 @@ def _list_option(given: dict[str, Any]) -> str | None:
     return next((name for name in _LISTS if given.get(name)), None)
 
 
-def _save_list(session: Session, given: dict[str, Any]) -> int | None:
+def _save_list(session: "Session", given: dict[str, Any]) -> int | None:
     """Store the list of a job where it is a file; returns its id."""
+    from maricopa_scrapy.ledger import saved_lists
+
     option = _list_option(given)
     if option is None:
         return None
@@ -272,7 +284,9 @@ def _save_list(session: Session, given: dict[str, Any]) -> int | None:
     return saved_lists.save(session, found, file=found.path) if found.path is not None else None
 
 
-def _read(option: str, value: str, skip_invalid: bool, column: str | None) -> ApnList:
+def _read(option: str, value: str, skip_invalid: bool, column: str | None) -> "ApnList":
+    from maricopa_scrapy.arguments import ApnList
+
     return ApnList(option, value, skip_invalid, column)
 
 
@@ -291,6 +305,8 @@ def save(
 
     Example: maricopa lists save rentals --apns rentals.xlsx
     """
+    from maricopa_scrapy.ledger import saved_lists
+
     with mistakes(), database() as session:
         found = _read("apns", apns, skip_invalid, apn_column)
         saved = saved_lists.save(session, found, name=name, file=found.path)
@@ -306,6 +322,10 @@ def show(
 
     Example: maricopa lists show rentals > rentals.txt
     """
+    from rich.table import Table
+
+    from maricopa_scrapy.ledger import saved_lists
+
     with database() as session:
         if name is not None:
             for apn in saved_lists.apns_of(session, saved_lists.named(session, name).id):
@@ -328,6 +348,8 @@ def remove_list(name: Annotated[str, typer.Argument(help="a list's name")]) -> N
 
     Example: maricopa lists remove rentals
     """
+    from maricopa_scrapy.ledger import saved_lists
+
     with database() as session:
         is_gone = saved_lists.remove(session, name)
     out.print(f"{name} is removed" + ("" if is_gone else "; a schedule goes on with it"))

@@ -1,5 +1,7 @@
 """How the `maricopa` command meets a person: one line for a mistake, and the database for the time of a
 verb.
+
+What only some verbs need is imported where they use it: `maricopa --help` waits for none of it.
 """
 
 import datetime as dt
@@ -8,27 +10,22 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
-from typing import IO, Any
-from zoneinfo import ZoneInfo
+from typing import IO, TYPE_CHECKING, Any
 
-import orjson
 import typer
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 from rich.text import Text
 from typer.core import TyperGroup
 
-from maricopa_scrapy.arguments import spider_arguments
-from maricopa_scrapy.configuration import Config, ConfigError, Manifest, load
-from maricopa_scrapy.database.connect import DatabaseUnavailable, Session, session
-from maricopa_scrapy.ledger import floors
-from maricopa_scrapy.ledger.ledger import LedgerError
-from maricopa_scrapy.machine.output_file import new_file
+from maricopa_scrapy.machine import progress_line
 from maricopa_scrapy.machine.safe_text import VisibleFormatter, visible, visible_json
-from maricopa_scrapy.records.export.text import Rows, cell
+
+if TYPE_CHECKING:
+    from maricopa_scrapy.configuration import Config, Manifest
+    from maricopa_scrapy.database.connect import Session
 
 FORMATS = ("csv", "jsonl")
-_PHOENIX = ZoneInfo("America/Phoenix")
 
 
 class Screen(Console):
@@ -38,6 +35,11 @@ class Screen(Console):
 
     def __init__(self, *, stderr: bool = False, soft_wrap: bool = False) -> None:
         super().__init__(stderr=stderr, soft_wrap=soft_wrap, highlight=False, markup=False, emoji=False)
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        """Print, after the progress line is gone."""
+        with progress_line.away():
+            super().print(*objects, **options)
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
         """Yield the parts of what is shown."""
@@ -69,7 +71,26 @@ _Usage: type[Exception] = typer.BadParameter.__mro__[1]
 
 
 class OneLine(TyperGroup):
-    """The commands; a mistake in the command line is one line too."""
+    """The commands, each with its first sentences in full; a mistake in the command line is one line too."""
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """Return a command, of whose help each example keeps its line."""
+        command = super().get_command(ctx, cmd_name)
+        if command is not None and command.help and "\b" not in command.help:
+            command.help = command.help.replace("\nExample:", "\n\b\nExample:", 1)
+        return command
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Write what there is."""
+        found = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
+        with formatter.section("Commands"):
+            formatter.write_dl(
+                [
+                    (name, " ".join((one.help or "").split("\n\n")[0].split()))
+                    for name, one in found
+                    if not one.hidden
+                ]
+            )
 
     def main(self, *args: Any, **extra: Any) -> Any:
         """Run a command. Raises SystemExit with its exit code, 2 for a mistake."""
@@ -92,14 +113,19 @@ class OneLine(TyperGroup):
 
 @contextmanager
 def mistakes() -> Iterator[None]:
-    """Turn what a person can mend into one line and exit code 2."""
+    """Turn what a person can mend into one line and exit code 2; say meanwhile what is being done."""
+    from maricopa_scrapy.arguments import spider_arguments
+    from maricopa_scrapy.configuration import ConfigError
     from maricopa_scrapy.crawl.ledger_spider import StartError
+    from maricopa_scrapy.database.connect import DatabaseUnavailable
     from maricopa_scrapy.jobs.catalog import NoSuchJob
     from maricopa_scrapy.jobs.executor import NodeError
     from maricopa_scrapy.jobs.plan import PlanError
+    from maricopa_scrapy.ledger.ledger import LedgerError
 
     try:
-        yield
+        with progress_line.shown():
+            yield
     except spider_arguments.ArgumentError as error:
         raise fail(f"--{error.name.replace('_', '-')}: {error.message}") from None
     except (
@@ -115,17 +141,27 @@ def mistakes() -> Iterator[None]:
 
 
 @contextmanager
-def database() -> Iterator[Session]:
+def database() -> Iterator["Session"]:
     """Open the database; what it or the ledger refuses is a mistake like any other."""
+    from maricopa_scrapy.configuration import ConfigError
+    from maricopa_scrapy.database.connect import DatabaseUnavailable, session
+    from maricopa_scrapy.ledger.ledger import LedgerError
+
     try:
-        with session() as opened:
-            yield opened
+        with progress_line.shown():
+            progress_line.doing("opening the database")
+            with session() as opened:
+                progress_line.doing("asking the database")
+                yield opened
     except (DatabaseUnavailable, ConfigError, LedgerError) as error:
         raise fail(str(error)) from None
 
 
-def settings() -> tuple[Config, dict[str, Manifest]]:
+def settings() -> "tuple[Config, dict[str, Manifest]]":
     """Read config/*.yaml, or end the command with what is wrong in it."""
+    from maricopa_scrapy.configuration import ConfigError, load
+    from maricopa_scrapy.ledger import floors
+
     try:
         config, manifests = load()
     except ConfigError as error:
@@ -140,6 +176,10 @@ def moment(option: str, text: str) -> dt.datetime:
     """Return the moment that an option names, or that was so long ago; a day begins in Phoenix, and so does a
     time without a zone.
     """
+    from zoneinfo import ZoneInfo
+
+    from maricopa_scrapy.arguments import spider_arguments
+
     with suppress(spider_arguments.ArgumentError):
         return dt.datetime.now(dt.UTC) - spider_arguments.age(option, text)
     try:
@@ -150,7 +190,7 @@ def moment(option: str, text: str) -> dt.datetime:
             " as 7d"
         )
         raise fail(f"{option} {text}: neither {forms}") from None
-    return found if found.tzinfo else found.replace(tzinfo=_PHOENIX)
+    return found if found.tzinfo else found.replace(tzinfo=ZoneInfo("America/Phoenix"))
 
 
 def write_rows(path: Path | None, format_: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> int:
@@ -160,6 +200,8 @@ def write_rows(path: Path | None, format_: str, columns: Sequence[str], rows: It
     CSV is defused as an export's. What is printed is visible, JSON by escapes that say the same; a file has
     every character as it is.
     """
+    from maricopa_scrapy.machine.output_file import new_file
+
     if format_ not in FORMATS:
         raise fail(f"--format {format_}: there is {', '.join(FORMATS)}")
     try:
@@ -173,6 +215,8 @@ def write_rows(path: Path | None, format_: str, columns: Sequence[str], rows: It
 
 def print_lines(lines: Iterable[Any]) -> None:
     """Print values as JSON, one a line."""
+    import orjson
+
     for line in lines:
         sys.stdout.write(visible_json(orjson.dumps(line, default=str).decode()) + "\n")
 
@@ -180,18 +224,24 @@ def print_lines(lines: Iterable[Any]) -> None:
 def _write(
     file: IO[str], format_: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], is_printed: bool
 ) -> int:
+    import orjson
+
+    from maricopa_scrapy.records.export.text import Rows, cell
+
     count = 0
     table = Rows(file, columns) if format_ == "csv" else None
-    for row in rows:
+    beside = progress_line.away if is_printed else nullcontext
+    for row in progress_line.counted(rows, "reading rows"):
         count += 1
-        if table is not None:
-            cells = map(cell, row)
-            table.write(
-                [visible(text) if isinstance(text, str) else text for text in cells]
-                if is_printed
-                else list(cells)
-            )
-        else:
-            line = orjson.dumps(dict(zip(columns, row, strict=True)), default=str).decode()
-            file.write((visible_json(line) if is_printed else line) + "\n")
+        with beside():
+            if table is not None:
+                cells = map(cell, row)
+                table.write(
+                    [visible(text) if isinstance(text, str) else text for text in cells]
+                    if is_printed
+                    else list(cells)
+                )
+            else:
+                line = orjson.dumps(dict(zip(columns, row, strict=True)), default=str).decode()
+                file.write((visible_json(line) if is_printed else line) + "\n")
     return count

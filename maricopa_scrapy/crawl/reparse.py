@@ -24,6 +24,7 @@ from maricopa_scrapy.database.stored_identity import signs_of
 from maricopa_scrapy.database.targets import Run, detail_of
 from maricopa_scrapy.items import Answer, Reason
 from maricopa_scrapy.ledger import ledger
+from maricopa_scrapy.machine import progress_line
 from maricopa_scrapy.pace.refusals import Refusal
 from maricopa_scrapy.parsing.errors import PageError
 from maricopa_scrapy.parsing.identity import check_signs
@@ -117,6 +118,7 @@ class Reparse:
         return self.report
 
     def _work(self, run: Run) -> None:
+        progress_line.doing(f"reading answers of {self._source} again")
         reads: list[store.Read] = []
         rows = 0
         for stored in store.answers(
@@ -138,6 +140,7 @@ class Reparse:
             self.report.unkept += 1
             return None
         self.report.answers += 1
+        progress_line.done(self.report.answers)
         try:
             detail = detail_of(self._kinds[kind].details, kind, stored.detail)
             target = replace(stored.target, detail=detail)

@@ -36,7 +36,7 @@ _BODIES = """
     ORDER BY c.fetched_at, c.sha256
 """
 _OF_JOB = "AND c.sha256 IN (SELECT sha256 FROM crawl.target_capture WHERE job_id = %(job)s)"
-_HELD = "CREATE TEMP TABLE present_capture ON COMMIT DROP AS {captures}"
+_HELD = "CREATE TEMP TABLE present_capture ON COMMIT DROP AS {captures}; ANALYZE present_capture"
 _OLD = """
     body IS NOT NULL AND (%(source)s::text IS NULL OR source = %(source)s)
     AND (%(before)s::timestamptz IS NULL OR fetched_at < %(before)s)

@@ -15,6 +15,7 @@ from maricopa_scrapy.jobs import views
 from maricopa_scrapy.ledger import progress
 from maricopa_scrapy.ledger.ledger import LedgerError
 from maricopa_scrapy.ledger.progress import JobProgress
+from maricopa_scrapy.machine import progress_line
 
 if TYPE_CHECKING:
     from maricopa_scrapy.jobs.manager import JobManager
@@ -33,10 +34,13 @@ class Display:
         self._live = (
             Live(console=console, refresh_per_second=4) if console.is_terminal and not as_json else None
         )
+        self._hidden = progress_line.hidden()
         self._said_at = -_LINE_EVERY_S
         self._said: object = None
 
     def __enter__(self) -> Self:
+        # It says itself how far it is.
+        self._hidden.__enter__()
         if self._live is not None:
             self._live.__enter__()
         return self
@@ -44,6 +48,7 @@ class Display:
     def __exit__(self, *error: object) -> None:
         if self._live is not None:
             self._live.__exit__(None, None, None)
+        self._hidden.__exit__(None, None, None)
 
     def show(self, found: JobProgress, is_last: bool) -> None:
         """Show how the job stands, when it is time to."""

@@ -20,6 +20,7 @@ from maricopa_scrapy.jobs import catalog as catalogs
 from maricopa_scrapy.jobs.catalog import Catalog, JobType, Step, shown
 from maricopa_scrapy.ledger import source_state as paces
 from maricopa_scrapy.ledger.jobs import PlannedRun
+from maricopa_scrapy.machine import progress_line
 from maricopa_scrapy.records.stale import deeds, stale
 
 EXECUTIONS = ("sequential", "parallel", "hybrid")
@@ -114,7 +115,8 @@ class Plan:
     def targets(self) -> Iterator[FollowOn]:
         """Yield the targets of all sources that are known at the start."""
         usual = PRIORITIES.index(self.priority)
-        for target in chain.from_iterable(step.targets for step in self.steps):
+        targets = chain.from_iterable(step.targets for step in self.steps)
+        for target in progress_line.counted(targets, "writing the targets"):
             yield replace(target, priority=self.priorities.get(target.key, usual))
 
     def runs(self, place: str, at_once: int = 1) -> list[PlannedRun]:
@@ -220,6 +222,7 @@ class Planner:
     def _list(self, order: Order, plan: Plan) -> ApnList:
         """Read the list, once for all steps: it may be a pipe."""
         assert order.apns is not None
+        progress_line.doing("reading the list")
         apns = ApnList("apns", order.apns, order.skip_invalid, order.apn_column)
         plan.parcels = distinct = len(set(apns.hold()))
         if apns.given > distinct:
@@ -270,6 +273,7 @@ class Planner:
     ) -> list[str]:
         """Return the APNs that the step's section lacks; of the recorder the numbers of their deeds."""
         given = None if known.apns is None else list(dict.fromkeys(known.apns))
+        progress_line.doing(f"looking for what is missing: {self.catalog.spiders[step.step].title}")
         via = self.catalog.spiders[step.step].via
         source = self._class(self.catalog.spider(step.step)).chosen({"via": via} if via else {}).source
         kind = self._manifests[source].rate.kind

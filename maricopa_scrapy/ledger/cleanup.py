@@ -17,7 +17,11 @@ _OLD = """
 # A job that a source still needs.
 _NOT_HELD = "AND NOT EXISTS (SELECT FROM ({jobs}) AS held (job_id) WHERE held.job_id = j.id)"
 # The captures in which stored rows were first seen.
-_HELD = "CREATE TEMP TABLE held_capture ON COMMIT DROP AS {captures}"
+_HELD = """
+    CREATE TEMP TABLE held_capture ON COMMIT DROP AS {captures};
+    ALTER TABLE held_capture ADD PRIMARY KEY (sha256);
+    ANALYZE held_capture, old_job
+"""
 # A done target stays while a row rests on its capture, or while it is the newest word on its key.
 _DELETE_TARGETS = """
     DELETE FROM crawl.target t USING old_job o WHERE t.job_id = o.id AND (

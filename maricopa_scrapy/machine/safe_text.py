@@ -9,6 +9,7 @@ import copy
 import json
 import logging
 import re
+from collections.abc import Iterable
 
 # Line feed and tab lay text out.
 _C0 = {code: chr(0x2400 + code) for code in range(0x20) if code not in (0x09, 0x0A)} | {0x7F: "\u2421"}
@@ -21,8 +22,21 @@ _UNSEEN = (
 )  # fmt: skip
 # Lone surrogates are no text at all, and would end the command that prints them.
 _MARKS = _C0 | dict.fromkeys((*_UNSEEN, *range(0xD800, 0xE000)), "\ufffd")
-_UNSAFE = re.compile("[" + re.escape("".join(map(chr, _MARKS))) + "]")
-_LEFT_BY_JSON = re.compile("[" + re.escape("".join(chr(code) for code in _MARKS if code >= 0x7F)) + "]")
+
+
+def _any_of(codes: Iterable[int]) -> re.Pattern[str]:
+    """Return a pattern for one of the characters; by ranges, as single ones take long to compile."""
+    parts: list[list[int]] = []
+    for code in sorted(codes):
+        if parts and code == parts[-1][1] + 1:
+            parts[-1][1] = code
+        else:
+            parts.append([code, code])
+    return re.compile("[" + "".join(f"\\U{first:08x}-\\U{last:08x}" for first, last in parts) + "]")
+
+
+_UNSAFE = _any_of(_MARKS)
+_LEFT_BY_JSON = _any_of(code for code in _MARKS if code >= 0x7F)
 
 
 def visible(text: str) -> str:

@@ -9,12 +9,13 @@ from typing import Any
 from psycopg2.extensions import cursor as Cursor
 
 from maricopa_scrapy.database.connect import Session
-from maricopa_scrapy.database.row_hash import columns_of, touched
+from maricopa_scrapy.database.row_hash import columns_of, other_lines, touched
 from maricopa_scrapy.database.rows import named
 from maricopa_scrapy.database.tables import RECORDS, Table, table_of
 from maricopa_scrapy.items import Floor, Record
 from maricopa_scrapy.ledger import floors
 from maricopa_scrapy.ledger.lost_runs import SILENCE_S
+from maricopa_scrapy.machine import progress_line
 from maricopa_scrapy.sources.assessor.public_page_records import PageParcel
 from maricopa_scrapy.sources.assessor.records import Parcel
 from maricopa_scrapy.sources.recorder.records import Image, LegacyDocument
@@ -151,19 +152,28 @@ def unread(session: Session, job_id: int | None = None) -> list[str]:
 
 
 def check(
-    session: Session, job_id: int | None = None, of_sources: Mapping[str, Sequence[Floor]] | None = None
+    session: Session,
+    job_id: int | None = None,
+    of_sources: Mapping[str, Sequence[Floor]] | None = None,
+    is_quick: bool = False,
 ) -> list[Problem]:
-    """Return what does not agree, of a job or of the whole database."""
+    """Return what does not agree, of a job or of the whole database. `is_quick`: the ledger, leases, rolls
+    and floors alone; no row is read for its capture or its hash.
+    """
 
     def work(cursor: Cursor) -> list[Problem]:
         values = {"job": job_id, "silence": SILENCE_S, "shown": _SHOWN}
         tables = [table_of(record) for record in RECORDS]
         found: list[Problem] = []
+        progress_line.doing("verify: leases of runs")
         found += leases(cursor, job_id)
-        for part in (_targets, _rolls, _windows, _changes):
+        for part in _QUICK if is_quick else _PARTS:
+            progress_line.doing(f"verify: {part.__name__.strip('_').replace('_', ' ')}")
             found += part(cursor, values)
-        for table in tables:
+        for table in () if is_quick else tables:
+            progress_line.doing(f"verify: captures of {table.name}")
             found += _origins(cursor, table, values)
+        progress_line.doing("verify: floors of jobs")
         for job, source, floor in floors.broken(cursor, job_id, of_sources or {}):
             found.append(
                 Problem(
@@ -176,12 +186,12 @@ def check(
         return found
 
     found = session.transact(work)
-    for record in RECORDS:
+    for record in () if is_quick else RECORDS:
         found += _tampered(session, table_of(record), job_id)
     return found
 
 
-def _targets(cursor: Cursor, values: dict[str, Any]) -> Iterator[Problem]:
+def _counts(cursor: Cursor, values: dict[str, Any]) -> Iterator[Problem]:
     cursor.execute(_IDENTITY, values)
     for job, enumerated, targets in cursor.fetchall():
         message = f"{enumerated} targets were accepted, {targets} are there"
@@ -191,6 +201,9 @@ def _targets(cursor: Cursor, values: dict[str, Any]) -> Iterator[Problem]:
             message,
             "targets were added or deleted by hand: give the list to a new job",
         )
+
+
+def _targets(cursor: Cursor, values: dict[str, Any]) -> Iterator[Problem]:
     cursor.execute(_EMPTY_DONE, values)
     yield from _listed(
         cursor,
@@ -288,6 +301,11 @@ def _changes(cursor: Cursor, values: dict[str, Any]) -> Iterator[Problem]:
             )
 
 
+# What is looked at beside the rows; of a quick look that which the ledger alone tells.
+_QUICK = (_counts, _rolls, _windows)
+_PARTS = (_counts, _targets, _rolls, _windows, _changes)
+
+
 def _origins(cursor: Cursor, table: Table, values: dict[str, Any]) -> Iterator[Problem]:
     names = {
         "table": table.name,
@@ -319,25 +337,40 @@ def _origins(cursor: Cursor, table: Table, values: dict[str, Any]) -> Iterator[P
 
 def _tampered(session: Session, table: Table, job_id: int | None) -> list[Problem]:
     """Rows whose hash, taken again of what is stored, is not the one next to them."""
-    scope = "" if job_id is None else f"WHERE true {_OF_JOB}"
-    statement = f"SELECT {columns_of(table)}, encode(r.content_hash, 'hex') FROM {table.name} r {scope}"
+    scope = "" if job_id is None else f"WHERE true {_OF_JOB % {'job': job_id}}"
     found: list[str] = []
     count = 0
-    for rows in session.chunks(statement, {"job": job_id}, _CHUNK):
-        for row in touched(table, rows):
-            count += 1
-            if len(found) < _SHOWN:
-                found.append(
-                    " ".join(
-                        f"{column}={row[at]}" for column, at in zip(table.key, table.key_at, strict=True)
+    with session.snapshot() as connection, connection.cursor() as cursor:
+        progress_line.doing(f"verify: values of {table.name}", _about(cursor, table))
+        others = other_lines(cursor, table, scope, progress_line.done)
+        progress_line.doing(f"verify: values of {table.name} once more", len(others))
+        for at in range(0, len(others), _CHUNK):
+            cursor.execute(
+                f"SELECT {columns_of(table)}, encode(r.content_hash, 'hex') FROM {table.name} r"
+                " WHERE r.ctid = ANY(%s::tid[])",
+                (others[at : at + _CHUNK],),
+            )
+            for row in touched(table, cursor.fetchall()):
+                count += 1
+                if len(found) < _SHOWN:
+                    found.append(
+                        " ".join(
+                            f"{column}={row[at]}" for column, at in zip(table.key, table.key_at, strict=True)
+                        )
                     )
-                )
+            progress_line.done(at)
     remedy = _put_back(table)
     problems = [
         Problem(table.name, key, "a row that was altered: its values are not those that were hashed", remedy)
         for key in found
     ]
     return problems + _others(table.name, count - len(found))
+
+
+def _about(cursor: Cursor, table: Table) -> int:
+    cursor.execute("SELECT reltuples::bigint FROM pg_class WHERE oid = %s::regclass", (table.name,))
+    ((rows,),) = cursor.fetchall()
+    return max(0, int(rows))
 
 
 def _put_back(table: Table) -> str:

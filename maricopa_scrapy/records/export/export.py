@@ -16,6 +16,7 @@ import psycopg2
 from psycopg2.extensions import connection as Connection
 
 from maricopa_scrapy.database.connect import Session
+from maricopa_scrapy.machine import progress_line
 from maricopa_scrapy.machine.output_file import refuse_link
 from maricopa_scrapy.records.export.selection import Selection
 from maricopa_scrapy.records.export.writers import ExportError, Writer
@@ -80,7 +81,10 @@ def _write(
         opened(connection)
         selection = Selection(connection, job_id)
         writer = make(part)
-        counts = {table.name: writer.write(selection, table) for table in selection.tables}
+        counts = {}
+        for table in selection.tables:
+            progress_line.doing(f"writing {table.name}")
+            counts[table.name] = writer.write(selection, table)
         writer.write(selection, selection.summary(counts))
         writer.close()
     return counts, selection.outcome
