@@ -24,6 +24,7 @@ BENCHES = (
     "recorder",
     "export",
     "jobs",
+    "county",
     "reparse",
     "scrapyd",
     "browser",
