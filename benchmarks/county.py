@@ -10,6 +10,7 @@ these verbs alone, KEEP=FOLDER is a place for the databases, which stay there to
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -201,7 +202,8 @@ def county(server: str, size: int, folder: Path) -> Iterator[County]:
             sys.exit("the database could not be filled in")
         print(f"  {size:,} parcels are filled in: {time.monotonic() - begun:.0f} s", flush=True)
     own = folder / name
-    own.mkdir(exist_ok=True)
+    shutil.rmtree(own, ignore_errors=True)
+    own.mkdir()
     try:
         yield County(url, own)
     finally:
@@ -311,10 +313,9 @@ def validated(bench: Bench, large: County) -> None:
         f"""
         WITH job AS (
             INSERT INTO crawl.job (type, mode, is_sandbox, priority, parameters, state, requested_state,
-            enumerated,
-                                   started_at)
-            VALUES ('validation', 'api_only', true, 'normal', '{{"rest": ["assessor"],
-            "parcels": {LARGE}}}', 'paused',
+                                   enumerated, started_at)
+            VALUES ('validation', 'api_only', true, 'normal',
+                    '{{"rest": ["assessor"], "settings": {{"MARICOPA_RATE_LIMIT": "1000"}}}}', 'paused',
                     'pause', {lists} + 1, now()) RETURNING id
         ), planned AS (
             INSERT INTO crawl.planned_run (job_id, number, spider, source, phase, feeds, place, state)
@@ -335,9 +336,9 @@ def validated(bench: Bench, large: County) -> None:
         ) SELECT id FROM job
         """
     )[0][0]
-    with SandboxProcess(token="t") as sandbox, (large.folder / "resume.log").open("wb") as log:
+    with SandboxProcess() as sandbox, (large.folder / "resume.log").open("wb") as log:
         begun = time.monotonic()
-        environment = {"MARICOPA_SANDBOX": sandbox.url, "MARICOPA_ASSESSOR_TOKEN": "t"}
+        environment = {"MARICOPA_SANDBOX": sandbox.url}
         process = large.start(f"resume {job}", log.fileno(), **environment)
         words = []
         while process.poll() is None:

@@ -10,6 +10,9 @@ from maricopa_scrapy.ledger.ledger import HEARTBEAT_S
 
 logger = logging.getLogger(__name__)
 
+# So long a beat under way may take when the manager closes.
+_END_S = 1.0
+
 
 class Beat:
     """Says every three seconds that this process supervises the jobs that `supervised` returns.
@@ -32,9 +35,12 @@ class Beat:
         self._thread.start()
 
     def close(self) -> None:
-        """Beat no more."""
+        """Beat no more, and wait no longer for a database that is away."""
         self._closing.set()
-        self._thread.join()
+        self._thread.join(_END_S)
+        while self._thread.is_alive():
+            self._session.cancel()
+            self._thread.join(_END_S)
 
     def _work(self) -> None:
         try:
@@ -43,6 +49,8 @@ class Beat:
                     jobs.beat(self._session, job_ids)
                 self._closing.wait(HEARTBEAT_S)
         except Exception as error:
+            if self._closing.is_set() and isinstance(error, DatabaseUnavailable):
+                return
             logger.error("jobs beat no more: %s", error, exc_info=not isinstance(error, DatabaseUnavailable))
             self._on_failure(error)
         finally:
