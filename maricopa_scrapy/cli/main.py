@@ -7,7 +7,15 @@ from typing import Annotated
 
 import typer
 
-from maricopa_scrapy.cli import enrich_verb, job_verbs, ledger_verbs, probe_verb, record_verbs, schedule_verbs
+from maricopa_scrapy.cli import (
+    enrich_verb,
+    find_verb,
+    job_verbs,
+    ledger_verbs,
+    probe_verb,
+    record_verbs,
+    schedule_verbs,
+)
 from maricopa_scrapy.cli.terminal import OneLine, database, fail, out
 from maricopa_scrapy.configuration import ConfigError
 from maricopa_scrapy.database.connect import (
@@ -47,6 +55,7 @@ for _verb in (
 
 
 app.command()(probe_verb.probe)
+app.command()(find_verb.find)
 
 
 @app.command("property")

@@ -2,7 +2,8 @@
 them made.
 
 Each file is applied once, in this order, and crawl.migration names it: ledger/schema.sql, schema.sql of each
-source's folder, records/views.sql, then what changed since: database/migrations/NNNN_name.sql.
+source's folder, records/views.sql, records/find/schema.sql, then what changed since:
+database/migrations/NNNN_name.sql.
 """
 
 from importlib import resources
@@ -31,6 +32,7 @@ def files() -> dict[str, Traversable]:
         if folder.is_dir() and (file := folder / "schema.sql").is_file():
             found[f"source-{folder.name}"] = file
     found["views"] = package / "records" / "views.sql"
+    found["find"] = package / "records" / "find" / "schema.sql"
     for file in _entries(package / "database" / "migrations"):
         if file.name.endswith(".sql"):
             found[file.name.removesuffix(".sql")] = file
