@@ -44,15 +44,16 @@ _PAGE = 20
 _FILL = """
     INSERT INTO gis.parcel (
         apn, layer, owner_name, mail_address_1, mail_city, mail_state, mail_zip, property_address,
-        street_number, street_name, property_city, property_zip, deed_number, deed_date, sale_date, sale_price,
-        subdivision_name, lot, full_cash_value, content_hash, capture_sha256, first_seen_at, changed_at
+        street_number, street_name, property_city, property_zip, deed_number, deed_date, sale_date,
+        sale_price, subdivision_name, lot, full_cash_value, content_hash, capture_sha256, first_seen_at, changed_at
     )
     SELECT to_char(10000000 + i * 45, 'FM00000000'), 'E',
            CASE WHEN h1 %% 10 < 3 THEN concat_ws(' ', company[1 + h2 %% cardinality(company)], 2 + h3 %% 998,
                                                  business[1 + h4 %% cardinality(business)])
                 WHEN h1 %% 10 < 6 THEN concat_ws(' ', surname, one, chr(65 + h4 %% 26))
                 ELSE surname || ' ' || one || '/' || given[1 + h4 %% cardinality(given)] END,
-           concat_ws(' ', 100 + h5 %% 19900, substr('NSEW', 1 + h6 %% 4, 1), street[1 + h7 %% cardinality(street)]),
+           concat_ws(' ', 100 + h5 %% 19900, substr('NSEW', 1 + h6 %% 4, 1),
+                     street[1 + h7 %% cardinality(street)]),
            split_part(town, ',', 1), 'AZ', split_part(town, ',', 2),
            concat_ws(' ', 100 + h8 %% 30000, substr('NSEW', 1 + h1 %% 4, 1), situs),
            (100 + h8 %% 30000)::text, situs, split_part(town, ',', 1), split_part(town, ',', 2),
@@ -79,8 +80,8 @@ _FILL = """
     ) n
 """
 _TEXT = (
-    "concat_ws(' ', owner_name, property_address, property_city, property_zip, subdivision_name, mail_address_1,"
-    " mail_city, mail_state, mail_zip, deed_number, apn)"
+    "concat_ws(' ', owner_name, property_address, property_city, property_zip, subdivision_name,"
+    " mail_address_1, mail_city, mail_state, mail_zip, deed_number, apn)"
 )
 # Its indexes and triggers go with it.
 _WITHOUT = "DROP SCHEMA find CASCADE"
@@ -117,7 +118,7 @@ def questions(url: str) -> list[tuple[str, bool]]:
     rows = session.rows(
         "SELECT apn, owner_name, property_address, property_city, property_zip, subdivision_name,"
         " mail_address_1, deed_number"
-        " FROM gis.parcel WHERE hashtext(apn) %% 1000 = 7 ORDER BY hashtext(apn) LIMIT %s",
+        " FROM gis.parcel ORDER BY hashtext(apn) LIMIT %s",
         (QUESTIONS,),
     )
     session.close()
@@ -239,7 +240,7 @@ def asked(bench: Bench, server: str) -> None:
                 print(f"  {text}: {len(found)} found, {len(truth)} are there", flush=True)
         bench.add(
             Row(
-                f"of {len(exact)} questions in whole words, those with another answer than the exhaustive search",
+                f"of {len(exact)} questions in whole words, other answers than an exhaustive search has",
                 f"{wrong}",
                 "0",
                 float(wrong),

@@ -23,7 +23,7 @@ _SHOWN = """
            coalesce(p.names, (SELECT array_agg(v) FROM jsonb_array_elements_text(l.names) v), '{}'),
            CASE WHEN d.recording_number IS NULL THEN 'recorder.legacy_document' ELSE 'recorder.document' END,
            greatest(d.changed_at, l.changed_at),
-           (SELECT min(t.apn) FROM find.told t WHERE t.other @@ ('''' || n.number || '''')::tsquery)
+           (SELECT min(t.apn) FROM find.told t WHERE t.half @@ n.number::tsquery AND t.deed_number = n.number)
     FROM unnest(%s::text[]) WITH ORDINALITY AS n (number, at)
     LEFT JOIN recorder.document d ON d.recording_number = n.number
     LEFT JOIN recorder.legacy_document l ON l.recording_number = n.number

@@ -32,7 +32,8 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION find.words(VARIADIC said text[]) RETURNS tsvector LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$
+-- Its price, so that the planner looks into an index rather than at rows one by one.
+CREATE FUNCTION find.words(VARIADIC said text[]) RETURNS tsvector LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE COST 400 AS $$
 BEGIN
     RETURN find.plain(array_to_string(said, ' '))::tsvector;
 END
@@ -56,99 +57,131 @@ CREATE FUNCTION find.noting(rows text, said text) RETURNS text LANGUAGE sql IMMU
                   rows, said)
 $$;
 
--- The indexes of tables that come in millions put new rows aside, 32 MB of words at most,
--- and take them in together: a roll is the faster, and `maricopa find` asks for it before it looks.
--- One row for what one table says of one parcel. owner, place, other: its words; the columns after apn: as a person reads them.
+-- One row for what one table says of one parcel. told: its words; half: those of them that are indexed, all but for the assessor's, who
+-- tells a parcel in two tables; owner: the owner's; then what a person reads. The indexes of tables that come in millions put new rows
+-- aside, 32 MB of words at most, and take them in together: a roll is the faster, and `maricopa find` asks for it before it looks.
 CREATE VIEW find.gis_parcel AS
-SELECT 'gis.parcel'::text AS told_by, apn, find.words(owner_name, in_care_of) AS owner,
-       find.words(property_address, suite, property_city, property_zip, subdivision_name) AS place,
-       find.words(mail_address_1, mail_address_2, mail_city, mail_state, mail_zip, deed_number) AS other,
-       concat_ws(', ', owner_name, in_care_of) AS name, concat_ws(' ', property_address, suite) AS address,
-       concat_ws(' ', property_city, jurisdiction) AS city, subdivision_name AS subdivision,
-       concat_ws(' ', mail_address_1, mail_address_2, mail_city, mail_state, mail_zip) AS mail, deed_number,
-       sale_price AS price, to_char(sale_date, 'YYYY-MM') AS sold, changed_at
+SELECT 'gis.parcel'::text AS told_by, apn, find.words(owner_name, in_care_of, property_address, suite, property_city, property_zip, subdivision_name,
+                  mail_address_1, mail_address_2, mail_city, mail_state, mail_zip, deed_number) AS half,
+       find.words(owner_name, in_care_of, property_address, suite, property_city, property_zip, subdivision_name,
+                  mail_address_1, mail_address_2, mail_city, mail_state, mail_zip, deed_number) AS told,
+       find.words(owner_name, in_care_of) AS owner,
+       concat_ws(', ', owner_name, in_care_of) AS name, concat_ws(' ', property_address, suite) AS address, concat_ws(' ', property_city, jurisdiction) AS city,
+       subdivision_name AS subdivision, concat_ws(' ', mail_address_1, mail_address_2, mail_city, mail_state, mail_zip) AS mail,
+       deed_number AS deed_number, sale_price AS price, to_char(sale_date, 'YYYY-MM') AS sold, changed_at
 FROM gis.parcel WHERE removed_at IS NULL;
-CREATE INDEX parcel_find ON gis.parcel USING gin (
-    find.words(owner_name, in_care_of), find.words(property_address, suite, property_city, property_zip, subdivision_name),
-    find.words(mail_address_1, mail_address_2, mail_city, mail_state, mail_zip, deed_number)) WITH (gin_pending_list_limit = 32768) WHERE removed_at IS NULL;
+CREATE INDEX gis_parcel_find ON gis.parcel USING gin (
+    find.words(owner_name, in_care_of, property_address, suite, property_city, property_zip, subdivision_name,
+                  mail_address_1, mail_address_2, mail_city, mail_state, mail_zip, deed_number), find.words(owner_name, in_care_of)
+) WITH (gin_pending_list_limit = 32768) WHERE removed_at IS NULL;
 
 CREATE VIEW find.secured_master AS
-SELECT 'bulk.secured_master'::text AS told_by, apn, find.words(owner_name) AS owner,
-       find.words(property_address, suite, property_city, property_zip, subdivision_name) AS place,
-       find.words(mail_address_1, mail_address_2, mail_city, mail_state, mail_zip, deed_number) AS other,
-       owner_name AS name, concat_ws(' ', property_address, suite) AS address, property_city AS city, subdivision_name AS subdivision,
-       concat_ws(' ', mail_address_1, mail_address_2, mail_city, mail_state, mail_zip) AS mail, deed_number,
-       sale_price AS price, to_char(sale_date, 'YYYY-MM') AS sold, changed_at
+SELECT 'bulk.secured_master'::text AS told_by, apn, find.words(owner_name, property_address, suite, property_city, property_zip, subdivision_name,
+                  mail_address_1, mail_address_2, mail_city, mail_state, mail_zip, deed_number) AS half,
+       find.words(owner_name, property_address, suite, property_city, property_zip, subdivision_name,
+                  mail_address_1, mail_address_2, mail_city, mail_state, mail_zip, deed_number) AS told,
+       find.words(owner_name) AS owner,
+       owner_name AS name, concat_ws(' ', property_address, suite) AS address, property_city AS city,
+       subdivision_name AS subdivision, concat_ws(' ', mail_address_1, mail_address_2, mail_city, mail_state, mail_zip) AS mail,
+       deed_number AS deed_number, sale_price AS price, to_char(sale_date, 'YYYY-MM') AS sold, changed_at
 FROM bulk.secured_master;
-CREATE INDEX secured_find ON bulk.secured_master USING gin (
-    find.words(owner_name), find.words(property_address, suite, property_city, property_zip, subdivision_name),
-    find.words(mail_address_1, mail_address_2, mail_city, mail_state, mail_zip, deed_number)) WITH (gin_pending_list_limit = 32768);
+CREATE INDEX secured_master_find ON bulk.secured_master USING gin (
+    find.words(owner_name, property_address, suite, property_city, property_zip, subdivision_name,
+                  mail_address_1, mail_address_2, mail_city, mail_state, mail_zip, deed_number), find.words(owner_name)
+) WITH (gin_pending_list_limit = 32768);
 
 CREATE VIEW find.residential_master AS
-SELECT 'bulk.residential_master'::text AS told_by, apn, find.words(owner_name) AS owner,
-       find.words(street_number, street_direction, street_name, street_type, property_city, property_zip) AS place,
-       find.words(mail_address_1, mail_address_2, mail_city, mail_state, mail_zip) AS other,
-       owner_name AS name, concat_ws(' ', street_number, street_direction, street_name, street_type) AS address,
-       property_city AS city, NULL::text AS subdivision,
-       concat_ws(' ', mail_address_1, mail_address_2, mail_city, mail_state, mail_zip) AS mail, NULL::text AS deed_number,
-       sale_price AS price, to_char(sale_date, 'YYYY-MM') AS sold, changed_at
+SELECT 'bulk.residential_master'::text AS told_by, apn, find.words(owner_name, street_number, street_direction, street_name, street_type, property_city, property_zip,
+                  mail_address_1, mail_address_2, mail_city, mail_state, mail_zip) AS half,
+       find.words(owner_name, street_number, street_direction, street_name, street_type, property_city, property_zip,
+                  mail_address_1, mail_address_2, mail_city, mail_state, mail_zip) AS told,
+       find.words(owner_name) AS owner,
+       owner_name AS name, concat_ws(' ', street_number, street_direction, street_name, street_type) AS address, property_city AS city,
+       NULL::text AS subdivision, concat_ws(' ', mail_address_1, mail_address_2, mail_city, mail_state, mail_zip) AS mail,
+       NULL::text AS deed_number, sale_price AS price, to_char(sale_date, 'YYYY-MM') AS sold, changed_at
 FROM bulk.residential_master;
-CREATE INDEX residential_find ON bulk.residential_master USING gin (
-    find.words(owner_name), find.words(street_number, street_direction, street_name, street_type, property_city, property_zip),
-    find.words(mail_address_1, mail_address_2, mail_city, mail_state, mail_zip)) WITH (gin_pending_list_limit = 32768);
+CREATE INDEX residential_master_find ON bulk.residential_master USING gin (
+    find.words(owner_name, street_number, street_direction, street_name, street_type, property_city, property_zip,
+                  mail_address_1, mail_address_2, mail_city, mail_state, mail_zip), find.words(owner_name)
+) WITH (gin_pending_list_limit = 32768);
 
 CREATE VIEW find.page_parcel AS
-SELECT 'assessor_page.parcel'::text AS told_by, apn, find.words(ownership, in_care_of) AS owner,
-       find.words(property_address, jurisdiction, subdivision_name) AS place, find.words(mailing_address, deed_number) AS other,
+SELECT 'assessor_page.parcel'::text AS told_by, apn, find.words(ownership, in_care_of, property_address, jurisdiction, subdivision_name, mailing_address, deed_number) AS half,
+       find.words(ownership, in_care_of, property_address, jurisdiction, subdivision_name, mailing_address, deed_number) AS told,
+       find.words(ownership, in_care_of) AS owner,
        concat_ws(', ', ownership, in_care_of) AS name, property_address AS address, concat_ws(' ', property_address, jurisdiction) AS city,
-       subdivision_name AS subdivision, mailing_address AS mail, deed_number,
-       sale_price AS price, to_char(sale_date, 'YYYY-MM') AS sold, changed_at
+       subdivision_name AS subdivision, mailing_address AS mail,
+       deed_number AS deed_number, sale_price AS price, to_char(sale_date, 'YYYY-MM') AS sold, changed_at
 FROM assessor_page.parcel;
-CREATE INDEX page_find ON assessor_page.parcel USING gin (
-    find.words(ownership, in_care_of), find.words(property_address, jurisdiction, subdivision_name),
-    find.words(mailing_address, deed_number));
+CREATE INDEX page_parcel_find ON assessor_page.parcel USING gin (
+    find.words(ownership, in_care_of, property_address, jurisdiction, subdivision_name, mailing_address, deed_number), find.words(ownership, in_care_of)
+);
 
--- The API tells owner and place in two tables, and of some parcels no owner.
-CREATE VIEW find.assessor AS
-SELECT 'assessor.parcel'::text AS told_by, p.apn, find.words(o.ownership, o.in_care_of, o.contract_ownership) AS owner,
-       find.words(p.property_address, p.jurisdiction, p.subdivision_name) AS place,
-       find.words(o.mailing_address_1, o.mailing_address_2, o.mailing_city, o.mailing_state, o.mailing_zip, o.deed_number) AS other,
-       concat_ws(', ', o.ownership, o.in_care_of, o.contract_ownership) AS name, p.property_address AS address,
-       concat_ws(' ', p.property_address, p.jurisdiction) AS city, p.subdivision_name AS subdivision, o.mailing_address AS mail, o.deed_number,
+CREATE VIEW find.account AS
+SELECT 'treasurer.account'::text AS told_by, apn, find.words(owner, situs_address) AS half,
+       find.words(owner, situs_address) AS told,
+       find.words(owner) AS owner,
+       owner AS name, situs_address AS address, situs_address AS city,
+       NULL::text AS subdivision, NULL::text AS mail,
+       NULL::text AS deed_number, NULL::bigint AS price, NULL::text AS sold, changed_at
+FROM treasurer.account;
+CREATE INDEX account_find ON treasurer.account USING gin (
+    find.words(owner, situs_address), find.words(owner)
+);
+
+-- Who was an owner once is found last: buyers and sellers.
+CREATE VIEW find.sale AS
+SELECT 'bulk.sale'::text AS told_by, apn, find.words(grantor_name, grantee_name, property_address, suite, property_city, property_zip, deed_number) AS half,
+       find.words(grantor_name, grantee_name, property_address, suite, property_city, property_zip, deed_number) AS told,
+       find.words(grantor_name, grantee_name) AS owner,
+       concat_ws(' to ', grantor_name, grantee_name) AS name, concat_ws(' ', property_address, suite) AS address, property_city AS city,
+       NULL::text AS subdivision, NULL::text AS mail,
+       deed_number AS deed_number, sale_price AS price, sale_month AS sold, changed_at
+FROM bulk.sale;
+CREATE INDEX sale_find ON bulk.sale USING gin (
+    find.words(grantor_name, grantee_name, property_address, suite, property_city, property_zip, deed_number), find.words(grantor_name, grantee_name)
+) WITH (gin_pending_list_limit = 32768);
+
+-- The assessor's parcels once for each of both tables that they may be looked up by, and those without an owner.
+CREATE VIEW find.assessor_by_owner AS
+SELECT 'assessor.parcel'::text AS told_by, p.apn, find.words(o.ownership, o.in_care_of, o.contract_ownership,
+                  o.mailing_address_1, o.mailing_address_2, o.mailing_city, o.mailing_state, o.mailing_zip, o.deed_number) AS half,
+       find.words(o.ownership, o.in_care_of, o.contract_ownership, p.property_address, p.jurisdiction, p.subdivision_name,
+                  o.mailing_address_1, o.mailing_address_2, o.mailing_city, o.mailing_state, o.mailing_zip, o.deed_number) AS told,
+       find.words(o.ownership, o.in_care_of, o.contract_ownership) AS owner,
+       concat_ws(', ', o.ownership, o.in_care_of, o.contract_ownership) AS name, p.property_address AS address, concat_ws(' ', p.property_address, p.jurisdiction) AS city,
+       p.subdivision_name AS subdivision, o.mailing_address AS mail, o.deed_number AS deed_number,
+       o.sale_price AS price, to_char(o.sale_date, 'YYYY-MM') AS sold, greatest(p.changed_at, o.changed_at) AS changed_at
+FROM assessor.parcel p JOIN assessor.owner o USING (apn);
+CREATE VIEW find.assessor_by_parcel AS
+SELECT 'assessor.parcel'::text AS told_by, p.apn, find.words(p.property_address, p.jurisdiction, p.subdivision_name) AS half,
+       find.words(o.ownership, o.in_care_of, o.contract_ownership, p.property_address, p.jurisdiction, p.subdivision_name,
+                  o.mailing_address_1, o.mailing_address_2, o.mailing_city, o.mailing_state, o.mailing_zip, o.deed_number) AS told,
+       find.words(o.ownership, o.in_care_of, o.contract_ownership) AS owner,
+       concat_ws(', ', o.ownership, o.in_care_of, o.contract_ownership) AS name, p.property_address AS address, concat_ws(' ', p.property_address, p.jurisdiction) AS city,
+       p.subdivision_name AS subdivision, o.mailing_address AS mail, o.deed_number AS deed_number,
        o.sale_price AS price, to_char(o.sale_date, 'YYYY-MM') AS sold, greatest(p.changed_at, o.changed_at) AS changed_at
 FROM assessor.parcel p JOIN assessor.owner o USING (apn);
 CREATE VIEW find.assessor_ownerless AS
-SELECT 'assessor.parcel'::text AS told_by, p.apn, ''::tsvector AS owner, find.words(p.property_address, p.jurisdiction, p.subdivision_name) AS place,
-       ''::tsvector AS other, NULL::text AS name, p.property_address AS address, concat_ws(' ', p.property_address, p.jurisdiction) AS city,
-       p.subdivision_name AS subdivision, NULL::text AS mail, NULL::text AS deed_number, NULL::bigint AS price, NULL::text AS sold,
-       p.changed_at
+SELECT 'assessor.parcel'::text AS told_by, p.apn, find.words(p.property_address, p.jurisdiction, p.subdivision_name) AS half,
+       find.words(p.property_address, p.jurisdiction, p.subdivision_name) AS told,
+       ''::tsvector AS owner,
+       NULL::text AS name, p.property_address AS address, concat_ws(' ', p.property_address, p.jurisdiction) AS city,
+       p.subdivision_name AS subdivision, NULL::text AS mail, NULL::text AS deed_number,
+       NULL::bigint AS price, NULL::text AS sold, p.changed_at AS changed_at
 FROM assessor.parcel p WHERE NOT EXISTS (SELECT FROM assessor.owner o WHERE o.apn = p.apn);
 CREATE INDEX owner_find ON assessor.owner USING gin (
-    find.words(ownership, in_care_of, contract_ownership),
-    find.words(mailing_address_1, mailing_address_2, mailing_city, mailing_state, mailing_zip, deed_number));
+    find.words(ownership, in_care_of, contract_ownership,
+               mailing_address_1, mailing_address_2, mailing_city, mailing_state, mailing_zip, deed_number),
+    find.words(ownership, in_care_of, contract_ownership)
+);
 CREATE INDEX assessor_find ON assessor.parcel USING gin (find.words(property_address, jurisdiction, subdivision_name));
 
-CREATE VIEW find.account AS
-SELECT 'treasurer.account'::text AS told_by, apn, find.words(owner) AS owner, find.words(situs_address) AS place, ''::tsvector AS other,
-       owner AS name, situs_address AS address, situs_address AS city, NULL::text AS subdivision, NULL::text AS mail,
-       NULL::text AS deed_number, NULL::bigint AS price, NULL::text AS sold, changed_at
-FROM treasurer.account;
-CREATE INDEX account_find ON treasurer.account USING gin (find.words(owner), find.words(situs_address));
-
--- Who was an owner once is told last: buyers and sellers.
-CREATE VIEW find.sale AS
-SELECT 'bulk.sale'::text AS told_by, apn, find.words(grantor_name, grantee_name) AS owner,
-       find.words(property_address, suite, property_city, property_zip) AS place, find.words(deed_number) AS other,
-       concat_ws(' to ', grantor_name, grantee_name) AS name, concat_ws(' ', property_address, suite) AS address, property_city AS city,
-       NULL::text AS subdivision, NULL::text AS mail, deed_number, sale_price AS price, sale_month AS sold, changed_at
-FROM bulk.sale;
-CREATE INDEX sale_find ON bulk.sale USING gin (
-    find.words(grantor_name, grantee_name), find.words(property_address, suite, property_city, property_zip), find.words(deed_number)) WITH (gin_pending_list_limit = 32768);
-
 CREATE VIEW find.told AS
-SELECT 1 AS rank, * FROM find.assessor UNION ALL SELECT 1, * FROM find.assessor_ownerless UNION ALL SELECT 2, * FROM find.page_parcel UNION ALL SELECT 3, * FROM find.gis_parcel
-UNION ALL SELECT 4, * FROM find.secured_master UNION ALL SELECT 5, * FROM find.residential_master
-UNION ALL SELECT 6, * FROM find.account UNION ALL SELECT 7, * FROM find.sale;
+SELECT 1 AS rank, * FROM find.assessor_by_owner UNION ALL SELECT 1, * FROM find.assessor_by_parcel
+UNION ALL SELECT 1, * FROM find.assessor_ownerless UNION ALL SELECT 2, * FROM find.page_parcel
+UNION ALL SELECT 3, * FROM find.gis_parcel UNION ALL SELECT 4, * FROM find.secured_master
+UNION ALL SELECT 5, * FROM find.residential_master UNION ALL SELECT 6, * FROM find.account UNION ALL SELECT 7, * FROM find.sale;
 COMMENT ON VIEW find.told IS 'what each table says of each parcel, and its words; names of withheld owners are among them: not for output';
 
 -- Documents: by number, and by the names on them, a row a name.

@@ -6,26 +6,42 @@ goes on behind the last hit's tier and key, so that no page costs more than the 
 """
 
 import datetime as dt
-import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 from maricopa_scrapy.database.connect import Session
 from maricopa_scrapy.records.find import documents
 from maricopa_scrapy.records.find.question import Question, QuestionError, Word
 
-_COLUMNS = ("owner", "place", "other")
-# What a column's words are of; each is a column of find.told, as a person reads it.
-_SHOWN = {
-    "owner": ("name",), "place": ("address", "city", "subdivision"), "other": ("mail", "deed_number")
-}  # fmt: skip
+# What a person reads, in the columns of find.told.
+_SHOWN = ("name", "address", "city", "subdivision", "mail", "deed_number")
 _LABELS = {"name": "owner", "mail": "mailing address", "deed_number": "deed number"}
 _SALE = "rank = 7"
-# A batch is no shorter: of a common word most rows of it may be hits of an earlier tier.
-_BATCH = 200
+# APNs that are looked at at once: a page to begin with, then ever more.
+_BATCH = 40
+_BATCH_MOST = 1_000
+# So many rows are graded finely.
+_FEW = 500
 _AFTER = re.compile(r"(\d{1,2}):([0-9A-Z]{5,16})")
+# What share of the rows has a word that the statistics do not know; and one beyond which all are many.
+_RARE, _COMMON = 0.0005, 0.05
+_BY_APN = "SET LOCAL enable_bitmapscan = off; SET LOCAL enable_seqscan = off;"
+_LAST = "ZZZZZZZZZ"
+_TABLES = (
+    "gis.parcel", "bulk.secured_master", "bulk.residential_master", "bulk.sale", "assessor.parcel",
+    "assessor.owner", "assessor_page.parcel", "treasurer.account",
+)  # fmt: skip
+_NEXT = "(SELECT apn FROM {} WHERE apn > %(after)s ORDER BY apn OFFSET 400 LIMIT 1)"
+_UNTIL = f"SELECT least({', '.join(_NEXT.format(table) for table in _TABLES)})"
+_SHARES = """
+    SELECT word, max(share) FROM pg_stats s
+    CROSS JOIN LATERAL unnest(most_common_elems::text::text[], most_common_elem_freqs) AS e (word, share)
+    WHERE s.schemaname = 'gis' AND s.tablename = 'gis_parcel_find' AND s.attname = 'words' AND word = ANY(%s)
+    GROUP BY 1
+"""
 _WITHHELD = "SELECT apn FROM public.withheld WHERE apn = ANY(%s)"
 _SEEN = """
     SELECT t.key, s.told_by, max(t.done_at)
@@ -74,9 +90,10 @@ class Hit:
 @dataclass(frozen=True, slots=True)
 class _Tier:
     where: str
-    columns: tuple[str, ...]
-    # What a mixed tier is looked up by, one of them after the other: the words that the fewest rows have.
-    drivers: tuple[str, ...] = ("true",)
+    # Where its words are.
+    shown: tuple[str, ...] = _SHOWN
+    # Told only of few hits: of many, its hits are among those of a later one.
+    is_fine: bool = False
 
 
 def take_in(session: Session) -> None:
@@ -88,14 +105,20 @@ def search(session: Session, question: Question, after: str | None = None) -> It
     """Yield the hits, best first, from behind `after`. Raises QuestionError for a token that is none."""
     first, key = _place(after)
     values = _values(question)
-    tiers = _tiers(session, question, values)
+    values["rarest"], share = _shares(session, question.words)
+    tiers = _tiers(question)
     if first > len(tiers):
         raise QuestionError(f"--after {after}: not a token that `maricopa find` printed for this question")
-    for number, tier in enumerate(tiers):
-        if number >= first:
-            yield from _of_tier(
-                session, question, tiers, number, tier, values, key if number == first else ""
-            )
+    few = None if share > _COMMON else _few(session, question, tiers, values)
+    for number in range(first, len(tiers)):
+        behind = key if number == first else ""
+        if few is None and tiers[number].is_fine:
+            continue
+        if few is None:
+            yield from _of_tier(session, question, tiers, number, values, behind, share)
+        elif apns := [apn for apn in few.get(number, []) if apn > behind]:
+            for part in _parts(apns):
+                yield from _hits(session, question, tiers, number, part, values, is_first=True)
     if not question.is_filtered and question.apn is None:
         yield from _documents(session, question, len(tiers), key if first == len(tiers) else "")
 
@@ -122,20 +145,17 @@ def _values(question: Question) -> dict[str, Any]:
     }
     for name in ("owner", "address", "city", "subdivision"):
         values[f"of_{name}"] = "&".join(word.prefix for word in getattr(question, name))
-    return values | {f"word_{at}": word.prefix for at, word in enumerate(question.words)}
+    return values
 
 
 def _filters(question: Question) -> str:
     """Return the conditions of all tiers; those that an index has come as it says them."""
     conditions = [
         ("owner @@ %(of_owner)s::tsquery", question.owner),
-        (
-            "place @@ %(of_address)s::tsquery AND find.words(address) @@ %(of_address)s::tsquery",
-            question.address,
-        ),
+        (f"{_of('address')} AND find.words(address) @@ %(of_address)s::tsquery", question.address),
         ("find.words(city) @@ %(of_city)s::tsquery", question.city),
         (
-            "place @@ %(of_subdivision)s::tsquery AND find.words(subdivision) @@ %(of_subdivision)s::tsquery",
+            f"{_of('subdivision')} AND find.words(subdivision) @@ %(of_subdivision)s::tsquery",
             question.subdivision,
         ),
         ("sold >= %(since)s", question.sold_since),
@@ -146,53 +166,68 @@ def _filters(question: Question) -> str:
     return " AND ".join(["true", *(condition for condition, is_asked in conditions if is_asked)])
 
 
-def _tiers(session: Session, question: Question, values: dict[str, Any]) -> list[_Tier]:
+def _of(name: str) -> str:
+    # By the index, where the table has one for all of its words.
+    return f"told @@ %(of_{name})s::tsquery"
+
+
+def _tiers(question: Question) -> list[_Tier]:
     filters = _filters(question)
+    present, sale = f"NOT {_SALE} AND {filters}", f"{_SALE} AND {filters}"
     if not question.words:
-        columns = tuple(
-            column
-            for column, is_asked in (
-                ("owner", question.owner),
-                ("place", question.address or question.city or question.subdivision),
-            )
-            if is_asked
-        )
-        return [_Tier(f"NOT {_SALE} AND {filters}", columns), _Tier(f"{_SALE} AND {filters}", columns)]
-    one = [
-        (f"{column} @@ %({form})s::tsquery", (column,))
-        for column, form in (
-            ("owner", "exact"),
-            ("owner", "prefix"),
-            ("place", "exact"),
-            ("place", "prefix"),
-            ("other", "prefix"),
-        )
+        return [_Tier(present, ()), _Tier(sale, ())]
+    place = "find.words(address, city, subdivision) @@ %({})s::tsquery"
+    found = "half @@ %(rarest)s::tsquery AND told @@ %({})s::tsquery AND {}"
+    return [
+        _Tier(f"owner @@ %(exact)s::tsquery AND {found.format('exact', present)}", ("name",)),
+        _Tier(f"owner @@ %(prefix)s::tsquery AND {found.format('prefix', present)}", ("name",)),
+        _Tier(f"{place.format('exact')} AND {found.format('exact', present)}", is_fine=True),
+        _Tier(f"{place.format('prefix')} AND {found.format('prefix', present)}", is_fine=True),
+        _Tier(found.format("exact", present)),
+        _Tier(found.format("prefix", present)),
+        _Tier(found.format("prefix", sale)),
     ]
-    present = f"NOT {_SALE} AND {filters}"
-    tiers = [_Tier(f"{condition} AND {present}", columns) for condition, columns in one]
-    anywhere = [_anywhere(at) for at in range(len(question.words))]
-    rarest = _rarest(session, question.words) if len(question.words) > 1 else 0
-    drivers = tuple(f"{column} @@ %(word_{rarest})s::tsquery" for column in _COLUMNS)
-    mixed = " AND ".join(anywhere)
-    if len(question.words) > 1:
-        tiers.append(_Tier(f"{mixed} AND {present}", _COLUMNS, drivers))
-    return [*tiers, _Tier(f"{mixed} AND {_SALE} AND {filters}", _COLUMNS, drivers)]
 
 
-def _anywhere(at: int) -> str:
-    return "(" + " OR ".join(f"{column} @@ %(word_{at})s::tsquery" for column in _COLUMNS) + ")"
+def _shares(session: Session, words: Sequence[Word]) -> tuple[str, float]:
+    """Return the word that the fewest rows of a roll have, as a tsquery, and what share of them may have all.
+
+    By the statistics of autovacuum, in which rare words are not.
+    """
+    shares = dict(session.rows(_SHARES, ([word.text for word in words],))) if words else {}
+    expected = [(shares.get(word.text, _RARE), -len(word.text), word.prefix) for word in words]
+    if not expected:
+        return "", 0.0
+    return min(expected)[2], prod(share for share, *_ in expected)
 
 
-def _rarest(session: Session, words: Sequence[Word]) -> int:
-    """Return which word the planner expects in the fewest rows."""
-    expected = []
-    for word in words:
-        ((plan,),) = session.rows(
-            f"EXPLAIN (FORMAT JSON) SELECT FROM find.told WHERE {_anywhere(0)}", {"word_0": word.prefix}
-        )
-        plan = json.loads(plan) if isinstance(plan, str) else plan
-        expected.append(plan[0]["Plan"]["Plan Rows"])
-    return expected.index(min(expected))
+def _few(
+    session: Session, question: Question, tiers: list[_Tier], values: dict[str, Any]
+) -> dict[int, list[str]] | None:
+    """Return the APNs of each tier, where they are few in all: one statement instead of one for each tier.
+
+    None where they are many, and of a question without words.
+    """
+    if not question.words:
+        return None
+    tier_of = " ".join(f"WHEN {tier.where} THEN {number}" for number, tier in enumerate(tiers))
+    # First how many there are, by the index alone.
+    rows = session.rows(
+        f"WITH found AS MATERIALIZED (SELECT * FROM find.told WHERE half @@ %(rarest)s::tsquery"
+        f" AND told @@ %(prefix)s::tsquery AND {_filters(question)} LIMIT {_FEW}),"
+        f" counted AS (SELECT count(*) AS rows FROM found)"
+        f" SELECT apn, CASE WHEN c.rows < {_FEW} THEN CASE {tier_of} END END FROM found, counted c",
+        values,
+    )
+    if len(rows) >= _FEW:
+        return None
+    tier_of_apn: dict[str, int] = {}
+    for apn, tier in rows:
+        tier_of_apn[apn] = min(tier, tier_of_apn.get(apn, tier))
+    found: dict[int, list[str]] = {}
+    for apn in sorted(tier_of_apn):
+        found.setdefault(tier_of_apn[apn], []).append(apn)
+    return found
 
 
 def _of_tier(
@@ -200,27 +235,41 @@ def _of_tier(
     question: Question,
     tiers: list[_Tier],
     number: int,
-    tier: _Tier,
     values: dict[str, Any],
     after: str,
+    share: float,
 ) -> Iterator[Hit]:
+    tier = tiers[number]
     # A row that is a hit of an earlier tier is left out here; a parcel of which another table has one, below.
-    earlier = "".join(f" AND NOT ({one.where})" for one in tiers[:number])
-    statement = " UNION ".join(
-        f"(SELECT apn FROM find.told WHERE {driver} AND {tier.where}{earlier} AND apn > %(after)s"
-        " ORDER BY apn LIMIT %(batch)s)"
-        for driver in tier.drivers
-    )
-    while True:
-        rows = session.rows(
-            f"SELECT DISTINCT apn FROM ({statement}) t ORDER BY apn LIMIT %(batch)s",
-            {**values, "after": after, "batch": _BATCH},
-        )
-        apns = [apn for (apn,) in rows]
-        if not apns:
-            return
-        yield from _hits(session, question, tiers, number, apns, values)
-        after = apns[-1]
+    earlier = "".join(f" AND NOT ({one.where})" for one in tiers[:number] if not one.is_fine)
+    condition = f"{tier.where}{earlier} AND apn > %(after)s"
+    if share > _COMMON and "owner @@" not in tier.where:
+        statement = f"{_BY_APN} SELECT DISTINCT apn FROM find.told WHERE {condition} AND apn <= %(until)s ORDER BY apn"
+        for begin, until in _ranges(session, after):
+            rows = session.rows(statement, {**values, "after": begin, "until": until})
+            for part in _parts([apn for (apn,) in rows]):
+                yield from _hits(session, question, tiers, number, part, values)
+        return
+    statement = f"SELECT apn FROM find.told WHERE {condition} ORDER BY apn LIMIT %(batch)s"
+    batch = _BATCH
+    while apns := [apn for (apn,) in session.rows(statement, {**values, "after": after, "batch": batch})]:
+        yield from _hits(session, question, tiers, number, sorted(set(apns)), values)
+        after, batch = apns[-1], min(2 * batch, _BATCH_MOST)
+
+
+def _parts(apns: list[str]) -> Iterator[list[str]]:
+    yield from (apns[at : at + _BATCH] for at in range(0, len(apns), _BATCH))
+
+
+def _ranges(session: Session, after: str) -> Iterator[tuple[str, str]]:
+    """Yield ranges of APNs from `after` on, in each of which every table has a few hundred rows at most.
+
+    Of a word that every other row has, a page is found sooner by reading on than by the index.
+    """
+    while after != _LAST:
+        ((until,),) = session.rows(_UNTIL, {"after": after})
+        yield after, until or _LAST
+        after = until or _LAST
 
 
 def _hits(
@@ -230,17 +279,19 @@ def _hits(
     number: int,
     apns: list[str],
     values: dict[str, Any],
+    is_first: bool = False,
 ) -> Iterator[Hit]:
-    """Yield the hits among the APNs of a tier: not those of earlier tiers, nor withheld owners by a name."""
+    """Yield the hits among the APNs of a tier: not those of earlier tiers, nor withheld owners by a name.
+
+    `is_first`: none of them is a hit of an earlier tier.
+    """
     left_out = {apn for (apn,) in session.rows(_WITHHELD, (apns,))}
     is_by_number = not question.is_filtered and len(question.words) == len(question.numbers)
     withheld, left_out = (left_out, set[str]()) if is_by_number else (set[str](), left_out)
     tier = tiers[number]
-    before = " OR ".join(f"({one.where})" for one in tiers[:number])
+    before = " OR ".join(f"({one.where})" for one in tiers[:number] if not one.is_fine)
     matched = ", ".join(
-        f"find.words({shown}) @@ %(any)s::tsquery" if question.words else "false"
-        for column in tier.columns
-        for shown in _SHOWN[column]
+        f"find.words({shown}) @@ %(any)s::tsquery" if question.words else "false" for shown in tier.shown
     )
     rows = session.rows(
         "SELECT DISTINCT ON (apn) apn, told_by, name, address, subdivision, mail, deed_number, price, sold,"
@@ -248,18 +299,17 @@ def _hits(
         " ORDER BY apn, rank, changed_at DESC",
         {**values, "apns": apns},
     )
-    if before:
+    if before and not is_first:
         seen_before = session.rows(
             f"SELECT DISTINCT apn FROM find.told WHERE apn = ANY(%(apns)s) AND ({before})",
             {**values, "apns": apns},
         )
         left_out |= {apn for (apn,) in seen_before}
     seen = {(apn, table): at for apn, table, at in session.rows(_SEEN, {"apns": apns})}
-    names = [shown for column in tier.columns for shown in _SHOWN[column]]
     for apn, table, name, address, subdivision, mail, deed, price, sold, changed_at, is_matched in rows:
         if apn in left_out:
             continue
-        fields = [_LABELS.get(one, one) for one, is_one in zip(names, is_matched, strict=False) if is_one]
+        fields = [_LABELS.get(one, one) for one, is_one in zip(tier.shown, is_matched, strict=True) if is_one]
         if "address" in fields and "city" in fields:
             # Most addresses end in their city.
             fields.remove("city")
