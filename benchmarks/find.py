@@ -45,7 +45,8 @@ _FILL = """
     INSERT INTO gis.parcel (
         apn, layer, owner_name, mail_address_1, mail_city, mail_state, mail_zip, property_address,
         street_number, street_name, property_city, property_zip, deed_number, deed_date, sale_date,
-        sale_price, subdivision_name, lot, full_cash_value, content_hash, capture_sha256, first_seen_at, changed_at
+        sale_price, subdivision_name, lot, full_cash_value, content_hash, capture_sha256, first_seen_at,
+        changed_at
     )
     SELECT to_char(10000000 + i * 45, 'FM00000000'), 'E',
            CASE WHEN h1 %% 10 < 3 THEN concat_ws(' ', company[1 + h2 %% cardinality(company)], 2 + h3 %% 998,
@@ -198,7 +199,7 @@ def asked(bench: Bench, server: str) -> None:
         bench.add(Row(f"{PARCELS:,} properties made and indexed", f"{seconds:.0f} s"))
         session = Session(url)
         ((index, rows, words),) = session.rows(
-            "SELECT pg_relation_size('gis.parcel_find') / 1e6, pg_relation_size('gis.parcel') / 1e6,"
+            "SELECT pg_relation_size('gis.gis_parcel_find') / 1e6, pg_relation_size('gis.parcel') / 1e6,"
             " (SELECT count(*) FROM find.word)"
         )
         bench.add(

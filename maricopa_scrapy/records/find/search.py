@@ -244,7 +244,10 @@ def _of_tier(
     earlier = "".join(f" AND NOT ({one.where})" for one in tiers[:number] if not one.is_fine)
     condition = f"{tier.where}{earlier} AND apn > %(after)s"
     if share > _COMMON and "owner @@" not in tier.where:
-        statement = f"{_BY_APN} SELECT DISTINCT apn FROM find.told WHERE {condition} AND apn <= %(until)s ORDER BY apn"
+        statement = (
+            f"{_BY_APN} SELECT DISTINCT apn FROM find.told"
+            f" WHERE {condition} AND apn <= %(until)s ORDER BY apn"
+        )
         for begin, until in _ranges(session, after):
             rows = session.rows(statement, {**values, "after": begin, "until": until})
             for part in _parts([apn for (apn,) in rows]):

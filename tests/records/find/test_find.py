@@ -1,15 +1,21 @@
 """`maricopa find`: rows written as the store writes them, and what a person types to find them."""
 
+import csv
+import io
+import json
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from maricopa_scrapy.database.connect import Session
+from maricopa_scrapy.database import connect
+from maricopa_scrapy.database.connect import Session, migrate, pending_migrations
 from maricopa_scrapy.records.find.neighbours import neighbours
 from maricopa_scrapy.records.find.question import QuestionError, read, with_neighbours
 from maricopa_scrapy.records.find.search import Hit, search, take_in
 from tests.conftest import Database
+from tests.helpers.command import Maricopa
 
 # What is stored, and what finds it. "!": and what must not.
 CASES = [
@@ -350,3 +356,102 @@ def test_the_index_has_every_view_s_words(database: Database) -> None:
         )
         assert "_find" in str(plan), (view, column)
     session.close()
+
+
+def test_a_database_that_had_rows_before_gets_the_index(database: Database, session: Session) -> None:
+    _property(database, "10000001", owner_name="GRANT PAUL")
+    _execute(database, "DROP SCHEMA find CASCADE")
+    _execute(database, "DELETE FROM crawl.migration WHERE name = 'find'")
+    _property(database, "10000002", owner_name="GRANT LILI", street_name="MONROE")
+    assert pending_migrations(database.url) == ["find"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(connect, "_up_to_date", set())
+        migrate(database.url)
+    assert _keys(session, "grant") == ["10000001", "10000002"]
+    assert database.rows("SELECT word FROM find.word ORDER BY word") == [
+        (word,) for word in ("grant", "lili", "monroe", "paul")
+    ]
+
+
+def test_common_words_are_found_a_range_of_parcels_after_another(
+    database: Database, session: Session
+) -> None:
+    """Half of the rows have the word; the statistics say so, and the tiers do not change."""
+    _execute(
+        database,
+        "INSERT INTO gis.parcel (apn, layer, owner_name, property_city, content_hash, capture_sha256,"
+        " first_seen_at, changed_at) SELECT to_char(10000000 + i, 'FM00000000'), 'E', CASE WHEN i % 500 = 0"
+        " THEN 'CITY OF PHOENIX' ELSE 'OWNER ' || i END, CASE i % 2 WHEN 0 THEN 'PHOENIX' ELSE 'MESA' END,"
+        " '', '', now(), now() FROM generate_series(1, 3000) i",
+    )
+    _execute(database, "ANALYZE gis.parcel")
+    owned = [f"{10000000 + i}" for i in range(500, 3001, 500)]
+    whole = owned + [f"{10000000 + i}" for i in range(2, 3001, 2) if i % 500]
+    hits = _found(session, "phoenix")
+    assert [hit.key for hit in hits] == whole
+    assert [hit.key for hit in _found(session, "phoenix", hits[1000].after)] == whole[1001:]
+    assert _keys(session, "phoenix mesa") == []
+
+
+@pytest.fixture
+def maricopa(database: Database, tmp_path: Path) -> Maricopa:
+    return Maricopa(database, "http://127.0.0.1:1", tmp_path)
+
+
+def test_the_command_shows_a_page_and_how_to_go_on(database: Database, maricopa: Maricopa) -> None:
+    for number in range(5):
+        _property(
+            database,
+            f"{10000000 + number}",
+            owner_name=f"GRANT {number}\x1b[2J",
+            property_address="301 W JEFFERSON ST PHOENIX 85003",
+            sale_price=500_000,
+        )
+    maricopa.environment["COLUMNS"] = "80"
+    first = maricopa.here("find", "grant", "--limit", "2")
+    assert first.code == 0
+    lines = first.out.splitlines()
+    assert lines[0].split() == ["parcel,", "document", "owner", "address", "found", "in", "as", "of"]
+    assert max(map(len, lines)) <= 80
+    assert "100-00-000" in first.out
+    assert "0␛[2J" in first.out
+    assert "2026-01-02" in first.out
+    assert "\x1b" not in first.out
+    (token,) = re.findall(r"there are more: --after (\S+)", first.errors)
+    second = maricopa.here("find", "grant", "--limit", "3", "--after", token, "--format", "apns")
+    assert (second.out.split(), second.errors) == (["10000002", "10000003", "10000004"], "")
+    (row, *_) = csv.DictReader(io.StringIO(maricopa.here("find", "grant", "--format", "csv").out))
+    assert (row["key"], row["price"], row["found_in"], row["table"]) == (
+        "10000000",
+        "500000",
+        "owner",
+        "gis.parcel",
+    )
+    (line, *_) = maricopa.here("find", "grant", "--format", "jsonl").out.splitlines()
+    assert json.loads(line)["address"] == "301 W JEFFERSON ST PHOENIX 85003"
+
+
+def test_the_command_says_what_it_took_a_mistyped_word_for(database: Database, maricopa: Maricopa) -> None:
+    _property(database, "10000001", owner_name="VANTERPOOL ANSELMO")
+    said = maricopa.here("find", "vanterpol", "--format", "apns")
+    assert (said.code, said.out.split()) == (0, ["10000001"])
+    assert said.errors == "no word begins with vanterpol; taken for it: vanterpool\n"
+    nothing = maricopa.here("find", "quillford")
+    assert (nothing.code, nothing.out, nothing.errors) == (1, "", "nothing that is stored has all of that\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "say what to find"),
+        (["x", "--format", "pdf"], "--format pdf: there is table, csv, jsonl, apns"),
+        (["x", "--price", "cheap"], "--price cheap: the form is"),
+        (["x", "--after", "3"], "--after 3: not a token that `maricopa find` printed"),
+        (["x", "--after", "9:10000001"], "--after 9:10000001: not a token that `maricopa find` printed"),
+    ],
+)
+def test_a_mistake_in_the_command_is_one_line(maricopa: Maricopa, arguments: list[str], message: str) -> None:
+    said = maricopa.here("find", *arguments)
+    assert (said.code, said.out) == (2, "")
+    assert said.errors.startswith(f"error: {message}")
+    assert said.errors.count("\n") == 1
