@@ -5,10 +5,9 @@ what to do when it is lost.
 import logging
 import os
 import re
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any, TypeVar
 
 import psycopg2
@@ -57,11 +56,6 @@ _KEEPALIVE: dict[str, Any] = {
 }
 # Any number that no other program's advisory lock is likely to use.
 _MIGRATION_LOCK = 7_402_231_911
-_PROGRESS_S = 2.0
-_INDEXING = """
-    SELECT relid::regclass::text, phase, 100 * blocks_done / nullif(blocks_total, 0)
-    FROM pg_stat_progress_create_index WHERE datname = current_database() AND blocks_total > 0
-"""
 # Databases whose schema this process has found up to date, or brought there.
 _up_to_date: set[str] = set()
 # Somebody else's turn comes first: nothing is wrong with the connection.
@@ -197,7 +191,7 @@ def _migrate(url: str) -> None:
             connection.commit()
             server_checks.check_may_migrate(connection)
             # One transaction for all: with a part of them no version of ours can work.
-            with _progress(url):
+            with closing(Session(url)) as asked, schema.progress(asked.rows):
                 applied = schema.apply(cursor)
                 connection.commit()
         if applied:
@@ -206,33 +200,6 @@ def _migrate(url: str) -> None:
         raise _known(error, connection, url) from error
     finally:
         connection.close()
-
-
-@contextmanager
-def _progress(url: str) -> Iterator[None]:
-    """Log how far the indexes are of a database that has rows already, every two seconds."""
-    is_over = threading.Event()
-
-    def tell() -> None:
-        asked, begun, has_begun = Session(url), time.monotonic(), False
-        while not is_over.wait(_PROGRESS_S):
-            try:
-                found = asked.rows(_INDEXING)
-            except DatabaseUnavailable as error:
-                logger.debug("how far the schema is, is not known: %s", error)
-                continue
-            if has_begun := has_begun or bool(found):
-                what = "".join(f", {table} ({phase}, {done} %)" for table, phase, done in found)
-                logger.warning("the search index is being made: %.0f s%s", time.monotonic() - begun, what)
-        asked.close()
-
-    teller = threading.Thread(target=tell, name="progress", daemon=True)
-    teller.start()
-    try:
-        yield
-    finally:
-        is_over.set()
-        teller.join()
 
 
 def pending_migrations(url: str) -> list[str]:
