@@ -105,7 +105,8 @@ def search(session: Session, question: Question, after: str | None = None) -> It
     """Yield the hits, best first, from behind `after`. Raises QuestionError for a token that is none."""
     first, key = _place(after)
     values = _values(question)
-    values["rarest"], share = _shares(session, question.words)
+    looked_up = question.words or (*question.owner, *question.address, *question.subdivision)
+    values["rarest"], share = _shares(session, looked_up)
     tiers = _tiers(question)
     if first > len(tiers):
         raise QuestionError(f"--after {after}: not a token that `maricopa find` printed for this question")
@@ -175,7 +176,10 @@ def _tiers(question: Question) -> list[_Tier]:
     filters = _filters(question)
     present, sale = f"NOT {_SALE} AND {filters}", f"{_SALE} AND {filters}"
     if not question.words:
-        return [_Tier(present, ()), _Tier(sale, ())]
+        indexed = "half @@ %(rarest)s::tsquery AND "
+        if not (question.owner or question.address or question.subdivision):
+            indexed = ""
+        return [_Tier(indexed + present, ()), _Tier(indexed + sale, ())]
     place = "find.words(address, city, subdivision) @@ %({})s::tsquery"
     found = "half @@ %(rarest)s::tsquery AND told @@ %({})s::tsquery AND {}"
     return [
