@@ -26,15 +26,17 @@ _BATCH_MOST = 1_000
 # So many rows are graded finely.
 _FEW = 500
 _AFTER = re.compile(r"(\d{1,2}):([0-9A-Z]{5,16})")
-# What share of the rows has a word that the statistics do not know; and one beyond which all are many.
-_RARE, _COMMON = 0.0005, 0.05
+# What share of the rows has a word that the statistics do not know; one beyond which reading on is the faster; one
+# beyond which there is no need to look whether there are few.
+_RARE, _COMMON = 0.0005, 0.004
+_MANY = 0.05
 _BY_APN = "SET LOCAL enable_bitmapscan = off; SET LOCAL enable_seqscan = off;"
 _LAST = "ZZZZZZZZZ"
 _TABLES = (
     "gis.parcel", "bulk.secured_master", "bulk.residential_master", "bulk.sale", "assessor.parcel",
     "assessor.owner", "assessor_page.parcel", "treasurer.account",
 )  # fmt: skip
-_NEXT = "(SELECT apn FROM {} WHERE apn > %(after)s ORDER BY apn OFFSET 400 LIMIT 1)"
+_NEXT = "(SELECT apn FROM {} WHERE apn > %(after)s ORDER BY apn OFFSET %(rows)s LIMIT 1)"
 _UNTIL = f"SELECT least({', '.join(_NEXT.format(table) for table in _TABLES)})"
 _SHARES = """
     SELECT word, max(share) FROM pg_stats s
@@ -110,7 +112,7 @@ def search(session: Session, question: Question, after: str | None = None) -> It
     tiers = _tiers(question)
     if first > len(tiers):
         raise QuestionError(f"--after {after}: not a token that `maricopa find` printed for this question")
-    few = None if share > _COMMON else _few(session, question, tiers, values)
+    few = None if share > _MANY else _few(session, question, tiers, values)
     for number in range(first, len(tiers)):
         behind = key if number == first else ""
         if few is None and tiers[number].is_fine:
@@ -252,11 +254,18 @@ def _of_tier(
             f"{_BY_APN} SELECT DISTINCT apn FROM find.told"
             f" WHERE {condition} AND apn <= %(until)s ORDER BY apn"
         )
-        for begin, until in _ranges(session, after):
+        hits = 0
+        for number_of_range, (begin, until) in enumerate(_ranges(session, after, int(_BATCH / share))):
+            if hits < number_of_range * _BATCH / 8:
+                # Words that are seldom together, however common each is.
+                after = begin
+                break
             rows = session.rows(statement, {**values, "after": begin, "until": until})
+            hits += len(rows)
             for part in _parts([apn for (apn,) in rows]):
                 yield from _hits(session, question, tiers, number, part, values)
-        return
+        else:
+            return
     statement = f"SELECT apn FROM find.told WHERE {condition} ORDER BY apn LIMIT %(batch)s"
     batch = _BATCH
     while apns := [apn for (apn,) in session.rows(statement, {**values, "after": after, "batch": batch})]:
@@ -268,13 +277,13 @@ def _parts(apns: list[str]) -> Iterator[list[str]]:
     yield from (apns[at : at + _BATCH] for at in range(0, len(apns), _BATCH))
 
 
-def _ranges(session: Session, after: str) -> Iterator[tuple[str, str]]:
-    """Yield ranges of APNs from `after` on, in each of which every table has a few hundred rows at most.
+def _ranges(session: Session, after: str, rows: int) -> Iterator[tuple[str, str]]:
+    """Yield ranges of APNs from `after` on, in each of which every table has so many rows at most.
 
     Of a word that every other row has, a page is found sooner by reading on than by the index.
     """
     while after != _LAST:
-        ((until,),) = session.rows(_UNTIL, {"after": after})
+        ((until,),) = session.rows(_UNTIL, {"after": after, "rows": rows})
         yield after, until or _LAST
         after = until or _LAST
 
