@@ -26,10 +26,10 @@ _BATCH_MOST = 1_000
 # So many rows are graded finely.
 _FEW = 500
 _AFTER = re.compile(r"(\d{1,2}):([0-9A-Z]{5,16})")
-# What share of the rows has a word that the statistics do not know; one beyond which reading on is the faster; one
-# beyond which there is no need to look whether there are few.
+# What share of the rows has a word that the statistics do not know; one beyond which reading on is faster;
+# one beyond which there is no need to look whether there are few.
 _RARE, _COMMON = 0.0005, 0.004
-_MANY = 0.05
+_MANY = 0.002
 _BY_APN = "SET LOCAL enable_bitmapscan = off; SET LOCAL enable_seqscan = off;"
 _LAST = "ZZZZZZZZZ"
 _TABLES = (
@@ -39,11 +39,19 @@ _TABLES = (
 _NEXT = "(SELECT apn FROM {} WHERE apn > %(after)s ORDER BY apn OFFSET %(rows)s LIMIT 1)"
 _UNTIL = f"SELECT least({', '.join(_NEXT.format(table) for table in _TABLES)})"
 _SHARES = """
-    SELECT word, max(share) FROM pg_stats s
+    SELECT attname::text, word, max(share) FROM pg_stats s
     CROSS JOIN LATERAL unnest(most_common_elems::text::text[], most_common_elem_freqs) AS e (word, share)
-    WHERE s.schemaname = 'gis' AND s.tablename = 'gis_parcel_find' AND s.attname = 'words' AND word = ANY(%s)
-    GROUP BY 1
+    WHERE s.schemaname = 'gis' AND s.tablename = 'gis_parcel_find' AND word = ANY(%s) GROUP BY 1, 2
 """
+# Each table's view, and what it has in common with others of a parcel: the least counts first.
+_VIEWS = (
+    ("assessor.owner", 1, "assessor_by_owner"), ("assessor.owner", 1, "assessor_by_parcel"),
+    ("assessor.parcel", 1, "assessor_ownerless"), ("assessor_page.parcel", 2, "page_parcel"),
+    ("gis.parcel", 3, "gis_parcel"), ("bulk.secured_master", 4, "secured_master"),
+    ("bulk.residential_master", 5, "residential_master"), ("treasurer.account", 6, "account"),
+    ("bulk.sale", 7, "sale"),
+)  # fmt: skip
+_FILLED = f"SELECT {', '.join(f'EXISTS (SELECT FROM {table})' for table, *_ in _VIEWS)}"
 _WITHHELD = "SELECT apn FROM public.withheld WHERE apn = ANY(%s)"
 _SEEN = """
     SELECT t.key, s.told_by, max(t.done_at)
@@ -108,20 +116,22 @@ def search(session: Session, question: Question, after: str | None = None) -> It
     first, key = _place(after)
     values = _values(question)
     looked_up = question.words or (*question.owner, *question.address, *question.subdivision)
-    values["rarest"], share = _shares(session, looked_up)
+    shares = _shares(session, looked_up)
+    values["rarest"] = shares.rarest
+    told = _told(session)
     tiers = _tiers(question)
     if first > len(tiers):
         raise QuestionError(f"--after {after}: not a token that `maricopa find` printed for this question")
-    few = None if share > _MANY else _few(session, question, tiers, values)
+    few = None if shares.anywhere > _MANY else _few(session, question, told, tiers, values)
     for number in range(first, len(tiers)):
         behind = key if number == first else ""
         if few is None and tiers[number].is_fine:
             continue
         if few is None:
-            yield from _of_tier(session, question, tiers, number, values, behind, share)
+            yield from _of_tier(session, question, told, tiers, number, values, behind, shares)
         elif apns := [apn for apn in few.get(number, []) if apn > behind]:
             for part in _parts(apns):
-                yield from _hits(session, question, tiers, number, part, values, is_first=True)
+                yield from _hits(session, question, told, tiers, number, part, values, is_first=True)
     if not question.is_filtered and question.apn is None:
         yield from _documents(session, question, len(tiers), key if first == len(tiers) else "")
 
@@ -195,20 +205,41 @@ def _tiers(question: Question) -> list[_Tier]:
     ]
 
 
-def _shares(session: Session, words: Sequence[Word]) -> tuple[str, float]:
-    """Return the word that the fewest rows of a roll have, as a tsquery, and what share of them may have all.
+@dataclass(frozen=True, slots=True)
+class _Shares:
+    """The word that the fewest rows of a roll have, as a tsquery; the shares that may have all words."""
 
-    By the statistics of autovacuum, in which rare words are not.
-    """
-    shares = dict(session.rows(_SHARES, ([word.text for word in words],))) if words else {}
-    expected = [(shares.get(word.text, _RARE), -len(word.text), word.prefix) for word in words]
-    if not expected:
-        return "", 0.0
-    return min(expected)[2], prod(share for share, *_ in expected)
+    rarest: str = ""
+    anywhere: float = 0.0
+    owner: float = 0.0
+
+
+def _shares(session: Session, words: Sequence[Word]) -> _Shares:
+    """Return how common the words are, by the statistics of autovacuum, in which rare words are not."""
+    if not words:
+        return _Shares()
+    known = {
+        (column, word): share
+        for column, word, share in session.rows(_SHARES, ([word.text for word in words],))
+    }
+    expected = [(known.get(("words", word.text), _RARE), -len(word.text), word.prefix) for word in words]
+    owner = prod(known.get(("words1", word.text), _RARE) for word in words)
+    return _Shares(min(expected)[2], prod(share for share, *_ in expected), owner)
+
+
+def _told(session: Session) -> str:
+    """Return find.told without the tables that have no row: the planner looks at each."""
+    (filled,) = session.rows(_FILLED)
+    legs = [
+        f"SELECT {rank} AS rank, * FROM find.{view}"
+        for (_, rank, view), has_rows in zip(_VIEWS, filled, strict=True)
+        if has_rows
+    ]
+    return f"({' UNION ALL '.join(legs)}) told" if legs else "find.told"
 
 
 def _few(
-    session: Session, question: Question, tiers: list[_Tier], values: dict[str, Any]
+    session: Session, question: Question, told: str, tiers: list[_Tier], values: dict[str, Any]
 ) -> dict[int, list[str]] | None:
     """Return the APNs of each tier, where they are few in all: one statement instead of one for each tier.
 
@@ -219,7 +250,7 @@ def _few(
     tier_of = " ".join(f"WHEN {tier.where} THEN {number}" for number, tier in enumerate(tiers))
     # First how many there are, by the index alone.
     rows = session.rows(
-        f"WITH found AS MATERIALIZED (SELECT * FROM find.told WHERE half @@ %(rarest)s::tsquery"
+        f"WITH found AS MATERIALIZED (SELECT * FROM {told} WHERE half @@ %(rarest)s::tsquery"
         f" AND told @@ %(prefix)s::tsquery AND {_filters(question)} LIMIT {_FEW}),"
         f" counted AS (SELECT count(*) AS rows FROM found)"
         f" SELECT apn, CASE WHEN c.rows < {_FEW} THEN CASE {tier_of} END END FROM found, counted c",
@@ -239,20 +270,21 @@ def _few(
 def _of_tier(
     session: Session,
     question: Question,
+    told: str,
     tiers: list[_Tier],
     number: int,
     values: dict[str, Any],
     after: str,
-    share: float,
+    shares: _Shares,
 ) -> Iterator[Hit]:
     tier = tiers[number]
     # A row that is a hit of an earlier tier is left out here; a parcel of which another table has one, below.
     earlier = "".join(f" AND NOT ({one.where})" for one in tiers[:number] if not one.is_fine)
     condition = f"{tier.where}{earlier} AND apn > %(after)s"
-    if share > _COMMON and "owner @@" not in tier.where:
+    share = shares.owner if tier.where.startswith("owner @@") else shares.anywhere
+    if share > _COMMON:
         statement = (
-            f"{_BY_APN} SELECT DISTINCT apn FROM find.told"
-            f" WHERE {condition} AND apn <= %(until)s ORDER BY apn"
+            f"{_BY_APN} SELECT DISTINCT apn FROM {told} WHERE {condition} AND apn <= %(until)s ORDER BY apn"
         )
         hits = 0
         for number_of_range, (begin, until) in enumerate(_ranges(session, after, int(_BATCH / share))):
@@ -263,13 +295,13 @@ def _of_tier(
             rows = session.rows(statement, {**values, "after": begin, "until": until})
             hits += len(rows)
             for part in _parts([apn for (apn,) in rows]):
-                yield from _hits(session, question, tiers, number, part, values)
+                yield from _hits(session, question, told, tiers, number, part, values)
         else:
             return
-    statement = f"SELECT apn FROM find.told WHERE {condition} ORDER BY apn LIMIT %(batch)s"
+    statement = f"SELECT apn FROM {told} WHERE {condition} ORDER BY apn LIMIT %(batch)s"
     batch = _BATCH
     while apns := [apn for (apn,) in session.rows(statement, {**values, "after": after, "batch": batch})]:
-        yield from _hits(session, question, tiers, number, sorted(set(apns)), values)
+        yield from _hits(session, question, told, tiers, number, sorted(set(apns)), values)
         after, batch = apns[-1], min(2 * batch, _BATCH_MOST)
 
 
@@ -291,6 +323,7 @@ def _ranges(session: Session, after: str, rows: int) -> Iterator[tuple[str, str]
 def _hits(
     session: Session,
     question: Question,
+    told: str,
     tiers: list[_Tier],
     number: int,
     apns: list[str],
@@ -311,13 +344,13 @@ def _hits(
     )
     rows = session.rows(
         "SELECT DISTINCT ON (apn) apn, told_by, name, address, subdivision, mail, deed_number, price, sold,"
-        f" changed_at, ARRAY[{matched}]::boolean[] FROM find.told WHERE apn = ANY(%(apns)s) AND {tier.where}"
+        f" changed_at, ARRAY[{matched}]::boolean[] FROM {told} WHERE apn = ANY(%(apns)s) AND {tier.where}"
         " ORDER BY apn, rank, changed_at DESC",
         {**values, "apns": apns},
     )
     if before and not is_first:
         seen_before = session.rows(
-            f"SELECT DISTINCT apn FROM find.told WHERE apn = ANY(%(apns)s) AND ({before})",
+            f"SELECT DISTINCT apn FROM {told} WHERE apn = ANY(%(apns)s) AND ({before})",
             {**values, "apns": apns},
         )
         left_out |= {apn for (apn,) in seen_before}
