@@ -7,7 +7,7 @@ goes on behind the last hit's tier and key, so that no page costs more than the 
 
 import datetime as dt
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -39,9 +39,10 @@ _TABLES = (
 _NEXT = "(SELECT apn FROM {} WHERE apn > %(after)s ORDER BY apn OFFSET %(rows)s LIMIT 1)"
 _UNTIL = f"SELECT least({', '.join(_NEXT.format(table) for table in _TABLES)})"
 _SHARES = """
-    SELECT attname::text, word, max(share) FROM pg_stats s
+    SELECT attname::text, asked, least(sum(share), 1) FROM pg_stats s
     CROSS JOIN LATERAL unnest(most_common_elems::text::text[], most_common_elem_freqs) AS e (word, share)
-    WHERE s.schemaname = 'gis' AND s.tablename = 'gis_parcel_find' AND word = ANY(%s) GROUP BY 1, 2
+    JOIN unnest(%s::text[]) AS asked ON starts_with(word, asked) AND (word = asked OR asked ~ '^[^0-9]{3}')
+    WHERE s.schemaname = 'gis' AND s.tablename = 'gis_parcel_find' GROUP BY 1, 2
 """
 # Each table's view, and what it has in common with others of a parcel: the least counts first.
 _VIEWS = (
@@ -116,7 +117,7 @@ def search(session: Session, question: Question, after: str | None = None) -> It
     first, key = _place(after)
     values = _values(question)
     looked_up = question.words or (*question.owner, *question.address, *question.subdivision)
-    shares = _shares(session, looked_up)
+    shares = _shares(session, looked_up, question.taken)
     values["rarest"] = shares.rarest
     told = _told(session)
     tiers = _tiers(question)
@@ -214,17 +215,20 @@ class _Shares:
     owner: float = 0.0
 
 
-def _shares(session: Session, words: Sequence[Word]) -> _Shares:
+def _shares(session: Session, words: Sequence[Word], taken: Mapping[str, list[str]]) -> _Shares:
     """Return how common the words are, by the statistics of autovacuum, in which rare words are not."""
     if not words:
         return _Shares()
-    known = {
-        (column, word): share
-        for column, word, share in session.rows(_SHARES, ([word.text for word in words],))
-    }
-    expected = [(known.get(("words", word.text), _RARE), -len(word.text), word.prefix) for word in words]
-    owner = prod(known.get(("words1", word.text), _RARE) for word in words)
-    return _Shares(min(expected)[2], prod(share for share, *_ in expected), owner)
+    forms = {word.text: [word.text, *taken.get(word.text, [])] for word in words}
+    asked = sorted({form for of_word in forms.values() for form in of_word})
+    known = {(column, form): share for column, form, share in session.rows(_SHARES, (asked,))}
+
+    def share(column: str, word: Word) -> float:
+        return min(1.0, sum(known.get((column, form), 0.0) for form in forms[word.text]) or _RARE)
+
+    expected = [(share("words", word), -len(word.text), word.prefix) for word in words]
+    owner = prod(share("words1", word) for word in words)
+    return _Shares(min(expected)[2], prod(found for found, *_ in expected), owner)
 
 
 def _told(session: Session) -> str:
