@@ -23,6 +23,7 @@ BENCHES = (
     "affidavits",
     "recorder",
     "export",
+    "find",
     "jobs",
     "county",
     "reparse",

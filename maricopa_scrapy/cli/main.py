@@ -8,7 +8,15 @@ from typing import Annotated
 import typer
 
 from maricopa_scrapy import __version__
-from maricopa_scrapy.cli import enrich_verb, job_verbs, ledger_verbs, probe_verb, record_verbs, schedule_verbs
+from maricopa_scrapy.cli import (
+    enrich_verb,
+    find_verb,
+    job_verbs,
+    ledger_verbs,
+    probe_verb,
+    record_verbs,
+    schedule_verbs,
+)
 from maricopa_scrapy.cli.terminal import OneLine, database, fail, out
 from maricopa_scrapy.database import interrupts
 from maricopa_scrapy.machine import progress_line
@@ -23,11 +31,6 @@ app = typer.Typer(
     context_settings={"max_content_width": 120},
     help="Public property records of Maricopa County, Arizona, in one Postgres database.",
 )
-app.add_typer(record_verbs.app)
-app.add_typer(schedule_verbs.schedules, name="schedule")
-app.add_typer(schedule_verbs.lists, name="lists")
-app.command()(schedule_verbs.tick)
-app.command()(enrich_verb.enrich)
 
 
 def _say_version(is_asked: bool) -> None:
@@ -56,11 +59,15 @@ for _verb in (
     job_verbs.cancel,
     job_verbs.retry,
     ledger_verbs.cleanup,
+    schedule_verbs.tick,
+    find_verb.find,
+    enrich_verb.enrich,
+    probe_verb.probe,
 ):
     app.command()(_verb)
-
-
-app.command()(probe_verb.probe)
+app.add_typer(record_verbs.app)
+app.add_typer(schedule_verbs.schedules, name="schedule")
+app.add_typer(schedule_verbs.lists, name="lists")
 
 
 @app.command("property")

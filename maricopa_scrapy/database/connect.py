@@ -7,7 +7,7 @@ import os
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any, TypeVar
 
 import psycopg2
@@ -192,8 +192,9 @@ def _migrate(url: str) -> None:
             connection.commit()
             server_checks.check_may_migrate(connection)
             # One transaction for all: with a part of them no version of ours can work.
-            applied = schema.apply(cursor)
-            connection.commit()
+            with closing(Session(url)) as asked, schema.progress(asked.rows):
+                applied = schema.apply(cursor)
+                connection.commit()
         if applied:
             logger.info("the schema was brought up to date: %s", ", ".join(applied))
     except psycopg2.Error as error:

@@ -2,15 +2,24 @@
 them made.
 
 Each file is applied once, in this order, and crawl.migration names it: ledger/schema.sql, schema.sql of each
-source's folder, records/views.sql, then what changed since: database/migrations/NNNN_name.sql.
+source's folder, records/views.sql, records/find/schema.sql, then what changed since:
+database/migrations/NNNN_name.sql.
 """
 
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib import resources
 from importlib.resources.abc import Traversable
+from typing import Any
 
 from psycopg2.extensions import cursor as Cursor
 
-from maricopa_scrapy.database.server_checks import DatabaseOlder
+from maricopa_scrapy.database.server_checks import DatabaseOlder, DatabaseUnavailable
+
+logger = logging.getLogger(__name__)
 
 _OLDER = """
     SELECT current_database(), EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = 'crawl'),
@@ -20,6 +29,11 @@ _OLDER = """
 _HAS_RECORDS = """
     SELECT EXISTS (SELECT FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
                    WHERE n.nspname = 'crawl' AND c.relname = 'migration')
+"""
+_PROGRESS_S = 2.0
+_INDEXING = """
+    SELECT relid::regclass::text, phase, 100 * blocks_done / blocks_total
+    FROM pg_stat_progress_create_index WHERE datname = current_database() AND blocks_total > 0
 """
 
 
@@ -31,6 +45,7 @@ def files() -> dict[str, Traversable]:
         if folder.is_dir() and (file := folder / "schema.sql").is_file():
             found[f"source-{folder.name}"] = file
     found["views"] = package / "records" / "views.sql"
+    found["find"] = package / "records" / "find" / "schema.sql"
     for file in _entries(package / "database" / "migrations"):
         if file.name.endswith(".sql"):
             found[file.name.removesuffix(".sql")] = file
@@ -58,6 +73,35 @@ def apply(cursor: Cursor) -> list[str]:
         cursor.execute(found[name].read_text("utf-8"))
         cursor.execute("INSERT INTO crawl.migration (name) VALUES (%s)", (name,))
     return names
+
+
+@contextmanager
+def progress(ask: Callable[[str], list[tuple[Any, ...]]]) -> Iterator[None]:
+    """Log how far the indexes are of a database that has rows already, every two seconds of a `with` block.
+
+    `ask` returns the rows of a statement, by a connection of its own.
+    """
+    is_over = threading.Event()
+
+    def tell() -> None:
+        begun, has_begun = time.monotonic(), False
+        while not is_over.wait(_PROGRESS_S):
+            try:
+                found = ask(_INDEXING)
+            except DatabaseUnavailable as error:
+                logger.debug("how far the schema is, is not known: %s", error)
+                continue
+            if has_begun := has_begun or bool(found):
+                what = "".join(f", {table} ({phase}, {done} %)" for table, phase, done in found)
+                logger.warning("the search index is being made: %.0f s%s", time.monotonic() - begun, what)
+
+    teller = threading.Thread(target=tell, name="progress", daemon=True)
+    teller.start()
+    try:
+        yield
+    finally:
+        is_over.set()
+        teller.join()
 
 
 def _check_is_new(cursor: Cursor) -> None:
