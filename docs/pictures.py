@@ -17,7 +17,8 @@ from maricopa_scrapy.browser.find import find
 from maricopa_scrapy.configuration import BrowserSettings
 from maricopa_scrapy.database import embedded
 from maricopa_scrapy.database.connect import Session, migrate
-from maricopa_scrapy.jobs import report_page, views
+from maricopa_scrapy.jobs import report_page
+from maricopa_scrapy.jobs import terminal_views as views
 from maricopa_scrapy.jobs.local_processes import LocalProcesses
 from maricopa_scrapy.jobs.manager import JobManager
 from maricopa_scrapy.jobs.plan import Order

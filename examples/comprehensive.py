@@ -6,7 +6,7 @@ python examples/comprehensive.py
 from maricopa_scrapy.database import embedded
 from maricopa_scrapy.jobs.manager import JobManager
 from maricopa_scrapy.jobs.plan import Order
-from maricopa_scrapy.jobs.views import line
+from maricopa_scrapy.jobs.terminal_views import line
 from maricopa_scrapy.machine.private_files import default_data_dir
 from maricopa_scrapy.sandbox.county.county import County
 from maricopa_scrapy.sandbox.process import SandboxProcess

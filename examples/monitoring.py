@@ -7,7 +7,7 @@ import asyncio
 
 from maricopa_scrapy.database import embedded
 from maricopa_scrapy.jobs.manager import JobManager
-from maricopa_scrapy.jobs.views import line
+from maricopa_scrapy.jobs.terminal_views import line
 from maricopa_scrapy.ledger.progress import JobProgress
 from maricopa_scrapy.machine.private_files import default_data_dir
 from maricopa_scrapy.sandbox.county.county import County

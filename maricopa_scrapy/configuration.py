@@ -197,12 +197,19 @@ class Robots(_Settings):
 
 class Refusals(_Settings):
     """Words in a page that was not asked for: what tells a challenge, a site that is closed for maintenance,
-    an unknown address.
+    an unknown address. Those of all sources are in config/refusal_words.yaml, a manifest adds its own.
     """
 
     challenge: tuple[Words, ...] = ()
     maintenance: tuple[Words, ...] = ()
     soft_404: tuple[Words, ...] = ()
+
+    def __add__(self, more: "Refusals") -> "Refusals":
+        return Refusals(
+            challenge=self.challenge + more.challenge,
+            maintenance=self.maintenance + more.maintenance,
+            soft_404=self.soft_404 + more.soft_404,
+        )
 
 
 class Layer(_Settings):
@@ -304,11 +311,13 @@ def load() -> tuple[Config, dict[str, Manifest]]:
     """Read config.yaml and every manifest. Raises ConfigError."""
     folder = config_folder()
     config = _read(folder / "config.yaml", Config)
+    common = read("refusal_words.yaml", Refusals)
     manifests = {}
     for file in sorted((folder / "sources").iterdir(), key=lambda entry: entry.name):
         if file.name.endswith(".yaml"):
             manifest = _read(file, Manifest)
             _check_floor(file, manifest, config)
+            manifest = manifest.model_copy(update={"refusals": common + manifest.refusals})
             if manifest.page:
                 manifest = manifest.model_copy(
                     update={"concurrency": config.batch_processing.browser_pool_size}

@@ -26,7 +26,7 @@ from maricopa_scrapy.database.data_dictionary import dictionary
 from maricopa_scrapy.database.tables import RECORDS, table_of
 from maricopa_scrapy.items import Cause, IssueKind, Reason, Record
 from maricopa_scrapy.jobs.explanations import CAUSES, REASONS
-from maricopa_scrapy.ledger import floors
+from maricopa_scrapy.ledger import yield_floors
 from maricopa_scrapy.ledger.target_states import MEANINGS, TargetState
 from maricopa_scrapy.ledger.verdict import EXIT_CODES
 from maricopa_scrapy.sources.parser_strictness import written
@@ -266,7 +266,7 @@ def test_every_manifest_is_named_for_its_source() -> None:
 
 def test_every_floor_is_of_a_table_and_columns_that_there_are() -> None:
     for source, manifest in get_project_settings()["MARICOPA_MANIFESTS"].items():
-        assert floors.mistake(manifest.floors) is None, source
+        assert yield_floors.mistake(manifest.floors) is None, source
 
 
 def test_the_data_dictionary_is_what_the_records_say() -> None:

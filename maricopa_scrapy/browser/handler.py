@@ -23,9 +23,9 @@ from maricopa_scrapy.browser.playwright_internals import OpenPlaywrightHandler
 from maricopa_scrapy.browser.pool import BrowserPool, PoolOptions, first_line
 from maricopa_scrapy.browser.visit import PageVisit, Shown, Visit
 from maricopa_scrapy.configuration import Config
+from maricopa_scrapy.pace.answer_check import BrowserFailed
 from maricopa_scrapy.pace.certificates import check_failure, check_shown
 from maricopa_scrapy.pace.proxies import proxy_with_password
-from maricopa_scrapy.pace.refusals import BrowserFailed
 from maricopa_scrapy.pace.scrapy_internals import set_bounds
 
 if TYPE_CHECKING:

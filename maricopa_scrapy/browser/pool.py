@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from playwright.async_api import Browser, BrowserContext, CDPSession, Page
 from playwright.async_api import Error as PlaywrightError
 
-from maricopa_scrapy.pace.refusals import BrowserFailed
+from maricopa_scrapy.pace.answer_check import BrowserFailed
 
 logger = logging.getLogger(__name__)
 

@@ -29,7 +29,7 @@ from maricopa_scrapy.browser.page_scripts import (
     order_of,
 )
 from maricopa_scrapy.configuration import PageLayout, Refusals
-from maricopa_scrapy.pace.refusals import BrowserFailed
+from maricopa_scrapy.pace.answer_check import BrowserFailed
 
 logger = logging.getLogger(__name__)
 

@@ -13,7 +13,8 @@ from maricopa_scrapy import configuration
 from maricopa_scrapy.browser.find import NoBrowser, check
 from maricopa_scrapy.database import embedded
 from maricopa_scrapy.database.connect import Session, migrate
-from maricopa_scrapy.jobs import report_page, views
+from maricopa_scrapy.jobs import report_page
+from maricopa_scrapy.jobs import terminal_views as views
 from maricopa_scrapy.jobs.display import Display, follow
 from maricopa_scrapy.jobs.local_processes import LocalProcesses
 from maricopa_scrapy.jobs.manager import JobManager

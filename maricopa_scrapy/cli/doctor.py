@@ -18,8 +18,8 @@ from maricopa_scrapy.database.connect import (
     database_url,
     pending_migrations,
 )
-from maricopa_scrapy.ledger import floors
 from maricopa_scrapy.ledger import source_state as source
+from maricopa_scrapy.ledger import yield_floors
 from maricopa_scrapy.machine.private_files import default_data_dir
 from maricopa_scrapy.records import verify
 
@@ -60,7 +60,9 @@ def findings(nodes: list[str]) -> Iterator[Finding]:
 
 def _settings(config: Config, manifests: dict[str, Manifest]) -> Iterator[Finding]:
     wrong = {
-        source: found for source, manifest in manifests.items() if (found := floors.mistake(manifest.floors))
+        source: found
+        for source, manifest in manifests.items()
+        if (found := yield_floors.mistake(manifest.floors))
     }
     for name, mistake in wrong.items():
         yield Finding("settings", f"config/sources/{name}.yaml: {mistake}", "correct its floors")

@@ -109,7 +109,7 @@ def run(
     Example: maricopa run property-search --owner "ARIZONA STATE LAND DEPT" --priority high
     Example: maricopa run data-enhancement --older-than 30d --sections tax,sales -y --detach
     """
-    from maricopa_scrapy.jobs import views
+    from maricopa_scrapy.jobs import terminal_views as views
     from maricopa_scrapy.jobs.plan import NothingToDo
 
     with mistakes():

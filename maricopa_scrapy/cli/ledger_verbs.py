@@ -25,7 +25,8 @@ def jobs(
 
     Example: maricopa jobs --limit 5
     """
-    from maricopa_scrapy.jobs import display, views
+    from maricopa_scrapy.jobs import display
+    from maricopa_scrapy.jobs import terminal_views as views
     from maricopa_scrapy.ledger import jobs as ledger_jobs
     from maricopa_scrapy.ledger import progress
 
@@ -50,7 +51,8 @@ def status(
 
     Example: maricopa status 12 --watch
     """
-    from maricopa_scrapy.jobs import display, views
+    from maricopa_scrapy.jobs import display
+    from maricopa_scrapy.jobs import terminal_views as views
     from maricopa_scrapy.jobs.overview import status as dossier_status
     from maricopa_scrapy.ledger import progress
 
@@ -144,7 +146,7 @@ def cleanup(
 
 
 def show_report(session: "Session", job: int) -> None:
-    from maricopa_scrapy.jobs import views
+    from maricopa_scrapy.jobs import terminal_views as views
     from maricopa_scrapy.ledger import progress, statistics
 
     for part in views.report(

@@ -118,8 +118,8 @@ def mistakes() -> Iterator[None]:
     from maricopa_scrapy.configuration import ConfigError
     from maricopa_scrapy.crawl.ledger_spider import StartError
     from maricopa_scrapy.database.connect import DatabaseUnavailable
-    from maricopa_scrapy.jobs.catalog import NoSuchJob
     from maricopa_scrapy.jobs.executor import NodeError
+    from maricopa_scrapy.jobs.jobs_yaml import NoSuchJob
     from maricopa_scrapy.jobs.plan import PlanError
     from maricopa_scrapy.ledger.ledger import LedgerError
 
@@ -160,14 +160,14 @@ def database() -> Iterator["Session"]:
 def settings() -> "tuple[Config, dict[str, Manifest]]":
     """Read config/*.yaml, or end the command with what is wrong in it."""
     from maricopa_scrapy.configuration import ConfigError, load
-    from maricopa_scrapy.ledger import floors
+    from maricopa_scrapy.ledger import yield_floors
 
     try:
         config, manifests = load()
     except ConfigError as error:
         raise fail(str(error)) from None
     for source, manifest in manifests.items():
-        if wrong := floors.mistake(manifest.floors):
+        if wrong := yield_floors.mistake(manifest.floors):
             raise fail(f"config/sources/{source}.yaml: {wrong}")
     return config, manifests
 

@@ -15,8 +15,8 @@ from maricopa_scrapy.crawl.leasing_spider import LeasingSpider
 from maricopa_scrapy.crawl.source_connection import StartError
 from maricopa_scrapy.database.stored_identity import signs_of
 from maricopa_scrapy.items import Answer, Capture, Cause, Issue, Json, Outcome, Reason, Target
+from maricopa_scrapy.pace.answer_check import Refusal, Unauthorized, cause_of, check_json_answer, said_of
 from maricopa_scrapy.pace.certificates import Unverified
-from maricopa_scrapy.pace.refusals import Refusal, Unauthorized, cause_of, check_json_answer, said_of
 from maricopa_scrapy.pace.slots import WIDTH, Dropped
 from maricopa_scrapy.pace.throttle import retry_after
 from maricopa_scrapy.parsing.errors import PageError, Throttled

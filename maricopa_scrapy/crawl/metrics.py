@@ -30,7 +30,7 @@ from maricopa_scrapy.crawl.ledger_spider import LedgerSpider
 from maricopa_scrapy.crawl.run_record import run_opened
 from maricopa_scrapy.database.connect import DatabaseUnavailable
 from maricopa_scrapy.ledger.verdict import by_source
-from maricopa_scrapy.pace.refusals import is_refusal
+from maricopa_scrapy.pace.answer_check import is_refusal
 from maricopa_scrapy.pace.slots import SENT_AT, PacedDownloader, PacedSlot
 from maricopa_scrapy.pace.throttle import Pace
 

@@ -25,7 +25,7 @@ from maricopa_scrapy.database.targets import Run, detail_of
 from maricopa_scrapy.items import Answer, Reason
 from maricopa_scrapy.ledger import ledger
 from maricopa_scrapy.machine import progress_line
-from maricopa_scrapy.pace.refusals import Refusal
+from maricopa_scrapy.pace.answer_check import Refusal
 from maricopa_scrapy.parsing.errors import PageError
 from maricopa_scrapy.parsing.identity import check_signs
 

@@ -5,7 +5,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from maricopa_scrapy.configuration import Manifest
-from maricopa_scrapy.ledger import floors
+from maricopa_scrapy.ledger import yield_floors
 from maricopa_scrapy.pace.proxies import proxy_mistake
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -24,7 +24,7 @@ def connect_to(
         raise StartError(
             f"config/sources has no file of source {source} with the paths {', '.join(needed_paths)}"
         )
-    if wrong := floors.mistake(manifest.floors):
+    if wrong := yield_floors.mistake(manifest.floors):
         raise StartError(f"config/sources/{source}.yaml: {wrong}")
     sandbox = settings["MARICOPA_SANDBOX"]
     base_url = f"{sandbox.rstrip('/')}/{source}" if sandbox else manifest.base_url.rstrip("/")

@@ -10,7 +10,7 @@ from scrapy import Request, signals
 from scrapy.http import Response
 
 from maricopa_scrapy.ledger.response_times import bucket
-from maricopa_scrapy.pace.refusals import is_refusal
+from maricopa_scrapy.pace.answer_check import is_refusal
 from maricopa_scrapy.pace.slots import SENT_AT, PacedDownloader
 
 if TYPE_CHECKING:

@@ -104,7 +104,7 @@ class Table:
 
         An unchanged row is not touched, not even locked. Two runs at once must take turns (see writer.py).
         Takes the values `run` and, for a table that says who told a row, `shared`: the fields that count by
-        who told it before and after (sources/gis/columns_by_layer.py).
+        who told it before and after (sources/gis/columns_ever_told.py).
         """
         fields = [field for field in self.fields if field not in self.key]
         old = "".join(f", t.{field} AS old_{field}" for field in fields)

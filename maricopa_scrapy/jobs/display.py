@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.live import Live
 
 from maricopa_scrapy.database.connect import Session
-from maricopa_scrapy.jobs import views
+from maricopa_scrapy.jobs import terminal_views as views
 from maricopa_scrapy.ledger import progress
 from maricopa_scrapy.ledger.ledger import LedgerError
 from maricopa_scrapy.ledger.progress import JobProgress

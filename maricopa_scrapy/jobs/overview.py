@@ -7,7 +7,7 @@ from rich.console import RenderableType
 from rich.table import Table
 
 from maricopa_scrapy.database.connect import Session
-from maricopa_scrapy.jobs.views import JobList
+from maricopa_scrapy.jobs.terminal_views import JobList
 from maricopa_scrapy.ledger import jobs as ledger_jobs
 from maricopa_scrapy.ledger import source_state
 

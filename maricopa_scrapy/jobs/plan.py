@@ -16,8 +16,8 @@ from maricopa_scrapy.configuration import Manifest
 from maricopa_scrapy.crawl.ledger_spider import LedgerSpider
 from maricopa_scrapy.database.connect import Session
 from maricopa_scrapy.items import PRIORITIES, FollowOn
-from maricopa_scrapy.jobs import catalog as catalogs
-from maricopa_scrapy.jobs.catalog import Catalog, JobType, Step, shown
+from maricopa_scrapy.jobs import jobs_yaml as catalogs
+from maricopa_scrapy.jobs.jobs_yaml import Catalog, JobType, Step, shown
 from maricopa_scrapy.ledger import source_state as paces
 from maricopa_scrapy.ledger.jobs import PlannedRun
 from maricopa_scrapy.machine import progress_line

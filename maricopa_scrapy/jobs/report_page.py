@@ -12,8 +12,8 @@ from typing import Any
 import jinja2
 
 from maricopa_scrapy.jobs import readable_values, report_charts
-from maricopa_scrapy.jobs.catalog import shown
 from maricopa_scrapy.jobs.explanations import CAUSES, OUTCOMES, REASONS, Outcome
+from maricopa_scrapy.jobs.jobs_yaml import shown
 from maricopa_scrapy.ledger import target_states
 from maricopa_scrapy.machine.safe_text import visible
 from maricopa_scrapy.records.job_report import Report

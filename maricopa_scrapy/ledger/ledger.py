@@ -20,10 +20,10 @@ from maricopa_scrapy.database.connect import Session
 from maricopa_scrapy.database.targets import Run, add_targets, detail_of
 from maricopa_scrapy.items import Cause, Detail, Floor, FollowOn, Reason, Target
 from maricopa_scrapy.ledger.expected_targets import may_be_fed
-from maricopa_scrapy.ledger.floors import note_shortfall
 from maricopa_scrapy.ledger.lost_runs import SILENCE_S, reap, release
 from maricopa_scrapy.ledger.traffic_samples import note
 from maricopa_scrapy.ledger.verdict import CANCELLED, Counts, counts_of, judge, settle
+from maricopa_scrapy.ledger.yield_floors import note_shortfall
 from maricopa_scrapy.machine.processes import node_name, process_of
 
 HEARTBEAT_S = 3.0

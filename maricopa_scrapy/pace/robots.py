@@ -18,9 +18,9 @@ from scrapy.utils.misc import build_from_crawler, load_object
 
 from maricopa_scrapy.configuration import Manifest
 from maricopa_scrapy.items import Reason
+from maricopa_scrapy.pace.answer_check import cause_of, said_of, wanting_proxy
 from maricopa_scrapy.pace.certificates import Unverified
 from maricopa_scrapy.pace.proxies import wants_password
-from maricopa_scrapy.pace.refusals import cause_of, said_of, wanting_proxy
 from maricopa_scrapy.pace.slots import Dropped, PacedDownloader
 
 if TYPE_CHECKING:

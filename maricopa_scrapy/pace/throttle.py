@@ -22,8 +22,8 @@ from maricopa_scrapy.database.connect import DatabaseUnavailable
 from maricopa_scrapy.database.targets import Run
 from maricopa_scrapy.items import Cause, Reason
 from maricopa_scrapy.ledger.source_state import Step
+from maricopa_scrapy.pace.answer_check import is_refusal, says_challenge
 from maricopa_scrapy.pace.rate import Limits
-from maricopa_scrapy.pace.refusals import is_refusal, says_challenge
 from maricopa_scrapy.pace.scrapy_internals import BareThrottle
 from maricopa_scrapy.pace.shared_state import Allowance, Refusal, Report, SourceState
 from maricopa_scrapy.pace.slots import SENT_AT, PacedDownloader, PacedSlot

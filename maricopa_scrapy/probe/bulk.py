@@ -6,7 +6,7 @@ import struct
 import zlib
 from typing import Any
 
-from maricopa_scrapy.pace.refusals import Refusal
+from maricopa_scrapy.pace.answer_check import Refusal
 from maricopa_scrapy.parsing.errors import PageError
 from maricopa_scrapy.probe.client import Asker
 from maricopa_scrapy.probe.key_differences import listed

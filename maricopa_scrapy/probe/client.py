@@ -2,8 +2,8 @@
 before.
 
 It asks as a crawl would: the same address, headers, User-Agent and limits, no cookies, no redirects,
-certificates verified, robots.txt obeyed. What comes is judged by pace/refusals.py. The first challenge, and
-the first word that it is too fast, end the source.
+certificates verified, robots.txt obeyed. What comes is judged by pace/answer_check.py. The first challenge,
+and the first word that it is too fast, end the source.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from scrapy.robotstxt import ProtegoRobotParser
 
 from maricopa_scrapy.configuration import Manifest
 from maricopa_scrapy.items import Cause
-from maricopa_scrapy.pace.refusals import (
+from maricopa_scrapy.pace.answer_check import (
     Refusal,
     Unauthorized,
     check_json_answer,

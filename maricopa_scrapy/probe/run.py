@@ -11,7 +11,7 @@ from typing import Any
 
 import aiohttp
 
-from maricopa_scrapy.pace.refusals import BrowserFailed
+from maricopa_scrapy.pace.answer_check import BrowserFailed
 from maricopa_scrapy.probe import (
     assessor,
     assessor_page,

@@ -10,7 +10,7 @@ from parsel import Selector
 from scrapy.http import Headers, Response
 
 from maricopa_scrapy.configuration import Manifest, PageLayout
-from maricopa_scrapy.pace.refusals import Refusal, check_page_answer, is_challenge, is_refusal
+from maricopa_scrapy.pace.answer_check import Refusal, check_page_answer, is_challenge, is_refusal
 from maricopa_scrapy.parsing.errors import PageError
 from maricopa_scrapy.parsing.identifiers import format_apn
 from maricopa_scrapy.probe.client import Asker, Ended, Seen

@@ -18,7 +18,7 @@ from maricopa_scrapy.browser.launch import BrowserProvider
 from maricopa_scrapy.browser.pool import BrowserPool, PoolOptions, first_line
 from maricopa_scrapy.browser.visit import PageVisit, Visit
 from maricopa_scrapy.configuration import BrowserSettings, Manifest
-from maricopa_scrapy.pace.refusals import BrowserFailed
+from maricopa_scrapy.pace.answer_check import BrowserFailed
 from maricopa_scrapy.probe.explore import Explored, Explorer
 
 _CALLS = ("xhr", "fetch")

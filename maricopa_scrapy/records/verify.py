@@ -13,7 +13,7 @@ from maricopa_scrapy.database.row_hash import columns_of, other_lines, touched
 from maricopa_scrapy.database.rows import named
 from maricopa_scrapy.database.tables import RECORDS, Table, table_of
 from maricopa_scrapy.items import Floor, Record
-from maricopa_scrapy.ledger import floors
+from maricopa_scrapy.ledger import yield_floors
 from maricopa_scrapy.ledger.lost_runs import SILENCE_S
 from maricopa_scrapy.machine import progress_line
 from maricopa_scrapy.sources.assessor.public_page_records import PageParcel
@@ -174,7 +174,7 @@ def check(
             progress_line.doing(f"verify: captures of {table.name}")
             found += _origins(cursor, table, values)
         progress_line.doing("verify: floors of jobs")
-        for job, source, floor in floors.broken(cursor, job_id, of_sources or {}):
+        for job, source, floor in yield_floors.broken(cursor, job_id, of_sources or {}):
             found.append(
                 Problem(
                     "crawl.job",

@@ -13,8 +13,8 @@ from maricopa_scrapy.database.targets import Run
 from maricopa_scrapy.items import FollowOn
 from maricopa_scrapy.sources.assessor.spider import AssessorSpider
 from maricopa_scrapy.sources.bulk.spider import AffidavitsSpider
-from maricopa_scrapy.sources.gis.details import LayerDetail
 from maricopa_scrapy.sources.gis.spider import list_target
+from maricopa_scrapy.sources.gis.target_details import LayerDetail
 from maricopa_scrapy.sources.recorder.api_requests import RecorderSpider
 from maricopa_scrapy.sources.recorder.stored_deeds import add_stored_deeds
 from maricopa_scrapy.sources.roll import RollSpider

@@ -26,7 +26,7 @@ from maricopa_scrapy.browser.launch import BrowserProvider
 from maricopa_scrapy.browser.marked_processes import MarkedProcesses
 from maricopa_scrapy.browser.pool import BrowserPool, PoolOptions
 from maricopa_scrapy.configuration import BrowserSettings
-from maricopa_scrapy.pace.refusals import BrowserFailed
+from maricopa_scrapy.pace.answer_check import BrowserFailed
 from tests.helpers.taxes import needs_browser, remote_browser
 
 _CLOSE_S = 1.5

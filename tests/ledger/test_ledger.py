@@ -15,8 +15,8 @@ from maricopa_scrapy.ledger import jobs, ledger
 from maricopa_scrapy.ledger.jobs import PlannedRun
 from maricopa_scrapy.ledger.ledger import LedgerError
 from maricopa_scrapy.records import verify
-from maricopa_scrapy.sources.recorder.details import DocumentDetail, WindowDetail
 from maricopa_scrapy.sources.recorder.spider import DocumentsSpider
+from maricopa_scrapy.sources.recorder.target_details import DocumentDetail, WindowDetail
 from tests.conftest import Database
 
 

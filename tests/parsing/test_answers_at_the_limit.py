@@ -11,7 +11,7 @@ import pytest
 from scrapy.http import Request, Response
 
 from maricopa_scrapy.configuration import load
-from maricopa_scrapy.pace.refusals import Refusal, check_json_answer, check_page_answer
+from maricopa_scrapy.pace.answer_check import Refusal, check_json_answer, check_page_answer
 from maricopa_scrapy.parsing.errors import PageError
 from maricopa_scrapy.sources.assessor import parcel
 from maricopa_scrapy.sources.assessor.public_page_secrets import without_secrets

@@ -2,7 +2,7 @@
 
 import pytest
 
-from maricopa_scrapy.pace.refusals import begins
+from maricopa_scrapy.pace.answer_check import begins
 from maricopa_scrapy.parsing.bodies import decode
 from maricopa_scrapy.parsing.redaction import redact
 

@@ -6,8 +6,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from maricopa_scrapy.parsing.identifiers import IdentifierError, parse_apn, parse_recording_number
-from maricopa_scrapy.sandbox.county.draw import share
 from maricopa_scrapy.sandbox.county.parcel import withheld_parcel
+from maricopa_scrapy.sandbox.county.seeded_chance import share
 
 # Instead of the answer, or in its transport; on every path.
 ANY_PATH = (

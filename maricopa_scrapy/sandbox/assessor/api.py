@@ -25,7 +25,7 @@ from maricopa_scrapy.sandbox.answers.faults import EDITS, Fault, Faults
 from maricopa_scrapy.sandbox.answers.rate_limiter import Limiter
 from maricopa_scrapy.sandbox.assessor.directory import CATEGORIES, Directory
 from maricopa_scrapy.sandbox.county.county import SUB_RESOURCES, County
-from maricopa_scrapy.sandbox.county.draw import number
+from maricopa_scrapy.sandbox.county.seeded_chance import number
 
 PREFIX = "/assessor"
 _COMPRESSED_FROM = 256

@@ -10,9 +10,9 @@ from typing import Any
 
 from maricopa_scrapy.parsing.identifiers import IdentifierError, parse_apn
 from maricopa_scrapy.sandbox.county.county import County
-from maricopa_scrapy.sandbox.county.draw import number, share
 from maricopa_scrapy.sandbox.county.ownership import HOLDINGS
 from maricopa_scrapy.sandbox.county.parcel import Situs
+from maricopa_scrapy.sandbox.county.seeded_chance import number, share
 
 Row = dict[str, Any]
 

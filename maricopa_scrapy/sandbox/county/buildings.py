@@ -4,7 +4,7 @@ from random import Random
 from typing import Any
 
 from maricopa_scrapy.sandbox.county import invented_names
-from maricopa_scrapy.sandbox.county.draw import between, hundreds, pick
+from maricopa_scrapy.sandbox.county.seeded_chance import between, hundreds, pick
 
 _WALLS = ('Bp - 8" Painted Block', "Fr - Frame Wood", "Concrete Block, Slumpstone", "Br - Brick")
 _ROOFS = ("As - Asphalt", "Tl - Concrete Tile", "Bu - Built Up")

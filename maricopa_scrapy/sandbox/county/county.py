@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
-from maricopa_scrapy.sandbox.county.draw import number, share
 from maricopa_scrapy.sandbox.county.drawings import map_ids, no_sketches
 from maricopa_scrapy.sandbox.county.ownership import HOLDINGS
 from maricopa_scrapy.sandbox.county.parcel import PROPERTY_INFO_KEYS, Situs, build, rare_forms
+from maricopa_scrapy.sandbox.county.seeded_chance import number, share
 
 # One changed value: the county's object, the key in it ("2026.FullCashValue" in Valuations), before, after.
 Change = tuple[str, str, Any, Any]

@@ -7,7 +7,7 @@ import zlib
 from functools import lru_cache
 from typing import Any
 
-from maricopa_scrapy.sandbox.county.draw import between, dice, number, pick
+from maricopa_scrapy.sandbox.county.seeded_chance import between, dice, number, pick
 
 _WIDTH = 160
 # Rows of pixels: 150 of them make 32,300 characters of base64.

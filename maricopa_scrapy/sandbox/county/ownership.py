@@ -6,7 +6,7 @@ from random import Random
 from typing import Any
 
 from maricopa_scrapy.sandbox.county import invented_names
-from maricopa_scrapy.sandbox.county.draw import between, dice, number, pick, share
+from maricopa_scrapy.sandbox.county.seeded_chance import between, dice, number, pick, share
 
 # Per period: how many of the parcels get another owner. A period is thirty days, the first begins on this
 # day.

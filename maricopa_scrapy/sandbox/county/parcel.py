@@ -8,9 +8,9 @@ from typing import Any
 
 from maricopa_scrapy.sandbox.county import invented_names
 from maricopa_scrapy.sandbox.county.buildings import empty_residence, improvements, residence, similar_parcels
-from maricopa_scrapy.sandbox.county.draw import between, dice, pick, share
 from maricopa_scrapy.sandbox.county.drawings import map_ids, no_sketches, sketches
 from maricopa_scrapy.sandbox.county.ownership import HOLDINGS, Holding, owner, rental, withheld
+from maricopa_scrapy.sandbox.county.seeded_chance import between, dice, pick, share
 from maricopa_scrapy.sandbox.county.valuations import (
     HOME,
     MIXED,

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
-from maricopa_scrapy.sandbox.county.draw import between, hundreds, share
+from maricopa_scrapy.sandbox.county.seeded_chance import between, hundreds, share
 
 # Per period: how many of the parcels get another full cash value in the newest year.
 VALUE_SHARE = 0.04

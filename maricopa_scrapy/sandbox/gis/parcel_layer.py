@@ -17,7 +17,6 @@ from hashlib import blake2b
 from typing import Any
 
 from maricopa_scrapy.sandbox.county.county import _BOOKS, _ITEMS, _SPACE, _STRIDE, County
-from maricopa_scrapy.sandbox.county.draw import number
 from maricopa_scrapy.sandbox.county.invented_names import (
     BUSINESS,
     COMPANY,
@@ -28,6 +27,7 @@ from maricopa_scrapy.sandbox.county.invented_names import (
     SURNAMES,
     TOWNS,
 )
+from maricopa_scrapy.sandbox.county.seeded_chance import number
 
 _BOOK_AT = {book: at for at, book in enumerate(_BOOKS)}
 _UNSTRIDE = pow(_STRIDE, -1, _SPACE)

@@ -17,7 +17,7 @@ from maricopa_scrapy.sandbox.answers.behaviour import FAULTY, Answer, admitted, 
 from maricopa_scrapy.sandbox.answers.counts import Counts
 from maricopa_scrapy.sandbox.answers.faults import OF_DETAILS, Fault, Faults
 from maricopa_scrapy.sandbox.answers.rate_limiter import Limiter
-from maricopa_scrapy.sandbox.county.draw import number, share
+from maricopa_scrapy.sandbox.county.seeded_chance import number, share
 from maricopa_scrapy.sandbox.recorder.codes import CODES, DISPLAY
 from maricopa_scrapy.sandbox.recorder.documents import FIRST_YEAR, Documents, Facts
 from maricopa_scrapy.sandbox.recorder.legacy_pages import blocked_page, legacy_document, legacy_list

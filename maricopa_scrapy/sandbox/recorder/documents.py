@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
-from maricopa_scrapy.sandbox.county.draw import number
 from maricopa_scrapy.sandbox.county.invented_names import BUSINESS, COMPANY, GIVEN, SURNAMES
+from maricopa_scrapy.sandbox.county.seeded_chance import number
 from maricopa_scrapy.sandbox.recorder.codes import DEEDS, WEIGHTED
 
 FIRST_YEAR = 1947

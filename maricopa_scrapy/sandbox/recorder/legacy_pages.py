@@ -9,7 +9,7 @@ from html import escape
 from zoneinfo import ZoneInfo
 
 from maricopa_scrapy.sandbox.answers.behaviour import Answer
-from maricopa_scrapy.sandbox.county.draw import number as draw
+from maricopa_scrapy.sandbox.county.seeded_chance import number as draw
 from maricopa_scrapy.sandbox.recorder.codes import DISPLAY
 from maricopa_scrapy.sandbox.recorder.documents import Documents, Facts
 

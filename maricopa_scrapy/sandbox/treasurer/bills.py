@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from random import Random
 
-from maricopa_scrapy.sandbox.county.draw import between, dice, pick, share
+from maricopa_scrapy.sandbox.county.seeded_chance import between, dice, pick, share
 
 # The day on which the county of epoch 0 is looked at; each period adds thirty days.
 _FIRST_DAY = dt.date(2025, 12, 10)

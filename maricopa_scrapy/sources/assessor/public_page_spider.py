@@ -12,7 +12,7 @@ from maricopa_scrapy.arguments import ApnList, spider_arguments
 from maricopa_scrapy.configuration import Manifest
 from maricopa_scrapy.crawl.ledger_spider import LedgerSpider, StartError, Work
 from maricopa_scrapy.items import Answer, FollowOn, Outcome, Target
-from maricopa_scrapy.pace.refusals import check_page_answer
+from maricopa_scrapy.pace.answer_check import check_page_answer
 from maricopa_scrapy.parsing.links import TREASURER, moved_link
 from maricopa_scrapy.sources.assessor.public_page import Layout, parse_page
 from maricopa_scrapy.sources.assessor.public_page_secrets import without_secrets

@@ -16,7 +16,7 @@ from maricopa_scrapy.configuration import Manifest
 from maricopa_scrapy.crawl.leasing_spider import LeasingSpider
 from maricopa_scrapy.crawl.ledger_spider import Handler, LedgerSpider, Work
 from maricopa_scrapy.items import Answer, Cause, Detail, FollowOn, Issue, IssueKind, Outcome, Reason, Target
-from maricopa_scrapy.pace.refusals import Refusal, is_refusal
+from maricopa_scrapy.pace.answer_check import Refusal, is_refusal
 from maricopa_scrapy.parsing.follow_ons import deed_follow_ons, page_follow_ons
 from maricopa_scrapy.parsing.links import moved_link
 from maricopa_scrapy.sources.assessor import parcel as pages

@@ -15,7 +15,7 @@ from scrapy.http import Response
 
 from maricopa_scrapy.items import Cause
 from maricopa_scrapy.machine.private_files import make_folder, private
-from maricopa_scrapy.pace.refusals import Refusal, begins, check_proxy, is_refusal
+from maricopa_scrapy.pace.answer_check import Refusal, begins, check_proxy, is_refusal
 
 _RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
 _MOVED = (301, 302, 303, 307, 308)

@@ -12,7 +12,7 @@ from maricopa_scrapy.arguments.spider_arguments import ArgumentError
 from maricopa_scrapy.crawl.ledger_spider import Work
 from maricopa_scrapy.items import Answer, Capture, Cause, FollowOn, Issue, Outcome, Reason, Target
 from maricopa_scrapy.machine.private_files import default_data_dir
-from maricopa_scrapy.pace.refusals import WORDS_WITHIN, Refusal, is_challenge
+from maricopa_scrapy.pace.answer_check import WORDS_WITHIN, Refusal, is_challenge
 from maricopa_scrapy.sources.bulk import file_targets
 from maricopa_scrapy.sources.bulk.affidavits import NAME
 from maricopa_scrapy.sources.bulk.download import Download, moved_to

@@ -17,9 +17,9 @@ from maricopa_scrapy.database.columns import BY_COST, Lines, array_of, copy_byte
 from maricopa_scrapy.database.tables import table_of
 from maricopa_scrapy.database.targets import Run, add_targets
 from maricopa_scrapy.items import FollowOn, Target
-from maricopa_scrapy.sources.gis.columns_by_layer import shared_fields
-from maricopa_scrapy.sources.gis.details import ListDetail, RangeDetail
+from maricopa_scrapy.sources.gis.columns_ever_told import shared_fields
 from maricopa_scrapy.sources.gis.records import GisParcel
+from maricopa_scrapy.sources.gis.target_details import ListDetail, RangeDetail
 
 _TABLE = table_of(GisParcel)
 _COLUMNS = ", ".join((*_TABLE.fields, "content_hash", "capture_sha256", "first_seen_at", "changed_at"))

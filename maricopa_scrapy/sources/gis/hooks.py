@@ -12,9 +12,9 @@ from maricopa_scrapy.database.columns import Lines, array_of, joined, last_of_ea
 from maricopa_scrapy.database.tables import Table
 from maricopa_scrapy.database.targets import Run
 from maricopa_scrapy.items import Answer, Target
-from maricopa_scrapy.sources.gis import absent_parcels, duplicates, layer_walk
-from maricopa_scrapy.sources.gis.columns_by_layer import note_columns, shared_fields, told_columns
-from maricopa_scrapy.sources.gis.details import ListDetail, RangeDetail
+from maricopa_scrapy.sources.gis import ask_absent_again, duplicates, layer_walk
+from maricopa_scrapy.sources.gis.columns_ever_told import note_columns, shared_fields, told_columns
+from maricopa_scrapy.sources.gis.target_details import ListDetail, RangeDetail
 
 __all__ = ["acknowledged", "not_comparable", "one_of_each_key", "shared_fields", "store_pages", "told"]
 
@@ -38,7 +38,7 @@ def store_pages(cursor: Cursor, run: Run, answers: Sequence[Answer]) -> None:
         is_again = isinstance(detail, ListDetail) and detail.again
         for page in pages:
             if page.table.name == "gis.absent" and not is_again:
-                absent_parcels.note_unfound(cursor, run, page.keys)
+                ask_absent_again.note_unfound(cursor, run, page.keys)
             else:
                 of_table.setdefault((page.table, target.kind, walk), []).append((target, page))
         if walk is not None:
@@ -98,4 +98,4 @@ def acknowledged(cursor: Cursor, run: Run, answers: Sequence[Answer]) -> None:
     if kinds & {"range", "ids"}:
         layer_walk.advance(cursor, run)
     if "list" in kinds:
-        absent_parcels.ask_again(cursor, run)
+        ask_absent_again.ask_again(cursor, run)

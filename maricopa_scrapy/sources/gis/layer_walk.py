@@ -20,7 +20,7 @@ from maricopa_scrapy.database.rows import objects
 from maricopa_scrapy.database.targets import Run, add_targets
 from maricopa_scrapy.items import IDS_MOST, Extent, FollowOn, Target
 from maricopa_scrapy.sources.gis import duplicates, removed_parcels
-from maricopa_scrapy.sources.gis.details import DoubledDetail, IdsDetail, RangeDetail, RowsDetail
+from maricopa_scrapy.sources.gis.target_details import DoubledDetail, IdsDetail, RangeDetail, RowsDetail
 
 logger = logging.getLogger(__name__)
 

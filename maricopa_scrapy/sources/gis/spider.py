@@ -22,7 +22,7 @@ from maricopa_scrapy.parsing.errors import ABSENT, Malformed, SourceChanged
 from maricopa_scrapy.parsing.follow_ons import deed_follow_ons
 from maricopa_scrapy.sources.gis import layer as pages
 from maricopa_scrapy.sources.gis import layer_walk as rolls
-from maricopa_scrapy.sources.gis.details import (
+from maricopa_scrapy.sources.gis.target_details import (
     DoubledDetail,
     ExtentDetail,
     IdsDetail,
@@ -271,7 +271,7 @@ class LayerSpider(LedgerSpider):
         )
 
     def parse_list(self, body: bytes, target: Target) -> Answer:
-        """Read the parcels of a list; what did not come is asked for once more (absent_parcels.py), then
+        """Read the parcels of a list; what did not come is asked for once more (ask_absent_again.py), then
         noted as absent.
         """
         detail = ListDetail.of(target)

@@ -15,18 +15,18 @@ from scrapy.http import Response
 from maricopa_scrapy.crawl.ledger_spider import LedgerSpider
 from maricopa_scrapy.database.targets import Run
 from maricopa_scrapy.items import Answer, Cause, Detail, FollowOn, Issue, IssueKind, Outcome, Target
-from maricopa_scrapy.pace.refusals import Refusal, begins, check_json_answer
+from maricopa_scrapy.pace.answer_check import Refusal, begins, check_json_answer
 from maricopa_scrapy.parsing.identifiers import DIGITS
 from maricopa_scrapy.sources.recorder import document as pages
-from maricopa_scrapy.sources.recorder.details import (
+from maricopa_scrapy.sources.recorder.records import Image, NameIndex, Neighbour
+from maricopa_scrapy.sources.recorder.stored_deeds import ask_index_again
+from maricopa_scrapy.sources.recorder.target_details import (
     AgainDetail,
     DocumentDetail,
     NeighbourDetail,
     ScanDetail,
     number_of,
 )
-from maricopa_scrapy.sources.recorder.records import Image, NameIndex, Neighbour
-from maricopa_scrapy.sources.recorder.stored_deeds import ask_index_again
 
 PHOENIX = ZoneInfo("America/Phoenix")
 # On so many documents that they tie nothing.

@@ -11,13 +11,13 @@ from scrapy.http import Response
 
 from maricopa_scrapy.crawl.ledger_spider import LedgerSpider
 from maricopa_scrapy.items import Answer, Cause, FollowOn, Issue, IssueKind, Outcome, Target
-from maricopa_scrapy.pace.refusals import Refusal, check_json_answer
+from maricopa_scrapy.pace.answer_check import Refusal, check_json_answer
 from maricopa_scrapy.parsing.errors import SourceChanged
 from maricopa_scrapy.sources.recorder import legacy_pages as pages
 from maricopa_scrapy.sources.recorder.api_requests import PHOENIX
-from maricopa_scrapy.sources.recorder.details import AgainDetail, LegacyListDetail, number_of
 from maricopa_scrapy.sources.recorder.document import check_days
 from maricopa_scrapy.sources.recorder.records import CodePair, Image, LegacyDocument, SearchWindow
+from maricopa_scrapy.sources.recorder.target_details import AgainDetail, LegacyListDetail, number_of
 
 
 class LegacyPages(LedgerSpider):

@@ -20,9 +20,7 @@ from twisted.python.failure import Failure
 
 from maricopa_scrapy.items import Answer, Capture, Cause, Issue, Outcome
 from maricopa_scrapy.machine.private_files import default_data_dir, make_folder, private
-from maricopa_scrapy.pace.certificates import Unverified
-from maricopa_scrapy.pace.proxies import wants_password
-from maricopa_scrapy.pace.refusals import (
+from maricopa_scrapy.pace.answer_check import (
     WORDS_WITHIN,
     cause_of,
     is_challenge,
@@ -30,11 +28,13 @@ from maricopa_scrapy.pace.refusals import (
     said_of,
     wanting_proxy,
 )
+from maricopa_scrapy.pace.certificates import Unverified
+from maricopa_scrapy.pace.proxies import wants_password
 from maricopa_scrapy.pace.scrapy_internals import forget_media
 from maricopa_scrapy.pace.throttle import retry_after
-from maricopa_scrapy.sources.recorder.details import ScanDetail, number_of
 from maricopa_scrapy.sources.recorder.legacy_pages import is_blocked
 from maricopa_scrapy.sources.recorder.records import Image
+from maricopa_scrapy.sources.recorder.target_details import ScanDetail, number_of
 
 if TYPE_CHECKING:
     from scrapy.crawler import Crawler

@@ -16,7 +16,6 @@ from maricopa_scrapy.parsing.errors import SourceChanged
 from maricopa_scrapy.sources.recorder import document as recorder
 from maricopa_scrapy.sources.recorder import search
 from maricopa_scrapy.sources.recorder.api_requests import PHOENIX, RecorderSpider
-from maricopa_scrapy.sources.recorder.details import DaysDetail, DocumentDetail, WindowDetail
 from maricopa_scrapy.sources.recorder.legacy_requests import LegacyPages, legacy_list
 from maricopa_scrapy.sources.recorder.records import CodePair, Document, DocumentCode, NameMatch, SearchWindow
 from maricopa_scrapy.sources.recorder.search import (
@@ -26,6 +25,7 @@ from maricopa_scrapy.sources.recorder.search import (
     SearchRow,
     squeezed,
 )
+from maricopa_scrapy.sources.recorder.target_details import DaysDetail, DocumentDetail, WindowDetail
 
 _FIRST_DAY = dt.date(1947, 1, 1)
 _CODE = re.compile(r"[A-Z0-9]{2}")

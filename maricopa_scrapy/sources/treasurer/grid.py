@@ -13,7 +13,7 @@ from parsel import Selector
 from maricopa_scrapy.parsing.errors import SourceChanged
 from maricopa_scrapy.parsing.page_layout import Layout
 from maricopa_scrapy.parsing.values import YEARS, date_of
-from maricopa_scrapy.sources.treasurer.bill_status import status_by_words
+from maricopa_scrapy.sources.treasurer.bill_status import status_of
 from maricopa_scrapy.sources.treasurer.parcel_numbers import classes_of, text_of
 
 _MONEY = re.compile(r"\$(\d{1,3}(?:,\d{3})+|\d{1,9})\.(\d{2})", re.ASCII)
@@ -117,21 +117,11 @@ class Grid:
         for column, at in self._at.items():
             kind, path = self._columns[column].kind, f"{self.tab}.{column}"
             text = text_of(cells[at])
-            row[column] = (self._status(text, path), text) if kind == "status" else _KINDS[kind](text, path)
+            if kind == "status":
+                row[column] = (status_of(text, path, self._layout), text)
+            else:
+                row[column] = _KINDS[kind](text, path)
         return row
-
-    def _status(self, text: str, path: str) -> str:
-        for known, ours in self._layout.statuses.items():
-            if text.casefold() == known.casefold():
-                return ours
-        if (by_words := status_by_words(text, self._layout.status_words)) is not None:
-            return by_words
-        ask = (
-            "is a bill of this status paid, unpaid, a lien or a state_lien? It belongs in page.statuses"
-            if text
-            else ""
-        )
-        raise SourceChanged(path, f"one of {', '.join(self._layout.statuses)}", text, ask)
 
     def _check_pagers(self, count: int) -> None:
         """Whatever has a pager must say that it shows all: its own, and one that stands next to the grid."""

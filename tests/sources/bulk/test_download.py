@@ -7,7 +7,7 @@ import pytest
 from scrapy.http import Response
 
 from maricopa_scrapy.items import Cause
-from maricopa_scrapy.pace.refusals import Refusal
+from maricopa_scrapy.pace.answer_check import Refusal
 from maricopa_scrapy.sources.bulk.download import Download
 
 

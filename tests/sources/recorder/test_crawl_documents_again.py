@@ -6,7 +6,7 @@ from pathlib import Path
 
 from maricopa_scrapy.database.connect import Session
 from maricopa_scrapy.items import Floor
-from maricopa_scrapy.ledger import floors, jobs
+from maricopa_scrapy.ledger import jobs, yield_floors
 from maricopa_scrapy.sandbox.process import SandboxProcess
 from maricopa_scrapy.sandbox.recorder.documents import Documents
 from maricopa_scrapy.sandbox.recorder.legacy_pages import recorded_at
@@ -53,9 +53,11 @@ def test_names_that_are_not_indexed_are_asked_for_again(
     agrees(database)
     # What was asked for twice is one document to the floors.
     session, floor = Session(database.url), Floor(table="recorder.document", kind="document", each=1, least=1)
-    assert session.transact(lambda cursor: list(floors.broken(cursor, 1, {"recorder": [floor]}))) == []
+    assert session.transact(lambda cursor: list(yield_floors.broken(cursor, 1, {"recorder": [floor]}))) == []
     database.rows("DELETE FROM recorder.document WHERE recording_number = %s RETURNING 1", numbers[0])
-    ((*_, told),) = session.transact(lambda cursor: list(floors.broken(cursor, 1, {"recorder": [floor]})))
+    ((*_, told),) = session.transact(
+        lambda cursor: list(yield_floors.broken(cursor, 1, {"recorder": [floor]}))
+    )
     assert told.startswith("recorder.document has 11 rows for 12 answers of kind document")
     session.close()
 

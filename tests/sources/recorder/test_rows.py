@@ -15,9 +15,9 @@ from maricopa_scrapy.parsing.errors import SourceChanged
 from maricopa_scrapy.sandbox.recorder.documents import Documents
 from maricopa_scrapy.sandbox.recorder.legacy_pages import legacy_list
 from maricopa_scrapy.sources.recorder.api_requests import PHOENIX
-from maricopa_scrapy.sources.recorder.details import DaysDetail, LegacyListDetail
 from maricopa_scrapy.sources.recorder.records import CodeLabel, Document, NameMatch, Neighbour, SearchWindow
 from maricopa_scrapy.sources.recorder.spider import DocumentsSpider
+from maricopa_scrapy.sources.recorder.target_details import DaysDetail, LegacyListDetail
 from tests.helpers.answers import answered
 from tests.sources.recorder.test_windows import (
     DAY,

@@ -12,13 +12,13 @@ from scrapy.http import TextResponse
 
 from maricopa_scrapy.configuration import load
 from maricopa_scrapy.items import Answer, Target
-from maricopa_scrapy.pace.refusals import Refusal
+from maricopa_scrapy.pace.answer_check import Refusal
 from maricopa_scrapy.parsing.errors import SourceChanged
 from maricopa_scrapy.sources.recorder.api_requests import PHOENIX
-from maricopa_scrapy.sources.recorder.details import DocumentDetail, LegacyListDetail, WindowDetail
 from maricopa_scrapy.sources.recorder.legacy_requests import LegacyPages
 from maricopa_scrapy.sources.recorder.records import Document, Neighbour, SearchWindow
 from maricopa_scrapy.sources.recorder.spider import DocumentsSpider
+from maricopa_scrapy.sources.recorder.target_details import DocumentDetail, LegacyListDetail, WindowDetail
 from tests.helpers.answers import answered
 
 DAY = dt.date(2025, 3, 12)

@@ -9,7 +9,7 @@ from psycopg2.extensions import cursor as Cursor
 from maricopa_scrapy.database.columns import array_of
 from maricopa_scrapy.database.targets import Run, add_targets
 from maricopa_scrapy.items import FollowOn
-from maricopa_scrapy.sources.gis.details import ListDetail
+from maricopa_scrapy.sources.gis.target_details import ListDetail
 
 _NOTE = "INSERT INTO gis.unfound (job_id, apn) SELECT %s, unnest(%s::text[]) ON CONFLICT DO NOTHING"
 _IS_OPEN = """

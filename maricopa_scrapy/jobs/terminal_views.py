@@ -10,7 +10,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from maricopa_scrapy.jobs.catalog import shown
+from maricopa_scrapy.jobs.jobs_yaml import shown
 from maricopa_scrapy.jobs.readable_values import age as _age
 from maricopa_scrapy.jobs.readable_values import duration as _time
 from maricopa_scrapy.jobs.readable_values import latency as _latency

@@ -18,7 +18,7 @@ from scrapy.utils.test import get_crawler
 
 from maricopa_scrapy.configuration import load
 from maricopa_scrapy.items import Cause
-from maricopa_scrapy.pace.refusals import (
+from maricopa_scrapy.pace.answer_check import (
     Refusal,
     Unauthorized,
     cause_of,

@@ -13,8 +13,8 @@ from scrapy.utils.project import get_project_settings
 
 from maricopa_scrapy import configuration
 from maricopa_scrapy.configuration import ConfigError
-from maricopa_scrapy.jobs import catalog as catalogs
-from maricopa_scrapy.jobs.catalog import MODES, NoSuchJob
+from maricopa_scrapy.jobs import jobs_yaml as catalogs
+from maricopa_scrapy.jobs.jobs_yaml import MODES, NoSuchJob
 from tests.conftest import ROOT
 
 JOBS = ("property_search", "comprehensive", "tax", "sales", "validation", "data_enhancement")

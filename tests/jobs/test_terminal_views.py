@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from maricopa_scrapy.jobs import views
+from maricopa_scrapy.jobs import terminal_views as views
 
 
 def _job(**changes: Any) -> dict[str, Any]:
