@@ -6,8 +6,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
 
 import typer
 
@@ -45,7 +47,8 @@ def run(
     job_type: Annotated[
         str,
         typer.Argument(
-            metavar="TYPE", help="property-search, comprehensive, tax, sales, validation or data-enhancement"
+            metavar="TYPE",
+            help="property-search, comprehensive, tax, sales, validation, data-enhancement or refresh",
         ),
     ],
     apns: Annotated[
@@ -82,7 +85,22 @@ def run(
         str | None, typer.Option(help="data-enhancement: sections older than so long, such as 30d")
     ] = None,
     sections: Annotated[
-        str | None, typer.Option(help="data-enhancement: of property, gis, tax, sales; separated by commas")
+        str | None,
+        typer.Option(
+            help="data-enhancement: of property, gis, tax, sales; refresh: of property, tax, sales;"
+            " separated by commas"
+        ),
+    ] = None,
+    within: Annotated[
+        str | None, typer.Option(help="refresh: these parcels alone, a list as for --apns")
+    ] = None,
+    as_of: Annotated[
+        datetime | None,
+        typer.Option(
+            formats=["%Y-%m-%d"],
+            help="refresh: what the tax calendar calls due on that day, not today; with --dry-run, to"
+            " look ahead",
+        ),
     ] = None,
     skip_invalid: Annotated[
         bool, typer.Option("--skip-invalid", help="leave out lines of the list that hold no APN")
@@ -108,6 +126,7 @@ def run(
     Example: maricopa run comprehensive --apns apns.txt
     Example: maricopa run property-search --owner "ARIZONA STATE LAND DEPT" --priority high
     Example: maricopa run data-enhancement --older-than 30d --sections tax,sales -y --detach
+    Example: maricopa run refresh --within apns.txt --sections tax,sales --dry-run
     """
     from maricopa_scrapy.jobs import views
     from maricopa_scrapy.jobs.plan import NothingToDo
@@ -126,6 +145,8 @@ def run(
                 "execution": execution,
                 "older_than": older_than,
                 "sections": sections,
+                "within": within,
+                "as_of": as_of,
                 "skip_invalid": skip_invalid,
                 "apn_column": apn_column,
             }
@@ -153,16 +174,23 @@ def run(
 
 
 def order_of(given: Mapping[str, Any]) -> "Order":
-    """Return what the options of `run` ask for, by their names. Raises ArgumentError."""
+    """Return what the options of `run` ask for, by their names. Raises ArgumentError or PlanError."""
     from maricopa_scrapy.arguments import spider_arguments
-    from maricopa_scrapy.jobs.plan import Order
+    from maricopa_scrapy.jobs.plan import Order, PlanError
 
     older_than, sections = given["older_than"], given["sections"]
+    within, as_of = given["within"], given["as_of"]
+    if (within or as_of) and given["job_type"] != "refresh":
+        option = "within" if within else "as-of"
+        raise PlanError(f"--{option} goes with refresh, not with {given['job_type']}")
+    if within and given["apns"]:
+        raise PlanError("--within and --apns: give one of them")
     return Order(
         type=given["job_type"],
+        as_of=as_of.replace(tzinfo=ZoneInfo("America/Phoenix")) if as_of else None,
         older_than=None if older_than is None else spider_arguments.age("older_than", older_than),
         sections=tuple(word.strip() for word in (sections or "").split(",") if word.strip()),
-        **{name: given[name] for name in _AS_GIVEN},
+        **{name: given[name] for name in _AS_GIVEN} | ({"apns": within} if within else {}),
     )
 
 

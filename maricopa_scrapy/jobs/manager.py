@@ -29,6 +29,7 @@ from maricopa_scrapy.jobs.beat import Beat
 from maricopa_scrapy.jobs.executor import Executor
 from maricopa_scrapy.jobs.local_processes import LocalProcesses
 from maricopa_scrapy.jobs.plan import Order, Plan, PlanError, Planner
+from maricopa_scrapy.jobs.refresh import REFRESH, plan_refresh
 from maricopa_scrapy.jobs.supervisor import Supervisor
 from maricopa_scrapy.ledger import jobs, ledger, progress, statistics
 from maricopa_scrapy.ledger.progress import JobProgress
@@ -137,6 +138,8 @@ class JobManager:
         StartError.
         """
         with self._lock:
+            if self.planner.catalog.job(order.type)[0] == REFRESH:
+                return plan_refresh(self.planner, order, self._session)
             return self.planner.plan(order, self._session)
 
     def submit(
@@ -154,7 +157,9 @@ class JobManager:
 
         `identifiers`: APNs, or a mapping from APN to its priority, or a file of them; with search_type
         "owner" or "address" the words.
-        `parameters`: execution, match, older_than ("30d"), sections, skip_invalid, apn_column. `on_progress`
+        `parameters`: execution, match, older_than ("30d"), sections, skip_invalid, apn_column, as_of (a
+        datetime).
+        `on_progress`
         is called with a JobProgress when something changed, at most 4 times a second, by the supervisor's
         thread; what it raises is logged and does no harm.
         Raises as `plan` does.
@@ -384,7 +389,7 @@ def _order(
     priority: str,
 ) -> Order:
     spider_arguments.check_names(
-        given, ("execution", "match", "older_than", "sections", "skip_invalid", "apn_column")
+        given, ("execution", "match", "older_than", "sections", "skip_invalid", "apn_column", "as_of")
     )
     spider_arguments.choice("search_type", search_type, ("apn", "owner", "address"))
     sections = given.get("sections", ())
@@ -400,6 +405,7 @@ def _order(
         sections=tuple(sections.split(",") if isinstance(sections, str) else sections),
         skip_invalid=bool(given.get("skip_invalid", False)),
         apn_column=given.get("apn_column"),
+        as_of=given.get("as_of"),
     )
     parts = [identifiers] if isinstance(identifiers, str) else [str(one) for one in identifiers]
     if search_type != "apn":
@@ -415,6 +421,6 @@ def _order(
         }
         order = replace(order, priorities={apn: PRIORITIES.index(word) for apn, word in urgent.items()})
     # Of stored parcels all are meant where none is named.
-    if not parts and job_type.replace("-", "_") == "data_enhancement":
+    if not parts and job_type.replace("-", "_") in ("data_enhancement", REFRESH):
         return order
     return replace(order, apns=",".join(parts))

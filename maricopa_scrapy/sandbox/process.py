@@ -56,7 +56,8 @@ class SandboxProcess:
         treasurer_skin: str | None = None,
     ) -> None:
         values = {
-            "seed": seed, "epoch": epoch, "existing": existing, "changed": changed, "port": port, "latency": latency,
+            "seed": seed, "epoch": epoch, "existing": existing, "changed": changed, "port": port,
+            "latency": latency,
             "rate": rate, "burst": burst,
             "retry-after": retry_after, "token": token, "gis-parcels": gis_parcels,
             "recorder-daily": recorder_daily, "recorder-rush": recorder_rush,

@@ -51,9 +51,9 @@ _RELATED = ("N", "N", "N", "Y")
 _Spoil = Callable[[list[str]], str]
 
 
-def lines(county: County, count: int, dirty: int = 0, parcels: int = 0) -> Iterator[str]:
+def lines(county: County, count: int, dirty: int = 0, told: int = 0) -> Iterator[str]:
     """Yield the header and `count` lines, of which `dirty` do not have the file's shape, spread over it; in a
-    county whose offices agree also a line for each sale of its periods, of the first `parcels`.
+    county whose offices agree also a line for each sale of its periods, of the first `told` parcels.
     """
     if not 0 <= dirty <= count:
         raise ValueError("as many dirty lines as there are lines at the most")
@@ -82,10 +82,10 @@ def lines(county: County, count: int, dirty: int = 0, parcels: int = 0) -> Itera
             line = _SPOIL[spoilt % len(_SPOIL)](line.split("|"))
             next_dirty, spoilt = next(due, count), spoilt + 1
         yield line
-    yield from _sold(county, count, parcels)
+    yield from _sold(county, told)
 
 
-def _sold(county: County, count: int, parcels: int) -> Iterator[str]:
+def _sold(county: County, parcels: int) -> Iterator[str]:
     for apn in islice(county.walk(), parcels if county.changed is not None else 0):
         for period in range(1, county.epoch + 1):
             if change_in(county.seed, period, apn, county.changed or 0) == OWNER:

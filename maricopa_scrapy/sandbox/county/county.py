@@ -35,7 +35,8 @@ SUB_RESOURCES = ("propertyinfo", "address", *_PARTS, "rental-details")
 
 class County:
     """The county of a seed after `epoch` periods of change. `existing` is the part of all well-formed APNs
-    that exist; `changed` the part of the parcels that a period changes, so that all offices agree (periods.py).
+    that exist; `changed` the part of the parcels that a period changes, so that all offices agree
+    (periods.py).
     """
 
     def __init__(

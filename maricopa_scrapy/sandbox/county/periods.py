@@ -1,7 +1,7 @@
 """What changes from one period to the next in a county whose offices agree (`County.changed`).
 
-There, a period changes one part of the parcels, each in one way, and all offices tell the same: the layers and the
-Sales Affidavits what the assessor tells. Without it each office has changes of its own.
+There, a period changes one part of the parcels, each in one way, and all offices tell the same: the layers
+and the Sales Affidavits what the assessor tells. Without it each office has changes of its own.
 """
 
 from maricopa_scrapy.sandbox.county.draw import share

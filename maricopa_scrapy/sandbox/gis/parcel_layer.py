@@ -161,7 +161,7 @@ class ParcelLayer:
         if not version and h % _ODD_DEED_EVERY == 7:
             number = _ODD_DEEDS[h // _ODD_DEED_EVERY % 3].format(h % 90_000, h % 9_000)
         value = 500 if use[0] == "0261" else 90_000 + e % 900_000 // 100 * 100
-        facts = {
+        facts: Facts = {
             "row": row,
             "apn": self.apn(row),
             "floor": 1 if base == row else 2,

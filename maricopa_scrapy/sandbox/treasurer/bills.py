@@ -57,8 +57,8 @@ def day_of(epoch: int) -> dt.date:
 
 
 def taxes(seed: int, epoch: int, apn: str, changed: float | None = None) -> Taxes:
-    """Return the parcel's bills and payments; two parcels in a hundred have never been billed. `changed` as of
-    the county: then fewer pay late, and a period in which all is paid is one of its changes.
+    """Return the parcel's bills and payments; two parcels in a hundred have never been billed. `changed`: as
+    of the county; then fewer pay late, and a period in which all is paid is one of its changes.
     """
     today = day_of(epoch)
     if share(seed, "billed", apn) < 0.02:
@@ -90,7 +90,9 @@ def _paid_up(seed: int, epoch: int, apn: str, changed: float) -> dt.date | None:
     period = last_change(seed, epoch, apn, changed, PAYMENT)
     if not period:
         return None
-    return day_of(period) - dt.timedelta(days=between(dice(seed, "paid up", period, apn), 0, _PERIOD_DAYS - 2))
+    return day_of(period) - dt.timedelta(
+        days=between(dice(seed, "paid up", period, apn), 0, _PERIOD_DAYS - 2)
+    )
 
 
 def _plan(rolls: Random, year: int, assessed: int, habit: str) -> Iterator[tuple[dt.date, int]]:
