@@ -76,7 +76,7 @@ _FORGET = """
 # As a rule it is the same as last time: then nothing is written.
 _NOTE = """
     INSERT INTO crawl.not_asked AS n (source, key, because, due_at, decided_at)
-    SELECT %(source)s, d.key, d.rule, d.due_at, %(as_of)s
+    SELECT %(source)s, d.key, d.rule, d.due_at, now()
     FROM refresh_decision d LEFT JOIN crawl.not_asked k ON k.source = %(source)s AND k.key = d.key
     WHERE d.rule IS NOT NULL AND (k.key IS NULL OR (k.because, k.due_at) IS DISTINCT FROM (d.rule, d.due_at))
     ON CONFLICT (source, key) DO UPDATE

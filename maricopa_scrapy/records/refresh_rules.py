@@ -87,8 +87,7 @@ _ASSESSOR = f"""
           AND c.changed_at > (SELECT min(asked_at) FROM refresh_seen)
         GROUP BY s.key
     ), later_deed AS MATERIALIZED (
-        -- First seen by a roll after the office was asked: then only the deeds tell which of the two is
-        newer.
+        -- First seen by a roll after the office was asked: only the deeds tell which of the two is newer.
         SELECT s.key FROM refresh_seen s JOIN gis.parcel g ON g.apn = s.key JOIN assessor.owner o ON o.apn =
         s.key
         WHERE g.first_seen_at > s.asked_at AND g.deed_date > o.deed_date AND g.deed_number <> o.deed_number
