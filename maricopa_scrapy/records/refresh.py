@@ -343,7 +343,7 @@ def _decide(
         "posting": terms.posting_days,
     }
     # Temporary tables have no statistics yet; by nested loops a county would take hours.
-    cursor.execute("SET LOCAL enable_nestloop = off; SET LOCAL work_mem = '128MB'")
+    cursor.execute("SET LOCAL enable_nestloop = off; SET LOCAL work_mem = '256MB'")
     cursor.execute(CREATE, names)
     cursor.execute(DECIDE[source], names)
     cursor.execute("SELECT count(*) FROM refresh_seen")

@@ -113,7 +113,7 @@ _ASSESSOR = f"""
 # The county's tax calendar (docs/sources.md). What is open is of the first half while less than it is paid.
 _TREASURER = f"""
     INSERT INTO refresh_decision (key, asked_at, reason, rule, due_at)
-    WITH bill AS MATERIALIZED (
+    WITH bill AS (
         SELECT s.key, b.tax_year, b.status <> 'paid' AND b.amount_due > 0 AS is_open,
                s.asked_at > CASE WHEN b.status IN ('lien', 'state_lien') THEN '-infinity'
                                  WHEN b.second_half_until IS NULL OR b.paid < trunc(b.assessed / 2, 2)

@@ -58,17 +58,18 @@ class Place:
     folder: Path
     parcels: int
     seed: int = 1
+    changed: float = CHANGED
     rate: float = 300
     environment: dict[str, str] = field(default_factory=dict)
 
     def county(self, epoch: int) -> County:
-        return County(self.seed, epoch, changed=CHANGED)
+        return County(self.seed, epoch, changed=self.changed)
 
     def sandbox(self, epoch: int) -> SandboxProcess:
         """Return the county; it must be entered."""
         return SandboxProcess(
-            seed=self.seed, epoch=epoch, changed=CHANGED, gis_parcels=self.parcels, affidavits=self.parcels,
-            track=True,
+            seed=self.seed, epoch=epoch, changed=self.changed, gis_parcels=self.parcels,
+            affidavits=self.parcels, track=True,
         )  # fmt: skip
 
     def rows(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
@@ -235,7 +236,7 @@ class Truth:
 def _is_due(place: Place, apn: str) -> bool:
     """Whether a bill that was open at first has become, or was, delinquent: by the sandbox's own bills."""
     seen, now = noon(0), noon(1)
-    for bill in taxes(place.seed, 0, apn, CHANGED).bills:
+    for bill in taxes(place.seed, 0, apn, place.changed).bills:
         if bill.due:
             first, second = instalments(bill.tax_year, _dollars(bill.assessed))
             until = second if second is not None and bill.paid >= bill.assessed // 2 else first
@@ -277,7 +278,7 @@ def missed(place: Place, truth: Truth, epoch: int = 1) -> dict[str, set[str]]:
         place.rows("SELECT apn, sum(amount) FROM treasurer.payment WHERE removed_at IS NULL GROUP BY apn")
     )
     for apn in truth.payments:
-        total = sum(payment.amount for payment in taxes(place.seed, epoch, apn, CHANGED).payments)
+        total = sum(payment.amount for payment in taxes(place.seed, epoch, apn, place.changed).payments)
         if paid.get(apn, Decimal(0)) != _dollars(total):
             found["payments due" if apn in truth.due else "payments not due"].add(apn)
     return found
@@ -296,14 +297,14 @@ def skipped_and_changed(place: Place, source: str, apns: list[str]) -> tuple[int
         if source == "assessor":
             changed += bool(after.changes(apn, 0))
         else:
-            taxed = [taxes(place.seed, epoch, apn, CHANGED) for epoch in (0, 1)]
+            taxed = [taxes(place.seed, epoch, apn, place.changed) for epoch in (0, 1)]
             changed += taxed[0] != taxed[1] or identity(before, apn) != identity(after, apn)
     return len(keys), changed
 
 
 def killed_and_resumed(place: Place, sandbox: SandboxProcess, *options: str) -> tuple[int, int]:
-    """Run a refresh, killed with its spiders in the bulk sources, at the assessor and at the treasurer; returns
-    the job, and how often it was killed. Raises AssertionError where its last process failed.
+    """Run a refresh, killed with its spiders in the bulk sources, at the assessor and at the treasurer;
+    returns the job, and how often it was killed. Raises AssertionError where its last process failed.
     """
     (before,) = place.rows("SELECT coalesce(max(id), 0) FROM crawl.job")[0]
     manager = place.start(sandbox, "maricopa_scrapy", "run", "refresh", "-y", *options)
