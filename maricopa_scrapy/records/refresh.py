@@ -13,6 +13,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from psycopg2.extensions import cursor as Cursor
 from psycopg2.extras import Json
@@ -34,7 +35,9 @@ from maricopa_scrapy.records.refresh_rules import (
 # By phase of the job; what the assessor tells anew, such as an owner, the other offices are asked for.
 PHASES: dict[int, tuple[str, ...]] = {1: ("assessor",), 2: ("treasurer", "recorder")}
 
-_JOB = "SELECT parameters -> 'refresh', priority FROM crawl.job WHERE id = %s FOR NO KEY UPDATE"
+# Not the job's row: it is locked for no longer than it takes to count what is new.
+_ALONE = "SELECT pg_advisory_xact_lock(hashtext('crawl.refresh'), %s)"
+_JOB = "SELECT parameters -> 'refresh', priority FROM crawl.job WHERE id = %s"
 _DECIDED = "SELECT source FROM crawl.refresh WHERE job_id = %s AND is_whole"
 _WITHIN = """
     SELECT array_agg(apn) FROM crawl.target t CROSS JOIN jsonb_array_elements_text(t.detail -> 'apns') AS a
@@ -47,7 +50,8 @@ _IS_WHOLE = """
         ('done', 'gone')
     ) AND (%(is_within)s OR EXISTS (SELECT FROM gis.roll WHERE job_id = %(job)s AND state = 'complete'))
 """
-_COUNTS = "SELECT reason, rule, count(*) FROM refresh_decision GROUP BY reason, rule"
+_COUNTS = "SELECT reason, rule, count(*) FROM {} GROUP BY reason, rule"
+_PHOENIX = ZoneInfo("America/Phoenix")
 _SAMPLE = """
     INSERT INTO crawl.refresh_target (job_id, source, key, because)
     SELECT %(job)s, %(source)s, key, 'sample' FROM refresh_decision WHERE rule IS NOT NULL
@@ -227,6 +231,7 @@ def derive(cursor: Cursor, job_id: int, phase: int) -> list[Decision]:
     """Decide what the offices of a phase are asked again, and add it to the job's targets, in the caller's
     transaction; what was decided after the bulk sources were read to their end stays so. Returns what is new.
     """
+    cursor.execute(_ALONE, (job_id,))
     cursor.execute(_JOB, (job_id,))
     ((parameters, priority),) = cursor.fetchall()
     terms = Terms.of(parameters)
@@ -241,7 +246,7 @@ def derive(cursor: Cursor, job_id: int, phase: int) -> list[Decision]:
     ((within,),) = cursor.fetchall()
     cursor.execute(_IS_WHOLE, {"job": job_id, "is_within": within is not None})
     ((is_whole,),) = cursor.fetchall()
-    now = terms.now
+    now, new = terms.now, 0
     decisions = []
     for source in offices:
         decision = _decide(cursor, source, terms, within, is_whole, now, job_id)
@@ -256,13 +261,12 @@ def derive(cursor: Cursor, job_id: int, phase: int) -> list[Decision]:
         cursor.execute(_SAMPLE, names)
         cursor.execute(_ASK, names)
         cursor.execute(_TARGETS, names)
-        cursor.execute(
-            "UPDATE crawl.job SET enumerated = enumerated + %s WHERE id = %s", (cursor.rowcount, job_id)
-        )
+        new += cursor.rowcount
         cursor.execute(_FORGET, names)
         cursor.execute(_NOTE, names)
         cursor.execute(_DECISION, names)
         decisions.append(decision)
+    cursor.execute("UPDATE crawl.job SET enumerated = enumerated + %s WHERE id = %s", (new, job_id))
     return decisions
 
 
@@ -339,20 +343,25 @@ def _decide(
         "job": job_id,
         "within": within,
         "as_of": now,
+        "today": now.astimezone(_PHOENIX).date(),
         "is_whole": is_whole,
         "posting": terms.posting_days,
     }
     # Temporary tables have no statistics yet; by nested loops a county would take hours.
-    cursor.execute("SET LOCAL enable_nestloop = off; SET LOCAL work_mem = '256MB'")
+    cursor.execute("SET LOCAL enable_nestloop = off; SET LOCAL work_mem = '64MB'; SET LOCAL jit = off")
     cursor.execute(CREATE, names)
-    cursor.execute(DECIDE[source], names)
-    cursor.execute("SELECT count(*) FROM refresh_seen")
-    ((stored,),) = cursor.fetchall()
-    cursor.execute(_COUNTS)
+    if job_id:
+        cursor.execute(f"INSERT INTO refresh_decision {DECIDE[source]}", names)
+        cursor.execute("ANALYZE refresh_decision")
+        cursor.execute(_COUNTS.format("refresh_decision"))
+    else:
+        cursor.execute(_COUNTS.format(f"({DECIDE[source]}) decided"), names)
     asked: dict[str, int] = {}
     skipped: dict[str, int] = {}
     for reason, rule, count in cursor.fetchall():
         (asked if reason else skipped)[reason or rule] = count
+    cursor.execute("SELECT count(*) FROM refresh_seen")
+    ((stored,),) = cursor.fetchall()
     return Decision(source, stored, asked, skipped, terms.sample(sum(skipped.values())), is_whole)
 
 

@@ -1,12 +1,8 @@
 """The rules of a refresh, as SQL: which stored parcels and documents an office is asked for again, and why
-not the
-others.
+not the others.
 
-Each office's statement fills `refresh_decision` (key, asked_at, reason, rule, due_at): `reason` says why it
-is asked
-again, `rule` why not, and `due_at` until when the rule holds. Statements take job, as_of, posting and
-within, a
-list of APNs or NULL.
+Each office's statement returns (key, reason, rule, due_at): `reason` says why it is asked again, `rule` why
+not, and `due_at` until when the rule holds. It takes job, as_of, today, posting, and within: APNs or NULL.
 """
 
 OFFICES = ("assessor", "treasurer", "recorder")
@@ -31,7 +27,6 @@ RULES = {
     "unchanged": "neither the county's roll nor the Sales Affidavits tell of a change since",
     "not_known": "the county's roll was not read to its end, and what was read tells of no change",
     "paid": "all its bills are paid: it cannot change before the next bill, in September",
-    "no_bill": "it has no bill: the next ones come in September",
     "open_half": "a half is open: it is asked for again once that half is delinquent",
     "delinquent": "it is delinquent and was asked for this month: interest is added by the month",
     "same_deed": "a recorded document does not change, and no parcel names a newer one in its place",
@@ -53,21 +48,22 @@ TOLD = f"{_OWNER}, {_DEED}, {_VALUE}, {_OTHER}"
 CREATE = """
     DROP TABLE IF EXISTS pg_temp.refresh_seen, pg_temp.refresh_decision, pg_temp.refresh_within;
     CREATE TEMP TABLE refresh_within ON COMMIT DROP AS SELECT DISTINCT unnest(%(within)s::text[]) AS apn;
-    CREATE TEMP TABLE refresh_decision (key text, asked_at timestamptz, reason text, rule text, due_at
-    timestamptz)
+    CREATE TEMP TABLE refresh_decision (key text, reason text, rule text, due_at timestamptz)
     ON COMMIT DROP;
     CREATE TEMP TABLE refresh_seen ON COMMIT DROP AS
-    SELECT t.key, max(t.done_at) AS asked_at FROM crawl.target t
-    WHERE t.source = %(source)s AND t.kind = %(kind)s AND t.state IN ('done', 'gone') AND t.job_id <> %(job)s
-      AND (%(within)s::text[] IS NULL OR %(kind)s = 'document' OR t.key IN (SELECT apn FROM refresh_within))
-    GROUP BY t.key;
-    CREATE INDEX ON refresh_seen (key);
+    SELECT key, asked_at, (asked_at AT TIME ZONE 'America/Phoenix')::date AS asked_on FROM (
+        SELECT t.key, max(t.done_at) AS asked_at FROM crawl.target t
+        WHERE t.source = %(source)s AND t.kind = %(kind)s AND t.state IN ('done', 'gone')
+          AND t.job_id <> %(job)s AND (
+              %(within)s::text[] IS NULL OR %(kind)s = 'document'
+              OR t.key IN (SELECT apn FROM refresh_within))
+        GROUP BY t.key) seen;
     ANALYZE refresh_seen;
     ANALYZE refresh_within;
 """
 # Parcels that came with a roll after the first are asked for at an office that knows most of the others.
 _NEW = """
-    SELECT g.apn, NULL::timestamptz, 'new', NULL, NULL::timestamptz FROM gis.parcel g
+    SELECT g.apn, 'new', NULL, NULL::timestamptz FROM gis.parcel g
     WHERE g.removed_at IS NULL AND NOT EXISTS (SELECT FROM refresh_seen s WHERE s.key = g.apn)
       AND (%(within)s::text[] IS NULL OR g.apn IN (SELECT apn FROM refresh_within))
       AND g.first_seen_at > (SELECT min(finished_at) FROM gis.roll WHERE state = 'complete' AND job_id <>
@@ -78,7 +74,6 @@ _NEW = """
           refresh_within)))
 """
 _ASSESSOR = f"""
-    INSERT INTO refresh_decision (key, asked_at, reason, rule, due_at)
     WITH told AS MATERIALIZED (
         SELECT s.key, bool_or(c.field IN ({_OWNER})) AS is_owner, bool_or(c.field IN ({_DEED})) AS is_deed,
                bool_or(c.field IN ({_VALUE})) AS is_value
@@ -98,34 +93,31 @@ _ASSESSOR = f"""
         WHERE b.changed_at > s.asked_at AND b.deed_number IS DISTINCT FROM o.deed_number
           AND b.deed_date > coalesce(o.deed_date, '-infinity') AND b.deed_date <= %(as_of)s::date
     ), found AS (
-        SELECT s.key, s.asked_at,
+        SELECT s.key,
                CASE WHEN t.is_owner THEN 'owner' WHEN t.is_deed OR d.key IS NOT NULL THEN 'deed'
                     WHEN t.is_value THEN 'value' WHEN t.key IS NOT NULL THEN 'other'
                     WHEN a.key IS NOT NULL THEN 'affidavit' END AS reason
         FROM refresh_seen s LEFT JOIN told t USING (key) LEFT JOIN later_deed d USING (key)
         LEFT JOIN later_sale a USING (key)
     )
-    SELECT key, asked_at, reason,
-           CASE WHEN reason IS NULL THEN CASE WHEN %(is_whole)s THEN 'unchanged' ELSE 'not_known' END END,
-           NULL
+    SELECT key, reason,
+           CASE WHEN reason IS NULL THEN CASE WHEN %(is_whole)s THEN 'unchanged' ELSE 'not_known' END
+           END AS rule, NULL::timestamptz AS due_at
     FROM found UNION ALL {_NEW}
 """  # noqa: S608 - texts of ours alone
 # The county's tax calendar (docs/sources.md). What is open is of the first half while less than it is paid.
 _TREASURER = f"""
-    INSERT INTO refresh_decision (key, asked_at, reason, rule, due_at)
-    WITH bill AS (
-        SELECT s.key, b.tax_year, b.status <> 'paid' AND b.amount_due > 0 AS is_open,
-               s.asked_at > CASE WHEN b.status IN ('lien', 'state_lien') THEN '-infinity'
-                                 WHEN b.second_half_until IS NULL OR b.paid < trunc(b.assessed / 2, 2)
-                                 THEN b.first_half_until ELSE b.second_half_until END AS is_late,
+    WITH open_bill AS MATERIALIZED (
+        SELECT s.key, s.asked_at, b.status IN ('lien', 'state_lien') AS is_lien,
                CASE WHEN b.second_half_until IS NULL OR b.paid < trunc(b.assessed / 2, 2)
                     THEN b.first_half_until ELSE b.second_half_until END AS until
         FROM refresh_seen s JOIN treasurer.bill b ON b.apn = s.key
-        WHERE b.removed_at IS NULL AND b.unseen_since IS NULL
+        WHERE b.status <> 'paid' AND b.amount_due > 0 AND b.removed_at IS NULL AND b.unseen_since IS NULL
     ), account AS MATERIALIZED (
-        SELECT key, max(tax_year) AS newest, bool_or(is_open AND is_late) AS is_late,
-               min(until) FILTER (WHERE is_open AND NOT is_late) AS half_until
-        FROM bill GROUP BY key
+        SELECT key, bool_or(is_lien OR asked_at > until) AS is_late,
+               min(until) FILTER (WHERE NOT is_lien AND asked_at <= until)
+               + make_interval(days => %(posting)s) AS half_at
+        FROM open_bill GROUP BY key
     ), new_owner AS MATERIALIZED (
         SELECT DISTINCT s.key
         FROM crawl.change c JOIN refresh_seen s ON s.key = c.key ->> 'apn' AND c.changed_at > s.asked_at
@@ -136,37 +128,37 @@ _TREASURER = f"""
             -- Of an owner who is withheld only the deed tells.
             OR c.table_name = 'gis.parcel' AND c.field = 'deed_number' AND EXISTS (
                 SELECT FROM gis.parcel g WHERE g.apn = s.key AND g.owner_name IS NULL))
-    ), at AS (
-        SELECT s.key, s.asked_at, a.newest, coalesce(a.is_late, false) AS is_late, a.half_until,
-               s.asked_at AT TIME ZONE 'America/Phoenix' AS day,
-               extract(year FROM s.asked_at AT TIME ZONE 'America/Phoenix')::integer AS year,
-               o.key IS NOT NULL AS is_new_owner
-        FROM refresh_seen s LEFT JOIN account a USING (key) LEFT JOIN new_owner o USING (key)
-    ), due AS (
-        SELECT *,
-               (CASE WHEN day < make_date(year, 9, 1) THEN make_date(year, 9, 1)
-                     -- Asked in September, before its bill was there: by October it is.
-                     WHEN day < make_date(year, 10, 1) AND coalesce(newest, 0) < year
-                     THEN make_date(year, 10, 1)
-                     ELSE make_date(year + 1, 9, 1) END)::timestamp AT TIME ZONE 'America/Phoenix' AS bill_at,
-               CASE WHEN is_late THEN (date_trunc('month', day) + interval '1 month')
-               AT TIME ZONE 'America/Phoenix' END AS month_at,
-               half_until + make_interval(days => %(posting)s) AS half_at
-        FROM at
+    ), bill_day AS MATERIALIZED (
+        -- Few days, many parcels: what a day means is reckoned once.
+        SELECT day, make_date(extract(year FROM day)::integer, 9, 1) AS september,
+               make_date(extract(year FROM day)::integer, 10, 1) AS october,
+               make_date(extract(year FROM day)::integer + 1, 9, 1) AS next_september,
+               (date_trunc('month', day::timestamp) + interval '1 month')::date AS next_month
+        FROM (SELECT DISTINCT asked_on AS day FROM refresh_seen) days
+    ), due AS MATERIALIZED (
+        SELECT s.key, o.key IS NOT NULL AS is_new_owner, a.half_at,
+               CASE WHEN s.asked_on < d.september THEN d.september
+                    -- Asked in September, before its bill was there: by October it is.
+                    WHEN s.asked_on < d.october AND NOT EXISTS (
+                        SELECT FROM treasurer.bill b
+                        WHERE b.apn = s.key AND b.tax_year = extract(year FROM s.asked_on)::integer)
+                    THEN d.october ELSE d.next_september END AS bill_on,
+               CASE WHEN a.is_late THEN d.next_month END AS month_on
+        FROM refresh_seen s JOIN bill_day d ON d.day = s.asked_on LEFT JOIN account a USING (key)
+        LEFT JOIN new_owner o USING (key)
     )
-    SELECT key, asked_at,
-           CASE WHEN is_new_owner THEN 'new_owner' WHEN bill_at <= %(as_of)s THEN 'new_bill'
-                WHEN half_at <= %(as_of)s THEN 'half_due' WHEN month_at <= %(as_of)s THEN 'delinquent_due'
-                END,
-           CASE WHEN is_new_owner OR least(bill_at, half_at, month_at) <= %(as_of)s THEN NULL
-                WHEN month_at IS NOT NULL THEN 'delinquent' WHEN half_at IS NOT NULL THEN 'open_half'
-                WHEN newest IS NULL THEN 'no_bill' ELSE 'paid' END,
-           least(bill_at, half_at, month_at)
+    SELECT key,
+           CASE WHEN is_new_owner THEN 'new_owner' WHEN bill_on <= %(today)s THEN 'new_bill'
+                WHEN half_at <= %(as_of)s THEN 'half_due' WHEN month_on <= %(today)s THEN 'delinquent_due'
+                END AS reason,
+           CASE WHEN is_new_owner OR least(bill_on, month_on) <= %(today)s OR half_at <= %(as_of)s THEN NULL
+                WHEN month_on IS NOT NULL THEN 'delinquent' WHEN half_at IS NOT NULL THEN 'open_half'
+                ELSE 'paid' END AS rule,
+           least(half_at, least(bill_on, month_on)::timestamp AT TIME ZONE 'America/Phoenix') AS due_at
     FROM due UNION ALL {_NEW}
 """  # noqa: S608 - texts of ours alone
 # By its number a document is one for good; which are asked for, the deeds that parcels have now say.
 _RECORDER = r"""
-    INSERT INTO refresh_decision (key, asked_at, reason, rule, due_at)
     WITH deed AS MATERIALIZED (
         SELECT apn, number FROM (
             SELECT apn, regexp_replace(deed_number, '\W', '', 'g') AS number FROM assessor.owner
@@ -180,7 +172,7 @@ _RECORDER = r"""
         FROM crawl.change c WHERE c.table_name IN ('assessor.owner', 'gis.parcel') AND c.field = 'deed_number'
     )
     SELECT DISTINCT ON (key) * FROM (
-        SELECT c.number AS key, NULL::timestamptz AS asked_at, 'new_deed' AS reason, NULL AS rule,
+        SELECT c.number AS key, 'new_deed' AS reason, NULL AS rule,
                NULL::timestamptz AS due_at
         FROM changed c JOIN deed d ON d.apn = c.apn AND d.number = c.number
         WHERE NOT EXISTS (SELECT FROM refresh_seen s WHERE s.key = c.number)
@@ -190,7 +182,7 @@ _RECORDER = r"""
                OR EXISTS (SELECT FROM changed b JOIN refresh_seen s ON s.key = b.old WHERE b.apn = c.apn))
           AND EXISTS (SELECT FROM refresh_seen)
         UNION ALL
-        SELECT s.key, s.asked_at, NULL, 'same_deed', NULL
+        SELECT s.key, NULL, 'same_deed', NULL
         FROM refresh_seen s WHERE EXISTS (SELECT FROM deed d WHERE d.number = s.key)
     ) found ORDER BY key
 """

@@ -157,7 +157,7 @@ _CALENDAR = [
     (_paid, "2026-09-02", "2026-09-30", None, ("paid", "2026-10-01")),
     (_paid, "2026-09-02", "2026-10-01", "new_bill", None),
     (_paid, "2025-09-20", "2026-06-01", None, ("paid", "2026-09-01")),
-    (lambda session: None, "2025-12-10", "2026-06-01", None, ("no_bill", "2026-09-01")),
+    (lambda session: None, "2025-12-10", "2026-06-01", None, ("paid", "2026-09-01")),
     (lambda session: None, "2025-12-10", "2026-09-01", "new_bill", None),
     # November 1, 2025 is a Saturday, May 1, 2026 a Friday; a week later payments are posted.
     (_nothing_paid, "2025-10-05", "2025-11-09", None, ("open_half", "2025-11-10")),
