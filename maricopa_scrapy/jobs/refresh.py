@@ -6,6 +6,7 @@ known before.
 """
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from maricopa_scrapy.arguments import ApnList, spider_arguments
 from maricopa_scrapy.crawl.ledger_spider import LedgerSpider
@@ -33,43 +34,24 @@ def plan_refresh(planner: Planner, order: Order, session: Session) -> Plan:
     spider_arguments.choice("priority", order.priority, PRIORITIES)
     spider_arguments.choice("execution", order.execution, EXECUTIONS)
     steps = _wanted(planner, how.steps, how.misses, order)
-    within = None if order.apns is None else _apns(order)
-    offices = {_spider(planner, step).source: step for step in steps if step.section}
-    settings = planner.settings["MARICOPA_CONFIG"].refresh
-    terms = Terms(
-        tuple(source for source in OFFICES if source in offices),
-        settings.sample_share,
-        settings.sample_least,
-        settings.posting_days,
-        order.as_of,
-    )
+    title = planner.catalog.jobs[REFRESH].title
+    misses = [] if order.sections else list(how.misses)
+    plan = Plan(REFRESH, title, mode, order.priority, order.execution, {}, None, [], misses, [], {})
+    within = _listed(order, plan)
+    terms = _terms(planner, steps, order)
     decisions, expected = refresh.preview(session, terms, within)
-    plan = Plan(
-        REFRESH,
-        planner.catalog.jobs[REFRESH].title,
-        mode,
-        order.priority,
-        order.execution,
-        {},
-        None if within is None else len(within),
-        [],
-        list(how.misses) if not order.sections else [],
-        [],
-        {},
-    )
     plan.decisions = [one for one in decisions if one.stored]
     if not plan.decisions:
+        whom = "any of these parcels" if within is not None else "a parcel"
         raise NothingToDo(
-            "there is nothing to do: no office was asked for"
-            f" {'any of these parcels' if within is not None else 'a parcel'} yet; `maricopa run"
-            " comprehensive`"
+            f"there is nothing to do: no office was asked for {whom} yet; `maricopa run comprehensive`"
             " collects them first"
         )
     rates = {pace.source: pace.rate for pace in paces.paces(session)}
     rows = session.rows(_STORED)[0][0] or _COUNTY
     for step in steps:
         if not step.section:
-            targets, requests = _bulk(planner, step, order, within, rows)
+            targets, requests = _bulk(planner, step, within, rows)
             plan.steps.append(planner.timed(step, targets, requests, rates))
             continue
         decision = next(one for one in decisions if one.source == _spider(planner, step).source)
@@ -81,7 +63,7 @@ def plan_refresh(planner: Planner, order: Order, session: Session) -> Plan:
         plan.steps.append(made)
         plan.full[made.source] = decision.stored / made.rate
     _tell(plan, session, expected)
-    plan.parameters = {
+    plan.parameters = dict(plan.told) | {
         name: value
         for name, value in (
             ("within", None if within is None else f"{len(within):,} parcels"),
@@ -91,6 +73,18 @@ def plan_refresh(planner: Planner, order: Order, session: Session) -> Plan:
         if value
     }
     return plan
+
+
+def _terms(planner: Planner, steps: Sequence[Step], order: Order) -> Terms:
+    offices = {_spider(planner, step).source for step in steps if step.section}
+    settings = planner.settings["MARICOPA_CONFIG"].refresh
+    return Terms(
+        tuple(source for source in OFFICES if source in offices),
+        settings.sample_share,
+        settings.sample_least,
+        settings.posting_days,
+        order.as_of,
+    )
 
 
 def _check(order: Order) -> None:
@@ -114,18 +108,28 @@ def _wanted(planner: Planner, steps: Sequence[Step], misses: Sequence[str], orde
         spider_arguments.choice("sections", section, planner.catalog.sections(REFRESH))
         if section not in here:
             raise PlanError(next(miss for miss in misses if miss.startswith(f"section {section}:")))
-    return [
-        step for step in steps if not step.section or not order.sections or step.section in order.sections
-    ]
+    wanted = order.sections or here
+    # The Sales Affidavits tell of owners, whom the assessor is asked for.
+    bulk = [one for one in steps if not one.section and (one.step != "affidavits" or "property" in wanted)]
+    return bulk + [one for one in steps if one.section in wanted]
 
 
-def _apns(order: Order) -> list[str]:
-    assert order.apns is not None
-    return list(dict.fromkeys(ApnList("within", order.apns, order.skip_invalid, order.apn_column)))
+def _listed(order: Order, plan: Plan) -> list[str] | None:
+    """Return the parcels of the list, each once, and tell the plan how it was read; None without one."""
+    if order.apns is None:
+        return None
+    read = ApnList("within", order.apns, order.skip_invalid, order.apn_column)
+    apns = list(dict.fromkeys(read.hold()))
+    plan.parcels, plan.told = len(apns), read.told
+    plan.notes += [f"{read.path}: {note}" for note in read.notes]
+    plan.notes += [f"left out: {line}" for line in read.skipped[:5]]
+    if read.left_out > 5:
+        plan.notes.append(f"left out: {read.left_out - 5:,} more lines that hold no APN")
+    return apns
 
 
 def _bulk(
-    planner: Planner, step: Step, order: Order, within: list[str] | None, rows: int
+    planner: Planner, step: Step, within: list[str] | None, rows: int
 ) -> tuple[Iterable[FollowOn], int]:
     spider = _spider(planner, step)
     manifest, _, _ = spider.connection(planner.settings)
@@ -136,17 +140,12 @@ def _bulk(
     if within is None:
         # The layer itself, its extent before and after, and the pages.
         return spider.work({}).targets, 3 + -(-rows // layer.page)
-    return spider.work(_list_of(order)).targets, 1 + -(-len(within) // layer.list)
+    given: dict[str, Any] = {"apns": ApnList.of_values("apns", within)}
+    return spider.work(given).targets, 1 + -(-len(within) // layer.list)
 
 
 def _spider(planner: Planner, step: Step) -> type[LedgerSpider]:
     return planner.spider_class(planner.catalog.spider(step.step))
-
-
-def _list_of(order: Order) -> dict[str, str]:
-    given = {"apns": order.apns or ""}
-    given |= {"skip_invalid": "yes"} if order.skip_invalid else {}
-    return given | ({"apn_column": order.apn_column} if order.apn_column else {})
 
 
 def _requests(decision: Decision, expected: int | None) -> int:
