@@ -25,6 +25,7 @@ BENCHES = (
     "export",
     "jobs",
     "county",
+    "refresh",
     "reparse",
     "scrapyd",
     "browser",
