@@ -104,19 +104,8 @@ def proofs(of: Sequence[Proof]) -> Iterator[RenderableType]:
     """
     yield from decisions([one.decision for one in of])
     for one in of:
-        source, skipped = one.decision.source, sum(one.decision.skipped.values())
-        yield (
-            f"{source}: {one.answered:,} answers to what was asked again, {one.changed:,} of them had changed"
-        )
-        if one.missed is not None:
-            low, high = one.missed
-            yield (
-                f"{source}: of {one.sample_answered:,} of the {skipped:,} that the rule left out,"
-                f" {one.sample_changed:,} had changed after all: of all of them"
-                f" {low:.2%} to {high:.2%} (95 %), {low * skipped:,.0f} to {high * skipped:,.0f}"
-            )
-        if not one.decision.is_whole:
-            yield Text(f"{source}: decided before the bulk sources were read to their end", style="yellow")
+        for line in one.lines():
+            yield Text(line)
 
 
 def _planned(step: "PlannedStep") -> tuple[str, ...]:

@@ -214,6 +214,20 @@ class Proof:
         """The part of the skipped ones that had changed, from and to, at 95 %; None without a sample."""
         return wilson(self.sample_changed, self.sample_answered) if self.sample_answered else None
 
+    def lines(self) -> Iterator[str]:
+        """Yield it as a person reads it."""
+        source, skipped = self.decision.source, sum(self.decision.skipped.values())
+        yield f"{source}: {self.changed:,} of {self.answered:,} that were asked again had changed"
+        if self.missed is not None:
+            low, high = self.missed
+            yield (
+                f"{source}: of {self.sample_answered:,} of the {skipped:,} that the rule left out,"
+                f" {self.sample_changed:,} had changed after all: of all of them"
+                f" {low:.2%} to {high:.2%} (95 %), {low * skipped:,.0f} to {high * skipped:,.0f}"
+            )
+        if not self.decision.is_whole:
+            yield f"{source}: decided before the bulk sources were read to their end"
+
 
 def wilson(hits: int, count: int, z: float = 1.959964) -> tuple[float, float]:
     """Return the 95 % interval of a part of which `hits` of `count` were seen, by Wilson's score.

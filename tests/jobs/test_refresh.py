@@ -82,6 +82,9 @@ def test_a_county_a_period_later_is_found_whole_by_few_requests_whatever_kills_t
         said = place.run(sandbox, "maricopa_scrapy", "report", str(job))
         assert "left out by the rule, and asked all the same to prove it" in said
         assert "had changed after all" in place.run(sandbox, "maricopa_scrapy", "status", str(job))
+        page = tmp_path / "report.html"
+        place.run(sandbox, "maricopa_scrapy", "report", str(job), "--html", str(page))
+        assert "had changed after all" in page.read_text()
         ((apn, due_on),) = database.rows(
             "SELECT key, (due_at AT TIME ZONE 'America/Phoenix')::date::text FROM crawl.not_asked"
             " WHERE source = 'treasurer' AND because = 'paid' ORDER BY key LIMIT 1"
