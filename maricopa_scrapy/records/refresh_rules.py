@@ -25,6 +25,7 @@ REASONS = {
 }
 RULES = {
     "unchanged": "neither the county's roll nor the Sales Affidavits tell of a change since",
+    "not_compared": "unchanged since the first roll; what changed before that, only a later deed or sale tells",
     "not_known": "the county's roll was not read to its end, and what was read tells of no change",
     "paid": "all its bills are paid: it cannot change before the next bill, in September",
     "open_half": "a half is open: it is asked for again once that half is delinquent",
@@ -93,16 +94,16 @@ _ASSESSOR = f"""
         WHERE b.changed_at > s.asked_at AND b.deed_number IS DISTINCT FROM o.deed_number
           AND b.deed_date > coalesce(o.deed_date, '-infinity') AND b.deed_date <= %(as_of)s::date
     ), found AS (
-        SELECT s.key,
+        SELECT s.key, coalesce(g.first_seen_at <= s.asked_at, false) AS was_known,
                CASE WHEN t.is_owner THEN 'owner' WHEN t.is_deed OR d.key IS NOT NULL THEN 'deed'
                     WHEN t.is_value THEN 'value' WHEN t.key IS NOT NULL THEN 'other'
                     WHEN a.key IS NOT NULL THEN 'affidavit' END AS reason
         FROM refresh_seen s LEFT JOIN told t USING (key) LEFT JOIN later_deed d USING (key)
-        LEFT JOIN later_sale a USING (key)
+        LEFT JOIN later_sale a USING (key) LEFT JOIN gis.parcel g ON g.apn = s.key
     )
     SELECT key, reason,
-           CASE WHEN reason IS NULL THEN CASE WHEN %(is_whole)s THEN 'unchanged' ELSE 'not_known' END
-           END AS rule, NULL::timestamptz AS due_at
+           CASE WHEN reason IS NOT NULL THEN NULL WHEN NOT %(is_whole)s THEN 'not_known'
+                WHEN was_known THEN 'unchanged' ELSE 'not_compared' END AS rule, NULL::timestamptz AS due_at
     FROM found UNION ALL {_NEW}
 """  # noqa: S608 - texts of ours alone
 # The county's tax calendar (docs/sources.md). What is open is of the first half while less than it is paid.
