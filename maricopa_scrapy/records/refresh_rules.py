@@ -25,7 +25,7 @@ REASONS = {
 }
 RULES = {
     "unchanged": "neither the county's roll nor the Sales Affidavits tell of a change since",
-    "not_compared": "unchanged since the first roll; what changed before that, only a later deed or sale tells",
+    "not_compared": "unchanged since its first roll; of what was before, only a later deed or sale tells",
     "not_known": "the county's roll was not read to its end, and what was read tells of no change",
     "paid": "all its bills are paid: it cannot change before the next bill, in September",
     "open_half": "a half is open: it is asked for again once that half is delinquent",
