@@ -210,10 +210,8 @@ class Planner:
             raise PlanError(f"{shown(name)} takes --{' or --'.join(job.takes)}, not --{given[0]}")
         sections = self.catalog.sections(name)
         if not sections and (order.sections or order.older_than):
-            raise PlanError(
-                f"--{'sections' if order.sections else 'older-than'} goes with data-enhancement, not with"
-                f" {shown(name)}"
-            )
+            goes = "sections goes with data-enhancement and refresh" if order.sections else ""
+            raise PlanError(f"--{goes or 'older-than goes with data-enhancement'}, not with {shown(name)}")
         if order.match is not None and (not given or given[0] == "apns"):
             raise PlanError("--match goes with --owner or --address")
         for option, is_given in (
