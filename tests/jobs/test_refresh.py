@@ -3,12 +3,17 @@ what it says of it; and mistakes.
 """
 
 import shutil
+from io import StringIO
 from pathlib import Path
 
 import pytest
 import yaml
+from rich.console import Console
 
 from maricopa_scrapy.database.connect import Session
+from maricopa_scrapy.jobs.report_page import render
+from maricopa_scrapy.records import dossier, verify
+from maricopa_scrapy.records.job_report import read
 from maricopa_scrapy.records.refresh import outcome
 from maricopa_scrapy.sandbox.treasurer.bills import day_of
 from tests.conftest import ROOT, Database, maricopa
@@ -45,65 +50,69 @@ def test_a_county_a_period_later_is_found_whole_by_few_requests_whatever_kills_t
     with place.sandbox(1) as sandbox:
         truth = Truth.of(place, sandbox, apns)
         assert all((truth.assessor, truth.recorder, truth.owners, truth.payments & truth.due))
-        options = ("--as-of", str(day_of(1)))
-        planned = place.run(sandbox, "maricopa_scrapy", "run", "refresh", *options, "--dry-run")
-        assert "delinquent: it bears more interest each month" in planned
-        assert "all its bills are paid: it cannot change before the next bill" in planned
-        assert "A full collection of the same would take" in planned
         sandbox.reset()
-        job, kills = killed_and_resumed(place, sandbox, *options, "-s", "MARICOPA_RATE_LIMIT=20")
+        job, kills = killed_and_resumed(
+            place, sandbox, "--as-of", str(day_of(1)), "-s", "MARICOPA_RATE_LIMIT=20"
+        )
         assert kills == 3
         assert database.rows("SELECT verdict FROM crawl.job WHERE id = %s", job) == [("completed",)]
+        assert "treasurer: of 8 of the" in place.said()
         lost = missed(place, truth)
         assert not lost["assessor"] | lost["recorder"] | lost["owner"] | lost["payments due"]
 
         stats = sandbox.stats()
-        due = ("half_due", "delinquent_due", "sample")
         asked = database.rows(
             "SELECT source, key FROM crawl.refresh_target WHERE job_id = %s AND because <> ALL(%s)",
             job,
-            list(due),
+            ["half_due", "delinquent_due", "sample"],
         )
+        owners = [apn for apn in truth.owners if ("treasurer", apn) in asked]
+        assert len(asked) == len(truth.assessor) + len(truth.recorder) + len(owners)
         # A kill can cost what was under way to be asked for again: at an API five requests at the most.
-        assert len(asked) == len(truth.assessor) + len(truth.recorder) + len(
-            [apn for apn in truth.owners if ("treasurer", apn) in asked]
-        )
         assert sum(counted(stats, source, [key]) for source, key in asked) <= len(asked) + 5
         assert stats["gis"]["requests"] + stats["bulk"]["requests"] <= 20
 
-        session = Session(database.url)
-        for proof in outcome(session, job):
-            skipped, changed = skipped_and_changed(place, proof.decision.source, apns)
-            assert proof.sample_answered == 8
-            low, high = proof.missed or (1.0, 0.0)
-            assert low <= changed / skipped <= high, proof.decision.source
-        session.close()
+    session = Session(database.url)
+    for proof in outcome(session, job):
+        skipped, changed = skipped_and_changed(place, proof.decision.source, apns)
+        assert proof.sample_answered == 8
+        low, high = proof.missed or (1.0, 0.0)
+        assert low <= changed / skipped <= high, proof.decision.source
+    assert "had changed after all" in render(read(session, job))
+    ((apn, due_on),) = database.rows(
+        "SELECT key, (due_at AT TIME ZONE 'America/Phoenix')::date::text FROM crawl.not_asked"
+        " WHERE source = 'treasurer' AND because = 'paid' ORDER BY key LIMIT 1"
+    )
+    console = Console(width=200, file=StringIO())
+    for part in dossier.parcel(session, apn):
+        console.print(part)
+    told = " ".join(console.file.getvalue().split())  # type: ignore[attr-defined]
+    rule = "because all its bills are paid: it cannot change before the next bill, in September"
+    assert "treasurer: not asked since 20" in told
+    assert f"{rule} (due {due_on})" in told
+    assert not list(verify.problems(session))
+    session.close()
 
-        said = place.run(sandbox, "maricopa_scrapy", "report", str(job))
-        assert "left out by the rule, and asked all the same to prove it" in said
-        assert "had changed after all" in place.run(sandbox, "maricopa_scrapy", "status", str(job))
-        page = tmp_path / "report.html"
-        place.run(sandbox, "maricopa_scrapy", "report", str(job), "--html", str(page))
-        assert "had changed after all" in page.read_text()
-        ((apn, due_on),) = database.rows(
-            "SELECT key, (due_at AT TIME ZONE 'America/Phoenix')::date::text FROM crawl.not_asked"
-            " WHERE source = 'treasurer' AND because = 'paid' ORDER BY key LIMIT 1"
-        )
-        told = place.run(sandbox, "maricopa_scrapy", "property", apn)
-        assert "treasurer: not asked since 20" in told
-        rule = "because all its bills are paid: it cannot change before the next bill, in September"
-        assert f"{rule} (due {due_on})" in " ".join(told.split())
-        place.run(sandbox, "maricopa_scrapy", "verify")
 
-        # What was asked just now is not asked again: one more refresh asks for its sample alone.
-        again = place.run(
-            sandbox, "maricopa_scrapy", "run", "refresh", "--within", ",".join(apns[:40]),
-            "--sections", "property,sales", "-y", "-s", "MARICOPA_RATE_LIMIT=100",
-        )  # fmt: skip
-        assert "refresh, intelligent" in again
-        assert database.rows(
-            "SELECT DISTINCT source, because FROM crawl.refresh_target WHERE job_id > %s ORDER BY 1", job
-        ) == [("assessor", "sample"), ("recorder", "sample")]
+def test_the_plan_says_what_is_asked_and_why_and_one_more_refresh_asks_for_its_sample_alone(
+    database: Database, tmp_path: Path
+) -> None:
+    place = Place(database.url, tmp_path, 40, SEED, environment=_sample(tmp_path / "config", 3))
+    apns = place.collect()
+    with place.sandbox(0) as sandbox:
+        options = ("run", "refresh", "--within", ",".join(apns[:20]), "--mode", "api-only")
+        planned = place.run(sandbox, "maricopa_scrapy", *options, "--dry-run")
+        assert "neither the county's roll nor the Sales Affidavits tell of a change since" in planned
+        assert "A full collection of the same would take" in planned
+        assert "section tax: the treasurer has no API, only pages" in planned
+        said = place.run(sandbox, "maricopa_scrapy", *options, "-y", "-s", "MARICOPA_RATE_LIMIT=100")
+    assert "assessor: of 3 of the 20 that the rule left out, 0 had changed after all" in said
+    assert database.rows(
+        "SELECT source, because, count(*) FROM crawl.refresh_target GROUP BY 1, 2 ORDER BY 1"
+    ) == [
+        ("assessor", "sample", 3),
+        ("recorder", "sample", 3),
+    ]
 
 
 @pytest.mark.parametrize(
