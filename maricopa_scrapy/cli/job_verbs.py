@@ -5,29 +5,24 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 from urllib.parse import urlsplit
-from zoneinfo import ZoneInfo
 
 import typer
 
 from maricopa_scrapy.cli.ledger_verbs import AsJson, Job, show_report
+from maricopa_scrapy.cli.run_options import order_of
 from maricopa_scrapy.cli.terminal import database, errors, fail, mistakes, out
 from maricopa_scrapy.machine import progress_line
 
 if TYPE_CHECKING:
     from maricopa_scrapy.database.connect import Session
     from maricopa_scrapy.jobs.manager import JobManager
-    from maricopa_scrapy.jobs.plan import Order, Plan
+    from maricopa_scrapy.jobs.plan import Plan
 
 # How long pause and cancel wait for the runs, which need 5 s at most, or 10 s when one is lost.
 _END_S = 12.0
-# Options of `run` that an order has under the same name.
-_AS_GIVEN = (
-    "mode", "apns", "owner", "address", "match", "priority", "execution", "skip_invalid", "apn_column",
-)  # fmt: skip
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 On = Annotated[
@@ -171,27 +166,6 @@ def run(
             job = manager.begin(plan)
             code = _follow(manager, job, as_json)
     raise typer.Exit(code)
-
-
-def order_of(given: Mapping[str, Any]) -> "Order":
-    """Return what the options of `run` ask for, by their names. Raises ArgumentError or PlanError."""
-    from maricopa_scrapy.arguments import spider_arguments
-    from maricopa_scrapy.jobs.plan import Order, PlanError
-
-    older_than, sections = given["older_than"], given["sections"]
-    within, as_of = given["within"], given["as_of"]
-    if (within or as_of) and given["job_type"] != "refresh":
-        option = "within" if within else "as-of"
-        raise PlanError(f"--{option} goes with refresh, not with {given['job_type']}")
-    if within and given["apns"]:
-        raise PlanError("--within and --apns: give one of them")
-    return Order(
-        type=given["job_type"],
-        as_of=as_of.replace(tzinfo=ZoneInfo("America/Phoenix")) if as_of else None,
-        older_than=None if older_than is None else spider_arguments.age("older_than", older_than),
-        sections=tuple(word.strip() for word in (sections or "").split(",") if word.strip()),
-        **{name: given[name] for name in _AS_GIVEN} | ({"apns": within} if within else {}),
-    )
 
 
 def resume(

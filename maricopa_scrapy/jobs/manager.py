@@ -22,6 +22,7 @@ from scrapy.settings import Settings
 
 from maricopa_scrapy import configuration
 from maricopa_scrapy.arguments import spider_arguments
+from maricopa_scrapy.arguments.spider_arguments import age
 from maricopa_scrapy.database import connect
 from maricopa_scrapy.database.connect import DatabaseUnavailable, Session, migrate
 from maricopa_scrapy.items import PRIORITIES
@@ -44,6 +45,7 @@ _REPORT_S = 0.25
 # So long the supervisor may take to end its step when the manager closes.
 _END_S = 1.0
 
+_PARAMETERS = ("execution", "match", "older_than", "sections", "skip_invalid", "apn_column", "as_of")
 OnProgress = Callable[[JobProgress], object]
 
 
@@ -134,13 +136,10 @@ class JobManager:
             self._session.close()
 
     def plan(self, order: Order) -> Plan:
-        """Return what a job would do. Raises PlanError, NoSuchJob, ArgumentError (ValueErrors all) or
-        StartError.
-        """
+        """Return what a job would do. Raises PlanError, NoSuchJob, ArgumentError or StartError."""
         with self._lock:
-            if self.planner.catalog.job(order.type)[0] == REFRESH:
-                return plan_refresh(self.planner, order, self._session)
-            return self.planner.plan(order, self._session)
+            is_refresh = self.planner.catalog.job(order.type)[0] == REFRESH
+            return (plan_refresh if is_refresh else Planner.plan)(self.planner, order, self._session)
 
     def submit(
         self,
@@ -388,9 +387,7 @@ def _order(
     given: dict[str, Any],
     priority: str,
 ) -> Order:
-    spider_arguments.check_names(
-        given, ("execution", "match", "older_than", "sections", "skip_invalid", "apn_column", "as_of")
-    )
+    spider_arguments.check_names(given, _PARAMETERS)
     spider_arguments.choice("search_type", search_type, ("apn", "owner", "address"))
     sections = given.get("sections", ())
     order = Order(
@@ -399,9 +396,7 @@ def _order(
         match=given.get("match"),
         priority=priority,
         execution=given.get("execution", "parallel"),
-        older_than=(
-            spider_arguments.age("older_than", str(given["older_than"])) if "older_than" in given else None
-        ),
+        older_than=(age("older_than", str(given["older_than"])) if "older_than" in given else None),
         sections=tuple(sections.split(",") if isinstance(sections, str) else sections),
         skip_invalid=bool(given.get("skip_invalid", False)),
         apn_column=given.get("apn_column"),
