@@ -28,7 +28,7 @@ help:
 	@echo 'make lint            set up, then ruff and mypy; make hooks: the same at each commit, by pre-commit'
 	@echo 'make format          set up, then lay the code out as `make lint` wants it'
 	@echo 'make bench           set up, then all benchmarks, about an hour; one table of all figures in benchmarks/README.md'
-	@echo 'make bench-assessor  that one alone; also bench-browser, bench-pace, bench-roll, bench-affidavits, bench-recorder, bench-export, bench-find, bench-lists, bench-jobs, bench-county, bench-reparse, bench-scrapyd (QUICK=1: a short run of it)'
+	@echo 'make bench-assessor  that one alone; also bench-browser, bench-pace, bench-roll, bench-affidavits, bench-recorder, bench-export, bench-find, bench-lists, bench-jobs, bench-county, bench-refresh, bench-reparse, bench-scrapyd (QUICK=1: a short run of it)'
 	@echo 'make docs            write docs/data.md, docs/arguments.md and the tiers of docs/sources.md anew from the code; make pictures: the pictures of README.md'
 	@echo 'make fuzz            set up, then 100,000 broken answers for the parsers; make chaos: a job with every fault at once; make soak: 20 minutes (QUICK=1: short)'
 	@echo 'make matrix          set up, then the unit tests and a crawl of each spider on each Python and Scrapy that is claimed (PYTHONS="/path/to/python ..." names them)'
@@ -123,8 +123,8 @@ format: $(DEV)
 bench: $(DEV) browser
 	@$(BIN)/python -m benchmarks.summary run
 
-bench-browser: $(DEV) browser
-	@$(BIN)/python -m benchmarks.browser
+bench-browser bench-refresh: $(DEV) browser
+	@$(BIN)/python -m benchmarks.$(@:bench-%=%)
 
 # Proofs: what they do is in benchmarks/README.md.
 fuzz soak: $(DEV)

@@ -26,6 +26,7 @@ BENCHES = (
     "find",
     "jobs",
     "county",
+    "refresh",
     "reparse",
     "scrapyd",
     "browser",

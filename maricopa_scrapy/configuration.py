@@ -109,6 +109,17 @@ class BrowserSettings(_Settings):
     stealth: bool = False
 
 
+class RefreshSettings(_Settings):
+    """Of what a refresh leaves out, the part that it asks all the same, and how many at the least; days
+    until a
+    payment is posted.
+    """
+
+    sample_share: Annotated[float, BeforeValidator(_no_flag), Field(ge=0, le=1)] = 0.001
+    sample_least: Annotated[int, BeforeValidator(_no_flag), Field(ge=0)] = 50
+    posting_days: Annotated[int, BeforeValidator(_no_flag), Field(ge=0, le=60)] = 7
+
+
 class MetricsSettings(_Settings):
     """The first port of this machine on which a crawl answers Prometheus; 0 for any, none for not at all."""
 
@@ -122,6 +133,7 @@ class Config(_Settings):
     batch_processing: BatchProcessing = BatchProcessing()
     browser: BrowserSettings = BrowserSettings()
     writer: WriterSettings = WriterSettings()
+    refresh: RefreshSettings = RefreshSettings()
     metrics: MetricsSettings = MetricsSettings()
 
 

@@ -5,27 +5,24 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated
 from urllib.parse import urlsplit
 
 import typer
 
 from maricopa_scrapy.cli.ledger_verbs import AsJson, Job, show_report
+from maricopa_scrapy.cli.run_options import order_of
 from maricopa_scrapy.cli.terminal import database, errors, fail, mistakes, out
 from maricopa_scrapy.machine import progress_line
 
 if TYPE_CHECKING:
     from maricopa_scrapy.database.connect import Session
     from maricopa_scrapy.jobs.manager import JobManager
-    from maricopa_scrapy.jobs.plan import Order, Plan
+    from maricopa_scrapy.jobs.plan import Plan
 
 # How long pause and cancel wait for the runs, which need 5 s at most, or 10 s when one is lost.
 _END_S = 12.0
-# Options of `run` that an order has under the same name.
-_AS_GIVEN = (
-    "mode", "apns", "owner", "address", "match", "priority", "execution", "skip_invalid", "apn_column",
-)  # fmt: skip
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 On = Annotated[
@@ -45,7 +42,8 @@ def run(
     job_type: Annotated[
         str,
         typer.Argument(
-            metavar="TYPE", help="property-search, comprehensive, tax, sales, validation or data-enhancement"
+            metavar="TYPE",
+            help="property-search, comprehensive, tax, sales, validation, data-enhancement or refresh",
         ),
     ],
     apns: Annotated[
@@ -82,7 +80,22 @@ def run(
         str | None, typer.Option(help="data-enhancement: sections older than so long, such as 30d")
     ] = None,
     sections: Annotated[
-        str | None, typer.Option(help="data-enhancement: of property, gis, tax, sales; separated by commas")
+        str | None,
+        typer.Option(
+            help="data-enhancement: of property, gis, tax, sales; refresh: of property, tax, sales;"
+            " separated by commas"
+        ),
+    ] = None,
+    within: Annotated[
+        str | None, typer.Option(help="refresh: these parcels alone, a list as for --apns")
+    ] = None,
+    as_of: Annotated[
+        datetime | None,
+        typer.Option(
+            formats=["%Y-%m-%d"],
+            help="refresh: what the tax calendar calls due on that day, not today; with --dry-run, to"
+            " look ahead",
+        ),
     ] = None,
     skip_invalid: Annotated[
         bool, typer.Option("--skip-invalid", help="leave out lines of the list that hold no APN")
@@ -108,6 +121,7 @@ def run(
     Example: maricopa run comprehensive --apns apns.txt
     Example: maricopa run property-search --owner "ARIZONA STATE LAND DEPT" --priority high
     Example: maricopa run data-enhancement --older-than 30d --sections tax,sales -y --detach
+    Example: maricopa run refresh --within apns.txt --sections tax,sales --dry-run
     """
     from maricopa_scrapy.jobs import terminal_views as views
     from maricopa_scrapy.jobs.plan import NothingToDo
@@ -126,6 +140,8 @@ def run(
                 "execution": execution,
                 "older_than": older_than,
                 "sections": sections,
+                "within": within,
+                "as_of": as_of,
                 "skip_invalid": skip_invalid,
                 "apn_column": apn_column,
             }
@@ -150,20 +166,6 @@ def run(
             job = manager.begin(plan)
             code = _follow(manager, job, as_json)
     raise typer.Exit(code)
-
-
-def order_of(given: Mapping[str, Any]) -> "Order":
-    """Return what the options of `run` ask for, by their names. Raises ArgumentError."""
-    from maricopa_scrapy.arguments import spider_arguments
-    from maricopa_scrapy.jobs.plan import Order
-
-    older_than, sections = given["older_than"], given["sections"]
-    return Order(
-        type=given["job_type"],
-        older_than=None if older_than is None else spider_arguments.age("older_than", older_than),
-        sections=tuple(word.strip() for word in (sections or "").split(",") if word.strip()),
-        **{name: given[name] for name in _AS_GIVEN},
-    )
 
 
 def resume(

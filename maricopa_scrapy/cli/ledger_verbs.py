@@ -73,6 +73,7 @@ def status(
             display.print_json(out, found)
         else:
             out.print(views.live(found))
+            show_refresh(session, job)
 
 
 def report(
@@ -145,6 +146,15 @@ def cleanup(
             out.print(f"kept: {removed.kept:,} old jobs, of which stored rows are the newest word, or rolls")
 
 
+def show_refresh(session: "Session", job: int) -> None:
+    """Print what a refresh decided, and how its sample proves it; nothing for another job."""
+    from maricopa_scrapy.jobs import terminal_views as views
+    from maricopa_scrapy.records.refresh import outcome
+
+    for part in views.proofs(outcome(session, job)):
+        out.print(part)
+
+
 def show_report(session: "Session", job: int) -> None:
     from maricopa_scrapy.jobs import terminal_views as views
     from maricopa_scrapy.ledger import progress, statistics
@@ -153,3 +163,4 @@ def show_report(session: "Session", job: int) -> None:
         progress.read(session, job), statistics.read(session, job), statistics.issues(session, job)
     ):
         out.print(part)
+    show_refresh(session, job)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from maricopa_scrapy.cli import job_verbs
+from maricopa_scrapy.cli.run_options import order_of
 from maricopa_scrapy.cli.terminal import OneLine, database, fail, mistakes, out
 
 if TYPE_CHECKING:
@@ -260,13 +261,13 @@ def _order(given: dict[str, Any], apns: list[str] | None) -> Iterator[Any]:
     """The order that the options ask for, for the time of a `with` block; of a saved list its parcels."""
     option = _list_option(given)
     if apns is None or option is None:
-        yield job_verbs.order_of(given)
+        yield order_of(given)
         return
     with NamedTemporaryFile("w", suffix=".txt") as file:
         file.write("\n".join(apns))
         file.flush()
         # It was checked when it was saved, and its columns are gone.
-        yield job_verbs.order_of(given | {option: file.name, "apn_column": None, "skip_invalid": False})
+        yield order_of(given | {option: file.name, "apn_column": None, "skip_invalid": False})
 
 
 def _list_option(given: dict[str, Any]) -> str | None:

@@ -1,4 +1,4 @@
-"""config/jobs.yaml: the six jobs and five modes, as data."""
+"""config/jobs.yaml: the seven jobs and five modes, as data."""
 
 import difflib
 from collections.abc import Iterable
@@ -24,7 +24,7 @@ class SpiderFacts(_Settings):
     """One way to collect: the spider (`via`: by which of its ways), and what one of its requests is for."""
 
     title: Words
-    asks: Literal["parcel", "list", "deed"]
+    asks: Literal["parcel", "list", "deed", "file"]
     spider: str = ""
     via: str = ""
 

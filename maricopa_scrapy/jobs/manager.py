@@ -22,6 +22,7 @@ from scrapy.settings import Settings
 
 from maricopa_scrapy import configuration
 from maricopa_scrapy.arguments import spider_arguments
+from maricopa_scrapy.arguments.spider_arguments import age
 from maricopa_scrapy.database import connect
 from maricopa_scrapy.database.connect import DatabaseUnavailable, Session, migrate
 from maricopa_scrapy.items import PRIORITIES
@@ -29,6 +30,7 @@ from maricopa_scrapy.jobs.beat import Beat
 from maricopa_scrapy.jobs.executor import Executor
 from maricopa_scrapy.jobs.local_processes import LocalProcesses
 from maricopa_scrapy.jobs.plan import Order, Plan, PlanError, Planner
+from maricopa_scrapy.jobs.refresh import REFRESH, plan_refresh
 from maricopa_scrapy.jobs.supervisor import Supervisor
 from maricopa_scrapy.ledger import jobs, ledger, progress, statistics
 from maricopa_scrapy.ledger.progress import JobProgress
@@ -43,6 +45,7 @@ _REPORT_S = 0.25
 # So long the supervisor may take to end its step when the manager closes.
 _END_S = 1.0
 
+_PARAMETERS = ("execution", "match", "older_than", "sections", "skip_invalid", "apn_column", "as_of")
 OnProgress = Callable[[JobProgress], object]
 
 
@@ -133,11 +136,10 @@ class JobManager:
             self._session.close()
 
     def plan(self, order: Order) -> Plan:
-        """Return what a job would do. Raises PlanError, NoSuchJob, ArgumentError (ValueErrors all) or
-        StartError.
-        """
+        """Return what a job would do. Raises PlanError, NoSuchJob, ArgumentError or StartError."""
         with self._lock:
-            return self.planner.plan(order, self._session)
+            is_refresh = self.planner.catalog.job(order.type)[0] == REFRESH
+            return (plan_refresh if is_refresh else Planner.plan)(self.planner, order, self._session)
 
     def submit(
         self,
@@ -154,7 +156,9 @@ class JobManager:
 
         `identifiers`: APNs, or a mapping from APN to its priority, or a file of them; with search_type
         "owner" or "address" the words.
-        `parameters`: execution, match, older_than ("30d"), sections, skip_invalid, apn_column. `on_progress`
+        `parameters`: execution, match, older_than ("30d"), sections, skip_invalid, apn_column, as_of (a
+        datetime).
+        `on_progress`
         is called with a JobProgress when something changed, at most 4 times a second, by the supervisor's
         thread; what it raises is logged and does no harm.
         Raises as `plan` does.
@@ -383,9 +387,7 @@ def _order(
     given: dict[str, Any],
     priority: str,
 ) -> Order:
-    spider_arguments.check_names(
-        given, ("execution", "match", "older_than", "sections", "skip_invalid", "apn_column")
-    )
+    spider_arguments.check_names(given, _PARAMETERS)
     spider_arguments.choice("search_type", search_type, ("apn", "owner", "address"))
     sections = given.get("sections", ())
     order = Order(
@@ -394,12 +396,11 @@ def _order(
         match=given.get("match"),
         priority=priority,
         execution=given.get("execution", "parallel"),
-        older_than=(
-            spider_arguments.age("older_than", str(given["older_than"])) if "older_than" in given else None
-        ),
+        older_than=(age("older_than", str(given["older_than"])) if "older_than" in given else None),
         sections=tuple(sections.split(",") if isinstance(sections, str) else sections),
         skip_invalid=bool(given.get("skip_invalid", False)),
         apn_column=given.get("apn_column"),
+        as_of=given.get("as_of"),
     )
     parts = [identifiers] if isinstance(identifiers, str) else [str(one) for one in identifiers]
     if search_type != "apn":
@@ -415,6 +416,6 @@ def _order(
         }
         order = replace(order, priorities={apn: PRIORITIES.index(word) for apn, word in urgent.items()})
     # Of stored parcels all are meant where none is named.
-    if not parts and job_type.replace("-", "_") == "data_enhancement":
+    if not parts and job_type.replace("-", "_") in ("data_enhancement", REFRESH):
         return order
     return replace(order, apns=",".join(parts))

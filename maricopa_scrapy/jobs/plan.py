@@ -21,6 +21,7 @@ from maricopa_scrapy.jobs.jobs_yaml import Catalog, JobType, Step, shown
 from maricopa_scrapy.ledger import source_state as paces
 from maricopa_scrapy.ledger.jobs import PlannedRun
 from maricopa_scrapy.machine import progress_line
+from maricopa_scrapy.records.refresh import Decision
 from maricopa_scrapy.records.stale import deeds, stale
 
 EXECUTIONS = ("sequential", "parallel", "hybrid")
@@ -38,7 +39,9 @@ class NothingToDo(PlanError):
 class Order:
     """What is asked of the manager: a kind of job, and one of `apns` (a file, or a list), `owner`, `address`.
 
-    `priorities`: how urgent single APNs are, 0 critical to 3 low, where they differ from the job.
+    `priorities`: how urgent single APNs are, 0 critical to 3 low, where they differ from the job. `as_of`:
+    the
+    moment that a refresh takes for now.
     """
 
     type: str
@@ -53,6 +56,7 @@ class Order:
     sections: tuple[str, ...] = ()
     skip_invalid: bool = False
     apn_column: str | None = None
+    as_of: dt.datetime | None = None
     priorities: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -101,6 +105,9 @@ class Plan:
     priorities: Mapping[str, int]
     # What the job keeps of its list: the lines that were left out.
     told: Mapping[str, Any] = field(default_factory=dict)
+    # Of a refresh: what is asked again and what not, as far as it is known yet; seconds of a full collection.
+    decisions: list[Decision] = field(default_factory=list)
+    full: dict[str, float] = field(default_factory=dict)
 
     @property
     def seconds(self) -> float | None:
@@ -148,7 +155,7 @@ class Planner:
 
     def __init__(self, settings: Settings, catalog: Catalog | None = None) -> None:
         self.catalog = catalog or catalogs.load()
-        self._settings = settings
+        self.settings = settings
         self._spiders = SpiderLoader.from_settings(settings)
         self._manifests: dict[str, Manifest] = settings["MARICOPA_MANIFESTS"]
 
@@ -203,10 +210,8 @@ class Planner:
             raise PlanError(f"{shown(name)} takes --{' or --'.join(job.takes)}, not --{given[0]}")
         sections = self.catalog.sections(name)
         if not sections and (order.sections or order.older_than):
-            raise PlanError(
-                f"--{'sections' if order.sections else 'older-than'} goes with data-enhancement, not with"
-                f" {shown(name)}"
-            )
+            goes = "sections goes with data-enhancement and refresh" if order.sections else ""
+            raise PlanError(f"--{goes or 'older-than goes with data-enhancement'}, not with {shown(name)}")
         if order.match is not None and (not given or given[0] == "apns"):
             raise PlanError("--match goes with --owner or --address")
         for option, is_given in (
@@ -256,7 +261,7 @@ class Planner:
             facts, spider = self.catalog.spiders[step.step], self.catalog.spider(step.step)
             is_fed = any(step.step in other.feeds for other in possible)
             if spider not in self._spiders.list() or (
-                facts.via and "via" not in self._class(spider).known_arguments
+                facts.via and "via" not in self.spider_class(spider).known_arguments
             ):
                 plan.misses.append(f"{facts.title}: this version has no spider for it")
             elif given not in step.takes and not is_fed:
@@ -275,7 +280,7 @@ class Planner:
         given = None if known.apns is None else list(dict.fromkeys(known.apns))
         progress_line.doing(f"looking for what is missing: {self.catalog.spiders[step.step].title}")
         via = self.catalog.spiders[step.step].via
-        source = self._class(self.catalog.spider(step.step)).chosen({"via": via} if via else {}).source
+        source = self.spider_class(self.catalog.spider(step.step)).chosen({"via": via} if via else {}).source
         kind = self._manifests[source].rate.kind
         apns = stale(known.session, source, order.older_than, given, without_cancelled and kind == "scraper")
         if self.catalog.spiders[step.step].asks != "deed":
@@ -298,8 +303,8 @@ class Planner:
             listed = known.apns if apns is None else ApnList.of_values("apns", apns)
             own[given] = listed if given == "apns" else getattr(order, given)
             own |= {"match": order.match} if order.match else {}
-        spider = self._class(self.catalog.spider(step.step)).chosen(own)
-        manifest, _, _ = spider.connection(self._settings)
+        spider = self.spider_class(self.catalog.spider(step.step)).chosen(own)
+        manifest, _, _ = spider.connection(self.settings)
         targets: Iterable[FollowOn] = () if step.rest else spider.opening()
         if facts.asks == "deed" and apns is not None:
             targets = chain(targets, [FollowOn(spider.source, "document", number) for number in apns])
@@ -311,16 +316,32 @@ class Planner:
             size = next(iter(manifest.layers.values())).list if manifest.layers else 1
             requests = 1 + -(-parcels // size)
         feeds = tuple(
-            self._class(self.catalog.spider(name)).source
+            self.spider_class(self.catalog.spider(name)).source
             for name in step.feeds
             if self._needs_feeding(name, given, known.steps)
         )
-        pinned = self._settings.getfloat("MARICOPA_RATE_LIMIT")
-        ceiling = pinned or self._settings.getfloat("MARICOPA_RATE_CEILING") or self._ceiling(manifest)
-        rate = pinned or min(known.rates.get(spider.source, manifest.rate.start), ceiling)
+        return self.timed(step, targets, requests, known.rates, spider, feeds, is_at_most)
+
+    def timed(
+        self,
+        step: Step,
+        targets: Iterable[FollowOn],
+        requests: int | None,
+        rates: Mapping[str, float],
+        spider: type[LedgerSpider] | None = None,
+        feeds: tuple[str, ...] = (),
+        is_at_most: bool = False,
+    ) -> PlannedStep:
+        """Return a step with the rate at which its source is asked; `rates` are those learnt so far. Raises
+        StartError where the source cannot be asked.
+        """
+        spider = spider or self.spider_class(self.catalog.spider(step.step))
+        manifest, _, _ = spider.connection(self.settings)
+        pinned = self.settings.getfloat("MARICOPA_RATE_LIMIT")
+        ceiling = pinned or self.settings.getfloat("MARICOPA_RATE_CEILING") or self._ceiling(manifest)
         return PlannedStep(
             name=step.step,
-            title=facts.title,
+            title=self.catalog.spiders[step.step].title,
             spider=self.catalog.spider(step.step),
             source=spider.source,
             phase=step.phase,
@@ -328,9 +349,9 @@ class Planner:
             targets=targets,
             requests=requests,
             is_at_most=is_at_most,
-            rate=rate,
+            rate=pinned or min(rates.get(spider.source, manifest.rate.start), ceiling),
             ceiling=ceiling,
-            starts_learning=not pinned and spider.source not in known.rates,
+            starts_learning=not pinned and spider.source not in rates,
             is_rest=step.rest,
         )
 
@@ -342,9 +363,10 @@ class Planner:
         )
 
     def _ceiling(self, manifest: Manifest) -> float:
-        return float(self._settings["MARICOPA_CONFIG"].batch_processing.ceiling(manifest.rate.kind))
+        return float(self.settings["MARICOPA_CONFIG"].batch_processing.ceiling(manifest.rate.kind))
 
-    def _class(self, name: str) -> type[LedgerSpider]:
+    def spider_class(self, name: str) -> type[LedgerSpider]:
+        """Return the spider of a name."""
         spider = self._spiders.load(name)
         assert issubclass(spider, LedgerSpider)
         return spider

@@ -18,6 +18,7 @@ from maricopa_scrapy.items import FollowOn
 from maricopa_scrapy.jobs.executor import Executor, NodeError
 from maricopa_scrapy.ledger import jobs
 from maricopa_scrapy.ledger.jobs import JobState, RunState
+from maricopa_scrapy.records import refresh
 from maricopa_scrapy.records.stale import missing_of_lists
 
 logger = logging.getLogger(__name__)
@@ -127,7 +128,7 @@ class Supervisor:
     def _advance(self, job: JobState, mine: _Supervised, now: float) -> None:
         phase = min((run.phase for run in job.runs if run.state != "ended"), default=-1)
         if phase > max(mine.phase, 0):
-            self._find_rest(job)
+            self._find_rest(job, phase)
             mine.phase = phase
             return  # what the phase has to do is seen anew
         mine.phase = phase
@@ -139,7 +140,18 @@ class Supervisor:
             elif run.run != "running":
                 self._look_after(job, run, mine, now)
 
-    def _find_rest(self, job: JobState) -> None:
+    def _find_rest(self, job: JobState, phase: int) -> None:
+        if "refresh" in job.parameters:
+            for one in self._session.transact(lambda cursor: refresh.derive(cursor, job.id, phase)):
+                asked, skipped = sum(one.asked.values()), sum(one.skipped.values())
+                logger.info(
+                    "job %d: %s is asked for %d again, and for %d of the other %d to prove the rule",
+                    job.id,
+                    one.source,
+                    asked,
+                    one.sampled,
+                    skipped,
+                )
         if "assessor" not in job.parameters.get("rest", ()):
             return
         missing = self._session.transact(lambda cursor: missing_of_lists(cursor, job.id))

@@ -19,6 +19,7 @@ from maricopa_scrapy.jobs.readable_values import when as _when
 from maricopa_scrapy.ledger.progress import JobProgress, SourceProgress
 from maricopa_scrapy.ledger.statistics import Statistics
 from maricopa_scrapy.ledger.verdict import COMPLETED
+from maricopa_scrapy.records.refresh import Decision, Proof
 
 if TYPE_CHECKING:
     from maricopa_scrapy.jobs.plan import Plan, PlannedStep
@@ -29,7 +30,7 @@ _WIDE = 110
 _ASKED = (
     "apns", "apn_column", "recording_numbers", "number_column", "owner", "address", "since", "secured_master",
     "residential_master",
-    "match", "older_than", "sections",
+    "match", "older_than", "sections", "within",
 )  # fmt: skip
 
 
@@ -66,15 +67,45 @@ def plan(of: "Plan") -> Iterator[RenderableType]:
     for step in of.steps:
         steps.add_row(*([str(step.phase + 1)] if phases else []), *_planned(step))
     yield steps
+    yield from decisions(of.decisions)
     yield (
         f"Takes about {_time(of.seconds)}."
         if of.seconds is not None
         else "How long it takes, the searches must tell."
     )
+    if of.full:
+        each = ", ".join(f"{source} {_time(seconds)}" for source, seconds in of.full.items())
+        yield f"A full collection of the same would take {_time(max(of.full.values()))} ({each})."
     for miss in of.misses:
         yield Text(f"Not fetched: {miss}")
     for note in of.notes:
         yield Text(f"Note: {note}", style="dim")
+
+
+def decisions(of: Sequence[Decision]) -> Iterator[RenderableType]:
+    """Yield what a refresh asks again and what it leaves out, and why."""
+    if not of:
+        return
+    yield ""
+    made = table("", "office", "", "parcels", "because", right=("parcels",))
+    made.title = None
+    for one in of:
+        office = one.source
+        for what, reasons in (("asked", one.asked_because()), ("not asked", one.skipped_because())):
+            for text, count in reasons:
+                made.add_row(office, what, f"{count:,}", text)
+                office = ""
+    yield made
+
+
+def proofs(of: Sequence[Proof]) -> Iterator[RenderableType]:
+    """Yield what came of a refresh: how many of what was asked again had changed, and how many of the
+    sample of what was left out.
+    """
+    yield from decisions([one.decision for one in of])
+    for one in of:
+        for line in one.lines():
+            yield Text(line)
 
 
 def _planned(step: "PlannedStep") -> tuple[str, ...]:

@@ -270,3 +270,42 @@ COMMENT ON COLUMN crawl.schedule.message IS 'what became of the last time: start
 -- One time of a schedule starts one job, however many machines try.
 CREATE UNIQUE INDEX job_of_schedule ON crawl.job ((parameters #>> '{schedule,id}'), (parameters #>> '{schedule,due}'))
     WHERE parameters ? 'schedule';
+
+-- What a refresh asked again, what not, and why (records/refresh.py).
+CREATE TABLE crawl.refresh (
+    job_id     bigint NOT NULL REFERENCES crawl.job ON DELETE CASCADE,
+    source     text NOT NULL,
+    decided_at timestamptz NOT NULL DEFAULT now(),
+    as_of      timestamptz NOT NULL,
+    is_whole   boolean NOT NULL,
+    stored     bigint NOT NULL,
+    asked      jsonb NOT NULL,
+    skipped    jsonb NOT NULL,
+    sampled    bigint NOT NULL,
+    PRIMARY KEY (job_id, source)
+);
+COMMENT ON TABLE crawl.refresh IS 'what a refresh decided of an office, once the bulk sources were read';
+COMMENT ON COLUMN crawl.refresh.is_whole IS 'the bulk sources were read to their end: what they do not tell has not changed';
+COMMENT ON COLUMN crawl.refresh.stored IS 'parcels, or documents, that the office was asked for before';
+COMMENT ON COLUMN crawl.refresh.asked IS 'how many were asked again, by reason; skipped: how many were not, by rule';
+COMMENT ON COLUMN crawl.refresh.sampled IS 'how many of the skipped ones were asked all the same';
+
+CREATE TABLE crawl.refresh_target (
+    job_id  bigint REFERENCES crawl.job ON DELETE CASCADE,
+    source  text,
+    key     text,
+    because text NOT NULL,
+    PRIMARY KEY (job_id, source, key)
+);
+COMMENT ON TABLE crawl.refresh_target IS 'why a refresh asked for a target; because is sample where the rule had skipped it';
+
+CREATE TABLE crawl.not_asked (
+    source     text,
+    key        text,
+    because    text NOT NULL,
+    due_at     timestamptz,
+    decided_at timestamptz NOT NULL,
+    PRIMARY KEY (source, key)
+);
+COMMENT ON TABLE crawl.not_asked IS 'the rule by which the last refresh left a parcel or document out; written where it differs from the one before';
+COMMENT ON COLUMN crawl.not_asked.due_at IS 'from when on the calendar says that it can have changed; NULL: when a bulk source tells of a change';

@@ -16,6 +16,7 @@ from maricopa_scrapy.ledger.progress import JobProgress
 from maricopa_scrapy.ledger.response_times import merged
 from maricopa_scrapy.ledger.statistics import Statistics
 from maricopa_scrapy.ledger.traffic_samples import Interval
+from maricopa_scrapy.records.refresh import Proof, outcome
 
 _FAILURES = """
     WITH message AS (
@@ -133,6 +134,7 @@ class Report:
     runs: tuple[RunFacts, ...]
     intervals: tuple[Interval, ...]
     times: dict[str, dict[str, int]]
+    refresh: tuple[Proof, ...] = ()
 
 
 def read(session: Session, job_id: int) -> Report:
@@ -158,8 +160,10 @@ def read(session: Session, job_id: int) -> Report:
             runs=runs,
             intervals=tuple(traffic_samples.of_job(cursor, job_id)),
             times=times,
+            refresh=proofs,
         )
 
+    proofs = tuple(outcome(session, job_id))
     figures, noted = statistics.read(session, job_id), issues.known(session, job_id)
     return session.transact(work)
 

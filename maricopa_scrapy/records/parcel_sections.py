@@ -8,6 +8,7 @@ import datetime as dt
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from psycopg2.extensions import cursor as Cursor
 from rich.console import RenderableType
@@ -15,11 +16,15 @@ from rich.table import Table
 from rich.text import Text
 
 from maricopa_scrapy.database.rows import dicts
+from maricopa_scrapy.records.refresh import left_out
+from maricopa_scrapy.records.refresh_rules import RULES
 
+_PHOENIX = ZoneInfo("America/Phoenix")
 _TITLES = {
     "assessor": "assessor's API", "assessor_page": "assessor's public page", "gis": "county GIS",
     "treasurer": "treasurer",
     "recorder": "recorder", "recorder_legacy": "recorder's legacy pages", "bulk": "bulk files",
+    "refresh": "decided",
 }  # fmt: skip
 # The source that each basis of `sale` is of.
 _BASES = {"affidavit": "bulk", "assessor": "assessor", "gis": "gis"}
@@ -220,6 +225,19 @@ def _documents(cursor: Cursor, apn: str) -> Part | None:
     return Part(_recorded(rows), ", ".join(sorted({row["source"] for row in rows})), None) if rows else None
 
 
+def _not_asked(cursor: Cursor, apn: str) -> Part | None:
+    rules = left_out(cursor, apn)
+    if not rules:
+        return None
+    lines = []
+    for one in rules:
+        what = _TITLES[one.source] + (f", document {one.key}" if one.source == "recorder" else "")
+        since = f" since {one.asked_at:%Y-%m-%d}" if one.asked_at else ""
+        due = f" (due {one.due_at.astimezone(_PHOENIX):%Y-%m-%d})" if one.due_at else ""
+        lines.append(f"{what}: not asked{since}, because {RULES[one.because]}{due}")
+    return Part(Text("\n".join(lines)), "refresh", max(one.decided_at for one in rules))
+
+
 SECTIONS = (
     Section("Parcel", _parcel),
     Section("Owner", _owner),
@@ -229,6 +247,7 @@ SECTIONS = (
     Section("Taxes", _taxes),
     Section("Sales", _sales),
     Section("Documents", _documents),
+    Section("Left out by the last refresh", _not_asked),
 )
 
 

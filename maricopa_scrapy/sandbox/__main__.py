@@ -31,6 +31,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, default=1, help="another seed, another county")
     parser.add_argument("--epoch", type=int, default=0, help="the county after so many periods of change")
     parser.add_argument(
+        "--changed",
+        type=float,
+        help="part of the parcels that a period changes; then all offices tell the same changes",
+    )
+    parser.add_argument(
         "--existing", type=float, default=0.98, help="part of the well-formed APNs that exist"
     )
     parser.add_argument("--latency", type=float, default=0.0, help="seconds before each answer")
@@ -125,7 +130,7 @@ def main(arguments: list[str] | None = None, *, announce: bool = False) -> int:
         sys.stdout.flush()
 
     try:
-        county = County(args.seed, args.epoch, args.existing)
+        county = County(args.seed, args.epoch, args.existing, args.changed)
         stop = _watch_stdin if args.until_stdin_ends else None
         serve(
             county,

@@ -29,10 +29,10 @@ def of_parcel(county: County, documents: Documents, apn: str, since: int, source
 
 
 def _treasurer(county: County, apn: str, since: int) -> Iterator[Change]:
-    then, now = (identity(one, apn) for one in (County(county.seed, since, county.existing), county))
+    then, now = (identity(one, apn) for one in (county.at(since), county))
     if then[0] != now[0]:
         yield "Account", "Owner", then[0], now[0]
-    before, after = (taxes(county.seed, epoch, apn) for epoch in (since, county.epoch))
+    before, after = (taxes(county.seed, epoch, apn, county.changed) for epoch in (since, county.epoch))
     known = {bill.tax_year: bill for bill in before.bills}
     for bill in after.bills:
         if bill.tax_year in known:

@@ -34,6 +34,7 @@ class SandboxProcess:
         seed: int = 1,
         epoch: int = 0,
         existing: float = 0.98,
+        changed: float | None = None,
         port: int = 0,
         latency: float = 0.0,
         rate: float | None = None,
@@ -55,7 +56,8 @@ class SandboxProcess:
         treasurer_skin: str | None = None,
     ) -> None:
         values = {
-            "seed": seed, "epoch": epoch, "existing": existing, "port": port, "latency": latency,
+            "seed": seed, "epoch": epoch, "existing": existing, "changed": changed, "port": port,
+            "latency": latency,
             "rate": rate, "burst": burst,
             "retry-after": retry_after, "token": token, "gis-parcels": gis_parcels,
             "recorder-daily": recorder_daily, "recorder-rush": recorder_rush,

@@ -111,7 +111,9 @@ def build_app(county: County, options: Options | None = None) -> web.Application
     gis = Gis(county, options.gis_parcels, *of_source("gis"))
     page = AssessorPage(county, *of_source("assessor_page"))
     treasurer = Treasurer(county, *of_source("treasurer"))
-    files = Files(county, options.affidavits, options.affidavits_dirty, *of_source("bulk"))
+    files = Files(
+        county, options.affidavits, options.affidavits_dirty, *of_source("bulk"), options.gis_parcels
+    )
     try:
         today = (
             dt.date.fromisoformat(options.recorder_today) if options.recorder_today else today_in_phoenix()

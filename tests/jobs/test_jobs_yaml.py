@@ -17,7 +17,15 @@ from maricopa_scrapy.jobs import jobs_yaml as catalogs
 from maricopa_scrapy.jobs.jobs_yaml import MODES, NoSuchJob
 from tests.conftest import ROOT
 
-JOBS = ("property_search", "comprehensive", "tax", "sales", "validation", "data_enhancement")
+JOBS = (
+    "property_search",
+    "comprehensive",
+    "tax",
+    "sales",
+    "validation",
+    "data_enhancement",
+    "refresh",
+)
 
 
 def test_every_pair_has_steps_or_a_reason() -> None:
@@ -42,6 +50,8 @@ def test_every_pair_has_steps_or_a_reason() -> None:
         "roll": "gis",
         "tax": "treasurer",
         "sales": "recorder",
+        "documents": "recorder",
+        "affidavits": "bulk",
     }
     for job in JOBS:
         for mode, kind in (("api_only", "api"), ("scraping_only", "scraper")):

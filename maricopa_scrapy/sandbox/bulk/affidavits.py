@@ -24,6 +24,7 @@ from maricopa_scrapy.sandbox.county.invented_names import (
     SURNAMES,
     TOWNS,
 )
+from maricopa_scrapy.sandbox.county.periods import OWNER, change_in
 
 HEADER = (
     "PARCELNUMBER|SALEDATE_MMYYYY|SALEPRICE|DEEDNUMBER|DEEDDATE_MMDDYYYY|DEEDSTATUS|DEEDTYPE|PROPERTYTYPECODE|PROPERTYTYPEDESCRIPTION|"
@@ -50,8 +51,10 @@ _RELATED = ("N", "N", "N", "Y")
 _Spoil = Callable[[list[str]], str]
 
 
-def lines(county: County, count: int, dirty: int = 0) -> Iterator[str]:
-    """Yield the header and `count` lines, of which `dirty` do not have the file's shape, spread over it."""
+def lines(county: County, count: int, dirty: int = 0, told: int = 0) -> Iterator[str]:
+    """Yield the header and `count` lines, of which `dirty` do not have the file's shape, spread over it; in a
+    county whose offices agree also a line for each sale of its periods, of the first `told` parcels.
+    """
     if not 0 <= dirty <= count:
         raise ValueError("as many dirty lines as there are lines at the most")
     yield HEADER
@@ -79,6 +82,17 @@ def lines(county: County, count: int, dirty: int = 0) -> Iterator[str]:
             line = _SPOIL[spoilt % len(_SPOIL)](line.split("|"))
             next_dirty, spoilt = next(due, count), spoilt + 1
         yield line
+    yield from _sold(county, told)
+
+
+def _sold(county: County, parcels: int) -> Iterator[str]:
+    for apn in islice(county.walk(), parcels if county.changed is not None else 0):
+        for period in range(1, county.epoch + 1):
+            if change_in(county.seed, period, apn, county.changed or 0) == OWNER:
+                held = county.at(period).known_to_others(apn)["Owner"]
+                day = dt.datetime.strptime(held["DeedDate"], "%m/%d/%Y").date()  # noqa: DTZ007
+                chances = struct.unpack("<8Q", blake2b(f"{county.seed}|{period}|{apn}".encode()).digest())
+                yield _line(apn, day, held["MostCurrentDeed"], False, *chances)
 
 
 def _places(count: int, dirty: int) -> Iterator[int]:

@@ -26,7 +26,9 @@ _BLOCK = 1 << 16
 
 
 class Files:
-    """The source on one county: `count` sales, `dirty` of them not of the file's shape."""
+    """The source on one county: `count` sales, `dirty` of them not of the file's shape; `parcels` as of the
+    layers.
+    """
 
     def __init__(
         self,
@@ -37,8 +39,9 @@ class Files:
         counts: Counts,
         faults: Faults,
         limiter: Limiter,
+        parcels: int = 0,
     ) -> None:
-        self._county, self._count, self._dirty = county, count, dirty
+        self._county, self._count, self._dirty, self._parcels = county, count, dirty, parcels
         self._conduct, self._counts, self._faults, self._limiter = conduct, counts, faults, limiter
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._writing = asyncio.Lock()
@@ -105,7 +108,8 @@ class Files:
             if self._folder is None:
                 folder = tempfile.TemporaryDirectory(prefix="sandbox-bulk-")
                 path = Path(folder.name) / "Sales_Affidavits.zip"
-                await asyncio.to_thread(write_zip, path, lines(self._county, self._count, self._dirty))
+                text = lines(self._county, self._count, self._dirty, self._parcels)
+                await asyncio.to_thread(write_zip, path, text)
                 self._folder = folder
             return Path(self._folder.name) / "Sales_Affidavits.zip"
 

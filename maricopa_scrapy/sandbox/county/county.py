@@ -35,15 +35,19 @@ SUB_RESOURCES = ("propertyinfo", "address", *_PARTS, "rental-details")
 
 class County:
     """The county of a seed after `epoch` periods of change. `existing` is the part of all well-formed APNs
-    that exist.
+    that exist; `changed` the part of the parcels that a period changes, so that all offices agree
+    (periods.py).
     """
 
-    def __init__(self, seed: int = 1, epoch: int = 0, existing: float = 0.98) -> None:
-        if epoch < 0 or not 0 <= existing <= 1:
-            raise ValueError("epoch is 0 or more, existing a part from 0 to 1")
+    def __init__(
+        self, seed: int = 1, epoch: int = 0, existing: float = 0.98, changed: float | None = None
+    ) -> None:
+        if epoch < 0 or not 0 <= existing <= 1 or not 0 <= (changed or 0) <= 1:
+            raise ValueError("epoch is 0 or more, existing and changed a part from 0 to 1")
         self.seed = seed
         self.epoch = epoch
         self.existing = existing
+        self.changed = changed
 
     def exists(self, apn: str) -> bool:
         """Whether a parcel exists; `apn` is normalised. No period changes that."""
@@ -79,19 +83,26 @@ class County:
 
     def parcel(self, apn: str) -> dict[str, Any]:
         """Return the answer of /parcel/{apn} for a normalised APN, whether it exists or not."""
-        return self._said(build(self.seed, self.epoch, apn)[0], apn)
+        return self._said(self._built(self.epoch, apn, True)[0], apn)
 
     def undrawn(self, apn: str) -> tuple[dict[str, Any], Situs]:
         """Return the parcel without sketch and maps, and its address in parts, which are "" where it is
         withheld.
         """
-        parcel, situs = build(self.seed, self.epoch, apn, drawn=False)
+        parcel, situs = self._built(self.epoch, apn)
         said = self._said(parcel, apn)
         return said, (_NO_PLACE if said["PropertyAddress"] == "N/A" else situs)
 
     def known_to_others(self, apn: str) -> dict[str, Any]:
         """Return the parcel, undrawn, with its owner, whom an office that withholds none tells."""
-        return build(self.seed, self.epoch, apn, drawn=False)[0]
+        return self._built(self.epoch, apn)[0]
+
+    def _built(self, epoch: int, apn: str, drawn: bool = False) -> tuple[dict[str, Any], Situs]:
+        return build(self.seed, epoch, apn, drawn, self.changed)
+
+    def at(self, epoch: int) -> "County":
+        """Return the same county of another epoch."""
+        return County(self.seed, epoch, self.existing, self.changed)
 
     def _said(self, parcel: dict[str, Any], apn: str) -> dict[str, Any]:
         book = int(apn[:3])
@@ -123,7 +134,7 @@ class County:
         """Return what differs in /parcel/{apn} from the county of an earlier epoch, outside sketch and
         maps.
         """
-        old = self._said(build(self.seed, since_epoch, apn, drawn=False)[0], apn)
+        old = self._said(self._built(since_epoch, apn)[0], apn)
         new = self.undrawn(apn)[0]
         return [change for key in new for change in _differences(key, old.get(key), new[key])]
 

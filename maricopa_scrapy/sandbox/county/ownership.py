@@ -6,6 +6,7 @@ from random import Random
 from typing import Any
 
 from maricopa_scrapy.sandbox.county import invented_names
+from maricopa_scrapy.sandbox.county.periods import DEED, OWNER, last_change
 from maricopa_scrapy.sandbox.county.seeded_chance import between, dice, number, pick, share
 
 # Per period: how many of the parcels get another owner. A period is thirty days, the first begins on this
@@ -68,18 +69,20 @@ HOLDINGS: dict[str, Holding] = {
 } | {"11221001A": Holding("MARICOPA COUNTY", "Office", "301 W JEFFERSON ST")}
 
 
-def owner_version(seed: int, epoch: int, apn: str) -> int:
+def owner_version(seed: int, epoch: int, apn: str, changed: float | None = None) -> int:
     """Return the last period up to `epoch` in which the parcel changed hands; 0 if it never did."""
     if apn in HOLDINGS:
         return 0
+    if changed is not None:
+        return last_change(seed, epoch, apn, changed, OWNER)
     return next((e for e in range(epoch, 0, -1) if share(seed, "sold", e, apn) < OWNER_SHARE), 0)
 
 
-def owner(seed: int, epoch: int, apn: str, situs: str) -> dict[str, Any]:
+def owner(seed: int, epoch: int, apn: str, situs: str, changed: float | None = None) -> dict[str, Any]:
     """Return the 18 keys of /parcel/{apn}/owner-details. `situs` is the parcel's street address, where half
-    of the owners live.
+    of the owners live; `changed` as of the county.
     """
-    version = owner_version(seed, epoch, apn)
+    version = owner_version(seed, epoch, apn, changed)
     rolls = dice(seed, "owner", version, apn)
     holding = HOLDINGS.get(apn)
     if holding:
@@ -89,6 +92,12 @@ def owner(seed: int, epoch: int, apn: str, situs: str) -> dict[str, Any]:
     redacted = holding is None and share(seed, "redacted", apn) < 0.01
     mailing = _mailing(dice("institution", name) if holding else rolls, "" if holding else situs)
     deed = _deed(rolls, version)
+    if changed is not None and apn not in HOLDINGS:
+        alone = last_change(seed, epoch, apn, changed, DEED)
+        if alone > version:
+            # No sale: what was paid for the parcel stays.
+            later = _deed(dice(seed, "deed", alone, apn), alone)
+            deed |= {name: later[name] for name in ("MostCurrentDeed", "DeedDate", "DeedType")}
     line = f"{mailing[0]}, {mailing[2]}, {mailing[3]} {mailing[4]}"
     return {
         "OwnerID": _guid(identity),

@@ -122,9 +122,11 @@ def _situs(rolls: Random, area: _Area, kind: _Kind, holding: Holding | None) -> 
     return Situs(f"{line} UNIT {unit}" if kind.name == "Condo" else line, area.town[0], postal)
 
 
-def build(seed: int, epoch: int, apn: str, drawn: bool = True) -> tuple[dict[str, Any], Situs]:
+def build(
+    seed: int, epoch: int, apn: str, drawn: bool = True, changed: float | None = None
+) -> tuple[dict[str, Any], Situs]:
     """Return the answer and its address in parts. Not `drawn`: no sketch and no maps, for those that need
-    neither.
+    neither. `changed` as of the county.
     """
     holding = HOLDINGS.get(apn)
     area, rolls = _area(seed, apn[:5]), dice(seed, "parcel", apn)
@@ -139,7 +141,7 @@ def build(seed: int, epoch: int, apn: str, drawn: bool = True) -> tuple[dict[str
     rented = kind.home and rolls.random() < 0.2
     mixed = kind.commercial and rolls.random() < 0.04
     use = RENTED if rented and kind.use is HOME else MIXED if mixed else kind.use
-    version = value_version(seed, epoch, apn)
+    version = value_version(seed, epoch, apn, changed)
     rows = valuations(
         rolls, use, area.tax_area, value, share(seed, "value", version, apn) or 0.5 if version else 0.0
     )
@@ -148,7 +150,7 @@ def build(seed: int, epoch: int, apn: str, drawn: bool = True) -> tuple[dict[str
     else:
         built = str(between(rolls, 1948, 2023)) if kind.commercial else None
         home = empty_residence(str(lot_size), area.market, area.neighborhood, built)
-    held = owner(seed, epoch, apn, situs.street)
+    held = owner(seed, epoch, apn, situs.street, changed)
     lot, pending = between(rolls, 1, 900), rolls.random() < 0.01
     answer = {
         "MCR": area.mcr,

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
+from maricopa_scrapy.sandbox.county.periods import VALUE, last_change
 from maricopa_scrapy.sandbox.county.seeded_chance import between, hundreds, share
 
 # Per period: how many of the parcels get another full cash value in the newest year.
@@ -27,8 +28,10 @@ VACANT = Use("0011", "Vacant Residential Subdiv Lots", "2.R ", "AG / VACANT LAND
 MIXED = Use("3740", "Warehouses", "M   ", "MIXED")
 
 
-def value_version(seed: int, epoch: int, apn: str) -> int:
+def value_version(seed: int, epoch: int, apn: str, changed: float | None = None) -> int:
     """Return the last period up to `epoch` in which the newest full cash value changed; 0 if it never did."""
+    if changed is not None:
+        return last_change(seed, epoch, apn, changed, VALUE)
     return next((e for e in range(epoch, 0, -1) if share(seed, "valued", e, apn) < VALUE_SHARE), 0)
 
 

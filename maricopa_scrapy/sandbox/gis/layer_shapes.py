@@ -51,8 +51,8 @@ def _typed(f: Facts) -> dict[str, str]:
         "FullCashValue": str(f["full_cash_value"]),
         "LimitedPropertyValue": str(f["limited_property_value"]),
         "SubdivisionName": f'"{f["subdivision"]}"',
-        "DeedNumber": f'"{f["deed_number"]}"',
-        "DeedDate": str(f["deed_date"] * _DAY_MS + _PHOENIX_MS),
+        "DeedNumber": _text(f["deed_number"]),
+        "DeedDate": _NULL if f["deed_date"] is None else str(f["deed_date"] * _DAY_MS + _PHOENIX_MS),
         "DeedWebLink": (
             f'"https://recorder.maricopa.gov/recording/document-details.html?recordingNumber={f["deed_number"]}&suffix="'
         ),
@@ -106,8 +106,8 @@ def _text_rows(f: Facts) -> dict[str, str]:
         "PHYSICAL_ADDRESS": f'"{" ".join(street)}   {f["town"]}  {f["zip"]}"' if street else '""',
         "MAIL_ADDRESS": f'"{mail} {town[0]} {town[1]} USA {town[2]}"', "MAIL_CNTRY": '"USA"',
         "PHYSICAL_STREET_SUFFIX": '""', "PHYSICAL_STREET_POSTDIR": _NULL,
-        "DEED_NUMBER": f'"{f["deed_number"]}"',
-        "DEED_DATE": str(f["deed_date"] * _DAY_MS),
+        "DEED_NUMBER": _text(f["deed_number"]),
+        "DEED_DATE": _NULL if f["deed_date"] is None else str(f["deed_date"] * _DAY_MS),
         "SALE_DATE": _NULL if sale is None else f'"{date_of(sale):%m/%d/%Y}"',
         "SALE_PRICE": _NULL if f["sale_price"] is None else f'"{f["sale_price"]}"', "MCRNUM": f'"{f["mcr"]}"',
         "SUBNAME": f'"{f["subdivision"]}"', "LAND_SIZE": str(f["lot_size_sqft"]), "LOT_NUM": f'"{f["lot"]}"',

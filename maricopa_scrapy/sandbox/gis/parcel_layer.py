@@ -27,6 +27,7 @@ from maricopa_scrapy.sandbox.county.invented_names import (
     SURNAMES,
     TOWNS,
 )
+from maricopa_scrapy.sandbox.county.periods import OWNER, change_in, is_late
 from maricopa_scrapy.sandbox.county.seeded_chance import number
 
 _BOOK_AT = {book: at for at, book in enumerate(_BOOKS)}
@@ -160,7 +161,7 @@ class ParcelLayer:
         if not version and h % _ODD_DEED_EVERY == 7:
             number = _ODD_DEEDS[h // _ODD_DEED_EVERY % 3].format(h % 90_000, h % 9_000)
         value = 500 if use[0] == "0261" else 90_000 + e % 900_000 // 100 * 100
-        return {
+        facts: Facts = {
             "row": row,
             "apn": self.apn(row),
             "floor": 1 if base == row else 2,
@@ -196,6 +197,28 @@ class ParcelLayer:
             "longitude": -113.0 + (h >> 31) % 1_800_000 / 1e6 + 1e-9 / 3,
             "latitude": 32.6 + (h >> 43) % 1_300_000 / 1e6 + 1e-9 / 3,
         }
+        if self._county.changed is not None:
+            facts |= self._agreed(facts["apn"], self.epoch if epoch is None else epoch)
+        return facts
+
+    def _agreed(self, apn: str, epoch: int) -> Facts:
+        """Return what the layers have from the assessor, of a county whose offices agree."""
+        assert self._county.changed is not None
+        if epoch and change_in(self._seed, epoch, apn, self._county.changed) == OWNER:
+            epoch -= is_late(self._seed, epoch, apn)
+        said = self._county.at(epoch).known_to_others(apn)
+        owner, told = said["Owner"], self._county.undrawn(apn)[0]["Owner"]
+        values = next(row for row in said["Valuations"] if row["FullCashValue"] != "na")
+        return {
+            "owner_name": owner["Ownership"],
+            "is_withheld": owner["Ownership"] is None or told["Ownership"] == "NA",
+            "deed_number": owner["MostCurrentDeed"],
+            "deed_date": _day_in(owner["DeedDate"]),
+            "sale_date": _day_in(owner["SaleDate"]),
+            "sale_price": int(owner["SalePrice"]) if owner["SalePrice"] else None,
+            "full_cash_value": int(values["FullCashValue"]),
+            "limited_property_value": int(values["LimitedPropertyValue"]),
+        }
 
     def _draw(self, row: int) -> tuple[int, ...]:
         return struct.unpack("<8Q", blake2b(b"%d|gis|%d" % (self._seed, row)).digest())
@@ -209,6 +232,11 @@ def _calendar(day: int) -> tuple[int, int]:
     date = _EPOCH + dt.timedelta(days=day)
     _CALENDAR[day] = date.year, day - date.day + 1
     return _CALENDAR[day]
+
+
+def _day_in(text: str | None) -> int | None:
+    """Return the day of a date as the assessor writes it."""
+    return day_of(dt.datetime.strptime(text, "%m/%d/%Y").date()) if text else None  # noqa: DTZ007
 
 
 def day_of(date: dt.date) -> int:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from random import Random
 
+from maricopa_scrapy.sandbox.county.periods import PAYMENT, last_change
 from maricopa_scrapy.sandbox.county.seeded_chance import between, dice, pick, share
 
 # The day on which the county of epoch 0 is looked at; each period adds thirty days.
@@ -12,6 +13,9 @@ _FIRST_DAY = dt.date(2025, 12, 10)
 _PERIOD_DAYS = 30
 _BILLED = (9, 15)
 _PAYMENT = "Tax Payment"
+_HABITS = ("full", "full", "full", "full", "halves", "halves", "halves", "late", "late", "never")
+# Nearly as in the county, where one parcel in ten has something open that is due.
+_PUNCTUAL = ("full",) * 10 + ("halves",) * 8 + ("late", "never")
 _MONTHLY = 16 / 12 / 100
 # Payments of one bill: the day, and what of the tax it is for.
 _Plan = list[tuple[dt.date, int]]
@@ -52,8 +56,10 @@ def day_of(epoch: int) -> dt.date:
     return _FIRST_DAY + dt.timedelta(days=_PERIOD_DAYS * epoch)
 
 
-def taxes(seed: int, epoch: int, apn: str) -> Taxes:
-    """Return the parcel's bills and payments; two parcels in a hundred have never been billed."""
+def taxes(seed: int, epoch: int, apn: str, changed: float | None = None) -> Taxes:
+    """Return the parcel's bills and payments; two parcels in a hundred have never been billed. `changed`: as
+    of the county; then fewer pay late, and a period in which all is paid is one of its changes.
+    """
     today = day_of(epoch)
     if share(seed, "billed", apn) < 0.02:
         return Taxes((), ())
@@ -61,20 +67,32 @@ def taxes(seed: int, epoch: int, apn: str) -> Taxes:
     newest = today.year if (today.month, today.day) >= _BILLED else today.year - 1
     oldest = 2025 - between(rolls, 2, 11)
     assessed = between(rolls, 1_500, 10_000) if rolls.random() < 0.08 else between(rolls, 30_000, 900_000)
-    habit = pick(
-        rolls, ("full", "full", "full", "full", "halves", "halves", "halves", "late", "late", "never")
-    )
+    habit = pick(rolls, _HABITS if changed is None else _PUNCTUAL)
+    paid_up = None if changed is None else _paid_up(seed, epoch, apn, changed)
     stopped = 2025 - between(rolls, 0, 4)
     bills, payments = [], []
     for year in range(oldest, newest + 1):
         chance = dice(seed, "tax", apn, year)
         assessed = round(assessed * (0.97 + 0.09 * chance.random()))
         plan = list(_plan(chance, year, assessed, "never" if habit == "never" and year >= stopped else habit))
+        if paid_up is not None and dt.date(year, *_BILLED) < paid_up:
+            halves = [(paid_up, assessed // 2), (paid_up, assessed - assessed // 2)]
+            plan = [(min(day, paid_up), part) for day, part in plan or halves]
         bill, paid = _bill(chance, year, assessed, [(day, part) for day, part in plan if day <= today], today)
         bills.append(bill)
         payments += paid
     payments.sort(key=lambda payment: (payment.paid_on, payment.tax_year, payment.amount))
     return Taxes(tuple(reversed(bills)), tuple(reversed(payments)))
+
+
+def _paid_up(seed: int, epoch: int, apn: str, changed: float) -> dt.date | None:
+    """Return the day on which the parcel paid all that was open, of its last period that did."""
+    period = last_change(seed, epoch, apn, changed, PAYMENT)
+    if not period:
+        return None
+    return day_of(period) - dt.timedelta(
+        days=between(dice(seed, "paid up", period, apn), 0, _PERIOD_DAYS - 2)
+    )
 
 
 def _plan(rolls: Random, year: int, assessed: int, habit: str) -> Iterator[tuple[dt.date, int]]:
@@ -102,7 +120,9 @@ def _bill(rolls: Random, year: int, assessed: int, plan: _Plan, today: dt.date) 
         payments.append(Payment(year, _PAYMENT, part + owed, day))
     left = assessed - sum(part for _, part in plan)
     if left:
-        interest += _interest(year, left // 2, 0, today) + _interest(year, left - left // 2, 1, today)
+        # What is paid is paid of the first half first.
+        first = max(0, left - (assessed - assessed // 2))
+        interest += _interest(year, first, 0, today) + _interest(year, left - first, 1, today)
     due = assessed + interest - paid
     if not due:
         return Bill(year, "Paid", assessed, paid, interest, 0), payments

@@ -227,7 +227,7 @@ class Treasurer:
             return {"results": found} if found else {"absent": "No properties match your search."}
         if kind == "account":
             return self._account(apn, fault, skin)
-        known = taxes(self._county.seed, self._county.epoch, apn)
+        known = taxes(self._county.seed, self._county.epoch, apn, self._county.changed)
         if kind == "payments":
             grid = _grid("payments", _HISTORY, [_line(payment) for payment in known.payments])
         elif kind == "valuations":

@@ -31,6 +31,8 @@ CREATE TABLE treasurer.bill (
     unseen_since      timestamptz,
     PRIMARY KEY (apn, tax_year)
 );
+-- One in ten: what a refresh looks at.
+CREATE INDEX bill_open ON treasurer.bill (apn) WHERE status <> 'paid';
 COMMENT ON COLUMN treasurer.bill.interest IS 'interest and fees; NULL when the page has no such column';
 COMMENT ON COLUMN treasurer.bill.first_half_until IS 'delinquent after; of a bill of 100 dollars or less, the whole of it';
 COMMENT ON COLUMN treasurer.bill.removed_at IS 'no longer set: see unseen_since';
