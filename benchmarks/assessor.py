@@ -7,6 +7,7 @@ Ratios within one run; the server counts when a crawl began, the ledger when the
 import contextlib
 import datetime as dt
 import hashlib
+import itertools
 import os
 import statistics
 import subprocess
@@ -48,12 +49,15 @@ RATE = 5000.0
 PARCELS = 1_500 if QUICK else 6_000
 ROUNDS = int(os.environ.get("ROUNDS", 1 if QUICK else 3))
 WRITER_PARCELS = 1_500 if QUICK else 5_000
+_NUMBERS = itertools.count(1)
 MEMORY = (1_000, 3_000) if QUICK else (10_000, 200_000)
 
 
 @contextlib.contextmanager
 def database(server: str, name: str) -> Iterator[str]:
     """A fresh database with the schema."""
+    # A process looks once at the schema of a database: each has a name of its own.
+    name = f"{name}_{next(_NUMBERS)}"
     url = server.replace("/maricopa?", f"/{name}?")
     connection = psycopg2.connect(server)
     connection.autocommit = True

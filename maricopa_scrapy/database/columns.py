@@ -7,9 +7,10 @@ merged (tables.py).
 
 import datetime as dt
 import io
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
+from itertools import compress, groupby
 from typing import Any
 
 import orjson
@@ -53,14 +54,13 @@ class Lines:
 
     def where(self, is_wanted: Callable[[int], bool]) -> "Lines":
         """Return the rows at the positions that are wanted."""
-        at = [i for i in range(len(self.keys)) if is_wanted(i)]
-        ranks = self.ranks and [self.ranks[i] for i in at]
+        wanted = list(map(is_wanted, range(len(self))))
         return Lines(
             self.table,
-            [self.keys[i] for i in at],
-            [self.digests[i] for i in at],
-            [self.lines[i] for i in at],
-            ranks,
+            list(compress(self.keys, wanted)),
+            list(compress(self.digests, wanted)),
+            list(compress(self.lines, wanted)),
+            self.ranks and list(compress(self.ranks, wanted)),
         )
 
 
@@ -71,7 +71,7 @@ def lines_of(rows: Rows, origin: str) -> Lines:
     """
     table = table_of(rows.record)
     texts = [_texts(rows.columns[at]) for at in table.hashed_at]
-    lines = list(map("\t".join, zip(*texts, strict=True)))
+    lines = list(map("\t".join, zip(*_merged(texts), strict=True)))
     body = "\n".join(lines)
     if (
         "\\" in body
@@ -110,7 +110,21 @@ def _ends(told: Sequence[Sequence[Any]], origin: str, count: int) -> Iterable[by
     return map(ends.__getitem__, tellers)
 
 
+def _merged(texts: Sequence[Sequence[str]]) -> Iterator[Sequence[str]]:
+    """Yield the columns, empty ones side by side as a single one that has their tabs: a page of a layer has
+    many.
+    """
+    for is_filled, columns in groupby(texts, any):
+        if is_filled:
+            yield from columns
+        else:
+            empty = list(columns)
+            yield ["\t" * (len(empty) - 1)] * len(empty[0])
+
+
 def _texts(column: Sequence[Any]) -> Sequence[str]:
+    if not any(column) and column.count(None) == len(column):
+        return [""] * len(column)
     try:
         "".join(column)
     except TypeError:
@@ -121,8 +135,7 @@ def _texts(column: Sequence[Any]) -> Sequence[str]:
         return [value or "" for value in column]
     if types <= _PLAIN:
         # Numbers and dates as JSON writes them are as Postgres reads them, at a tenth of the price of str().
-        texts = orjson.dumps(column)[1:-1].replace(b'"', b"").decode().split(",")
-        return ["" if text == "null" else text for text in texts] if type(None) in types else texts
+        return orjson.dumps(column)[1:-1].translate(None, b'nul"').decode().split(",")
     return ["" if value is None else str(value) for value in column]
 
 

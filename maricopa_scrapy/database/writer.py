@@ -7,6 +7,7 @@ answer at fault stands alone.
 import contextlib
 import logging
 import queue
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -28,6 +29,7 @@ _REFUSED = (psycopg2.DataError, psycopg2.IntegrityError, psycopg2.errors.Program
 # So many answers in a row that fail for another reason are no answer's fault: a table is missing, or we are
 # wrong.
 _FAULTS_MOST = 3
+_SWITCH_S = 0.001
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +88,8 @@ class Writer:
         self._thread = threading.Thread(target=self._work, name="writer", daemon=True)
 
     def start(self) -> None:
+        # Beside a parser each answer of Postgres would wait five milliseconds until it is read, with no work.
+        sys.setswitchinterval(_SWITCH_S)
         self._thread.start()
 
     @property

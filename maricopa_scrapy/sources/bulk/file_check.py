@@ -241,7 +241,8 @@ def lost_of(lines: Sequence[bytes]) -> Iterator[tuple[int, str]]:
     """Yield the positions of lines with bytes that `decoded` leaves out, or that stand for no character, and
     what they are.
     """
-    if not _NO_CHARACTER.search(b"\n".join(lines)):
+    body = b"\n".join(lines)
+    if (body.isascii() and b"\0" not in body) or not _NO_CHARACTER.search(body):
         return
     for at, line in enumerate(lines):
         if b"\0" in line:
@@ -268,7 +269,9 @@ def decoded(lines: Sequence[bytes]) -> list[str]:
         text = body.decode("utf-8-sig")
     except UnicodeDecodeError:
         text = "\n".join([_decoded(line) for line in body.removeprefix(_BOM).split(b"\n")])
-    return text.replace("\0", "").replace("\r\n", "\n").removesuffix("\r").split("\n")
+    text = text.replace("\0", "").removesuffix("\r")
+    found = text.split("\r\n")
+    return found if len(found) == len(lines) else text.replace("\r\n", "\n").split("\n")
 
 
 def _decoded(line: bytes) -> str:

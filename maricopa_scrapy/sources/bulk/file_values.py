@@ -21,6 +21,8 @@ _APN = re.compile(APN_PATTERN, re.ASCII)
 _DEED = re.compile(r"(19|20)\d{9}[A-Z]?", re.ASCII)
 _SHORT_DEED = re.compile(r"\d{9}", re.ASCII)
 _MONTH = re.compile(r"(0[1-9]|1[0-2])(\d{4})", re.ASCII)
+# Between the bars of a file: what str.strip would take away.
+NOT_BARE = ("| ", " |", *"\t\n\v\f\r\x1c\x1d\x1e\x1f")
 _ZERO_CENTS = re.compile(r"(\d+)\.0*", re.ASCII)
 
 

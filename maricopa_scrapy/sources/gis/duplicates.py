@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from psycopg2.extensions import cursor as Cursor
 
-from maricopa_scrapy.database.columns import BY_COST, Lines, array_of, copy_bytes
+from maricopa_scrapy.database.columns import BY_COST, Lines, array_of, copy_bytes, joined
 from maricopa_scrapy.database.tables import table_of
 from maricopa_scrapy.database.targets import Run, add_targets
 from maricopa_scrapy.items import FollowOn, Target
@@ -144,18 +144,17 @@ def without_known(cursor: Cursor, rows: Lines) -> Lines:
     cursor.execute(BY_COST)
     cursor.execute(_KNOWN, (array_of(rows.keys),))
     known = {apn for (apn,) in cursor.fetchall()}
-    if not twice and not known:
+    several = twice | known
+    if not several:
         return rows
-    aside = {
-        (rows.keys[at], rows.digests[at]): rows.lines[at]
-        for at in range(len(rows))
-        if rows.keys[at] in twice or rows.keys[at] in known
-    }
+    aside = rows.where(lambda at: rows.keys[at] in several)
     cursor.execute(_TABLE.create_stage)
-    copy_bytes(cursor, _TABLE.copy, list(aside.values()))
+    distinct = dict(zip(zip(aside.keys, aside.digests, strict=True), aside.lines, strict=True))
+    copy_bytes(cursor, _TABLE.copy, list(distinct.values()))
     cursor.execute(_HOLD)
     cursor.execute(f"TRUNCATE {_TABLE.stage}")
-    return lowest_of_each(rows.where(lambda at: rows.keys[at] not in known))
+    lowest = lowest_of_each(aside.where(lambda at: aside.keys[at] not in known))
+    return joined([rows.where(lambda at: rows.keys[at] not in several), lowest])
 
 
 def keep_replaced(cursor: Cursor, rows: Lines) -> Lines:

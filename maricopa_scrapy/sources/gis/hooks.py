@@ -3,6 +3,7 @@ acknowledgement.
 """
 
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from functools import partial
 
 from psycopg2.extensions import cursor as Cursor
@@ -31,9 +32,12 @@ def store_pages(cursor: Cursor, run: Run, answers: Sequence[Answer]) -> None:
     """Store the pages of some answers, in the caller's transaction."""
     # By table, the kind of target, and the walk: what a walk brings is settled at its end.
     of_table: dict[tuple[Table, str, int | None], list[tuple[Target, Lines]]] = {}
+    seen: list[tuple[Target, Lines, int]] = []
+    # Asked once: each answer of Postgres waits for its turn beside the parser.
+    known = told_columns(cursor)
     for answer in answers:
-        target, pages = answer.target, [pages_with_stored(cursor, page) for page in answer.encoded.pages]
-        detail = target.detail
+        target, detail = answer.target, answer.target.detail
+        pages = [pages_with_stored(cursor, _with_told(page, known)) for page in answer.encoded.pages]
         walk = detail.walk if isinstance(detail, RangeDetail) else None
         is_again = isinstance(detail, ListDetail) and detail.again
         for page in pages:
@@ -42,7 +46,8 @@ def store_pages(cursor: Cursor, run: Run, answers: Sequence[Answer]) -> None:
             else:
                 of_table.setdefault((page.table, target.kind, walk), []).append((target, page))
         if walk is not None:
-            layer_walk.note_seen(cursor, run, target, pages[0], answer.unkeyed)
+            seen.append((target, pages[0], answer.unkeyed))
+    layer_walk.note_seen(cursor, run, seen)
     for layer, columns in {
         page.told for answer in answers for page in answer.encoded.pages if page.told is not None
     }:
@@ -72,6 +77,12 @@ def told(
         return absent
     columns = told_columns(cursor)
     return {column: spots for column, spots in absent.items() if column in columns}
+
+
+def _with_told(page: Lines, columns: Collection[str]) -> Lines:
+    if page.table.name != "gis.parcel":
+        return page
+    return replace(page, absent={name: spots for name, spots in page.absent.items() if name in columns})
 
 
 def one_of_each_key(rows: Lines) -> Lines:

@@ -26,7 +26,15 @@ from maricopa_scrapy.parsing.identifiers import APN_PATTERN, IdentifierError, pa
 from maricopa_scrapy.parsing.notes import Notes
 from maricopa_scrapy.parsing.values import INT8
 from maricopa_scrapy.sources.gis.geometry import geojson
-from maricopa_scrapy.sources.gis.layer_fields import Parcels, attributes, check_type, section, types_of
+from maricopa_scrapy.sources.gis.layer_fields import (
+    Parcels,
+    Spots,
+    attributes,
+    check_type,
+    plain_page,
+    section,
+    types_of,
+)
 from maricopa_scrapy.sources.gis.layer_values import KINDS, Odd, are_many, constant
 from maricopa_scrapy.sources.gis.records import GisAbsent, GisOutline, GisParcel, GisWithheld
 
@@ -216,24 +224,34 @@ def parse_features(
 
     Raises SourceChanged for a page without row ids or APNs, or of which no field can be read.
     """
-    raw = _object(body)
-    features = _list(raw, "features")
-    nested = raw.get("properties")
-    is_cut = bool(
-        raw.get("exceededTransferLimit") or (isinstance(nested, dict) and nested.get("exceededTransferLimit"))
-    )
-    if not features:
-        return Page([], [], is_cut)
     columns = shape.without(lacking)
     names = [object_id, *(name for name, _ in columns.values())]
-    rows, extra, missing = attributes(features, names, [*names[:1], columns["apn"][0]])
+    extra: set[str] = set()
+    missing: dict[str, Spots] = {}
+    features: list[Any] = []
+    plain = None if outlines else plain_page(body, object_id, columns)
+    if plain is not None:
+        rows, fields, cut = plain
+    else:
+        raw = _object(body)
+        features, fields, nested = _list(raw, "features"), raw.get("fields"), raw.get("properties")
+        cut = raw.get("exceededTransferLimit") or (
+            isinstance(nested, dict) and nested.get("exceededTransferLimit")
+        )
+        rows = []
+        if features:
+            rows, extra, missing = attributes(features, names, [*names[:1], columns["apn"][0]])
+    is_cut = bool(cut)
+    if not rows:
+        return Page([], [], is_cut)
     ids = _row_ids(rows[0], object_id)
     apns = _apns(rows[1 + list(columns).index("apn")])
     parcels = Parcels(shape.layer, shape.days, shape.all_columns, columns)
-    parcels.convert(rows[1:], missing, types_of(raw["fields"]) if isinstance(raw.get("fields"), list) else {})
-    parcels.withhold(len(features))
-    nothing: list[None] = [None] * len(features)
-    given = {**parcels.found, "apn": apns, "layer": constant(shape.layer, len(features))}
+    parcels.reading.is_plain = plain is not None
+    parcels.convert(rows[1:], missing, types_of(fields) if isinstance(fields, list) else {})
+    parcels.withhold(len(ids))
+    nothing: list[None] = [None] * len(ids)
+    given = {**parcels.found, "apn": apns, "layer": constant(shape.layer, len(ids))}
     page = Rows(GisParcel, [given.get(column, nothing) for column in COLUMNS], tuple(columns), parcels.absent)
     kept, unkeyed, issues = _with_apn(page, apns, shape.layer)
     pages = [kept]

@@ -7,12 +7,15 @@ another type or form, as long as no more than 1 % of the page's, or a single one
 first raises SourceChanged: the field is unread in the page. Forms: docs/sources.md, "GIS layers".
 """
 
+import contextlib
 import datetime as dt
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import product, repeat
-from typing import Any
+from typing import Annotated, Any
+
+import msgspec
 
 from maricopa_scrapy.parsing.errors import SourceChanged
 from maricopa_scrapy.parsing.values import CODE_MOST, EXACT, INT4, INT8, YEARS
@@ -25,6 +28,8 @@ DAY_BEGINS = {"utc": (0,), "phoenix": (7 * _HOUR_MS, 6 * _HOUR_MS)}
 _TEXT_DATE = re.compile(r"([0-9]{2})/([0-9]{2})/([0-9]{4})")
 _NONE = type(None)
 _DAYS_KEPT = 50_000
+# Of texts between NULs: an empty one, one with a blank at an end, and what else str.strip takes for a blank.
+_NOT_BARE = ("\0\0", "\0 ", " \0", *"\t\n\v\f\r\x1c\x1d\x1e\x1f")
 # One value in so many may have another form: a slip of the county's, and no other format.
 _FEW_OF = 100
 # Leading zeros and all; int() raises at some thousand.
@@ -48,12 +53,13 @@ class Odd:
 @dataclass(slots=True)
 class Reading:
     """What the coercions of one page share: the rule for its dates, what they found odd, and the rows whose
-    owner is withheld.
+    owner is withheld. `is_plain`: all values are of the types in KINDS.
     """
 
     days: str
     odd: dict[str, Odd] = field(default_factory=dict)
     withheld: set[int] = field(default_factory=set)
+    is_plain: bool = False
 
     def note(self, field: str, value: Any, positions: Sequence[int]) -> None:
         """Note odd values of a field, of which `value` is the first."""
@@ -66,19 +72,16 @@ Coercion = Callable[[Values, str, Reading], Values]
 
 def text(values: Values, field: str, reading: Reading) -> Values:
     """Text without blanks at its ends; empty is missing."""
+    if _is_bare(values):
+        return values
     values = _of_types(values, field, "text", {str, _NONE}, reading)
-    if "" not in values:
-        # What has no blank at an end is the same object when it is stripped.
-        present = list(filter(None, values))
-        if list(map(str.strip, present)) == present:
-            return values
     return [(value.strip() or None) if value else None for value in values]
 
 
 def code(values: Values, field: str, reading: Reading) -> Values:
     """Text of at most 64 characters, zeros kept."""
     found = text(values, field, reading)
-    if len(max(filter(None, found), key=len, default="")) > CODE_MOST:
+    if not reading.is_plain and len(max(filter(None, found), key=len, default="")) > CODE_MOST:
         return _leave_out(
             found,
             field,
@@ -153,7 +156,7 @@ def decimal(values: Values, field: str, reading: Reading) -> Values:
 def degrees(values: Values, field: str, reading: Reading) -> Values:
     """Degrees of longitude or latitude."""
     found = _floats(values, field, "degrees", reading)
-    numbers = _numbers(found)
+    numbers = list(filter(None, found))
     if numbers and not -180 <= min(numbers) <= max(numbers) <= 180:
         return _leave_out(
             found, field, "degrees from -180 to 180", lambda value: not -180 <= value <= 180, reading
@@ -181,7 +184,7 @@ def year(values: Values, field: str, reading: Reading) -> Values:
     else:
         numbers = _whole(values, field, INT4, reading)
     found = [number or None for number in numbers]
-    present = _numbers(found)
+    present = list(filter(None, found))
     if present and not YEARS[0] <= min(present) <= max(present) <= YEARS[1]:
         return _without_untrue(
             found,
@@ -195,15 +198,18 @@ def year(values: Values, field: str, reading: Reading) -> Values:
 def date(values: Values, field: str, reading: Reading) -> Values:
     """The day of a moment in epoch milliseconds, which is midnight in the layer's own zone."""
     values = _of_types(values, field, "epoch milliseconds", {int, _NONE}, reading)
-    begins = DAY_BEGINS[reading.days]
+    begins, days = DAY_BEGINS[reading.days], _days[reading.days]
+    # Nearly all days came before, in an earlier page.
+    with contextlib.suppress(KeyError):
+        return list(map(days.__getitem__, values))
     if not {value % _DAY_MS for value in set(values) - {None}} <= set(begins):
         midnight = f"midnight by the layer's clock ({reading.days})"
         values = _leave_out(values, field, midnight, lambda value: value % _DAY_MS not in begins, reading)
-    if len(_days) >= _DAYS_KEPT:
-        _days.clear()
-    for moment in set(values).difference(_days):
-        _days[moment] = _day(moment)
-    found = list(map(_days.__getitem__, values))
+    new = {moment: _day(moment) for moment in set(values)}
+    found = list(map(new.__getitem__, values))
+    if len(days) >= _DAYS_KEPT:
+        days.clear()
+    days.update((moment, day) for moment, day in new.items() if day is not None or moment is None)
     return (
         found if found.count(None) == values.count(None) else _without_untrue(values, found, field, reading)
     )
@@ -221,25 +227,30 @@ def text_date(values: Values, field: str, reading: Reading) -> Values:
     return [days[value] for value in values]
 
 
-# kind of a column in config/sources/gis.yaml: its coercion, and the types of Esri that may hold it.
+# What a plain page has. Of a whole number of more than 64 bits orjson makes another one.
+WHOLE = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+_CODE = Annotated[str, msgspec.Meta(max_length=CODE_MOST)] | None
+_TEXT, _NUMBER = str | None, WHOLE | float | None
+# kind of a column in config/sources/gis.yaml: its coercion, the types of Esri that may hold it, and what a
+# plain page has of it: no more than the coercion takes without a look.
 _NUMBERS = ("SmallInteger", "Integer", "BigInteger", "Single", "Double")
-KINDS: dict[str, tuple[Coercion, tuple[str, ...]]] = {
-    "text": (text, ("String",)),
-    "code": (code, ("String",)),
-    "words": (words, ("String", *_NUMBERS)),
-    "owner": (owner, ("String",)),
-    "address": (address, ("String",)),
-    "address_code": (address_code, ("String",)),
-    "address_words": (address_words, ("String", *_NUMBERS)),
-    "zip": (zip_code, ("String",)),
-    "whole": (whole, _NUMBERS),
-    "money": (money, _NUMBERS),
-    "decimal": (decimal, _NUMBERS),
-    "degrees": (degrees, ("Single", "Double")),
-    "padded": (padded, ("String",)),
-    "year": (year, ("String", *_NUMBERS)),
-    "date": (date, ("Date",)),
-    "text_date": (text_date, ("String",)),
+KINDS: dict[str, tuple[Coercion, tuple[str, ...], Any]] = {
+    "text": (text, ("String",), _TEXT),
+    "code": (code, ("String",), _CODE),
+    "words": (words, ("String", *_NUMBERS), str | _NUMBER),
+    "owner": (owner, ("String",), _TEXT),
+    "address": (address, ("String",), _TEXT),
+    "address_code": (address_code, ("String",), _CODE),
+    "address_words": (address_words, ("String", *_NUMBERS), str | _NUMBER),
+    "zip": (zip_code, ("String",), _CODE),
+    "whole": (whole, _NUMBERS, _NUMBER),
+    "money": (money, _NUMBERS, _NUMBER),
+    "decimal": (decimal, _NUMBERS, _NUMBER),
+    "degrees": (degrees, ("Single", "Double"), _NUMBER),
+    "padded": (padded, ("String",), _TEXT),
+    "year": (year, ("String", *_NUMBERS), str | WHOLE | None),
+    "date": (date, ("Date",), WHOLE | None),
+    "text_date": (text_date, ("String",), _TEXT),
 }
 # Kinds of the columns that are NULL where the owner of a row is withheld.
 PRIVATE = ("owner", "address", "address_code", "address_words", "zip")
@@ -250,8 +261,16 @@ def _floats(values: Values, field: str, expected: str, reading: Reading) -> Valu
     return [None if value is None else float(value) for value in values] if int in _types(values) else values
 
 
-def _numbers(values: Values) -> Values:
-    return [value for value in values if value is not None] if None in values else values
+def _is_bare(values: Values) -> bool:
+    """Whether values are None or ASCII text that has a sign, and no blank at an end: said by few looks at all
+    of it at once.
+    """
+    present = [value for value in values if value is not None]
+    try:
+        joined = "\0".join(["", *present, ""])
+    except TypeError:
+        return False
+    return joined.isascii() and not any(map(joined.__contains__, _NOT_BARE))
 
 
 def _without(values: Values, words: frozenset[str]) -> Values:
@@ -263,7 +282,7 @@ def _types(values: Values) -> set[type]:
 
 
 def _of_types(values: Values, field: str, expected: str, allowed: set[type], reading: Reading) -> Values:
-    if _types(values) <= allowed:
+    if reading.is_plain or _types(values) <= allowed:
         return values
     return _leave_out(values, field, expected, lambda value: type(value) not in allowed, reading)
 
@@ -286,7 +305,7 @@ def _whole(values: Values, field: str, most: int, reading: Reading) -> Values:
         if any(map(_is_inexact, values)):
             values = _leave_out(values, field, "a whole number", _is_inexact, reading)
         values = [int(value) if type(value) is float else value for value in values]
-    numbers = _numbers(values)
+    numbers = list(filter(None, values))
     if numbers and not 0 <= min(numbers) <= max(numbers) <= most:
         return _leave_out(
             values, field, f"a whole number from 0 to {most}", lambda value: not 0 <= value <= most, reading
@@ -332,7 +351,8 @@ def _without_untrue(values: Values, found: list[Any], field: str, reading: Readi
     return found
 
 
-_days: dict[int | None, dt.date | None] = {}
+# By the layer's clock: moments that are midnights, and their days.
+_days: dict[str, dict[int | None, dt.date | None]] = {clock: {} for clock in DAY_BEGINS}
 
 
 def _day(ms: int | None) -> dt.date | None:

@@ -8,12 +8,12 @@ the layer is asked whether it has as many rows of them.
 
 import datetime as dt
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from psycopg2.extensions import cursor as Cursor
-from psycopg2.extras import Json
+from psycopg2.extras import Json, execute_values
 
 from maricopa_scrapy.database.columns import BY_COST, Lines, array_of
 from maricopa_scrapy.database.rows import objects
@@ -174,22 +174,18 @@ def ranges(extent: Extent, walk: int) -> Iterator[FollowOn]:
         yield FollowOn("gis", "range", f"{extent.layer} walk {walk} ids {first}-{last}", one)
 
 
-def note_seen(cursor: Cursor, run: Run, target: Target, page: Lines, unkeyed: int) -> None:
-    """Note what a range's answer held, for the end of its walk."""
-    detail = RangeDetail.of(target)
-    digests = "".join([digest[:16] for digest in page.digests])
-    cursor.execute(
-        "INSERT INTO gis.seen (target_id, job_id, walk, first_id, keys, digests, unkeyed)"
-        " VALUES (%s, %s, %s, %s, %s::text[], decode(%s, 'hex'), %s)",
-        (
-            target.id,
-            run.job_id,
-            detail.walk,
-            detail.first,
-            array_of(page.keys),
-            digests,
-            unkeyed,
-        ),
+def note_seen(cursor: Cursor, run: Run, seen: Sequence[tuple[Target, Lines, int]]) -> None:
+    """Note what the answers of ranges held, and how many rows without an APN, for the end of their walk."""
+    rows = []
+    for target, page, unkeyed in seen:
+        detail = RangeDetail.of(target)
+        digests = "".join([digest[:16] for digest in page.digests])
+        rows.append((target.id, run.job_id, detail.walk, detail.first, array_of(page.keys), digests, unkeyed))
+    execute_values(
+        cursor,
+        "INSERT INTO gis.seen (target_id, job_id, walk, first_id, keys, digests, unkeyed) VALUES %s",
+        rows,
+        "(%s, %s, %s, %s, %s::text[], decode(%s, 'hex'), %s)",
     )
 
 

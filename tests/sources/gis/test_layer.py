@@ -20,6 +20,7 @@ from maricopa_scrapy.parsing.errors import (
 )
 from maricopa_scrapy.sources.gis import layer as gis
 from maricopa_scrapy.sources.gis.geometry import geojson
+from maricopa_scrapy.sources.gis.layer_fields import plain_page
 
 SHAPE = gis.Shape(
     "E",
@@ -368,6 +369,53 @@ def test_whatever_comes_it_is_a_page_or_a_named_error(changes: list[dict[str, An
         except PageError:
             continue
         assert all(len(column) == len(one) for one in page.pages for column in one.columns)
+
+
+# Blanks, numbers at their limits and rounded ones, words that withhold, values of another type.
+_TEXTS = ("", " ", "NA", "n/a ", "a\tb", "\xa0x", "x\x1c", "\xe9 ", "a" * 65, "1,2", "02/01/2013")
+_NUMBERS = (0, -1, 1977, 4.5, 3.0, 2**31, 2**63, -(2**63) - 1, 2**70, 1e300, -0.0, _DEED, _DEED + 1)
+_SAID: st.SearchStrategy[Any] = st.sampled_from([None, True, [], {}, *_TEXTS, *_NUMBERS])
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.lists(st.fixed_dictionaries({}, optional=dict.fromkeys(_ROW, _SAID)), max_size=4),
+    st.dictionaries(st.sampled_from(["Link", "New", "Built"]), _SAID, max_size=2),
+    st.dictionaries(
+        st.sampled_from(["exceededTransferLimit", "fields", "hasZ", "properties", "error"]), _SAID, max_size=2
+    ),
+    st.sampled_from(["attributes", "properties"]),
+)
+def test_a_plain_page_is_read_as_every_other(
+    changes: list[dict[str, Any]], more: dict[str, Any], envelope: dict[str, Any], holder: str
+) -> None:
+    content = body(*changes, **envelope).replace(b'"attributes"', b'"%b"' % holder.encode())
+    if more:
+        content = content.replace(b'"Owner"', b'%b, "Owner"' % json.dumps(more).encode()[1:-1], 1)
+
+    def outcome() -> Any:
+        try:
+            return read(content)
+        except PageError as error:
+            return type(error), str(error)
+
+    quickly = outcome()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(gis, "plain_page", lambda *read: None)
+        assert repr(outcome()) == repr(quickly)
+
+
+def test_most_pages_are_plain() -> None:
+    columns = SHAPE.without(["Stories"])
+    page = plain_page(body({}, {"Owner": None}, fields=[], exceededTransferLimit=True), "OBJECTID", columns)
+    assert page is not None
+    values, fields, cut = page
+    assert values[2] == (" QUAIL RUN LLC ", None)
+    assert (fields, cut) == ([], True)
+    # Another field, more than 64 bits, another type, a NUL; and a field that is missing.
+    for odd in ({"Link": 1}, {"Lot": 2**63}, {"Built": True}, {"X": "1"}, {"Owner": "a\0"}):
+        assert plain_page(body(odd), "OBJECTID", columns) is None
+    assert plain_page(body(), "OBJECTID", SHAPE.all_columns) is None
 
 
 def test_the_row_ids_of_a_whole_county_are_one_answer() -> None:
