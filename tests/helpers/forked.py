@@ -156,7 +156,8 @@ def start(
 ) -> "subprocess.Popen[str]":
     """Start what `run` does, to be watched or ended; `real` is one that is not forked."""
     command = [sys.executable, "-m", module, *arguments]
-    if real or not CAN_FORK:
+    # A library that is loaded before all others is for a process that begins anew.
+    if real or "LD_PRELOAD" in environment or not CAN_FORK:
         return subprocess.Popen(
             command,
             cwd=_ROOT,

@@ -124,7 +124,8 @@ def test_a_robots_txt_that_cannot_be_had_is_waited_for(
 ) -> None:
     front = Front(shared_county, robots=[trouble, trouble, (200, NONE, {})])
     with serving(front):
-        done = crawler(tmp_path, database, front.url)("assessor", "-a", APNS, *RATE)
+        patient = {"failures": 4, "probe_after": 0.2, "probe_most": 0.4, "silence": 30}
+        done = crawler(tmp_path, database, front.url, breaker=patient)("assessor", "-a", APNS, *RATE)
     assert done.code == 0, done.log
     assert database.states() == {"done": 6}
     assert front.asked[:3] == [ROBOTS] * 3
