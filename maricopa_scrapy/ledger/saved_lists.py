@@ -44,7 +44,7 @@ class SavedList:
             return f"{self.file} is gone"
         except OSError as error:
             return f"{self.file} cannot be read ({error.strerror})"
-        return None if now == self.digest else f"{self.file} has changed since"
+        return None if now == bytes(self.digest) else f"{self.file} has changed since"
 
 
 def digest_of(path: Path) -> bytes:

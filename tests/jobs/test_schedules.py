@@ -99,6 +99,7 @@ def test_a_schedule_from_saving_to_its_rows(maricopa: Maricopa, database: Databa
     )
     assert added.code == 0, added.errors
     assert maricopa("tick").out == ""
+    assert "changed since" not in maricopa("schedule", "list").out
     # What the schedule collects is the list as it was saved.
     list_file.write_text(County().apns(9)[-1])
     _make_due(database, "3 days")
