@@ -57,11 +57,12 @@ CREATE FUNCTION find.noting(rows text, said text) RETURNS text LANGUAGE sql IMMU
                   rows, said)
 $$;
 
--- One row for what one table says of one parcel. told: its words; half: those of them that are indexed, all but for the assessor's, who
--- tells a parcel in two tables; owner: the owner's; then what a person reads. The indexes of tables that come in millions put new rows
+-- One row for what one table says of one parcel. book: of the assessor's map, so that of a word that many rows have, the index gives the
+-- rows of some books. told: its words; half: those of them that are indexed, all but for the assessor's, who tells a parcel in two tables;
+-- owner: the owner's; then what a person reads. The indexes of tables that come in millions put new rows
 -- aside, 32 MB of words at most, and take them in together: a roll is the faster, and `maricopa find` asks for it before it looks.
 CREATE VIEW find.gis_parcel AS
-SELECT 'gis.parcel'::text AS told_by, apn, find.words(owner_name, in_care_of, property_address, suite, property_city, property_zip, subdivision_name,
+SELECT 'gis.parcel'::text AS told_by, apn, ARRAY[left(apn, 3)] AS book, find.words(owner_name, in_care_of, property_address, suite, property_city, property_zip, subdivision_name,
                   mail_address_1, mail_address_2, mail_city, mail_state, mail_zip, deed_number) AS half,
        find.words(owner_name, in_care_of, property_address, suite, property_city, property_zip, subdivision_name,
                   mail_address_1, mail_address_2, mail_city, mail_state, mail_zip, deed_number) AS told,
@@ -72,11 +73,11 @@ SELECT 'gis.parcel'::text AS told_by, apn, find.words(owner_name, in_care_of, pr
 FROM gis.parcel WHERE removed_at IS NULL;
 CREATE INDEX gis_parcel_find ON gis.parcel USING gin (
     find.words(owner_name, in_care_of, property_address, suite, property_city, property_zip, subdivision_name,
-                  mail_address_1, mail_address_2, mail_city, mail_state, mail_zip, deed_number), find.words(owner_name, in_care_of)
+                  mail_address_1, mail_address_2, mail_city, mail_state, mail_zip, deed_number), find.words(owner_name, in_care_of), (ARRAY[left(apn, 3)])
 ) WITH (gin_pending_list_limit = 32768) WHERE removed_at IS NULL;
 
 CREATE VIEW find.secured_master AS
-SELECT 'bulk.secured_master'::text AS told_by, apn, find.words(owner_name, property_address, suite, property_city, property_zip, subdivision_name,
+SELECT 'bulk.secured_master'::text AS told_by, apn, ARRAY[left(apn, 3)] AS book, find.words(owner_name, property_address, suite, property_city, property_zip, subdivision_name,
                   mail_address_1, mail_address_2, mail_city, mail_state, mail_zip, deed_number) AS half,
        find.words(owner_name, property_address, suite, property_city, property_zip, subdivision_name,
                   mail_address_1, mail_address_2, mail_city, mail_state, mail_zip, deed_number) AS told,
@@ -87,11 +88,11 @@ SELECT 'bulk.secured_master'::text AS told_by, apn, find.words(owner_name, prope
 FROM bulk.secured_master;
 CREATE INDEX secured_master_find ON bulk.secured_master USING gin (
     find.words(owner_name, property_address, suite, property_city, property_zip, subdivision_name,
-                  mail_address_1, mail_address_2, mail_city, mail_state, mail_zip, deed_number), find.words(owner_name)
+                  mail_address_1, mail_address_2, mail_city, mail_state, mail_zip, deed_number), find.words(owner_name), (ARRAY[left(apn, 3)])
 ) WITH (gin_pending_list_limit = 32768);
 
 CREATE VIEW find.residential_master AS
-SELECT 'bulk.residential_master'::text AS told_by, apn, find.words(owner_name, street_number, street_direction, street_name, street_type, property_city, property_zip,
+SELECT 'bulk.residential_master'::text AS told_by, apn, ARRAY[left(apn, 3)] AS book, find.words(owner_name, street_number, street_direction, street_name, street_type, property_city, property_zip,
                   mail_address_1, mail_address_2, mail_city, mail_state, mail_zip) AS half,
        find.words(owner_name, street_number, street_direction, street_name, street_type, property_city, property_zip,
                   mail_address_1, mail_address_2, mail_city, mail_state, mail_zip) AS told,
@@ -102,11 +103,11 @@ SELECT 'bulk.residential_master'::text AS told_by, apn, find.words(owner_name, s
 FROM bulk.residential_master;
 CREATE INDEX residential_master_find ON bulk.residential_master USING gin (
     find.words(owner_name, street_number, street_direction, street_name, street_type, property_city, property_zip,
-                  mail_address_1, mail_address_2, mail_city, mail_state, mail_zip), find.words(owner_name)
+                  mail_address_1, mail_address_2, mail_city, mail_state, mail_zip), find.words(owner_name), (ARRAY[left(apn, 3)])
 ) WITH (gin_pending_list_limit = 32768);
 
 CREATE VIEW find.page_parcel AS
-SELECT 'assessor_page.parcel'::text AS told_by, apn, find.words(ownership, in_care_of, property_address, jurisdiction, subdivision_name, mailing_address, deed_number) AS half,
+SELECT 'assessor_page.parcel'::text AS told_by, apn, ARRAY[left(apn, 3)] AS book, find.words(ownership, in_care_of, property_address, jurisdiction, subdivision_name, mailing_address, deed_number) AS half,
        find.words(ownership, in_care_of, property_address, jurisdiction, subdivision_name, mailing_address, deed_number) AS told,
        find.words(ownership, in_care_of) AS owner,
        concat_ws(', ', ownership, in_care_of) AS name, property_address AS address, concat_ws(' ', property_address, jurisdiction) AS city,
@@ -114,11 +115,11 @@ SELECT 'assessor_page.parcel'::text AS told_by, apn, find.words(ownership, in_ca
        deed_number AS deed_number, sale_price AS price, to_char(sale_date, 'YYYY-MM') AS sold, changed_at
 FROM assessor_page.parcel;
 CREATE INDEX page_parcel_find ON assessor_page.parcel USING gin (
-    find.words(ownership, in_care_of, property_address, jurisdiction, subdivision_name, mailing_address, deed_number), find.words(ownership, in_care_of)
+    find.words(ownership, in_care_of, property_address, jurisdiction, subdivision_name, mailing_address, deed_number), find.words(ownership, in_care_of), (ARRAY[left(apn, 3)])
 );
 
 CREATE VIEW find.account AS
-SELECT 'treasurer.account'::text AS told_by, apn, find.words(owner, situs_address) AS half,
+SELECT 'treasurer.account'::text AS told_by, apn, ARRAY[left(apn, 3)] AS book, find.words(owner, situs_address) AS half,
        find.words(owner, situs_address) AS told,
        find.words(owner) AS owner,
        owner AS name, situs_address AS address, situs_address AS city,
@@ -126,12 +127,12 @@ SELECT 'treasurer.account'::text AS told_by, apn, find.words(owner, situs_addres
        NULL::text AS deed_number, NULL::bigint AS price, NULL::text AS sold, changed_at
 FROM treasurer.account;
 CREATE INDEX account_find ON treasurer.account USING gin (
-    find.words(owner, situs_address), find.words(owner)
+    find.words(owner, situs_address), find.words(owner), (ARRAY[left(apn, 3)])
 );
 
 -- Who was an owner once is found last: buyers and sellers.
 CREATE VIEW find.sale AS
-SELECT 'bulk.sale'::text AS told_by, apn, find.words(grantor_name, grantee_name, property_address, suite, property_city, property_zip, deed_number) AS half,
+SELECT 'bulk.sale'::text AS told_by, apn, ARRAY[left(apn, 3)] AS book, find.words(grantor_name, grantee_name, property_address, suite, property_city, property_zip, deed_number) AS half,
        find.words(grantor_name, grantee_name, property_address, suite, property_city, property_zip, deed_number) AS told,
        find.words(grantor_name, grantee_name) AS owner,
        concat_ws(' to ', grantor_name, grantee_name) AS name, concat_ws(' ', property_address, suite) AS address, property_city AS city,
@@ -139,12 +140,12 @@ SELECT 'bulk.sale'::text AS told_by, apn, find.words(grantor_name, grantee_name,
        deed_number AS deed_number, sale_price AS price, sale_month AS sold, changed_at
 FROM bulk.sale;
 CREATE INDEX sale_find ON bulk.sale USING gin (
-    find.words(grantor_name, grantee_name, property_address, suite, property_city, property_zip, deed_number), find.words(grantor_name, grantee_name)
+    find.words(grantor_name, grantee_name, property_address, suite, property_city, property_zip, deed_number), find.words(grantor_name, grantee_name), (ARRAY[left(apn, 3)])
 ) WITH (gin_pending_list_limit = 32768);
 
 -- The assessor's parcels once for each of both tables that they may be looked up by, and those without an owner.
 CREATE VIEW find.assessor_by_owner AS
-SELECT 'assessor.parcel'::text AS told_by, p.apn, find.words(o.ownership, o.in_care_of, o.contract_ownership,
+SELECT 'assessor.parcel'::text AS told_by, p.apn, ARRAY[left(o.apn, 3)] AS book, find.words(o.ownership, o.in_care_of, o.contract_ownership,
                   o.mailing_address_1, o.mailing_address_2, o.mailing_city, o.mailing_state, o.mailing_zip, o.deed_number) AS half,
        find.words(o.ownership, o.in_care_of, o.contract_ownership, p.property_address, p.jurisdiction, p.subdivision_name,
                   o.mailing_address_1, o.mailing_address_2, o.mailing_city, o.mailing_state, o.mailing_zip, o.deed_number) AS told,
@@ -154,7 +155,7 @@ SELECT 'assessor.parcel'::text AS told_by, p.apn, find.words(o.ownership, o.in_c
        o.sale_price AS price, to_char(o.sale_date, 'YYYY-MM') AS sold, greatest(p.changed_at, o.changed_at) AS changed_at
 FROM assessor.parcel p JOIN assessor.owner o USING (apn);
 CREATE VIEW find.assessor_by_parcel AS
-SELECT 'assessor.parcel'::text AS told_by, p.apn, find.words(p.property_address, p.jurisdiction, p.subdivision_name) AS half,
+SELECT 'assessor.parcel'::text AS told_by, p.apn, ARRAY[left(p.apn, 3)] AS book, find.words(p.property_address, p.jurisdiction, p.subdivision_name) AS half,
        find.words(o.ownership, o.in_care_of, o.contract_ownership, p.property_address, p.jurisdiction, p.subdivision_name,
                   o.mailing_address_1, o.mailing_address_2, o.mailing_city, o.mailing_state, o.mailing_zip, o.deed_number) AS told,
        find.words(o.ownership, o.in_care_of, o.contract_ownership) AS owner,
@@ -163,7 +164,7 @@ SELECT 'assessor.parcel'::text AS told_by, p.apn, find.words(p.property_address,
        o.sale_price AS price, to_char(o.sale_date, 'YYYY-MM') AS sold, greatest(p.changed_at, o.changed_at) AS changed_at
 FROM assessor.parcel p JOIN assessor.owner o USING (apn);
 CREATE VIEW find.assessor_ownerless AS
-SELECT 'assessor.parcel'::text AS told_by, p.apn, find.words(p.property_address, p.jurisdiction, p.subdivision_name) AS half,
+SELECT 'assessor.parcel'::text AS told_by, p.apn, ARRAY[left(p.apn, 3)] AS book, find.words(p.property_address, p.jurisdiction, p.subdivision_name) AS half,
        find.words(p.property_address, p.jurisdiction, p.subdivision_name) AS told,
        ''::tsvector AS owner,
        NULL::text AS name, p.property_address AS address, concat_ws(' ', p.property_address, p.jurisdiction) AS city,
@@ -173,9 +174,9 @@ FROM assessor.parcel p WHERE NOT EXISTS (SELECT FROM assessor.owner o WHERE o.ap
 CREATE INDEX owner_find ON assessor.owner USING gin (
     find.words(ownership, in_care_of, contract_ownership,
                mailing_address_1, mailing_address_2, mailing_city, mailing_state, mailing_zip, deed_number),
-    find.words(ownership, in_care_of, contract_ownership)
+    find.words(ownership, in_care_of, contract_ownership), (ARRAY[left(apn, 3)])
 );
-CREATE INDEX assessor_find ON assessor.parcel USING gin (find.words(property_address, jurisdiction, subdivision_name));
+CREATE INDEX assessor_find ON assessor.parcel USING gin (find.words(property_address, jurisdiction, subdivision_name), (ARRAY[left(apn, 3)]));
 
 CREATE VIEW find.told AS
 SELECT 1 AS rank, * FROM find.assessor_by_owner UNION ALL SELECT 1, * FROM find.assessor_by_parcel

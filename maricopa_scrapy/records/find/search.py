@@ -25,24 +25,28 @@ _BATCH = 40
 _BATCH_MOST = 1_000
 # So many rows are graded finely.
 _FEW = 500
+# Where more are expected, it is not looked whether they are few.
+_MANY = 1_000
+# So many rows are read rather than the rows of one more word collected.
+_READ = 2_000
 _AFTER = re.compile(r"(\d{1,2}):([0-9A-Z]{5,16})")
-# What share of the rows has a word that the statistics do not know; one beyond which reading on is faster;
-# one beyond which there is no need to look whether there are few.
-_RARE, _COMMON = 0.0005, 0.004
-_MANY = 0.002
-_BY_APN = "SET LOCAL enable_bitmapscan = off; SET LOCAL enable_seqscan = off;"
-_LAST = "ZZZZZZZZZ"
-_TABLES = (
-    "gis.parcel", "bulk.secured_master", "bulk.residential_master", "bulk.sale", "assessor.parcel",
-    "assessor.owner", "assessor_page.parcel", "treasurer.account",
-)  # fmt: skip
-_NEXT = "(SELECT apn FROM {} WHERE apn > %(after)s ORDER BY apn OFFSET %(rows)s LIMIT 1)"
-_UNTIL = f"SELECT least({', '.join(_NEXT.format(table) for table in _TABLES)})"
+# What share of the rows has a word that the statistics do not know; of a short beginning, many rare words.
+_RARE, _RARE_SHORT = 0.0005, 0.002
+_PREFIX_OF_MANY = 4
+# An APN begins with the number of its book.
+_BOOKS = 1_000
+# Set for each statement: the bitmap of a common word's rows fits, and no worker is waited for.
+_PLAN = "SET LOCAL work_mem = '64MB'; SET LOCAL max_parallel_workers_per_gather = 0; SET LOCAL jit = off;"
 _SHARES = """
     SELECT attname::text, asked, least(sum(share), 1) FROM pg_stats s
     CROSS JOIN LATERAL unnest(most_common_elems::text::text[], most_common_elem_freqs) AS e (word, share)
     JOIN unnest(%s::text[]) AS asked ON starts_with(word, asked) AND (word = asked OR asked ~ '^[^0-9]{3}')
-    WHERE s.schemaname = 'gis' AND s.tablename = 'gis_parcel_find' GROUP BY 1, 2
+    WHERE s.schemaname = 'gis' AND s.tablename = 'gis_parcel_find' AND s.attname LIKE 'words%%' GROUP BY 1, 2
+    UNION ALL
+    SELECT 'book', book, share FROM pg_stats s
+    CROSS JOIN LATERAL unnest(most_common_elems::text::text[], most_common_elem_freqs) AS e (book, share)
+    WHERE s.schemaname = 'gis' AND s.tablename = 'gis_parcel_find' AND s.attname = 'array'
+    UNION ALL SELECT 'rows', '', reltuples FROM pg_class WHERE oid = 'gis.parcel'::regclass
 """
 # Each table's view, and what it has in common with others of a parcel: the least counts first.
 _VIEWS = (
@@ -118,12 +122,16 @@ def search(session: Session, question: Question, after: str | None = None) -> It
     values = _values(question)
     looked_up = question.words or (*question.owner, *question.address, *question.subdivision)
     shares = _shares(session, looked_up, question.taken)
-    values["rarest"] = shares.rarest
+    values |= {
+        "rarest": shares.rarest,
+        "rarest_exact": shares.rarest_exact,
+        "rare": shares.rare,
+    }
     told = _told(session)
     tiers = _tiers(question)
     if first > len(tiers):
         raise QuestionError(f"--after {after}: not a token that `maricopa find` printed for this question")
-    few = None if shares.anywhere > _MANY else _few(session, question, told, tiers, values)
+    few = None if shares.rows * shares.anywhere > _MANY else _few(session, question, told, tiers, values)
     for number in range(first, len(tiers)):
         behind = key if number == first else ""
         if few is None and tiers[number].is_fine:
@@ -194,25 +202,33 @@ def _tiers(question: Question) -> list[_Tier]:
             indexed = ""
         return [_Tier(indexed + present, ()), _Tier(indexed + sale, ())]
     place = "find.words(address, city, subdivision) @@ %({})s::tsquery"
-    found = "half @@ %(rarest)s::tsquery AND told @@ %({})s::tsquery AND {}"
+    exact = "half @@ %(rarest_exact)s::tsquery AND told @@ %(exact)s::tsquery AND "
+    prefix = "half @@ %(rarest)s::tsquery AND told @@ %(prefix)s::tsquery AND "
     return [
-        _Tier(f"owner @@ %(exact)s::tsquery AND {found.format('exact', present)}", ("name",)),
-        _Tier(f"owner @@ %(prefix)s::tsquery AND {found.format('prefix', present)}", ("name",)),
-        _Tier(f"{place.format('exact')} AND {found.format('exact', present)}", is_fine=True),
-        _Tier(f"{place.format('prefix')} AND {found.format('prefix', present)}", is_fine=True),
-        _Tier(found.format("exact", present)),
-        _Tier(found.format("prefix", present)),
-        _Tier(found.format("prefix", sale)),
+        _Tier(f"owner @@ %(exact)s::tsquery AND {present}", ("name",)),
+        _Tier(f"owner @@ %(prefix)s::tsquery AND {present}", ("name",)),
+        _Tier(f"{place.format('exact')} AND {exact}{present}", is_fine=True),
+        _Tier(f"{place.format('prefix')} AND {prefix}{present}", is_fine=True),
+        _Tier(exact + present),
+        _Tier(prefix + present),
+        _Tier(prefix + sale),
     ]
 
 
 @dataclass(frozen=True, slots=True)
 class _Shares:
-    """The word that the fewest rows of a roll have, as a tsquery; the shares that may have all words."""
+    """The word that the fewest rows of a roll have, as tsqueries; `rare` with it, those of the others that it
+    takes to leave few rows; the shares that may have all words; how many rows a roll has, and what share of
+    them each book has.
+    """
 
     rarest: str = ""
+    rarest_exact: str = ""
+    rare: str = ""
     anywhere: float = 0.0
     owner: float = 0.0
+    rows: float = 0.0
+    books: tuple[float, ...] = ()
 
 
 def _shares(session: Session, words: Sequence[Word], taken: Mapping[str, list[str]]) -> _Shares:
@@ -224,11 +240,21 @@ def _shares(session: Session, words: Sequence[Word], taken: Mapping[str, list[st
     known = {(column, form): share for column, form, share in session.rows(_SHARES, (asked,))}
 
     def share(column: str, word: Word) -> float:
-        return min(1.0, sum(known.get((column, form), 0.0) for form in forms[word.text]) or _RARE)
+        is_short = len(word.text) <= _PREFIX_OF_MANY and not word.text.isdigit()
+        least = _RARE_SHORT if is_short else _RARE
+        return max(least, min(1.0, sum(known.get((column, form), 0.0) for form in forms[word.text])))
 
-    expected = [(share("words", word), -len(word.text), word.prefix) for word in words]
+    of_word = {word: share("words", word) for word in words}
+    by_share = sorted(words, key=lambda word: (of_word[word], -len(word.text)))
+    rows = max(0.0, known[("rows", "")])
+    first = 1
+    while first < len(by_share) and rows * prod(of_word[word] for word in by_share[:first]) > _READ:
+        first += 1
+    rare = "&".join(word.prefix for word in by_share[:first])
     owner = prod(share("words1", word) for word in words)
-    return _Shares(min(expected)[2], prod(found for found, *_ in expected), owner)
+    books = tuple(known.get(("book", f"{book:03}"), 0.0) for book in range(_BOOKS))
+    rarest = by_share[0]
+    return _Shares(rarest.prefix, rarest.exact, rare, prod(of_word.values()), owner, rows, books)
 
 
 def _told(session: Session) -> str:
@@ -252,11 +278,13 @@ def _few(
     if not question.words:
         return None
     tier_of = " ".join(f"WHEN {tier.where} THEN {number}" for number, tier in enumerate(tiers))
-    # First how many there are, by the index alone.
+    # By the rare words alone: of a common one, the index would first collect all rows.
+    first = f"(SELECT * FROM {told} WHERE half @@ %(rarest)s::tsquery AND told @@ %(rare)s::tsquery OFFSET 0)"
+    # First how many there are.
     rows = session.rows(
-        f"WITH found AS MATERIALIZED (SELECT * FROM {told} WHERE half @@ %(rarest)s::tsquery"
-        f" AND told @@ %(prefix)s::tsquery AND {_filters(question)} LIMIT {_FEW}),"
-        f" counted AS (SELECT count(*) AS rows FROM found)"
+        f"{_PLAN} WITH found AS MATERIALIZED (SELECT apn, rank, half, told, owner, address, city,"
+        f" subdivision, sold, price FROM {first} told WHERE told @@ %(prefix)s::tsquery AND"
+        f" {_filters(question)} LIMIT {_FEW}), counted AS (SELECT count(*) AS rows FROM found)"
         f" SELECT apn, CASE WHEN c.rows < {_FEW} THEN CASE {tier_of} END END FROM found, counted c",
         values,
     )
@@ -284,44 +312,53 @@ def _of_tier(
     tier = tiers[number]
     # A row that is a hit of an earlier tier is left out here; a parcel of which another table has one, below.
     earlier = "".join(f" AND NOT ({one.where})" for one in tiers[:number] if not one.is_fine)
-    condition = f"{tier.where}{earlier} AND apn > %(after)s"
     share = shares.owner if tier.where.startswith("owner @@") else shares.anywhere
-    if share > _COMMON:
-        statement = (
-            f"{_BY_APN} SELECT DISTINCT apn FROM {told} WHERE {condition} AND apn <= %(until)s ORDER BY apn"
-        )
-        hits = 0
-        for number_of_range, (begin, until) in enumerate(_ranges(session, after, int(_BATCH / share))):
-            if hits < number_of_range * _BATCH / 8:
-                # Words that are seldom together, however common each is.
-                after = begin
-                break
-            rows = session.rows(statement, {**values, "after": begin, "until": until})
-            hits += len(rows)
-            for part in _parts([apn for (apn,) in rows]):
-                yield from _hits(session, question, told, tiers, number, part, values)
-        else:
-            return
-    statement = f"SELECT apn FROM {told} WHERE {condition} ORDER BY apn LIMIT %(batch)s"
+    expected = 0.0 if question.apn else shares.rows * share
     batch = _BATCH
-    while apns := [apn for (apn,) in session.rows(statement, {**values, "after": after, "batch": batch})]:
-        yield from _hits(session, question, told, tiers, number, sorted(set(apns)), values)
-        after, batch = apns[-1], min(2 * batch, _BATCH_MOST)
+    is_whole = expected <= _MANY
+    book = int(after[:3]) if after[:3].isdecimal() else 0
+    # What share of the rows has enough hits for a page.
+    needed = 2 * batch / max(expected, 1.0)
+    while book <= _BOOKS:
+        asked = [] if is_whole else _books(shares.books, book, needed)
+        # Behind the last book there is no APN that we know; but none is left out.
+        of_books = "" if is_whole else "book && %(books)s AND " if asked else "apn > '999Z' AND "
+        rows = f"SELECT apn FROM {told} WHERE {of_books}{tier.where}{earlier} AND apn > %(after)s"
+        if shares.rarest:
+            # All of them first: else the planner reads parcel by parcel until it has the batch.
+            rows = f"WITH found AS MATERIALIZED ({rows}) SELECT apn FROM found"
+        statement = f"{_PLAN} {rows} ORDER BY apn LIMIT %(batch)s"
+        hits = 0
+        while True:
+            page = session.rows(statement, {**values, "books": asked, "after": after, "batch": batch})
+            hits += len(page)
+            if page:
+                yield from _hits(
+                    session, question, told, tiers, number, sorted({apn for (apn,) in page}), values
+                )
+                after = page[-1][0]
+            if len(page) < batch:
+                break
+            batch = min(2 * batch, _BATCH_MOST)
+        book = int(asked[-1]) + 1 if asked else _BOOKS + 1
+        if hits < batch / 8:
+            # Words that are seldom together, however common each is.
+            needed *= 16
+
+
+def _books(shares: Sequence[float], first: int, needed: float) -> list[str]:
+    """Return the books from `first` on that have such a share of the rows, or all up to the last."""
+    asked: list[str] = []
+    for book in range(first, _BOOKS):
+        asked.append(f"{book:03}")
+        needed -= shares[book]
+        if needed <= 0:
+            break
+    return asked
 
 
 def _parts(apns: list[str]) -> Iterator[list[str]]:
     yield from (apns[at : at + _BATCH] for at in range(0, len(apns), _BATCH))
-
-
-def _ranges(session: Session, after: str, rows: int) -> Iterator[tuple[str, str]]:
-    """Yield ranges of APNs from `after` on, in each of which every table has so many rows at most.
-
-    Of a word that every other row has, a page is found sooner by reading on than by the index.
-    """
-    while after != _LAST:
-        ((until,),) = session.rows(_UNTIL, {"after": after, "rows": rows})
-        yield after, until or _LAST
-        after = until or _LAST
 
 
 def _hits(
@@ -346,20 +383,18 @@ def _hits(
     matched = ", ".join(
         f"find.words({shown}) @@ %(any)s::tsquery" if question.words else "false" for shown in tier.shown
     )
+    # All that is told of them first: by the index, the rows of a common word would be collected.
     rows = session.rows(
-        "SELECT DISTINCT ON (apn) apn, told_by, name, address, subdivision, mail, deed_number, price, sold,"
-        f" changed_at, ARRAY[{matched}]::boolean[] FROM {told} WHERE apn = ANY(%(apns)s) AND {tier.where}"
-        " ORDER BY apn, rank, changed_at DESC",
+        f"{_PLAN} WITH told AS MATERIALIZED (SELECT * FROM {told} WHERE apn = ANY(%(apns)s))"
+        " SELECT DISTINCT ON (apn) apn, told_by, name, address, subdivision, mail, deed_number, price, sold,"
+        f" changed_at, ARRAY[{matched}]::boolean[],"
+        f" apn IN (SELECT apn FROM told WHERE {'false' if is_first else before or 'false'})"
+        f" FROM told WHERE {tier.where} ORDER BY apn, rank, changed_at DESC",
         {**values, "apns": apns},
     )
-    if before and not is_first:
-        seen_before = session.rows(
-            f"SELECT DISTINCT apn FROM {told} WHERE apn = ANY(%(apns)s) AND ({before})",
-            {**values, "apns": apns},
-        )
-        left_out |= {apn for (apn,) in seen_before}
+    left_out |= {apn for apn, *_, is_before in rows if is_before}
     seen = {(apn, table): at for apn, table, at in session.rows(_SEEN, {"apns": apns})}
-    for apn, table, name, address, subdivision, mail, deed, price, sold, changed_at, is_matched in rows:
+    for apn, table, name, address, subdivision, mail, deed, price, sold, changed_at, is_matched, _ in rows:
         if apn in left_out:
             continue
         fields = [_LABELS.get(one, one) for one, is_one in zip(tier.shown, is_matched, strict=True) if is_one]
