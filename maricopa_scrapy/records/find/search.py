@@ -8,7 +8,7 @@ goes on behind the last hit's tier and key, so that no page costs more than the 
 import datetime as dt
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
 
@@ -24,11 +24,13 @@ _SALE = "rank = 7"
 _BATCH = 40
 _BATCH_MOST = 1_000
 # So many rows are graded finely.
-_FEW = 500
+_FEW = 200
 # Where more are expected, it is not looked whether they are few.
 _MANY = 1_000
-# So many rows are read rather than the rows of one more word collected.
-_READ = 2_000
+# So many are expected where more than few were found.
+_OFTEN = 2_000
+# As long as one row is read, the index collects so many of those that have a beginning.
+_COLLECTED = 200
 _AFTER = re.compile(r"(\d{1,2}):([0-9A-Z]{5,16})")
 # What share of the rows has a word that the statistics do not know; of a short beginning, many rare words.
 _RARE, _RARE_SHORT = 0.0005, 0.002
@@ -131,7 +133,13 @@ def search(session: Session, question: Question, after: str | None = None) -> It
     tiers = _tiers(question)
     if first > len(tiers):
         raise QuestionError(f"--after {after}: not a token that `maricopa find` printed for this question")
-    few = None if shares.rows * shares.anywhere > _MANY else _few(session, question, told, tiers, values)
+    few: dict[int, list[str]] | None = None
+    if shares.rows * shares.anywhere <= _MANY:
+        few = _few(session, question, told, tiers, values)
+        if few is None and shares.rows > _OFTEN:
+            # Words that are more often together than each would say.
+            often = _OFTEN / shares.rows
+            shares = replace(shares, anywhere=max(shares.anywhere, often), owner=max(shares.owner, often))
     for number in range(first, len(tiers)):
         behind = key if number == first else ""
         if few is None and tiers[number].is_fine:
@@ -237,7 +245,9 @@ def _shares(session: Session, words: Sequence[Word], taken: Mapping[str, list[st
         return _Shares()
     forms = {word.text: [word.text, *taken.get(word.text, [])] for word in words}
     asked = sorted({form for of_word in forms.values() for form in of_word})
-    known = {(column, form): share for column, form, share in session.rows(_SHARES, (asked,))}
+    known: dict[tuple[str, str], float] = {
+        (column, form): share for column, form, share in session.rows(_SHARES, (asked,))
+    }
 
     def share(column: str, word: Word) -> float:
         is_short = len(word.text) <= _PREFIX_OF_MANY and not word.text.isdigit()
@@ -247,14 +257,31 @@ def _shares(session: Session, words: Sequence[Word], taken: Mapping[str, list[st
     of_word = {word: share("words", word) for word in words}
     by_share = sorted(words, key=lambda word: (of_word[word], -len(word.text)))
     rows = max(0.0, known[("rows", "")])
-    first = 1
-    while first < len(by_share) and rows * prod(of_word[word] for word in by_share[:first]) > _READ:
-        first += 1
-    rare = "&".join(word.prefix for word in by_share[:first])
-    owner = prod(share("words1", word) for word in words)
+    # The rows of a whole word are not collected.
+    rare = [by_share[0], *(word for word in by_share[1:] if _is_whole(word))]
+    expected = rows * prod(of_word[word] for word in rare)
+    for word in by_share[1:]:
+        if word not in rare and expected * _COLLECTED > rows * of_word[word]:
+            rare.append(word)
+            expected *= of_word[word]
+    anywhere = prod(of_word.values())
+    # The words of a name are seldom by themselves.
+    owner = max(anywhere, prod(share("words1", word) for word in words))
     books = tuple(known.get(("book", f"{book:03}"), 0.0) for book in range(_BOOKS))
     rarest = by_share[0]
-    return _Shares(rarest.prefix, rarest.exact, rare, prod(of_word.values()), owner, rows, books)
+    return _Shares(
+        rarest.prefix,
+        rarest.exact,
+        "&".join(word.prefix for word in rare),
+        anywhere,
+        owner,
+        rows,
+        books,
+    )
+
+
+def _is_whole(word: Word) -> bool:
+    return ":*" not in word.prefix
 
 
 def _told(session: Session) -> str:
