@@ -105,7 +105,7 @@ def test_the_token_is_nowhere_but_in_the_request(
 # never a value from outside.
 _NAME = re.compile(
     r"(self|table|record|_TABLE|kind|source|duplicates|\w*_TABLE)\.(name|stage|table|known|key|key\[0\]|complete_by|origin|RANGES)|_?[A-Z][A-Z_]*"
-    r"|names?|columns|present|same|back|removed|scope|kind|select|old|differs|counts|fresh|leave|table|held|tables|origin|fields|quoted|mine|is_staged|which|selected|filled|first|array|quoted_role|condition|tier_of|matched|tier\.where|before|told|rank|view|_FEW|here\.quoted_role|DECIDE\[source\]"
+    r"|names?|columns|present|same|back|removed|scope|kind|select|old|differs|counts|fresh|leave|table|held|tables|origin|fields|quoted|mine|is_staged|which|selected|filled|first|array|quoted_role|condition|tier_of|matched|tier\.where|before|told|rank|view|_FEW|rows|of_books|earlier|here\.quoted_role|DECIDE\[source\]"
 )
 _BUILT = re.compile(r"', '\.join\(.*\)|(self\.)?_\w+\(.*\)|columns_of\(table\)|_[A-Z]+\.format\(.*\)")
 _SQL = re.compile(r"\s*(SELECT|INSERT|UPDATE|DELETE|WITH|CREATE|DROP|TRUNCATE|COPY|ALTER|MERGE|LOCK|SET)\b")
